@@ -1,0 +1,1 @@
+"""What every layer shares: errors, config sections, artifacts, stages, column signatures."""

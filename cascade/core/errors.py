@@ -1,0 +1,29 @@
+"""Errors that a person can act on; the CLI prints them as one line and exits 2."""
+
+
+class CascadeError(Exception):
+    """Base of every error that names its own cause."""
+
+
+class ConfigError(CascadeError):
+    """A config key holds a value that cannot work; the message names key, value and what would be right."""
+
+
+class DataError(CascadeError):
+    """A table breaks the data convention; the message names table, column and row."""
+
+
+class ArtifactError(CascadeError):
+    """An artifact is missing, unfinished, or does not belong to the release that asks for it."""
+
+
+class WiringError(CascadeError):
+    """An op reads a column that nothing before it writes, or writes it with another dtype or rank."""
+
+
+class RequestError(CascadeError):
+    """A request is not answerable; the message names the input, what was expected and what came."""
+
+
+class ServerError(CascadeError):
+    """The Triton runtime cannot be assembled, started or reached."""

@@ -1,0 +1,62 @@
+"""Column signatures: what an op reads and writes. A column is a numpy array, batch first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import WiringError
+
+Columns = Mapping[str, NDArray[Any]]
+"""Named arrays, batch first: every array has shape [B, ...]."""
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """dtype and dims of a column.
+
+    ``dtype`` is a numpy dtype name; ``"object"`` holds python ``str`` or None.
+    ``dims`` leaves out the batch axis; an int is a fixed size, a str names a size that varies (``"K"``).
+    """
+
+    dtype: str
+    dims: tuple[int | str, ...] = (1,)
+
+    def accepts(self, array: NDArray[Any]) -> bool:
+        """Whether ``array`` [B, ...] has this dtype, this rank, and these fixed sizes."""
+        sizes = zip(self.dims, array.shape[1:], strict=False)
+        return (
+            array.dtype == np.dtype(self.dtype)
+            and array.ndim == 1 + len(self.dims)
+            and all(isinstance(want, str) or want == got for want, got in sizes)
+        )
+
+    def fits(self, other: ColumnSpec) -> bool:
+        """Whether a column written as ``self`` can be read as ``other``."""
+        sizes = zip(self.dims, other.dims, strict=False)
+        return (
+            self.dtype == other.dtype
+            and len(self.dims) == len(other.dims)
+            and all(isinstance(a, str) or isinstance(b, str) or a == b for a, b in sizes)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join(['B', *map(str, self.dims)])}]"
+
+
+Signature = Mapping[str, ColumnSpec]
+
+
+def check_wiring(step: str, reads: Signature, have: Signature) -> None:
+    """Check at build time that ``step`` finds every column that it reads.
+
+    Raises:
+        WiringError: naming the step, the column, what was expected and what is there.
+    """
+    for column, spec in reads.items():
+        if column not in have or not have[column].fits(spec):
+            raise WiringError(f"{step}: reads {column} as {spec}, has {have.get(column, 'no such column')}")

@@ -1,0 +1,62 @@
+"""Config sections of the models: two_tower, dlrm_ranker."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..core.section import Section
+
+
+class TrainingConfig(Section):
+    """How one model is trained."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(1024, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    patience: int = Field(3, ge=1)
+    """Epochs without a better validation metric after which training stops; the best epoch is kept."""
+    seed: int = 42
+
+
+class TowerConfig(Section):
+    """One tower: embedding width by feature and the widths of its layers."""
+
+    emb_dims: dict[str, int] = {}
+    """A feature that is not named gets ``default_dim``."""
+    default_dim: int = Field(16, ge=1)
+    mlp: list[int] = Field([128, 64], min_length=1)
+
+
+class TwoTowerConfig(Section):
+    """The retriever."""
+
+    user_tower: TowerConfig = TowerConfig()
+    item_tower: TowerConfig = TowerConfig()
+    loss: Literal["bpr", "softmax", "sampled_softmax"] = "sampled_softmax"
+    """sampled_softmax is in-batch softmax with logQ correction."""
+    neg_sampling: Literal["in_batch", "hard", "mixed"] = "in_batch"
+    temperature: float = Field(0.1, gt=0)
+    """What cosine similarities are divided by before the softmax."""
+    id_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of training rows whose user is shown as unknown, so that unknown users get popular items."""
+    training: TrainingConfig = TrainingConfig()
+
+
+class DlrmConfig(Section):
+    """The ranker."""
+
+    embedding_dims: dict[str, int] = {}
+    default_dim: int = Field(16, ge=1)
+    bottom_mlp: list[int] = Field([128, 64], min_length=1)
+    top_mlp: list[int] = Field([128, 64, 1], min_length=1)
+    interactions: Literal["dot", "concat", "cross"] = "dot"
+    loss: Literal["bce"] = "bce"
+    train_on: Literal["auto", "impressions", "candidates"] = "auto"
+    """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
+    negatives: int = Field(16, ge=1)
+    """candidates only: hard negatives drawn for each positive from the retriever's candidates."""
+    random_negatives: int = Field(4, ge=0)
+    """candidates only: negatives drawn for each positive uniformly from the catalogue."""
+    training: TrainingConfig = TrainingConfig(epochs=5, batch_size=16384, patience=1)

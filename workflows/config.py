@@ -1,0 +1,109 @@
+"""Config sections of the data side: schema, data, etl, history, feature_store."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..core.section import Section
+
+
+class SchemaConfig(Section):
+    """Which columns become features; the table that a column is in decides its side."""
+
+    dense: list[str] = []
+    """Continuous columns: filled with the median of the training part, then normalized."""
+    sparse: list[str]
+    """Categorical columns, lists of categories included; user_id and item_id are always among them."""
+    crosses: list[list[str]] = []
+    """Groups of sparse columns of one side whose combination is a feature of its own."""
+
+    @model_validator(mode="after")
+    def _ids_are_features(self) -> SchemaConfig:
+        missing = [name for name in ("user_id", "item_id") if name not in self.sparse]
+        if missing:
+            raise ValueError(f"sparse: must hold user_id and item_id, lacks {', '.join(missing)}")
+        return self
+
+
+class SplitConfig(Section):
+    """How interactions are divided into train, valid and test."""
+
+    by: Literal["last_item", "time", "column"] = "last_item"
+    valid_share: float = Field(0.2, gt=0, lt=1)
+    """last_item: share of users whose second to last positive is validation. time: share of all interactions."""
+    test_share: float = Field(0.1, gt=0, lt=1)
+    """time only: the last share of all interactions in time."""
+    column: str | None = None
+    """column only: an interactions column that holds train, valid or test."""
+
+
+class SyntheticConfig(Section):
+    """The synthetic shop."""
+
+    interactions: int = Field(100_000, ge=10_000, le=100_000_000)
+    users: int | None = None
+    """Defaults to interactions / 50."""
+    items: int | None = None
+    """Defaults to interactions / 100, at most 100,000."""
+    seed: int = 0
+
+
+class DataConfig(Section):
+    """Where interactions come from and what counts as a positive."""
+
+    source: Literal["movielens-100k", "synthetic", "tables"] = "movielens-100k"
+    path: str | None = None
+    """tables only: folder of interactions, users and items, each .parquet or .csv."""
+    columns: dict[str, str] = {}
+    """Our column name -> the source's column name, e.g. {item_id: movieId}."""
+    separators: dict[str, str] = {}
+    """Text column -> the separator that splits it into a list, e.g. {genres: "|"}."""
+    positive: str | None = None
+    """Expression over interactions, e.g. ``rating >= 4``; default: ``label == 1`` if there is a label, else all."""
+    title: str | None = None
+    """Items column to show to people beside an item id; default: ``title`` if there is one."""
+    split: SplitConfig = SplitConfig()
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+
+class EtlConfig(Section):
+    """How the NVTabular workflows run."""
+
+    scheduler: str = "threads"
+    """threads | local-cluster | cuda | tcp://host:port of a running Dask scheduler."""
+    workers: int = Field(2, ge=1)
+    memory_limit: str = "4GB"
+    """What the ETL may hold at once; larger data goes through in partitions."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto: cuDF where there is a GPU and cuDF, else pandas."""
+    min_frequency: int = Field(1, ge=1)
+    """A category seen less often than this in training is out of vocabulary."""
+
+
+class HistoryConfig(Section):
+    """User history: the last items before the event, most recent first."""
+
+    length: int = Field(50, ge=1)
+    """How many item ids the models read."""
+    seen: int = Field(1000, ge=1)
+    """How many item ids the feature store keeps for a user: what drop_seen knows."""
+
+    @model_validator(mode="after")
+    def _seen_covers_length(self) -> HistoryConfig:
+        if self.seen < self.length:
+            raise ValueError(f"seen: must be at least length ({self.length}), is {self.seen}")
+        return self
+
+
+class FeatureStoreConfig(Section):
+    """The Feast repository."""
+
+    repo: str = "feature_repo"
+    """Folder that holds feature_store.yaml and definitions.py."""
+    project: str | None = None
+    """Feast project; the config file's stem by default, so that two pipelines share a store without a clash."""
+    online: Literal["sqlite", "redis"] = "sqlite"
+    redis: str = "localhost:6379"
+    """Feast's redis connection string, for ``online: redis``."""
