@@ -26,6 +26,11 @@ class SchemaConfig(Section):
             raise ValueError(f"sparse: must hold user_id and item_id, lacks {', '.join(missing)}")
         return self
 
+    @property
+    def cross_names(self) -> list[str]:
+        """The feature name of each cross: its columns joined by ``_``, as NVTabular names a combination."""
+        return ["_".join(columns) for columns in self.crosses]
+
 
 class SplitConfig(Section):
     """How interactions are divided into train, valid and test."""

@@ -1,0 +1,122 @@
+"""What has to fit across sections, and values that have a name but no code yet."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import PipelineConfig
+
+_NOT_BUILT = {
+    "two_tower.neg_sampling": ("hard", "mixed"),
+    "dlrm_ranker.interactions": ("concat", "cross"),
+}
+
+
+def conflicts(config: PipelineConfig) -> list[str]:
+    """One line for each conflict; each names the keys and what would fit."""
+    return [
+        *_not_built(config),
+        *_dims(config),
+        *_sizes(config),
+        *_schema(config),
+        *_feature_names(config),
+        *_data(config),
+        *_ports(config),
+    ]
+
+
+def _not_built(config: PipelineConfig) -> Iterator[str]:
+    for key, values in _NOT_BUILT.items():
+        section, _, name = key.rpartition(".")
+        value = getattr(config.section(section), name)
+        if value in values:
+            built = "in_batch" if name == "neg_sampling" else "dot"
+            yield f"{key}: {value!r} is not built yet, use {built!r}"
+
+
+def _dims(config: PipelineConfig) -> Iterator[str]:
+    user, item = config.two_tower.user_tower.mlp, config.two_tower.item_tower.mlp
+    if user[-1] != item[-1]:
+        yield (
+            f"two_tower.user_tower.mlp ends in {user[-1]} and two_tower.item_tower.mlp in {item[-1]}: "
+            "both must end in the same width, it is that of the vectors that are compared"
+        )
+    top = config.dlrm_ranker.top_mlp
+    if top[-1] != 1:
+        yield f"dlrm_ranker.top_mlp: ends in {top[-1]}, must end in 1 (one logit), e.g. {[*top, 1]}"
+    widths = {
+        "two_tower.user_tower.mlp": user,
+        "two_tower.item_tower.mlp": item,
+        "dlrm_ranker.bottom_mlp": config.dlrm_ranker.bottom_mlp,
+        "dlrm_ranker.top_mlp": top,
+        "two_tower.user_tower.emb_dims": config.two_tower.user_tower.emb_dims.values(),
+        "two_tower.item_tower.emb_dims": config.two_tower.item_tower.emb_dims.values(),
+        "dlrm_ranker.embedding_dims": config.dlrm_ranker.embedding_dims.values(),
+    }
+    for key, values in widths.items():
+        for width in values:
+            if width < 1:
+                yield f"{key}: holds {width}, every width must be at least 1"
+
+
+def _sizes(config: PipelineConfig) -> Iterator[str]:
+    k, topk = config.serving.rerank.k, config.serving.ann.topk
+    if k > topk:
+        yield (
+            f"serving.rerank.k: is {k}, serving.ann.topk is {topk}: only candidates can be reranked, "
+            f"so k must be at most {topk}, or topk at least {k}"
+        )
+
+
+def _schema(config: PipelineConfig) -> Iterator[str]:
+    schema = config.schema_
+    for name in sorted(set(schema.dense) & set(schema.sparse)):
+        yield f"schema.dense and schema.sparse: both hold {name!r}, a column is one or the other"
+    for key, names in (("dense", schema.dense), ("sparse", schema.sparse)):
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            yield f"schema.{key}: holds {name!r} twice"
+    for number, cross in enumerate(schema.crosses):
+        key = f"schema.crosses[{number}]"
+        if len(set(cross)) < 2:
+            yield f"{key}: is {cross}, a cross needs at least two different columns"
+        for name in cross:
+            if name not in schema.sparse:
+                yield f"{key}: {name!r} is not in schema.sparse; {_nearest(name, schema.sparse)}"
+
+
+def _feature_names(config: PipelineConfig) -> Iterator[str]:
+    """Embedding widths are given for sparse columns and crosses."""
+    known = [*config.schema_.sparse, *config.schema_.cross_names]
+    named = {
+        "two_tower.user_tower.emb_dims": config.two_tower.user_tower.emb_dims,
+        "two_tower.item_tower.emb_dims": config.two_tower.item_tower.emb_dims,
+        "dlrm_ranker.embedding_dims": config.dlrm_ranker.embedding_dims,
+    }
+    for key, dims in named.items():
+        for name in dims:
+            if name not in known:
+                yield f"{key}.{name}: {name!r} is not in schema.sparse; {_nearest(name, known)}"
+
+
+def _data(config: PipelineConfig) -> Iterator[str]:
+    data = config.data
+    if data.source == "tables" and data.path is None:
+        yield "data.path: required with data.source: tables; the folder of interactions, users and items"
+    if data.split.by == "column" and data.split.column is None:
+        yield "data.split.column: required with data.split.by: column; it holds train, valid or test"
+
+
+def _ports(config: PipelineConfig) -> Iterator[str]:
+    ports = {name: getattr(config.server, name) for name in ("http_port", "grpc_port", "metrics_port")}
+    for name, port in ports.items():
+        twin = next((n for n, p in ports.items() if p == port and n < name), None)
+        if port and twin:
+            yield f"server.{twin} and server.{name}: both are {port}; give each its own, or 0 for a free one"
+
+
+def _nearest(name: str, valid: list[str]) -> str:
+    near = difflib.get_close_matches(name, valid, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"it holds {', '.join(valid)}"

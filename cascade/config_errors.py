@@ -1,0 +1,77 @@
+"""pydantic's findings as lines that name key, value, what would be right, and where the value was given."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Origins = Mapping[tuple[str, ...], str]
+
+
+def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> str:
+    """One line for each finding."""
+    return "\n".join(_line(detail, model, origins) for detail in error.errors(include_url=False))
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a model, sections included."""
+    for name, info in model.model_fields.items():
+        key = f"{prefix}{info.alias or name}"
+        yield key
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from keys(info.annotation, f"{key}.")
+
+
+def _line(detail: ErrorDetails, model: type[BaseModel], origins: Origins) -> str:
+    names = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    said = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
+    if own := re.match(r"(\w+): (.*)", said, re.DOTALL):  # a section's own check names its key first
+        names, said = (*names, own[1]), own[2]
+    key = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(names))
+    if detail["type"] == "missing":
+        said = "required, and not given"
+    elif detail["type"] == "extra_forbidden":
+        said = f"no such key; {_nearest_key(key, model)}"
+    elif not said:
+        said = f"is {_short(detail['input'])}, {_expected(detail)}"
+    where = _where(names, origins)
+    return f"{key}: {said} ({where})" if where else f"{key}: {said}"
+
+
+def _where(names: tuple[str, ...], origins: Origins) -> str | None:
+    """Origin of a key, of the nearest one above it, or of the first one below it."""
+    above = (origins[names[:n]] for n in range(len(names), 0, -1) if names[:n] in origins)
+    below = (origin for key, origin in origins.items() if key[: len(names)] == names)
+    return next(above, None) or next(below, None)
+
+
+def _expected(detail: ErrorDetails) -> str:
+    """What would be right, from pydantic's message."""
+    if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "should be a mapping of keys"
+    said = detail["msg"].removeprefix("Input ").rstrip(".")
+    choices = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+    near = difflib.get_close_matches(str(detail["input"]), choices, n=1)
+    return f"{said}; did you mean {near[0]!r}?" if near else said
+
+
+def _nearest_key(key: str, model: type[BaseModel]) -> str:
+    """``did you mean ...?``, else the keys that are valid beside ``key``."""
+    parent, _, name = key.rpartition(".")
+    every = list(keys(model))
+    siblings = [k.rpartition(".")[2] for k in every if k.rpartition(".")[0] == parent]
+    if near := difflib.get_close_matches(name, siblings, n=1):
+        return f"did you mean {f'{parent}.{near[0]}' if parent else near[0]}?"
+    if elsewhere := [k for k in every if k.rpartition(".")[2] == name]:
+        return f"did you mean {elsewhere[0]}?"
+    return f"valid here: {', '.join(siblings)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
