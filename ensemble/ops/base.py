@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict
-from enum import IntFlag
+from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...core.signature import Columns, Signature
 
 
-class Reason(IntFlag):
-    """Why an answer was degraded; travels as a bit field int32 [B, 1] in column ``reason_bits``."""
+class Reason(StrEnum):
+    """Why an answer was degraded; they travel comma-joined in column ``reasons``."""
 
-    UNKNOWN_USER = 1
-    FEWER_ITEMS = 2
+    UNKNOWN_USER = "unknown_user"
+    FEWER_ITEMS = "fewer_items"
 
 
 class Op(ABC):
-    """One step of the request graph. Subclasses are dataclasses whose fields are their JSON parameters.
+    """One step of the request graph. Subclasses are dataclasses whose ``init`` fields are their JSON parameters.
 
     ``reads`` and ``writes`` are known after construction. Heavy resources come in through ``load``.
     Calling an op never changes its input columns, and B rows in one call give what B calls of one row give.
@@ -38,7 +38,7 @@ class Op(ABC):
 
     def params(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type]
 
     def load(self, folder: Path) -> None:  # noqa: B027  (most ops have nothing to load)
         """Read this op's files from ``folder``; called once, before the first call."""

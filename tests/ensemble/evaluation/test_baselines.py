@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from cascade.ensemble.evaluation import baselines
+from scipy.sparse import csr_matrix
+
+# Two tastes: users 0-3 like items 0-2, users 4-7 like items 3-5; user 8 is new. Item 6 is never taken.
+POSITIVES = csr_matrix(
+    np.array(
+        [[1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0]]
+        + [[0, 0, 0, 1, 1, 1, 0]] * 4
+        + [[0] * 7],
+        dtype=bool,
+    )
+)
+USERS = np.array([0, 3, 8])
+SEEN = POSITIVES[USERS]
+
+
+def ranked(k=3):
+    return baselines.rank_baselines(POSITIVES, USERS, SEEN, k)
+
+
+def test_popularity_counts_users_and_breaks_ties_by_row():
+    # counts: item 0: 4, 1: 3, 2: 3, 3-5: 4
+    assert ranked(7)["popularity"].tolist() == [
+        [3, 4, 5, 2, -1, -1, -1],
+        [3, 4, 5, 1, -1, -1, -1],
+        [0, 3, 4, 5, 1, 2, -1],
+    ]
+
+
+@pytest.mark.parametrize("name", ["ials", "ease"])
+def test_personal_baselines_find_the_taste(name):
+    assert ranked()[name][:2, 0].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("name", ["ials", "ease"])
+def test_a_new_user_gets_popular_items(name):
+    assert ranked()[name][2].tolist() == [0, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["popularity", "ials", "ease"])
+def test_seen_items_are_masked_whether_positive_or_not(name):
+    shown = csr_matrix(np.array([[1, 1, 0, 1, 1, 0, 0], [1, 0, 1, 0, 0, 1, 0], [0] * 7], dtype=bool))
+    for user, rows in zip(shown.toarray(), baselines.rank_baselines(POSITIVES, USERS, shown, 7)[name], strict=True):
+        assert not user[rows[rows >= 0]].any()
+
+
+def test_ease_is_skipped_in_the_open(monkeypatch, caplog):
+    monkeypatch.setattr(baselines, "EASE_MAX_ITEMS", 6)
+    relevant = csr_matrix(np.eye(3, 7, dtype=bool))
+    got = baselines.evaluate_baselines(POSITIVES, USERS, SEEN, relevant)
+    assert set(got["ease"]) == {"skipped"} and "7 items" in got["ease"]["skipped"]
+    assert "ease skipped" in caplog.text
+    assert "recall@100" in got["ials"] and "coverage@10" in got["ials"]
