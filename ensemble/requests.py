@@ -1,0 +1,134 @@
+"""Between Triton's wire and the graph's columns: dtypes, text, error lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import RequestError, ServerError
+
+if TYPE_CHECKING:
+    import tritonclient.grpc as grpc
+
+    WireInput = grpc.InferInput
+else:
+    WireInput = Any
+
+Answer = TypeVar("Answer")
+
+_WIRE = {
+    "TYPE_INT32": ("INT32", "int32"),
+    "TYPE_INT64": ("INT64", "int64"),
+    "TYPE_FP32": ("FP32", "float32"),
+    "TYPE_FP64": ("FP64", "float64"),
+    "TYPE_STRING": ("BYTES", "object"),
+}
+"""Data type in config.pbtxt -> data type of the protocol and numpy dtype of the graph's column."""
+
+_LONGEST_LINE = 400
+
+
+@dataclass(frozen=True)
+class WireType:
+    """One of Triton's data types."""
+
+    name: str
+    """As the protocol writes it, e.g. ``INT64``."""
+    dtype: str
+    """As the graph's columns have it; ``object`` holds ``str``."""
+
+    @classmethod
+    def of_config(cls, data_type: int | str) -> WireType:
+        """From a config's ``data_type``, a name or a protobuf enum value."""
+        if isinstance(data_type, int):
+            from tritonclient.grpc import model_config_pb2
+
+            data_type = model_config_pb2.DataType.Name(data_type)
+        return cls(*_WIRE[data_type])
+
+    def encode(self, name: str, rows: list[list[Any]], shape: tuple[int, int]) -> WireInput:
+        """An input tensor of ``shape``; text is read as a number where the input is one.
+
+        Raises:
+            RequestError: naming the input, if a value cannot be held by its dtype.
+        """
+        import tritonclient.grpc as grpc
+
+        array = np.array([self._value(name, value) for row in rows for value in row], dtype=self.dtype).reshape(shape)
+        tensor = grpc.InferInput(name, list(shape), self.name)
+        tensor.set_data_from_numpy(array)
+        return tensor
+
+    def _value(self, name: str, value: Any) -> Any:
+        if self.dtype == "object":
+            return str(value).encode()
+        try:
+            number = float(value) if self.dtype.startswith("float") else int(value)
+            np.array(number, dtype=self.dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise RequestError(f"{name}: expected {self.dtype}, got {value!r}") from error
+        if number != value and not isinstance(value, str) and not np.isnan(number):
+            raise RequestError(f"{name}: expected {self.dtype}, got {value!r}")
+        return number
+
+
+def decode_text(name: str, array: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Triton's bytes as ``str``, same shape.
+
+    Raises:
+        RequestError: naming the input, if the bytes are not UTF-8.
+    """
+    out = np.empty(array.shape, dtype=object)
+    try:
+        out.reshape(-1)[:] = [value.decode() if isinstance(value, bytes) else value for value in array.reshape(-1)]
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{name}: expected UTF-8 text, got bytes that are not: {error.object[:20]!r}") from error
+    return out
+
+
+def encode_text(array: NDArray[np.object_]) -> NDArray[np.object_]:
+    """``str`` as Triton's bytes, same shape."""
+    out = np.empty(array.shape, dtype=object)
+    out.reshape(-1)[:] = [value.encode() for value in array.reshape(-1)]
+    return out
+
+
+def one_line(error: BaseException | str) -> str:
+    """What an error says, on one line that is not endless."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 3] + "..."
+
+
+def ask_for(call: Callable[[], Answer], url: str) -> Answer:
+    """Make a call to Triton; its errors become ours.
+
+    Raises:
+        RequestError: with the server's message, for a request that it refuses.
+        ServerError: for everything else, with what to do.
+    """
+    import tritonclient.grpc as grpc
+
+    try:
+        return call()
+    except grpc.InferenceServerException as error:
+        raise translate(error.status() or "", error.message() or "", url) from error
+
+
+def translate(status: str, message: str, url: str) -> RequestError | ServerError:
+    """The error of ours for a gRPC status such as ``StatusCode.INVALID_ARGUMENT``."""
+    text = one_line(message.removeprefix("[request id: <id_unknown>] ").split(" NOTE: ")[0])
+    match status.removeprefix("StatusCode."):
+        case "INVALID_ARGUMENT":
+            return RequestError(text)
+        case "NOT_FOUND":
+            return ServerError(f"{url}: {text}; `cascade serve` serves what `cascade run` has exported")
+        case "UNAVAILABLE" if "Request for unknown model" not in text:
+            return ServerError(f"{url}: no server answers; start one with `cascade serve` or give its address: {text}")
+        case "DEADLINE_EXCEEDED":
+            return ServerError(f"{url}: no answer in time; see the server's log")
+        case _:
+            return ServerError(f"{url}: {text}")
