@@ -1,0 +1,122 @@
+"""The questions of the evaluation: requests of the test users, and what they went on to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ...core.errors import DataError
+from ...core.signature import Signature
+
+MISSING: Mapping[str, Any] = {"int64": np.iinfo(np.int64).min, "float64": np.nan, "object": None}
+"""What stands for a missing raw value, by dtype."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Requests and their answers, ascending by user row.
+
+    ``columns``: the request's inputs [U, 1]: user_id and the raw context columns. ``rows``: int64 [U] user rows.
+    ``relevant``: bool [U, n_items]. ``items`` int64 [U, 1]: the item of the interaction that the request stands for.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    rows: NDArray[np.int64]
+    relevant: csr_matrix
+    items: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self, size: int) -> Iterator[slice]:
+        return (slice(start, start + size) for start in range(0, len(self), size))
+
+
+@dataclass(frozen=True)
+class LoggedTest:
+    """The test interactions of a data artifact, in file order.
+
+    ``table``: the raw columns as an Arrow table. ``users``, ``items``: int64 [M] rows. ``positive``: bool [M].
+    """
+
+    table: Any
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    positive: NDArray[np.bool_]
+    n_items: int
+
+    @classmethod
+    def read(cls, data: Path, user_ids: NDArray[Any], item_ids: NDArray[Any]) -> LoggedTest:
+        """Read the test part of the data artifact in ``data``; the ids are those of all rows, in row order."""
+        import pyarrow.dataset as ds
+
+        table = ds.dataset(data / "interactions").to_table(filter=ds.field("split") == "test")
+        return cls(
+            table=table,
+            users=rows_of(table["user_id"], user_ids),
+            items=rows_of(table["item_id"], item_ids),
+            positive=np.asarray(table["positive"].to_numpy(), bool),
+            n_items=len(item_ids),
+        )
+
+    def users_held_out(self, inputs: Signature, max_users: int | None, seed: int) -> HeldOut:
+        """One request for each user with a positive, in the context of the first of them.
+
+        Args:
+            inputs: what a request may hold; context columns among them are taken from the interaction.
+            max_users: draw that many users with ``seed`` if there are more.
+
+        Raises:
+            DataError: if no user has a positive.
+        """
+        positives = np.flatnonzero(self.positive)
+        if not len(positives):
+            raise DataError("interactions: the test part holds no positive, so there is nothing to evaluate")
+        users, first = np.unique(self.users[positives], return_index=True)
+        if max_users is not None and max_users < len(users):
+            drawn = np.sort(np.random.default_rng(seed).choice(len(users), max_users, replace=False))
+            users, first = users[drawn], first[drawn]
+        taken = positives[np.isin(self.users[positives], users)]
+        cells = (np.ones(len(taken), bool), (np.searchsorted(users, self.users[taken]), self.items[taken]))
+        relevant = csr_matrix(cells, shape=(len(users), self.n_items), dtype=bool)
+        return self._held_out(positives[first], relevant, inputs)
+
+    def impressions(self, inputs: Signature, users: NDArray[np.int64]) -> tuple[HeldOut, NDArray[np.bool_]]:
+        """One request for each interaction of these ``users``, and bool [M]: whether it was positive."""
+        chosen = np.flatnonzero(np.isin(self.users, users))
+        chosen = chosen[np.argsort(self.users[chosen], kind="stable")]
+        cells = (np.ones(len(chosen), bool), (np.arange(len(chosen)), self.items[chosen]))
+        shown = csr_matrix(cells, shape=(len(chosen), self.n_items), dtype=bool)
+        return self._held_out(chosen, shown, inputs), self.positive[chosen]
+
+    def _held_out(self, at: NDArray[np.int64], relevant: csr_matrix, inputs: Signature) -> HeldOut:
+        names = [name for name in self.table.column_names if name in inputs]
+        part = self.table.take(at)
+        return HeldOut(
+            columns={name: raw_column(part[name], inputs[name].dtype) for name in names},
+            rows=self.users[at],
+            relevant=relevant,
+            items=self.items[at][:, None],
+        )
+
+
+def rows_of(column: Any, ids: NDArray[Any]) -> NDArray[np.int64]:
+    """The row int64 [M] of each id of an Arrow column among ``ids`` [N], which are unique."""
+    import pandas as pd
+
+    return np.asarray(pd.Index(ids).get_indexer(column.to_pandas()), np.int64)
+
+
+def raw_column(column: Any, dtype: str) -> NDArray[Any]:
+    """An Arrow column as a request column [M, 1] of ``dtype``, nulls as ``MISSING`` has it."""
+    if dtype == "object":
+        values: Sequence[Any] = column.to_pylist()
+        return np.array([None if v is None else str(v) for v in values], dtype=object)[:, None]
+    filled = column.cast(dtype.replace("float64", "double")).fill_null(MISSING[dtype])
+    return np.asarray(filled.to_numpy(), dtype)[:, None]
