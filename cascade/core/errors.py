@@ -27,3 +27,7 @@ class RequestError(CascadeError):
 
 class ServerError(CascadeError):
     """The Triton runtime cannot be assembled, started or reached."""
+
+
+class FeatureStoreError(CascadeError):
+    """The feature store holds nothing for this pipeline, or cannot be read or written."""

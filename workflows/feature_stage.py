@@ -1,0 +1,107 @@
+"""The features stage: the Feast repository's offline tables, and their way into the live store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.artifact import Artifact
+from ..core.stage import Sections, Stage
+from .config import FeatureStoreConfig, HistoryConfig
+from .feature_tables import time_range, time_unit, write_entities, write_history
+
+SPEC = "features.json"
+ENTITY_KEYS = {"user": "user_id", "item": "item_id"}
+RESERVED = ("user_id", "item_id", "event_timestamp")
+
+
+@dataclass(frozen=True)
+class View:
+    """One feature view: a parquet file of the artifact with an entity's key and columns."""
+
+    name: str
+    entity: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Column -> int, float, string, list_int, list_float or list_string."""
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.parquet"
+
+    @property
+    def key(self) -> str:
+        return ENTITY_KEYS[self.entity]
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What Feast's definitions and the lookup op need to know of a features artifact."""
+
+    keys: Mapping[str, str]
+    """user_id and item_id -> int or string."""
+    views: tuple[View, ...]
+    seen: int
+    """Most item ids in ``history_ids``."""
+
+    def view(self, name: str) -> View | None:
+        """The view of this name; None where its table has no columns but the key."""
+        return next((view for view in self.views if view.name == name), None)
+
+    def save(self, folder: Path) -> None:
+        (folder / SPEC).write_text(json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> FeatureSpec:
+        raw = json.loads((folder / SPEC).read_text())
+        return cls(raw["keys"], tuple(View(**view) for view in raw["views"]), raw["seen"])
+
+
+def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int) -> FeatureSpec:
+    """The views that follow from the data's ``tables`` (table -> column -> kind).
+
+    Feast knows no view without a feature, so a table that holds only its key gives none.
+    """
+    keys = {name: tables["interactions"][name] for name in ENTITY_KEYS.values()}
+    profile, items = ({k: v for k, v in tables[t].items() if k not in RESERVED} for t in ("users", "items"))
+    views = [View("user_profile", "user", profile), View("item_features", "item", items)]
+    history = View("user_history", "user", {"history_ids": f"list_{keys['item_id']}"})
+    return FeatureSpec(keys, tuple(view for view in [*views, history] if view.columns), seen)
+
+
+def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    history = sections["history"]
+    assert isinstance(history, HistoryConfig)
+    data = parents["data"].path
+    spec = feature_spec(json.loads((data / "tables.json").read_text())["columns"], history.seen)
+    parts = sorted((data / "interactions").glob("*.parquet"))
+    first, last = time_range(parts)
+    unit = time_unit(last)
+    rows = {}
+    for view, source in ((spec.view("user_profile"), "users"), (spec.view("item_features"), "items")):
+        if view is not None:
+            kinds = {view.key: spec.keys[view.key], **view.columns}
+            rows[view.name] = write_entities(data / f"{source}.parquet", folder / view.file, view.key, kinds, first * unit)
+    written = write_history(parts, folder / "user_history.parquet", spec.keys, history.seen, unit)
+    spec.save(folder)
+    return {**rows, "user_history": written["users"], "history_ids": written["ids"]}
+
+
+def _publish(artifact: Artifact, sections: Sections) -> None:
+    from .feature_store import publish
+
+    section = sections["feature_store"]
+    assert isinstance(section, FeatureStoreConfig)
+    publish(section, artifact)
+
+
+FEATURES = Stage(
+    name="features",
+    help="Write the feature store's tables and bring them into the live store.",
+    sections=("schema", "history", "feature_store"),
+    parents=("data",),
+    fill=_fill,
+    publish=_publish,
+)
