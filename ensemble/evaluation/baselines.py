@@ -99,9 +99,7 @@ def _popular(dataset: Any, width: int) -> Rows:
     return ordered.to_numpy(np.int64)[None, :width]
 
 
-def _personal(
-    model: Any, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int
-) -> Rows:
+def _personal(model: Any, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
     """Fit ``model`` and rank for every user; one without a positive gets ``popular`` [1, W]."""
     model.fit(dataset)
     known = np.isin(users, dataset.user_id_map.external_ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,7 @@ from scipy.sparse import csr_matrix
 
 from ...core.errors import DataError
 from ...core.signature import Signature
-
-MISSING: Mapping[str, Any] = {"int64": np.iinfo(np.int64).min, "float64": np.nan, "object": None}
-"""What stands for a missing raw value, by dtype."""
+from ..inputs import MISSING
 
 
 @dataclass(frozen=True)
@@ -23,19 +21,12 @@ class HeldOut:
     """Requests and their answers, ascending by user row.
 
     ``columns``: the request's inputs [U, 1]: user_id and the raw context columns. ``rows``: int64 [U] user rows.
-    ``relevant``: bool [U, n_items]. ``items`` int64 [U, 1]: the item of the interaction that the request stands for.
+    ``relevant``: bool [U, n_items].
     """
 
     columns: Mapping[str, NDArray[Any]]
     rows: NDArray[np.int64]
     relevant: csr_matrix
-    items: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def batches(self, size: int) -> Iterator[slice]:
-        return (slice(start, start + size) for start in range(0, len(self), size))
 
 
 @dataclass(frozen=True)
@@ -43,12 +34,14 @@ class LoggedTest:
     """The test interactions of a data artifact, in file order.
 
     ``table``: the raw columns as an Arrow table. ``users``, ``items``: int64 [M] rows. ``positive``: bool [M].
+    ``label``: bool [M], what the ranker predicts: the label column if there is one, else ``positive``.
     """
 
     table: Any
     users: NDArray[np.int64]
     items: NDArray[np.int64]
     positive: NDArray[np.bool_]
+    label: NDArray[np.bool_]
     n_items: int
 
     @classmethod
@@ -57,11 +50,13 @@ class LoggedTest:
         import pyarrow.dataset as ds
 
         table = ds.dataset(data / "interactions").to_table(filter=ds.field("split") == "test")
+        positive = np.asarray(table["positive"].to_numpy(), bool)
         return cls(
             table=table,
             users=rows_of(table["user_id"], user_ids),
             items=rows_of(table["item_id"], item_ids),
-            positive=np.asarray(table["positive"].to_numpy(), bool),
+            positive=positive,
+            label=table["label"].to_numpy() > 0 if "label" in table.column_names else positive,
             n_items=len(item_ids),
         )
 
@@ -79,31 +74,37 @@ class LoggedTest:
         if not len(positives):
             raise DataError("interactions: the test part holds no positive, so there is nothing to evaluate")
         users, first = np.unique(self.users[positives], return_index=True)
-        if max_users is not None and max_users < len(users):
-            drawn = np.sort(np.random.default_rng(seed).choice(len(users), max_users, replace=False))
-            users, first = users[drawn], first[drawn]
+        drawn = draw(len(users), max_users, seed)
+        users, first = users[drawn], first[drawn]
         taken = positives[np.isin(self.users[positives], users)]
         cells = (np.ones(len(taken), bool), (np.searchsorted(users, self.users[taken]), self.items[taken]))
         relevant = csr_matrix(cells, shape=(len(users), self.n_items), dtype=bool)
-        return self._held_out(positives[first], relevant, inputs)
+        return HeldOut(self._columns(positives[first], inputs), users, relevant)
 
-    def impressions(self, inputs: Signature, users: NDArray[np.int64]) -> tuple[HeldOut, NDArray[np.bool_]]:
-        """One request for each interaction of these ``users``, and bool [M]: whether it was positive."""
-        chosen = np.flatnonzero(np.isin(self.users, users))
+    def impressions(
+        self, inputs: Signature, max_users: int | None, seed: int
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+        """One request for each interaction of the test users, and its label bool [M].
+
+        The requests come with the one item that was shown, as ``candidate_rows`` int64 [M, 1].
+        """
+        users = np.unique(self.users)
+        chosen = np.flatnonzero(np.isin(self.users, users[draw(len(users), max_users, seed)]))
         chosen = chosen[np.argsort(self.users[chosen], kind="stable")]
-        cells = (np.ones(len(chosen), bool), (np.arange(len(chosen)), self.items[chosen]))
-        shown = csr_matrix(cells, shape=(len(chosen), self.n_items), dtype=bool)
-        return self._held_out(chosen, shown, inputs), self.positive[chosen]
+        shown = {"candidate_rows": self.items[chosen][:, None]}
+        return self._columns(chosen, inputs) | shown, self.label[chosen]
 
-    def _held_out(self, at: NDArray[np.int64], relevant: csr_matrix, inputs: Signature) -> HeldOut:
-        names = [name for name in self.table.column_names if name in inputs]
+    def _columns(self, at: NDArray[np.int64], inputs: Signature) -> dict[str, NDArray[Any]]:
         part = self.table.take(at)
-        return HeldOut(
-            columns={name: raw_column(part[name], inputs[name].dtype) for name in names},
-            rows=self.users[at],
-            relevant=relevant,
-            items=self.items[at][:, None],
-        )
+        names = [name for name in self.table.column_names if name in inputs]
+        return {name: raw_column(part[name], inputs[name].dtype) for name in names}
+
+
+def draw(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
+    """All of 0 .. count - 1, or ``most`` of them drawn with ``seed``; ascending."""
+    if most is None or most >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def rows_of(column: Any, ids: NDArray[Any]) -> NDArray[np.int64]:

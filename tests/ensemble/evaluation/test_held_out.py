@@ -56,12 +56,19 @@ def test_a_sample_is_seeded_and_stays_sorted(logged):
     assert logged.users_held_out(INPUTS, 5, seed=3).rows.tolist() == [0, 1]
 
 
-def test_impressions_are_all_interactions_of_the_users(logged):
-    got, label = logged.impressions(INPUTS, np.array([1, 2]))
-    assert got.rows.tolist() == [1, 1, 1, 2]
-    assert got.items.tolist() == [[2], [1], [0], [0]]
-    assert label.tolist() == [False, True, True, False]
-    assert got.relevant.toarray().argmax(axis=1).tolist() == [2, 1, 0, 0]
+def test_impressions_are_all_interactions_of_the_test_users(logged):
+    got, label = logged.impressions(INPUTS, None, seed=0)
+    assert got["user_id"][:, 0].tolist() == ["ann", "bob", "bob", "bob", "cy"]
+    assert got["candidate_rows"].tolist() == [[2], [2], [1], [0], [0]]
+    assert got["hour"][:, 0].tolist() == [6, 2, NONE, 4, 5]
+    assert label.tolist() == [True, False, True, True, False]
+
+
+def test_the_label_column_is_what_the_ranker_predicts(logged, tmp_path):
+    table = pd.read_parquet(tmp_path / "interactions")
+    table.assign(label=[0, 1, 0, 0, 1, 0]).to_parquet(tmp_path / "interactions/part-0.parquet")
+    _, label = LoggedTest.read(tmp_path, USERS, ITEMS).impressions(INPUTS, None, seed=0)
+    assert label.tolist() == [False, True, False, False, True]
 
 
 def test_no_positive_is_an_error(logged, tmp_path):

@@ -1,0 +1,102 @@
+"""Puts the held-out requests to the very graph that is served."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
+
+from ...core.signature import Columns
+from ..executor import Executor
+from ..inputs import Input
+from .funnel import fates
+from .held_out import HeldOut
+from .ranking import labelled
+from .ranking_lists import LIST, Rows, membership
+
+TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the graph did for U requests; M candidates in all, P relevant items in all.
+
+    ``queries``: float32 [U, D]. ``seen``: bool [U, n_items], what it would not show. ``answers``: [U, LIST].
+    ``logits``, ``labels``: float32 and bool [M], every candidate. ``fates``: int64 [P], see `funnel`.
+    """
+
+    queries: NDArray[np.float32]
+    seen: csr_matrix
+    answers: Rows
+    logits: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+    fates: NDArray[np.int64]
+
+
+def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: int) -> Replay:
+    """Ask for the best ``LIST`` items at temperature 0 and keep what the metrics need of the columns between."""
+    parts: list[tuple[Any, ...]] = []
+    for batch, columns in _run(executor, held_out.columns, _settings, TRACED, batch_size, "test users"):
+        relevant = held_out.relevant[batch]
+        parts.append(
+            (
+                columns["query"],
+                membership(columns["seen_rows"], relevant.shape[1]),
+                columns["ranked_rows"],
+                *labelled(columns["candidate_rows"], columns["logits"], relevant),
+                fates(columns, relevant, min_score),
+            )
+        )
+    queries, seen, *rest = zip(*parts, strict=True)
+    return Replay(np.concatenate(queries), vstack(seen, format="csr"), *map(np.concatenate, rest))
+
+
+def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray[np.float32]:
+    """The ranker's logit float32 [M] for the item of each logged interaction: only the steps that lead to it run.
+
+    Args:
+        logged: requests, with the item in ``candidate_rows`` int64 [M, 1].
+    """
+    part = part_of(executor, ["logits"], ["candidate_rows"])
+    batches = _run(part, logged, lambda size: {}, [], batch_size, "impressions")
+    return np.concatenate([columns["logits"][:, 0] for _, columns in batches])
+
+
+def part_of(executor: Executor, outputs: Collection[str], given: Collection[str]) -> Executor:
+    """The part of the graph that computes ``outputs`` where the columns ``given`` come with the request."""
+    needed, ops = set(outputs), {}
+    for node in reversed(executor.nodes):
+        if needed & set(node.op.writes):
+            ops[node.name] = node.op
+            needed |= set(node.op.reads) - set(given)
+    specs = {name: executor.signature[name] for name in given}
+    inputs = [*executor.inputs, *(Input(name, spec.dtype, spec.dims, required=True) for name, spec in specs.items())]
+    return Executor(inputs, dict(reversed(ops.items())), outputs, max_users=executor.max_users)
+
+
+def _settings(size: int) -> Mapping[str, NDArray[Any]]:
+    """What a request may ask for, fixed, so that an evaluation can be repeated."""
+    return {
+        "top_k": np.full((size, 1), LIST, np.int32),
+        "temperature": np.zeros((size, 1), np.float32),
+        "seed": np.zeros((size, 1), np.int64),
+    }
+
+
+def _run(
+    executor: Executor, columns: Columns, settings: Any, keep: Collection[str], batch_size: int, what: str
+) -> Iterator[tuple[slice, Columns]]:
+    from tqdm import tqdm
+
+    total = len(next(iter(columns.values())))
+    size = min(batch_size, executor.max_users)
+    with tqdm(total=total, desc=f"evaluating {what}", unit=" requests", disable=None) as bar:
+        for start in range(0, total, size):
+            batch = slice(start, min(start + size, total))
+            part = {name: column[batch] for name, column in columns.items()}
+            yield batch, executor.run(part | settings(batch.stop - batch.start), keep)[0]
+            bar.update(batch.stop - batch.start)

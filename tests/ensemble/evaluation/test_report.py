@@ -1,0 +1,51 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from cascade.ensemble.evaluation.report import comparison, render
+
+RETRIEVAL = {f"recall@{k}": k / 400 for k in (10, 20, 100, 200)} | {"ndcg@10": 0.07, "ndcg@20": 0.09}
+CASCADE = {"ndcg@10": 0.08, "map@10": 0.05, "mrr@10": 0.05, "coverage@10": 0.3}
+
+
+@pytest.fixture
+def page():
+    fates = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
+    results = {
+        "retrieval": RETRIEVAL,
+        "ranking": {"auc": None, "logloss": 0.1, "ece": 0.01},
+        "cascade": CASCADE,
+        "funnel": {name: {"count": n, "share": n / 10} for n, name in enumerate(fates)},
+        "baselines": {
+            "popularity": RETRIEVAL | CASCADE,
+            "ials": RETRIEVAL | CASCADE,
+            "ease": {"skipped": "<too large>"},
+        },
+    }
+    logits = np.linspace(-4, 1, 50, dtype=np.float32)
+    return render(results, {"release": "a<b"}, logits, logits > 0)
+
+
+def test_needs_nothing_but_itself(page):
+    found = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            found.extend(value for name, value in attrs if name in ("src", "href"))
+
+    Links().feed(page)
+    assert len(found) == 3
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in found)
+    assert "<script" not in page
+
+
+def test_says_what_was_skipped_and_escapes(page):
+    assert "EASE: &lt;too large&gt;" in page
+    assert "a&lt;b" in page
+
+
+def test_the_best_of_each_metric_stands_out():
+    table = comparison({"popularity": {"ndcg@10": 0.1}, "cascade": {"ndcg@10": 0.2, "mrr@10": 0.3}})
+    assert re.findall(r'class="best">([\d.]+)<', table) == ["0.2000", "0.3000"]
+    assert "<td></td>" in table
