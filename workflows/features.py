@@ -1,0 +1,94 @@
+"""From the config's columns to features: which side each is on, and what the models will see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..core.errors import ConfigError
+from ..core.features import Side
+from .config import SchemaConfig
+from .validate import nearest
+
+TABLES: dict[Side, str] = {"user": "users", "context": "interactions", "item": "items"}
+AFTERWARDS = ("label", "positive", "split", "timestamp")
+"""Interactions columns that are known only after the event, or that are no property of it."""
+
+Kinds = Mapping[str, Mapping[str, str]]
+"""Table -> column -> ``int``, ``float``, ``string`` or ``list_`` of these."""
+
+
+@dataclass(frozen=True)
+class RawFeature:
+    """A feature before anything is fitted: where it comes from."""
+
+    name: str
+    side: Side
+    role: Literal["categorical", "continuous", "cross"]
+    raw: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """Types of the raw columns."""
+
+    @property
+    def is_list(self) -> bool:
+        return self.kinds[0].startswith("list_")
+
+
+def sides_of(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
+    """Every feature of the config, users first, then context, then items; crosses at the end of their side.
+
+    Raises:
+        ConfigError: if a column is in no table or in two, or is of a type that its role cannot have.
+    """
+    found = {column: _side(key, column, kinds) for key in ("sparse", "dense") for column in getattr(schema, key)}
+    features = []
+    for column in schema.sparse:
+        features.append(RawFeature(column, found[column], "categorical", (column,), (_kind(column, found, kinds),)))
+    for column in schema.dense:
+        kind = _kind(column, found, kinds)
+        if column in schema.sparse:
+            raise ConfigError(f"schema.dense: {column!r} is in schema.sparse too; a column has one role")
+        if kind not in ("int", "float"):
+            raise ConfigError(f"schema.dense: {TABLES[found[column]]}.{column} is of type {kind}, expected a number")
+        features.append(RawFeature(column, found[column], "continuous", (column,), (kind,)))
+    features += [_cross(columns, found, kinds) for columns in schema.crosses]
+    return tuple(f for side in TABLES for f in features if f.side == side)
+
+
+def _side(key: str, column: str, kinds: Kinds) -> Side:
+    if column in ("user_id", "item_id"):
+        return "user" if column == "user_id" else "item"
+    sides = [side for side, table in TABLES.items() if column in kinds[table]]
+    if not sides:
+        every = {c for columns in kinds.values() for c in columns}
+        tables = "; ".join(f"{table}: {', '.join(kinds[table])}" for table in TABLES.values())
+        raise ConfigError(f"schema.{key}: {column!r} is in no table{nearest(column, every)} ({tables})")
+    if len(sides) > 1:
+        tables = " and ".join(TABLES[side] for side in sides)
+        raise ConfigError(f"schema.{key}: {column!r} is in {tables}; rename one of them, so that its side is clear")
+    if sides[0] == "context" and column in AFTERWARDS:
+        raise ConfigError(f"schema.{key}: {column!r} is not known before the event, so it cannot be a feature")
+    return sides[0]
+
+
+def _kind(column: str, found: Mapping[str, Side], kinds: Kinds) -> str:
+    return kinds[TABLES[found[column]]][column]
+
+
+def _cross(columns: list[str], found: Mapping[str, Side], kinds: Kinds) -> RawFeature:
+    """The combination of columns of one side, or of the user's and the context's, which is context then."""
+    shown = f"schema.crosses: {columns}"
+    if len(columns) < 2 or len(set(columns)) < len(columns):
+        raise ConfigError(f"{shown}: expected two or more different columns")
+    for column in columns:
+        if column not in found:
+            raise ConfigError(f"{shown}: {column!r} is not in schema.sparse{nearest(column, found)}")
+    types = tuple(_kind(column, found, kinds) for column in columns)
+    if any(kind.startswith("list_") for kind in types):
+        raise ConfigError(f"{shown}: a list column cannot be crossed")
+    sides = {found[column] for column in columns}
+    if "item" in sides and len(sides) > 1:
+        raise ConfigError(f"{shown}: an item column crosses only with item columns (this is {sorted(sides)})")
+    side: Side = sides.pop() if len(sides) == 1 else "context"
+    return RawFeature("_".join(columns), side, "cross", tuple(columns), types)

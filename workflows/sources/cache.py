@@ -1,0 +1,59 @@
+"""Downloaded files: checked against a pinned checksum, kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from ...core.errors import DataError
+
+
+def cache_folder() -> Path:
+    """``CASCADE_CACHE``, else ``XDG_CACHE_HOME/cascade``, else ``~/.cache/cascade``."""
+    if own := os.environ.get("CASCADE_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cascade"
+
+
+def check_sha256(file: Path, expected: str) -> None:
+    """Raise a DataError if the content of ``file`` is not the pinned one."""
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected:
+        raise DataError(f"{file}: expected SHA-256 {expected}, found {found}; delete the file to fetch it again")
+
+
+def cached(name: str, sha256: str | None, fetch: Callable[[Path], None]) -> Path:
+    """The cached file ``name``; ``fetch(aside)`` writes it first where it is missing.
+
+    The file appears under its name only when it is complete and its checksum (if one is pinned) fits.
+    """
+    file = cache_folder() / name
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            fetch(aside)
+            if sha256:
+                check_sha256(aside, sha256)
+            aside.rename(file)
+        finally:
+            aside.unlink(missing_ok=True)
+    if sha256:
+        check_sha256(file, sha256)
+    return file
+
+
+def download(url: str, file: Path, *, timeout: float) -> None:
+    """Fetch ``url`` into ``file`` with a progress bar; ``timeout`` (seconds) is for every single wait."""
+    from tqdm import tqdm
+
+    with urllib.request.urlopen(url, timeout=timeout) as answer, file.open("wb") as out:  # noqa: S310
+        size = int(answer.headers.get("Content-Length") or 0) or None
+        with tqdm(total=size, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], leave=False) as bar:
+            while block := answer.read(1 << 16):
+                out.write(block)
+                bar.update(len(block))
