@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import RequestError, ServerError
-from .requests import WireInput, WireType, ask_for, one_line
+from .requests import WireType, ask_for, one_line
 
 if TYPE_CHECKING:
     import tritonclient.grpc as grpc
@@ -94,6 +94,53 @@ class CascadeClient:
         answer = ask_for(lambda: self._triton.infer(self.model, inputs, client_timeout=self.timeout), self.url)
         return self._recommendations(user_ids, answer)
 
+    def ready(self) -> bool:
+        """Whether the server is up and has loaded the model; Triton says so of a model whose process died, too."""
+        import tritonclient.grpc as grpc
+
+        try:
+            return bool(self._triton.is_model_ready(self.model, client_timeout=self.timeout))
+        except grpc.InferenceServerException:
+            return False
+
+    def probe(self) -> str:
+        """Have the whole graph answer for a user whom nobody knows; the release that answered.
+
+        Raises:
+            ServerError: if it does not.
+        """
+        number = self._inputs["user_id"].dtype != "object"
+        return self.recommend([0 if number else "probe"])[0].release
+
+    def reload(self) -> None:
+        """Have the server load the model again, in new processes, with the config that it has now.
+
+        Asked to load a model whose files are unchanged Triton does nothing, and given the same config it keeps the
+        processes; so the config goes along with a parameter that is never the same.
+
+        Raises:
+            ServerError: if it cannot; what was loaded before stays.
+        """
+        import tritonclient.grpc as grpc
+        from google.protobuf.json_format import MessageToJson
+
+        config = type(self._config)()
+        config.CopyFrom(self._config)
+        config.parameters["loaded"].string_value = str(time.time_ns())
+        try:
+            self._triton.load_model(self.model, config=MessageToJson(config), client_timeout=self.timeout)
+        except grpc.InferenceServerException as error:
+            raise ServerError(f"{self.url}: {one_line(error)}") from error
+
+    def raw_ids(self, texts: Sequence[str]) -> list[RawId]:
+        """User ids as the model has them, from what was typed.
+
+        Raises:
+            RequestError: if the model's ids are numbers and a text is not.
+        """
+        wire = self._inputs["user_id"]
+        return [text if wire.dtype == "object" else wire.value("user_id", text) for text in texts]
+
     @property
     def context_columns(self) -> list[str]:
         """Names of the context columns that the model takes."""
@@ -108,7 +155,7 @@ class CascadeClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @cached_property
@@ -141,16 +188,16 @@ class CascadeClient:
             raise RequestError(f"context {name}: expected one of {', '.join(columns) or 'no context column at all'}")
         return name
 
-    def _column(self, name: str, value: Any, users: int) -> WireInput:
+    def _column(self, name: str, value: Any, users: int) -> Any:
         """One value for each user; a list holds them, anything else is repeated. Shape [B, 1]."""
         values = value if isinstance(value, list) else [value] * users
         return self._wire(name, [[entry] for entry in values], (users, 1))
 
-    def _rows(self, name: str, values: Sequence[Any], users: int) -> WireInput:
+    def _rows(self, name: str, values: Sequence[Any], users: int) -> Any:
         """The same list for each user. Shape [B, len(values)]."""
         return self._wire(name, [list(values)] * users, (users, len(values)))
 
-    def _wire(self, name: str, rows: list[list[Any]], shape: tuple[int, int]) -> WireInput:
+    def _wire(self, name: str, rows: list[list[Any]], shape: tuple[int, int]) -> Any:
         if name not in self._inputs:
             raise RequestError(f"{name}: model {self.model!r} has no such input, expected {', '.join(self._inputs)}")
         return self._inputs[name].encode(name, rows, shape)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import RequestError, ServerError
-
-if TYPE_CHECKING:
-    import tritonclient.grpc as grpc
-
-    WireInput = grpc.InferInput
-else:
-    WireInput = Any
 
 Answer = TypeVar("Answer")
 
@@ -50,20 +43,25 @@ class WireType:
             data_type = model_config_pb2.DataType.Name(data_type)
         return cls(*_WIRE[data_type])
 
-    def encode(self, name: str, rows: list[list[Any]], shape: tuple[int, int]) -> WireInput:
-        """An input tensor of ``shape``; text is read as a number where the input is one.
+    def encode(self, name: str, rows: list[list[Any]], shape: tuple[int, int]) -> Any:
+        """An ``InferInput`` of ``shape``; text is read as a number where the input is one.
 
         Raises:
             RequestError: naming the input, if a value cannot be held by its dtype.
         """
         import tritonclient.grpc as grpc
 
-        array = np.array([self._value(name, value) for row in rows for value in row], dtype=self.dtype).reshape(shape)
+        array = np.array([self.value(name, value) for row in rows for value in row], dtype=self.dtype).reshape(shape)
         tensor = grpc.InferInput(name, list(shape), self.name)
         tensor.set_data_from_numpy(array)
         return tensor
 
-    def _value(self, name: str, value: Any) -> Any:
+    def value(self, name: str, value: Any) -> Any:
+        """``value`` as this type holds it: bytes, int or float.
+
+        Raises:
+            RequestError: naming the input.
+        """
         if self.dtype == "object":
             return str(value).encode()
         try:
