@@ -1,1 +1,26 @@
 """The ops of the request path, one a file. They import numpy, onnxruntime and faiss, and nothing heavier."""
+
+from .base import Op, Reason
+from .drop_seen import DropSeen
+from .encode_query import EncodeQuery
+from .lookup_items import LookupItems
+from .order import Order
+from .rank import Rank
+from .respond import Respond
+from .retrieve import Retrieve
+
+OPS: dict[str, type[Op]] = {op.kind: op for op in (EncodeQuery, Retrieve, DropSeen, LookupItems, Rank, Order, Respond)}
+"""kind -> class: what graph.json may name. An op of your own is added here before a graph that holds it is loaded."""
+
+__all__ = [
+    "OPS",
+    "DropSeen",
+    "EncodeQuery",
+    "LookupItems",
+    "Op",
+    "Order",
+    "Rank",
+    "Reason",
+    "Respond",
+    "Retrieve",
+]

@@ -1,0 +1,124 @@
+"""A complete miniature release: 20 users, 30 items, real ops, an exported model repository in a second or two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ensemble.config import AnnConfig, RerankConfig, ServingConfig
+from ..ensemble.graph import Step, Steps, request_graph, request_inputs
+from ..ensemble.inputs import MISSING, Input
+from ..ensemble.ops import DropSeen, EncodeQuery, LookupItems, Order, Rank, Respond, Retrieve
+from ..ensemble.release import Release
+from .miniature_models import save_query_tower, save_ranker
+from .miniature_ops import MiniatureTransform, MiniatureUsers
+
+USERS, ITEMS, DIM, LENGTH = 20, 30, 8, 4
+SERVING = ServingConfig(
+    ann=AnnConfig(type="flat", topk=12), rerank=RerankConfig(k=6, diversity_lambda=0.2), max_batch_size=64
+)
+RELEASE = Release("0123456789ab", "2024-01-01T00:00:00+00:00", "cascade", "miniature", {"index": "f" * 64})
+USER_INPUTS = {
+    "user_code": ("int64", 1),
+    "gender_code": ("int64", 1),
+    "hour_scaled": ("float32", 1),
+    "history": ("int64", LENGTH),
+}
+ITEM_FEATURES = {"item_code": ("int64", 1), "price": ("float32", 1)}
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """The raw material: ids, what each user has seen, and the steps of the request graph."""
+
+    user_ids: NDArray[Any]
+    """[20] int64 or unicode; a user of any other id is unknown."""
+    item_ids: NDArray[Any]
+    """[30]"""
+    seen: list[list[Any]]
+    """Item ids that each user has seen, most recent first; user u has u % 6."""
+    steps: Steps
+    inputs: tuple[Input, ...]
+
+
+def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig = SERVING) -> Miniature:
+    """Write models, index and tables into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(7)
+    ids = "object" if string_ids else "int64"
+    user_ids: NDArray[Any] = np.arange(100, 100 + USERS)
+    item_ids: NDArray[Any] = np.arange(1000, 1000 + ITEMS)
+    if string_ids:
+        user_ids, item_ids = (
+            np.array([f"{letter}{i}" for i in at]) for letter, at in (("u", user_ids), ("i", item_ids))
+        )
+    seen = [rng.choice(item_ids, size=user % 6, replace=False).tolist() for user in range(USERS)]
+    vectors = rng.normal(size=(ITEMS, DIM)).astype(np.float32)
+    files = _write(folder, user_ids, item_ids, seen, vectors)
+    steps = Steps(
+        lookup_user=Step(MiniatureUsers(ids), _pick(files, "users.npz")),
+        transform=Step(MiniatureTransform(ids, LENGTH), _pick(files, "ids.npz")),
+        encode_query=Step(EncodeQuery(USER_INPUTS, DIM), _pick(files, "query_tower.onnx")),
+        retrieve=Step(Retrieve(serving.ann.topk, DIM), _pick(files, "index.faiss")),
+        drop_seen=Step(DropSeen(serving.ann.topk)),
+        lookup_items=Step(
+            LookupItems(ITEM_FEATURES, DIM), _pick(files, "item_code.npy", "price.npy", "item_vectors.npy")
+        ),
+        rank=Step(Rank(USER_INPUTS, ITEM_FEATURES), _pick(files, "ranker.onnx")),
+        order=Step(Order(DIM, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
+        respond=Step(Respond(string_ids, RELEASE.release), _pick(files, "item_ids.npy")),
+    )
+    return Miniature(user_ids, item_ids, seen, steps, request_inputs(ids, {"hour": "int64"}, serving))
+
+
+def miniature_repository(
+    folder: Path, *, string_ids: bool = False, version: int = 1, serving: ServingConfig = SERVING
+) -> Miniature:
+    """Export the miniature as model ``cascade`` into the model repository ``folder``.
+
+    Inputs: user_id (100 .. 119, or "u100" .. "u119"), hour (int64 context), exclude_items, top_k (at most 12),
+    temperature, seed. At most 64 users a call.
+    """
+    from ..ensemble.export import export
+
+    parts = Path(folder).with_name(f"{Path(folder).name}-parts")
+    made = miniature(parts, string_ids=string_ids, serving=serving)
+    graph = request_graph(made.steps, made.inputs)
+    placed = export(graph, Path(folder), made.inputs, RELEASE, version=version, max_batch_size=serving.max_batch_size)
+    model = placed / "model.py"
+    model.write_text(
+        model.read_text().replace("\nfrom ", "\nimport cascade.testing.miniature_ops  # noqa: F401\nfrom ", 1)
+    )
+    return made
+
+
+def _write(
+    folder: Path, user_ids: NDArray[Any], item_ids: NDArray[Any], seen: list[list[Any]], vectors: NDArray[Any]
+) -> dict[str, Path]:
+    import faiss
+
+    strings = user_ids.dtype.kind == "U"
+    history = np.full((USERS, 5), "" if strings else MISSING["int64"], dtype=item_ids.dtype)
+    for row, entries in zip(history, seen, strict=True):
+        row[: len(entries)] = entries
+    gender = np.array(["F", "M"] * (USERS // 2))
+    np.savez(folder / "users.npz", user_id=user_ids, gender=gender, history=history)
+    np.savez(folder / "ids.npz", user_id=user_ids, item_id=item_ids)
+    np.save(folder / "item_ids.npy", item_ids)
+    np.save(folder / "item_code.npy", np.arange(2, ITEMS + 2, dtype=np.int32)[:, None])
+    np.save(folder / "price.npy", np.linspace(0, 1, ITEMS, dtype=np.float32)[:, None])
+    np.save(folder / "item_vectors.npy", vectors)
+    save_query_tower(folder / "query_tower.onnx", USERS, ITEMS, DIM, LENGTH)
+    save_ranker(folder / "ranker.onnx", USERS, ITEMS, DIM, LENGTH)
+    index = faiss.IndexFlatIP(DIM)
+    index.add(vectors)
+    faiss.write_index(index, str(folder / "index.faiss"))
+    return {file.name: file for file in folder.iterdir()}
+
+
+def _pick(files: dict[str, Path], *names: str) -> dict[str, Path]:
+    return {name: files[name] for name in names}

@@ -1,0 +1,123 @@
+"""Stand-ins for the ops that need a feature store and fitted transforms: users and codes from small tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.signature import Columns, ColumnSpec, Signature
+from ..ensemble.inputs import MISSING
+from ..ensemble.ops import OPS
+from ..ensemble.ops.base import Op
+
+
+@dataclass
+class MiniatureUsers(Op):
+    """user_id [B, 1] -> gender object [B, 1], history_ids [B, S], known_user bool [B, 1]. Loads ``users.npz``."""
+
+    ids: str
+
+    kind: ClassVar[str] = "miniature_users"
+    row: dict[Any, int] = field(init=False, repr=False, compare=False)
+    gender: NDArray[Any] = field(init=False, repr=False, compare=False)
+    history: NDArray[Any] = field(init=False, repr=False, compare=False)
+
+    @property
+    def reads(self) -> Signature:
+        return {"user_id": ColumnSpec(self.ids)}
+
+    @property
+    def writes(self) -> Signature:
+        return {
+            "gender": ColumnSpec("object"),
+            "history_ids": ColumnSpec(self.ids, ("S",)),
+            "known_user": ColumnSpec("bool"),
+        }
+
+    def load(self, folder: Path) -> None:
+        """Read user_id [U], gender [U] and history [U, S]; "" and the dtype's missing value pad."""
+        with np.load(folder / "users.npz") as tables:
+            self.row = {value: row for row, value in enumerate(tables["user_id"].tolist())}
+            self.gender = np.append(tables["gender"].astype(object), None)
+            history = tables["history"]
+        nothing = np.full((1, history.shape[1]), MISSING[self.ids], dtype=self.ids)
+        history = history.astype(self.ids)
+        if self.ids == "object":
+            history[history == ""] = None
+        self.history = np.concatenate([history, nothing])
+
+    def __call__(self, columns: Columns) -> Columns:
+        rows = np.array([[self.row.get(value, -1)] for value in columns["user_id"][:, 0].tolist()], dtype=np.int64)
+        rows = rows.reshape(-1, 1)
+        history = self.history[rows[:, 0]]
+        longest = int((history != MISSING[self.ids]).sum(axis=1).max(initial=0))
+        return {"gender": self.gender[rows], "history_ids": history[:, :longest], "known_user": rows >= 0}
+
+
+@dataclass
+class MiniatureTransform(Op):
+    """Raw columns -> codes. Loads ``ids.npz``: user_id [U], item_id [I]. Code 1 is out of vocabulary."""
+
+    ids: str
+    length: int = 4
+    """Of the history that the models read."""
+
+    kind: ClassVar[str] = "miniature_transform"
+    users: dict[Any, int] = field(init=False, repr=False, compare=False)
+    items: dict[Any, int] = field(init=False, repr=False, compare=False)
+
+    @property
+    def reads(self) -> Signature:
+        return {
+            "user_id": ColumnSpec(self.ids),
+            "gender": ColumnSpec("object"),
+            "hour": ColumnSpec("int64"),
+            "history_ids": ColumnSpec(self.ids, ("S",)),
+            "exclude_items": ColumnSpec(self.ids, ("E",)),
+        }
+
+    @property
+    def writes(self) -> Signature:
+        return {
+            "user_code": ColumnSpec("int64"),
+            "gender_code": ColumnSpec("int64"),
+            "hour_scaled": ColumnSpec("float32"),
+            "history": ColumnSpec("int64", (self.length,)),
+            "seen_rows": ColumnSpec("int64", ("seen",)),
+        }
+
+    def load(self, folder: Path) -> None:
+        with np.load(folder / "ids.npz") as tables:
+            self.users = {value: row for row, value in enumerate(tables["user_id"].tolist())}
+            self.items = {value: row for row, value in enumerate(tables["item_id"].tolist())}
+
+    def __call__(self, columns: Columns) -> Columns:
+        batch = len(columns["user_id"])
+        hour = columns["hour"]
+        past = self._rows(columns["history_ids"])
+        history = np.zeros((batch, self.length), dtype=np.int64)
+        history[:, : past.shape[1]] = np.where(past < 0, 0, past + 2)[:, : self.length]
+        return {
+            "user_code": _codes(columns["user_id"], self.users) + 2,
+            "gender_code": _codes(columns["gender"], {"F": 0, "M": 1}) + 2,
+            "hour_scaled": np.where(hour == MISSING["int64"], 0, hour / 24).astype(np.float32),
+            "history": history,
+            "seen_rows": np.concatenate([past, self._rows(columns["exclude_items"])], axis=1),
+        }
+
+    def _rows(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        return _codes(values, self.items)
+
+
+def _codes(values: NDArray[Any], table: dict[Any, int]) -> NDArray[np.int64]:
+    """Positions int64 of ``values``, -1 where there is none; same shape."""
+    found = [table.get(value, -1) for value in values.ravel().tolist()]
+    return np.array(found, dtype=np.int64).reshape(values.shape)
+
+
+OPS[MiniatureUsers.kind] = MiniatureUsers
+OPS[MiniatureTransform.kind] = MiniatureTransform
