@@ -60,10 +60,6 @@ class LookupUser(Op):
     value: Any = field(init=False, repr=False, compare=False)
     reachable: bool = field(init=False, repr=False, compare=False, default=True)
 
-    def params(self) -> dict[str, Any]:
-        names = ("project", "columns", "user_kind", "item_kind", "seen", "views", "online", "redis", "timeout")
-        return {name: getattr(self, name) for name in names}
-
     @property
     def reads(self) -> Signature:
         return {"user_id": ColumnSpec(DTYPES[self.user_kind])}

@@ -1,0 +1,23 @@
+"""The feature views of the pipeline in ``CASCADE_CONFIG`` (by default ``pipeline.yaml`` beside this folder).
+
+They follow from the pipeline's data, so ``cascade run --only features`` has to have run once.
+"""
+
+import os
+from pathlib import Path
+
+from cascade.config import load_config
+from cascade.stages import find
+from cascade.workflows.data_stage import DATA
+from cascade.workflows.feature_definitions import feast_objects
+from cascade.workflows.feature_stage import FEATURES
+
+HERE = Path(__file__).resolve().parent
+
+_file = Path(os.environ.get("CASCADE_CONFIG", HERE.parent / "pipeline.yaml"))
+_runs = Path(os.environ.get("CASCADE_RUNS", HERE.parent / "runs"))
+_config, _ = load_config(_file)
+_features = find(_config, _runs, FEATURES.name, stages=(DATA, FEATURES))
+
+# Feast takes what it finds in the module's namespace: project, user, item, user_profile, item_features, user_history ...
+globals().update(feast_objects(_features.path, HERE, str(_config.feature_store.project)))

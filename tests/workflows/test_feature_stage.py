@@ -1,0 +1,59 @@
+"""The features artifact."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from cascade.core.artifact import Artifact
+from cascade.testing.feature_data import data_artifact
+from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
+from cascade.workflows.feature_stage import FEATURES, FeatureSpec, View, feature_spec
+
+KEYS = {"user_id": "string", "item_id": "int"}
+KINDS = {
+    "interactions": {**KEYS, "timestamp": "int"},
+    "users": {"user_id": "string", "age": "int"},
+    "items": {"item_id": "int", "title": "string"},
+}
+
+
+def run(folder: Path, seen: int = 1000) -> Artifact:
+    data = data_artifact(
+        folder / "data",
+        KINDS,
+        {"user_id": ["u", "u"], "item_id": [1, 2], "timestamp": [7, 8], "split": ["train", "test"]},
+        {"user_id": ["u", "v"], "age": [30, None]},
+        {"item_id": [1, 2], "title": ["one", "two"]},
+    )
+    sections = {
+        "schema": SchemaConfig(sparse=["user_id", "item_id"]),
+        "history": HistoryConfig(length=1, seen=seen),
+        "feature_store": FeatureStoreConfig(repo=str(folder / "repo"), project="p"),
+    }
+    return FEATURES.run(folder / "runs", sections, {"data": data})
+
+
+def test_artifact_holds_the_tables_and_what_they_are(tmp_path: Path) -> None:
+    artifact = run(tmp_path, seen=9)
+    assert artifact.metrics == {"user_profile": 2, "item_features": 2, "user_history": 1, "history_ids": 1}
+    assert FeatureSpec.load(artifact.path) == FeatureSpec(
+        KEYS,
+        (
+            View("user_profile", "user", {"age": "int"}),
+            View("item_features", "item", {"title": "string"}),
+            View("user_history", "user", {"history_ids": "list_int"}),
+        ),
+        9,
+    )
+    profile = pq.read_table(artifact.path / "user_profile.parquet").drop(["event_timestamp"]).to_pylist()
+    assert profile == [{"user_id": "u", "age": 30}, {"user_id": "v", "age": None}]
+
+
+def test_same_input_gives_the_same_digest(tmp_path: Path) -> None:
+    assert run(tmp_path / "a").digest == run(tmp_path / "b").digest
+    assert run(tmp_path / "c", seen=5).digest != run(tmp_path / "a").digest
+
+
+def test_a_table_of_keys_alone_gives_no_view() -> None:
+    spec = feature_spec({**KINDS, "users": {"user_id": "string"}}, seen=3)
+    assert [view.name for view in spec.views] == ["item_features", "user_history"]
+    assert spec.view("user_profile") is None
