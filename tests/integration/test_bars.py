@@ -1,0 +1,78 @@
+"""What the whole cascade has to reach, measured through the graph that is served."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.timeout(1500)  # the first test to ask for a pipeline builds it
+
+# R@10, R@100 of the two baselines on this split and protocol, as measured before this code was written.
+EASE, IALS = (0.1485, 0.5536), (0.1506, 0.5557)
+FATES = {"not_retrieved", "filtered", "ranked_low", "diversified_away", "found"}
+
+
+def test_retrieval_reaches_half_of_the_next_items(movielens):
+    assert movielens.metrics["retrieval"]["recall@100"] >= 0.50
+
+
+def test_the_cascade_beats_its_retriever_and_popularity(movielens):
+    got = movielens.metrics
+    assert got["cascade"]["ndcg@10"] > got["retrieval"]["ndcg@10"]
+    assert got["cascade"]["ndcg@10"] > got["baselines"]["popularity"]["ndcg@10"]
+
+
+def test_popularity_is_the_reference_to_the_digit(movielens):
+    popularity = movielens.metrics["baselines"]["popularity"]
+    assert popularity["recall@10"] == pytest.approx(0.0859, abs=1e-3)
+    assert popularity["recall@100"] == pytest.approx(0.3181, abs=1e-3)
+
+
+@pytest.mark.parametrize(("name", "reference"), [("ease", EASE), ("ials", IALS)])
+def test_baselines_are_near_the_reference(movielens, name, reference):
+    got = movielens.metrics["baselines"][name]
+    assert (got["recall@10"], got["recall@100"]) == pytest.approx(reference, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["movielens", "shop", "strings"])
+def test_every_relevant_item_is_accounted_for(name, request):
+    pipeline = request.getfixturevalue(name)
+    funnel = pipeline.metrics["funnel"]
+    assert set(funnel) == FATES
+    assert sum(part["count"] for part in funnel.values()) == relevant_items(pipeline)
+    assert sum(part["share"] for part in funnel.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["movielens", "shop", "strings"])
+def test_the_metrics_have_their_agreed_shape(name, request):
+    pipeline = request.getfixturevalue(name)
+    got = pipeline.metrics
+    retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
+    cascade = {"ndcg@10", "map@10", "mrr@10", "coverage@10"}
+    assert list(got) == ["retrieval", "ranking", "cascade", "funnel", "baselines"]
+    assert set(got["retrieval"]) == retrieval
+    assert set(got["ranking"]) == {"auc", "logloss", "ece"}
+    assert set(got["cascade"]) == cascade
+    assert set(got["baselines"]) == {"popularity", "ials", "ease"}
+    assert all(set(values) == retrieval | cascade for values in got["baselines"].values())
+    assert json.loads(json.dumps(pipeline.artifacts["evaluation"].metrics)) == got
+
+
+def test_the_shop_is_ranked_on_its_impressions(shop):
+    tables = json.loads((shop.artifacts["data"].path / "tables.json").read_text())
+    assert tables["has_label"]
+    assert 0.5 < shop.metrics["ranking"]["auc"] <= 1
+
+
+def test_the_report_stands_alone(movielens):
+    page = (movielens.artifacts["evaluation"].path / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 3
+    assert f"{movielens.metrics['cascade']['ndcg@10']:.4f}" in page
+
+
+def relevant_items(pipeline) -> int:
+    """How many different items the test users took."""
+    import pyarrow.dataset as ds
+
+    table = ds.dataset(pipeline.artifacts["data"].path / "interactions").to_table().to_pandas()
+    taken = table[(table["split"] == "test") & table["positive"]]
+    return len(taken.drop_duplicates(["user_id", "item_id"]))
