@@ -106,7 +106,7 @@ class DataRuntime(TritonExecutorRuntime):  # type: ignore[misc]
 
     def _config(self, ensemble: Ensemble, operators: dict[str, Operator], name: str) -> str:
         stages = list(dict.fromkeys(operator.op.kind for operator in operators.values()))
-        return config_text(name, self.inputs, to_signature(ensemble.output_schema), stages, self.max_batch_size)
+        return config_text(name, self.inputs, to_signature(ensemble.output_schema), stages)
 
 
 def export(
