@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cosine as cosine_distance
+
+from cascade.ensemble.ops.diversity import CHUNK, diverse_pool
+
+
+def naive(relevance, vectors, valid, size, weight):
+    """MMR as its paper writes it."""
+    picked = []
+    while len(picked) < min(size, valid.sum()):
+        rest = [i for i in np.flatnonzero(valid) if i not in picked]
+
+        def value(i, picked=picked):
+            nearest = max((1 - cosine_distance(vectors[i], vectors[j]) for j in picked), default=None)
+            return relevance[i] if nearest is None else (1 - weight) * relevance[i] - weight * nearest
+
+        picked.append(max(rest, key=value))
+    return picked
+
+
+def one(relevance, vectors, size, weight, valid=None):
+    relevance, vectors = np.array([relevance], dtype=float), np.array([vectors], dtype=float)
+    valid = np.ones(relevance.shape, dtype=bool) if valid is None else np.array([valid])
+    return np.flatnonzero(diverse_pool(relevance, vectors, valid, np.array([size]), weight)[0]).tolist()
+
+
+NEAR, FAR = [[1, 0], [1, 0.01], [0, 1]], [1.0, 0.9, 0.5]
+
+
+def test_a_near_copy_gives_way_to_something_else():
+    # second pick, lambda 0.5: the copy 0.5 * 0.9 - 0.5 * 1.0 = -0.05; the other one 0.5 * 0.5 - 0 = 0.25
+    assert one(FAR, NEAR, 2, 0.5) == [0, 2]
+
+
+def test_weight_zero_picks_by_relevance_alone():
+    assert one(FAR, NEAR, 2, 0.0) == [0, 1]
+
+
+def test_length_of_a_vector_does_not_matter():
+    assert one(FAR, [[10, 0], [0.1, 0.001], [0, 5]], 2, 0.5) == [0, 2]
+
+
+def test_an_opposite_item_is_better_than_an_orthogonal_one():
+    # cosines with the first pick: -1 and 0; at the same relevance the opposite one wins
+    assert one([1.0, 0.5, 0.5], [[1, 0], [0, 1], [-1, 0]], 2, 0.5) == [0, 2]
+
+
+def test_invalid_candidates_are_never_picked_and_a_short_list_is_taken_whole():
+    assert one(FAR, NEAR, 3, 0.5, valid=[False, True, True]) == [1, 2]
+    assert one(FAR, NEAR, 3, 0.0, valid=[False, True, True]) == [1, 2]
+    assert one(FAR, NEAR, 3, 0.5, valid=[False, False, False]) == []
+
+
+def test_zero_vectors_do_not_spoil_anything():
+    assert one([0.2, 0.9, 0.1], [[0, 0], [0, 0], [0, 0]], 2, 0.5) == [0, 1]
+
+
+@pytest.mark.parametrize("weight", [0.2, 0.5, 1.0])
+def test_is_what_the_paper_s_loop_picks(weight):
+    rng = np.random.default_rng(3)
+    users = CHUNK + 3
+    relevance, vectors = rng.random((users, 15)), rng.normal(size=(users, 15, 4))
+    valid, sizes = rng.random((users, 15)) < 0.8, rng.integers(1, 12, users)
+    got = diverse_pool(relevance, vectors, valid, sizes, weight)
+    for user in range(0, users, 5):
+        expected = naive(relevance[user], vectors[user], valid[user], sizes[user], weight)
+        assert np.flatnonzero(got[user]).tolist() == sorted(expected)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(0, 12))
+def test_picks_as_many_valid_ones_as_asked(seed, weight, size):
+    rng = np.random.default_rng(seed)
+    relevance, vectors, valid = rng.random((2, 8)), rng.normal(size=(2, 8, 3)), rng.random((2, 8)) < 0.6
+    got = diverse_pool(relevance, vectors, valid, np.array([size, 2]), weight)
+    assert not (got & ~valid).any()
+    assert got.sum(axis=1).tolist() == [min(size, valid[0].sum()), min(2, valid[1].sum())]

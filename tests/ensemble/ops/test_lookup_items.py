@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from cascade.core.errors import ArtifactError
+from cascade.ensemble.ops.lookup_items import LookupItems
+from cascade.testing.op_contract import OpContract
+
+
+def loaded(folder):
+    np.save(folder / "brand.npy", np.array([[5], [6], [7]], dtype=np.int32))
+    np.save(folder / "genres.npy", np.array([[1, 2], [3, 0], [4, 5]], dtype=np.int32))
+    np.save(folder / "price.npy", np.array([[0.5], [1.5], [2.5]], dtype=np.float32))
+    np.save(folder / "item_vectors.npy", np.arange(9, dtype=np.float32).reshape(3, 3))
+    op = LookupItems({"brand": ("int64", 1), "genres": ("int64", 2), "price": ("float32", 1)}, dim=3)
+    op.load(folder)
+    return op
+
+
+class TestLookupItems(OpContract):
+    def make_op(self, folder):
+        return loaded(folder)
+
+    def make_batch(self):
+        return {"candidate_rows": np.array([[2, 0, 1], [1, -1, -1], [-1, -1, -1]], dtype=np.int64)}
+
+
+def test_takes_rows_and_fills_zeros_where_there_is_no_candidate(tmp_path):
+    got = loaded(tmp_path)({"candidate_rows": np.array([[2, -1]], dtype=np.int64)})
+    assert got["brand"].tolist() == [[[7], [0]]]
+    assert got["genres"].tolist() == [[[4, 5], [0, 0]]]
+    assert got["price"].tolist() == [[[2.5], [0.0]]]
+    assert got["item_vectors"].tolist() == [[[6, 7, 8], [0, 0, 0]]]
+
+
+def test_tables_are_memory_mapped(tmp_path):
+    assert all(isinstance(table, np.memmap) for table in loaded(tmp_path).tables.values())
+
+
+def test_tables_of_different_catalogues_are_refused(tmp_path):
+    op = loaded(tmp_path)
+    np.save(tmp_path / "price.npy", np.zeros((4, 1), dtype=np.float32))
+    with pytest.raises(ArtifactError, match="item snapshot"):
+        op.load(tmp_path)
