@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.artifact import Artifact, write_artifact
+from ..workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
+from ..workflows.feature_stage import FEATURES
 from ..workflows.feature_tables import arrow_type
 
 Table = Mapping[str, Sequence[Any]]
@@ -41,3 +43,36 @@ def write_table(file: Path, columns: Table, kinds: Mapping[str, str]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {name: pa.array(values, arrow_type(kinds.get(name, "string"))) for name, values in columns.items()}
     pq.write_table(pa.table(arrays), file.with_name(f"{file.name}.parquet"))
+
+
+def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", seen: int = 5) -> Artifact:
+    """A features artifact of 20 users and 9 items with nulls in every column; user 0 has no history.
+
+    Args:
+        ids: "int" (0, 1, ...) or "string" ("0", "1", ...).
+    """
+    kinds = {
+        "interactions": {"user_id": ids, "item_id": ids, "timestamp": "int"},
+        "users": {"user_id": ids, "age": "int", "city": "string", "income": "float", "tags": "list_string"},
+        "items": {"item_id": ids, "price": "float"},
+    }
+    convert = str if ids == "string" else int
+    users = sorted(convert(n) for n in range(20))
+    rows = [(user, convert((int(user) + at) % 9), 10 * at) for user in users for at in range(int(user) % 8 + 1)]
+    interactions = dict(zip(("user_id", "item_id", "timestamp"), zip(*rows, strict=True), strict=True))
+    split = ["test" if int(user) == 0 else "train" for user, _, _ in rows]
+    profile = {
+        "user_id": users,
+        "age": [None if int(u) % 3 == 0 else 2**53 + int(u) for u in users],
+        "city": [None if int(u) % 4 == 0 else f"c{u}" for u in users],
+        "income": [None if int(u) % 5 == 0 else int(u) / 3 for u in users],
+        "tags": [None if int(u) % 7 == 0 else ["t"] * (int(u) % 4) for u in users],
+    }
+    items = {"item_id": sorted(convert(n) for n in range(9)), "price": [None, *range(8)]}
+    data = data_artifact(folder / "data", kinds, {**interactions, "split": split}, profile, items)
+    sections = {
+        "schema": SchemaConfig(sparse=["user_id", "item_id"]),
+        "history": HistoryConfig(length=1, seen=seen),
+        "feature_store": section,
+    }
+    return FEATURES.run(folder / "runs", sections, {"data": data})
