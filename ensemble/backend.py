@@ -35,7 +35,8 @@ class TritonPythonModel:
         """
         from .executor import Executor
 
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("cascade").setLevel(logging.INFO)
         config = json.loads(args["model_config"])
         self.inputs = [entry["name"] for entry in config["input"]]
         self.outputs = output_signature(config)

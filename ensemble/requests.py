@@ -64,14 +64,19 @@ class WireType:
         """
         if self.dtype == "object":
             return str(value).encode()
+        refusal = RequestError(f"{name}: expected {self.dtype}, got {value!r}")
         try:
             number = float(value) if self.dtype.startswith("float") else int(value)
-            np.array(number, dtype=self.dtype)
         except (TypeError, ValueError, OverflowError) as error:
-            raise RequestError(f"{name}: expected {self.dtype}, got {value!r}") from error
-        if number != value and not isinstance(value, str) and not np.isnan(number):
-            raise RequestError(f"{name}: expected {self.dtype}, got {value!r}")
+            raise refusal from error
+        if isinstance(number, int) and not self._holds(number, value):
+            raise refusal
         return number
+
+    def _holds(self, number: int, value: Any) -> bool:
+        """Whether this integer type has ``number``, and ``value`` was one: 1.5 is not 1."""
+        limits = np.iinfo(self.dtype)
+        return limits.min <= number <= limits.max and (isinstance(value, str) or number == value)
 
 
 def decode_text(name: str, array: NDArray[np.object_]) -> NDArray[np.object_]:

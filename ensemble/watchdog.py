@@ -71,13 +71,14 @@ class Watchdog:
     """
 
     def __init__(
-        self, server: int, load: Callable[[str], None], interval: float = 0.25, longest_wait: float = 30.0
+        self, server: int, load: Callable[[str], None], interval: float = 0.2, longest_wait: float = 30.0
     ) -> None:
         self._server = server
         self._load = load
         self._interval = interval
         self._longest_wait = longest_wait
         self._known: dict[int, Stub] = {}
+        self._suspects: set[int] = set()
         self._broken: dict[str, _Retry] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cascade-watchdog", daemon=True)
@@ -100,14 +101,18 @@ class Watchdog:
                     self._heal(model, retry)
 
     def _look(self) -> None:
-        """Note which stubs are there, and which of those seen before are dead."""
-        for pid, stub in list(self._known.items()):
-            if stub.dead:
-                _log.warning("stub %d of model %s died, loading the model again", pid, stub.model)
-                (SHARED_MEMORY / stub.region).unlink(missing_ok=True)
-                self._broken.setdefault(stub.model, _Retry())
-            if stub.dead or not stub.process.is_running():
-                del self._known[pid]
+        """Note which stubs are there, and which of those seen before are dead.
+
+        Dead twice in a row: a stub that Triton itself ends is a zombie, too, for the moment until it is reaped.
+        """
+        dead = {pid for pid, stub in self._known.items() if stub.dead}
+        for pid in dead & self._suspects:
+            stub = self._known.pop(pid)
+            _log.warning("stub %d of model %s died, loading the model again", pid, stub.model)
+            (SHARED_MEMORY / stub.region).unlink(missing_ok=True)
+            self._broken.setdefault(stub.model, _Retry())
+        self._suspects = dead
+        self._known = {pid: stub for pid, stub in self._known.items() if pid in dead or stub.process.is_running()}
         self._known.update({stub.process.pid: stub for stub in running_stubs(self._server)})
 
     def _heal(self, model: str, retry: _Retry) -> None:

@@ -1,0 +1,111 @@
+"""The watchdog over processes that look like stubs."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from cascade.ensemble import watchdog
+from cascade.ensemble.triton_runtime import STUB
+from cascade.ensemble.watchdog import Watchdog, running_stubs
+
+
+@pytest.fixture
+def spawn(tmp_path, monkeypatch):
+    """Starts processes whose command line is a stub's; this process stands for the server."""
+    shared = tmp_path / "shm"
+    shared.mkdir()
+    monkeypatch.setattr(watchdog, "SHARED_MEMORY", shared)
+    script = tmp_path / "models" / "toy" / "1" / "model.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
+    started = []
+
+    def start(region="region_1"):
+        (shared / region).write_text("")
+        command = [f"/backends/{STUB}", str(script), region]
+        process = subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def await_calls(calls, count):
+    deadline = time.monotonic() + 20
+    while len(calls) < count:
+        assert time.monotonic() < deadline, f"{len(calls)} of {count} calls"
+        time.sleep(0.01)
+
+
+def test_stubs_are_found_with_model_and_region(spawn):
+    process = spawn()
+    (stub,) = running_stubs(os.getpid())
+    assert (stub.process.pid, stub.model, stub.region, stub.dead) == (process.pid, "toy", "region_1", False)
+
+
+def test_a_killed_stub_has_its_model_loaded_again_once(spawn, tmp_path):
+    process, loaded = spawn(), []
+    dog = Watchdog(os.getpid(), loaded.append, interval=0.01)
+    dog.start()
+    process.kill()
+    await_calls(loaded, 1)
+    time.sleep(0.2)
+    dog.stop()
+    assert loaded == ["toy"]
+    assert not (tmp_path / "shm" / "region_1").exists()
+
+
+def test_a_stub_that_its_server_ends_is_no_accident(spawn):
+    process, loaded = spawn(), []
+    dog = Watchdog(os.getpid(), loaded.append, interval=0.1)
+    dog.start()
+    process.kill()
+    process.wait()  # reaped, as Triton does with a stub that it has ended
+    time.sleep(0.5)
+    dog.stop()
+    assert loaded == []
+
+
+def test_the_one_that_replaces_it_is_watched_too(spawn):
+    first, loaded, second = spawn(), [], []
+
+    def load(model):
+        loaded.append(model)
+        if len(loaded) == 1:
+            second.append(spawn("region_2"))
+
+    dog = Watchdog(os.getpid(), load, interval=0.01)
+    dog.start()
+    first.kill()
+    await_calls(second, 1)
+    time.sleep(0.1)
+    second[0].kill()
+    await_calls(loaded, 2)
+    dog.stop()
+
+
+def test_a_load_that_fails_is_tried_again_and_logged(spawn, caplog):
+    process, tries, healed = spawn(), [], threading.Event()
+
+    def load(model):
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise RuntimeError("not\nyet")
+        healed.set()
+
+    dog = Watchdog(os.getpid(), load, interval=0.01, longest_wait=0.2)
+    dog.start()
+    process.kill()
+    assert healed.wait(20)
+    dog.stop()
+    assert len(tries) == 3
+    assert "model toy: not yet; next try" in caplog.text
+    assert tries[1] - tries[0] >= 0.2
