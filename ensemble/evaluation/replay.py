@@ -18,6 +18,8 @@ from .held_out import HeldOut
 from .ranking import labelled
 from .ranking_lists import LIST, Rows, membership
 
+Settings = Mapping[str, np.generic]
+"""Input -> the value that it has in every request."""
 TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
 
 
@@ -40,7 +42,7 @@ class Replay:
 def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: int) -> Replay:
     """Ask for the best ``LIST`` items at temperature 0 and keep what the metrics need of the columns between."""
     parts: list[tuple[Any, ...]] = []
-    for batch, columns in _run(executor, held_out.columns, _settings, TRACED, batch_size, "test users"):
+    for batch, columns in _run(executor, held_out.columns, _settings(executor), TRACED, batch_size, "test users"):
         relevant = held_out.relevant[batch]
         parts.append(
             (
@@ -62,7 +64,7 @@ def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray
         logged: requests, with the item in ``candidate_rows`` int64 [M, 1].
     """
     part = part_of(executor, ["logits"], ["candidate_rows"])
-    batches = _run(part, logged, lambda size: {}, [], batch_size, "impressions")
+    batches = _run(part, logged, {}, [], batch_size, "impressions")
     return np.concatenate([columns["logits"][:, 0] for _, columns in batches])
 
 
@@ -78,17 +80,15 @@ def part_of(executor: Executor, outputs: Collection[str], given: Collection[str]
     return Executor(inputs, dict(reversed(ops.items())), outputs, max_users=executor.max_users)
 
 
-def _settings(size: int) -> Mapping[str, NDArray[Any]]:
-    """What a request may ask for, fixed, so that an evaluation can be repeated."""
-    return {
-        "top_k": np.full((size, 1), LIST, np.int32),
-        "temperature": np.zeros((size, 1), np.float32),
-        "seed": np.zeros((size, 1), np.int64),
-    }
+def _settings(executor: Executor) -> Settings:
+    """The best ``LIST`` items, or as many as the graph gives, at temperature 0."""
+    most = next(spec.maximum for spec in executor.inputs if spec.name == "top_k")
+    values = {"top_k": np.int32(LIST if most is None else min(LIST, most)), "temperature": np.float32(0)}
+    return {**values, "seed": np.int64(0)}
 
 
 def _run(
-    executor: Executor, columns: Columns, settings: Any, keep: Collection[str], batch_size: int, what: str
+    executor: Executor, columns: Columns, settings: Settings, keep: Collection[str], batch_size: int, what: str
 ) -> Iterator[tuple[slice, Columns]]:
     from tqdm import tqdm
 
@@ -97,6 +97,8 @@ def _run(
     with tqdm(total=total, desc=f"evaluating {what}", unit=" requests", disable=None) as bar:
         for start in range(0, total, size):
             batch = slice(start, min(start + size, total))
+            rows = batch.stop - batch.start
             part = {name: column[batch] for name, column in columns.items()}
-            yield batch, executor.run(part | settings(batch.stop - batch.start), keep)[0]
-            bar.update(batch.stop - batch.start)
+            same = {name: np.full((rows, 1), value, value.dtype) for name, value in settings.items()}
+            yield batch, executor.run(part | same, keep)[0]
+            bar.update(rows)

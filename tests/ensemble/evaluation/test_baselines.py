@@ -1,3 +1,5 @@
+"""The three baselines on a data set small enough to know what each has to say."""
+
 import numpy as np
 import pytest
 from cascade.ensemble.evaluation import baselines

@@ -1,3 +1,5 @@
+"""Where relevant items are lost, one case each."""
+
 import numpy as np
 import pytest
 from cascade.ensemble.evaluation.funnel import FATES, fates, summary

@@ -1,3 +1,5 @@
+"""The ranker's metrics by hand."""
+
 import numpy as np
 import pytest
 from cascade.ensemble.evaluation.ranking import labelled, ranking_metrics

@@ -1,3 +1,5 @@
+"""Cutting ranked lists and measuring them."""
+
 import numpy as np
 import pytest
 from cascade.ensemble.evaluation.ranking_lists import drop, list_metrics, membership, retrieval_metrics

@@ -1,3 +1,5 @@
+"""The page stands alone and says what was left out."""
+
 import re
 from html.parser import HTMLParser
 

@@ -1,3 +1,5 @@
+"""Exact search against a full sort."""
+
 import numpy as np
 from cascade.ensemble.evaluation.retrieval import exact_top
 from hypothesis import given
