@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cascade.core.artifact import Artifact
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from cascade.models import metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import ndcg_score
+
+from cascade.models import metrics
 
 # user 0: two of its three relevant items at ranks 1 and 3; user 1: its one relevant item not found
 HITS = np.array([[True, False, True, False], [False, False, False, False]])

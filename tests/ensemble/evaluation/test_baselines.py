@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from cascade.ensemble.evaluation import baselines
 from scipy.sparse import csr_matrix
+
+from cascade.ensemble.evaluation import baselines
 
 # Two tastes: users 0-3 like items 0-2, users 4-7 like items 3-5; user 8 is new. Item 6 is never taken.
 POSITIVES = csr_matrix(

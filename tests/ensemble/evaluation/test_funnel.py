@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from cascade.ensemble.evaluation.funnel import FATES, fates, summary
 from scipy.sparse import csr_matrix
+
+from cascade.ensemble.evaluation.funnel import FATES, fates, summary
 
 N_ITEMS = 40
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from cascade.ensemble.evaluation.held_out import LoggedTest
 
 from cascade.core.errors import DataError
 from cascade.core.signature import ColumnSpec
+from cascade.ensemble.evaluation.held_out import LoggedTest
 
 USERS, ITEMS = np.array(["ann", "bob", "cy"]), np.array([7, 8, 9])
 INPUTS = {

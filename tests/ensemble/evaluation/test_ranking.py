@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from cascade.ensemble.evaluation.ranking import labelled, ranking_metrics
 from scipy.sparse import csr_matrix
+
+from cascade.ensemble.evaluation.ranking import labelled, ranking_metrics
 
 
 def test_every_candidate_gets_its_label_and_padding_none():

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from cascade.ensemble.evaluation.ranking_lists import drop, list_metrics, membership, retrieval_metrics
 from scipy.sparse import csr_matrix
+
+from cascade.ensemble.evaluation.ranking_lists import drop, list_metrics, membership, retrieval_metrics
 
 RANKED = np.array([[3, 1, 0, -1], [2, 0, 1, 3]])
 

@@ -5,15 +5,15 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+
+from cascade.core.signature import ColumnSpec
 from cascade.ensemble.evaluation.funnel import FATES
 from cascade.ensemble.evaluation.held_out import HeldOut
 from cascade.ensemble.evaluation.replay import part_of, rank_logged, replay
 from cascade.ensemble.executor import Executor
 from cascade.ensemble.inputs import Input
 from cascade.ensemble.ops.base import Op
-from scipy.sparse import csr_matrix
-
-from cascade.core.signature import ColumnSpec
 
 N_ITEMS, CANDIDATES = 30, 15
 WIDE = ColumnSpec("int64", ("K",))

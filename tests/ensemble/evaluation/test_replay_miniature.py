@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+
 from cascade.ensemble.evaluation.held_out import HeldOut
 from cascade.ensemble.evaluation.ranking_lists import drop
 from cascade.ensemble.evaluation.replay import rank_logged, replay
 from cascade.ensemble.executor import Executor
-from scipy.sparse import csr_matrix
-
 from cascade.testing.miniature import miniature_repository
 
 

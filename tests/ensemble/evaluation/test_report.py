@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+
 from cascade.ensemble.evaluation.report import comparison, render
 
 RETRIEVAL = {f"recall@{k}": k / 400 for k in (10, 20, 100, 200)} | {"ndcg@10": 0.07, "ndcg@20": 0.09}

@@ -1,10 +1,11 @@
 """Exact search against a full sort."""
 
 import numpy as np
-from cascade.ensemble.evaluation.retrieval import exact_top
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+
+from cascade.ensemble.evaluation.retrieval import exact_top
 
 QUERIES = np.array([[1, 0], [0, 1]], np.float32)
 VECTORS = np.array([[3, 0], [1, 2], [2, 1]], np.float32)
