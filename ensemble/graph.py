@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..workflows.merlin_env import prepare_merlin
 from .config import ServingConfig
 from .inputs import RANDOM, Input
 from .ops.base import Op
@@ -63,7 +63,7 @@ def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
     Raises:
         WiringError: if a step reads a column that nothing before it writes, or writes it otherwise.
     """
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # merlin imports TensorFlow
+    prepare_merlin()
     from merlin.systems.dag import Ensemble
 
     from .adapter import Operator, to_schema

@@ -17,7 +17,10 @@ from ..ensemble.ops.base import Op
 
 @dataclass
 class MiniatureUsers(Op):
-    """user_id [B, 1] -> gender object [B, 1], history_ids [B, S], known_user bool [B, 1]. Loads ``users.npz``."""
+    """user_id [B, 1] -> gender object [B, 1], history_ids [B, S], known_user and features_stale bool [B, 1].
+
+    Loads ``users.npz``.
+    """
 
     ids: str
 
@@ -36,6 +39,7 @@ class MiniatureUsers(Op):
             "gender": ColumnSpec("object"),
             "history_ids": ColumnSpec(self.ids, ("S",)),
             "known_user": ColumnSpec("bool"),
+            "features_stale": ColumnSpec("bool"),
         }
 
     def load(self, folder: Path) -> None:
@@ -55,7 +59,12 @@ class MiniatureUsers(Op):
         rows = rows.reshape(-1, 1)
         history = self.history[rows[:, 0]]
         longest = int((history != MISSING[self.ids]).sum(axis=1).max(initial=0))
-        return {"gender": self.gender[rows], "history_ids": history[:, :longest], "known_user": rows >= 0}
+        return {
+            "gender": self.gender[rows],
+            "history_ids": history[:, :longest],
+            "known_user": rows >= 0,
+            "features_stale": np.zeros(rows.shape, dtype=bool),
+        }
 
 
 @dataclass

@@ -14,6 +14,8 @@ from ...core.signature import Columns, Signature
 class Reason(StrEnum):
     """Why an answer was degraded; they travel comma-joined in column ``reasons``."""
 
+    FEATURES_STALE = "features_stale"
+    """The feature store could not be read, so nothing is known of the user."""
     UNKNOWN_USER = "unknown_user"
     FEWER_ITEMS = "fewer_items"
 

@@ -16,10 +16,11 @@ from .base import Op, Reason
 
 @dataclass
 class Respond(Op):
-    """ranked_rows int64 [B, k], known_user bool [B, 1], top_k int32 [B, 1]
+    """ranked_rows int64 [B, k], known_user and features_stale bool [B, 1], top_k int32 [B, 1]
     -> item_ids [B, k] (int64 padded with -1, or str padded with ""), reasons and release object [B, 1].
 
-    Loads ``item_ids.npy`` [items]. ``fewer_items``: fewer than the row's own top_k.
+    Loads ``item_ids.npy`` [items]. ``fewer_items``: fewer than the row's own top_k. ``unknown_user`` is
+    not said where the store could not be read.
     """
 
     string_ids: bool
@@ -34,6 +35,7 @@ class Respond(Op):
         return {
             "ranked_rows": ColumnSpec("int64", ("k",)),
             "known_user": ColumnSpec("bool"),
+            "features_stale": ColumnSpec("bool"),
             "top_k": ColumnSpec("int32"),
         }
 
@@ -54,9 +56,10 @@ class Respond(Op):
         self.item_ids = np.append(ids.astype(object), "") if self.string_ids else np.append(ids.astype(np.int64), -1)
 
     def __call__(self, columns: Columns) -> Columns:
-        ranked = columns["ranked_rows"]
+        ranked, stale = columns["ranked_rows"], columns["features_stale"][:, 0]
         why = {
-            Reason.UNKNOWN_USER: ~columns["known_user"][:, 0],
+            Reason.FEATURES_STALE: stale,
+            Reason.UNKNOWN_USER: ~columns["known_user"][:, 0] & ~stale,
             Reason.FEWER_ITEMS: (ranked >= 0).sum(axis=1) < columns["top_k"][:, 0],
         }
         reasons = np.empty((len(ranked), 1), dtype=object)

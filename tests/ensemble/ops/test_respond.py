@@ -17,6 +17,7 @@ def batch():
     return {
         "ranked_rows": np.array([[2, 0, 1], [1, -1, -1], [0, 2, -1], [-1, -1, -1]], dtype=np.int64),
         "known_user": np.array([[True], [True], [False], [False]]),
+        "features_stale": np.array([[False], [False], [False], [False]]),
         "top_k": np.array([[3], [3], [2], [1]], dtype=np.int32),
     }
 
@@ -53,3 +54,9 @@ def test_ids_of_another_type_are_refused(tmp_path):
     np.save(tmp_path / "item_ids.npy", np.array([1, 2]))
     with pytest.raises(ArtifactError, match="expected strings, holds int64"):
         Respond(string_ids=True, release="abc").load(tmp_path)
+
+
+def test_a_store_that_cannot_be_read_says_nothing_about_the_user(tmp_path):
+    stale = {**batch(), "features_stale": np.ones((4, 1), dtype=bool)}
+    got = loaded(tmp_path, np.array([70, 80, 90]))(stale)["reasons"][:, 0].tolist()
+    assert got[0] == got[2] == "features_stale" and got[3] == "features_stale,fewer_items"
