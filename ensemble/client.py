@@ -74,6 +74,8 @@ class CascadeClient:
     ) -> list[Recommendation]:
         """Ask for all users in one call; the answers come in the order of ``user_ids``.
 
+        Where the model takes numbers, text that holds one is as good.
+
         Args:
             top_k: items per user; the server's default if None, like every other argument.
             context: context column -> value, the same for all users.
@@ -85,14 +87,17 @@ class CascadeClient:
             RequestError: if the server or the model's config refuses the request; names the input.
             ServerError: if no server answers, or it answers with an internal error.
         """
-        controls = {"user_id": list(user_ids), "top_k": top_k, "temperature": temperature, "seed": seed}
-        inputs = [self._column(name, value, len(user_ids)) for name, value in controls.items() if value is not None]
-        for name, value in (context or {}).items():
-            inputs.append(self._column(self._context_name(name), value, len(user_ids)))
+        controls = {"top_k": top_k, "temperature": temperature, "seed": seed}
+        named = {name: value for name, value in controls.items() if value is not None}
+        named |= {self._context_name(name): value for name, value in (context or {}).items()}
+        wire = self._input("user_id")
+        users = [wire.value("user_id", user) for user in user_ids]
+        inputs = [wire.encode("user_id", [[user] for user in users], (len(users), 1))]
+        inputs += [self._same_for_all(name, [value], len(users)) for name, value in named.items()]
         if exclude_items:
-            inputs.append(self._rows("exclude_items", list(exclude_items), len(user_ids)))
+            inputs.append(self._same_for_all("exclude_items", exclude_items, len(users)))
         answer = ask_for(lambda: self._triton.infer(self.model, inputs, client_timeout=self.timeout), self.url)
-        return self._recommendations(user_ids, answer)
+        return self._recommendations(users, answer)
 
     def ready(self) -> bool:
         """Whether the server is up and has loaded the model; Triton says so of a model whose process died, too."""
@@ -131,15 +136,6 @@ class CascadeClient:
             self._triton.load_model(self.model, config=MessageToJson(config), client_timeout=self.timeout)
         except grpc.InferenceServerException as error:
             raise ServerError(f"{self.url}: {one_line(error)}") from error
-
-    def raw_ids(self, texts: Sequence[str]) -> list[RawId]:
-        """User ids as the model has them, from what was typed.
-
-        Raises:
-            RequestError: if the model's ids are numbers and a text is not.
-        """
-        wire = self._inputs["user_id"]
-        return [text if wire.dtype == "object" else wire.value("user_id", text) for text in texts]
 
     @property
     def context_columns(self) -> list[str]:
@@ -188,33 +184,35 @@ class CascadeClient:
             raise RequestError(f"context {name}: expected one of {', '.join(columns) or 'no context column at all'}")
         return name
 
-    def _column(self, name: str, value: Any, users: int) -> Any:
-        """One value for each user; a list holds them, anything else is repeated. Shape [B, 1]."""
-        values = value if isinstance(value, list) else [value] * users
-        return self._wire(name, [[entry] for entry in values], (users, 1))
-
-    def _rows(self, name: str, values: Sequence[Any], users: int) -> Any:
-        """The same list for each user. Shape [B, len(values)]."""
-        return self._wire(name, [list(values)] * users, (users, len(values)))
-
-    def _wire(self, name: str, rows: list[list[Any]], shape: tuple[int, int]) -> Any:
+    def _input(self, name: str) -> WireType:
         if name not in self._inputs:
             raise RequestError(f"{name}: model {self.model!r} has no such input, expected {', '.join(self._inputs)}")
-        return self._inputs[name].encode(name, rows, shape)
+        return self._inputs[name]
 
-    def _recommendations(self, user_ids: Sequence[RawId], answer: Any) -> list[Recommendation]:
-        columns = {name: answer.as_numpy(name) for name in ("item_ids", "scores", "propensities", "stages_ms")}
+    def _same_for_all(self, name: str, row: Sequence[Any], users: int) -> Any:
+        """An input tensor [users, len(row)] with ``row`` for each user."""
+        return self._input(name).encode(name, [row] * users, (users, len(row)))
+
+    def _recommendations(self, users: Sequence[RawId], answer: Any) -> list[Recommendation]:
+        columns = {name: answer.as_numpy(name) for name in ("item_ids", "scores", "propensities")}
         reasons, releases = answer.as_numpy("reasons"), answer.as_numpy("release")
+        stages_ms = self._stage_times(answer.as_numpy("stages_ms")[0].tolist())
         return [
             Recommendation(
-                user_id=user_id,
-                items=_items(columns["item_ids"][row], columns["scores"][row], columns["propensities"][row]),
+                user_id=user,
+                items=_items(*(column[row] for column in columns.values())),
                 reasons=[name for name in reasons[row, 0].decode().split(",") if name],
                 release=releases[row, 0].decode(),
-                stages_ms=dict(zip(self._stages, map(float, columns["stages_ms"][row]), strict=True)),
+                stages_ms=dict(stages_ms),
             )
-            for row, user_id in enumerate(user_ids)
+            for row, user in enumerate(users)
         ]
+
+    def _stage_times(self, took_ms: list[float]) -> dict[str, float]:
+        if len(took_ms) != len(self._stages):  # the server has loaded another release since the config was read
+            for name in ("_config", "_inputs", "_stages"):
+                self.__dict__.pop(name, None)
+        return dict(zip(self._stages, took_ms, strict=True))
 
 
 def _items(ids: NDArray[Any], scores: NDArray[np.float32], propensities: NDArray[np.float32]) -> list[RecommendedItem]:

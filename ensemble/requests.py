@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ class WireType:
             data_type = model_config_pb2.DataType.Name(data_type)
         return cls(*_WIRE[data_type])
 
-    def encode(self, name: str, rows: list[list[Any]], shape: tuple[int, int]) -> Any:
+    def encode(self, name: str, rows: Sequence[Sequence[Any]], shape: tuple[int, int]) -> Any:
         """An ``InferInput`` of ``shape``; text is read as a number where the input is one.
 
         Raises:
@@ -51,19 +51,21 @@ class WireType:
         """
         import tritonclient.grpc as grpc
 
-        array = np.array([self.value(name, value) for row in rows for value in row], dtype=self.dtype).reshape(shape)
+        values = [self.value(name, value) for row in rows for value in row]
+        array = np.array(values, dtype=self.dtype).reshape(shape)
+        array = encode_text(array) if self.dtype == "object" else array
         tensor = grpc.InferInput(name, list(shape), self.name)
         tensor.set_data_from_numpy(array)
         return tensor
 
     def value(self, name: str, value: Any) -> Any:
-        """``value`` as this type holds it: bytes, int or float.
+        """``value`` as this type holds it: str, int or float.
 
         Raises:
             RequestError: naming the input.
         """
         if self.dtype == "object":
-            return str(value).encode()
+            return str(value)
         refusal = RequestError(f"{name}: expected {self.dtype}, got {value!r}")
         try:
             number = float(value) if self.dtype.startswith("float") else int(value)

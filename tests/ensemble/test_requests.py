@@ -19,8 +19,8 @@ FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
         (INT32, 2**31 - 1, 2**31 - 1),
         (FLOAT, "0.5", 0.5),
         (FLOAT, 2, 2.0),
-        (TEXT, "bücher", "bücher".encode()),
-        (TEXT, 42, b"42"),
+        (TEXT, "bücher", "bücher"),
+        (TEXT, 42, "42"),
     ],
 )
 def test_a_value_is_taken_as_the_input_holds_it(wire, value, got):
@@ -40,6 +40,11 @@ def test_encode_keeps_rows():
     tensor = INT64.encode("ids", [[1, 2], [3, 4], [5, 6]], (3, 2))
     assert (tensor.name(), tensor.datatype(), tensor.shape()) == ("ids", "INT64", [3, 2])
     assert np.frombuffer(tensor._get_content(), np.int64).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_encode_writes_text_as_utf8():
+    content = TEXT.encode("ids", [["ü"], [7]], (2, 1))._get_content()
+    assert content == b"\x02\x00\x00\x00\xc3\xbc\x01\x00\x00\x007"
 
 
 def test_encode_takes_no_rows():
