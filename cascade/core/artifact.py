@@ -67,7 +67,7 @@ def write_artifact(
         digest = folder_digest(aside, kind, pins)
         artifact = Artifact(aside, kind, digest, pins, metrics)
         manifest = {k: v for k, v in asdict(artifact).items() if k != "path"}
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True, default=str))
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str))
         replace_folder(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,325 @@
+"""The command line. Bodies import what they need, so that ``cascade --help`` stays quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .core.errors import CascadeError, RequestError
+from .noise import is_verbose, set_noise
+
+if TYPE_CHECKING:
+    from .config import PipelineConfig
+    from .core.artifact import Artifact
+    from .stages import Progress
+
+WRONG_INPUT = 2
+INTERNAL_ERROR = 1
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CASCADE_CONFIG", help="The pipeline's file.")]
+Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be given again.")]
+Runs = Annotated[Path, typer.Option("--runs", envvar="CASCADE_RUNS", help="Folder of the stages' artifacts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", callback=set_noise, is_eager=True, help="Show tracebacks and libraries' logs.")
+]
+PIPELINE = Path("pipeline.yaml")
+RUNS = Path("runs")
+NONE: list[str] = []
+
+app = typer.Typer(
+    name="cascade",
+    help="From raw interactions to a multi-stage recommender that answers inside Triton Inference Server.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+)
+features = typer.Typer(
+    help="The Feast feature store: apply, materialize, push. Example: cascade features materialize",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+app.add_typer(features, name="features")
+
+
+def main() -> None:
+    """Run the command line; an error is one line on stderr, or several where several things are wrong."""
+    try:
+        app()
+    except CascadeError as error:
+        _fail(error, str(error), WRONG_INPUT)
+    except Exception as error:
+        _fail(error, f"{type(error).__name__}: {error} (--verbose says where)", INTERNAL_ERROR)
+
+
+@app.command(epilog="Example: cascade doctor --json")
+def doctor(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check that this machine can run everything, and say what to do where it cannot."""
+    from . import doctor as checks
+
+    found = checks.examine(config, sets)
+    typer.echo(checks.as_json(found) if as_json else checks.as_text(found))
+    if any(check.status == "fail" for check in found):
+        raise typer.Exit(1)
+
+
+@app.command("config", epilog="Example: cascade config --set serving.ann.topk=300")
+def show_config(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print the merged configuration and where each value came from."""
+    from .config import load_config
+    from .show import config_text
+
+    merged, origins = load_config(config, sets)
+    if as_json:
+        _print_json({"config": merged.tree(), "origins": origins})
+    else:
+        typer.echo(config_text(merged.tree(), origins))
+
+
+@app.command(epilog="Example: cascade plan --set two_tower.loss=bpr")
+def plan(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say which stages would run, and why."""
+    from dataclasses import asdict
+
+    from .show import plan_table
+    from .stages import plan as plan_stages
+
+    rows = plan_stages(_load(config, sets), runs)
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+    else:
+        typer.echo(plan_table(rows))
+
+
+@app.command(epilog="Example: cascade run --only ranker --set dlrm_ranker.training.epochs=10")
+def run(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    only: Annotated[list[str], typer.Option(help="This stage and what it needs; may be given again.")] = NONE,
+    force: Annotated[bool, typer.Option("--force", help="Run although it is up to date.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run the stages that are not up to date, in order."""
+    _run(_load(config, sets), runs, only, force)
+
+
+@features.command(epilog="Example: cascade features apply")
+def apply(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    verbose: Verbose = False,
+) -> None:
+    """Register entities, feature views and the push source, as `feast apply` does."""
+    from .stages import find
+    from .workflows.feature_store import apply
+
+    merged = _load(config, sets)
+    for name in apply(merged.feature_store, find(merged, runs, "features")):
+        typer.echo(name)
+
+
+@features.command(epilog="Example: cascade features materialize --set feature_store.online=redis")
+def materialize(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    verbose: Verbose = False,
+) -> None:
+    """Write the offline rows to the online store."""
+    from .stages import find
+    from .workflows.feature_store import materialize
+
+    merged = _load(config, sets)
+    for name, rows in materialize(merged.feature_store, find(merged, runs, "features")).items():
+        typer.echo(f"{name}: {rows:,} rows")
+
+
+@features.command(epilog="Example: cascade features push --user 42 --item 50 --item 181")
+def push(
+    user: Annotated[str, typer.Option(help="Raw user id.")],
+    item: Annotated[list[str], typer.Option(help="Raw item id, in the order of the events; may be given again.")],
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    verbose: Verbose = False,
+) -> None:
+    """Put items in front of a user's history; the next answer knows them, without any training."""
+    from .workflows.feature_store import push_history
+
+    history = push_history(_load(config, sets).feature_store, user, item)
+    typer.echo(f"user {user}: the history holds {len(history)} items, most recent first: {_start(history)}")
+
+
+@app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")
+def serve(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="0 picks a free port.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="0 picks a free port.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="0 picks a free port.")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Serve the exported model with Triton until SIGINT or SIGTERM."""
+    from .ensemble.server import serve
+
+    flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
+    given = [f"server.{name}={value}" for name, value in flags.items() if value is not None]
+    merged = _load(config, [*sets, *given])
+    serve(
+        merged.server,
+        repository=Path(merged.export.repository),
+        model=merged.export.model_name,
+        feature_repo=Path(merged.feature_store.repo),
+    )
+
+
+@app.command(epilog="Example: cascade recommend --user 42 --top-k 10 --context hour=20 --json")
+def recommend(
+    user: Annotated[list[str], typer.Option(help="Raw user id; may be given again.")],
+    top_k: Annotated[int | None, typer.Option(help="Items per user.")] = None,
+    context: Annotated[list[str], typer.Option(metavar="COLUMN=VALUE", help="A context column.")] = NONE,
+    exclude: Annotated[list[str], typer.Option(help="Raw id of an item not to show; may be given again.")] = NONE,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature; 0 sorts by score.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
+    url: Annotated[str | None, typer.Option(help="host:port of the gRPC endpoint, instead of the config's.")] = None,
+    model: Annotated[str, typer.Option(help="Name of the model at --url.")] = "cascade",
+    timeout: Annotated[float, typer.Option(help="Seconds that the call may take.")] = 10.0,
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Ask the server for recommendations."""
+    from .ensemble.client import CascadeClient
+    from .show import answer_notes, answer_table
+
+    if url is None:
+        merged = _load(config, sets)
+        url, model = f"{merged.server.host}:{merged.server.grpc_port}", merged.export.model_name
+    with CascadeClient(url, model, timeout) as client:
+        answers = client.recommend(
+            [_raw_id(text) for text in user],
+            top_k=top_k,
+            context=_pairs(context),
+            exclude_items=[_raw_id(text) for text in exclude],
+            temperature=temperature,
+            seed=seed,
+        )
+    if as_json:
+        shown = [answer.to_json() for answer in answers]
+        _print_json(shown if len(shown) > 1 else shown[0])
+        return
+    for answer in answers:
+        typer.echo(f"user {answer.user_id}\n{answer_table(answer)}\n{answer_notes(answer)}\n")
+
+
+@app.command(epilog="Example: cascade evaluate --json")
+def evaluate(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    force: Annotated[bool, typer.Option("--force", help="Evaluate although it is up to date.")] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure the served graph on the test part, beside popularity, iALS and EASE."""
+    from .show import metrics_table
+
+    artifact = _run(_load(config, sets), runs, ["evaluation"], force)["evaluation"]
+    if as_json:
+        _print_json(artifact.metrics)
+    else:
+        typer.echo(f"{metrics_table(artifact.metrics)}\n\nreport: {artifact.path / 'report.html'}")
+
+
+@app.command(epilog="Example: cascade demo --set data.source=synthetic --config shop.yaml")
+def demo(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    top_k: Annotated[int, typer.Option(help="Items per user.")] = 10,
+    verbose: Verbose = False,
+) -> None:
+    """Run the pipeline, start the server, and show what it recommends to a few users."""
+    from .demo import show_recommendations
+
+    merged = _load(config, sets)
+    show_recommendations(merged, _run(merged, runs, [], False), top_k)
+
+
+def _load(file: Path, sets: list[str]) -> PipelineConfig:
+    from .config import load_config
+
+    return load_config(file, sets)[0]
+
+
+def _run(config: PipelineConfig, runs: Path, only: list[str], force: bool) -> dict[str, Artifact]:
+    """Run stages with a line each on stderr, so that stdout holds the answer alone."""
+    from .show import progress_line
+    from .stages import run as run_stages
+
+    def report(progress: Progress) -> None:
+        typer.echo(progress_line(progress), err=True)
+
+    return run_stages(config, runs, only, force, report=report)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """``name=value`` each."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise RequestError(f"--context {text}: expected COLUMN=VALUE, e.g. --context hour=20")
+        pairs[name] = value
+    return pairs
+
+
+def _raw_id(text: str) -> int | str:
+    """An id that is written as integers are is one; the client makes text of it again where ids are text."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and str(int(text)) == text else text
+
+
+def _start(values: list[Any]) -> str:
+    shown = ", ".join(map(str, values[:5]))
+    return f"{shown}, ..." if len(values) > 5 else shown
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def _fail(error: Exception, message: str, code: int) -> None:
+    """Print ``message`` and end; with ``--verbose`` the traceback, too."""
+    if is_verbose():
+        import traceback
+
+        traceback.print_exception(error)
+    for line in message.splitlines():
+        typer.echo(f"error: {line}", err=True)
+    sys.exit(code)
