@@ -7,6 +7,8 @@ caller's. No negative sampling anywhere: ``hits`` comes from a ranking of the wh
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -33,7 +35,7 @@ def find_hits(ranked: NDArray[np.int64], relevant: csr_matrix) -> tuple[Hits, Co
 
 def recall(hits: Hits, relevant: Counts, k: int) -> Values:
     """Share of the relevant items that are among the first ``k``."""
-    return hits[:, :k].sum(axis=1) / relevant
+    return np.asarray(hits[:, :k].sum(axis=1) / relevant)
 
 
 def ndcg(hits: Hits, relevant: Counts, k: int) -> Values:
@@ -43,14 +45,14 @@ def ndcg(hits: Hits, relevant: Counts, k: int) -> Values:
     """
     discount = 1 / np.log2(np.arange(2, k + 2))
     gain = hits[:, :k] @ discount[: hits.shape[1]]
-    return gain / np.cumsum(discount)[np.minimum(relevant, k) - 1]
+    return np.asarray(gain / np.cumsum(discount)[np.minimum(relevant, k) - 1])
 
 
 def average_precision(hits: Hits, relevant: Counts, k: int) -> Values:
     """Mean of the precision at each hit among the first ``k``, over min(relevant, k); its mean over users is MAP@k."""
     first = hits[:, :k]
     precision = np.cumsum(first, axis=1) / np.arange(1, first.shape[1] + 1)
-    return (precision * first).sum(axis=1) / np.minimum(relevant, k)
+    return np.asarray((precision * first).sum(axis=1) / np.minimum(relevant, k))
 
 
 def reciprocal_rank(hits: Hits, k: int) -> Values:
@@ -60,7 +62,7 @@ def reciprocal_rank(hits: Hits, k: int) -> Values:
 
 
 def calibration(
-    probability: NDArray[np.floating], label: NDArray[np.generic], bins: int = 15
+    probability: NDArray[np.floating[Any]], label: NDArray[np.generic], bins: int = 15
 ) -> tuple[Values, Values, Counts]:
     """Mean probability, observed rate and number of rows, each [<= bins], in bins of equally many rows.
 
@@ -73,7 +75,7 @@ def calibration(
     return predicted, observed, np.array([len(chunk) for chunk in chunks], dtype=np.int64)
 
 
-def ece(probability: NDArray[np.floating], label: NDArray[np.generic], bins: int = 15) -> float:
+def ece(probability: NDArray[np.floating[Any]], label: NDArray[np.generic], bins: int = 15) -> float:
     """Expected calibration error: the row-weighted mean of |mean probability - observed rate| over the bins.
 
     Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015.

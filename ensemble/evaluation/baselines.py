@@ -96,7 +96,7 @@ def _popular(dataset: Any, width: int) -> Rows:
     anybody = dataset.user_id_map.external_ids[:1]
     table = model.recommend(users=anybody, dataset=dataset, k=dataset.item_id_map.size, filter_viewed=False)
     ordered = table.sort_values(["score", "item_id"], ascending=[False, True])["item_id"]
-    return ordered.to_numpy(np.int64)[None, :width]
+    return np.asarray(ordered, np.int64)[None, :width]
 
 
 def _personal(model: Any, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
