@@ -1,0 +1,62 @@
+"""Stage ``etl``: NVTabular workflows fitted on the training part, and everything transformed by them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ..core.artifact import Artifact
+from ..core.features import Feature, FeatureSchema
+from ..core.stage import Sections, Stage
+from .cluster import memory_bytes, pick_device, scheduler
+from .config import EtlConfig, HistoryConfig, SchemaConfig
+from .features import sides_of
+from .fit import fit_sides
+from .train_part import TrainPart
+from .write_tensors import InteractionWriter, row_bytes, save_ids, write_entities
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Write schema.json, workflow/, users/, items/, interactions/, transforms/, ids and counts."""
+    schema, config = cast(SchemaConfig, sections["schema"]), cast(EtlConfig, sections["etl"])
+    history = cast(HistoryConfig, sections["history"]).length
+    data = parents["data"].path
+    raw = sides_of(schema, json.loads((data / "tables.json").read_text())["columns"])
+    device, limit = pick_device(config), memory_bytes(config)
+    rows = max(limit // config.workers // row_bytes(len(raw), history), 1)
+    save_ids(folder, data)
+    with scheduler(config):
+        train = TrainPart.survey(data)
+        np.save(folder / "item_counts.npy", train.item_positives)
+        fitted = fit_sides(raw, train, folder / "workflow", device, config)
+        write_entities(folder / "users", fitted["user"], data / "users.parquet", len(train.user_events))
+        write_entities(folder / "items", fitted["item"], data / "items.parquet", len(train.item_events))
+        write_interactions(InteractionWriter(data, folder, fitted.get("context"), history, rows))
+    features = with_history([f for side in fitted.values() for f in side.features], history)
+    features.save(folder / "schema.json")
+    return {"device": device, "rows_at_once": rows, **{f"{f.name}_size": f.cardinality for f in features if f.cardinality}}
+
+
+def with_history(features: list[Feature], length: int) -> FeatureSchema:
+    """The schema: user features and history, context, items; history shares the items' codes."""
+    size = next(f.cardinality for f in features if f.name == "item_id")
+    history = Feature("history", "user", "categorical", size, length, vocabulary="item_id", raw=("history_ids",))
+    sides = {side: [f for f in features if f.side == side] for side in ("user", "context", "item")}
+    return FeatureSchema((*sides["user"], history, *sides["context"], *sides["item"]))
+
+
+def write_interactions(writer: InteractionWriter) -> None:
+    """One Dask task for each part of the data artifact."""
+    import dask
+
+    parts = sorted((writer.data / "interactions").glob("*.parquet"))
+    dask.compute([dask.delayed(writer.write)(part) for part in parts])
+
+
+ETL = Stage(
+    "etl", "Fit the NVTabular workflows and turn tables into tensors.", ["schema", "etl", "history"], ["data"], fill
+)

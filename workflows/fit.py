@@ -1,0 +1,57 @@
+"""Fit one NVTabular workflow per side on the training part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.features import Feature, Side
+from .config import EtlConfig
+from .features import RawFeature
+from .graph import LONGEST_LIST, build_graph, cardinalities, model_features
+from .train_part import Partition, TrainPart, frame_of, lengths_of
+
+SIDES: tuple[Side, ...] = ("user", "context", "item")
+
+
+@dataclass(frozen=True)
+class FittedSide:
+    """A fitted workflow and the features that it computes."""
+
+    workflow: Any
+    raw: tuple[RawFeature, ...]
+    features: tuple[Feature, ...]
+    device: str
+
+
+def fit_sides(
+    raw: Sequence[RawFeature], train: TrainPart, folder: Path, device: str, config: EtlConfig
+) -> dict[Side, FittedSide]:
+    """Fit the workflows of all sides that have features and save each below ``folder``."""
+    fitted = {}
+    for side in SIDES:
+        own = tuple(f for f in raw if f.side == side)
+        if own:
+            parts = train.partitions(side, config.min_frequency)
+            fitted[side] = fit_side(own, parts, folder / side, device, config.min_frequency)
+    return fitted
+
+
+def fit_side(
+    raw: tuple[RawFeature, ...], parts: Sequence[Partition], folder: Path, device: str, min_frequency: int
+) -> FittedSide:
+    """Fit on ``parts``: one Dask partition each, the same whatever the memory limit, so that the result is too."""
+    import dask.dataframe as dd
+    from merlin.io import Dataset
+    from nvtabular import Workflow
+
+    lengths = lengths_of(parts, raw, LONGEST_LIST)
+    folder.mkdir(parents=True)
+    workflow = Workflow(build_graph(raw, lengths, folder, min_frequency))
+    meta = frame_of(parts[0], raw, device).iloc[:0]
+    frames = dd.from_map(frame_of, parts, features=raw, device=device, meta=meta)
+    workflow.fit(Dataset(frames, cpu=device == "cpu"))
+    workflow.save(folder)
+    return FittedSide(workflow, raw, tuple(model_features(raw, lengths, cardinalities(workflow))), device)

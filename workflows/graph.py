@@ -1,0 +1,82 @@
+"""NVTabular graphs for the features of one side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.features import Feature, Side
+from .features import RawFeature
+from .merlin_env import prepare_merlin
+
+LONGEST_LIST = 16
+
+
+def build_graph(features: Sequence[RawFeature], lengths: Mapping[str, int], folder: Path, min_frequency: int) -> Any:
+    """The NVTabular node that computes all ``features``, which are of one side.
+
+    Args:
+        lengths: list feature -> its fixed length.
+        folder: where Categorify writes its vocabularies.
+        min_frequency: below this a category is out of vocabulary. Ids are left alone: rows are entities, each id is
+            in one of them, so their frequency is dealt with where the rows are chosen.
+    """
+    prepare_merlin()
+    from nvtabular import ops
+
+    from .ops import Encode, PadList
+
+    side = features[0].side
+    threshold = min_frequency if min_frequency > 1 else 0
+    options = {"out_path": str(folder), "dtype": "int32"}
+    nodes = []
+    for feature in features:
+        if feature.role == "continuous":
+            nodes.append([feature.name] >> ops.FillMedian() >> ops.Normalize(out_dtype="float32") >> tags(side))
+            continue
+        is_id = feature.name in ("user_id", "item_id")
+        if feature.role == "cross":
+            node = [list(feature.raw)] >> Encode(encode_type="combo", freq_threshold=threshold, **options)
+        else:
+            node = [feature.name] >> Encode(freq_threshold=0 if is_id else threshold, **options)
+        if feature.is_list:
+            node = node >> PadList(lengths[feature.name])
+        nodes.append(node >> tags(side, is_id=is_id))
+    return sum(nodes[1:], nodes[0])
+
+
+def tags(side: Side, *, is_id: bool = False) -> Any:
+    """Merlin's tags for a side, and for its id column."""
+    from merlin.schema import Tags
+    from nvtabular import ops
+
+    by_side = {
+        "user": [Tags.USER, Tags.USER_ID] if is_id else [Tags.USER],
+        "item": [Tags.ITEM, Tags.ITEM_ID] if is_id else [Tags.ITEM],
+        "context": [Tags.CONTEXT],
+    }
+    return ops.AddTags(by_side[side])
+
+
+def model_features(
+    features: Sequence[RawFeature], lengths: Mapping[str, int], cardinalities: Mapping[str, int]
+) -> list[Feature]:
+    """The features as models see them."""
+    return [
+        Feature(
+            name=f.name,
+            side=f.side,
+            kind="continuous" if f.role == "continuous" else "categorical",
+            cardinality=cardinalities.get(f.name, 0),
+            length=lengths.get(f.name),
+            raw=f.raw,
+        )
+        for f in features
+    ]
+
+
+def cardinalities(workflow: Any) -> dict[str, int]:
+    """Largest code + 1 of each categorical output of a fitted workflow."""
+    properties = {column.name: column.properties for column in workflow.output_schema}
+    return {name: int(p["domain"]["max"]) + 1 for name, p in properties.items() if "domain" in p}

@@ -1,0 +1,31 @@
+"""User history: the last positives before each event, without looking ahead."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def histories(
+    user_row: NDArray[np.int32], positive: NDArray[np.bool_], code: NDArray[np.int32], length: int
+) -> NDArray[np.int32]:
+    """For each event the codes of its user's last ``length`` positives strictly before it, most recent first.
+
+    "Before" is the order of the rows: events with equal timestamps are in file order.
+
+    Args:
+        user_row: [n], each user's rows together, in order of time.
+        positive: [n].
+        code: [n], code of each event's item.
+
+    Returns:
+        [n, length], zero-padded at the end.
+    """
+    positions = np.flatnonzero(positive)
+    before = np.cumsum(positive) - positive
+    starts = np.flatnonzero(np.diff(user_row, prepend=user_row[:1] - 1))
+    group = np.cumsum(np.diff(user_row, prepend=user_row[:1]) != 0)
+    first = before[starts][group]
+    wanted = before[:, None] - 1 - np.arange(length)
+    codes = np.append(code[positions], 0).astype(np.int32)
+    return np.where(wanted >= first[:, None], codes[wanted], np.int32(0))

@@ -1,0 +1,81 @@
+"""NVTabular operators of our own. They run on pandas and cuDF alike: frames are touched through merlin's dispatch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .merlin_env import prepare_merlin
+
+prepare_merlin()
+
+import numpy as np  # noqa: E402
+from merlin.core import dispatch  # noqa: E402
+from merlin.schema import ColumnSchema  # noqa: E402
+from nvtabular.ops import Categorify  # noqa: E402
+from nvtabular.ops.operator import ColumnSelector, Operator  # noqa: E402
+
+NULL_CODE = 1
+OOV_CODE = 2
+FIRST_CODE = 3
+"""Categorify's convention: 0 padding, 1 null, 2 out of vocabulary, then the vocabulary."""
+
+
+class Encode(Categorify):  # type: ignore[misc]
+    """Categorify that also takes a partition in which a column has no value at all.
+
+    NVTabular 23.8 looks at the first value of each column to learn whether it holds lists, and fails where there is
+    none. And of a combination it returns only the code, not the columns that went in.
+    """
+
+    def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
+        """Codes for each column or combination of ``df``."""
+        mapping = self.column_mapping(col_selector)
+        inputs = {name: [names] if isinstance(names, str) else list(names) for name, names in mapping.items()}
+        columns = list(dict.fromkeys(name for names in inputs.values() for name in names))
+        frame = df[columns].reset_index(drop=True)
+        empty = [name for name in columns if bool(frame[name].isna().all())]
+        if not empty:
+            return super().transform(col_selector, frame)[list(mapping)]
+        anchored = dispatch.concat([frame, self._anchor(frame, columns, inputs)], ignore_index=True)
+        codes = super().transform(col_selector, anchored)[list(mapping)]
+        return codes.iloc[: len(frame)].reset_index(drop=True)
+
+    def _anchor(self, frame: Any, columns: list[str], inputs: dict[str, list[str]]) -> Any:
+        """One row of values that are in the vocabulary, with the types that it has."""
+        values = {}
+        for name, names in inputs.items():
+            stored = self.storage_name.get(name, name) if self.encode_type == "joint" else name
+            vocabulary = dispatch.read_dispatch(frame, fmt="parquet")(self.categories[stored], columns=names)
+            values |= {column: vocabulary[column].dropna().iloc[:1].reset_index(drop=True) for column in names}
+        return dispatch.make_df(values)[columns]
+
+
+class PadList(Operator):  # type: ignore[misc]
+    """Lists cut to ``length`` and padded with 0 at the end; ListSlice(pad=True) does not pad arrays on the CPU."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
+        """Every list of ``df`` with exactly ``length`` codes."""
+        return dispatch.make_df({name: self._pad(df[name]) for name in col_selector.names})
+
+    def _pad(self, column: Any) -> Any:
+        values, offsets = (part.values for part in dispatch.pull_apart_list(column))
+        place = dispatch.arange(len(values), like_df=column)
+        row = offsets.searchsorted(place, side="right") - 1
+        place = place - offsets[row]
+        keep = place < self.length
+        # dispatch.zeros of merlin-core 23.8 fails where there is no cuDF.
+        padded = dispatch.arange((len(offsets) - 1) * self.length, like_df=column, dtype=np.int32) * 0
+        padded[(row * self.length + place)[keep]] = values[keep]
+        ends = dispatch.arange(len(offsets), like_df=column) * self.length
+        return dispatch.create_multihot_col(_series(ends, column), _series(padded, column))
+
+    def _compute_shape(self, col_schema: ColumnSchema, input_schema: Any) -> ColumnSchema:
+        return col_schema.with_shape(((0, None), (self.length, self.length)))
+
+
+def _series(array: Any, like: Any) -> Any:
+    return dispatch.make_series(array, device="cpu" if dispatch.is_cpu_object(like) else None)
