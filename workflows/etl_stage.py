@@ -13,6 +13,7 @@ from ..core.artifact import Artifact
 from ..core.features import Feature, FeatureSchema
 from ..core.stage import Sections, Stage
 from .cluster import memory_bytes, pick_device, scheduler
+from .compile import compile_transforms
 from .config import EtlConfig, HistoryConfig, SchemaConfig
 from .features import sides_of
 from .fit import fit_sides
@@ -36,6 +37,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
         write_entities(folder / "users", fitted["user"], data / "users.parquet", len(train.user_events))
         write_entities(folder / "items", fitted["item"], data / "items.parquet", len(train.item_events))
         write_interactions(InteractionWriter(data, folder, fitted.get("context"), history, rows))
+    compile_transforms(folder, fitted, data, history)
     features = with_history([f for side in fitted.values() for f in side.features], history)
     features.save(folder / "schema.json")
     return {"device": device, "rows_at_once": rows, **{f"{f.name}_size": f.cardinality for f in features if f.cardinality}}

@@ -23,6 +23,9 @@ class FittedSide:
     workflow: Any
     raw: tuple[RawFeature, ...]
     features: tuple[Feature, ...]
+    """As models see them, in the order of ``raw``."""
+    folder: Path
+    """Where the workflow is saved, its vocabularies below it."""
     device: str
 
 
@@ -54,4 +57,4 @@ def fit_side(
     frames = dd.from_map(frame_of, parts, features=raw, device=device, meta=meta)
     workflow.fit(Dataset(frames, cpu=device == "cpu"))
     workflow.save(folder)
-    return FittedSide(workflow, raw, tuple(model_features(raw, lengths, cardinalities(workflow))), device)
+    return FittedSide(workflow, raw, tuple(model_features(raw, lengths, cardinalities(workflow))), folder, device)
