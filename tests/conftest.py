@@ -1,14 +1,13 @@
 """What tests at the top of the tree share: the package as it ships."""
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from shipping import ROOT, clean_environment
 
-ROOT = Path(__file__).parents[1]
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade", "workflows", "models", "ensemble")
 
 
@@ -35,10 +34,3 @@ def shipped(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shipped")
     shutil.unpack_archive(wheel, folder, "zip")
     return folder
-
-
-def clean_environment() -> dict[str, str]:
-    """This environment without what makes Python look elsewhere."""
-    return {
-        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME") and not k.startswith("CASCADE_")
-    }

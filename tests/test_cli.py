@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import clean_environment
+from shipping import clean_environment
 from typer.testing import CliRunner
 
 from cascade import cli, stages

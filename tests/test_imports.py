@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT, clean_environment
+from shipping import ROOT, clean_environment
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -11,9 +11,9 @@ import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from conftest import ROOT, clean_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from shipping import ROOT, clean_environment
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
