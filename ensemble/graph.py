@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.signature import Signature
 from ..workflows.merlin_env import prepare_merlin
 from .config import ServingConfig
 from .inputs import RANDOM, Input
@@ -39,18 +40,19 @@ class Steps:
     respond: Step
 
 
-def request_inputs(ids: str, contexts: Mapping[str, str], serving: ServingConfig) -> tuple[Input, ...]:
+def request_inputs(user_ids: str, item_ids: str, contexts: Signature, serving: ServingConfig) -> tuple[Input, ...]:
     """What a request holds.
 
     Args:
-        ids: dtype of user and item ids, "int64" or "object".
-        contexts: raw context column -> dtype.
+        user_ids: dtype of user ids, "int64" or "object".
+        item_ids: dtype of item ids.
+        contexts: the raw context columns.
     """
     longest = float(serving.ann.topk)
     return (
-        Input("user_id", ids, required=True),
-        *(Input(name, dtype, missing=True) for name, dtype in contexts.items()),
-        Input("exclude_items", ids, ("E",), missing=True),
+        Input("user_id", user_ids, required=True),
+        *(Input(name, spec.dtype, spec.dims, missing=True) for name, spec in contexts.items()),
+        Input("exclude_items", item_ids, ("E",), missing=True),
         Input("top_k", "int32", default=min(serving.rerank.k, serving.ann.topk), minimum=1, maximum=longest),
         Input("temperature", "float32", default=serving.rerank.temperature, minimum=0),
         Input("seed", "int64", default=RANDOM),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.features import Feature
+from ..core.signature import ColumnSpec
 from ..ensemble.config import AnnConfig, RerankConfig, ServingConfig
 from ..ensemble.graph import Step, Steps, request_graph, request_inputs
 from ..ensemble.inputs import MISSING, Input
@@ -22,13 +24,15 @@ SERVING = ServingConfig(
     ann=AnnConfig(type="flat", topk=12), rerank=RerankConfig(k=6, diversity_lambda=0.2), max_batch_size=64
 )
 RELEASE = Release("0123456789ab", "2024-01-01T00:00:00+00:00", "cascade", "miniature", {"index": "f" * 64})
-USER_INPUTS = {
-    "user_code": ("int64", 1),
-    "gender_code": ("int64", 1),
-    "hour_scaled": ("float32", 1),
-    "history": ("int64", LENGTH),
-}
-ITEM_FEATURES = {"item_code": ("int64", 1), "price": ("float32", 1)}
+USER_FEATURES = (
+    Feature("user_code", "user", "categorical", USERS + 2),
+    Feature("gender_code", "user", "categorical", 4),
+    Feature("hour_scaled", "context", "continuous"),
+    Feature("history", "user", "categorical", ITEMS + 2, LENGTH),
+)
+ITEM_FEATURES = (Feature("item_code", "item", "categorical", ITEMS + 2), Feature("price", "item", "continuous"))
+USER_INPUTS = {feature.name: (feature.dtype, feature.dims[0]) for feature in USER_FEATURES}
+ITEM_INPUTS = {feature.name: (feature.dtype, feature.dims[0]) for feature in ITEM_FEATURES}
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,13 @@ def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig 
         retrieve=Step(Retrieve(serving.ann.topk, DIM), _pick(files, "index.faiss")),
         drop_seen=Step(DropSeen(serving.ann.topk)),
         lookup_items=Step(
-            LookupItems(ITEM_FEATURES, DIM), _pick(files, "item_code.npy", "price.npy", "item_vectors.npy")
+            LookupItems(ITEM_INPUTS, DIM), _pick(files, "item_code.npy", "price.npy", "item_vectors.npy")
         ),
-        rank=Step(Rank(USER_INPUTS, ITEM_FEATURES), _pick(files, "ranker.onnx")),
+        rank=Step(Rank(USER_INPUTS, ITEM_INPUTS), _pick(files, "ranker.onnx")),
         order=Step(Order(DIM, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
         respond=Step(Respond(string_ids, RELEASE.release), _pick(files, "item_ids.npy")),
     )
-    return Miniature(user_ids, item_ids, seen, steps, request_inputs(ids, {"hour": "int64"}, serving))
+    return Miniature(user_ids, item_ids, seen, steps, request_inputs(ids, ids, {"hour": ColumnSpec("int64")}, serving))
 
 
 def miniature_repository(
@@ -112,8 +116,8 @@ def _write(
     np.save(folder / "item_code.npy", np.arange(2, ITEMS + 2, dtype=np.int32)[:, None])
     np.save(folder / "price.npy", np.linspace(0, 1, ITEMS, dtype=np.float32)[:, None])
     np.save(folder / "item_vectors.npy", vectors)
-    save_query_tower(folder / "query_tower.onnx", USERS, ITEMS, DIM, LENGTH)
-    save_ranker(folder / "ranker.onnx", USERS, ITEMS, DIM, LENGTH)
+    save_query_tower(folder / "query_tower.onnx", USER_FEATURES, DIM)
+    save_ranker(folder / "ranker.onnx", USER_FEATURES, ITEM_FEATURES, DIM)
     index = faiss.IndexFlatIP(DIM)
     index.add(vectors)
     faiss.write_index(index, str(folder / "index.faiss"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..core.features import Feature
 
 
 class _Graph:
@@ -45,48 +48,54 @@ class _Graph:
         onnx.save(model, str(file))
 
 
-def save_query_tower(file: Path, users: int, items: int, dim: int, length: int, seed: int = 0) -> None:
-    """query float32 [B, dim] = user + gender + hour + sum over history, each an embedding."""
+def save_query_tower(file: Path, features: Sequence[Feature], dim: int, seed: int = 0) -> None:
+    """query float32 [B, dim]: the sum over user and context ``features`` of embeddings and weighted numbers."""
     graph = _Graph()
-    query = _user_side(graph, users, items, dim, np.random.default_rng(seed))
-    graph.add("Identity", [query], "query")
-    graph.save(file, _user_inputs(length), "query", ["B", dim])
+    graph.add("Identity", [_user_side(graph, features, dim, np.random.default_rng(seed))], "query")
+    graph.save(file, _inputs(features, "B"), "query", ["B", dim])
 
 
-def save_ranker(file: Path, users: int, items: int, dim: int, length: int, seed: int = 1) -> None:
-    """logits float32 [B, K] = <user side, item embedding> - price."""
+def save_ranker(file: Path, users: Sequence[Feature], items: Sequence[Feature], dim: int, seed: int = 1) -> None:
+    """logits float32 [B, K] = <user side, sum of item embeddings> - sum of the item's continuous features."""
     rng = np.random.default_rng(seed)
     graph = _Graph()
-    user = _user_side(graph, users, items, dim, rng)
+    user = _user_side(graph, users, dim, rng)
     last = graph.constant("last", np.array([-1], dtype=np.int64))
-    graph.constant("items", rng.normal(size=(items + 2, dim)).astype(np.float32))
-    item = graph.add("Gather", ["items", graph.add("Squeeze", ["item_code", last], "codes")], "item")
+    embeddings = [_embedding(graph, f, dim, rng, axis=2) for f in items if f.kind == "categorical"]
     across = graph.add("Unsqueeze", [user, last], "across")
-    match = graph.add("Squeeze", [graph.add("MatMul", [item, across], "product"), last], "match")
-    graph.add("Sub", [match, graph.add("Squeeze", ["price", last], "prices")], "logits")
-    item_inputs = {"item_code": ("int64", ["B", "K", 1]), "price": ("float32", ["B", "K", 1])}
-    graph.save(file, {**_user_inputs(length), **item_inputs}, "logits", ["B", "K"])
+    product = graph.add("MatMul", [graph.add("Sum", embeddings, "item_side"), across], "product")
+    logits = graph.add("Squeeze", [product, last], "match")
+    for feature in items:
+        if feature.kind == "continuous":
+            less = graph.add("Squeeze", [feature.name, last], f"{feature.name}_flat")
+            logits = graph.add("Sub", [logits, less], f"without_{feature.name}")
+    graph.add("Identity", [logits], "logits")
+    graph.save(file, {**_inputs(users, "B"), **_inputs(items, "B", "K")}, "logits", ["B", "K"])
 
 
-def _user_inputs(length: int) -> dict[str, tuple[str, list[Any]]]:
-    return {
-        "user_code": ("int64", ["B", 1]),
-        "gender_code": ("int64", ["B", 1]),
-        "hour_scaled": ("float32", ["B", 1]),
-        "history": ("int64", ["B", length]),
-    }
+def _inputs(features: Sequence[Feature], *leading: str) -> dict[str, tuple[str, list[Any]]]:
+    return {feature.name: (feature.dtype, [*leading, *feature.dims]) for feature in features}
 
 
-def _user_side(graph: _Graph, users: int, items: int, dim: int, rng: np.random.Generator) -> str:
-    sizes = {"user_code": users + 2, "gender_code": 4, "history": items + 2}
-    middle = graph.constant("middle", np.array([1], dtype=np.int64))
-    parts = []
-    for name, size in sizes.items():
-        table = rng.normal(size=(size, dim)).astype(np.float32) / np.float32(np.sqrt(dim))
-        table[0] = 0
-        graph.constant(f"{name}_table", table)
-        rows = graph.add("Gather", [f"{name}_table", name], f"{name}_rows")
-        parts.append(graph.add("ReduceSum", [rows, middle], f"{name}_sum", keepdims=0))
-    graph.constant("hour_weights", rng.normal(size=(1, dim)).astype(np.float32))
-    parts.append(graph.add("MatMul", ["hour_scaled", "hour_weights"], "hour"))
+def _user_side(graph: _Graph, features: Sequence[Feature], dim: int, rng: np.random.Generator) -> str:
+    parts = [
+        _embedding(graph, feature, dim, rng, axis=1, scale=dim**-0.5)
+        for feature in features
+        if feature.kind == "categorical"
+    ]
+    for feature in features:
+        if feature.kind == "continuous":
+            weights = graph.constant(f"{feature.name}_weights", rng.normal(size=(1, dim)).astype(np.float32))
+            parts.append(graph.add("MatMul", [feature.name, weights], f"{feature.name}_part"))
     return graph.add("Sum", parts, "user_side")
+
+
+def _embedding(
+    graph: _Graph, feature: Feature, dim: int, rng: np.random.Generator, axis: int, scale: float = 1.0
+) -> str:
+    """The sum of a feature's embeddings over its length; padding (code 0) counts nothing."""
+    table = (scale * rng.normal(size=(feature.cardinality, dim))).astype(np.float32)
+    table[0] = 0
+    name = feature.name
+    rows = graph.add("Gather", [graph.constant(f"{name}_table", table), name], f"{name}_rows")
+    return graph.add("ReduceSum", [rows, graph.constant(f"{name}_axis", np.array([axis]))], f"{name}_sum", keepdims=0)

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from cascade.core.errors import RequestError
+from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import ServingConfig
 from cascade.ensemble.graph import request_inputs
 from cascade.ensemble.inputs import Input, accept
 
-INPUTS = request_inputs("int64", {"hour": "int64", "price": "float64", "device": "object"}, ServingConfig())
+CONTEXTS = {name: ColumnSpec(dtype) for name, dtype in (("hour", "int64"), ("price", "float64"), ("device", "object"))}
+INPUTS = request_inputs("int64", "int64", CONTEXTS, ServingConfig())
 USERS = np.array([[1], [2]])
 
 
@@ -43,7 +45,7 @@ def test_what_cannot_be_answered_is_named(request_, message):
 
 @pytest.mark.parametrize("bad", [None, "", 7])
 def test_a_string_user_id_is_a_string_that_says_something(bad):
-    inputs = request_inputs("object", {}, ServingConfig())
+    inputs = request_inputs("object", "int64", {}, ServingConfig())
     with pytest.raises(RequestError, match="user_id: expected a string, got"):
         accept({"user_id": column("a", bad, dtype="object")}, inputs, max_users=5)
 

@@ -7,7 +7,7 @@ import pytest
 from cascade.core.errors import ArtifactError
 from cascade.ensemble.ops.encode_query import EncodeQuery
 from cascade.ensemble.ops.rank import Rank
-from cascade.testing.miniature import DIM, ITEM_FEATURES, ITEMS, LENGTH, USER_INPUTS, USERS
+from cascade.testing.miniature import DIM, ITEM_FEATURES, ITEM_INPUTS, ITEMS, LENGTH, USER_FEATURES, USER_INPUTS, USERS
 from cascade.testing.miniature_models import save_query_tower, save_ranker
 from cascade.testing.op_contract import OpContract
 
@@ -29,15 +29,15 @@ def candidates(rows):
 
 
 def encoder(folder):
-    save_query_tower(folder / "query_tower.onnx", USERS, ITEMS, DIM, LENGTH)
+    save_query_tower(folder / "query_tower.onnx", USER_FEATURES, DIM)
     op = EncodeQuery(USER_INPUTS, DIM)
     op.load(folder)
     return op
 
 
 def ranker(folder):
-    save_ranker(folder / "ranker.onnx", USERS, ITEMS, DIM, LENGTH)
-    op = Rank(USER_INPUTS, ITEM_FEATURES)
+    save_ranker(folder / "ranker.onnx", USER_FEATURES, ITEM_FEATURES, DIM)
+    op = Rank(USER_INPUTS, ITEM_INPUTS)
     op.load(folder)
     return op
 
@@ -81,6 +81,6 @@ def test_a_model_of_other_inputs_is_refused(tmp_path):
 
 
 def test_a_model_of_another_output_is_refused(tmp_path):
-    save_query_tower(tmp_path / "ranker.onnx", USERS, ITEMS, DIM, LENGTH)
+    save_query_tower(tmp_path / "ranker.onnx", USER_FEATURES, DIM)
     with pytest.raises(ArtifactError, match="expected an output logits"):
         Rank(USER_INPUTS, {}).load(tmp_path)
