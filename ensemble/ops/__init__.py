@@ -4,12 +4,16 @@ from .base import Op, Reason
 from .drop_seen import DropSeen
 from .encode_query import EncodeQuery
 from .lookup_items import LookupItems
+from .lookup_user import LookupUser
 from .order import Order
 from .rank import Rank
 from .respond import Respond
 from .retrieve import Retrieve
+from .transform import Transform
 
-OPS: dict[str, type[Op]] = {op.kind: op for op in (EncodeQuery, Retrieve, DropSeen, LookupItems, Rank, Order, Respond)}
+OPS: dict[str, type[Op]] = {
+    op.kind: op for op in (LookupUser, Transform, EncodeQuery, Retrieve, DropSeen, LookupItems, Rank, Order, Respond)
+}
 """kind -> class: what graph.json may name. An op of your own is added here before a graph that holds it is loaded."""
 
 __all__ = [
@@ -17,10 +21,12 @@ __all__ = [
     "DropSeen",
     "EncodeQuery",
     "LookupItems",
+    "LookupUser",
     "Op",
     "Order",
     "Rank",
     "Reason",
     "Respond",
     "Retrieve",
+    "Transform",
 ]

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cascade.ensemble.backend import TritonPythonModel, check_outputs, output_signature
-from cascade.ensemble.executor import Executor
 
 from cascade.core.errors import RequestError
 from cascade.core.signature import ColumnSpec
+from cascade.ensemble.backend import TritonPythonModel, check_outputs, output_signature
+from cascade.ensemble.executor import Executor
 
 CONFIG = {
     "input": [{"name": "user_id", "data_type": "TYPE_STRING", "dims": ["1"]}, {"name": "top_k"}],

@@ -3,10 +3,10 @@
 import socket
 
 import pytest
-from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.ports import claim_ports
 
 from cascade.core.errors import ServerError
+from cascade.ensemble.config import ServerConfig
+from cascade.ensemble.ports import claim_ports
 
 
 def test_zero_picks_different_free_ports():

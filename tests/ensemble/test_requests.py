@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cascade.ensemble.requests import WireType, decode_text, encode_text, one_line, translate
 
 from cascade.core.errors import RequestError, ServerError
+from cascade.ensemble.requests import WireType, decode_text, encode_text, one_line, translate
 
 INT32, INT64 = WireType("INT32", "int32"), WireType("INT64", "int64")
 FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")

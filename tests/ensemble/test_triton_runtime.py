@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from cascade.ensemble import triton_runtime as runtime
 
 from cascade.core.errors import ServerError
+from cascade.ensemble import triton_runtime as runtime
 
 
 @pytest.fixture

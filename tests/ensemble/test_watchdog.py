@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+
 from cascade.ensemble import watchdog
 from cascade.ensemble.triton_runtime import STUB
 from cascade.ensemble.watchdog import Watchdog, running_stubs

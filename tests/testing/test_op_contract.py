@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cascade.ensemble.ops.base import Op
 
 from cascade.core.signature import ColumnSpec
+from cascade.ensemble.ops.base import Op
 from cascade.testing.op_contract import OpContract, assert_row_equal
 
 

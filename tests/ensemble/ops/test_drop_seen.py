@@ -1,8 +1,8 @@
 import numpy as np
-from cascade.ensemble.ops.drop_seen import DropSeen
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cascade.ensemble.ops.drop_seen import DropSeen
 from cascade.testing.op_contract import OpContract
 
 

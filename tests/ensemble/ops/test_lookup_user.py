@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from cascade.core.errors import ConfigError, FeatureStoreError
 from cascade.ensemble.ops.lookup_user import LookupUser, export_lookup
 from cascade.testing.feature_data import shop_features
 from cascade.testing.op_contract import OpContract
 from cascade.workflows import feature_store
 from cascade.workflows.config import FeatureStoreConfig
-from numpy.typing import NDArray
 
 NO_ITEM = np.iinfo(np.int64).min
 
@@ -138,9 +139,7 @@ def test_a_store_that_fails_is_said_so_and_logged_once(op: LookupUser, caplog: p
     assert op(users(3))["features_stale"].tolist() == [[False]]
 
 
-def test_no_store_is_an_error_on_load(
-    shop: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_store_is_an_error_on_load(shop: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     op = export_lookup(shop.artifact.path, shop.section)
     monkeypatch.delenv("CASCADE_FEATURE_REPO")
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,70 @@
+"""The steps of the request graph, from the artifacts of a release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..core.artifact import Artifact
+from ..core.features import FeatureSchema, Side
+from ..workflows.config import FeatureStoreConfig
+from .config import ServingConfig
+from .graph import Step, Steps, request_inputs
+from .inputs import Input
+from .ops import DropSeen, EncodeQuery, LookupItems, Order, Rank, Respond, Retrieve, Transform
+from .ops.lookup_user import export_lookup
+from .ops.onnx_model import Inputs
+
+TRANSFORM_PARAMS = ("params.json", "items.json")
+
+
+def steps_of(
+    parts: Mapping[str, Artifact], serving: ServingConfig, store: FeatureStoreConfig, release: str
+) -> tuple[Steps, tuple[Input, ...]]:
+    """The steps and the inputs of the served graph.
+
+    Args:
+        parts: the artifacts data, etl, features, two_tower, index and ranker.
+        release: id of the release.
+    """
+    etl, index = parts["etl"].path, parts["index"].path
+    schema = FeatureSchema.load(etl / "schema.json")
+    users, items = _inputs(schema, "user", "context"), _inputs(schema, "item")
+    dim = np.load(index / "item_vectors.npy", mmap_mode="r").shape[1]
+    strings = np.load(etl / "item_ids.npy", mmap_mode="r").dtype.kind == "U"
+    transform = _transform(etl / "transforms")
+    profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
+    raw = {name: spec for name, spec in transform.op.reads.items() if name in transform.op.raw and name != "user_id"}
+    lookup = export_lookup(parts["features"].path, store, [name for name in raw if name in profile])
+    vectors = {name: index / name for name in ("item_vectors.npy",)}
+    steps = Steps(
+        lookup_user=Step(lookup),
+        transform=transform,
+        encode_query=Step(EncodeQuery(users, dim), _file(parts["two_tower"], "query_tower.onnx")),
+        retrieve=Step(Retrieve(serving.ann.topk, dim), _file(parts["index"], "index.faiss")),
+        drop_seen=Step(DropSeen(serving.ann.topk)),
+        lookup_items=Step(
+            LookupItems(items, dim), {f"{name}.npy": etl / "items" / f"{name}.npy" for name in items} | vectors
+        ),
+        rank=Step(Rank(users, items), _file(parts["ranker"], "ranker.onnx")),
+        order=Step(Order(dim, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
+        respond=Step(Respond(strings, release), _file(parts["etl"], "item_ids.npy")),
+    )
+    contexts = {name: spec for name, spec in raw.items() if name not in profile}
+    return steps, request_inputs(lookup.reads["user_id"].dtype, transform.op.item_dtype, contexts, serving)
+
+
+def _transform(folder: Path) -> Step:
+    op = Transform(**json.loads((folder / "params.json").read_text()))
+    return Step(op, {file.name: file for file in sorted(folder.iterdir()) if file.name not in TRANSFORM_PARAMS})
+
+
+def _inputs(schema: FeatureSchema, *sides: Side) -> Inputs:
+    return {feature.name: (feature.dtype, feature.dims[0]) for feature in schema.side(*sides)}
+
+
+def _file(part: Artifact, name: str) -> dict[str, Path]:
+    return {name: part.path / name}
