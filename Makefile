@@ -41,8 +41,8 @@ ship: $(READY)
 	@rm -rf build/lib build/bdist.* build/ship
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target build/ship .
 
-notebooks: $(READY)  ## run the notebooks in place
-	@$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+notebooks: $(READY)  ## run the notebooks; they are not changed
+	@$(BIN)/jupyter execute notebooks/*.ipynb
 
 clean:  ## remove what was made, but not .venv and not downloaded data
 	@rm -rf build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 WRONG_INPUT = 2
 INTERNAL_ERROR = 1
+TERMINATED = 128 + signal.SIGTERM
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CASCADE_CONFIG", help="The pipeline's file.")]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be given again.")]
@@ -48,6 +50,7 @@ app.add_typer(features, name="features")
 
 def main() -> None:
     """Run the command line; an error is one line on stderr, or several where several things are wrong."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))  # unwinds: servers stop, folders go
     try:
         app()
     except CascadeError as error:

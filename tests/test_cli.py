@@ -108,14 +108,18 @@ def test_a_bug_is_one_line_too(config_file: Path) -> None:
     )
 
 
-def test_an_interrupt_is_130(config_file: Path) -> None:
-    code = (
-        "import os, signal, cascade.config as c, cascade.cli\n"
-        f"c.load_config = lambda *a: os.kill(os.getpid(), {int(signal.SIGINT)})\n"
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_unwinds(config_file: Path, number: int, code: int) -> None:
+    program = (
+        "import os, cascade.config as c, cascade.cli\n"
+        "def load(*args):\n"
+        f"    try: os.kill(os.getpid(), {int(number)})\n"
+        "    finally: print('cleaned up')\n"
+        "c.load_config = load\n"
         "cascade.cli.main()"
     )
-    result = cascade("config", cwd=config_file.parent, code=code)
-    assert result.returncode == 130 and "Traceback" not in result.stderr
+    result = cascade("config", cwd=config_file.parent, code=program)
+    assert (result.returncode, result.stdout) == (code, "cleaned up\n") and "Traceback" not in result.stderr
 
 
 def test_config_prints_values_and_origins(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
