@@ -18,7 +18,7 @@ from ..core.signature import ColumnSpec, Signature, check_wiring
 from .ops.base import Op
 
 
-class Operator(BaseOperator):  # type: ignore[misc]
+class Operator(BaseOperator):
     """An op as a node of a merlin graph.
 
     Args:

@@ -143,7 +143,7 @@ def _drops(ops: Mapping[str, Op]) -> list[frozenset[str]]:
     """For each op the columns that it is the last to read or write."""
     drops: list[frozenset[str]] = []
     later: set[str] = set()
-    for op in reversed(ops.values()):
+    for op in reversed(list(ops.values())):
         own = {*op.reads, *op.writes}
         drops.append(frozenset(own - later))
         later |= own

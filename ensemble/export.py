@@ -33,7 +33,7 @@ __all__ = ["TritonPythonModel"]
 '''
 
 
-class DataRuntime(TritonExecutorRuntime):  # type: ignore[misc]
+class DataRuntime(TritonExecutorRuntime):
     """merlin-systems' Triton runtime, writing json, npy, onnx and faiss files where it pickles.
 
     Every op runs inside one python-backend model; the executor rebuilds them from what is written here.

@@ -35,14 +35,14 @@ def steps_of(
     users, items = _inputs(schema, "user", "context"), _inputs(schema, "item")
     dim = np.load(index / "item_vectors.npy", mmap_mode="r").shape[1]
     strings = np.load(etl / "item_ids.npy", mmap_mode="r").dtype.kind == "U"
-    transform = _transform(etl / "transforms")
+    transform, tables = _transform(etl / "transforms")
     profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
-    raw = {name: spec for name, spec in transform.op.reads.items() if name in transform.op.raw and name != "user_id"}
+    raw = {name: spec for name, spec in transform.reads.items() if name in transform.raw and name != "user_id"}
     lookup = export_lookup(parts["features"].path, store, [name for name in raw if name in profile])
     vectors = {name: index / name for name in ("item_vectors.npy",)}
     steps = Steps(
         lookup_user=Step(lookup),
-        transform=transform,
+        transform=Step(transform, tables),
         encode_query=Step(EncodeQuery(users, dim), _file(parts["two_tower"], "query_tower.onnx")),
         retrieve=Step(Retrieve(serving.ann.topk, dim), _file(parts["index"], "index.faiss")),
         drop_seen=Step(DropSeen(serving.ann.topk)),
@@ -54,12 +54,12 @@ def steps_of(
         respond=Step(Respond(strings, release), _file(parts["etl"], "item_ids.npy")),
     )
     contexts = {name: spec for name, spec in raw.items() if name not in profile}
-    return steps, request_inputs(lookup.reads["user_id"].dtype, transform.op.item_dtype, contexts, serving)
+    return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
 
 
-def _transform(folder: Path) -> Step:
+def _transform(folder: Path) -> tuple[Transform, dict[str, Path]]:
     op = Transform(**json.loads((folder / "params.json").read_text()))
-    return Step(op, {file.name: file for file in sorted(folder.iterdir()) if file.name not in TRANSFORM_PARAMS})
+    return op, {file.name: file for file in sorted(folder.iterdir()) if file.name not in TRANSFORM_PARAMS}
 
 
 def _inputs(schema: FeatureSchema, *sides: Side) -> Inputs:

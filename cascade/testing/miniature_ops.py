@@ -46,7 +46,7 @@ class MiniatureUsers(Op):
         """Read user_id [U], gender [U] and history [U, S]; "" and the dtype's missing value pad."""
         with np.load(folder / "users.npz") as tables:
             self.row = {value: row for row, value in enumerate(tables["user_id"].tolist())}
-            self.gender = np.append(tables["gender"].astype(object), None)
+            self.gender = np.array([*tables["gender"].tolist(), None], dtype=object)
             history = tables["history"]
         nothing = np.full((1, history.shape[1]), MISSING[self.ids], dtype=self.ids)
         history = history.astype(self.ids)

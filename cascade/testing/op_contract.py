@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from ..core.signature import Columns, Signature
 from ..ensemble.ops.base import Op
 
-PADDING = {"i": {-1, 0, int(np.iinfo(np.int64).min)}, "f": {0.0, -np.inf}, "O": {None, ""}, "b": {False}}
+PADDING: dict[str, set[Any]] = {
+    "i": {-1, 0, int(np.iinfo(np.int64).min)},
+    "f": {0.0, -np.inf},
+    "O": {None, ""},
+    "b": {False},
+}
 """dtype kind -> the values that may fill a row up to the longest of its batch; for floats also NaN."""
 
 

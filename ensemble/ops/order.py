@@ -89,7 +89,7 @@ def pick(
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 / (1 + exp(-x)), without overflow; 0 at -inf."""
-    return 0.5 * (1 + np.tanh(0.5 * logits))
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
 def scaled(scores: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:

@@ -1,3 +1,5 @@
+"""The executor: wiring, one run of each node per batch, requests on the miniature."""
+
 import json
 import subprocess
 import sys

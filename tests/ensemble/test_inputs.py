@@ -1,3 +1,5 @@
+"""What a request may hold."""
+
 import numpy as np
 import pytest
 

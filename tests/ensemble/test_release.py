@@ -1,3 +1,5 @@
+"""What belongs together."""
+
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""MMR, against the loop of its paper."""
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Dropping what the user has seen."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

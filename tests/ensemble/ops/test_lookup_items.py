@@ -1,3 +1,5 @@
+"""The item snapshot."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Threshold, pool, order and sampling of the list."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

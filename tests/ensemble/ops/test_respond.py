@@ -1,3 +1,5 @@
+"""Raw ids and reasons."""
+
 import numpy as np
 import pytest
 

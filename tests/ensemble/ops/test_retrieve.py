@@ -1,3 +1,5 @@
+"""The index, of each type: rows of a batch do not depend on each other."""
+
 import faiss
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Gumbel top-k, against the softmax and the Plackett-Luce model."""
+
 from itertools import permutations
 
 import numpy as np
