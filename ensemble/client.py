@@ -117,11 +117,14 @@ class CascadeClient:
         number = self._inputs["user_id"].dtype != "object"
         return self.recommend([0 if number else "probe"])[0].release
 
-    def reload(self) -> None:
+    def reload(self, timeout: float = 120.0) -> None:
         """Have the server load the model again, in new processes, with the config that it has now.
 
         Asked to load a model whose files are unchanged Triton does nothing, and given the same config it keeps the
         processes; so the config goes along with a parameter that is never the same.
+
+        Args:
+            timeout: seconds that loading may take.
 
         Raises:
             ServerError: if it cannot; what was loaded before stays.
@@ -133,7 +136,7 @@ class CascadeClient:
         config.CopyFrom(self._config)
         config.parameters["loaded"].string_value = str(time.time_ns())
         try:
-            self._triton.load_model(self.model, config=MessageToJson(config), client_timeout=self.timeout)
+            self._triton.load_model(self.model, config=MessageToJson(config), client_timeout=timeout)
         except grpc.InferenceServerException as error:
             raise ServerError(f"{self.url}: {one_line(error)}") from error
 

@@ -185,8 +185,11 @@ class TritonServer:
                 if time.monotonic() > deadline:
                     raise ServerError(f"model {self.model!r} did not load in {self._startup_s:.0f} s; see the log")
                 if self._cancelled.wait(0.1):
-                    raise ServerError("stopped while starting")
-            self.release = client.probe()
+                    break
+            else:
+                self.release = client.probe()
+        if self._cancelled.is_set():
+            raise ServerError("stopped while starting")
 
     def _check_alive(self) -> None:
         code = self._running.poll()
@@ -196,7 +199,7 @@ class TritonServer:
 
     def _load(self, model: str) -> None:
         with CascadeClient(self.grpc_url, model, timeout=self._startup_s) as client:
-            client.reload()
+            client.reload(self._startup_s)
             client.probe()
 
 

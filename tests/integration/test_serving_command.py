@@ -1,0 +1,94 @@
+"""``serve`` in a process of its own: one ready line, signals, exit codes, nothing left."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from cascade.ensemble.client import CascadeClient
+
+SERVE = """
+import sys
+from pathlib import Path
+from cascade.core.errors import CascadeError
+from cascade.ensemble.config import ServerConfig
+from cascade.ensemble.server import serve
+
+folder, free = Path(sys.argv[1]), ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
+try:
+    serve(free, repository=folder, model="cascade", feature_repo=folder)
+except CascadeError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.fixture
+def serve(repository, nothing_left):
+    started = []
+
+    def start(folder=repository):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def drain(process):
+    """Read stderr so that the process never waits for us; what it wrote, when it has ended."""
+    text = []
+    reader = threading.Thread(target=lambda: text.append(process.stderr.read()))
+    reader.start()
+    return lambda: (reader.join(), text[0])[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_ready_line_then_a_clean_end(serve, number):
+    process = serve()
+    errors = drain(process)
+    ready = process.stdout.readline()
+    assert ready.startswith("ready: model cascade, release 0123456789ab, grpc 127.0.0.1:")
+    addresses = dict(part.split(" ", 1) for part in ready.removeprefix("ready: ").strip().split(", "))
+    with CascadeClient(addresses["grpc"]) as client:
+        assert client.recommend([101])[0].items
+    family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+    assert len(family) >= 3  # this one, tritonserver, the stub
+    process.send_signal(number)
+    assert process.wait(30) == 0
+    assert process.stdout.read() == ""
+    assert "Traceback" not in errors()
+    assert not any(psutil.pid_exists(pid) for pid in family)
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
+
+
+def test_a_signal_while_it_starts_ends_it(serve):
+    process = serve()
+    errors = drain(process)
+    deadline = time.monotonic() + 60
+    while not psutil.Process(process.pid).children():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert process.stdout.read() == ""
+    assert "Traceback" not in errors()
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
+
+
+def test_nothing_to_serve_is_one_line(serve, tmp_path):
+    process = serve(tmp_path)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert errors.startswith("error: ") and errors.count("\n") == 1
+    assert "cascade run" in errors
