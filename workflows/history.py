@@ -28,4 +28,4 @@ def histories(
     first = before[starts][group]
     wanted = before[:, None] - 1 - np.arange(length)
     codes = np.append(code[positions], 0).astype(np.int32)
-    return np.where(wanted >= first[:, None], codes[wanted], np.int32(0))
+    return np.where(wanted >= first[:, None], codes[np.maximum(wanted, 0)], np.int32(0))

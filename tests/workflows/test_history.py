@@ -1,0 +1,59 @@
+"""Histories against numbers worked out by hand, and against a loop."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade.workflows.history import histories
+
+
+def rows(users, positive, codes, length):
+    return histories(
+        np.array(users, np.int32), np.array(positive, bool), np.array(codes, np.int32), length
+    ).tolist()
+
+
+def test_by_hand():
+    # User 4: positives 11, 12, 14 and a negative 13 between them; user 7 starts anew.
+    got = rows([4, 4, 4, 4, 7, 7], [1, 1, 0, 1, 1, 1], [11, 12, 13, 14, 21, 22], 2)
+    assert got == [[0, 0], [11, 0], [12, 11], [12, 11], [0, 0], [21, 0]]
+
+
+def test_longer_than_all_events():
+    assert rows([0, 0], [1, 1], [5, 6], 4) == [[0, 0, 0, 0], [5, 0, 0, 0]]
+
+
+def test_without_a_positive():
+    assert rows([0, 0, 1], [0, 0, 0], [5, 6, 7], 2) == [[0, 0]] * 3
+
+
+def test_no_rows():
+    assert histories(np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(0, np.int32), 3).shape == (0, 3)
+
+
+def naive(users, positive, codes, length):
+    found = []
+    for i, user in enumerate(users):
+        past = [codes[j] for j in range(i) if users[j] == user and positive[j]]
+        newest = past[::-1][:length]
+        found.append(newest + [0] * (length - len(newest)))
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(1, 9)), min_size=1), st.integers(1, 6))
+def test_equals_a_loop(events, length):
+    events.sort(key=lambda event: event[0])
+    users, positive, codes = zip(*events, strict=True)
+    assert rows(users, positive, codes, length) == naive(users, positive, codes, length)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 9)), min_size=2), st.data())
+def test_never_looks_ahead(events, data):
+    """What comes at or after an event changes nothing in its history."""
+    events.sort(key=lambda event: event[0])
+    users, positive, codes = map(list, zip(*events, strict=True))
+    at = data.draw(st.integers(0, len(events) - 1))
+    before = rows(users, positive, codes, 3)[: at + 1]
+    codes[at:] = [99] * len(codes[at:])
+    positive[at:] = [not value for value in positive[at:]]
+    assert rows(users, positive, codes, 3)[: at + 1] == before
