@@ -1,4 +1,4 @@
-"""What tests at the top of the tree share: the package as it ships."""
+"""What all tests share: the package as it ships, and pipelines that have run to the end."""
 
 import shutil
 import subprocess
@@ -6,9 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from pipelines import build_pipeline, movielens, shop, strings, worker_root
 from shipping import ROOT, clean_environment
 
+__all__ = ["build_pipeline", "movielens", "shop", "strings", "worker_root"]
+
+BUILD_SECONDS = 1500
+"""What a test may take that has to build a pipeline first; more than the limit of every other test."""
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade", "workflows", "models", "ensemble")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "build_pipeline" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
 @pytest.fixture(scope="session")
