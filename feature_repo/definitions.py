@@ -19,5 +19,5 @@ _runs = Path(os.environ.get("CASCADE_RUNS", HERE.parent / "runs"))
 _config, _ = load_config(_file)
 _features = find(_config, _runs, FEATURES.name, stages=(DATA, FEATURES))
 
-# Feast takes what it finds in the module's namespace: project, user, item, user_profile, item_features, user_history ...
+# Feast takes what it finds in the module's namespace: project, user, item, user_profile, user_history ...
 globals().update(feast_objects(_features.path, HERE, str(_config.feature_store.project)))

@@ -83,7 +83,9 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     for view, source in ((spec.view("user_profile"), "users"), (spec.view("item_features"), "items")):
         if view is not None:
             kinds = {view.key: spec.keys[view.key], **view.columns}
-            rows[view.name] = write_entities(data / f"{source}.parquet", folder / view.file, view.key, kinds, first * unit)
+            rows[view.name] = write_entities(
+                data / f"{source}.parquet", folder / view.file, view.key, kinds, first * unit
+            )
     written = write_history(parts, folder / "user_history.parquet", spec.keys, history.seen, unit)
     spec.save(folder)
     return {**rows, "user_history": written["users"], "history_ids": written["ids"]}

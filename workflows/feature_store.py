@@ -98,11 +98,11 @@ def push_history(section: FeatureStoreConfig, user_id: int | str, item_ids: Sequ
 
 def open_store(section: FeatureStoreConfig) -> FeatureStore:
     """Feast's own store object for this pipeline's project."""
+    from feast import FeatureStore, RepoConfig
+
     repo = _data(section).resolve().parent
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Dask and pydantic about Feast's own code, on its import
-        from feast import FeatureStore, RepoConfig
-
+        warnings.simplefilter("ignore")  # of Dask and pydantic about Feast's own stores, which it imports here
         return FeatureStore(repo_path=str(repo), config=RepoConfig(**feast_settings(section), repo_path=repo))
 
 

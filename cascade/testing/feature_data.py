@@ -68,7 +68,7 @@ def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", s
         "income": [None if int(u) % 5 == 0 else int(u) / 3 for u in users],
         "tags": [None if int(u) % 7 == 0 else ["t"] * (int(u) % 4) for u in users],
     }
-    items = {"item_id": sorted(convert(n) for n in range(9)), "price": [None, *range(8)]}
+    items: Table = {"item_id": sorted(convert(n) for n in range(9)), "price": [None, *range(8)]}
     data = data_artifact(folder / "data", kinds, {**interactions, "split": split}, profile, items)
     sections = {
         "schema": SchemaConfig(sparse=["user_id", "item_id"]),

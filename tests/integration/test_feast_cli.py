@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from feast import FeatureStore
+
 from cascade.config import load_config
 from cascade.stages import find, run
 from cascade.testing.feature_data import write_table
 from cascade.workflows import feature_store
 from cascade.workflows.data_stage import DATA
 from cascade.workflows.feature_stage import FEATURES
-from feast import FeatureStore
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 PIPELINE = """

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from cascade.ensemble.ops.lookup_user import LookupUser, export_lookup
 from cascade.testing.feature_data import shop_features
 from cascade.workflows import feature_store
 from cascade.workflows.config import FeatureStoreConfig
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 COLUMNS = ("age", "city", "income", "tags")
 

@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from cascade.core.errors import FeatureStoreError
-from cascade.workflows.feature_online import Wanted, entity_key, open_reader, parse_redis, value_message
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cascade.core.errors import FeatureStoreError
+from cascade.workflows.feature_online import Wanted, entity_key, open_reader, parse_redis, value_message
 
 WANTED = Wanted("p", "user_id", {"user_history": ["history_ids"]})
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from cascade.core.artifact import Artifact
 from cascade.testing.feature_data import data_artifact
 from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig

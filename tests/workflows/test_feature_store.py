@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError, FeatureStoreError
 from cascade.testing.feature_data import data_artifact

@@ -6,12 +6,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from cascade.core.errors import DataError
 from cascade.testing.feature_data import write_table
 from cascade.workflows import feature_tables
 from cascade.workflows.feature_tables import time_range, time_unit, write_entities, write_history
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 KINDS = {"user_id": "int", "item_id": "int", "timestamp": "int"}
 
@@ -20,8 +21,9 @@ def interactions(folder: Path, rows: list[tuple[int, int, int, str]], parts: int
     """Write rows (user, item, timestamp, split) as ``parts`` files."""
     size = -(-len(rows) // parts) or 1
     for number in range(parts):
-        columns = zip(("user_id", "item_id", "timestamp", "split"), zip(*rows[number * size :][:size], strict=True))
-        write_table(folder / f"part-{number}", dict(columns) or dict.fromkeys([*KINDS, "split"], ()), KINDS)
+        part = rows[number * size :][:size]
+        columns = {name: [row[at] for row in part] for at, name in enumerate([*KINDS, "split"])}
+        write_table(folder / f"part-{number}", columns, KINDS)
     return sorted(folder.glob("part-*.parquet"))
 
 
@@ -65,9 +67,7 @@ def test_history_does_not_depend_on_chunks_and_parts(
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
-def test_scattered_rows_of_a_user_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
-) -> None:
+def test_scattered_rows_of_a_user_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(feature_tables, "CHUNK", chunk)
     rows = [(1, 10, 1, "train"), (2, 20, 2, "train"), (1, 11, 3, "train")]
     with pytest.raises(DataError, match="sorted by user_id"):
