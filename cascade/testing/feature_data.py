@@ -61,7 +61,7 @@ def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", s
     rows = [(user, convert((int(user) + at) % 9), 10 * at) for user in users for at in range(int(user) % 8 + 1)]
     interactions = dict(zip(("user_id", "item_id", "timestamp"), zip(*rows, strict=True), strict=True))
     split = ["test" if int(user) == 0 else "train" for user, _, _ in rows]
-    profile = {
+    profile: Table = {
         "user_id": users,
         "age": [None if int(u) % 3 == 0 else 2**53 + int(u) for u in users],
         "city": [None if int(u) % 4 == 0 else f"c{u}" for u in users],
