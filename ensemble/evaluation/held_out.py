@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from ...core.errors import DataError
 from ...core.signature import Signature
-from ..inputs import MISSING
+from ...workflows.compile import raw_array
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class LoggedTest:
     def _columns(self, at: NDArray[np.int64], inputs: Signature) -> dict[str, NDArray[Any]]:
         part = self.table.take(at)
         names = [name for name in self.table.column_names if name in inputs]
-        return {name: raw_column(part[name], inputs[name].dtype) for name in names}
+        return {name: raw_array(part[name]).astype(inputs[name].dtype)[:, None] for name in names}
 
 
 def draw(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
@@ -112,12 +112,3 @@ def rows_of(column: Any, ids: NDArray[Any]) -> NDArray[np.int64]:
     import pandas as pd
 
     return np.asarray(pd.Index(ids).get_indexer(column.to_pandas()), np.int64)
-
-
-def raw_column(column: Any, dtype: str) -> NDArray[Any]:
-    """An Arrow column as a request column [M, 1] of ``dtype``, nulls as ``MISSING`` has it."""
-    if dtype == "object":
-        values: Sequence[Any] = column.to_pylist()
-        return np.array([None if v is None else str(v) for v in values], dtype=object)[:, None]
-    filled = column.cast(dtype.replace("float64", "double")).fill_null(MISSING[dtype])
-    return np.asarray(filled.to_numpy(), dtype)[:, None]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
+from ..ops.lookup_user import REPO_VARIABLE
 from .baselines import evaluate_baselines
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
@@ -76,15 +77,15 @@ def exported(artifact: Path) -> Path:
 @contextmanager
 def feature_repo(path: str) -> Iterator[None]:
     """Let the graph's user lookup read the Feast repository in ``path``, as the server does."""
-    before = os.environ.get("CASCADE_FEATURE_REPO")
-    os.environ["CASCADE_FEATURE_REPO"] = str(Path(path).resolve())
+    before = os.environ.get(REPO_VARIABLE)
+    os.environ[REPO_VARIABLE] = str(Path(path).resolve())
     try:
         yield
     finally:
         if before is None:
-            del os.environ["CASCADE_FEATURE_REPO"]
+            del os.environ[REPO_VARIABLE]
         else:
-            os.environ["CASCADE_FEATURE_REPO"] = before
+            os.environ[REPO_VARIABLE] = before
 
 
 def _results(
