@@ -117,6 +117,12 @@ class CascadeClient:
         number = self._inputs["user_id"].dtype != "object"
         return self.recommend([0 if number else "probe"])[0].release
 
+    def answered(self) -> int:
+        """How many requests the model has answered since it was loaded, refusals included."""
+        call = lambda: self._triton.get_inference_statistics(self.model, client_timeout=self.timeout)  # noqa: E731
+        counts = [entry.inference_stats for entry in ask_for(call, self.url).model_stats]
+        return sum(stats.success.count + stats.fail.count for stats in counts)
+
     def reload(self, timeout: float = 120.0) -> None:
         """Have the server load the model again, in new processes, with the config that it has now.
 

@@ -25,6 +25,10 @@ _WIRE = {
 _LONGEST_LINE = 400
 
 
+class NoAnswerError(ServerError):
+    """A server took the request and did not answer in time."""
+
+
 @dataclass(frozen=True)
 class WireType:
     """One of Triton's data types."""
@@ -134,6 +138,6 @@ def translate(status: str, message: str, url: str) -> RequestError | ServerError
         case "UNAVAILABLE" if "Request for unknown model" not in text:
             return ServerError(f"{url}: no server answers; start one with `cascade serve` or give its address: {text}")
         case "DEADLINE_EXCEEDED":
-            return ServerError(f"{url}: no answer in time; see the server's log")
+            return NoAnswerError(f"{url}: no answer in time; see the server's log")
         case _:
             return ServerError(f"{url}: {text}")

@@ -17,6 +17,7 @@ from typing import Any, Self
 from ..core.errors import CascadeError, ServerError
 from .client import CascadeClient
 from .config import ServerConfig
+from .hang_check import HangCheck
 from .ports import claim_ports
 from .processes import adopt_orphans, end_group
 from .server_log import ServerLog
@@ -25,6 +26,8 @@ from .watchdog import SHARED_MEMORY, Watchdog
 
 _GRACE_S = 5
 """How long requests in flight may take when the server is told to stop. A dead stub makes Triton wait all of it."""
+_PROBE_S = 10
+"""How long a probe may take before it counts as not answered."""
 
 
 class TritonServer:
@@ -60,7 +63,7 @@ class TritonServer:
         self._startup_s = startup_s
         self._region_prefix = f"cascade_{os.getpid()}_{secrets.token_hex(4)}_"
         self._process: subprocess.Popen[str] | None = None
-        self._watchdog: Watchdog | None = None
+        self._guards: list[Watchdog | HangCheck] = []
 
     @property
     def grpc_url(self) -> str:
@@ -106,8 +109,10 @@ class TritonServer:
         except BaseException:
             self.stop()
             raise
-        self._watchdog = Watchdog(self.pid, self._load)
-        self._watchdog.start()
+        guard = CascadeClient(self.grpc_url, self.model, _PROBE_S)
+        self._guards = [Watchdog(self.pid, self._load), HangCheck(self.pid, guard.probe, guard.answered)]
+        for started in self._guards:
+            started.start()
 
     def wait(self, stop: threading.Event) -> None:
         """Return when ``stop`` is set.
@@ -120,8 +125,8 @@ class TritonServer:
 
     def stop(self) -> None:
         """End the server, its stubs and what they keep in /dev/shm; nothing happens if it does not run."""
-        if self._watchdog is not None:
-            self._watchdog.stop()
+        for guard in self._guards:
+            guard.stop()
         if self._process is not None:
             end_group(self._process, _GRACE_S + 1)
             adopt_orphans(False)

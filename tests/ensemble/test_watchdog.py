@@ -1,4 +1,4 @@
-"""The watchdog over processes that look like stubs."""
+"""The watchdog and the hang check over processes that look like stubs; the test process stands for the server."""
 
 import os
 import subprocess
@@ -8,7 +8,10 @@ import time
 
 import pytest
 
+from cascade.core.errors import ServerError
 from cascade.ensemble import watchdog
+from cascade.ensemble.hang_check import HangCheck
+from cascade.ensemble.requests import NoAnswerError
 from cascade.ensemble.triton_runtime import STUB
 from cascade.ensemble.watchdog import Watchdog, running_stubs
 
@@ -110,3 +113,38 @@ def test_a_load_that_fails_is_tried_again_and_logged(spawn, caplog):
     assert len(tries) == 3
     assert "model toy: not yet; next try" in caplog.text
     assert tries[1] - tries[0] >= 0.2
+
+
+def no_answer():
+    raise NoAnswerError("no answer in time")
+
+
+def other_error():
+    raise ServerError("not healthy")
+
+
+def counting():
+    seen = []
+    return lambda: seen.append(0) or len(seen)
+
+
+def test_a_stub_that_answers_nobody_is_killed(spawn):
+    process = spawn()
+    check = HangCheck(os.getpid(), no_answer, lambda: 5, interval=0.01)
+    check.start()
+    assert process.wait(20) == -9
+    check.stop()
+
+
+@pytest.mark.parametrize(
+    ("probe", "answered"),
+    [(no_answer, counting()), (other_error, lambda: 5), (lambda: "release", lambda: 5)],
+    ids=["others are answered", "an error is an answer", "all is well"],
+)
+def test_a_stub_that_does_answer_is_left_alone(spawn, probe, answered):
+    process = spawn()
+    check = HangCheck(os.getpid(), probe, answered, interval=0.01)
+    check.start()
+    time.sleep(0.3)
+    check.stop()
+    assert process.poll() is None

@@ -13,6 +13,7 @@ import pytest
 from cascade.core.errors import CascadeError, ServerError
 from cascade.ensemble.client import CascadeClient
 from cascade.ensemble.config import ServerConfig
+from cascade.ensemble.hang_check import HangCheck
 from cascade.ensemble.server import TritonServer
 from cascade.ensemble.watchdog import running_stubs
 
@@ -86,6 +87,20 @@ def test_a_killed_stub_is_replaced_under_load_without_a_restart(start):
             load.next_answer(time.monotonic() + 1, HEALED_S)
         assert server.pid == server_pid and psutil.pid_exists(server_pid)
         assert load.longest_s < 10  # nobody is left waiting in the queue of the dead stub
+
+
+def test_a_stub_that_hangs_is_replaced(start):
+    with start() as server, CascadeClient(server.grpc_url, timeout=0.5) as client:
+        client.recommend([101])
+        check = HangCheck(server.pid, client.probe, client.answered, interval=0.1)
+        (stub,) = running_stubs(server.pid)
+        os.kill(stub.process.pid, signal.SIGSTOP)
+        check.start()
+        deadline = time.monotonic() + 60
+        while not _answers(client):
+            assert time.monotonic() < deadline
+        check.stop()
+        assert [new.process.pid for new in running_stubs(server.pid)] != [stub.process.pid]
 
 
 def test_a_stop_with_a_dead_stub_leaves_nothing_and_does_not_hang(start):
