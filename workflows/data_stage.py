@@ -16,8 +16,9 @@ from ..core.errors import ConfigError, DataError
 from ..core.stage import Sections, Stage
 from .canonical import canonical, kind_of
 from .config import DataConfig, SchemaConfig, SplitConfig
-from .features import sides_of
+from .features import check_known_before, sides_of
 from .intake import ENTITIES, Intake
+from .positive import names_in
 from .sources import Source, open_source
 from .split import NAMES, by_time, last_item, time_cuts, validating_users
 from .spool import GROUP_ROWS, Spool, batches, parts_by_user, rows_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
     """Write interactions/part-*.parquet, users.parquet, items.parquet, tables.json."""
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
+    check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
     source = open_source(config)
     spool = Spool(folder / "spool" / "interactions.parquet")
     entities, has_timestamp = read(source, spool, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,9 @@ from .validate import nearest
 TABLES: dict[Side, str] = {"user": "users", "context": "interactions", "item": "items"}
 AFTERWARDS = ("label", "positive", "split", "timestamp")
 """Interactions columns that are known only after the event, or that are no property of it."""
+
+RESERVED = ("history", "history_ids", "exclude_items", "top_k", "temperature", "seed", "user_row", "item_row")
+"""Names that mean something else in the tensors or in a request."""
 
 Kinds = Mapping[str, Mapping[str, str]]
 """Table -> column -> ``int``, ``float``, ``string`` or ``list_`` of these."""
@@ -44,7 +47,10 @@ def sides_of(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
     found = {column: _side(key, column, kinds) for key in ("sparse", "dense") for column in getattr(schema, key)}
     features = []
     for column in schema.sparse:
-        features.append(RawFeature(column, found[column], "categorical", (column,), (_kind(column, found, kinds),)))
+        kind = _kind(column, found, kinds)
+        if found[column] == "context" and kind.startswith("list_"):
+            raise ConfigError(f"schema.sparse: interactions.{column} is a list; only users and items have lists")
+        features.append(RawFeature(column, found[column], "categorical", (column,), (kind,)))
     for column in schema.dense:
         kind = _kind(column, found, kinds)
         if column in schema.sparse:
@@ -53,7 +59,32 @@ def sides_of(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
             raise ConfigError(f"schema.dense: {TABLES[found[column]]}.{column} is of type {kind}, expected a number")
         features.append(RawFeature(column, found[column], "continuous", (column,), (kind,)))
     features += [_cross(columns, found, kinds) for columns in schema.crosses]
+    _check_names(features)
     return tuple(f for side in TABLES for f in features if f.side == side)
+
+
+def _check_names(features: Sequence[RawFeature]) -> None:
+    """Every feature has a name of its own."""
+    names = [feature.name for feature in features]
+    for name in RESERVED:
+        if name in names:
+            raise ConfigError(f"schema: {name!r} is a name of ours; rename the column with data.columns")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"schema: {', '.join(sorted(twice))} is named twice, as a column or as a cross")
+
+
+def check_known_before(schema: SchemaConfig, names: Iterable[str], where: str) -> None:
+    """None of ``names``, which tell what came of an event, is a feature.
+
+    Raises:
+        ConfigError: naming the column and ``where`` it is used.
+    """
+    for name in names:
+        if name in (*schema.sparse, *schema.dense):
+            raise ConfigError(
+                f"schema: {name!r} is a feature, and {where} reads it: what comes of an event cannot predict it"
+            )
 
 
 def _side(key: str, column: str, kinds: Kinds) -> Side:

@@ -42,8 +42,8 @@ def names_in(expression: str) -> set[str]:
 def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
     """Which rows are positives [n].
 
-    Without an expression: ``label == 1`` where there is a label, else every row. A row in which the expression meets
-    a missing value is none.
+    Without an expression: ``label == 1`` where there is a label, else every row. A row that lacks a value in one of
+    the columns named is none.
     """
     if expression is None:
         expression = "label == 1" if "label" in table.column_names else None
@@ -57,7 +57,8 @@ def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
     result = _evaluate(table, names, expression)
     if getattr(result, "dtype", None) != bool or len(result) != table.num_rows:
         raise ConfigError(f"data.positive: {expression!r} does not give true or false for each row; {_EXAMPLE}")
-    return np.asarray(result)
+    lacking = [table[name].is_null().to_numpy() for name in names]
+    return np.asarray(result) & ~np.logical_or.reduce(lacking, axis=0)
 
 
 def _evaluate(table: pa.Table, names: list[str], expression: str) -> Any:
