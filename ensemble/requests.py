@@ -41,11 +41,11 @@ class WireType:
     @classmethod
     def of_config(cls, data_type: int | str) -> WireType:
         """From a config's ``data_type``, a name or a protobuf enum value."""
-        if isinstance(data_type, int):
-            from tritonclient.grpc import model_config_pb2
+        if isinstance(data_type, str):
+            return cls(*_WIRE[data_type])
+        from tritonclient.grpc import model_config_pb2
 
-            data_type = model_config_pb2.DataType.Name(data_type)
-        return cls(*_WIRE[data_type])
+        return cls(*_WIRE[model_config_pb2.DataType.Name(data_type)])
 
     def encode(self, name: str, rows: Sequence[Sequence[Any]], shape: tuple[int, int]) -> Any:
         """An ``InferInput`` of ``shape``; text is read as a number where the input is one.

@@ -44,7 +44,7 @@ def running_stubs(server: int) -> list[Stub]:
 
 def _children(server: int) -> list[psutil.Process]:
     try:
-        return psutil.Process(server).children()
+        return list(psutil.Process(server).children())
     except psutil.NoSuchProcess:
         return []
 
