@@ -22,7 +22,7 @@ demo: $(READY)  ## from raw data to recommendations out of Triton, on MovieLens 
 	@$(BIN)/cascade demo
 
 test: $(READY)  ## every test
-	@scripts/redis.sh
+	@command -v redis-server >/dev/null || scripts/apt.sh redis-server || echo "tests of the Redis online store are skipped"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(READY)  ## ruff, and the import direction

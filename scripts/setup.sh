@@ -12,6 +12,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev
 fi
 if ! [ -x "$venv/bin/python" ]; then
   "$python" -m venv "$venv" || {
+    rm -rf "$venv"
     echo "setup: $python cannot make a virtual environment (Debian: apt-get install python3.11-venv)" >&2
     exit 1
   }
@@ -24,4 +25,8 @@ fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' constraints.txt)"
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" \
   --constraint constraints.txt --override "scripts/overrides-$gpu.txt" --editable ".[$extras]"
+has_libpython='import sys; from cascade.ensemble.triton_runtime import find_libpython as find; sys.exit(find() is None)'
+if ! "$venv/bin/python" -c "$has_libpython"; then
+  scripts/apt.sh libpython3.11 || echo "setup: without libpython3.11.so.1.0 Triton cannot run; see \`cascade doctor\`" >&2
+fi
 echo "setup: $venv is ready ($gpu)"
