@@ -137,4 +137,3 @@ def _lines(node: yaml.Node | None, file: Path, path: Keys = ()) -> Iterator[tupl
             raise ConfigError(f"{file}:{line}: {where} is given twice, first in line {seen[key.value]}")
         seen[key.value] = line
         yield from _lines(value, file, (*path, key.value))
-
