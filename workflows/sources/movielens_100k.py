@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import DataError
 from ..config import DataConfig
@@ -37,12 +37,12 @@ WAIT_SECONDS = 5.0
 WHEEL = "recbole-1.2.1-py3-none-any.whl"
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 WHEEL_FOLDER = "recbole/dataset_example/ml-100k/ml-100k."
+TEXT: dict[str, Any] = {"dtype": str, "keep_default_na": False}
+"""Read every field as it stands; an empty one is an empty string."""
 
 def open_source(config: DataConfig) -> Source:
     """The three tables, fetched on first use and cached."""
-    interactions, users, items = _archive_tables() or read_wheel(
-        cached(WHEEL, WHEEL_SHA256, _fetch_wheel)
-    )
+    interactions, users, items = _archive_tables() or read_wheel(cached(WHEEL, WHEEL_SHA256, _fetch_wheel))
 
     def chunks() -> Iterator[pa.Table]:
         yield interactions
@@ -84,7 +84,7 @@ def read_archive(file: Path) -> Tables:
 
         def read(name: str, separator: str) -> pd.DataFrame:
             with archive.open(f"ml-100k/{name}") as stream:
-                return pd.read_csv(stream, sep=separator, header=None, dtype=str, encoding="latin-1", quoting=3)
+                return pd.read_csv(stream, sep=separator, header=None, encoding="latin-1", quoting=3, **TEXT)
 
         genres = read("u.genre", "|")[0].tolist()
         items = read("u.item", "|")
@@ -102,7 +102,7 @@ def read_wheel(file: Path) -> Tables:
 
         def read(suffix: str) -> pd.DataFrame:
             with wheel.open(WHEEL_FOLDER + suffix) as stream:
-                return pd.read_csv(stream, sep="\t", header=0, dtype=str, encoding="utf-8", quoting=3)
+                return pd.read_csv(stream, sep="\t", header=0, encoding="utf-8", quoting=3, **TEXT)
 
         items = read("item")
         items.columns = pd.Index(["item_id", "name", "year", "genres"])
