@@ -125,13 +125,16 @@ class Executor:
 
 
 def _wire(have: Signature, ops: Mapping[str, Op], outputs: Collection[str]) -> dict[str, ColumnSpec]:
-    """Check that every op finds what it reads; the signature of all columns."""
+    """Check that every op finds what it reads; the signature of all columns, of the last that writes each.
+
+    An op may put a column of the same name in the place of one that it reads, as transforms do.
+    """
     columns = dict(have)
     for name, op in ops.items():
         check_wiring(name, op.reads, columns)
         for column in op.writes:
-            if column in columns:
-                raise WiringError(f"{name}: writes {column}, which is there already")
+            if column in columns and column not in op.reads:
+                raise WiringError(f"{name}: writes {column}, which is there already, and does not read it")
         columns.update(op.writes)
     for column in outputs:
         if column not in columns:

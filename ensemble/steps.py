@@ -58,7 +58,7 @@ def steps_of(
 
 
 def _transform(folder: Path) -> tuple[Transform, dict[str, Path]]:
-    op = Transform(**json.loads((folder / "params.json").read_text()))
+    op = Transform.compiled(folder)
     return op, {file.name: file for file in sorted(folder.iterdir()) if file.name not in TRANSFORM_PARAMS}
 
 

@@ -34,7 +34,7 @@ class Transform(Op):
     item_dtype: str = "int64"
     """dtype of raw item ids."""
 
-    kind: ClassVar[str] = "Transform"
+    kind: ClassVar[str] = "transform"
 
     def __post_init__(self) -> None:
         self._compute: dict[str, Compute] = {}

@@ -71,6 +71,12 @@ def test_columns_are_dropped_after_their_last_reader():
     assert [node.drops for node in executor.nodes] == [{"x"}, set(), set(), {"a", "b", "c", "d"}]
 
 
+def test_an_op_may_replace_a_column_that_it_reads():
+    first, second = Node("x", ["x"]), Node("d", ["x"])
+    got = Executor([X], {"first": first, "second": second}, ["d", "x"], max_users=4)(column(2))
+    assert got["d"].tolist() == [[2]] and second.calls[0]["x"] is got["x"]
+
+
 def test_intermediate_columns_are_returned_on_request():
     outputs, _ = graph(*diamond()).run(column(5), keep=["a", "x"])
     assert {name: value.tolist() for name, value in outputs.items()} == {"d": [[15]], "a": [[5]], "x": [[5]]}
@@ -86,8 +92,8 @@ def test_each_stage_is_timed_under_its_kind():
 def test_wiring_is_checked_when_it_is_built():
     with pytest.raises(WiringError, match=r"b: reads missing as int64\[B, 1\], has no such column"):
         graph(Node("b", ["missing"]), outputs=["b"])
-    with pytest.raises(WiringError, match="x: writes x, which is there already"):
-        graph(Node("x", ["x"]), outputs=["x"])
+    with pytest.raises(WiringError, match="x: writes x, which is there already, and does not read it"):
+        graph(Node("a", ["x"]), Node("x", ["a"]), outputs=["x"])
     with pytest.raises(WiringError, match="output nothing"):
         graph(Node("a", ["x"]), outputs=["nothing"])
 

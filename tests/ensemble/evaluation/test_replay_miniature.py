@@ -23,7 +23,7 @@ def held_out(release):
     made, executor = release
     relevant = np.random.default_rng(3).random((len(made.user_ids), len(made.item_ids))) < 0.2
     relevant[:, 0] = True
-    dtype = executor.signature["user_id"].dtype
+    dtype = executor.inputs[0].dtype
     columns = {"user_id": made.user_ids.astype(dtype)[:, None], "hour": np.full((len(made.user_ids), 1), 20)}
     return HeldOut(columns, np.arange(len(made.user_ids)), csr_matrix(relevant))
 

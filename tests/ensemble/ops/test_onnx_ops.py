@@ -15,9 +15,9 @@ from cascade.testing.op_contract import OpContract
 def users(count):
     rng = np.random.default_rng(count)
     return {
-        "user_code": rng.integers(0, USERS + 2, (count, 1)),
-        "gender_code": rng.integers(1, 4, (count, 1)),
-        "hour_scaled": rng.random((count, 1), dtype=np.float32),
+        "user_id": rng.integers(0, USERS + 2, (count, 1)),
+        "gender": rng.integers(1, 4, (count, 1)),
+        "hour": rng.random((count, 1), dtype=np.float32),
         "history": rng.integers(0, ITEMS + 2, (count, LENGTH)),
     }
 
@@ -75,8 +75,8 @@ def test_no_candidate_scores_minus_infinity_and_leaves_the_others_alone(tmp_path
 
 def test_a_model_of_other_inputs_is_refused(tmp_path):
     encoder(tmp_path)
-    wrong = EncodeQuery({"user_code": ("int64", 1), "device": ("int64", 1)}, DIM)
-    with pytest.raises(ArtifactError, match="query_tower.onnx: expected inputs .*device.*has .*gender_code"):
+    wrong = EncodeQuery({"user_id": ("int64", 1), "device": ("int64", 1)}, DIM)
+    with pytest.raises(ArtifactError, match="query_tower.onnx: expected inputs .*device.*has .*gender"):
         wrong.load(tmp_path)
 
 
