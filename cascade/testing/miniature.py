@@ -25,9 +25,9 @@ SERVING = ServingConfig(
 )
 RELEASE = Release("0123456789ab", "2024-01-01T00:00:00+00:00", "cascade", "miniature", {"index": "f" * 64})
 USER_FEATURES = (
-    Feature("user_code", "user", "categorical", USERS + 2),
-    Feature("gender_code", "user", "categorical", 4),
-    Feature("hour_scaled", "context", "continuous"),
+    Feature("user_id", "user", "categorical", USERS + 2),
+    Feature("gender", "user", "categorical", 4),
+    Feature("hour", "context", "continuous"),
     Feature("history", "user", "categorical", ITEMS + 2, LENGTH),
 )
 ITEM_FEATURES = (Feature("item_code", "item", "categorical", ITEMS + 2), Feature("price", "item", "continuous"))

@@ -92,9 +92,9 @@ class MiniatureTransform(Op):
     @property
     def writes(self) -> Signature:
         return {
-            "user_code": ColumnSpec("int64"),
-            "gender_code": ColumnSpec("int64"),
-            "hour_scaled": ColumnSpec("float32"),
+            "user_id": ColumnSpec("int64"),
+            "gender": ColumnSpec("int64"),
+            "hour": ColumnSpec("float32"),
             "history": ColumnSpec("int64", (self.length,)),
             "seen_rows": ColumnSpec("int64", ("seen",)),
         }
@@ -111,9 +111,9 @@ class MiniatureTransform(Op):
         history = np.zeros((batch, self.length), dtype=np.int64)
         history[:, : past.shape[1]] = np.where(past < 0, 0, past + 2)[:, : self.length]
         return {
-            "user_code": _codes(columns["user_id"], self.users) + 2,
-            "gender_code": _codes(columns["gender"], {"F": 0, "M": 1}) + 2,
-            "hour_scaled": np.where(hour == MISSING["int64"], 0, hour / 24).astype(np.float32),
+            "user_id": _codes(columns["user_id"], self.users) + 2,
+            "gender": _codes(columns["gender"], {"F": 0, "M": 1}) + 2,
+            "hour": np.where(hour == MISSING["int64"], 0, hour / 24).astype(np.float32),
             "history": history,
             "seen_rows": np.concatenate([past, self._rows(columns["exclude_items"])], axis=1),
         }
