@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .core.artifact import Artifact
-from .core.section import Section
-from .core.stage import Stage
+from .core.stage import Sections, Stage
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,13 @@ class RunRecord:
     """Section key -> its values."""
     parents: Mapping[str, str]
     """Parent stage -> its digest."""
-    seconds: float
     finished: float
     """Seconds since the epoch."""
 
     @classmethod
-    def of(cls, stage: Stage, sections: Mapping[str, Section], artifact: Artifact, seconds: float) -> RunRecord:
+    def of(cls, stage: Stage, sections: Sections, artifact: Artifact) -> RunRecord:
         values = {key: section.model_dump(mode="json") for key, section in sections.items()}
-        return cls(stage.version, values, artifact.parents, seconds, time.time())
+        return cls(stage.version, values, artifact.parents, time.time())
 
     def save(self, folder: Path) -> None:
         """Write ``<run folder>.json``."""
@@ -47,7 +45,7 @@ class RunRecord:
         return max(records, key=lambda record: record.finished, default=None)
 
 
-def changes(record: RunRecord, stage: Stage, sections: Mapping[str, Section], pins: Mapping[str, str]) -> list[str]:
+def changes(record: RunRecord, stage: Stage, sections: Sections, pins: Mapping[str, str]) -> list[str]:
     """What differs between a run and what a stage would now be made from, as readable reasons."""
     now = {key: section.model_dump(mode="json") for key, section in sections.items()}
     old_values, new_values = _flat(record.sections), _flat(now)

@@ -12,8 +12,7 @@ from pathlib import Path
 from .config import PipelineConfig
 from .core.artifact import Artifact
 from .core.errors import ConfigError
-from .core.section import Section
-from .core.stage import Stage
+from .core.stage import Sections, Stage
 from .run_record import RunRecord, changes
 
 STAGES = {
@@ -102,15 +101,16 @@ def run(
         sections = _sections(config, stage)
         parents = {name: done[name] for name in stage.parents}
         pins = {name: parent.digest for name, parent in parents.items()}
-        artifact = stage.find(runs, sections, pins)
-        seconds = None
-        if artifact is None or (force and stage.name in wanted):
+        found = stage.find(runs, sections, pins)
+        start = None
+        if found is None or (force and stage.name in wanted):
             report(Progress(stage, None, None))
-            artifact, seconds = _run_one(stage, runs, sections, parents)
+            start = time.perf_counter()
+            found = _run_one(stage, runs, sections, parents)
         if stage.publish is not None:
-            stage.publish(artifact, sections)
-        report(Progress(stage, artifact, seconds))
-        done[stage.name] = artifact
+            stage.publish(found, sections)
+        report(Progress(stage, found, None if start is None else time.perf_counter() - start))
+        done[stage.name] = found
     return done
 
 
@@ -128,23 +128,17 @@ def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] 
     return Artifact.load(row.folder, name)
 
 
-def _run_one(
-    stage: Stage, runs: Path, sections: Mapping[str, Section], parents: Mapping[str, Artifact]
-) -> tuple[Artifact, float]:
-    start = time.perf_counter()
+def _run_one(stage: Stage, runs: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Artifact:
     artifact = stage.run(runs, sections, parents)
-    seconds = time.perf_counter() - start
-    RunRecord.of(stage, sections, artifact, seconds).save(artifact.path)
-    return artifact, seconds
+    RunRecord.of(stage, sections, artifact).save(artifact.path)
+    return artifact
 
 
-def _sections(config: PipelineConfig, stage: Stage) -> dict[str, Section]:
+def _sections(config: PipelineConfig, stage: Stage) -> Sections:
     return {key: config.section(key) for key in stage.sections}
 
 
-def _why(
-    stage: Stage, runs: Path, sections: Mapping[str, Section], pins: Mapping[str, str], waiting: Sequence[str]
-) -> str:
+def _why(stage: Stage, runs: Path, sections: Sections, pins: Mapping[str, str], waiting: Sequence[str]) -> str:
     """Why a stage has to run: what differs from its newest run, and which parents run first."""
     reasons = [f"{' and '.join(waiting)} would run first"] if waiting else []
     newest = RunRecord.newest(runs / stage.name)

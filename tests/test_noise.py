@@ -1,0 +1,34 @@
+"""Libraries that write to file descriptor 2 past Python's own stderr."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from shipping import clean_environment
+
+PROGRAM = """
+import os, sys
+from cascade.noise import QuietImport
+sys.meta_path.insert(0, QuietImport("loud"))
+os.write(2, b"before ")
+try: import loud; print(loud.value, loud.__spec__.name)
+except ValueError: print("failed")
+os.write(2, b"after")
+"""
+
+
+def run(folder: Path, library: str) -> tuple[str, str]:
+    (folder / "loud.py").write_text(library)
+    env = clean_environment() | {"PYTHONPATH": str(folder)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True)
+    return done.stdout.strip(), done.stderr
+
+
+def test_what_an_import_writes_is_kept_back(tmp_path: Path) -> None:
+    library = "import os, sys\nos.write(2, b'noise ')\nprint('more', file=sys.stderr)\nvalue = 3"
+    assert run(tmp_path, library) == ("3 loud", "before after")
+
+
+def test_it_is_shown_when_the_import_fails(tmp_path: Path) -> None:
+    library = "import os\nos.write(2, b'noise ')\nraise ValueError"
+    assert run(tmp_path, library) == ("failed", "before noise after")
