@@ -1,4 +1,4 @@
-"""Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) for a batch of users."""
+"""Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
-CHUNK = 64
-"""Users whose similarity matrices [K, K] are held at once."""
 
 
 def diverse_pool(
@@ -32,11 +30,10 @@ def diverse_pool(
     """
     if weight == 0:
         return by_relevance(relevance, valid, sizes)
-    parts = [
-        _chunk(relevance[at], vectors[at], valid[at], sizes[at], weight)
-        for at in (slice(start, start + CHUNK) for start in range(0, len(relevance), CHUNK))
-    ]
-    return np.concatenate(parts) if parts else valid.copy()
+    picked = np.zeros_like(valid)
+    for user, size in enumerate(sizes.tolist()):
+        picked[user, _mmr(relevance[user], vectors[user], valid[user], size, weight)] = True
+    return picked
 
 
 def by_relevance(relevance: Floats, valid: NDArray[np.bool_], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -47,21 +44,19 @@ def by_relevance(relevance: Floats, valid: NDArray[np.bool_], sizes: NDArray[np.
     return picked & valid
 
 
-def _chunk(
-    relevance: Floats, vectors: Floats, valid: NDArray[np.bool_], sizes: NDArray[np.int64], weight: float
-) -> NDArray[np.bool_]:
-    lengths = np.linalg.norm(vectors, axis=2, keepdims=True)
+def _mmr(relevance: Floats, vectors: Floats, valid: NDArray[np.bool_], size: int, weight: float) -> list[int]:
+    """Positions of one user's picks; four small array operations a pick, on the matrix of all cosines."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1)
-    cosine = unit @ unit.transpose(0, 2, 1)
-    picked = np.zeros_like(valid)
-    open_ = valid.copy()
-    value = np.where(open_, relevance, -np.inf)
-    nearest = np.full(relevance.shape, -np.inf)
-    users = np.arange(len(relevance))
-    for step in range(int(min(sizes.max(initial=0), valid.sum(axis=1).max(initial=0)))):
-        pick = value.argmax(axis=1)
-        picked[users, pick] |= open_[users, pick] & (step < sizes)
-        open_[users, pick] = False
-        np.maximum(nearest, cosine[users, pick], out=nearest)
-        value = np.where(open_, (1 - weight) * relevance - weight * nearest, -np.inf)
-    return picked
+    penalty = weight * (unit @ unit.T).astype(np.float64)
+    gain = np.where(valid, (1 - weight) * relevance, -np.inf)
+    nearest = np.full(gain.shape, -np.inf)
+    value = np.where(valid, relevance, -np.inf)
+    picks: list[int] = []
+    for _ in range(min(size, int(valid.sum()))):
+        pick = int(value.argmax())
+        picks.append(pick)
+        gain[pick] = -np.inf
+        np.maximum(nearest, penalty[pick], out=nearest)
+        np.subtract(gain, nearest, out=value)
+    return picks

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cosine as cosine_distance
 
-from cascade.ensemble.ops.diversity import CHUNK, diverse_pool
+from cascade.ensemble.ops.diversity import diverse_pool
 
 
 def naive(relevance, vectors, valid, size, weight):
@@ -63,7 +63,7 @@ def test_zero_vectors_do_not_spoil_anything():
 @pytest.mark.parametrize("weight", [0.2, 0.5, 1.0])
 def test_is_what_the_paper_s_loop_picks(weight):
     rng = np.random.default_rng(3)
-    users = CHUNK + 3
+    users = 20
     relevance, vectors = rng.random((users, 15)), rng.normal(size=(users, 15, 4))
     valid, sizes = rng.random((users, 15)) < 0.8, rng.integers(1, 12, users)
     got = diverse_pool(relevance, vectors, valid, sizes, weight)
