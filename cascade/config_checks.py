@@ -20,6 +20,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
     return [
         *_not_built(config),
         *_dims(config),
+        *_history_width(config),
         *_sizes(config),
         *_schema(config),
         *_feature_names(config),
@@ -62,6 +63,18 @@ def _dims(config: PipelineConfig) -> Iterator[str]:
                 yield f"{key}: holds {width}, every width must be at least 1"
 
 
+def _history_width(config: PipelineConfig) -> Iterator[str]:
+    """The user tower looks the history's items up in the item tower's table."""
+    user, item = config.two_tower.user_tower, config.two_tower.item_tower
+    width = item.emb_dims.get("item_id", item.default_dim)
+    for name in ("item_id", "history"):
+        if user.emb_dims.get(name, width) != width:
+            yield (
+                f"two_tower.user_tower.emb_dims.{name}: is {user.emb_dims[name]}, two_tower.item_tower.emb_dims.item_id "
+                f"{width}: both must be equal, the history's items share the item tower's table"
+            )
+
+
 def _sizes(config: PipelineConfig) -> Iterator[str]:
     k, topk = config.serving.rerank.k, config.serving.ann.topk
     if k > topk:
@@ -88,8 +101,8 @@ def _schema(config: PipelineConfig) -> Iterator[str]:
 
 
 def _feature_names(config: PipelineConfig) -> Iterator[str]:
-    """Embedding widths are given for sparse columns and crosses."""
-    known = [*config.schema_.sparse, *config.schema_.cross_names]
+    """Embedding widths are given for sparse columns, crosses and the history."""
+    known = [*config.schema_.sparse, *config.schema_.cross_names, "history"]
     named = {
         "two_tower.user_tower.emb_dims": config.two_tower.user_tower.emb_dims,
         "two_tower.item_tower.emb_dims": config.two_tower.item_tower.emb_dims,

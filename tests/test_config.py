@@ -180,6 +180,13 @@ def test_conflicts_name_both_keys(guide: Path) -> None:
     assert "serving.rerank.k: is 201, serving.ann.topk is 200" in sizes
 
 
+@pytest.mark.parametrize("name", ["item_id", "history"])
+def test_the_history_shares_the_item_towers_table(guide: Path, name: str) -> None:
+    [line] = fails(guide, f"two_tower.user_tower.emb_dims.{name}=32")
+    assert f"two_tower.user_tower.emb_dims.{name}: is 32, two_tower.item_tower.emb_dims.item_id 64" in line
+    load_config(guide, [f"two_tower.user_tower.emb_dims.{name}=64"], {})
+
+
 def test_crosses_may_have_a_width_of_their_own(guide: Path) -> None:
     config, _ = load_config(guide, ["dlrm_ranker.embedding_dims.brand_category=4"], {})
     assert config.dlrm_ranker.embedding_dims["brand_category"] == 4
