@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.artifact import Artifact
+from ..core.errors import ArtifactError
 from ..core.features import FeatureSchema, Side
 from ..workflows.config import FeatureStoreConfig
 from .config import ServingConfig
@@ -39,22 +40,38 @@ def steps_of(
     profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
     raw = {name: spec for name, spec in transform.reads.items() if name in transform.raw and name != "user_id"}
     lookup = export_lookup(parts["features"].path, store, [name for name in raw if name in profile])
-    vectors = {name: index / name for name in ("item_vectors.npy",)}
+    tower, ranker = parts["two_tower"].path / "query_tower.onnx", parts["ranker"].path / "ranker.onnx"
+    for_user, for_item = {**users, "query": ("float32", dim)}, {**items, "item_vectors": ("float32", dim)}
+    tables_of_items = {f"{name}.npy": etl / "items" / f"{name}.npy" for name in items}
     steps = Steps(
         lookup_user=Step(lookup),
         transform=Step(transform, tables),
-        encode_query=Step(EncodeQuery(users, dim), _file(parts["two_tower"], "query_tower.onnx")),
+        encode_query=Step(EncodeQuery(taken(tower, users)[0], dim), {tower.name: tower}),
         retrieve=Step(Retrieve(serving.ann.topk, dim), _file(parts["index"], "index.faiss")),
         drop_seen=Step(DropSeen(serving.ann.topk)),
-        lookup_items=Step(
-            LookupItems(items, dim), {f"{name}.npy": etl / "items" / f"{name}.npy" for name in items} | vectors
-        ),
-        rank=Step(Rank(users, items), _file(parts["ranker"], "ranker.onnx")),
+        lookup_items=Step(LookupItems(items, dim), {**tables_of_items, "item_vectors.npy": index / "item_vectors.npy"}),
+        rank=Step(Rank(*taken(ranker, for_user, for_item)), {ranker.name: ranker}),
         order=Step(Order(dim, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
         respond=Step(Respond(strings, release), _file(parts["etl"], "item_ids.npy")),
     )
     contexts = {name: spec for name, spec in raw.items() if name not in profile}
     return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
+
+
+def taken(model: Path, *offered: Inputs) -> tuple[Inputs, ...]:
+    """Of the inputs ``offered`` those that an ONNX model takes: an exporter drops what a model does not use.
+
+    Raises:
+        ArtifactError: if the model takes something else.
+    """
+    import onnx
+
+    names = [entry.name for entry in onnx.load(str(model), load_external_data=False).graph.input]
+    known = [name for inputs in offered for name in inputs]
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise ArtifactError(f"{model.name}: takes {', '.join(strange)}; the graph offers {', '.join(known)}")
+    return tuple({name: spec for name, spec in inputs.items() if name in names} for inputs in offered)
 
 
 def _transform(folder: Path) -> tuple[Transform, dict[str, Path]]:

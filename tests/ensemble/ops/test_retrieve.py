@@ -96,3 +96,8 @@ def test_index_of_another_width_is_refused(tmp_path):
     faiss.write_index(index("flat"), str(tmp_path / "index.faiss"))
     with pytest.raises(ArtifactError, match="expected vectors of 9 dims, has 8"):
         Retrieve(topk=10, dim=9).load(tmp_path)
+
+
+def test_nprobe_and_ef_search_come_with_the_index(tmp_path):
+    assert loaded(tmp_path, "ivf").index.nprobe == 2
+    assert loaded(tmp_path, "hnsw").index.hnsw.efSearch == 20
