@@ -71,7 +71,8 @@ def _history_width(config: PipelineConfig) -> Iterator[str]:
         if user.emb_dims.get(name, width) != width:
             yield (
                 f"two_tower.user_tower.emb_dims.{name}: is {user.emb_dims[name]}, "
-                f"two_tower.item_tower.emb_dims.item_id {width}: both must be equal, the history's items share the item tower's table"
+                f"two_tower.item_tower.emb_dims.item_id {width}: "
+                "both must be equal, the history's items share the item tower's table"
             )
 
 
