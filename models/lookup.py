@@ -1,0 +1,43 @@
+"""Feature tables on TensorFlow's side: a batch brings row numbers, the graph gathers the features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .events import unknown_user
+from .layers import tf
+
+if TYPE_CHECKING:
+    from ..workflows.tensors import Tensors
+
+
+class Lookup:
+    """The user and item tables of an etl artifact as tensors."""
+
+    def __init__(self, tensors: Tensors) -> None:
+        self.schema = tensors.schema
+        self.user_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.users.items()}
+        self.item_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.items.items()}
+        unknown = unknown_user(tensors.schema, tensors.users)
+        self.unknown = {name: tf.constant(values) for name, values in unknown.items()}
+
+    def users(self, batch: Mapping[str, Any], id_dropout: float = 0.0) -> dict[str, Any]:
+        """User and context features [B, L].
+
+        Args:
+            batch: user_row [B], history [B, N] and context features [B, 1].
+            id_dropout: share of rows whose user is shown as one who is not known.
+        """
+        columns = {name: tf.gather(table, batch["user_row"]) for name, table in self.user_tables.items()}
+        columns |= {name: values for name, values in batch.items() if name != "user_row"}
+        if id_dropout:
+            hidden = tf.random.uniform(tf.shape(batch["user_row"])[:1])[:, None] < id_dropout
+            columns |= {name: tf.where(hidden, row[None], columns[name]) for name, row in self.unknown.items()}
+        return columns
+
+    def items(self, rows: Any) -> dict[str, Any]:
+        """Item features [..., L] of item rows [...]."""
+        return {name: tf.gather(table, rows) for name, table in self.item_tables.items()}

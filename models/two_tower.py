@@ -1,0 +1,80 @@
+"""The retriever: two towers whose cosine says how well an item suits a user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.errors import ConfigError
+from ..core.features import FeatureSchema
+from .config import TwoTowerConfig
+from .layers import TowerInputs, embedding_tables, mm, tf
+from .schema import check_names, table_dims
+
+USER_TOWER, ITEM_TOWER = "two_tower.user_tower", "two_tower.item_tower"
+
+
+class TwoTower(tf.keras.Model):
+    """Two Merlin encoders: ``query`` of user and context features, ``candidate`` of item features.
+
+    Both give float32 [B, D] of length 1.
+    """
+
+    def __init__(self, query: Any, candidate: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.query, self.candidate = query, candidate
+
+    def call(self, columns: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[Any, Any]:
+        users, items = columns
+        return self.query(users), self.candidate(items)
+
+
+def build(schema: FeatureSchema, config: TwoTowerConfig) -> TwoTower:
+    """The retriever; the history's items are looked up in the item tower's own table.
+
+    Raises:
+        ConfigError: a width for a feature that is not there, towers that end in different widths, or a value that is
+            not built yet.
+    """
+    check(schema, config)
+    user, item = config.user_tower, config.item_tower
+    users, items = schema.side("user", "context"), schema.side("item")
+    item_tables = embedding_tables(items, table_dims(schema, ("item",), item.emb_dims, item.default_dim))
+    user_dims = table_dims(schema, ("user", "context"), user.emb_dims, user.default_dim)
+    own = [f for f in users if (f.vocabulary or f.name) not in item_tables]
+    user_tables = {**embedding_tables(own, user_dims), **item_tables}
+    return TwoTower(
+        encoder("query", TowerInputs(users, user_tables), user.mlp),
+        encoder("candidate", TowerInputs(items, item_tables), item.mlp),
+    )
+
+
+def encoder(name: str, inputs: TowerInputs, widths: list[int]) -> Any:
+    """A Merlin encoder: input vectors, layers of these widths (the last one linear), scaled to length 1."""
+    layers = mm.MLPBlock(list(widths), no_activation_last_layer=True)
+    return mm.Encoder(inputs, layers, post=UnitLength(), prep_features=False, name=name)
+
+
+class UnitLength(tf.keras.layers.Layer):
+    """Each row divided by its L2 norm, so that an inner product is a cosine."""
+
+    def call(self, rows: Any) -> Any:
+        return tf.math.l2_normalize(rows, axis=-1)
+
+
+def check(schema: FeatureSchema, config: TwoTowerConfig) -> None:
+    """What ``build`` raises for."""
+    if config.neg_sampling != "in_batch":
+        raise ConfigError(f"two_tower.neg_sampling: {config.neg_sampling!r} is not built yet, use 'in_batch'")
+    user, item = config.user_tower, config.item_tower
+    check_names(schema, user.emb_dims, f"{USER_TOWER}.emb_dims")
+    check_names(schema, item.emb_dims, f"{ITEM_TOWER}.emb_dims")
+    if user.mlp[-1] != item.mlp[-1]:
+        raise ConfigError(f"{USER_TOWER}.mlp ends in {user.mlp[-1]}, {ITEM_TOWER}.mlp in {item.mlp[-1]}: must be equal")
+    width = item.emb_dims.get("item_id", item.default_dim)
+    for name in ("item_id", "history"):
+        if user.emb_dims.get(name, width) != width:
+            raise ConfigError(
+                f"{USER_TOWER}.emb_dims.{name}: is {user.emb_dims[name]}, {ITEM_TOWER}.emb_dims.item_id {width}: "
+                "the history's items are looked up in the item tower's table, so both must be equal"
+            )

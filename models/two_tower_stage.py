@@ -1,0 +1,64 @@
+"""The two_tower stage: train the retriever, export both towers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ..core.artifact import Artifact
+from ..core.stage import Sections, Stage
+from .config import TwoTowerConfig
+
+if TYPE_CHECKING:
+    from ..workflows.tensors import Tensors
+
+QUERY, ITEM, CHECKPOINT = "query_tower.onnx", "item_tower.onnx", "checkpoint"
+PARITY_ROWS = 512
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    """Write ``query_tower.onnx``, ``item_tower.onnx`` and ``checkpoint/``."""
+    from ..workflows.tensors import Tensors
+    from .events import Events
+    from .lookup import Lookup
+    from .ranks import rank_metrics
+    from .two_tower_training import VALID_EVENTS, train, valid_ranks
+
+    config = cast(TwoTowerConfig, sections["two_tower"])
+    tensors = Tensors.load(parents["etl"].path)
+    model, found = train(tensors, config, folder / CHECKPOINT)
+    valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
+    results = found.metrics("ndcg")
+    if len(valid):
+        seen, count = tensors.interactions("train"), len(tensors.item_ids)
+        ranks = valid_ranks(model, Lookup(tensors), valid, seen, count)
+        results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
+    return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
+
+
+def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
+    """Write both towers; the largest difference to TensorFlow on real rows."""
+    from .events import Events, item_columns, user_columns
+    from .onnx_export import check_parity, export, specs
+
+    schema = tensors.schema
+    export(folder / QUERY, model.query, specs(schema.side("user", "context"), None), "query")
+    export(folder / ITEM, model.candidate, specs(schema.side("item"), None), "item_vector")
+    users = user_columns(tensors, Events.of(tensors.interactions("train")).sample(PARITY_ROWS, seed=0))
+    items = item_columns(tensors, np.arange(min(PARITY_ROWS, len(tensors.item_ids))))
+    return max(
+        check_parity(folder / QUERY, model.query(users).numpy(), users),
+        check_parity(folder / ITEM, model.candidate(items).numpy(), items),
+    )
+
+
+TWO_TOWER = Stage(
+    name="two_tower",
+    help="Train the two-tower retriever and export its towers.",
+    sections=("two_tower",),
+    parents=("etl",),
+    fill=fill,
+)
