@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import RequestError
 from ..core.signature import Columns, ColumnSpec, Signature
-from .requests import WireType, decode_text, encode_text, one_line
+from .requests import WireType, encode_text, from_wire, one_line
 
 _log = logging.getLogger("cascade.backend")
 
@@ -80,8 +80,7 @@ class TritonPythonModel:
         for name in self.inputs:
             tensor = triton.get_input_tensor_by_name(request, name)
             if tensor is not None:
-                array = tensor.as_numpy()
-                columns[name] = decode_text(name, array) if array.dtype == object else array
+                columns[name] = from_wire(name, tensor.as_numpy())
         return columns
 
 

@@ -85,6 +85,19 @@ class WireType:
         return limits.min <= number <= limits.max and (isinstance(value, str) or number == value)
 
 
+def from_wire(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """An input as the graph's columns have it, same shape. NaN stands for a missing value inside the graph only.
+
+    Raises:
+        RequestError: naming the input, if it holds NaN or bytes that are not UTF-8.
+    """
+    if array.dtype == object:
+        return decode_text(name, array)
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise RequestError(f"{name}: expected a number, got NaN; leave the input out where it is missing")
+    return array
+
+
 def decode_text(name: str, array: NDArray[np.object_]) -> NDArray[np.object_]:
     """Triton's bytes as ``str``, same shape.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cascade.core.errors import RequestError, ServerError
-from cascade.ensemble.requests import WireType, decode_text, encode_text, one_line, translate
+from cascade.ensemble.requests import WireType, decode_text, encode_text, from_wire, one_line, translate
 
 INT32, INT64 = WireType("INT32", "int32"), WireType("INT64", "int64")
 FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
@@ -61,6 +61,12 @@ def test_text_round_trip():
 def test_text_that_is_not_utf8_names_the_input():
     with pytest.raises(RequestError, match="^user_id: expected UTF-8"):
         decode_text("user_id", np.array([[b"\xff\xfe"]], dtype=object))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_from_outside_names_the_input(dtype):
+    with pytest.raises(RequestError, match="^price: expected a number, got NaN; leave the input out"):
+        from_wire("price", np.array([[1.0], [np.nan]], dtype=dtype))
 
 
 def test_one_line_is_one_and_ends():
