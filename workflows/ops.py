@@ -36,18 +36,17 @@ class Encode(Categorify):  # type: ignore[misc]
         empty = [name for name in columns if bool(frame[name].isna().all())]
         if not empty:
             return super().transform(col_selector, frame)[list(mapping)]
-        anchored = dispatch.concat([frame, self._anchor(frame, columns, inputs)], ignore_index=True)
+        anchored = dispatch.concat([frame, _anchor(frame)], ignore_index=True)
         codes = super().transform(col_selector, anchored)[list(mapping)]
         return codes.iloc[: len(frame)].reset_index(drop=True)
 
-    def _anchor(self, frame: Any, columns: list[str], inputs: dict[str, list[str]]) -> Any:
-        """One row of values that are in the vocabulary, with the types that it has."""
-        values = {}
-        for name, names in inputs.items():
-            stored = self.storage_name.get(name, name) if self.encode_type == "joint" else name
-            vocabulary = dispatch.read_dispatch(frame, fmt="parquet")(self.categories[stored], columns=names)
-            values |= {column: vocabulary[column].dropna().iloc[:1].reset_index(drop=True) for column in names}
-        return dispatch.make_df(values)[columns]
+
+def _anchor(frame: Any) -> Any:
+    """A row with some value in every column of ``frame``, of the column's type."""
+    values = {name: "" if frame[name].dtype == object else 0 for name in frame.columns}
+    return type(frame)(
+        {name: dispatch.nullable_series([value], frame, frame[name].dtype) for name, value in values.items()}
+    )
 
 
 class PadList(Operator):  # type: ignore[misc]
