@@ -140,7 +140,7 @@ def _sections(config: PipelineConfig, stage: Stage) -> Sections:
 
 def _why(stage: Stage, runs: Path, sections: Sections, pins: Mapping[str, str], waiting: Sequence[str]) -> str:
     """Why a stage has to run: what differs from its newest run, and which parents run first."""
-    reasons = [f"{' and '.join(waiting)} would run first"] if waiting else []
+    reasons = [f"{', '.join(waiting)} would run first"] if waiting else []
     newest = RunRecord.newest(runs / stage.name)
     if newest is None:
         return "; ".join(["not run before", *reasons])

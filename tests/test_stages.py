@@ -97,7 +97,7 @@ def test_nothing_has_run_yet(tmp_path: Path, pipeline: Pipeline) -> None:
     assert pipeline.why(tmp_path, config()) == {
         "a": "not run before",
         "b": "not run before; a would run first",
-        "c": "not run before; a and b would run first",
+        "c": "not run before; a, b would run first",
     }
     assert [row.folder is None for row in plan(config(), tmp_path, pipeline.stages)] == [False, True, True]
 
