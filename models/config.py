@@ -59,4 +59,14 @@ class DlrmConfig(Section):
     """candidates only: hard negatives drawn for each positive from the retriever's candidates."""
     random_negatives: int = Field(4, ge=0)
     """candidates only: negatives drawn for each positive uniformly from the catalogue."""
-    training: TrainingConfig = TrainingConfig(epochs=5, batch_size=16384, patience=1)
+    explicit_negatives: int = Field(2, ge=0)
+    """candidates only: negatives drawn for each positive from what its user had and did not like, if ``data.positive``
+    tells."""
+    max_events: int = Field(300_000, ge=1)
+    """candidates only: train on at most that many positives, drawn at random."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Share of the feature vectors' numbers that a training step leaves out."""
+    id_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of training rows whose user is shown as unknown."""
+    training: TrainingConfig = TrainingConfig(epochs=10, batch_size=8192, learning_rate=2e-3, patience=2)
+    """Its batch size counts scored rows: a positive and its negatives are several."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
 
 QUERY, ITEM, CHECKPOINT = "query_tower.onnx", "item_tower.onnx", "checkpoint"
+CONFIG = "two_tower.json"
 PARITY_ROWS = 512
 
 
@@ -30,6 +31,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     config = cast(TwoTowerConfig, sections["two_tower"])
     tensors = Tensors.load(parents["etl"].path)
     model, found = train(tensors, config, folder / CHECKPOINT)
+    (folder / CHECKPOINT / CONFIG).write_text(config.model_dump_json(indent=1))
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     results = found.metrics("ndcg")
     if len(valid):
@@ -53,6 +55,20 @@ def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
         check_parity(folder / QUERY, model.query(users).numpy(), users),
         check_parity(folder / ITEM, model.candidate(items).numpy(), items),
     )
+
+
+def load_towers(folder: Path, tensors: Tensors) -> Any:
+    """The trained retriever of a two_tower artifact, in TensorFlow."""
+    from .events import Events, item_columns, user_columns
+    from .fit import WEIGHTS
+    from .two_tower import build
+
+    config = TwoTowerConfig.model_validate_json((folder / CHECKPOINT / CONFIG).read_text())
+    model = build(tensors.schema, config)
+    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
+    model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # gives the layers their shapes
+    model.load_weights(str(folder / CHECKPOINT / WEIGHTS))
+    return model
 
 
 TWO_TOWER = Stage(

@@ -1,0 +1,163 @@
+"""What the ranker learns from where nothing was logged but what users took: positives against drawn candidates.
+
+An event is one positive. Its population is what the retriever would show at that moment: the items nearest to the
+query that the user has not seen; at most one of them is the positive. Training draws from it:
+
+- the positive, always;
+- ``hard`` of its C other candidates, so each with rate min(1, hard / C);
+- ``random`` items of the whole catalogue of n, so each is drawn random / n times on average;
+- ``explicit`` of the E items that the user had and did not like, each explicit / E times on average.
+
+A row that is drawn ``rate`` times on average if it is a negative, and once if it is the positive, has odds of being
+positive 1 / rate times those in the population. So the model's logit is trained with log(rate) taken off, and
+sigmoid(logit) is the probability in the population (King and Zeng, "Logistic regression in rare events data", 2001).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+PAD = -1
+Rows = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Rows of B events, M each; the first is the positive."""
+
+    items: Rows
+    """[B, M] item rows; 0 where the weight is 0 for want of an item."""
+    label: NDArray[np.float32]
+    """[B, M]"""
+    log_rate: NDArray[np.float32]
+    """[B, M] log of how often the row is drawn on average if it is a negative."""
+    weight: NDArray[np.float32]
+    """[B, M] 0 for a row that takes no part."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How many negatives of each kind an event gets."""
+
+    n_items: int
+    hard: int
+    random: int
+    explicit: int = 0
+
+    @property
+    def rows(self) -> int:
+        """M."""
+        return 1 + self.hard + self.random + self.explicit
+
+    def __call__(
+        self,
+        rng: np.random.Generator,
+        positives: Rows,
+        candidates: Rows,
+        retrieved: NDArray[np.bool_],
+        seen: csr_matrix,
+        disliked: csr_matrix | None = None,
+    ) -> Draw:
+        """Draw for B events.
+
+        Args:
+            positives: [B].
+            candidates: [B, C], padded with -1, without the positive.
+            retrieved: bool [B], whether the positive is among what the retriever shows.
+            seen: [B, n_items], items that cannot be candidates: a random draw of one takes no part.
+            disliked: [B, n_items].
+        """
+        count = (candidates != PAD).sum(axis=1)
+        hard_rate = np.minimum(1.0, self.hard / np.maximum(count, 1))
+        random_rate = self.random / self.n_items
+        hard = draw_without_replacement(rng, candidates, self.hard)
+        random = rng.integers(0, self.n_items, (len(positives), self.random), dtype=np.int32)
+        own = positives[:, None]
+        out = (random == own) | contains(seen, random)
+        near = (random[:, :, None] == candidates[:, None, :]).any(axis=2)
+        rates = [
+            np.where(retrieved, hard_rate, 0.0)[:, None] + random_rate,
+            np.broadcast_to(hard_rate[:, None] + random_rate, hard.shape),
+            np.where(near, hard_rate[:, None], 0.0) + random_rate,
+        ]
+        items = [own, hard, np.where(out, PAD, random)]
+        if self.explicit and disliked is not None:
+            drawn, rate = draw_from_rows(rng, disliked, self.explicit)
+            items.append(np.where(drawn == own, PAD, drawn))
+            rates.append(np.broadcast_to(rate[:, None], drawn.shape))
+        return _draw(np.concatenate(items, axis=1), np.concatenate(rates, axis=1))
+
+
+def _draw(items: Rows, rates: NDArray[np.float64]) -> Draw:
+    there = (items != PAD) & (rates > 0)
+    label = np.zeros(items.shape, np.float32)
+    label[:, 0] = 1
+    log_rate = np.log(np.where(rates > 0, rates, 1.0)).astype(np.float32)
+    return Draw(np.where(there, items, 0), label, log_rate, there.astype(np.float32))
+
+
+def draw_without_replacement(rng: np.random.Generator, rows: Rows, count: int) -> Rows:
+    """``count`` of the entries of each row [B, C] that are not padding; padded with -1 where there are fewer."""
+    key = np.where(rows == PAD, 2.0, rng.random(rows.shape))
+    if rows.shape[1] < count:
+        wide = np.full((len(rows), count - rows.shape[1]), PAD, rows.dtype)
+        rows, key = np.concatenate([rows, wide], axis=1), np.concatenate([key, np.full(wide.shape, 2.0)], axis=1)
+    if rows.shape[1] == count:
+        return rows
+    return np.take_along_axis(rows, np.argpartition(key, count, axis=1)[:, :count], axis=1)
+
+
+def draw_from_rows(rng: np.random.Generator, matrix: csr_matrix, count: int) -> tuple[Rows, NDArray[np.float64]]:
+    """``count`` columns of each row, with replacement, -1 for an empty row, and the rate of each of its columns."""
+    have = np.diff(matrix.indptr)
+    at = matrix.indptr[:-1, None] + np.floor(rng.random((len(have), count)) * have[:, None]).astype(np.int64)
+    if matrix.nnz == 0:
+        return np.full(at.shape, PAD, np.int32), np.zeros(len(have))
+    drawn = matrix.indices[np.minimum(at, matrix.nnz - 1)]
+    return np.where(have[:, None] > 0, drawn, PAD).astype(np.int32), count / np.maximum(have, 1)
+
+
+def contains(matrix: csr_matrix, columns: Rows) -> NDArray[np.bool_]:
+    """Whether row b of ``matrix`` has column [b, j]; bool [B, J]."""
+    width = matrix.shape[1]
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    have = np.sort(rows * width + matrix.indices)
+    ask = np.arange(len(columns))[:, None] * width + columns
+    at = np.minimum(np.searchsorted(have, ask), max(len(have) - 1, 0))
+    return have[at] == ask if len(have) else np.zeros(columns.shape, bool)
+
+
+def retrieve(index: Any, queries: NDArray[np.float32], seen: csr_matrix, count: int) -> Rows:
+    """The ``count`` nearest items of each query that are not in its row of ``seen``, best first, padded with -1.
+
+    Args:
+        index: FAISS index over n_items vectors.
+        queries: float32 [B, D].
+        seen: bool [B, n_items].
+
+    Returns:
+        int32 [B, count].
+    """
+    found = np.full((len(queries), count), PAD, np.int32)
+    have = np.diff(seen.indptr)
+    order = np.argsort(have, kind="stable")  # users who have seen a like number of items are searched together
+    for part in np.array_split(order, max(1, len(order) // 1024)):
+        if len(part):
+            wanted = min(count + int(have[part].max()), index.ntotal)
+            _, rows = index.search(np.ascontiguousarray(queries[part]), wanted)
+            found[part] = _first_unseen(rows, seen[part], count)
+    return found
+
+
+def _first_unseen(rows: NDArray[np.int64], seen: csr_matrix, count: int) -> Rows:
+    fresh = (rows >= 0) & ~contains(seen, np.maximum(rows, 0).astype(np.int32))
+    front = np.argsort(~fresh, axis=1, kind="stable")[:, :count]
+    kept = np.where(np.take_along_axis(fresh, front, axis=1), np.take_along_axis(rows, front, axis=1), PAD)
+    return np.pad(kept, ((0, 0), (0, count - kept.shape[1])), constant_values=PAD).astype(np.int32)

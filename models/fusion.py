@@ -1,0 +1,79 @@
+"""The served ranker: DLRM and the retriever's own opinion, weighed on the validation part.
+
+The retriever was trained on the ranker's training events, so there its similarities look better than they are; on the
+validation part both are out of sample. A logistic regression of what happened on the two logits there gives the
+weights, and calibrates their sum as it does so (stacking: Wolpert, "Stacked generalization", 1992; scaling: Platt,
+"Probabilistic outputs for support vector machines", 1999).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.features import FeatureSchema
+from .dlrm import Dlrm
+from .layers import tf
+from .two_tower import TwoTower
+
+FEWEST_POSITIVES = 50
+"""Fewer positives in the validation part say too little about three numbers."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """logit = ``ranker`` * DLRM's logit + ``retriever`` * cosine + ``bias``."""
+
+    ranker: float = 1.0
+    retriever: float = 0.0
+    bias: float = 0.0
+
+    def __call__(self, logits: NDArray[np.float32], cosine: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(self.ranker * logits + self.retriever * cosine + self.bias, np.float32)
+
+
+def fit_fusion(logits: NDArray[np.float32], cosine: NDArray[np.float32], label: NDArray[np.bool_]) -> Fusion:
+    """Logistic regression of label [M] on both [M]; DLRM alone where it has too little or turns one upside down."""
+    from sklearn.linear_model import LogisticRegression
+
+    if label.sum() < FEWEST_POSITIVES or label.all():
+        return Fusion()
+    scale = np.array([logits.std() or 1.0, cosine.std() or 1.0])
+    x = np.stack([logits, cosine], axis=1).astype(np.float64) / scale
+    found = LogisticRegression(C=1e4).fit(x, label)
+    ranker, retriever = found.coef_[0] / scale
+    if ranker <= 0 or retriever < 0:
+        return Fusion()
+    return Fusion(float(ranker), float(retriever), float(found.intercept_[0]))
+
+
+class Cosine(tf.keras.Model):
+    """The retriever's similarity of user and context features [B, L] and item features [B, K, L]: float32 [B, K]."""
+
+    def __init__(self, retriever: TwoTower, schema: FeatureSchema) -> None:
+        super().__init__()
+        self.retriever = retriever
+        self.user_names, self.item_names = schema.names("user", "context"), schema.names("item")
+
+    def call(self, columns: Mapping[str, Any]) -> Any:
+        query = self.retriever.query({name: columns[name] for name in self.user_names})
+        first = columns[self.item_names[0]]
+        flat = {name: tf.reshape(columns[name], [-1, columns[name].shape[-1]]) for name in self.item_names}
+        shape = [tf.shape(first)[0], tf.shape(first)[1], query.shape[-1]]
+        return tf.linalg.matvec(tf.reshape(self.retriever.candidate(flat), shape), query)
+
+
+class Ranker(tf.keras.Model):
+    """What ``ranker.onnx`` holds: user and context features [B, L], item features [B, K, L] -> logits [B, K]."""
+
+    def __init__(self, dlrm: Dlrm, cosine: Cosine, fusion: Fusion) -> None:
+        super().__init__()
+        self.dlrm, self.cosine, self.fusion = dlrm, cosine, fusion
+
+    def call(self, columns: Mapping[str, Any]) -> Any:
+        logits = self.fusion.ranker * self.dlrm(columns) + self.fusion.bias
+        return logits + self.fusion.retriever * self.cosine(columns) if self.fusion.retriever else logits

@@ -1,0 +1,171 @@
+"""The ranker's training and validation rows, from logged impressions or from the retriever's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import DataError
+from .candidates import PAD, Sampler, retrieve
+from .config import DlrmConfig
+from .events import Events, user_columns
+from .fit import shuffled
+from .onnx_export import run, session
+from .ranks import seen_matrix, seen_rows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from ..workflows.tensors import Interactions, Tensors
+
+VALID_EVENTS = 5000
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """The exported query tower and the index: what the served graph retrieves with."""
+
+    query: Any
+    index: Any
+    topk: int
+
+    @classmethod
+    def load(cls, query_tower: Path, index: Path, topk: int) -> Retriever:
+        import faiss
+
+        return cls(session(query_tower), faiss.read_index(str(index)), topk)
+
+    def __call__(self, tensors: Tensors, events: Events, seen: csr_matrix) -> NDArray[np.int32]:
+        """Candidates int32 [n, topk] of events, without what their users have in ``seen`` [n, n_items]; -1 padded."""
+        found = [np.zeros((0, self.topk), np.int32)]
+        for at in range(0, len(events), CHUNK):
+            part = np.arange(at, min(at + CHUNK, len(events)))
+            queries = run(self.query, user_columns(tensors, events.take(part)))
+            found.append(retrieve(self.index, queries, seen[part], self.topk))
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class ValidRows:
+    """What the ranker is judged on: n requests of K candidates."""
+
+    events: Events
+    candidates: NDArray[np.int32]
+    """[n, K], -1 padded."""
+    label: NDArray[np.bool_]
+    """[n, K]"""
+
+
+class CandidateRows:
+    """Positives of the training part against drawn candidates; see ``candidates``."""
+
+    def __init__(self, tensors: Tensors, retriever: Retriever, config: DlrmConfig) -> None:
+        self.tensors, self.retriever = tensors, retriever
+        source = tensors.interactions("train")
+        self.events = Events.positives(source).sample(config.max_events, config.training.seed)
+        if not len(self.events):
+            raise DataError("interactions: the training part holds no positive, the ranker needs some")
+        self.seen = seen_matrix(source, len(tensors.item_ids))
+        self.disliked = disliked(source, self.seen.shape)
+        explicit = config.explicit_negatives if self.disliked.nnz else 0
+        self.sampler = Sampler(len(tensors.item_ids), config.negatives, config.random_negatives, explicit)
+        self.size = max(1, min(config.training.batch_size // self.sampler.rows, len(self.events)))
+        self.steps = len(self.events) // self.size
+        self.candidates, self.retrieved = self._candidates()
+
+    def _candidates(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Candidates [n, topk - 1] without the positive, and whether it is among the topk.
+
+        The positive is not seen yet, and the retriever may show it; its user's other positives cannot be negatives.
+        """
+        seen = without(seen_rows(self.seen, self.events.user_row), self.events.item_row)
+        found = self.retriever(self.tensors, self.events, seen)
+        own = found == self.events.item_row[:, None]
+        last = np.where(own.any(axis=1), own.argmax(axis=1), found.shape[1] - 1)
+        kept = np.where(np.arange(found.shape[1] - 1) < last[:, None], found[:, :-1], found[:, 1:])
+        return kept, own.any(axis=1)
+
+    def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
+        for at in shuffled(len(self.events), self.size, rng):
+            events = self.events.take(at)
+            users = events.user_row
+            draw = self.sampler(
+                rng,
+                events.item_row,
+                self.candidates[at],
+                self.retrieved[at],
+                seen_rows(self.seen, users),
+                seen_rows(self.disliked, users),
+            )
+            rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
+            yield {**events.queries(), **rows}
+
+    def valid(self, seed: int) -> ValidRows | None:
+        """Validation positives among the retriever's candidates; None without a validation part."""
+        events = Events.positives(self.tensors.interactions("valid")).sample(VALID_EVENTS, seed)
+        if not len(events):
+            return None
+        seen = without(seen_rows(self.seen, events.user_row), events.item_row)
+        candidates = self.retriever(self.tensors, events, seen)
+        return ValidRows(events, candidates, candidates == events.item_row[:, None])
+
+
+class ImpressionRows:
+    """Logged impressions, clicked or not: one candidate each, nothing drawn and so nothing to correct."""
+
+    def __init__(self, tensors: Tensors, config: DlrmConfig) -> None:
+        self.tensors = tensors
+        self.events = Events.of(tensors.interactions("train"))
+        if not 0 < self.events.label.sum() < len(self.events):
+            raise DataError("interactions.label: must hold both 0 and 1 in the training part to train on impressions")
+        self.size = min(config.training.batch_size, len(self.events))
+        self.steps = len(self.events) // self.size
+
+    def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
+        for at in shuffled(len(self.events), self.size, rng):
+            events = self.events.take(at)
+            label = events.label[:, None]
+            rows = {"items": events.item_row[:, None], "label": label}
+            yield {**events.queries(), **rows, "log_rate": np.zeros_like(label), "weight": np.ones_like(label)}
+
+    def valid(self, seed: int) -> ValidRows | None:
+        """Validation impressions; None without both labels among them."""
+        events = Events.of(self.tensors.interactions("valid")).sample(20 * VALID_EVENTS, seed)
+        if not 0 < events.label.sum() < len(events):
+            return None
+        return ValidRows(events, events.item_row[:, None], events.label[:, None] > 0)
+
+
+def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:
+    """bool [n_users, n_items]: what a user has in ``source`` and never as a positive."""
+    from scipy.sparse import csr_matrix
+
+    def matrix(keep: NDArray[np.bool_]) -> csr_matrix:
+        cells = (np.ones(keep.sum(), np.int8), (source.user_row[keep], source.item_row[keep]))
+        return csr_matrix(cells, shape=shape, dtype=np.int8)
+
+    had, liked = matrix(~source.positive), matrix(source.positive)
+    had.data[:] = 1
+    rest = (had - had.multiply(liked > 0)).tocsr()
+    rest.eliminate_zeros()
+    return rest.astype(bool)
+
+
+def without(matrix: csr_matrix, columns: NDArray[np.int32]) -> csr_matrix:
+    """``matrix`` [n, n_items] with entry [i, columns[i]] cleared in each row."""
+    matrix = matrix.tocsr().copy()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    matrix.data[matrix.indices == columns[rows]] = False
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def padded_items(candidates: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Candidates with row 0 in place of padding, so that features can be looked up."""
+    return np.where(candidates == PAD, 0, candidates)

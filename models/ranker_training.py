@@ -1,0 +1,95 @@
+"""How the ranker learns: a weighted cross-entropy on its rows, judged by the order that it gives candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .candidates import PAD
+from .config import DlrmConfig
+from .dlrm import Dlrm, build
+from .fit import Fit, fit, prepare
+from .layers import tf
+from .lookup import Lookup
+from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
+from .ranks import full_ndcg
+
+if TYPE_CHECKING:
+    from ..workflows.tensors import Tensors
+
+SCORED_ROWS = 65536
+"""Rows scored at once outside of training."""
+
+
+def train(
+    tensors: Tensors, rows: CandidateRows | ImpressionRows, config: DlrmConfig, checkpoint: Path
+) -> tuple[Dlrm, Fit, ValidRows | None]:
+    """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions."""
+    prepare(config.training.seed)
+    model, lookup = build(tensors.schema, config), Lookup(tensors)
+    valid = rows.valid(config.training.seed)
+
+    def score() -> float:
+        assert valid is not None
+        return judge(score_rows(model, lookup, valid), valid)
+
+    step = make_step(model, lookup, config)
+    found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, score if valid else None, checkpoint)
+    return model, found, valid
+
+
+def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Any:
+    """A compiled training step: batch -> loss (nats a row).
+
+    The logit is trained with ``log_rate`` taken off: see ``candidates``.
+    """
+    optimizer = tf.keras.optimizers.Adam(config.training.learning_rate)
+    rows = ("items", "label", "log_rate", "weight")
+
+    @tf.function(reduce_retracing=True)
+    def step(batch: Mapping[str, Any]) -> Any:
+        moment = {name: values for name, values in batch.items() if name not in rows}
+        columns = {**lookup.users(moment, config.id_dropout), **lookup.items(batch["items"])}
+        with tf.GradientTape() as tape:
+            logits = model(columns, training=True) - batch["log_rate"]
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label"], logits) * batch["weight"]
+            loss = tf.reduce_sum(losses) / tf.reduce_sum(batch["weight"])
+        variables = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    return step
+
+
+def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
+    """Logits [n, K] of any model of user and item columns; -inf where there is no candidate."""
+    step = max(1, SCORED_ROWS // rows.candidates.shape[1])
+    found = [np.zeros((0, rows.candidates.shape[1]), np.float32)]
+    for at in range(0, len(rows.events), step):
+        part = np.arange(at, min(at + step, len(rows.events)))
+        users = lookup.users(rows.events.take(part).queries())
+        found.append(model({**users, **lookup.items(padded_items(rows.candidates[part]))}).numpy())
+    return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+
+
+def judge(logits: NDArray[np.float32], rows: ValidRows) -> float:
+    """How well ``logits`` [n, K] order the candidates.
+
+    NDCG over all candidates, 0 for a positive that is not among them; AUC where each request has one candidate.
+    """
+    if rows.candidates.shape[1] == 1:
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(rows.label[:, 0], logits[:, 0]))
+    ranks = positive_ranks(logits, rows.label)
+    return full_ndcg(ranks[ranks >= 0]) * float(np.mean(ranks >= 0)) if (ranks >= 0).any() else 0.0
+
+
+def positive_ranks(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rank [n] of the positive among its candidates [n, K], 0 is best; -1 if it is not there."""
+    own = np.where(label, logits, -np.inf).max(axis=1)
+    return np.where(label.any(axis=1), (logits > own[:, None]).sum(axis=1), -1)
