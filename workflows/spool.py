@@ -65,7 +65,7 @@ def rows_of(ids: pa.ChunkedArray, known: pa.Array) -> NDArray[np.int32]:
     return np.asarray(pc.index_in(ids, value_set=known).to_numpy(), np.int32)
 
 
-def user_ranges(counts: NDArray[np.int64], part_rows: int = PART_ROWS) -> NDArray[np.int64]:
+def user_ranges(counts: NDArray[np.int64], part_rows: int) -> NDArray[np.int64]:
     """First user_row of each part: contiguous users whose ``counts`` [n_users] sum to at most ``part_rows``."""
     firsts, filled = [0], 0
     for row, count in enumerate(counts.tolist()):
@@ -76,7 +76,7 @@ def user_ranges(counts: NDArray[np.int64], part_rows: int = PART_ROWS) -> NDArra
     return np.asarray(firsts)
 
 
-def parts_by_user(file: Path, user_ids: pa.Array, part_rows: int = PART_ROWS) -> Iterator[pa.Table]:
+def parts_by_user(file: Path, user_ids: pa.Array) -> Iterator[pa.Table]:
     """The file's rows as tables of whole users, users ascending, rows of a part in file order.
 
     Reads the file once where it fits into one part; else twice, and spills the parts beside it.
@@ -86,7 +86,7 @@ def parts_by_user(file: Path, user_ids: pa.Array, part_rows: int = PART_ROWS) ->
     counts = np.zeros(len(user_ids), np.int64)
     for batch in batches(file, ["user_id"]):
         counts += np.bincount(rows_of(batch["user_id"], user_ids), minlength=len(user_ids))
-    firsts = user_ranges(counts, part_rows)
+    firsts = user_ranges(counts, PART_ROWS)
     if len(firsts) == 1:
         yield pq.read_table(file)
         return
