@@ -88,7 +88,9 @@ def _cuda(config: EtlConfig) -> Iterator[None]:
     try:
         from dask_cuda import LocalCUDACluster
     except ImportError:
-        raise ConfigError("etl.scheduler: cuda needs dask-cuda; install the extra: pip install 'merlin-cascade[gpu]'") from None
+        raise ConfigError(
+            "etl.scheduler: cuda needs dask-cuda; install the extra: pip install 'merlin-cascade[gpu]'"
+        ) from None
     from distributed import Client
 
     with LocalCUDACluster(device_memory_limit=memory_bytes(config), dashboard_address=None) as cluster, Client(cluster):

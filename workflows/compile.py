@@ -91,9 +91,9 @@ def _values(array: pa.Array) -> Any:
     import pyarrow as pa
 
     array = array.drop_null()
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        return array.to_pylist()
-    return array.to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        return np.asarray(array)
+    return array.to_pylist()  # strings, or the untyped column that pandas writes where there are none
 
 
 def _codes(column: pa.ChunkedArray) -> Codes:
@@ -121,11 +121,9 @@ def raw_array(column: pa.ChunkedArray) -> NDArray[Any]:
 
     if pa.types.is_integer(column.type):
         return np.asarray(column.fill_null(MISSING_INT).to_numpy())
-    array = column.to_numpy()
-    return array.astype(object) if array.dtype.kind not in "f" else array
+    return np.asarray(column.to_numpy(), np.float64 if pa.types.is_floating(column.type) else object)
 
 
 def _item_rows(out: Path, item_ids: pa.Array) -> None:
     """Raw item id -> item row."""
     codes_for(_values(item_ids), np.arange(len(item_ids))).save(out, "item_rows")
-

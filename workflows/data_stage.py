@@ -20,7 +20,7 @@ from .features import check_known_before, sides_of
 from .intake import ENTITIES, Intake
 from .positive import names_in
 from .sources import Source, open_source
-from .split import NAMES, by_time, last_item, time_cuts, validating_users
+from .split import NAMES, by_column, by_time, last_item, time_cuts, validating_users
 from .spool import GROUP_ROWS, Spool, batches, parts_by_user, rows_of
 from .validate import check_entity_table, check_finite, nearest
 

@@ -40,7 +40,11 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     compile_transforms(folder, fitted, data, history)
     features = with_history([f for side in fitted.values() for f in side.features], history)
     features.save(folder / "schema.json")
-    return {"device": device, "rows_at_once": rows, **{f"{f.name}_size": f.cardinality for f in features if f.cardinality}}
+    return {
+        "device": device,
+        "rows_at_once": rows,
+        **{f"{f.name}_size": f.cardinality for f in features if f.cardinality},
+    }
 
 
 def with_history(features: list[Feature], length: int) -> FeatureSchema:

@@ -22,10 +22,10 @@ def histories(
         [n, length], zero-padded at the end.
     """
     positions = np.flatnonzero(positive)
-    before = np.cumsum(positive) - positive
+    before: NDArray[np.int64] = np.cumsum(positive) - positive
     starts = np.flatnonzero(np.diff(user_row, prepend=user_row[:1] - 1))
     group = np.cumsum(np.diff(user_row, prepend=user_row[:1]) != 0)
-    first = before[starts][group]
+    first: NDArray[np.int64] = before[starts][group]
     wanted = before[:, None] - 1 - np.arange(length)
     codes = np.append(code[positions], 0).astype(np.int32)
     return np.where(wanted >= first[:, None], codes[np.maximum(wanted, 0)], np.int32(0))

@@ -23,7 +23,7 @@ UNKNOWN_CODE = 2
 def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which of ``values`` (object, int64 or float64, any shape) are missing."""
     if values.dtype == object:
-        return np.equal(values, None)
+        return np.asarray(values == None, bool)  # noqa: E711  (element by element)
     return np.isnan(values) if values.dtype.kind == "f" else np.asarray(values == MISSING_INT)
 
 
@@ -84,9 +84,9 @@ class NumberCodes(Codes):
         np.save(folder / f"{name}.codes.npy", self.codes)
 
 
-def codes_for(values: Sequence[Any], codes: NDArray[np.int64]) -> Codes:
+def codes_for(values: Sequence[str] | NDArray[Any], codes: NDArray[np.int64]) -> Codes:
     """Codes of distinct values without a missing one: strings, or numbers as an int64 or float64 array."""
-    if isinstance(values, np.ndarray) and values.dtype != object:
+    if isinstance(values, np.ndarray):
         return NumberCodes(values, codes)
     return TextCodes(dict(zip(values, codes.tolist(), strict=True)))
 

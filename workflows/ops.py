@@ -20,7 +20,7 @@ FIRST_CODE = 3
 """Categorify's convention: 0 padding, 1 null, 2 out of vocabulary, then the vocabulary."""
 
 
-class Encode(Categorify):  # type: ignore[misc]
+class Encode(Categorify):
     """Categorify that also takes a partition in which a column has no value at all.
 
     NVTabular 23.8 looks at the first value of each column to learn whether it holds lists, and fails where there is
@@ -49,7 +49,7 @@ def _anchor(frame: Any) -> Any:
     )
 
 
-class PadList(Operator):  # type: ignore[misc]
+class PadList(Operator):
     """Lists cut to ``length`` and padded with 0 at the end; ListSlice(pad=True) does not pad arrays on the CPU."""
 
     def __init__(self, length: int) -> None:

@@ -55,10 +55,11 @@ def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
             hint = nearest(name, table.column_names)
             raise ConfigError(f"data.positive: interactions has no column {name!r}{hint} ({expression})")
     result = _evaluate(table, names, expression)
-    if getattr(result, "dtype", None) != bool or len(result) != table.num_rows:
+    if np.asarray(result).dtype.kind != "b" or np.shape(result) != (table.num_rows,):
         raise ConfigError(f"data.positive: {expression!r} does not give true or false for each row; {_EXAMPLE}")
     lacking = [table[name].is_null().to_numpy() for name in names]
-    return np.asarray(result) & ~np.logical_or.reduce(lacking, axis=0)
+    found: NDArray[np.bool_] = np.asarray(result, bool) & ~np.any(lacking, axis=0)
+    return found
 
 
 def _evaluate(table: pa.Table, names: list[str], expression: str) -> Any:

@@ -63,7 +63,7 @@ def time_cuts(timestamp: NDArray[np.int64], valid_share: float, test_share: floa
 
 def by_time(timestamp: NDArray[np.int64], valid_from: int, test_from: int) -> NDArray[np.int8]:
     """Codes [n] of timestamps [n]."""
-    return ((timestamp >= valid_from).astype(np.int8) + (timestamp >= test_from)).astype(np.int8)
+    return np.searchsorted([valid_from, test_from], timestamp, side="right").astype(np.int8)
 
 
 def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int8]:
@@ -76,4 +76,4 @@ def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int
         row = int(pc.index(codes.is_null(), True).as_py())
         value = table[column][row].as_py()
         raise DataError(f"interactions.{column}, row {start + row}: {value!r}, expected train, valid or test")
-    return codes.to_numpy().astype(np.int8)
+    return np.asarray(codes.to_numpy(), np.int8)

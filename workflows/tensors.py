@@ -82,11 +82,8 @@ class Tensors:
         column = {name: table[name].to_numpy() for name in table.column_names if name != "history"}
         flat = table["history"].combine_chunks().flatten().to_numpy()
         context = {name: column[name][:, None] for name in self.schema.names("context")}
-        return Interactions(
-            *(column[name] for name in ("user_row", "item_row", "timestamp", "positive", "label")),
-            context,
-            flat.reshape(-1, *self.schema["history"].dims),
-        )
+        scalars = {name: column[name] for name in ("user_row", "item_row", "timestamp", "positive", "label")}
+        return Interactions(**scalars, context=context, history=flat.reshape(-1, *self.schema["history"].dims))
 
     def _none(self) -> Interactions:
         types = {"user_row": "i4", "item_row": "i4", "timestamp": "i8", "positive": "?", "label": "f4"}
@@ -94,7 +91,8 @@ class Tensors:
             f.name: np.zeros((0, 1), "i4" if f.kind == "categorical" else "f4") for f in self.schema.side("context")
         }
         history = np.zeros((0, *self.schema["history"].dims), "i4")
-        return Interactions(*(np.zeros(0, kind) for kind in types.values()), context, history)
+        scalars = {name: np.zeros(0, kind) for name, kind in types.items()}
+        return Interactions(**scalars, context=context, history=history)
 
     def before_test(self) -> sp.csr_matrix:
         """Positives of train and valid: float32 1 [n_users, n_items]."""

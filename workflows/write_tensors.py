@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ..core.features import Feature
@@ -38,7 +39,7 @@ def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None
     """One array file [n, length or 1] per feature of users or items, a row group at a time."""
     folder.mkdir()
     arrays = {
-        f.name: np.lib.format.open_memmap(folder / f"{f.name}.npy", "w+", dtype_of(f), (n, *f.dims))
+        f.name: open_memmap(folder / f"{f.name}.npy", "w+", dtype_of(f), (n, *f.dims))  # type: ignore[no-untyped-call]
         for f in side.features
     }
     first = 0
@@ -132,4 +133,3 @@ def save_ids(folder: Path, data: Path) -> None:
 def row_bytes(n_columns: int, history: int) -> int:
     """About how much one interaction takes while it is transformed: columns as Python objects, history with indices."""
     return 200 * (n_columns + 8) + 40 * history
-

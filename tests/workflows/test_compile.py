@@ -102,9 +102,7 @@ def test_every_row_of_movielens_and_nonsense(movielens, side, table, tmp_path):
     features = tuple(schema[f.name] for f in raw)
     from cascade.workflows.fit import FittedSide
 
-    fitted = FittedSide(
-        Workflow.load(etl.path / "workflow" / side), raw, features, etl.path / "workflow" / side, "cpu"
-    )
+    fitted = FittedSide(Workflow.load(etl.path / "workflow" / side), raw, features, etl.path / "workflow" / side, "cpu")
     rows = pq.read_table(data.path / f"{table}.parquet", columns=sorted({n for f in raw for n in f.raw}))
     assert_same_bits(fitted, with_nonsense(rows), tmp_path)
 
@@ -117,8 +115,8 @@ def test_the_op_gives_what_the_etl_wrote(movielens):
     op.load(etl.path / "transforms")
     users = pq.read_table(data.path / "users.parquet")
     columns = {name: raw_array(users[name])[:, None] for name in op.raw}
-    nothing = np.zeros((len(users), 0), np.int64)
-    got = op({**columns, "history_ids": nothing, "exclude_items": nothing})
+    nothing = {name: np.zeros((len(users), 0), np.int64) for name in op.reads if name not in op.raw}
+    got = op({**columns, **nothing})
     for name, expected in Tensors.load(etl.path).users.items():
         np.testing.assert_array_equal(got[name], expected, err_msg=name)
 
@@ -151,7 +149,11 @@ def table_of(rows):
 @settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROW, max_size=12), st.lists(ROW, min_size=1, max_size=6), st.sampled_from([1, 2]))
 def test_random_tables(tmp_path_factory, seen, asked, min_frequency):
-    kinds = {"users": {"user_id": "int"}, "interactions": {}, "items": dict(zip(NAMES, KINDS, strict=True)) | {"item_id": "int"}}
+    kinds = {
+        "users": {"user_id": "int"},
+        "interactions": {},
+        "items": dict(zip(NAMES, KINDS, strict=True)) | {"item_id": "int"},
+    }
     raw = tuple(f for f in sides_of(SchemaConfig(**SCHEMA), kinds) if f.side == "item")
     folder = tmp_path_factory.mktemp("fit")
     fitted = fit_side(raw, [Rows(table_of([SOME, *seen]))], folder / "workflow", "cpu", min_frequency)

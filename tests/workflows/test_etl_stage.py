@@ -155,6 +155,34 @@ def test_no_users_no_items_no_time(run_data, run_etl):
     assert (test.item_row.tolist(), test.timestamp.tolist()) == ([1, 2], [4, 3])
 
 
+def test_given_split(run_data, run_etl):
+    parts = ["train", "train", "valid", "train", "test", "test", "train"]
+    schema = {"sparse": ["user_id", "item_id"]}
+    tables = {"interactions": {**SHOP["interactions"], "part": parts}}
+    tensors = Tensors.load(run_etl(run_data(schema, tables, split={"by": "column", "column": "part"}), schema).path)
+    sizes = [len(tensors.interactions(split)) for split in ("train", "valid", "test")]
+    assert sizes == [4, 1, 2]
+    assert tensors.interactions("valid").item_row.tolist() == [1]
+
+
+def test_a_split_may_be_empty(run_data, run_etl):
+    schema = {"sparse": ["user_id", "item_id", "device"]}
+    tables = {"interactions": {**SHOP["interactions"], "part": ["train"] * 7}}
+    tensors = Tensors.load(run_etl(run_data(schema, tables, split={"by": "column", "column": "part"}), schema).path)
+    valid = tensors.interactions("valid")
+    assert (len(valid), valid.history.shape, valid.context["device"].shape) == (0, (0, 3), (0, 1))
+
+
+def test_joins_a_running_scheduler(run_data, run_etl):
+    from distributed import LocalCluster
+
+    data = run_data(SCHEMA, SHOP, positive="event == 'buy'")
+    threads = run_etl(data, SCHEMA)
+    with LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+        joined = run_etl(data, SCHEMA, scheduler=cluster.scheduler_address)
+    same_tensors(Tensors.load(threads.path), Tensors.load(joined.path))
+
+
 SYNTHETIC = {
     "dense": ["price", "session_time", "age_norm"],
     "sparse": ["user_id", "item_id", "brand", "geo", "device"],
@@ -217,7 +245,7 @@ def test_a_local_cluster_gives_the_same(run_data, run_etl):
         ({"scheduler": "thread"}, "etl.scheduler: 'thread' is none of threads, local-cluster, cuda, tcp://host:port"),
         ({"scheduler": "tcp://127.0.0.1:1"}, "etl.scheduler: no Dask scheduler answers at tcp://127.0.0.1:1"),
         ({"memory_limit": "lots"}, "etl.memory_limit: 'lots' is not a size, write e.g. 4GB"),
-        ({"memory_limit": "40MiB", "workers": 2}, "etl.memory_limit: 40MiB is too little for 2 workers, expected at least 64MiB"),
+        ({"memory_limit": "40MiB", "workers": 2}, "40MiB is too little for 2 workers, expected at least 64MiB"),
     ],
 )  # fmt: skip
 def test_refuses(run_data, run_etl, options, message, monkeypatch):

@@ -8,9 +8,7 @@ from cascade.workflows.history import histories
 
 
 def rows(users, positive, codes, length):
-    return histories(
-        np.array(users, np.int32), np.array(positive, bool), np.array(codes, np.int32), length
-    ).tolist()
+    return histories(np.array(users, np.int32), np.array(positive, bool), np.array(codes, np.int32), length).tolist()
 
 
 def test_by_hand():

@@ -30,7 +30,10 @@ def test_users_with_few_positives():
     assert split([0, 1, 1, 2], [1, 1, 1, 0], [True] * 3) == "trtrtetr"
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=30), st.lists(st.booleans(), min_size=4, max_size=4))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=30),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+)
 def test_one_positive_each_and_nothing_later_in_training(events, validates):
     events.sort(key=lambda event: event[0])
     users, positive = (np.array(column) for column in zip(*events, strict=True))

@@ -40,6 +40,7 @@ WHEEL_FOLDER = "recbole/dataset_example/ml-100k/ml-100k."
 TEXT: dict[str, Any] = {"dtype": str, "keep_default_na": False}
 """Read every field as it stands; an empty one is an empty string."""
 
+
 def open_source(config: DataConfig) -> Source:
     """The three tables, fetched on first use and cached."""
     interactions, users, items = _archive_tables() or read_wheel(cached(WHEEL, WHEEL_SHA256, _fetch_wheel))

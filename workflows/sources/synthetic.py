@@ -83,7 +83,8 @@ def build_shop(options: SyntheticConfig) -> Shop:
     centers = rng.normal(size=(CATEGORIES, DIM))
     category = np.sort(rng.integers(0, CATEGORIES, n_items))
     brand = rng.integers(0, BRANDS, n_items)
-    traits = 0.7 * centers[category] + 0.5 * rng.normal(size=(BRANDS, DIM))[brand] + 0.5 * rng.normal(size=(n_items, DIM))
+    traits = 0.7 * centers[category] + 0.5 * rng.normal(size=(BRANDS, DIM))[brand]
+    traits += 0.5 * rng.normal(size=(n_items, DIM))
     geo = rng.integers(0, len(GEOS), n_users)
     tastes = 0.6 * rng.normal(size=(len(GEOS), DIM))[geo] + 0.8 * rng.normal(size=(n_users, DIM))
     traits, tastes = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (traits, tastes))
@@ -154,7 +155,7 @@ def _draw_items(shop: Shop, user: NDArray[np.int64], rng: np.random.Generator) -
     low = np.where(anywhere, 0, shop.starts[category])
     high = np.where(anywhere, len(shop.popular) - 1, shop.starts[category + 1])
     drawn = shop.popular[low] + rng.random(n) * (shop.popular[high] - shop.popular[low])
-    return np.clip(np.searchsorted(shop.popular, drawn, side="right") - 1, low, high - 1)
+    return np.asarray(np.clip(np.searchsorted(shop.popular, drawn, side="right") - 1, low, high - 1))
 
 
 def binned_auc(clicks: NDArray[np.int64], others: NDArray[np.int64]) -> float:
