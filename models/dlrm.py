@@ -12,9 +12,10 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.features import Feature, FeatureSchema
+from .backend import mm, tf
 from .config import DlrmConfig
-from .layers import FeatureVectors, continuous, embedding_tables, mm, tf
-from .schema import check_names, table_dims
+from .layers import FeatureVectors, continuous, embedding_tables
+from .schema import check_names, table_dims, vocabulary
 
 LAST = "last_item"
 """Beside the pooled history, its first item meets every other vector: what comes next depends on it most."""
@@ -33,17 +34,18 @@ class SideVectors(tf.keras.layers.Layer):
         self.features = tuple(features)
         self.width = bottom[-1]
         self.vectors = FeatureVectors(features, tables)
-        self.last = [f for f in features if f.vocabulary and f.length and f.length > 1]
-        dense = any(f.kind == "continuous" for f in features)
-        self.bottom = mm.MLPBlock(list(bottom)) if dense else None
-        names = [f.name for f in self.vectors.features] + [LAST for _ in self.last]
-        widths = {f.name: self.vectors.tables[f.vocabulary or f.name].dim for f in self.vectors.features}
-        self.order = names
+        self.history = next((f for f in features if f.vocabulary and f.dims[0] > 1), None)
+        widths = {f.name: tables[vocabulary(f)].dim for f in self.vectors.features}
+        if self.history is not None:
+            widths[LAST] = widths[self.history.name]
+        self.order = tuple(widths)
         self.project = {
             name: tf.keras.layers.Dense(self.width, use_bias=False, name=f"{name}_project")
             for name, width in widths.items()
             if width != self.width
         }
+        dense = any(f.kind == "continuous" for f in features)
+        self.bottom = mm.MLPBlock(list(bottom)) if dense else None
         self.dropout = tf.keras.layers.Dropout(dropout)
 
     @property
@@ -53,21 +55,16 @@ class SideVectors(tf.keras.layers.Layer):
 
     def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
         found = self.vectors(columns)
-        for feature in self.last:
-            found[LAST] = self._last(feature, columns[feature.name])
-        source = {LAST: feature.name for feature in self.last}
-        rows = [self._sized(found[name], source.get(name, name)) for name in self.order]
-        dense = continuous(self.features, columns)
+        if self.history is not None:
+            found[LAST] = self._last(self.history, columns[self.history.name])
+        rows = [self.project[name](found[name]) if name in self.project else found[name] for name in self.order]
         if self.bottom is not None:
-            rows = [self.bottom(dense), *rows]
+            rows = [self.bottom(continuous(self.features, columns)), *rows]
         return self.dropout(tf.stack(rows, axis=-2), training=training)
 
-    def _sized(self, vector: Any, name: str) -> Any:
-        return self.project[name](vector) if name in self.project else vector
-
-    def _last(self, feature: Feature, codes: Any) -> Any:
+    def _last(self, history: Feature, codes: Any) -> Any:
         first = codes[..., :1]
-        rows = self.vectors.tables[feature.vocabulary](first)
+        rows = self.vectors.tables[vocabulary(history)](first)
         return rows * tf.cast(first > 0, rows.dtype)
 
 

@@ -31,9 +31,7 @@ class Events:
     @classmethod
     def of(cls, source: Interactions, keep: NDArray[np.bool_] | None = None) -> Events:
         """The interactions of a split, or those to ``keep`` bool [n]."""
-        every = cls(
-            source.user_row, source.item_row, source.label, {**source.context, "history": source.history}
-        )
+        every = cls(source.user_row, source.item_row, source.label, {**source.context, "history": source.history})
         return every if keep is None else every.take(np.flatnonzero(keep))
 
     @classmethod

@@ -65,10 +65,9 @@ def fit(
     best, best_epoch, losses = -np.inf, 0, list[float]()
     with tqdm(total=config.epochs * steps, desc=title, unit="step", disable=None) as bar:
         for epoch in range(1, config.epochs + 1):
-            total = None
+            total: Any = 0.0
             for batch in batches(rng):
-                loss = step(batch)
-                total = loss if total is None else total + loss
+                total += step(batch)
                 bar.update()
             losses.append(float(total) / steps)
             now = score() if score else float(epoch)
@@ -102,7 +101,7 @@ def shuffled(count: int, batch_size: int, rng: np.random.Generator) -> Iterable[
 
 def prepare(seed: int) -> None:
     """Same seed, same result: seeds Python, numpy and TensorFlow, and takes ops that add up in a fixed order."""
-    from .layers import tf
+    from .backend import tf
 
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

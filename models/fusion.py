@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.features import FeatureSchema
+from .backend import tf
 from .dlrm import Dlrm
-from .layers import tf
 from .two_tower import TwoTower
 
 FEWEST_POSITIVES = 50

@@ -10,12 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.features import Feature
-from .compat import merlin_models
+from .backend import mm, tf
 from .schema import merlin_column, merlin_schema, vocabulary
-
-mm = merlin_models()
-
-import tensorflow as tf  # noqa: E402  (after the environment is set and the aliases are in place)
 
 INITIAL = 0.05
 """Embeddings start uniform in [-INITIAL, INITIAL], as Keras has it by default."""

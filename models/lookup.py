@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .backend import tf
 from .events import unknown_user
-from .layers import tf
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .layers import tf
+from .backend import tf
 
 EXCLUDED = -1e9
 """Logit of what takes no part."""

@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 
 def specs(features: Sequence[Feature], *leading: None) -> list[Any]:
     """A tensor spec for each feature: its name, int64 or float32 [*leading, L]."""
-    from .layers import tf
+    from .backend import tf
 
     return [tf.TensorSpec([*leading, *f.dims], f.dtype, name=f.name) for f in features]
 
@@ -35,7 +35,7 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str) -> None:
     import onnx
     import tf2onnx
 
-    from .layers import tf
+    from .backend import tf
 
     names = [spec.name for spec in inputs]
 

@@ -16,7 +16,7 @@ from .config import DlrmConfig
 from .events import Events, user_columns
 from .fit import shuffled
 from .onnx_export import run, session
-from .ranks import seen_matrix, seen_rows
+from .ranks import seen_matrix
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -71,7 +71,7 @@ class CandidateRows:
         self.events = Events.positives(source).sample(config.max_events, config.training.seed)
         if not len(self.events):
             raise DataError("interactions: the training part holds no positive, the ranker needs some")
-        self.seen = seen_matrix(source, len(tensors.item_ids))
+        self.seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
         self.disliked = disliked(source, self.seen.shape)
         explicit = config.explicit_negatives if self.disliked.nnz else 0
         self.sampler = Sampler(len(tensors.item_ids), config.negatives, config.random_negatives, explicit)
@@ -84,7 +84,7 @@ class CandidateRows:
 
         The positive is not seen yet, and the retriever may show it; its user's other positives cannot be negatives.
         """
-        seen = without(seen_rows(self.seen, self.events.user_row), self.events.item_row)
+        seen = without(self.seen[self.events.user_row], self.events.item_row)
         found = self.retriever(self.tensors, self.events, seen)
         own = found == self.events.item_row[:, None]
         last = np.where(own.any(axis=1), own.argmax(axis=1), found.shape[1] - 1)
@@ -100,8 +100,8 @@ class CandidateRows:
                 events.item_row,
                 self.candidates[at],
                 self.retrieved[at],
-                seen_rows(self.seen, users),
-                seen_rows(self.disliked, users),
+                self.seen[users],
+                self.disliked[users],
             )
             rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
             yield {**events.queries(), **rows}
@@ -111,7 +111,7 @@ class CandidateRows:
         events = Events.positives(self.tensors.interactions("valid")).sample(VALID_EVENTS, seed)
         if not len(events):
             return None
-        seen = without(seen_rows(self.seen, events.user_row), events.item_row)
+        seen = without(self.seen[events.user_row], events.item_row)
         candidates = self.retriever(self.tensors, events, seen)
         return ValidRows(events, candidates, candidates == events.item_row[:, None])
 

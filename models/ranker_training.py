@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .backend import tf
 from .candidates import PAD
 from .config import DlrmConfig
 from .dlrm import Dlrm, build
 from .fit import Fit, fit, prepare
-from .layers import tf
 from .lookup import Lookup
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
 from .ranks import full_ndcg

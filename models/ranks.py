@@ -18,39 +18,29 @@ if TYPE_CHECKING:
 CHUNK = 512
 
 
-def seen_matrix(seen: Interactions, n_items: int) -> csr_matrix:
-    """bool [n_users up to the last one there, n_items]: which items a user has in ``seen``, positive or not."""
+def seen_matrix(seen: Interactions, shape: tuple[int, int]) -> csr_matrix:
+    """bool [n_users, n_items]: which items a user has in ``seen``, positive or not."""
     from scipy.sparse import csr_matrix
 
-    cells = (np.ones(len(seen), bool), (seen.user_row, seen.item_row))
-    return csr_matrix(cells, shape=(int(seen.user_row.max(initial=-1)) + 1, n_items), dtype=bool)
-
-
-def seen_rows(matrix: csr_matrix, users: NDArray[np.int32]) -> csr_matrix:
-    """The rows of ``matrix`` for ``users`` [n]; an empty row for a user beyond its end."""
-    from scipy.sparse import csr_matrix, vstack
-
-    inside = np.minimum(users, matrix.shape[0])
-    padded = vstack([matrix, csr_matrix((1, matrix.shape[1]), dtype=bool)]).tocsr()
-    return padded[inside]
+    return csr_matrix((np.ones(len(seen), bool), (seen.user_row, seen.item_row)), shape=shape, dtype=bool)
 
 
 def target_ranks(
-    queries: NDArray[np.float32], vectors: NDArray[np.float32], events: Events, seen: Interactions
+    queries: NDArray[np.float32], vectors: NDArray[np.float32], events: Events, seen: csr_matrix
 ) -> NDArray[np.int64]:
-    """Rank [n] (0 is best) of each event's item by inner product among the items that are not in ``seen``.
+    """Rank [n] (0 is best) of each event's item by inner product among the items that its user has not in ``seen``.
 
     Args:
         queries: float32 [n, D].
         vectors: float32 [n_items, D].
+        seen: bool [n_users, n_items].
     """
-    matrix = seen_matrix(seen, len(vectors))
     found = [np.zeros(0, np.int64)]
     for start in range(0, len(events), CHUNK):
         part = slice(start, start + CHUNK)
         scores, targets = queries[part] @ vectors.T, events.item_row[part]
         own = scores[np.arange(len(scores)), targets]
-        hidden = seen_rows(matrix, events.user_row[part]).tocoo()
+        hidden = seen[events.user_row[part]].tocoo()
         scores[hidden.row, hidden.col] = -np.inf
         found.append((scores > own[:, None]).sum(axis=1))
     return np.concatenate(found)

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.features import FeatureSchema
+from .backend import mm, tf
 from .config import TwoTowerConfig
-from .layers import TowerInputs, embedding_tables, mm, tf
+from .layers import TowerInputs, embedding_tables
 from .schema import check_names, table_dims
 
 USER_TOWER, ITEM_TOWER = "two_tower.user_tower", "two_tower.item_tower"

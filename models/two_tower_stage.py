@@ -25,7 +25,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from ..workflows.tensors import Tensors
     from .events import Events
     from .lookup import Lookup
-    from .ranks import rank_metrics
+    from .ranks import rank_metrics, seen_matrix
     from .two_tower_training import VALID_EVENTS, train, valid_ranks
 
     config = cast(TwoTowerConfig, sections["two_tower"])
@@ -35,8 +35,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     results = found.metrics("ndcg")
     if len(valid):
-        seen, count = tensors.interactions("train"), len(tensors.item_ids)
-        ranks = valid_ranks(model, Lookup(tensors), valid, seen, count)
+        seen = seen_matrix(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
+        ranks = valid_ranks(model, Lookup(tensors), valid, seen)
         results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
     return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
 

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError
+from .backend import tf
 from .config import TwoTowerConfig
 from .events import Events
 from .fit import Fit, fit, prepare, shuffled
-from .layers import tf
 from .lookup import Lookup
 from .losses import CORRECTED, LOSSES, in_batch_logits
-from .ranks import full_ndcg, target_ranks
+from .ranks import full_ndcg, seen_matrix, target_ranks
 from .two_tower import TwoTower, build
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from ..workflows.tensors import Tensors
 
 VALID_EVENTS = 5000
@@ -40,6 +42,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     prepare(config.training.seed)
     model, lookup = build(tensors.schema, config), Lookup(tensors)
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
+    seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
     size = min(config.training.batch_size, len(events))
 
     def batches(rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
@@ -48,7 +51,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
             yield {**rows.queries(), "item_row": rows.item_row}
 
     def score() -> float:
-        return full_ndcg(valid_ranks(model, lookup, valid, source, len(tensors.item_ids)))
+        return full_ndcg(valid_ranks(model, lookup, valid, seen))
 
     found = fit(
         model,
@@ -102,7 +105,6 @@ def encode_items(model: TwoTower, lookup: Lookup, count: int) -> NDArray[np.floa
     return np.concatenate(parts)
 
 
-def valid_ranks(model: TwoTower, lookup: Lookup, valid: Events, seen: Any, n_items: int) -> NDArray[np.int64]:
-    """Rank [n] of each validation event's item among all items that its user had not seen in training."""
-    queries, vectors = encode_users(model, lookup, valid), encode_items(model, lookup, n_items)
-    return target_ranks(queries, vectors, valid, seen)
+def valid_ranks(model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix) -> NDArray[np.int64]:
+    """Rank [n] of each validation event's item among all items that its user has not in ``seen``."""
+    return target_ranks(encode_users(model, lookup, valid), encode_items(model, lookup, seen.shape[1]), valid, seen)

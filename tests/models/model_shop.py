@@ -1,0 +1,118 @@
+"""Etl artifacts by hand: a small shop in which users stay with a taste and items follow each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cascade.core.artifact import Artifact, write_artifact
+from cascade.core.features import Feature, FeatureSchema
+
+CODE = 3
+"""Codes of known values start here."""
+
+
+def make_shop(
+    folder: Path,
+    users: int = 200,
+    items: int = 60,
+    events: int = 12,
+    history: int = 5,
+    rich: bool = True,
+    label: bool = False,
+    valid: bool = True,
+    strings: bool = False,
+    dislikes: bool = False,
+    seed: int = 0,
+) -> dict[str, Artifact]:
+    """A data and an etl artifact. Item t of a user is the next one of its taste's cycle, or any popular one.
+
+    Args:
+        rich: user, item and context features beside the ids.
+        label: impressions with a label that follows the taste.
+        dislikes: a fifth of the interactions are not positive.
+    """
+    rng = np.random.default_rng(seed)
+    tastes = np.arange(users) % 4
+    rows, past = [], {u: list[int]() for u in range(users)}
+    for user in range(users):
+        taken = rng.permutation(items)
+        popular = np.minimum(rng.geometric(0.1, items) - 1, items - 1)
+        chosen: list[int] = []
+        for at in range(events):
+            own = [i for i in taken if i % 4 == tastes[user] and i not in chosen]
+            free = [i for i in popular if i not in chosen]
+            chosen.append(int(own[0] if own and rng.random() < 0.8 else free[0]))
+            item = chosen[-1]
+            positive = not (dislikes and rng.random() < 0.2)
+            if label:
+                positive = bool(rng.random() < (0.8 if item % 4 == tastes[user] else 0.2))
+            split = "test" if at == events - 1 else "valid" if valid and at == events - 2 else "train"
+            seen = past[user][-history:][::-1]
+            rows.append((user, item, at, positive, split, seen + [0] * (history - len(seen))))
+            if positive:
+                past[user].append(item + CODE)
+    features = [Feature("user_id", "user", "categorical", users + CODE, raw=("user_id",))]
+    tables = {"user_id": np.arange(users) + CODE}
+    item_tables = {"item_id": np.arange(items) + CODE}
+    if rich:
+        features += [
+            Feature("city", "user", "categorical", 4 + CODE, raw=("city",)),
+            Feature("age", "user", "continuous", raw=("age",)),
+        ]
+        tables |= {"city": tastes + CODE, "age": rng.normal(size=users)}
+    features.append(Feature("history", "user", "categorical", items + CODE, history, "item_id", ("history_ids",)))
+    if rich:
+        features.append(Feature("hour", "context", "continuous", raw=("hour",)))
+    features.append(Feature("item_id", "item", "categorical", items + CODE, raw=("item_id",)))
+    if rich:
+        features += [
+            Feature("genres", "item", "categorical", 4 + CODE, 3, raw=("genres",)),
+            Feature("price", "item", "continuous", raw=("price",)),
+        ]
+        genres = np.zeros((items, 3), int)
+        genres[:, 0] = np.arange(items) % 4 + CODE
+        item_tables |= {"genres": genres, "price": rng.normal(size=items)}
+    schema = FeatureSchema(tuple(features))
+
+    def fill_etl(path: Path) -> None:
+        schema.save(path / "schema.json")
+        for side, columns in (("users", tables), ("items", item_tables)):
+            (path / side).mkdir()
+            for name, values in columns.items():
+                kind = np.int32 if schema[name].kind == "categorical" else np.float32
+                np.save(path / side / f"{name}.npy", values.astype(kind).reshape(len(values), -1))
+        prefix = (lambda n, letter: np.array([f"{letter}{i:04d}" for i in range(n)])) if strings else None
+        np.save(path / "user_ids.npy", prefix(users, "u") if prefix else np.arange(users))
+        np.save(path / "item_ids.npy", prefix(items, "i") if prefix else np.arange(items))
+        train = [item for _, item, _, positive, split, _ in rows if split == "train" and positive]
+        np.save(path / "item_counts.npy", np.bincount(train, minlength=items))
+        for split in ("train", "valid", "test"):
+            write_split(path / "interactions" / split, [row for row in rows if row[4] == split], history, rich)
+
+    def fill_data(path: Path) -> None:
+        (path / "tables.json").write_text(json.dumps({"has_label": label}))
+
+    data = write_artifact(folder / "data", "data", {}, fill_data)
+    return {"data": data, "etl": write_artifact(folder / "etl", "etl", {"data": data}, fill_etl)}
+
+
+def write_split(folder: Path, rows: list[Any], history: int, rich: bool) -> None:
+    folder.mkdir(parents=True)
+    user, item, at, positive, _, past = zip(*rows, strict=True) if rows else ((),) * 6
+    columns = {
+        "user_row": pa.array(user, pa.int32()),
+        "item_row": pa.array(item, pa.int32()),
+        "timestamp": pa.array(at, pa.int64()),
+        "positive": pa.array(positive, pa.bool_()),
+        "label": pa.array([float(p) for p in positive], pa.float32()),
+        "history": pa.array(past, pa.list_(pa.int32(), history)),
+    }
+    if rich:
+        columns["hour"] = pa.array([(t % 24) / 12 - 1 for t in at], pa.float32())
+    pq.write_table(pa.table(columns), folder / "part-00000.parquet")
