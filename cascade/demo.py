@@ -40,7 +40,7 @@ def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifac
         print(f"\nTriton answers on {server.grpc_url} (gRPC); release {server.release}")
         for user in users:
             [answer] = client.recommend([user], top_k=top_k)
-            print(f"\nuser {user}\nlast seen: {_last_seen(history.get(user, []), titles)}")
+            print(f"\nuser {user}\nhistory: {_last_items(history.get(user), titles)}")
             print(answer_table(answer, titles))
             print(answer_notes(answer))
 
@@ -67,7 +67,7 @@ def _titles(data: Path) -> dict[Any, str]:
 
 
 def _history(features: Path, users: Sequence[Any]) -> dict[Any, list[Any]]:
-    """User id -> raw item ids, most recent first."""
+    """User id -> raw item ids of the user's positives, most recent first; without users that nobody knows."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -79,9 +79,10 @@ def _history(features: Path, users: Sequence[Any]) -> dict[Any, list[Any]]:
     return dict(zip(table["user_id"].to_pylist(), table["history_ids"].to_pylist(), strict=True))
 
 
-def _last_seen(item_ids: Sequence[Any], titles: Mapping[Any, str]) -> str:
-    shown = "; ".join(str(titles.get(item, item)) for item in item_ids[:_LAST_ITEMS])
-    return shown or "nothing, this user is unknown"
+def _last_items(item_ids: Sequence[Any] | None, titles: Mapping[Any, str]) -> str:
+    if item_ids is None:
+        return "none, this user is unknown"
+    return "; ".join(str(titles.get(item, item)) for item in item_ids[:_LAST_ITEMS]) or "no positive yet"
 
 
 def _forward_log(line: str) -> None:

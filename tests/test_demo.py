@@ -67,7 +67,7 @@ def test_users_titles_history_answer(tmp_path: Path, capsys: pytest.CaptureFixtu
     show_recommendations(CONFIG, artifacts(tmp_path, [3, 5, 8], [7, 6], "title"), top_k=2)
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line.startswith("user ")] == ["user 3", "user 5", "user 8", "user 9"]
-    assert "last seen: Film 7; Film 6" in text
+    assert "history: Film 7; Film 6" in text
     assert text.count("Film 7") == 1 + 4 * 2, "once in the history, twice for each user"
     assert "0.2500" in text and "reasons: unknown_user; release: abc" in text and "rank 0.50" in text
     assert FakeServer.events == ["start", "stop"]
@@ -77,7 +77,7 @@ def test_text_ids_without_titles(tmp_path: Path, capsys: pytest.CaptureFixture[s
     show_recommendations(CONFIG, artifacts(tmp_path, ["a", "b"], ["x", "y"], None), top_k=1)
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line.startswith("user ")] == ["user a", "user b", "user b-new"]
-    assert "last seen: x; y" in text and "title" not in text
+    assert "history: x; y" in text and "title" not in text
 
 
 def test_the_server_stops_when_the_client_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

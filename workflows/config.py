@@ -93,7 +93,8 @@ class HistoryConfig(Section):
     length: int = Field(50, ge=1)
     """How many item ids the models read."""
     seen: int = Field(1000, ge=1)
-    """How many item ids the feature store keeps for a user: what drop_seen knows."""
+    """How many item ids the feature store keeps of a user's positives, and of what the user rejected: what drop_seen
+    knows."""
 
     @model_validator(mode="after")
     def _seen_covers_length(self) -> HistoryConfig:

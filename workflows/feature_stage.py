@@ -44,7 +44,7 @@ class FeatureSpec:
     """user_id and item_id -> int or string."""
     views: tuple[View, ...]
     seen: int
-    """Most item ids in ``history_ids``."""
+    """Most item ids in ``history_ids``, and in ``rejected_ids``."""
 
     def view(self, name: str) -> View | None:
         """The view of this name; None where its table has no columns but the key."""
@@ -67,7 +67,8 @@ def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int) -> FeatureS
     keys = {name: tables["interactions"][name] for name in ENTITY_KEYS.values()}
     profile, items = ({k: v for k, v in tables[t].items() if k not in RESERVED} for t in ("users", "items"))
     views = [View("user_profile", "user", profile), View("item_features", "item", items)]
-    history = View("user_history", "user", {"history_ids": f"list_{keys['item_id']}"})
+    ids = f"list_{keys['item_id']}"
+    history = View("user_history", "user", {"history_ids": ids, "rejected_ids": ids})
     return FeatureSpec(keys, tuple(view for view in [*views, history] if view.columns), seen)
 
 
@@ -75,7 +76,8 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     history = sections["history"]
     assert isinstance(history, HistoryConfig)
     data = parents["data"].path
-    spec = feature_spec(json.loads((data / "tables.json").read_text())["columns"], history.seen)
+    tables = json.loads((data / "tables.json").read_text())
+    spec = feature_spec(tables["columns"], history.seen)
     parts = sorted((data / "interactions").glob("*.parquet"))
     first, last = time_range(parts)
     unit = time_unit(last)
@@ -86,9 +88,10 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
             rows[view.name] = write_entities(
                 data / f"{source}.parquet", folder / view.file, view.key, kinds, first * unit
             )
-    written = write_history(parts, folder / "user_history.parquet", spec.keys, history.seen, unit)
+    explicit = not tables["has_label"]
+    written = write_history(parts, folder / "user_history.parquet", spec.keys, history.seen, unit, explicit)
     spec.save(folder)
-    return {**rows, "user_history": written["users"], "history_ids": written["ids"]}
+    return {**rows, "user_history": written.pop("users"), **written}
 
 
 def _publish(artifact: Artifact, sections: Sections) -> None:
@@ -105,5 +108,6 @@ FEATURES = Stage(
     sections=("schema", "history", "feature_store"),
     parents=("data",),
     fill=_fill,
+    version=2,
     publish=_publish,
 )

@@ -79,6 +79,8 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
 def push_history(section: FeatureStoreConfig, user_id: int | str, item_ids: Sequence[int | str]) -> list[Any]:
     """Put ``item_ids`` (in the order of their events) in front of the user's history in the online store.
 
+    A pushed event is a positive: ``rejected_ids`` stays as it is in the store.
+
     Returns:
         The new history, most recent first.
     """
@@ -87,11 +89,12 @@ def push_history(section: FeatureStoreConfig, user_id: int | str, item_ids: Sequ
     store = open_store(section)
     view = _feature_view(store, "user_history")
     user, *items = _typed(view, user_id, item_ids)
-    last, history = _stored_history(store, view, user)
-    history = (items[::-1] + history)[: int(view.tags["seen"])]
+    last, stored = _stored_lists(store, view, user)
+    history = (items[::-1] + stored["history_ids"])[: int(view.tags["seen"])]
     # Redis keeps whole seconds and ignores a row that is not newer than its own.
     now = max(datetime.now(UTC), last + timedelta(seconds=1))
-    row = {"user_id": [user], "history_ids": [history], "event_timestamp": [now]}
+    lists = {**stored, "history_ids": history}
+    row = {"user_id": [user], **{name: [ids] for name, ids in lists.items()}, "event_timestamp": [now]}
     store.push(PUSH_SOURCE, pd.DataFrame(row))
     return history
 
@@ -210,8 +213,8 @@ def _forget_times(store: FeatureStore, view: FeatureView, rows: list[Any]) -> No
         pipe.execute()
 
 
-def _stored_history(store: FeatureStore, view: FeatureView, user: int | str) -> tuple[datetime, list[Any]]:
-    """Time and item ids of the user's history; the epoch and none for a user that is new to the store."""
+def _stored_lists(store: FeatureStore, view: FeatureView, user: int | str) -> tuple[datetime, dict[str, list[Any]]]:
+    """Time and features (lists of item ids) of the user's row; the epoch and empty lists for a user that has none."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
     from feast.utils import make_tzaware
@@ -219,8 +222,9 @@ def _stored_history(store: FeatureStore, view: FeatureView, user: int | str) -> 
     kind = view.entity_columns[0].dtype.to_value_type()
     key = EntityKey(join_keys=["user_id"], entity_values=python_values_to_proto_values([user], kind))
     [(time, values)] = store._get_provider().online_read(store.config, view, [key])
-    ids = feast_value_type_to_python_type(values["history_ids"]) if values else None
-    return make_tzaware(time) if time else EPOCH, list(ids or [])
+    found = {name: feast_value_type_to_python_type(value) for name, value in (values or {}).items()}
+    lists = {feature.name: list(found.get(feature.name) or []) for feature in view.features}
+    return make_tzaware(time) if time else EPOCH, lists
 
 
 def _typed(view: FeatureView, user_id: int | str, item_ids: Sequence[int | str]) -> list[Any]:

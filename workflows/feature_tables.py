@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import DataError
 
@@ -49,15 +50,23 @@ def write_entities(source: Path, out: Path, key: str, kinds: Mapping[str, str], 
     return rows
 
 
-def write_history(parts: Sequence[Path], out: Path, kinds: Mapping[str, str], seen: int, unit: int) -> dict[str, int]:
-    """Write for every user the last ``seen`` item ids before the test part, most recent first.
+def write_history(
+    parts: Sequence[Path], out: Path, kinds: Mapping[str, str], seen: int, unit: int, explicit: bool
+) -> dict[str, int]:
+    """Write for every user what came before the test part, most recent first, at most ``seen`` item ids each.
 
-    Every interaction counts, whether it was a positive or not. One user's rows must follow one another in ``parts``,
-    in time order, as the data stage writes them; so a chunk and the rest of one user are all that is held.
+    ``history_ids``: the items of the user's positives, again and again where they repeat: what the etl stage's
+    ``history`` holds codes of, so that a model is served what it was trained on.
+    ``rejected_ids``: where feedback is ``explicit``, the items of the user's other interactions, each once, without
+    those in ``history_ids``: who rated an item low does not want it. In an impression log, an impression that was not
+    clicked says less, and the item may be shown again; there ``rejected_ids`` is empty.
+
+    One user's rows must follow one another in ``parts``, in time order, as the data stage writes them; so a chunk and
+    the rest of one user are all that is held. A user without a positive has a row, too.
     ``unit`` is what ``time_unit`` says of the timestamps.
 
     Returns:
-        users and item ids written.
+        How many users, and item ids of each list, were written.
 
     Raises:
         DataError: if a user's rows are scattered.
@@ -65,18 +74,19 @@ def write_history(parts: Sequence[Path], out: Path, kinds: Mapping[str, str], se
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [("user_id", arrow_type(kinds["user_id"])), ("history_ids", arrow_type(f"list_{kinds['item_id']}"))]
-        + [(EVENT_TIME, _time_type())]
-    )
-    users = ids = 0
+    ids = arrow_type(f"list_{kinds['item_id']}")
+    columns = [("user_id", arrow_type(kinds["user_id"])), ("history_ids", ids), ("rejected_ids", ids)]
+    schema = pa.schema([*columns, (EVENT_TIME, _time_type())])
+    written = {"users": 0, "history_ids": 0, "rejected_ids": 0}
     with pq.ParquetWriter(out, schema) as writer:
         for table in _by_user(parts, kinds):
-            keys, history, times = _last_items(table, seen)
+            keys, history, rejected, times = _lists(table, seen, explicit)
             event = pa.array(times * unit, pa.int64()).cast(_time_type())
-            writer.write_table(pa.Table.from_arrays([keys, history, event], schema=schema), row_group_size=ROW_GROUP)
-            users, ids = users + len(keys), ids + len(history.values)
-    return {"users": users, "ids": ids}
+            rows = pa.Table.from_arrays([keys, history, rejected, event], schema=schema)
+            writer.write_table(rows, row_group_size=ROW_GROUP)
+            for name, count in zip(written, (len(keys), len(history.values), len(rejected.values)), strict=True):
+                written[name] += count
+    return written
 
 
 def time_range(parts: Sequence[Path]) -> tuple[int, int]:
@@ -103,7 +113,7 @@ def time_unit(largest: int) -> int:
 
 
 def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Tables [user_id, item_id, timestamp] of whole users, without the test part."""
+    """Tables [user_id, item_id, timestamp, positive] of whole users, without the test part."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -130,14 +140,13 @@ def _chunks(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Tabl
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    names = ["user_id", "item_id", "timestamp"]
+    types = {"user_id": kinds["user_id"], "item_id": kinds["item_id"], "timestamp": "int"}
     for part in parts:
-        for batch in pq.ParquetFile(part).iter_batches(CHUNK, columns=[*names, "split"]):
+        for batch in pq.ParquetFile(part).iter_batches(CHUNK, columns=[*types, "positive", "split"]):
             rows = batch.filter(pc.not_equal(batch.column("split").cast(pa.string()), "test"))
             if rows.num_rows:
-                types = [kinds["user_id"], kinds["item_id"], "int"]
-                arrays = [_cast(rows.column(name), kind) for name, kind in zip(names, types, strict=True)]
-                yield pa.Table.from_arrays(arrays, names=names)
+                columns = {name: _cast(rows.column(name), kind) for name, kind in types.items()}
+                yield pa.table({**columns, "positive": rows.column("positive")})
 
 
 def _check_order(table: pa.Table, done: Any) -> Any:
@@ -151,21 +160,53 @@ def _check_order(table: pa.Table, done: Any) -> Any:
     return users[-1].as_py()
 
 
-def _last_items(table: pa.Table, seen: int) -> tuple[pa.Array, pa.ListArray, np.ndarray[Any, Any]]:
-    """For every user in ``table``: the id, the last ``seen`` item ids (most recent first), the last timestamp."""
+def _lists(
+    table: pa.Table, seen: int, explicit: bool
+) -> tuple[pa.Array, pa.ListArray, pa.ListArray, NDArray[np.int64]]:
+    """For every user in ``table``: the id, history_ids, rejected_ids, and the last timestamp; see ``write_history``."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    users = table.column("user_id").combine_chunks()
-    new = pc.not_equal(users[1:], users[:-1]).to_numpy(zero_copy_only=False)
-    ends = np.append(np.flatnonzero(new) + 1, len(users))
-    lengths = np.minimum(np.diff(ends, prepend=0), seen)
+    ids, items = (table.column(name).combine_chunks() for name in ("user_id", "item_id"))
+    new = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    ends = np.append(np.flatnonzero(new) + 1, len(ids))
+    user = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    positive = table.column("positive").to_numpy()
+    history, offsets = _last(np.flatnonzero(positive), user, len(ends), seen)
+    others = np.flatnonzero(~positive & explicit)
+    rejected, rejected_offsets = _last(_only_in(others, history, user, items), user, len(ends), seen)
+    return (
+        ids.take(pa.array(ends - 1)),
+        pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(pa.array(history))),
+        pa.ListArray.from_arrays(pa.array(rejected_offsets, pa.int32()), items.take(pa.array(rejected))),
+        table.column("timestamp").to_numpy()[ends - 1],
+    )
+
+
+def _last(rows: NDArray[Any], user: NDArray[Any], n_users: int, most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The last ``most`` of each user's ``rows``, latest first, users one after the other; and where each begins.
+
+    Args:
+        rows: [m] ascending.
+        user: [n], number of each row's user, ascending.
+
+    Returns:
+        Rows, and offsets [n_users + 1].
+    """
+    ends = np.searchsorted(user[rows], np.arange(n_users), side="right")
+    lengths = np.minimum(np.diff(ends, prepend=0), most)
     offsets = np.append(0, np.cumsum(lengths))
     back = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    items = table.column("item_id").combine_chunks().take(pa.array(np.repeat(ends - 1, lengths) - back))
-    history = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
-    times = table.column("timestamp").to_numpy()[ends - 1]
-    return users.take(pa.array(ends - 1)), history, times
+    return rows[np.repeat(ends - 1, lengths) - back], offsets
+
+
+def _only_in(rows: NDArray[Any], others: NDArray[Any], user: NDArray[Any], items: pa.Array) -> NDArray[Any]:
+    """The last of ``rows`` for each user and item, ascending, without the pairs that occur in ``others``."""
+    items = items.dictionary_encode()
+    pair = user * len(items.dictionary) + items.indices.to_numpy()
+    _, at = np.unique(pair[rows[::-1]], return_index=True)
+    last = np.sort(rows[::-1][at])
+    return last[~np.isin(pair[last], pair[others])]
 
 
 def _cast(array: pa.Array, kind: str) -> pa.Array:

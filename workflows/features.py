@@ -15,7 +15,10 @@ TABLES: dict[Side, str] = {"user": "users", "context": "interactions", "item": "
 AFTERWARDS = ("label", "positive", "split", "timestamp")
 """Interactions columns that are known only after the event, or that are no property of it."""
 
-RESERVED = ("history", "history_ids", "exclude_items", "top_k", "temperature", "seed", "user_row", "item_row")
+RESERVED = (
+    *("history", "history_ids", "rejected_ids", "exclude_items", "top_k", "temperature", "seed"),
+    *("user_row", "item_row"),
+)
 """Names that mean something else in the tensors or in a request."""
 
 Kinds = Mapping[str, Mapping[str, str]]

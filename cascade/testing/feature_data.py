@@ -22,31 +22,42 @@ def data_artifact(
 
     Args:
         kinds: table -> column -> int, float, string, list_int, list_float or list_string.
-        interactions: user_id, item_id, timestamp and split, sorted by user and time.
+        interactions: user_id, item_id, timestamp and split, sorted by user and time; ``positive`` is true for all
+            unless given. A column ``label`` makes an impression log of them.
     """
 
     def fill(folder: Path) -> None:
-        tables = {"interactions": interactions, "users": users, "items": items}
+        positive = [True] * len(interactions["user_id"])
+        tables: Mapping[str, Table] = {
+            "interactions": {"positive": positive, **interactions},
+            "users": users,
+            "items": items,
+        }
         for name, columns in tables.items():
             inside = name == "interactions"
             write_table(folder / (f"{name}/part-00000" if inside else name), columns, kinds[name])
-        (folder / "tables.json").write_text(json.dumps({"columns": kinds}))
+        has_label = "label" in kinds["interactions"]
+        (folder / "tables.json").write_text(json.dumps({"columns": kinds, "has_label": has_label}))
 
     return write_artifact(path, "data", {}, fill)
 
 
 def write_table(file: Path, columns: Table, kinds: Mapping[str, str]) -> None:
-    """Write ``file``.parquet; a column without a kind (``split``) is a string."""
+    """Write ``file``.parquet; of the columns without a kind, ``positive`` is a bool, and any other a string."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {name: pa.array(values, arrow_type(kinds.get(name, "string"))) for name, values in columns.items()}
+    types = {"positive": pa.bool_(), **{name: arrow_type(kind) for name, kind in kinds.items()}}
+    arrays = {name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()}
     pq.write_table(pa.table(arrays), file.with_name(f"{file.name}.parquet"))
 
 
 def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", seen: int = 5) -> Artifact:
-    """A features artifact of 20 users and 9 items with nulls in every column; user 0 has no history.
+    """A features artifact of 20 users and 9 items with nulls in every column.
+
+    User 0 has no history; user u has had u % 8 + 1 items: u % 9, then the next ones (0 follows 8). Items 7 and 8 are
+    rejected by everybody who has had them.
 
     Args:
         ids: "int" (0, 1, ...) or "string" ("0", "1", ...).
@@ -61,6 +72,7 @@ def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", s
     rows = [(user, convert((int(user) + at) % 9), 10 * at) for user in users for at in range(int(user) % 8 + 1)]
     interactions = dict(zip(("user_id", "item_id", "timestamp"), zip(*rows, strict=True), strict=True))
     split = ["test" if int(user) == 0 else "train" for user, _, _ in rows]
+    positive = [int(item) < 7 for _, item, _ in rows]
     profile: Table = {
         "user_id": users,
         "age": [None if int(u) % 3 == 0 else 2**53 + int(u) for u in users],
@@ -69,7 +81,8 @@ def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", s
         "tags": [None if int(u) % 7 == 0 else ["t"] * (int(u) % 4) for u in users],
     }
     items: Table = {"item_id": sorted(convert(n) for n in range(9)), "price": [None, *range(8)]}
-    data = data_artifact(folder / "data", kinds, {**interactions, "split": split}, profile, items)
+    events: Table = {**interactions, "split": split, "positive": positive}
+    data = data_artifact(folder / "data", kinds, events, profile, items)
     sections = {
         "schema": SchemaConfig(sparse=["user_id", "item_id"]),
         "history": HistoryConfig(length=1, seen=seen),

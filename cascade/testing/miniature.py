@@ -43,10 +43,17 @@ class Miniature:
     """[20] int64 or unicode; a user of any other id is unknown."""
     item_ids: NDArray[Any]
     """[30]"""
-    seen: list[list[Any]]
-    """Item ids that each user has seen, most recent first; user u has u % 6."""
+    history: list[list[Any]]
+    """Item ids of each user's positives, most recent first; user u has u % 6."""
+    rejected: list[list[Any]]
+    """Other item ids that each user has seen; user u has u % 4."""
     steps: Steps
     inputs: tuple[Input, ...]
+
+    @property
+    def seen(self) -> list[list[Any]]:
+        """Item ids that each user must not be shown."""
+        return [[*items, *others] for items, others in zip(self.history, self.rejected, strict=True)]
 
 
 def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig = SERVING) -> Miniature:
@@ -60,9 +67,11 @@ def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig 
         user_ids, item_ids = (
             np.array([f"{letter}{i}" for i in at]) for letter, at in (("u", user_ids), ("i", item_ids))
         )
-    seen = [rng.choice(item_ids, size=user % 6, replace=False).tolist() for user in range(USERS)]
+    history = [rng.choice(item_ids, size=user % 6, replace=False).tolist() for user in range(USERS)]
     vectors = rng.normal(size=(ITEMS, DIM)).astype(np.float32)
-    files = _write(folder, user_ids, item_ids, seen, vectors)
+    others = [np.setdiff1d(item_ids, np.array(items, item_ids.dtype)) for items in history]
+    rejected = [rng.choice(items, size=user % 4, replace=False).tolist() for user, items in enumerate(others)]
+    files = _write(folder, user_ids, item_ids, {"history": history, "rejected": rejected}, vectors)
     steps = Steps(
         lookup_user=Step(MiniatureUsers(ids), _pick(files, "users.npz")),
         transform=Step(MiniatureTransform(ids, LENGTH), _pick(files, "ids.npz")),
@@ -76,7 +85,8 @@ def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig 
         order=Step(Order(DIM, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
         respond=Step(Respond(string_ids, RELEASE.release), _pick(files, "item_ids.npy")),
     )
-    return Miniature(user_ids, item_ids, seen, steps, request_inputs(ids, ids, {"hour": ColumnSpec("int64")}, serving))
+    inputs = request_inputs(ids, ids, {"hour": ColumnSpec("int64")}, serving)
+    return Miniature(user_ids, item_ids, history, rejected, steps, inputs)
 
 
 def miniature_repository(
@@ -101,16 +111,21 @@ def miniature_repository(
 
 
 def _write(
-    folder: Path, user_ids: NDArray[Any], item_ids: NDArray[Any], seen: list[list[Any]], vectors: NDArray[Any]
+    folder: Path,
+    user_ids: NDArray[Any],
+    item_ids: NDArray[Any],
+    lists: dict[str, list[list[Any]]],
+    vectors: NDArray[Any],
 ) -> dict[str, Path]:
     import faiss
 
-    strings = user_ids.dtype.kind == "U"
-    history = np.full((USERS, 5), "" if strings else MISSING["int64"], dtype=item_ids.dtype)
-    for row, entries in zip(history, seen, strict=True):
-        row[: len(entries)] = entries
+    missing = "" if user_ids.dtype.kind == "U" else MISSING["int64"]
+    tables = {name: np.full((USERS, 5), missing, dtype=item_ids.dtype) for name in lists}
+    for name, table in tables.items():
+        for row, entries in zip(table, lists[name], strict=True):
+            row[: len(entries)] = entries
     gender = np.array(["F", "M"] * (USERS // 2))
-    np.savez(folder / "users.npz", user_id=user_ids, gender=gender, history=history)
+    np.savez(folder / "users.npz", user_id=user_ids, gender=gender, **tables)
     np.savez(folder / "ids.npz", user_id=user_ids, item_id=item_ids)
     np.save(folder / "item_ids.npy", item_ids)
     np.save(folder / "item_code.npy", np.arange(2, ITEMS + 2, dtype=np.int32)[:, None])

@@ -17,7 +17,8 @@ from ..ensemble.ops.base import Op
 
 @dataclass
 class MiniatureUsers(Op):
-    """user_id [B, 1] -> gender object [B, 1], history_ids [B, S], known_user and features_stale bool [B, 1].
+    """user_id [B, 1] -> gender object [B, 1], history_ids [B, S], rejected_ids [B, X], known_user and features_stale
+    bool [B, 1].
 
     Loads ``users.npz``.
     """
@@ -28,6 +29,7 @@ class MiniatureUsers(Op):
     row: dict[Any, int] = field(init=False, repr=False, compare=False)
     gender: NDArray[Any] = field(init=False, repr=False, compare=False)
     history: NDArray[Any] = field(init=False, repr=False, compare=False)
+    rejected: NDArray[Any] = field(init=False, repr=False, compare=False)
 
     @property
     def reads(self) -> Signature:
@@ -38,33 +40,40 @@ class MiniatureUsers(Op):
         return {
             "gender": ColumnSpec("object"),
             "history_ids": ColumnSpec(self.ids, ("S",)),
+            "rejected_ids": ColumnSpec(self.ids, ("X",)),
             "known_user": ColumnSpec("bool"),
             "features_stale": ColumnSpec("bool"),
         }
 
     def load(self, folder: Path) -> None:
-        """Read user_id [U], gender [U] and history [U, S]; "" and the dtype's missing value pad."""
+        """Read user_id [U], gender [U], history and rejected [U, S]; "" and the dtype's missing value pad."""
         with np.load(folder / "users.npz") as tables:
             self.row = {value: row for row, value in enumerate(tables["user_id"].tolist())}
             self.gender = np.array([*tables["gender"].tolist(), None], dtype=object)
-            history = tables["history"]
-        nothing = np.full((1, history.shape[1]), MISSING[self.ids], dtype=self.ids)
-        history = history.astype(self.ids)
-        if self.ids == "object":
-            history[history == ""] = None
-        self.history = np.concatenate([history, nothing])
+            self.history, self.rejected = (self._with_stranger(tables[name]) for name in ("history", "rejected"))
 
     def __call__(self, columns: Columns) -> Columns:
         rows = np.array([[self.row.get(value, -1)] for value in columns["user_id"][:, 0].tolist()], dtype=np.int64)
         rows = rows.reshape(-1, 1)
-        history = self.history[rows[:, 0]]
-        longest = int((history != MISSING[self.ids]).sum(axis=1).max(initial=0))
         return {
             "gender": self.gender[rows],
-            "history_ids": history[:, :longest],
+            "history_ids": self._lists(self.history, rows),
+            "rejected_ids": self._lists(self.rejected, rows),
             "known_user": rows >= 0,
             "features_stale": np.zeros(rows.shape, dtype=bool),
         }
+
+    def _with_stranger(self, table: NDArray[Any]) -> NDArray[Any]:
+        """``table`` [U, S] in the op's dtype, and a row of missing values for whoever is unknown."""
+        table = table.astype(self.ids)
+        if self.ids == "object":
+            table[table == ""] = None
+        return np.concatenate([table, np.full((1, table.shape[1]), MISSING[self.ids], dtype=self.ids)])
+
+    def _lists(self, table: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """``table`` [U + 1, S] at ``rows`` [B, 1], as wide as the longest list."""
+        found = table[rows[:, 0]]
+        return found[:, : int((found != MISSING[self.ids]).sum(axis=1).max(initial=0))]
 
 
 @dataclass
@@ -86,6 +95,7 @@ class MiniatureTransform(Op):
             "gender": ColumnSpec("object"),
             "hour": ColumnSpec("int64"),
             "history_ids": ColumnSpec(self.ids, ("S",)),
+            "rejected_ids": ColumnSpec(self.ids, ("X",)),
             "exclude_items": ColumnSpec(self.ids, ("E",)),
         }
 
@@ -115,7 +125,9 @@ class MiniatureTransform(Op):
             "gender": _codes(columns["gender"], {"F": 0, "M": 1}) + 2,
             "hour": np.where(hour == MISSING["int64"], 0, hour / 24).astype(np.float32),
             "history": history,
-            "seen_rows": np.concatenate([past, self._rows(columns["exclude_items"])], axis=1),
+            "seen_rows": np.concatenate(
+                [past, self._rows(columns["rejected_ids"]), self._rows(columns["exclude_items"])], axis=1
+            ),
         }
 
     def _rows(self, values: NDArray[Any]) -> NDArray[np.int64]:

@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LookupUser(Op):
-    """user_id [B, 1] -> the raw user ``columns`` [B, 1] (lists [B, L]), history_ids [B, seen] (raw item ids, most
-    recent first), known_user bool [B, 1], features_stale bool [B, 1].
+    """user_id [B, 1] -> the raw user ``columns`` [B, 1] (lists [B, L]), history_ids [B, seen] and rejected_ids [B, X]
+    (raw item ids, most recent first; X is the longest in the batch, at least 1), known_user bool [B, 1],
+    features_stale bool [B, 1].
 
     What is missing and what pads a list: None for strings, the smallest int64 for ints, NaN for floats.
     ``known_user``: a view of the store holds the user. ``features_stale``: the store could not be read, so
@@ -48,7 +49,8 @@ class LookupUser(Op):
     item_kind: str
     seen: int
     views: dict[str, list[str]]
-    """Feature view -> its features among ``columns`` and ``history_ids``; a user is known if one of them holds it."""
+    """Feature view -> its features among ``columns``, ``history_ids`` and ``rejected_ids``; a user is known if one of
+    the views holds it."""
     online: str = "sqlite"
     redis: str = ""
     """Feast's connection string without its password; CASCADE_FEATURE_STORE__REDIS goes first."""
@@ -67,8 +69,9 @@ class LookupUser(Op):
     @property
     def writes(self) -> Signature:
         flags = {"known_user": ColumnSpec("bool"), "features_stale": ColumnSpec("bool")}
-        history = ColumnSpec(DTYPES[self.item_kind], (self.seen,))
-        return {**{name: _spec(name, kind) for name, kind in self.columns.items()}, "history_ids": history, **flags}
+        dtype = DTYPES[self.item_kind]
+        items = {"history_ids": ColumnSpec(dtype, (self.seen,)), "rejected_ids": ColumnSpec(dtype, ("X",))}
+        return {**{name: _spec(name, kind) for name, kind in self.columns.items()}, **items, **flags}
 
     def load(self, folder: Path) -> None:
         self.value = value_message()
@@ -84,6 +87,7 @@ class LookupUser(Op):
         return {
             **found,
             "history_ids": self._lists(rows, "history_ids", self.item_kind, self.seen),
+            "rejected_ids": self._lists(rows, "rejected_ids", self.item_kind, None),
             "known_user": np.array([bool(row) for row in rows], dtype=bool).reshape(-1, 1),
             "features_stale": np.full((len(users), 1), stored is None),
         }
@@ -154,7 +158,7 @@ def export_lookup(features: Path, feature_store: Any, columns: list[str] | None 
         user_kind=spec.keys["user_id"],
         item_kind=spec.keys["item_id"],
         seen=spec.seen,
-        views={**views, "user_history": ["history_ids"]},
+        views={**views, "user_history": ["history_ids", "rejected_ids"]},
         online=feature_store.online,
         redis=public if feature_store.online == "redis" else "",
     )

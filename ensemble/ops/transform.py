@@ -22,7 +22,7 @@ Compute = Callable[[list[NDArray[Any]]], NDArray[Any]]
 class Transform(Op):
     """All user and context features of a request, and the rows of the items that it must not show.
 
-    ``history_ids`` and ``exclude_items`` hold raw item ids, padded with the missing value.
+    ``history_ids``, ``rejected_ids`` and ``exclude_items`` hold raw item ids, padded with the missing value.
     """
 
     features: list[dict[str, Any]]
@@ -48,7 +48,8 @@ class Transform(Op):
 
     @property
     def reads(self) -> Signature:
-        ids = {"history_ids": ColumnSpec(self.item_dtype, ("S",)), "exclude_items": ColumnSpec(self.item_dtype, ("E",))}
+        dims = {"history_ids": "S", "rejected_ids": "X", "exclude_items": "E"}
+        ids = {name: ColumnSpec(self.item_dtype, (dim,)) for name, dim in dims.items()}
         return {**{name: ColumnSpec(dtype, tuple(dims)) for name, (dtype, dims) in self.raw.items()}, **ids}
 
     @property
@@ -65,14 +66,15 @@ class Transform(Op):
     def __call__(self, columns: Columns) -> Columns:
         """Features int64 or float32 [B, length or 1], history int64 [B, N], seen_rows int64 [B, S] padded with -1."""
         found = {f["name"]: self._compute[f["name"]]([columns[name] for name in f["raw"]]) for f in self.features}
-        return {**found, **self._items(columns["history_ids"], columns["exclude_items"])}
+        return {**found, **self._items(*(columns[name] for name in ("history_ids", "rejected_ids", "exclude_items")))}
 
-    def _items(self, history_ids: NDArray[Any], exclude_items: NDArray[Any]) -> Columns:
+    def _items(self, history_ids: NDArray[Any], *others: NDArray[Any]) -> Columns:
+        """history, and seen_rows of ``history_ids`` and ``others`` together."""
         if self._rows is None:
             raise RuntimeError("Transform: call load() first")
         history = self._rows(history_ids[:, : self.history], -2, -1)
         codes = np.where(history >= 0, self._codes[history], UNKNOWN_CODE)
-        rows = self._rows(np.concatenate([history_ids, exclude_items], axis=1), -1, -1)
+        rows = self._rows(np.concatenate([history_ids, *others], axis=1), -1, -1)
         return {"history": to_front(codes, history != -2, 0, self.history), "seen_rows": to_front(rows, rows >= 0, -1)}
 
 

@@ -58,14 +58,15 @@ class UsersTable(Op):
         flags = {name: ColumnSpec("bool") for name in ("known_user", "features_stale")}
         dtypes = {"age_norm": "float64", "geo": "object"}
         raw = {name: ColumnSpec(dtypes[name]) for name in self.columns}
-        return {**raw, "history_ids": ColumnSpec("int64", ("S",)), **flags}
+        return {**raw, "history_ids": ColumnSpec("int64", ("S",)), "rejected_ids": ColumnSpec("int64", ("X",)), **flags}
 
     def __call__(self, columns):
         table = pq.read_table(self.path).to_pydict()
         rows = [table["user_id"].index(user) for user in columns["user_id"][:, 0]]
         raw = {name: np.array([[table[name][row]] for row in rows], self.writes[name].dtype) for name in self.columns}
         flags = {"known_user": np.ones((len(rows), 1), bool), "features_stale": np.zeros((len(rows), 1), bool)}
-        return {**raw, "history_ids": np.zeros((len(rows), 0), np.int64), **flags}
+        nothing = np.zeros((len(rows), 0), np.int64)
+        return {**raw, "history_ids": nothing, "rejected_ids": nothing, **flags}
 
 
 def two_tower(folder, tensors):

@@ -57,7 +57,7 @@ def feast(folder: Path, *arguments: str, check: bool = True, **environment: str)
 
 def online(folder: Path) -> dict[str, list[object]]:
     store = FeatureStore(repo_path=str(folder / "feature_repo"))
-    names = ["user_profile:city", "user_history:history_ids"]
+    names = ["user_profile:city", "user_history:history_ids", "user_history:rejected_ids"]
     return dict(store.get_online_features(names, [{"user_id": 1}, {"user_id": 2}]).to_dict())
 
 
@@ -68,6 +68,7 @@ def test_apply_then_materialize_incremental(folder: Path) -> None:
     got = online(folder)
     assert got["city"] == ["Rome", None]
     assert got["history_ids"] == [["b", "a"], ["b", "a"]]
+    assert got["rejected_ids"] == [[], []]
 
 
 def test_materialize_over_all_time(folder: Path) -> None:

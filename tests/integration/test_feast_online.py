@@ -20,6 +20,7 @@ from cascade.workflows import feature_store
 from cascade.workflows.config import FeatureStoreConfig
 
 COLUMNS = ("age", "city", "income", "tags")
+LISTS = ("history_ids", "rejected_ids")
 
 
 def free_port() -> int:
@@ -87,12 +88,12 @@ def plain(values: np.ndarray[Any, Any]) -> list[list[Any]]:
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_equals_the_sdk(shop: SimpleNamespace, numbers: list[int]) -> None:
     users = [shop.convert(n) for n in numbers]
-    names = [*(f"user_profile:{name}" for name in COLUMNS), "user_history:history_ids"]
+    names = [*(f"user_profile:{name}" for name in COLUMNS), *(f"user_history:{name}" for name in LISTS)]
     sdk = shop.store.get_online_features(names, [{"user_id": user} for user in users]).to_dict()
     got = look_up(shop, users)
     for name in ("age", "city", "income"):
         assert plain(got[name]) == [[] if value is None else [value] for value in sdk[name]], name
-    for name in ("tags", "history_ids"):
+    for name in ("tags", *LISTS):
         assert plain(got[name]) == [value or [] for value in sdk[name]], name
     assert got["known_user"][:, 0].tolist() == [n < 20 for n in numbers]
     assert not got["features_stale"].any()
@@ -104,10 +105,12 @@ def test_publish_again_writes_nothing(shop: SimpleNamespace) -> None:
 
 def test_a_pushed_event_changes_the_next_response(shop: SimpleNamespace) -> None:
     user, item = shop.convert(14), shop.convert(8)
-    before = plain(look_up(shop, [user])["history_ids"])[0]
+    before, rejected = (plain(look_up(shop, [user])[name])[0] for name in LISTS)
     feature_store.push_history(shop.section, user, [item])
     feature_store.push_history(shop.section, user, [shop.convert(7)])  # within the same second
-    assert plain(look_up(shop, [user])["history_ids"])[0] == [shop.convert(7), item, *before][:5]
+    got = look_up(shop, [user])
+    assert plain(got["history_ids"])[0] == [shop.convert(7), item, *before][:5]
+    assert plain(got["rejected_ids"])[0] == rejected == [shop.convert(8), shop.convert(7)]
 
 
 def test_a_user_new_to_the_store(shop: SimpleNamespace) -> None:
@@ -116,7 +119,7 @@ def test_a_user_new_to_the_store(shop: SimpleNamespace) -> None:
     feature_store.push_history(shop.section, user, [shop.convert(2)])
     got = look_up(shop, [user, shop.convert(4712)])
     assert got["known_user"].tolist() == [[True], [False]]
-    assert plain(got["history_ids"]) == [[shop.convert(2)], []]
+    assert [plain(got[name]) for name in LISTS] == [[[shop.convert(2)], []], [[], []]]
 
 
 def test_changed_values_of_the_same_time_arrive(shop: SimpleNamespace, tmp_path: Path) -> None:
@@ -129,10 +132,9 @@ def test_changed_values_of_the_same_time_arrive(shop: SimpleNamespace, tmp_path:
 
 
 def test_redis_that_is_down_is_told_in_the_answer() -> None:
-    op = LookupUser(
-        "p", {}, "int", "int", 2, {"user_history": ["history_ids"]}, "redis", f"127.0.0.1:{free_port()}", timeout=0.2
-    )
+    views = {"user_history": list(LISTS)}
+    op = LookupUser("p", {}, "int", "int", 2, views, "redis", f"127.0.0.1:{free_port()}", timeout=0.2)
     op.load(Path())
     got = op({"user_id": np.array([[1]])})
     assert got["features_stale"].tolist() == [[True]]
-    assert got["history_ids"].shape == (1, 2)
+    assert (got["history_ids"].shape, got["rejected_ids"].shape) == ((1, 2), (1, 1))

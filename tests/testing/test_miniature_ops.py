@@ -46,6 +46,7 @@ class TestTransform(MiniatureContract):
             "gender": np.array([["F"], [None], ["M"]], dtype=object),
             "hour": np.array([[0], [np.iinfo(np.int64).min], [23]]),
             "history_ids": ids([[1000, 1029], [None, None], [1003, None]], self.strings),
+            "rejected_ids": ids([[1002], [None], [None]], self.strings),
             "exclude_items": ids([[1001], [None], [5000]], self.strings),
         }
 
@@ -59,6 +60,7 @@ def test_users_have_seen_what_the_miniature_says(tmp_path, strings):
     made = miniature(tmp_path, string_ids=strings)
     op = made.steps.lookup_user.op
     op.load(tmp_path)
-    got = op({"user_id": made.user_ids.astype(op.ids)[:, None]})["history_ids"]
+    got = op({"user_id": made.user_ids.astype(op.ids)[:, None]})
     missing = None if strings else np.iinfo(np.int64).min
-    assert [[item for item in row if item != missing] for row in got.tolist()] == made.seen
+    for name, expected in {"history_ids": made.history, "rejected_ids": made.rejected}.items():
+        assert [[item for item in row if item != missing] for row in got[name].tolist()] == expected

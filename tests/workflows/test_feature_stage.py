@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from cascade.core.artifact import Artifact
 from cascade.testing.feature_data import data_artifact
@@ -17,11 +18,15 @@ KINDS = {
 }
 
 
-def run(folder: Path, seen: int = 1000) -> Artifact:
+def run(folder: Path, seen: int = 1000, label: bool = False) -> Artifact:
+    rows = {"user_id": ["u"] * 3, "item_id": [3, 1, 2], "timestamp": [6, 7, 8], "split": ["train", "train", "test"]}
+    positive = [False, True, True]
+    impressions = {"label": [int(value) for value in positive]} if label else {}
+    kinds = {**KINDS, "interactions": {**KINDS["interactions"], **dict.fromkeys(impressions, "int")}}
     data = data_artifact(
         folder / "data",
-        KINDS,
-        {"user_id": ["u", "u"], "item_id": [1, 2], "timestamp": [7, 8], "split": ["train", "test"]},
+        kinds,
+        {**rows, "positive": positive, **impressions},
         {"user_id": ["u", "v"], "age": [30, None]},
         {"item_id": [1, 2], "title": ["one", "two"]},
     )
@@ -35,18 +40,25 @@ def run(folder: Path, seen: int = 1000) -> Artifact:
 
 def test_artifact_holds_the_tables_and_what_they_are(tmp_path: Path) -> None:
     artifact = run(tmp_path, seen=9)
-    assert artifact.metrics == {"user_profile": 2, "item_features": 2, "user_history": 1, "history_ids": 1}
+    rows = {"user_profile": 2, "item_features": 2, "user_history": 1}
+    assert artifact.metrics == {**rows, "history_ids": 1, "rejected_ids": 1}
     assert FeatureSpec.load(artifact.path) == FeatureSpec(
         KEYS,
         (
             View("user_profile", "user", {"age": "int"}),
             View("item_features", "item", {"title": "string"}),
-            View("user_history", "user", {"history_ids": "list_int"}),
+            View("user_history", "user", {"history_ids": "list_int", "rejected_ids": "list_int"}),
         ),
         9,
     )
     profile = pq.read_table(artifact.path / "user_profile.parquet").drop(["event_timestamp"]).to_pylist()
     assert profile == [{"user_id": "u", "age": 30}, {"user_id": "v", "age": None}]
+
+
+@pytest.mark.parametrize(("label", "rejected"), [(False, [3]), (True, [])])
+def test_what_was_shown_and_not_clicked_is_not_rejected(tmp_path: Path, label: bool, rejected: list[int]) -> None:
+    [row] = pq.read_table(run(tmp_path, label=label).path / "user_history.parquet").to_pylist()
+    assert (row["history_ids"], row["rejected_ids"]) == ([1], rejected)
 
 
 def test_same_input_gives_the_same_digest(tmp_path: Path) -> None:

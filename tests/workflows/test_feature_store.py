@@ -32,12 +32,17 @@ def section(tmp_path: Path) -> FeatureStoreConfig:
 def make(tmp_path: Path, section: FeatureStoreConfig) -> Make:
     """A features artifact; users' ages may be given, or the column left out."""
 
-    def build(ages: list[int | None] | None = None, name: str = "data", items: list[int] | None = None) -> Artifact:
+    def build(
+        ages: list[int | None] | None = None,
+        name: str = "data",
+        items: list[int] | None = None,
+        positive: tuple[bool, ...] = (True, True, True),
+    ) -> Artifact:
         kinds = {"interactions": {**IDS, "timestamp": "int"}, "users": {"user_id": "int"}, "items": {"item_id": "int"}}
         users: dict[str, list[Any]] = {"user_id": [1, 2]}
         if ages is not None:
             kinds["users"]["age"], users["age"] = "int", ages
-        rows = {**INTERACTIONS, "item_id": items or INTERACTIONS["item_id"], "split": ["train"] * 3}
+        rows = {**INTERACTIONS, "split": ["train"] * 3, "positive": positive, **({"item_id": items} if items else {})}
         data = data_artifact(tmp_path / name, kinds, rows, users, {"item_id": [10, 11]})
         sections = {
             "schema": SchemaConfig(sparse=list(IDS)),
@@ -106,7 +111,7 @@ def test_materialize_writes_what_feasts_own_does(section: FeatureStoreConfig, ma
             connection.execute(f"DELETE FROM {name}")
     feature_store.open_store(section).materialize(feature_store.EPOCH, datetime.now(UTC))
     assert [table(section, name) for name in names] == ours
-    assert len(ours[0]) == len(ours[1]) == 2
+    assert (len(ours[0]), len(ours[1])) == (2, 4), "users times features"
 
 
 def test_serving_reads_while_rows_are_written(section: FeatureStoreConfig, make: Make) -> None:
@@ -114,7 +119,7 @@ def test_serving_reads_while_rows_are_written(section: FeatureStoreConfig, make:
     file = Path(section.repo) / "data" / "online_store.db"
     with sqlite3.connect(file) as writer, sqlite3.connect(file, timeout=0) as reader:
         writer.execute("BEGIN EXCLUSIVE")
-        assert reader.execute("SELECT count(*) FROM shop_user_history").fetchone() == (2,)
+        assert reader.execute("SELECT count(*) FROM shop_user_history").fetchone() == (4,)
 
 
 def test_push_puts_events_in_front_and_keeps_the_last(section: FeatureStoreConfig, make: Make) -> None:
@@ -124,6 +129,16 @@ def test_push_puts_events_in_front_and_keeps_the_last(section: FeatureStoreConfi
     assert online(section, 1) == [14, 13, 12]
     assert feature_store.push_history(section, 99, [10]) == [10]
     assert online(section, 99) == [10]
+
+
+def test_push_keeps_what_was_rejected(section: FeatureStoreConfig, make: Make) -> None:
+    feature_store.publish(section, make([30, 31], positive=(False, True, False)))
+    assert feature_store.push_history(section, 1, [12]) == [12, 11]
+    assert feature_store.push_history(section, 2, [11]) == [11]
+    rejected = [online(section, user, "user_history:rejected_ids") for user in (1, 2, 3)]
+    assert rejected == [[10], [10], None]
+    assert feature_store.push_history(section, 3, [10]) == [10]
+    assert online(section, 3, "user_history:rejected_ids") == []
 
 
 def test_push_outlives_a_materialization_of_older_events(section: FeatureStoreConfig, make: Make) -> None:

@@ -52,7 +52,7 @@ class TestLookupUser(OpContract):
         return op
 
     def make_batch(self) -> dict[str, NDArray[Any]]:
-        return users(1, 0, 777, 19, 1)
+        return users(1, 0, 777, 4, 17)
 
 
 def test_known_columns_by_hand(op: LookupUser) -> None:
@@ -62,14 +62,22 @@ def test_known_columns_by_hand(op: LookupUser) -> None:
     np.testing.assert_array_equal(got["income"], [[1.0], [np.nan]])
     assert got["tags"].tolist() == [["t", "t", "t"], ["t", "t", None]]
     assert got["history_ids"].tolist() == [[6, 5, 4, 3, NO_ITEM], [3, 2, 1, NO_ITEM, NO_ITEM]]
+    assert got["rejected_ids"].tolist() == [[NO_ITEM], [NO_ITEM]]
     assert got["known_user"].tolist() == [[True], [True]]
+
+
+def test_rejected_is_as_wide_as_the_longest_of_the_batch(op: LookupUser) -> None:
+    """User 4 had 4, 5, 6, 7, 8 in this order, and user 3 had 3, 4, 5, 6."""
+    got = op(users(3, 4, 7))
+    assert got["rejected_ids"].tolist() == [[NO_ITEM, NO_ITEM], [8, 7], [8, 7]]
+    assert got["history_ids"][1].tolist() == [6, 5, 4, NO_ITEM, NO_ITEM]
 
 
 def test_an_unknown_user_is_all_missing(op: LookupUser) -> None:
     got = op(users(777))
     assert (got["city"].tolist(), got["tags"].tolist()) == ([[None]], [[None]])
     assert np.isnan(got["income"]).all()
-    assert (got["history_ids"] == NO_ITEM).all()
+    assert (got["history_ids"] == NO_ITEM).all() and (got["rejected_ids"] == NO_ITEM).all()
     assert got["known_user"].tolist() == got["features_stale"].tolist() == [[False]]
 
 
@@ -81,15 +89,17 @@ def test_a_user_of_one_view_is_known(shop: SimpleNamespace, op: LookupUser) -> N
 
 
 def test_a_push_changes_the_next_lookup(shop: SimpleNamespace, op: LookupUser) -> None:
-    before = op(users(17))["history_ids"][0].tolist()
+    before = op(users(17))
     feature_store.push_history(shop.section, 17, [0, 3])
-    assert op(users(17))["history_ids"][0].tolist() == [3, 0, *before[:-2]]
+    after = op(users(17))
+    assert after["history_ids"][0].tolist() == [3, 0, *before["history_ids"][0].tolist()[:-2]]
+    assert after["rejected_ids"].tolist() == before["rejected_ids"].tolist() == [[8]]
 
 
 def test_reads_only_the_columns_asked_for(shop: SimpleNamespace) -> None:
     op = export_lookup(shop.artifact.path, shop.section, ["city"])
     op.load(Path())
-    assert set(op(users(3))) == {"city", "history_ids", "known_user", "features_stale"}
+    assert set(op(users(3))) == {"city", "history_ids", "rejected_ids", "known_user", "features_stale"}
     none = export_lookup(shop.artifact.path, shop.section, [])
     none.load(Path())
     assert none(users(0, 777))["known_user"].tolist() == [[True], [False]]

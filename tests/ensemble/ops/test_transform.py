@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from cascade.ensemble.ops.drop_seen import DropSeen
 from cascade.ensemble.ops.transform import Transform, cross, normalize
 from cascade.testing.op_contract import OpContract
 from cascade.workflows.lookup_tables import MISSING_INT, Codes, codes_for, to_front
@@ -48,6 +49,7 @@ def batch():
         "geo": objects([["n"], [None], ["s"], ["w"]]),
         "hour": np.array([[20.0], [20.0], [np.nan], [20.0]]),
         "history_ids": np.array([[30, 10, 20, 40], [99, 20, N, N], [N] * 4, [40, N, N, N]]),
+        "rejected_ids": np.array([[N], [30], [N], [77]]),
         "exclude_items": np.array([[N, N], [10, 98], [20, N], [N, N]]),
     }
 
@@ -67,7 +69,16 @@ def test_by_hand(tmp_path):
     assert got["age"].tolist() == [[1.0], [-1.0], [0.0], [-0.5]]
     assert got["geo_hour"].tolist() == [[3], [4], [5], [2]]
     assert got["history"].tolist() == [[4, 5, 3], [2, 3, 0], [0, 0, 0], [2, 0, 0]]
-    assert got["seen_rows"].tolist() == [[2, 0, 1, 3], [1, 0, -1, -1], [1, -1, -1, -1], [3, -1, -1, -1]]
+    assert got["seen_rows"].tolist() == [[2, 0, 1, 3], [1, 2, 0, -1], [1, -1, -1, -1], [3, -1, -1, -1]]
+
+
+def test_a_rejected_item_is_no_candidate_and_not_in_the_history(tmp_path):
+    columns = {**batch(), "rejected_ids": np.array([[N, N], [N, N], [40, 10], [N, N]])}
+    got = make_op(tmp_path)(columns)
+    assert (got["seen_rows"][2].tolist(), got["history"][2].tolist()) == ([3, 0, 1, -1], [0, 0, 0])
+    retrieved = np.tile(np.arange(4), (4, 1))
+    kept = DropSeen(topk=4)({"retrieved_rows": retrieved, "seen_rows": got["seen_rows"]})["candidate_rows"]
+    assert kept[2].tolist() == [2, -1, -1, -1]
 
 
 def test_a_combination_of_missing_values_is_missing():
@@ -100,8 +111,9 @@ def test_to_front_keeps_the_order():
 
 
 def test_called_before_load():
+    nothing = dict.fromkeys(("history_ids", "rejected_ids", "exclude_items"), np.zeros((1, 0), int))
     with pytest.raises(RuntimeError, match="call load"):
-        Transform([], {}, history=1)({"history_ids": np.zeros((1, 0), int), "exclude_items": np.zeros((1, 0), int)})
+        Transform([], {}, history=1)(nothing)
 
 
 def test_parameters_from_a_folder(tmp_path):
