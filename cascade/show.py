@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _METHODS = {"retrieval": "retriever", "cascade": "cascade"}
 _SHOWN_METRICS = 4
+_HEADLINES = ("retrieval.recall@100", "cascade.ndcg@10", "ranking.auc")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -69,14 +70,17 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     columns = list(dict.fromkeys(key for name, values in methods.items() if name not in skipped for key in values))
     rows = [[name, *map(values.get, columns)] for name, values in methods.items() if name not in skipped]
     parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
-    for name in ("ranking", "funnel"):
-        parts.append(f"{name}: " + ", ".join(f"{key} {_number(value)}" for key, value in _flat(metrics[name])))
+    parts.append("ranking: " + ", ".join(f"{name} {_number(value)}" for name, value in metrics["ranking"].items()))
+    fates = (f"{name} {_number(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
+    parts.append("relevant items: " + ", ".join(fates))
     return "\n\n".join(parts)
 
 
 def _key_metrics(artifact: Artifact) -> str:
-    """The first few metrics that are a single number or word."""
-    return ", ".join(f"{name} {_number(value)}" for name, value in list(_flat(artifact.metrics))[:_SHOWN_METRICS])
+    """The headlines of an evaluation; else the first few metrics that are a single number or word."""
+    values = dict(_flat(artifact.metrics))
+    names = [name for name in _HEADLINES if name in values] or list(values)[:_SHOWN_METRICS]
+    return ", ".join(f"{name} {_number(values[name])}" for name in names)
 
 
 def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

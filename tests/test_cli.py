@@ -174,6 +174,8 @@ def test_evaluate(config_file: Path) -> None:
     assert rows["popularity"] == ["0.3000", "0.0200"]
     assert rows["cascade"] == ["0.0700", "0.0500"]
     assert "ease: too many items" in table
+    assert "relevant items: found 3 (25.0%)" in table
+    assert "retrieval.recall@100 0.5000, cascade.ndcg@10 0.0700, ranking.auc 0.9000" in invoke("evaluate").stderr
     assert Path(table.split("report: ")[1].strip()).is_file()
 
 
