@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 MISSING_INT = np.iinfo(np.int64).min
 MISSING_CODE = 1
 UNKNOWN_CODE = 2
+NOT_FOUND = np.int64(-1)
 
 
 def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -71,17 +72,43 @@ class NumberCodes(Codes):
     def __init__(self, values: NDArray[Any], codes: NDArray[np.int64]) -> None:
         order = np.argsort(values, kind="stable")
         self.values, self.codes = values[order], codes[order].astype(np.int64)
+        self._dense = _dense(self.values, self.codes)
 
     def __call__(self, values: NDArray[Any], missing: int, unknown: int) -> NDArray[np.int64]:
+        codes = self._found(values)
+        lost = codes < 0
+        if lost.any():
+            codes[lost] = np.where(is_missing(values[lost]), missing, unknown)
+        return codes
+
+    def _found(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Codes, NOT_FOUND where there is none."""
         if len(self.values) == 0:
-            return np.where(is_missing(values), missing, unknown).astype(np.int64)
+            return np.full(values.shape, NOT_FOUND)
+        if self._dense is not None:
+            low, high = int(self.values[0]) - 1, int(self.values[-1]) + 1
+            return self._dense[np.minimum(np.maximum(values, low), high) - low]
         place = np.minimum(np.searchsorted(self.values, values), len(self.values) - 1)
-        codes = np.where(self.values[place] == values, self.codes[place], unknown)
-        return np.where(is_missing(values), missing, codes)
+        return np.where(self.values[place] == values, self.codes[place], NOT_FOUND)
 
     def save(self, folder: Path, name: str) -> None:
         np.save(folder / f"{name}.values.npy", self.values)
         np.save(folder / f"{name}.codes.npy", self.codes)
+
+
+def _dense(values: NDArray[Any], codes: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The codes of all whole numbers from one below the lowest of sorted ``values`` to one above the highest.
+
+    None where that would be large for what is in it: ids that are not roughly consecutive.
+    """
+    if len(values) == 0 or values.dtype.kind != "i":
+        return None
+    low, high = int(values[0]) - 1, int(values[-1]) + 1
+    if high - low > 8 * len(values) + 1024 or low < MISSING_INT or high > -MISSING_INT - 1:
+        return None
+    dense = np.full(high - low + 1, NOT_FOUND)
+    dense[values - low] = codes
+    return dense
 
 
 def codes_for(values: Sequence[str] | NDArray[Any], codes: NDArray[np.int64]) -> Codes:
@@ -99,10 +126,10 @@ def to_front(values: NDArray[Any], keep: NDArray[np.bool_], fill: int, width: in
         keep: [B, L].
         width: columns of the result; by default as many as the fullest row needs.
     """
-    count = keep.sum(axis=1)
-    width = int(count.max(initial=0)) if width is None else width
-    order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
-    front = np.full((len(values), width), fill, values.dtype)
-    moved = np.take_along_axis(values, order, axis=1)
-    front[:, : moved.shape[1]] = np.where(np.arange(moved.shape[1]) < count[:, None], moved, fill)
+    count = keep.sum(axis=1, keepdims=True)
+    longest = int(count.max(initial=0))
+    if width is not None and longest > width:
+        keep = keep & (keep.cumsum(axis=1) <= width)
+    front = np.full((len(values), longest if width is None else width), fill, values.dtype)
+    front[np.arange(front.shape[1]) < count] = values[keep]  # both masks go through their rows in order
     return front
