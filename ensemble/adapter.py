@@ -11,11 +11,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from merlin.dag import BaseOperator, ColumnSelector, DataFormats
-from merlin.schema import ColumnSchema, Schema
-
 from ..core.signature import ColumnSpec, Signature, check_wiring
+from ..workflows.merlin_env import prepare_merlin
 from .ops.base import Op
+
+prepare_merlin()
+
+from merlin.dag import BaseOperator, ColumnSelector, DataFormats  # noqa: E402
+from merlin.schema import ColumnSchema, Schema  # noqa: E402
 
 
 class Operator(BaseOperator):

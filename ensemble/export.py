@@ -12,18 +12,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from merlin.dag import postorder_iter_nodes
-from merlin.systems.dag import Ensemble
-from merlin.systems.dag.runtimes.triton.runtime import TritonExecutorRuntime
-
 from ..core.artifact import replace_folder
 from ..core.errors import WiringError
 from ..core.signature import Signature
+from ..workflows.merlin_env import prepare_merlin
 from .adapter import Operator, to_signature
 from .executor import GRAPH, NODES, RELEASE
 from .inputs import Input
 from .model_config import config_text
 from .release import Release
+
+prepare_merlin()
+
+from merlin.dag import postorder_iter_nodes  # noqa: E402
+from merlin.systems.dag import Ensemble  # noqa: E402
+from merlin.systems.dag.runtimes.triton.runtime import TritonExecutorRuntime  # noqa: E402
 
 MODEL_PY = '''"""Answers with the release that lies beside this file."""
 
