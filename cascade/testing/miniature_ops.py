@@ -65,15 +65,16 @@ class MiniatureUsers(Op):
 
     def _with_stranger(self, table: NDArray[Any]) -> NDArray[Any]:
         """``table`` [U, S] in the op's dtype, and a row of missing values for whoever is unknown."""
-        table = table.astype(self.ids)
+        known: NDArray[Any] = table.astype(self.ids)
         if self.ids == "object":
-            table[table == ""] = None
-        return np.concatenate([table, np.full((1, table.shape[1]), MISSING[self.ids], dtype=self.ids)])
+            known[known == ""] = None
+        return np.concatenate([known, np.full((1, known.shape[1]), MISSING[self.ids], dtype=self.ids)])
 
     def _lists(self, table: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
         """``table`` [U + 1, S] at ``rows`` [B, 1], as wide as the longest list."""
         found = table[rows[:, 0]]
-        return found[:, : int((found != MISSING[self.ids]).sum(axis=1).max(initial=0))]
+        longest = int((found != MISSING[self.ids]).sum(axis=1).max(initial=0))
+        return np.asarray(found[:, :longest])
 
 
 @dataclass
