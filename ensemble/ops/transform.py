@@ -73,7 +73,7 @@ class Transform(Op):
         if self._rows is None:
             raise RuntimeError("Transform: call load() first")
         history = self._rows(history_ids[:, : self.history], -2, -1)
-        codes = np.where(history >= 0, self._codes[history], UNKNOWN_CODE)
+        codes = np.where(history >= 0, self._codes[np.maximum(history, 0)], UNKNOWN_CODE)
         rows = self._rows(np.concatenate([history_ids, *others], axis=1), -1, -1)
         return {"history": to_front(codes, history != -2, 0, self.history), "seen_rows": to_front(rows, rows >= 0, -1)}
 
