@@ -41,7 +41,14 @@ class SplitConfig(Section):
     test_share: float = Field(0.1, gt=0, lt=1)
     """time only: the last share of all interactions in time."""
     column: str | None = None
-    """column only: an interactions column that holds train, valid or test."""
+    """column only: the interactions column that holds train, valid or test; default: ``split``."""
+
+    @model_validator(mode="after")
+    def _shares_leave_training(self) -> SplitConfig:
+        if self.by == "time" and self.valid_share + self.test_share >= 1:
+            shares = f"{self.valid_share} + {self.test_share}"
+            raise ValueError(f"valid_share and test_share: must leave something to train on, are {shares}")
+        return self
 
 
 class SyntheticConfig(Section):

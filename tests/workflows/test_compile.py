@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from cascade.core.features import FeatureSchema
 from cascade.ensemble.ops.transform import Transform, build
 from cascade.workflows.compile import compile_feature, pairs, raw_array
-from cascade.workflows.config import SchemaConfig
+from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig, SchemaConfig
+from cascade.workflows.data_stage import DATA
+from cascade.workflows.etl_stage import ETL
 from cascade.workflows.features import sides_of
-from cascade.workflows.fit import fit_side
+from cascade.workflows.fit import FittedSide, fit_side
 from cascade.workflows.lookup_tables import MISSING_INT
+from cascade.workflows.tensors import Tensors
 from cascade.workflows.write_tensors import transform
 
 MOVIELENS = {
@@ -64,24 +67,19 @@ def assert_same_bits(fitted, table, folder):
 
 
 def with_nonsense(table):
-    """The rows of ``table``, then a row of unknown values, then one of missing ones, for every column but the id."""
+    """The rows of ``table``, then a row of unknown values, then one of missing ones, for every column."""
     unknown, missing = [], []
-    for name, column in zip(table.column_names, table.columns, strict=True):
+    for column in table.columns:
         kind = column.type
         value = {pa.string(): "never seen", pa.int64(): -77, pa.float64(): 1e9}.get(kind)
         unknown.append(pa.array([value if value is not None else ["never seen", column[0].as_py()[0]]], kind))
         missing.append(pa.array([[] if pa.types.is_list(kind) else None], kind))
-        assert name
     rows = [pa.Table.from_arrays(row, schema=table.schema) for row in (unknown, missing)]
     return pa.concat_tables([table, *rows])
 
 
 @pytest.fixture(scope="module")
 def movielens(tmp_path_factory):
-    from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig
-    from cascade.workflows.data_stage import DATA
-    from cascade.workflows.etl_stage import ETL
-
     runs = tmp_path_factory.mktemp("runs")
     sections = {
         **{"data": DataConfig(), "schema": SchemaConfig(**MOVIELENS)},
@@ -100,16 +98,12 @@ def test_every_row_of_movielens_and_nonsense(movielens, side, table, tmp_path):
     raw = tuple(f for f in sides_of(SchemaConfig(**MOVIELENS), kinds) if f.side == side)
     schema = FeatureSchema.load(etl.path / "schema.json")
     features = tuple(schema[f.name] for f in raw)
-    from cascade.workflows.fit import FittedSide
-
     fitted = FittedSide(Workflow.load(etl.path / "workflow" / side), raw, features, etl.path / "workflow" / side, "cpu")
     rows = pq.read_table(data.path / f"{table}.parquet", columns=sorted({n for f in raw for n in f.raw}))
     assert_same_bits(fitted, with_nonsense(rows), tmp_path)
 
 
 def test_the_op_gives_what_the_etl_wrote(movielens):
-    from cascade.workflows.tensors import Tensors
-
     data, etl = movielens
     op = Transform.compiled(etl.path / "transforms")
     op.load(etl.path / "transforms")

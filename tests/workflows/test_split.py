@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.core.errors import DataError
+from cascade.workflows.config import SplitConfig
 from cascade.workflows.split import NAMES, by_column, by_time, last_item, time_cuts, validating_users
 
 
@@ -56,6 +57,11 @@ def test_time_shares_keep_equal_timestamps_together():
     cuts = time_cuts(stamps.copy(), valid_share=0.2, test_share=0.2)
     assert cuts == (7, 8)
     assert by_time(stamps, *cuts).tolist() == [2, 0, 0, 0, 0, 0, 0, 1, 2, 2]
+
+
+def test_shares_must_leave_something_to_train_on():
+    with pytest.raises(ValueError, match="must leave something to train on, are 0.5 \\+ 0.5"):
+        SplitConfig(by="time", valid_share=0.5, test_share=0.5)
 
 
 def test_given_column():
