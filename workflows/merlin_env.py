@@ -9,6 +9,7 @@ NOISE = (
     "Initializing an NVTabular Dataset in CPU mode",
     "PyTorch dtype mappings did not load",
     "np.find_common_type is deprecated",
+    "The `nvtabular.loader` module has moved",
     "The current Dask DataFrame implementation is deprecated",
 )
 """Warnings about choices made inside the libraries, which nobody who reads them here can change."""
