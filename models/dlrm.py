@@ -82,15 +82,21 @@ class Dlrm(tf.keras.Model):
 
     def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
         users = self.users({f.name: columns[f.name] for f in self.users.features}, training=training)
-        items = self.items({f.name: columns[f.name] for f in self.items.features}, training=training)
+        flat, shape = flat_items(columns, [f.name for f in self.items.features])
+        items = self.items(flat, training=training)
         per_user = self.top_user(self._own(users, self.users, self.among_users))
-        return self._top(per_user, users, items)[..., 0]
+        return self._top(per_user, users, items, *shape)[..., 0]
 
-    def _top(self, per_user: Any, users: Any, items: Any) -> Any:
-        """The first layer of the top network is a sum: the user's share of it is computed once for all candidates."""
-        batch, count = tf.shape(items)[0], tf.shape(items)[1]
-        width, slots = self.items.width, self.items.count
-        own = self._own(tf.reshape(items, [-1, slots, width]), self.items, self.among_items)
+    def _top(self, per_user: Any, users: Any, items: Any, batch: Any, count: Any) -> Any:
+        """The first layer of the top network is a sum: the user's share of it is computed once for all candidates.
+
+        Args:
+            per_user: [B, first width].
+            users: [B, F, D].
+            items: [B * K, G, D].
+        """
+        slots, width = self.items.count, self.items.width
+        own = self._own(items, self.items, self.among_items)
         cross = tf.matmul(tf.reshape(items, [batch, count * slots, width]), users, transpose_b=True)
         own = tf.reshape(own, [batch, count, own.shape[-1]])
         cross = tf.reshape(cross, [batch, count, slots * self.users.count])
@@ -102,6 +108,12 @@ class Dlrm(tf.keras.Model):
         parts = [vectors[:, 0, :]] if side.bottom is not None else []
         parts += [interaction(vectors)] if side.count > 1 else []
         return tf.concat(parts, axis=-1) if parts else tf.zeros([tf.shape(vectors)[0], 1])
+
+
+def flat_items(columns: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], tuple[Any, Any]]:
+    """Item features [B, K, L] as [B * K, L], and (B, K)."""
+    first = tf.shape(columns[names[0]])
+    return {name: tf.reshape(columns[name], [-1, columns[name].shape[-1]]) for name in names}, (first[0], first[1])
 
 
 def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:

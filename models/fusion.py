@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..core.features import FeatureSchema
 from .backend import tf
-from .dlrm import Dlrm
+from .dlrm import Dlrm, flat_items
 from .two_tower import TwoTower
 
 FEWEST_POSITIVES = 50
@@ -61,10 +61,9 @@ class Cosine(tf.keras.Model):
 
     def call(self, columns: Mapping[str, Any]) -> Any:
         query = self.retriever.query({name: columns[name] for name in self.user_names})
-        first = columns[self.item_names[0]]
-        flat = {name: tf.reshape(columns[name], [-1, columns[name].shape[-1]]) for name in self.item_names}
-        shape = [tf.shape(first)[0], tf.shape(first)[1], query.shape[-1]]
-        return tf.linalg.matvec(tf.reshape(self.retriever.candidate(flat), shape), query)
+        flat, (batch, count) = flat_items(columns, self.item_names)
+        vectors = tf.reshape(self.retriever.candidate(flat), [batch, count, query.shape[-1]])
+        return tf.linalg.matvec(vectors, query)
 
 
 class Ranker(tf.keras.Model):

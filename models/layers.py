@@ -47,9 +47,13 @@ class RecencyMean(tf.keras.layers.Layer):
 
 
 def weighted_mean(vectors: Any, weights: Any) -> Any:
-    """[..., L, D] and [..., L] -> [..., D]; 0 where no weight is."""
-    total = tf.reduce_sum(weights, axis=-1, keepdims=True)
-    return tf.reduce_sum(vectors * weights[..., None], axis=-2) / tf.maximum(total, 1e-9)
+    """[..., L, D] and [..., L] -> [..., D]; 0 where no weight is.
+
+    Sums are matrix products: ONNX Runtime's ReduceSum gives a batch of 0 rows a wrong shape.
+    """
+    total = tf.matmul(weights, tf.ones([weights.shape[-1], 1]))
+    weighted = tf.squeeze(tf.matmul(tf.expand_dims(weights, axis=-2), vectors), axis=-2)
+    return weighted / tf.maximum(total, 1e-9)
 
 
 class FeatureVectors(tf.keras.layers.Layer):

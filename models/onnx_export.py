@@ -45,6 +45,7 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str) -> None:
 
     model, _ = tf2onnx.convert.from_function(graph, input_signature=list(inputs), opset=OPSET)
     rename_output(model, output)
+    keep_empty_axes(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
 
@@ -56,6 +57,28 @@ def rename_output(model: Any, name: str) -> None:
         node.output[:] = [name if value == old else value for value in node.output]
         node.input[:] = [name if value == old else value for value in node.input]
     model.graph.output[0].name = name
+
+
+def keep_empty_axes(model: Any) -> None:
+    """Let a computed 0 in a Reshape mean an axis of length 0, as TensorFlow has it, not "as in the input".
+
+    Without it no batch of 0 users and no list of 0 candidates would go through. Shapes with a -1 stay as they are: a 0
+    beside it is not allowed.
+    """
+    from onnx import helper, numpy_helper
+
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    made = {name: node for node in model.graph.node for name in node.output}
+
+    def infers(name: str) -> bool:
+        if name in values:
+            return bool((values[name] < 0).any())
+        node = made.get(name)
+        return node is not None and node.op_type in ("Concat", "Cast", "Unsqueeze") and any(map(infers, node.input))
+
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and not infers(node.input[1]):
+            node.attribute.append(helper.make_attribute("allowzero", 1))
 
 
 def session(file: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Etl artifacts by hand: a small shop in which users stay with a taste and items follow each other."""
+"""Etl artifacts by hand: a small shop in which users stay with a taste and some items are popular."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def make_shop(
     dislikes: bool = False,
     seed: int = 0,
 ) -> dict[str, Artifact]:
-    """A data and an etl artifact. Item t of a user is the next one of its taste's cycle, or any popular one.
+    """A data and an etl artifact. Lower item rows are more popular; four in five events are of the user's
+    taste, items whose row is the user's modulo 4.
 
     Args:
         rich: user, item and context features beside the ids.
@@ -41,11 +42,10 @@ def make_shop(
     tastes = np.arange(users) % 4
     rows, past = [], {u: list[int]() for u in range(users)}
     for user in range(users):
-        taken = rng.permutation(items)
-        popular = np.minimum(rng.geometric(0.1, items) - 1, items - 1)
+        popular = np.argsort(np.arange(items) / 8 - rng.gumbel(size=items))
         chosen: list[int] = []
         for at in range(events):
-            own = [i for i in taken if i % 4 == tastes[user] and i not in chosen]
+            own = [i for i in popular if i % 4 == tastes[user] and i not in chosen]
             free = [i for i in popular if i not in chosen]
             chosen.append(int(own[0] if own and rng.random() < 0.8 else free[0]))
             item = chosen[-1]

@@ -29,7 +29,9 @@ HOW = "imports by itself again: delete its line in models/compat.py"
 
 def run(code: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, input=text, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
 
 
 @pytest.fixture(scope="module")

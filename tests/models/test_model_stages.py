@@ -1,0 +1,189 @@
+"""The stages two_tower, index and ranker on shops of several shapes, as the served graph uses their files."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from model_shop import make_shop
+from scipy.sparse import csr_matrix
+
+from cascade.core.errors import ConfigError
+from cascade.models.candidates import retrieve
+from cascade.models.config import DlrmConfig, TowerConfig, TrainingConfig, TwoTowerConfig
+from cascade.models.events import Events, item_columns, unknown_user, user_columns
+from cascade.models.index_stage import INDEX
+from cascade.models.onnx_export import run, session
+from cascade.models.ranker_stage import RANKER, trains_on
+from cascade.models.two_tower_stage import TWO_TOWER, load_towers
+from cascade.workflows.tensors import Tensors
+
+TOWER = TowerConfig(default_dim=8, mlp=[16, 8])
+SECTIONS = {
+    "two_tower": TwoTowerConfig(
+        user_tower=TOWER,
+        item_tower=TOWER,
+        id_dropout=0.3,
+        training=TrainingConfig(epochs=5, batch_size=128, learning_rate=5e-3),
+    ),
+    "dlrm_ranker": DlrmConfig(
+        default_dim=8,
+        bottom_mlp=[16, 8],
+        top_mlp=[16, 1],
+        id_dropout=0.3,
+        training=TrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
+    ),
+}
+
+
+class Ann(SimpleNamespace):
+    def model_dump(self, mode):
+        return vars(self)
+
+
+def run_stages(folder, shop, **ann):
+    sections = {**SECTIONS, "serving.ann": Ann(**{"type": "flat", "topk": 20, **ann})}
+    parts = dict(shop)
+    for stage in (TWO_TOWER, INDEX, RANKER):
+        own = {name: sections[name] for name in stage.sections}
+        parts[stage.name] = stage.run(folder, own, {name: parts[name] for name in stage.parents})
+    return parts
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory, shop):
+    return run_stages(tmp_path_factory.mktemp("runs"), shop, type="gpu_hnsw")
+
+
+SHAPES = {
+    "ids alone, strings, no validation": {"rich": False, "strings": True, "valid": False},
+    "impressions": {"label": True},
+    "dislikes": {"dislikes": True},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_shops_of_other_shapes(shape, tmp_path):
+    made = run_stages(tmp_path, make_shop(tmp_path / "shop", users=80, items=30, events=8, **shape))
+    metrics = made["ranker"].metrics
+    assert metrics["train_on"] == ("impressions" if shape.get("label") else "candidates")
+    assert metrics["onnx_max_difference"] < 1e-4
+    if not shape.get("valid", True):
+        assert metrics["fusion"] == {"ranker": 1.0, "retriever": 0.0, "bias": 0.0}
+        assert metrics["notices"] == ["no validation part: trained for all 4 epochs"]
+
+
+def test_files_and_metrics(parts, tensors):
+    assert {p.name for p in parts["two_tower"].path.iterdir()} == {
+        "query_tower.onnx",
+        "item_tower.onnx",
+        "checkpoint",
+        "manifest.json",
+    }
+    assert {p.name for p in parts["index"].path.iterdir()} == {
+        "item_vectors.npy",
+        "index.faiss",
+        "index.json",
+        "manifest.json",
+    }
+    assert {p.name for p in parts["ranker"].path.iterdir()} == {"ranker.onnx", "checkpoint", "manifest.json"}
+    assert parts["two_tower"].metrics.keys() >= {"valid_recall@100", "valid_ndcg@10", "onnx_max_difference"}
+    assert parts["index"].parents["two_tower"] == parts["two_tower"].digest
+
+
+def test_index_of_a_gpu_type_is_its_twin_and_says_so(parts):
+    info = json.loads((parts["index"].path / "index.json").read_text())
+    assert info["type"] == "hnsw" and info["search"] == {"efSearch": 512} and info["metric"] == "inner_product"
+    assert parts["index"].metrics["notices"][0].startswith("serving.ann.type gpu_hnsw: no GPU")
+
+
+def test_item_vectors_are_the_towers(parts, tensors):
+    vectors = np.load(parts["index"].path / "item_vectors.npy")
+    model = load_towers(parts["two_tower"].path, tensors)
+    expected = model.candidate(item_columns(tensors, np.arange(len(tensors.item_ids)))).numpy()
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def ranker(parts):
+    return session(parts["ranker"].path / "ranker.onnx")
+
+
+def request(tensors, users=4, candidates=5):
+    events = Events.of(tensors.interactions("test")).take(np.arange(users))
+    rows = np.arange(users * candidates).reshape(users, candidates) % len(tensors.item_ids)
+    return {**user_columns(tensors, events), **item_columns(tensors, rows)}
+
+
+def test_ranker_takes_all_features_by_name(ranker, tensors):
+    assert {v.name for v in ranker.get_inputs()} == {f.name for f in tensors.schema}
+    assert [v.name for v in ranker.get_outputs()] == ["logits"]
+    assert {v.type for v in ranker.get_inputs()} == {"tensor(int64)", "tensor(float)"}
+
+
+@pytest.mark.parametrize("users", [0, 1, 5])
+def test_query_tower_takes_any_number_of_users(parts, tensors, users):
+    model = session(parts["two_tower"].path / "query_tower.onnx")
+    assert {v.name for v in model.get_inputs()} == set(tensors.schema.names("user", "context"))
+    query = run(model, request(tensors, users))
+    assert query.shape == (users, 8)
+    np.testing.assert_allclose(np.linalg.norm(query, axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("users", "candidates"), [(1, 0), (0, 4), (1, 1), (3, 7)])
+def test_ranker_takes_any_shape(ranker, tensors, users, candidates):
+    assert run(ranker, request(tensors, users, candidates)).shape == (users, candidates)
+
+
+def test_a_batch_is_its_rows(ranker, tensors):
+    batch = request(tensors)
+    single = [run(ranker, {name: values[at : at + 1] for name, values in batch.items()}) for at in range(4)]
+    np.testing.assert_allclose(run(ranker, batch), np.concatenate(single), rtol=1e-4, atol=1e-5)
+
+
+def test_fewer_than_all_candidates_get_the_same_logits(ranker, tensors):
+    batch, sides = request(tensors), {f.name: f.side for f in tensors.schema}
+    part = {name: values[:, 2:4] if sides[name] == "item" else values for name, values in batch.items()}
+    np.testing.assert_allclose(run(ranker, batch)[:, 2:4], run(ranker, part), rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_user_is_answered_with_popular_items(parts, ranker, tensors):
+    unknown = {
+        name: values[None].astype(tensors.schema[name].dtype)
+        for name, values in unknown_user(tensors.schema, tensors.users).items()
+    }
+    unknown["hour"] = np.zeros((1, 1), np.float32)
+    import faiss
+
+    query = run(session(parts["two_tower"].path / "query_tower.onnx"), unknown)
+    count = len(tensors.item_ids)
+    index = faiss.read_index(str(parts["index"].path / "index.faiss"))
+    rows = retrieve(index, query, csr_matrix((1, count), dtype=bool), 20)
+    logits = run(ranker, {**unknown, **item_columns(tensors, rows)})
+    top = rows[0, np.argsort(-logits[0])[:10]]
+    assert tensors.item_counts[top].mean() > 1.5 * tensors.item_counts.mean()
+
+
+def test_the_same_again_is_the_same_artifact(parts, shop, tmp_path):
+    again = TWO_TOWER.run(tmp_path, {"two_tower": SECTIONS["two_tower"]}, {"etl": shop["etl"]})
+    for name in ("query_tower.onnx", "item_tower.onnx"):
+        request_rows = request(Tensors.load(shop["etl"].path), 3, 1)
+        flat = {n: v.reshape(len(v), -1) for n, v in request_rows.items()}
+        first, second = (run(session(part.path / name), flat) for part in (parts["two_tower"], again))
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "label", "got"),
+    [("auto", True, "impressions"), ("auto", False, "candidates"), ("candidates", True, "candidates")],
+)
+def test_what_the_ranker_trains_on(wanted, label, got, tmp_path):
+    (tmp_path / "tables.json").write_text(json.dumps({"has_label": label}))
+    assert trains_on(wanted, tmp_path) == got
+
+
+def test_impressions_without_a_label_are_refused(tmp_path):
+    (tmp_path / "tables.json").write_text(json.dumps({"has_label": False}))
+    with pytest.raises(ConfigError, match="dlrm_ranker.train_on: impressions needs a 0/1 column label"):
+        trains_on("impressions", tmp_path)
