@@ -87,7 +87,7 @@ class NumberCodes(Codes):
             return np.full(values.shape, NOT_FOUND)
         if self._dense is not None:
             low, high = int(self.values[0]) - 1, int(self.values[-1]) + 1
-            return self._dense[np.minimum(np.maximum(values, low), high) - low]
+            return np.asarray(self._dense[np.minimum(np.maximum(values, low), high) - low])
         place = np.minimum(np.searchsorted(self.values, values), len(self.values) - 1)
         return np.where(self.values[place] == values, self.codes[place], NOT_FOUND)
 

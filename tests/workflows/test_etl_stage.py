@@ -218,7 +218,7 @@ def test_parts_change_nothing(run_data, run_etl, monkeypatch, tmp_path):
     one = run_data(SYNTHETIC, **options)
     whole = Tensors.load(run_etl(one, SYNTHETIC).path)
     monkeypatch.setattr(spool, "PART_ROWS", 3_000)
-    monkeypatch.setattr(data_stage, "GROUP_ROWS", 70)
+    monkeypatch.setattr(data_stage, "GROUP_ROWS", 700)
     monkeypatch.setattr(spool, "GROUP_ROWS", 700)
     sections = {"data": DataConfig(**options), "schema": SchemaConfig(**SYNTHETIC)}
     parts = data_stage.DATA.run(tmp_path / "again", sections, {})
