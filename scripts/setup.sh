@@ -23,7 +23,7 @@ if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; 
   gpu=gpu extras=dev,notebooks,gpu
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' constraints.txt)"
-VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" \
+VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" \
   --constraint constraints.txt --override "scripts/overrides-$gpu.txt" --editable ".[$extras]"
 has_libpython='import sys; from cascade.ensemble.triton_runtime import find_libpython as find; sys.exit(find() is None)'
 if ! "$venv/bin/python" -c "$has_libpython"; then
