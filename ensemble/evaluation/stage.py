@@ -25,7 +25,6 @@ from .report import render
 from .retrieval import exact_top
 
 if TYPE_CHECKING:
-    from ...models.config import DlrmConfig
     from ...workflows.config import FeatureStoreConfig
     from ..config import EvaluationConfig, ServingConfig
 
@@ -34,12 +33,12 @@ REPORT = "report.html"
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    """Write metrics.json and report.html. User features come from the live feature store, as when serving."""
     from ...workflows.tensors import Tensors
     from ..executor import Executor
 
     config: EvaluationConfig = sections["evaluation"]  # type: ignore[assignment]
     serving: ServingConfig = sections["serving"]  # type: ignore[assignment]
-    ranker: DlrmConfig = sections["dlrm_ranker"]  # type: ignore[assignment]
     store: FeatureStoreConfig = sections["feature_store"]  # type: ignore[assignment]
     tensors = Tensors.load(parents["etl"].path)
     logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)
@@ -49,7 +48,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         held_out = logged.users_held_out(inputs, config.max_users, config.seed)
         run = replay(executor, held_out, serving.thresholds.min_score, config.batch_size)
         logits, label = run.logits, run.labels
-        if on_impressions(ranker.train_on, parents["data"].path):
+        if parents["ranker"].metrics["train_on"] == "impressions":
             shown, label = logged.impressions(inputs, config.max_users, config.seed)
             logits = rank_logged(executor, shown, config.batch_size)
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
@@ -61,12 +60,6 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     facts |= {"items": f"{len(vectors):,}", "relevant items": f"{len(run.fates):,}", "ranked rows": f"{len(label):,}"}
     (folder / REPORT).write_text(render(results, facts, logits, label))
     return results
-
-
-def on_impressions(train_on: str, data: Path) -> bool:
-    """Whether the ranker learns from logged impressions, and so is measured on them."""
-    has_label = json.loads((data / "tables.json").read_text())["has_label"]
-    return train_on == "impressions" or (train_on == "auto" and bool(has_label))
 
 
 def exported(artifact: Path) -> Path:
@@ -103,7 +96,7 @@ def _results(
 EVALUATION = Stage(
     name="evaluation",
     help="Measure the served graph on the test part, beside baselines.",
-    sections=("evaluation", "serving", "dlrm_ranker", "feature_store"),
+    sections=("evaluation", "serving", "feature_store"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
 )

@@ -1,26 +1,11 @@
 """What the stage decides by itself; whole runs of it are in tests/integration/test_bars.py."""
 
-import json
 import os
 
 import pytest
 
-from cascade.ensemble.evaluation.stage import exported, feature_repo, on_impressions
+from cascade.ensemble.evaluation.stage import exported, feature_repo
 from cascade.ensemble.ops.lookup_user import REPO_VARIABLE
-
-
-@pytest.mark.parametrize(
-    ("train_on", "has_label", "expected"),
-    [
-        ("auto", True, True),
-        ("auto", False, False),
-        ("impressions", False, True),
-        ("candidates", True, False),
-    ],
-)
-def test_the_ranker_is_measured_on_what_it_learns_from(tmp_path, train_on, has_label, expected):
-    (tmp_path / "tables.json").write_text(json.dumps({"has_label": has_label}))
-    assert on_impressions(train_on, tmp_path) is expected
 
 
 @pytest.mark.parametrize("before", [None, "elsewhere"])
