@@ -44,6 +44,16 @@ class TwoTowerConfig(Section):
     training: TrainingConfig = TrainingConfig()
 
 
+class RankerTrainingConfig(TrainingConfig):
+    """How the ranker is trained."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(8192, ge=2)
+    """Scored rows: a positive and its negatives are several."""
+    learning_rate: float = Field(2e-3, gt=0)
+    patience: int = Field(2, ge=1)
+
+
 class DlrmConfig(Section):
     """The ranker."""
 
@@ -68,5 +78,4 @@ class DlrmConfig(Section):
     """Share of the feature vectors' numbers that a training step leaves out."""
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown."""
-    training: TrainingConfig = TrainingConfig(epochs=10, batch_size=8192, learning_rate=2e-3, patience=2)
-    """Its batch size counts scored rows: a positive and its negatives are several."""
+    training: RankerTrainingConfig = RankerTrainingConfig()

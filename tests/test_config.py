@@ -1,6 +1,8 @@
 """pipeline.yaml: precedence, origins, and errors that name key, value and what would be right."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -67,6 +69,17 @@ def test_the_guides_five_sections_are_enough(guide: Path) -> None:
     assert origins["serving.ann.topk"] == f"{guide}:17"
     assert origins["two_tower.user_tower.emb_dims.geo"] == f"{guide}:6"
     assert origins["history.length"] == "default"
+
+
+def test_a_key_that_is_set_to_its_own_value_changes_nothing_beside_it(tmp_path: Path) -> None:
+    file = write(tmp_path, SMALL)
+    config, origins = load_config(file, environ={})
+    for key in (key for key, origin in origins.items() if origin == "default"):
+        value: Any = config.tree()
+        for part in key.split("."):
+            value = value[part]
+        if value is not None:
+            assert load_config(file, [f"{key}={json.dumps(value)}"], environ={})[0] == config, key
 
 
 def test_the_repositorys_own_file_loads() -> None:

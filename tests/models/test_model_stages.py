@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from cascade.core.errors import ConfigError
 from cascade.models.candidates import retrieve
-from cascade.models.config import DlrmConfig, TowerConfig, TrainingConfig, TwoTowerConfig
+from cascade.models.config import DlrmConfig, RankerTrainingConfig, TowerConfig, TrainingConfig, TwoTowerConfig
 from cascade.models.events import Events, item_columns, unknown_user, user_columns
 from cascade.models.index_stage import INDEX
 from cascade.models.onnx_export import run, session
@@ -31,7 +31,7 @@ SECTIONS = {
         bottom_mlp=[16, 8],
         top_mlp=[16, 1],
         id_dropout=0.3,
-        training=TrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
+        training=RankerTrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
     ),
 }
 
