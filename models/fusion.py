@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import FeatureSchema
 from .backend import tf
-from .dlrm import Dlrm, flat_items
-from .two_tower import TwoTower
+from .dlrm import Dlrm
 
 FEWEST_POSITIVES = 50
 """Fewer positives in the validation part say too little about three numbers."""
@@ -51,28 +49,19 @@ def fit_fusion(logits: NDArray[np.float32], cosine: NDArray[np.float32], label: 
     return Fusion(float(ranker), float(retriever), float(found.intercept_[0]))
 
 
-class Cosine(tf.keras.Model):
-    """The retriever's similarity of user and context features [B, L] and item features [B, K, L]: float32 [B, K]."""
-
-    def __init__(self, retriever: TwoTower, schema: FeatureSchema) -> None:
-        super().__init__()
-        self.retriever = retriever
-        self.user_names, self.item_names = schema.names("user", "context"), schema.names("item")
-
-    def call(self, columns: Mapping[str, Any]) -> Any:
-        query = self.retriever.query({name: columns[name] for name in self.user_names})
-        flat, (batch, count) = flat_items(columns, self.item_names)
-        vectors = tf.reshape(self.retriever.candidate(flat), [batch, count, query.shape[-1]])
-        return tf.linalg.matvec(vectors, query)
-
-
 class Ranker(tf.keras.Model):
-    """What ``ranker.onnx`` holds: user and context features [B, L], item features [B, K, L] -> logits [B, K]."""
+    """What ``ranker.onnx`` holds: user and context features [B, L], item features [B, K, L] -> logits [B, K].
 
-    def __init__(self, dlrm: Dlrm, cosine: Cosine, fusion: Fusion) -> None:
+    Where the retriever has a weight, it also takes ``query`` float32 [B, D] and ``item_vectors`` float32 [B, K, D],
+    which the request path has at hand: their product is the retriever's cosine.
+    """
+
+    def __init__(self, dlrm: Dlrm, fusion: Fusion) -> None:
         super().__init__()
-        self.dlrm, self.cosine, self.fusion = dlrm, cosine, fusion
+        self.dlrm, self.fusion = dlrm, fusion
 
     def call(self, columns: Mapping[str, Any]) -> Any:
         logits = self.fusion.ranker * self.dlrm(columns) + self.fusion.bias
-        return logits + self.fusion.retriever * self.cosine(columns) if self.fusion.retriever else logits
+        if not self.fusion.retriever:
+            return logits
+        return logits + self.fusion.retriever * tf.linalg.matvec(columns["item_vectors"], columns["query"])

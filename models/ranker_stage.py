@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError
 from ..core.stage import Sections, Stage
 from .config import DlrmConfig
-from .index_stage import FAISS
-from .two_tower_stage import CHECKPOINT, QUERY, load_towers
+from .index_stage import FAISS, VECTORS
+from .two_tower_stage import CHECKPOINT, QUERY
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
     from .dlrm import Dlrm
-    from .fusion import Cosine, Fusion, Ranker
+    from .events import Events
+    from .fusion import Fusion, Ranker
     from .ranker_data import CandidateRows, ImpressionRows, ValidRows
 
 RANKER_FILE = "ranker.onnx"
 PARITY_USERS, PARITY_CANDIDATES = 64, 8
+CHUNK = 1024
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
     """Write ``ranker.onnx`` and ``checkpoint/``."""
     from ..workflows.tensors import Tensors
-    from .fusion import Cosine, Ranker
+    from .fusion import Ranker
     from .ranker_training import train
 
     config = cast(DlrmConfig, sections["dlrm_ranker"])
@@ -38,9 +41,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     kind = trains_on(config.train_on, parents["data"].path)
     rows = training_rows(kind, tensors, config, parents, sections["serving.ann"].topk)  # type: ignore[attr-defined]
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT)
-    cosine = Cosine(load_towers(parents["two_tower"].path, tensors), tensors.schema)
-    fusion, judged = weigh(dlrm, cosine, tensors, valid)
-    difference = export_ranker(folder / RANKER_FILE, Ranker(dlrm, cosine, fusion), tensors)
+    similarity = Similarity.load(parents, tensors)
+    fusion, judged = weigh(dlrm, similarity, tensors, valid)
+    difference = export_ranker(folder / RANKER_FILE, Ranker(dlrm, fusion), similarity, tensors)
     results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
     return results | {"fusion": asdict(fusion), "onnx_max_difference": difference}
 
@@ -68,7 +71,45 @@ def training_rows(
     return CandidateRows(tensors, Retriever.load(query, index, min(topk, len(tensors.item_ids))), config)
 
 
-def weigh(dlrm: Dlrm, cosine: Cosine, tensors: Tensors, valid: ValidRows | None) -> tuple[Fusion, dict[str, float]]:
+@dataclass(frozen=True)
+class Similarity:
+    """The retriever's opinion, by its exported query tower and the item vectors of its index."""
+
+    query: Any
+    vectors: NDArray[np.float32]
+    """[n_items, D]."""
+    tensors: Tensors
+
+    @classmethod
+    def load(cls, parents: Mapping[str, Artifact], tensors: Tensors) -> Similarity:
+        from .onnx_export import session
+
+        vectors = np.load(parents["index"].path / VECTORS, mmap_mode="r")
+        return cls(session(parents["two_tower"].path / QUERY), vectors, tensors)
+
+    def columns(self, events: Events, items: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float32]]:
+        """What `fusion.Ranker` takes of it: query [n, D] and item_vectors [n, K, D] for item rows [n, K]."""
+        from .events import user_columns
+        from .onnx_export import run
+
+        return {"query": run(self.query, user_columns(self.tensors, events)), "item_vectors": self.vectors[items]}
+
+    def __call__(self, rows: ValidRows) -> NDArray[np.float32]:
+        """Cosines [n, K]; -inf where there is no candidate."""
+        from .candidates import PAD
+        from .ranker_data import padded_items
+
+        found = [np.zeros((0, rows.candidates.shape[1]), np.float32)]
+        for at in range(0, len(rows.events), CHUNK):
+            part = np.arange(at, min(at + CHUNK, len(rows.events)))
+            columns = self.columns(rows.events.take(part), padded_items(rows.candidates[part]))
+            found.append(np.einsum("nd,nkd->nk", columns["query"], columns["item_vectors"]))
+        return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+
+
+def weigh(
+    dlrm: Dlrm, similarity: Similarity, tensors: Tensors, valid: ValidRows | None
+) -> tuple[Fusion, dict[str, float]]:
     """The fusion's weights, and the validation score of the retriever's order, the DLRM's and both together."""
     from .fusion import Fusion, fit_fusion
     from .lookup import Lookup
@@ -76,8 +117,7 @@ def weigh(dlrm: Dlrm, cosine: Cosine, tensors: Tensors, valid: ValidRows | None)
 
     if valid is None:
         return Fusion(), {}
-    lookup = Lookup(tensors)
-    logits, similar = score_rows(dlrm, lookup, valid), score_rows(cosine, lookup, valid)
+    logits, similar = score_rows(dlrm, Lookup(tensors), valid), similarity(valid)
     there = np.isfinite(logits)
     fusion = fit_fusion(logits[there], similar[there], valid.label[there])
     both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
@@ -85,17 +125,20 @@ def weigh(dlrm: Dlrm, cosine: Cosine, tensors: Tensors, valid: ValidRows | None)
     return fusion, {f"valid_{name}": judge(values, valid) for name, values in scores.items()}
 
 
-def export_ranker(file: Path, ranker: Ranker, tensors: Tensors) -> float:
+def export_ranker(file: Path, ranker: Ranker, similarity: Similarity, tensors: Tensors) -> float:
     """Write ``ranker.onnx``; the largest difference to TensorFlow on real rows."""
+    from .backend import tf
     from .events import Events, item_columns, user_columns
     from .onnx_export import check_parity, export, specs
 
-    schema = tensors.schema
+    schema, dim = tensors.schema, similarity.vectors.shape[1]
     inputs = [*specs(schema.side("user", "context"), None), *specs(schema.side("item"), None, None)]
+    if ranker.fusion.retriever:
+        inputs += [tf.TensorSpec([None, dim], name="query"), tf.TensorSpec([None, None, dim], name="item_vectors")]
     export(file, ranker, inputs, "logits")
     events = Events.of(tensors.interactions("train")).sample(PARITY_USERS, seed=0)
     rows = np.random.default_rng(0).integers(0, len(tensors.item_ids), (len(events), PARITY_CANDIDATES))
-    columns = {**user_columns(tensors, events), **item_columns(tensors, rows)}
+    columns = {**user_columns(tensors, events), **item_columns(tensors, rows), **similarity.columns(events, rows)}
     return check_parity(file, ranker(columns).numpy(), columns)
 
 
@@ -105,4 +148,5 @@ RANKER = Stage(
     sections=("dlrm_ranker", "serving.ann"),
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
+    version=2,
 )

@@ -14,7 +14,7 @@ from cascade.models.config import DlrmConfig, RankerTrainingConfig, TowerConfig,
 from cascade.models.events import Events, item_columns, unknown_user, user_columns
 from cascade.models.index_stage import INDEX
 from cascade.models.onnx_export import run, session
-from cascade.models.ranker_stage import RANKER, trains_on
+from cascade.models.ranker_stage import RANKER, Similarity, trains_on
 from cascade.models.two_tower_stage import TWO_TOWER, load_towers
 from cascade.workflows.tensors import Tensors
 
@@ -110,14 +110,21 @@ def ranker(parts):
     return session(parts["ranker"].path / "ranker.onnx")
 
 
-def request(tensors, users=4, candidates=5):
+@pytest.fixture(scope="module")
+def similarity(parts, tensors):
+    return Similarity.load(parts, tensors)
+
+
+def request(tensors, users=4, candidates=5, similarity=None):
     events = Events.of(tensors.interactions("test")).take(np.arange(users))
     rows = np.arange(users * candidates).reshape(users, candidates) % len(tensors.item_ids)
-    return {**user_columns(tensors, events), **item_columns(tensors, rows)}
+    features = {**user_columns(tensors, events), **item_columns(tensors, rows)}
+    return features | (similarity.columns(events, rows) if similarity else {})
 
 
-def test_ranker_takes_all_features_by_name(ranker, tensors):
-    assert {v.name for v in ranker.get_inputs()} == {f.name for f in tensors.schema}
+def test_ranker_takes_all_features_by_name_and_what_the_retriever_says(parts, ranker, tensors):
+    assert parts["ranker"].metrics["fusion"]["retriever"] > 0
+    assert {v.name for v in ranker.get_inputs()} == {f.name for f in tensors.schema} | {"query", "item_vectors"}
     assert [v.name for v in ranker.get_outputs()] == ["logits"]
     assert {v.type for v in ranker.get_inputs()} == {"tensor(int64)", "tensor(float)"}
 
@@ -132,19 +139,27 @@ def test_query_tower_takes_any_number_of_users(parts, tensors, users):
 
 
 @pytest.mark.parametrize(("users", "candidates"), [(1, 0), (0, 4), (1, 1), (3, 7)])
-def test_ranker_takes_any_shape(ranker, tensors, users, candidates):
-    assert run(ranker, request(tensors, users, candidates)).shape == (users, candidates)
+def test_ranker_takes_any_shape(ranker, tensors, similarity, users, candidates):
+    assert run(ranker, request(tensors, users, candidates, similarity)).shape == (users, candidates)
 
 
-def test_a_batch_is_its_rows(ranker, tensors):
-    batch = request(tensors)
+def test_the_retrievers_cosine_enters_by_its_weight(parts, ranker, tensors, similarity):
+    batch = request(tensors, similarity=similarity)
+    alone = run(ranker, {**batch, "query": np.zeros_like(batch["query"])})
+    cosine = np.einsum("nd,nkd->nk", batch["query"], batch["item_vectors"])
+    weight = parts["ranker"].metrics["fusion"]["retriever"]
+    np.testing.assert_allclose(run(ranker, batch) - alone, weight * cosine, atol=1e-4)
+
+
+def test_a_batch_is_its_rows(ranker, tensors, similarity):
+    batch = request(tensors, similarity=similarity)
     single = [run(ranker, {name: values[at : at + 1] for name, values in batch.items()}) for at in range(4)]
     np.testing.assert_allclose(run(ranker, batch), np.concatenate(single), rtol=1e-4, atol=1e-5)
 
 
-def test_fewer_than_all_candidates_get_the_same_logits(ranker, tensors):
-    batch, sides = request(tensors), {f.name: f.side for f in tensors.schema}
-    part = {name: values[:, 2:4] if sides[name] == "item" else values for name, values in batch.items()}
+def test_fewer_than_all_candidates_get_the_same_logits(ranker, tensors, similarity):
+    batch, of_items = request(tensors, similarity=similarity), {*tensors.schema.names("item"), "item_vectors"}
+    part = {name: values[:, 2:4] if name in of_items else values for name, values in batch.items()}
     np.testing.assert_allclose(run(ranker, batch)[:, 2:4], run(ranker, part), rtol=1e-4, atol=1e-5)
 
 
@@ -160,7 +175,8 @@ def test_an_unknown_user_is_answered_with_popular_items(parts, ranker, tensors):
     count = len(tensors.item_ids)
     index = faiss.read_index(str(parts["index"].path / "index.faiss"))
     rows = retrieve(index, query, csr_matrix((1, count), dtype=bool), 20)
-    logits = run(ranker, {**unknown, **item_columns(tensors, rows)})
+    vectors = np.load(parts["index"].path / "item_vectors.npy")[rows]
+    logits = run(ranker, {**unknown, **item_columns(tensors, rows), "query": query, "item_vectors": vectors})
     top = rows[0, np.argsort(-logits[0])[:10]]
     assert tensors.item_counts[top].mean() > 1.5 * tensors.item_counts.mean()
 
