@@ -50,9 +50,8 @@ class ExportConfig(Section):
 
     repository: str = "model_repository"
     model_name: str = "cascade"
+    """Its folder in the repository, and what clients call it; pipelines with names of their own share a repository."""
     version: int = Field(1, ge=1)
-    max_onnx_difference: float = Field(1e-4, gt=0)
-    """Largest absolute difference between TensorFlow and ONNX Runtime on real rows."""
 
 
 class ServerConfig(Section):
