@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_features import features
+from .cli_options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load
 from .core.errors import CascadeError, RequestError
-from .noise import is_verbose, set_noise
+from .noise import is_verbose
 
 if TYPE_CHECKING:
     from .config import PipelineConfig
@@ -21,17 +23,6 @@ WRONG_INPUT = 2
 INTERNAL_ERROR = 1
 TERMINATED = 128 + signal.SIGTERM
 
-ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CASCADE_CONFIG", help="The pipeline's file.")]
-Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be given again.")]
-Runs = Annotated[Path, typer.Option("--runs", envvar="CASCADE_RUNS", help="Folder of the stages' artifacts.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", callback=set_noise, is_eager=True, help="Show tracebacks and libraries' logs.")
-]
-PIPELINE = Path("pipeline.yaml")
-RUNS = Path("runs")
-NONE: list[str] = []
-
 app = typer.Typer(
     name="cascade",
     help="From raw interactions to a multi-stage recommender that answers inside Triton Inference Server.",
@@ -39,11 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     add_completion=False,
-)
-features = typer.Typer(
-    help="The Feast feature store: apply, materialize, push. Example: cascade features materialize",
-    rich_markup_mode=None,
-    no_args_is_help=True,
 )
 app.add_typer(features, name="features")
 
@@ -107,7 +93,7 @@ def plan(
     from .show import plan_table
     from .stages import plan as plan_stages
 
-    rows = plan_stages(_load(config, sets), runs)
+    rows = plan_stages(load(config, sets), runs)
     if as_json:
         _print_json([asdict(row) for row in rows])
     else:
@@ -124,54 +110,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the stages that are not up to date, in order."""
-    _run(_load(config, sets), runs, only, force)
-
-
-@features.command(epilog="Example: cascade features apply")
-def apply(
-    config: ConfigFile = PIPELINE,
-    sets: Sets = NONE,
-    runs: Runs = RUNS,
-    verbose: Verbose = False,
-) -> None:
-    """Register entities, feature views and the push source, as `feast apply` does."""
-    from .stages import find
-    from .workflows.feature_store import apply
-
-    merged = _load(config, sets)
-    for name in apply(merged.feature_store, find(merged, runs, "features")):
-        typer.echo(name)
-
-
-@features.command(epilog="Example: cascade features materialize --set feature_store.online=redis")
-def materialize(
-    config: ConfigFile = PIPELINE,
-    sets: Sets = NONE,
-    runs: Runs = RUNS,
-    verbose: Verbose = False,
-) -> None:
-    """Write the offline rows to the online store."""
-    from .stages import find
-    from .workflows.feature_store import materialize
-
-    merged = _load(config, sets)
-    for name, rows in materialize(merged.feature_store, find(merged, runs, "features")).items():
-        typer.echo(f"{name}: {rows:,} rows")
-
-
-@features.command(epilog="Example: cascade features push --user 42 --item 50 --item 181")
-def push(
-    user: Annotated[str, typer.Option(help="Raw user id.")],
-    item: Annotated[list[str], typer.Option(help="Raw item id, in the order of the events; may be given again.")],
-    config: ConfigFile = PIPELINE,
-    sets: Sets = NONE,
-    verbose: Verbose = False,
-) -> None:
-    """Put items in front of a user's history; the next answer knows them, without any training."""
-    from .workflows.feature_store import push_history
-
-    history = push_history(_load(config, sets).feature_store, user, item)
-    typer.echo(f"user {user}: the history holds {len(history)} items, most recent first: {_start(history)}")
+    _run(load(config, sets), runs, only, force)
 
 
 @app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")
@@ -189,7 +128,7 @@ def serve(
 
     flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
     given = [f"server.{name}={value}" for name, value in flags.items() if value is not None]
-    merged = _load(config, [*sets, *given])
+    merged = load(config, [*sets, *given])
     serve(
         merged.server,
         repository=Path(merged.export.repository),
@@ -219,7 +158,7 @@ def recommend(
     from .show import answer_notes, answer_table
 
     if url is None:
-        merged = _load(config, sets)
+        merged = load(config, sets)
         url, model = f"{merged.server.host}:{merged.server.grpc_port}", merged.export.model_name
     with CascadeClient(url, model, timeout) as client:
         answers = client.recommend(
@@ -250,7 +189,7 @@ def evaluate(
     """Measure the served graph on the test part, beside popularity, iALS and EASE."""
     from .show import metrics_table
 
-    artifact = _run(_load(config, sets), runs, ["evaluation"], force)["evaluation"]
+    artifact = _run(load(config, sets), runs, ["evaluation"], force)["evaluation"]
     if as_json:
         _print_json(artifact.metrics)
     else:
@@ -268,14 +207,8 @@ def demo(
     """Run the pipeline, start the server, and show what it recommends to a few users."""
     from .demo import show_recommendations
 
-    merged = _load(config, sets)
+    merged = load(config, sets)
     show_recommendations(merged, _run(merged, runs, [], False), top_k)
-
-
-def _load(file: Path, sets: list[str]) -> PipelineConfig:
-    from .config import load_config
-
-    return load_config(file, sets)[0]
 
 
 def _run(config: PipelineConfig, runs: Path, only: list[str], force: bool) -> dict[str, Artifact]:
@@ -304,11 +237,6 @@ def _raw_id(text: str) -> int | str:
     """An id that is written as integers are is one; the client makes text of it again where ids are text."""
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and str(int(text)) == text else text
-
-
-def _start(values: list[Any]) -> str:
-    shown = ", ".join(map(str, values[:5]))
-    return f"{shown}, ..." if len(values) > 5 else shown
 
 
 def _print_json(value: Any) -> None:
