@@ -119,7 +119,8 @@ def test_merlins_schema(tensors):
     schema = merlin_schema(tensors.schema)
     assert schema["history"].int_domain.name == schema["item_id"].int_domain.name == "item_id"
     assert schema["item_id"].int_domain.max == tensors.schema["item_id"].cardinality - 1
-    assert all(tag in schema["item_id"].tags for tag in (Tags.ITEM, Tags.ITEM_ID, Tags.CATEGORICAL))
+    assert schema.select_by_tag(Tags.ITEM_ID).column_names == ["item_id"]
+    assert schema.select_by_tag(Tags.USER_ID).column_names == ["user_id"]
     assert set(schema["hour"].tags) == {Tags.CONTEXT, Tags.CONTINUOUS}
 
 
