@@ -79,7 +79,7 @@ def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
     retrieved = query + features >> do["retrieve"]
     candidates = retrieved + features >> do["drop_seen"]
     items = candidates >> do["lookup_items"]
-    scored = features + items + candidates >> do["rank"]
+    scored = features + query + items + candidates >> do["rank"]
     ranked = candidates + items + scored + ["top_k", "temperature", "seed"] >> do["order"]
     answer = ranked + user + ["top_k"] >> do["respond"]
     outputs = answer[["item_ids"]] + ranked[["scores", "propensities"]] + answer[["reasons", "release"]]

@@ -55,9 +55,15 @@ def save_query_tower(file: Path, features: Sequence[Feature], dim: int, seed: in
     graph.save(file, _inputs(features, "B"), "query", ["B", dim])
 
 
-def save_ranker(file: Path, users: Sequence[Feature], items: Sequence[Feature], dim: int, seed: int = 1) -> None:
-    """logits float32 [B, K] = <user side, sum of item embeddings> - sum of the item's continuous features."""
-    rng = np.random.default_rng(seed)
+def save_ranker(
+    file: Path, users: Sequence[Feature], items: Sequence[Feature], dim: int, *, fused: bool = False
+) -> None:
+    """logits float32 [B, K] = <user side, sum of item embeddings> - sum of the item's continuous features.
+
+    Args:
+        fused: add <query, item vector>, which makes query [B, dim] and item_vectors [B, K, dim] inputs, too.
+    """
+    rng = np.random.default_rng(1)
     graph = _Graph()
     user = _user_side(graph, users, dim, rng)
     last = graph.constant("last", np.array([-1], dtype=np.int64))
@@ -69,8 +75,15 @@ def save_ranker(file: Path, users: Sequence[Feature], items: Sequence[Feature], 
         if feature.kind == "continuous":
             less = graph.add("Squeeze", [feature.name, last], f"{feature.name}_flat")
             logits = graph.add("Sub", [logits, less], f"without_{feature.name}")
+    inputs = {**_inputs(users, "B"), **_inputs(items, "B", "K")}
+    if fused:
+        cosine = graph.add(
+            "MatMul", ["item_vectors", graph.add("Unsqueeze", ["query", last], "query_across")], "cosine"
+        )
+        logits = graph.add("Add", [logits, graph.add("Squeeze", [cosine, last], "cosine_flat")], "fused")
+        inputs |= {"query": ("float32", ["B", dim]), "item_vectors": ("float32", ["B", "K", dim])}
     graph.add("Identity", [logits], "logits")
-    graph.save(file, {**_inputs(users, "B"), **_inputs(items, "B", "K")}, "logits", ["B", "K"])
+    graph.save(file, inputs, "logits", ["B", "K"])
 
 
 def _inputs(features: Sequence[Feature], *leading: str) -> dict[str, tuple[str, list[Any]]]:

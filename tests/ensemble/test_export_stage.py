@@ -85,7 +85,8 @@ def index(folder, tensors):
 
 
 def ranker(folder, tensors):
-    save_ranker(folder / "ranker.onnx", tensors.schema.side("user", "context"), tensors.schema.side("item"), DIM)
+    users, items = tensors.schema.side("user", "context"), tensors.schema.side("item")
+    save_ranker(folder / "ranker.onnx", users, items, DIM, fused=True)
 
 
 @pytest.fixture(scope="module")
