@@ -6,7 +6,7 @@ All three are fitted on the positives before the test part and have the same ite
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .ranking_lists import RECALL_AT, Rows, drop, list_metrics, retrieval_metrics
+from .retrieval import best
 
 log = logging.getLogger(__name__)
 
-EASE_MAX_ITEMS = 20_000
-"""EASE inverts a dense [n_items, n_items] matrix: 1.6 GB of float32 and minutes at this size."""
-# What comes closest to the published figures on MovieLens 100k, last item out; good defaults elsewhere as well.
-EASE_REGULARIZATION = 200.0
-IALS = {"factors": 32, "regularization": 0.1, "alpha": 5.0, "iterations": 15, "random_state": 42}
-BATCH = 4096
-"""Users ranked at once: bounds the table that RecTools returns."""
+EASE_MAX_ITEMS = 15_000
+"""EASE inverts a dense [n_items, n_items] matrix: 0.9 GB of float32 and minutes at this size."""
+# What comes closest to reference figures on MovieLens 100k and Amazon Beauty, last item out.
+EASE_REGULARIZATION = 100.0
+IALS = {"factors": 128, "regularization": 30.0, "alpha": 10.0, "iterations": 15, "random_state": 42}
+BATCH = 256
+"""Users ranked at once: bounds the matrix of scores."""
+
+UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""RecTools' user numbers [B] -> scores [B, items of the dataset]."""
 
 
 def evaluate_baselines(
@@ -53,20 +57,15 @@ def rank_baselines(
 
     A user without a positive gets the popular items from iALS and EASE too, which know nothing about them.
     """
-    from rectools.models import EASEModel
-    from threadpoolctl import threadpool_limits
-
     dataset = _dataset(positives)
-    popular = _popular(dataset, k + int(np.diff(seen.indptr).max(initial=0)))
-    ranked: dict[str, Rows | str] = {"popularity": drop(np.tile(popular, (len(users), 1)), seen, k)}
-    with threadpool_limits(1, "blas"):  # implicit has threads of its own
-        ranked["ials"] = _personal(_ials(), dataset, users, seen, popular, k)
+    popular = np.tile(_popular(dataset, k + int(np.diff(seen.indptr).max(initial=0))), (len(users), 1))
+    ranked: dict[str, Rows | str] = {"popularity": drop(popular, seen, k)}
+    ranked["ials"] = _personal(_ials(dataset), dataset, users, seen, popular, k)
     if positives.shape[1] > EASE_MAX_ITEMS:
         ranked["ease"] = f"{positives.shape[1]:,} items: EASE is cubic in items and left out above {EASE_MAX_ITEMS:,}"
         log.warning("baseline ease skipped: %s", ranked["ease"])
     else:
-        model = EASEModel(regularization=EASE_REGULARIZATION, recommend_use_gpu_ranking=False)
-        ranked["ease"] = _personal(model, dataset, users, seen, popular, k)
+        ranked["ease"] = _personal(_ease(dataset), dataset, users, seen, popular, k)
     return ranked
 
 
@@ -79,12 +78,30 @@ def _dataset(positives: csr_matrix) -> Any:
     return Dataset.construct(pd.DataFrame(table))
 
 
-def _ials() -> Any:
+def _ials(dataset: Any) -> UserScores:
     """Hu et al., "Collaborative Filtering for Implicit Feedback Datasets", 2008."""
     from implicit.cpu.als import AlternatingLeastSquares
     from rectools.models import ImplicitALSWrapperModel
+    from threadpoolctl import threadpool_limits
 
-    return ImplicitALSWrapperModel(AlternatingLeastSquares(**IALS), recommend_use_gpu_ranking=False)
+    with threadpool_limits(1, "blas"):  # implicit has threads of its own
+        model = ImplicitALSWrapperModel(AlternatingLeastSquares(**IALS))
+        model.fit(dataset)
+    users, items = model.get_vectors()
+    return lambda chosen: np.asarray(users[chosen] @ items.T)
+
+
+def _ease(dataset: Any) -> UserScores:
+    """Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", 2019: X @ B.
+
+    RecTools fits that B and then ranks by its transpose, so its own ``recommend`` is of no use here.
+    """
+    from rectools.models import EASEModel
+
+    model = EASEModel(regularization=EASE_REGULARIZATION)
+    model.fit(dataset)
+    taken = dataset.get_user_item_matrix()
+    return lambda chosen: np.asarray(taken[chosen] @ model.weight)
 
 
 def _popular(dataset: Any, width: int) -> Rows:
@@ -99,22 +116,20 @@ def _popular(dataset: Any, width: int) -> Rows:
     return np.asarray(ordered, np.int64)[None, :width]
 
 
-def _personal(model: Any, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
-    """Fit ``model`` and rank for every user; one without a positive gets ``popular`` [1, W]."""
-    model.fit(dataset)
+def _personal(
+    score: UserScores, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int
+) -> Rows:
+    """The best items [U, k] by ``score``; a user whom it does not know gets ``popular`` [U, W]."""
     known = np.isin(users, dataset.user_id_map.external_ids)
+    numbers = dataset.user_id_map.convert_to_internal(users[known])
+    items = dataset.item_id_map.external_ids
+
+    def scores(batch: slice) -> NDArray[np.float32]:
+        everything = np.full((len(numbers[batch]), seen.shape[1]), -np.inf, np.float32)
+        everything[:, items] = score(numbers[batch])
+        return everything
+
     ranked = np.empty((len(users), k), np.int64)
-    ranked[~known] = drop(np.tile(popular, ((~known).sum(), 1)), seen[~known], k)
-    chosen = np.flatnonzero(known)
-    for start in range(0, len(chosen), BATCH):
-        chunk = chosen[start : start + BATCH]
-        ranked[chunk] = drop(_recommend(model, dataset, users[chunk], popular.shape[1]), seen[chunk], k)
-    return ranked
-
-
-def _recommend(model: Any, dataset: Any, users: NDArray[np.int64], width: int) -> Rows:
-    """RecTools' answer table as [U, width] item rows padded with -1; ``users`` ascending."""
-    table = model.recommend(users=users, dataset=dataset, k=width, filter_viewed=False)
-    ranked = np.full((len(users), width), -1, np.int64)
-    ranked[np.searchsorted(users, table["user_id"]), table["rank"] - 1] = table["item_id"]
+    ranked[known] = best(scores, seen[known], k, BATCH)
+    ranked[~known] = drop(popular[~known], seen[~known], k)
     return ranked

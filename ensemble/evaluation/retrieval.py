@@ -1,12 +1,18 @@
-"""The retriever alone: query vectors against every item vector, exactly."""
+"""The best items by a score that is computed for every item, exactly."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .ranking_lists import Rows
+
+Scores = Callable[[slice], NDArray[np.floating[Any]]]
+"""Users start .. stop -> their scores [B, n_items] of all items, an array of their own."""
 
 
 def exact_top(
@@ -21,14 +27,20 @@ def exact_top(
         vectors: [n_items, D].
         seen: [U, n_items].
     """
-    ranked = np.full((len(queries), k), -1, np.int64)
-    width = min(k, len(vectors))
-    for start in range(0, len(queries), batch_size):
+    return best(lambda batch: queries[batch] @ vectors.T, seen, k, batch_size)
+
+
+def best(scores: Scores, seen: csr_matrix, k: int, batch_size: int) -> Rows:
+    """The ``k`` unseen items with the largest score, [U, k], padded with -1; items of score -inf stay out."""
+    users, items = seen.shape
+    ranked = np.full((users, k), -1, np.int64)
+    width = min(k, items)
+    for start in range(0, users, batch_size):
         batch = slice(start, start + batch_size)
-        scores = queries[batch] @ vectors.T
-        scores[seen[batch].nonzero()] = -np.inf
-        first = np.argpartition(-scores, width - 1, axis=1)[:, :width]
-        top = np.take_along_axis(scores, first, axis=1)
+        value = scores(batch)
+        value[seen[batch].nonzero()] = -np.inf
+        first = np.argpartition(-value, width - 1, axis=1)[:, :width]
+        top = np.take_along_axis(value, first, axis=1)
         order = np.lexsort((first, -top))
         rows = np.take_along_axis(first, order, axis=1)
         hidden = np.isneginf(np.take_along_axis(top, order, axis=1))

@@ -27,10 +27,13 @@ def test_popularity_is_the_reference_to_the_digit(movielens):
     assert popularity["recall@100"] == pytest.approx(0.3181, abs=1e-3)
 
 
-@pytest.mark.parametrize(("name", "reference"), [("ease", EASE), ("ials", IALS)])
-def test_baselines_are_near_the_reference(movielens, name, reference):
+@pytest.mark.parametrize(
+    ("name", "reference", "tolerance"),
+    [("ease", EASE, 2e-3), ("ials", IALS, 0.01)],  # EASE has a closed form, iALS starts from random factors
+)
+def test_baselines_are_near_the_reference(movielens, name, reference, tolerance):
     got = movielens.metrics["baselines"][name]
-    assert (got["recall@10"], got["recall@100"]) == pytest.approx(reference, abs=0.01)
+    assert (got["recall@10"], got["recall@100"]) == pytest.approx(reference, abs=tolerance)
 
 
 @pytest.mark.parametrize("name", ["movielens", "shop", "strings"])

@@ -49,6 +49,20 @@ def test_seen_items_are_masked_whether_positive_or_not(name):
         assert not user[rows[rows >= 0]].any()
 
 
+def test_ease_is_the_closed_form_of_its_paper():
+    rng = np.random.default_rng(5)
+    taken = rng.random((40, 12)) < np.linspace(0.1, 0.7, 12)  # popularity differs, so B is far from symmetric
+    taken[:, 0] |= ~taken.any(axis=1)
+    inverse = np.linalg.inv(taken.T.astype(float) @ taken + baselines.EASE_REGULARIZATION * np.eye(12))
+    weight = -inverse / np.diag(inverse)
+    np.fill_diagonal(weight, 0)
+    scores = np.where(taken, -np.inf, taken @ weight)
+    want = np.argsort(-scores, axis=1)[:, :3]
+    want = np.where(np.isinf(np.take_along_axis(scores, want, axis=1)), -1, want)
+    matrix = csr_matrix(taken)
+    assert np.array_equal(baselines.rank_baselines(matrix, np.arange(40), matrix, 3)["ease"], want)
+
+
 def test_ease_is_skipped_in_the_open(monkeypatch, caplog):
     monkeypatch.setattr(baselines, "EASE_MAX_ITEMS", 6)
     relevant = csr_matrix(np.eye(3, 7, dtype=bool))
