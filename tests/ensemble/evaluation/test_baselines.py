@@ -6,16 +6,14 @@ from scipy.sparse import csr_matrix
 
 from cascade.ensemble.evaluation import baselines
 
-# Two tastes: users 0-3 like items 0-2, users 4-7 like items 3-5; user 8 is new. Item 6 is never taken.
-POSITIVES = csr_matrix(
-    np.array(
-        [[1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0]]
-        + [[0, 0, 0, 1, 1, 1, 0]] * 4
-        + [[0] * 7],
-        dtype=bool,
-    )
+# Two tastes, ten times over: users 0-3 like items 0-2, users 4-7 like items 3-5. Item 6 is never taken; user 80 is new.
+TASTES = np.array(
+    [[1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0]]
+    + [[0, 0, 0, 1, 1, 1, 0]] * 4,
+    dtype=bool,
 )
-USERS = np.array([0, 3, 8])
+POSITIVES = csr_matrix(np.vstack([np.tile(TASTES, (10, 1)), np.zeros((1, 7), bool)]))
+USERS = np.array([0, 3, 80])
 SEEN = POSITIVES[USERS]
 
 
@@ -24,7 +22,7 @@ def ranked(k=3):
 
 
 def test_popularity_counts_users_and_breaks_ties_by_row():
-    # counts: item 0: 4, 1: 3, 2: 3, 3-5: 4
+    # ten times item 0: 4, 1: 3, 2: 3, 3-5: 4
     assert ranked(7)["popularity"].tolist() == [
         [3, 4, 5, 2, -1, -1, -1],
         [3, 4, 5, 1, -1, -1, -1],
