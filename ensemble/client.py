@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -119,7 +119,7 @@ class CascadeClient:
 
     def answered(self) -> int:
         """How many requests the model has answered since it was loaded, refusals included."""
-        call = lambda: self._triton.get_inference_statistics(self.model, client_timeout=self.timeout)  # noqa: E731
+        call = partial(self._triton.get_inference_statistics, self.model, client_timeout=self.timeout)
         counts = [entry.inference_stats for entry in ask_for(call, self.url).model_stats]
         return sum(stats.success.count + stats.fail.count for stats in counts)
 
@@ -175,7 +175,7 @@ class CascadeClient:
     @cached_property
     def _config(self) -> Any:
         """The model's config as the server has it (protobuf ``ModelConfig``)."""
-        call = lambda: self._triton.get_model_config(self.model, client_timeout=self.timeout)  # noqa: E731
+        call = partial(self._triton.get_model_config, self.model, client_timeout=self.timeout)
         return ask_for(call, self.url).config
 
     @cached_property

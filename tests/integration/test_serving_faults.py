@@ -17,7 +17,7 @@ from cascade.ensemble.hang_check import HangCheck
 from cascade.ensemble.server import TritonServer
 from cascade.ensemble.watchdog import running_stubs
 
-HEALED_S = 30  # it takes about 2 s on two idle cores; a busy machine proves the healing, not its speed
+HEALED_S = 30  # proves the healing; benchmarks/serving.py measures it against the bar of 5 s
 
 
 @pytest.fixture
