@@ -1,7 +1,7 @@
 """Measure the served demo: start-up, private memory, and how soon it answers after a stub was killed under load.
 
-After ``make demo``, from the repository's root: ``.venv/bin/python tests/benchmarks/serving.py``. The bars are 400 MB of
-private memory and an answer within 5 seconds of a kill; the exit code is 1 if one is missed.
+Run it from the repository's root after ``make demo``: ``.venv/bin/python tests/benchmarks/serving.py``. The bars are
+400 MB of private memory and an answer within 5 seconds of a kill; the exit code is 1 if one is missed.
 """
 
 import os
