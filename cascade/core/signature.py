@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,16 @@ class ColumnSpec:
 
     def accepts(self, array: NDArray[Any]) -> bool:
         """Whether ``array`` [B, ...] has this dtype, this rank, and these fixed sizes."""
-        sizes = zip(self.dims, array.shape[1:], strict=False)
-        return (
-            array.dtype == np.dtype(self.dtype)
-            and array.ndim == 1 + len(self.dims)
-            and all(isinstance(want, str) or want == got for want, got in sizes)
-        )
+        if array.dtype != self._numpy or array.ndim != 1 + len(self.dims):
+            return False
+        if array.shape[1:] == self.dims:
+            return True
+        sizes = zip(self.dims, array.shape[1:], strict=True)
+        return all(isinstance(want, str) or want == got for want, got in sizes)
+
+    @cached_property
+    def _numpy(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype)
 
     def fits(self, other: ColumnSpec) -> bool:
         """Whether a column written as ``self`` can be read as ``other``."""
