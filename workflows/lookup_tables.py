@@ -1,7 +1,8 @@
 """Fitted transforms as data: numpy lookups that give what NVTabular 23.8 gives, bit for bit.
 
 Codes are Categorify's: 0 padding, 1 missing, 2 out of vocabulary, 3 and up the vocabulary. Missing raw values are
-None (object), the smallest int64, or NaN (float64).
+None (object), the smallest int64, or NaN (float64). Tables of numbers are memory-mapped, so that the instances of a
+server share one copy and load at once.
 """
 
 from __future__ import annotations
@@ -15,17 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.kernel import FLOAT64, INT32, INT64, kernel, read, write
+
 MISSING_INT = np.iinfo(np.int64).min
 MISSING_CODE = 1
 UNKNOWN_CODE = 2
-NOT_FOUND = np.int64(-1)
-
-
-def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which of ``values`` (object, int64 or float64, any shape) are missing."""
-    if values.dtype == object:
-        return np.asarray(values == None, bool)  # noqa: E711  (element by element)
-    return np.isnan(values) if values.dtype.kind == "f" else np.asarray(values == MISSING_INT)
+NOT_FOUND = -1
+GAPS: dict[str, Any] = {"i": MISSING_INT, "f": np.nan}
+"""dtype kind -> the missing value."""
 
 
 class Codes(ABC):
@@ -40,10 +38,19 @@ class Codes(ABC):
 
     @staticmethod
     def load(folder: Path, name: str) -> Codes:
-        """What ``save`` wrote."""
+        """What ``save`` wrote; afterwards no kernel needs compiling."""
+        from .text_tables import MappedText
+
         if (file := folder / f"{name}.json").is_file():
             return TextCodes({value: int(code) for value, code in json.loads(file.read_text())})
-        return NumberCodes(np.load(folder / f"{name}.values.npy"), np.load(folder / f"{name}.codes.npy"))
+        if (folder / f"{name}.text.npy").is_file():
+            return MappedText.load_tables(folder, name)
+        if (folder / f"{name}.dense.npy").is_file():
+            find_dense.compile()
+            return DenseCodes(int(np.load(folder / f"{name}.first.npy")), mapped(folder / f"{name}.dense.npy"))
+        for part in (find_dense, find_sorted):
+            part.compile()
+        return _number_codes(mapped(folder / f"{name}.values.npy"), mapped(folder / f"{name}.codes.npy"))
 
 
 class TextCodes(Codes):
@@ -61,75 +68,130 @@ class TextCodes(Codes):
         (folder / f"{name}.json").write_text(json.dumps(list(self.table.items())))
 
 
-class NumberCodes(Codes):
+class DenseCodes(Codes):
+    """Codes of roughly consecutive int64 values.
+
+    Args:
+        first: the lowest value.
+        table: int32 [n], the codes of ``first``, ``first`` + 1, ..; -1 where there is none.
+    """
+
+    def __init__(self, first: int, table: NDArray[np.int32]) -> None:
+        self.first, self.table = first, table
+
+    def __call__(self, values: NDArray[Any], missing: int, unknown: int) -> NDArray[np.int64]:
+        codes = np.empty(values.shape, np.int64)
+        find_dense(values.reshape(-1), self.first, self.table, missing, unknown, codes.reshape(-1))
+        return codes
+
+    def save(self, folder: Path, name: str) -> None:
+        np.save(folder / f"{name}.dense.npy", self.table)
+        np.save(folder / f"{name}.first.npy", np.int64(self.first))
+
+
+class SortedCodes(Codes):
     """Codes of int64 or float64 values.
 
     Args:
-        values: [n], any order.
-        codes: [n].
+        values: [n], ascending.
+        codes: int32 [n].
     """
 
-    def __init__(self, values: NDArray[Any], codes: NDArray[np.int64]) -> None:
-        order = np.argsort(values, kind="stable")
-        self.values, self.codes = values[order], codes[order].astype(np.int64)
-        self._dense = _dense(self.values, self.codes)
+    def __init__(self, values: NDArray[Any], codes: NDArray[np.int32]) -> None:
+        self.values, self.codes = values, codes
 
     def __call__(self, values: NDArray[Any], missing: int, unknown: int) -> NDArray[np.int64]:
-        codes = self._found(values)
-        lost = codes < 0
-        if lost.any():
-            codes[lost] = np.where(is_missing(values[lost]), missing, unknown)
+        codes = np.empty(values.shape, np.int64)
+        gap = GAPS[values.dtype.kind]
+        find_sorted(values.reshape(-1), gap, self.values, self.codes, missing, unknown, codes.reshape(-1))
         return codes
-
-    def _found(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Codes, NOT_FOUND where there is none."""
-        if len(self.values) == 0:
-            return np.full(values.shape, NOT_FOUND)
-        if self._dense is not None:
-            low, high = int(self.values[0]) - 1, int(self.values[-1]) + 1
-            return np.asarray(self._dense[np.minimum(np.maximum(values, low), high) - low])
-        place = np.minimum(np.searchsorted(self.values, values), len(self.values) - 1)
-        return np.where(self.values[place] == values, self.codes[place], NOT_FOUND)
 
     def save(self, folder: Path, name: str) -> None:
         np.save(folder / f"{name}.values.npy", self.values)
         np.save(folder / f"{name}.codes.npy", self.codes)
 
 
-def _dense(values: NDArray[Any], codes: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """The codes of all whole numbers from one below the lowest of sorted ``values`` to one above the highest.
-
-    None where that would be large for what is in it: ids that are not roughly consecutive.
-    """
-    if len(values) == 0 or values.dtype.kind != "i":
-        return None
-    low, high = int(values[0]) - 1, int(values[-1]) + 1
-    if high - low > 8 * len(values) + 1024 or low < MISSING_INT or high > -MISSING_INT - 1:
-        return None
-    dense = np.full(high - low + 1, NOT_FOUND)
-    dense[values - low] = codes
-    return dense
-
-
 def codes_for(values: Sequence[str] | NDArray[Any], codes: NDArray[np.int64]) -> Codes:
     """Codes of distinct values without a missing one: strings, or numbers as an int64 or float64 array."""
+    from .text_tables import MAPPED_FROM, MappedText
+
     if isinstance(values, np.ndarray):
-        return NumberCodes(values, codes)
+        numbers = values.astype(np.float64 if values.dtype.kind == "f" else np.int64, copy=False)
+        order = np.argsort(numbers, kind="stable")
+        return _number_codes(numbers[order], codes[order])
+    if len(values) >= MAPPED_FROM:
+        return MappedText.of(values, codes)
     return TextCodes(dict(zip(values, codes.tolist(), strict=True)))
 
 
-def to_front(values: NDArray[Any], keep: NDArray[np.bool_], fill: int, width: int | None = None) -> NDArray[Any]:
-    """The kept values of each row moved to its front, in order, ``fill`` after them.
+def _number_codes(values: NDArray[Any], codes: NDArray[Any]) -> Codes:
+    """Codes of sorted values; dense where the table is not large for what is in it."""
+    codes = codes.astype(np.int32, copy=False)
+    if len(values) == 0 or values.dtype.kind != "i":
+        return SortedCodes(values, codes)
+    first, span = int(values[0]), int(values[-1]) - int(values[0]) + 1
+    if span > 8 * len(values) + 1024:
+        return SortedCodes(values, codes)
+    dense = np.full(span, NOT_FOUND, np.int32)
+    dense[values - first] = codes
+    return DenseCodes(first, dense)
 
-    Args:
-        values: [B, L].
-        keep: [B, L].
-        width: columns of the result; by default as many as the fullest row needs.
+
+def mapped(file: Path) -> NDArray[Any]:
+    """A .npy file, memory-mapped."""
+    return np.asarray(np.load(file, mmap_mode="r"))
+
+
+@kernel((read(INT64, 1), INT64, read(INT32, 1), INT64, INT64, write(INT64, 1)))
+def find_dense(
+    values: NDArray[Any], first: int, table: NDArray[np.int32], missing: int, unknown: int, out: NDArray[np.int64]
+) -> None:
+    """Fill ``out`` [n] with the codes of ``values`` [n]."""
+    for i, value in enumerate(values):
+        out[i] = missing if value == MISSING_INT else unknown
+        # Compared in this way because ``value - first`` may overflow.
+        if first <= value <= first + (len(table) - 1) and table[value - first] >= 0:
+            out[i] = table[value - first]
+
+
+@kernel(
+    (read(INT64, 1), INT64, read(INT64, 1), read(INT32, 1), INT64, INT64, write(INT64, 1)),
+    (read(FLOAT64, 1), FLOAT64, read(FLOAT64, 1), read(INT32, 1), INT64, INT64, write(INT64, 1)),
+)
+def find_sorted(
+    values: NDArray[Any],
+    gap: Any,
+    known: NDArray[Any],
+    codes: NDArray[np.int32],
+    missing: int,
+    unknown: int,
+    out: NDArray[np.int64],
+) -> None:
+    """Fill ``out`` [n] with the codes of ``values`` [n] by binary search; ``gap`` is the missing value."""
+    for i, value in enumerate(values):
+        low, high = 0, len(known)
+        while low < high:
+            middle = (low + high) // 2
+            if known[middle] < value:
+                low = middle + 1
+            else:
+                high = middle
+        if low < len(known) and known[low] == value:
+            out[i] = codes[low]
+        else:
+            out[i] = missing if value == gap or value != value else unknown
+
+
+@kernel((read(INT64, 2), INT64, write(INT64, 2)))
+def to_front(values: NDArray[np.int64], fill: int, front: NDArray[np.int64]) -> None:
+    """Fill ``front`` [B, N] with the first N values of each row of ``values`` [B, L] that are not negative.
+
+    They keep their order; ``fill`` comes after them.
     """
-    count = keep.sum(axis=1, keepdims=True)
-    longest = int(count.max(initial=0))
-    if width is not None and longest > width:
-        keep = keep & (keep.cumsum(axis=1) <= width)
-    front = np.full((len(values), longest if width is None else width), fill, values.dtype)
-    front[np.arange(front.shape[1]) < count] = values[keep]  # both masks go through their rows in order
-    return front
+    for row in range(len(values)):
+        count = 0
+        for value in values[row]:
+            if value >= 0 and count < front.shape[1]:
+                front[row, count] = value
+                count += 1
+        front[row, count:] = fill

@@ -1,10 +1,11 @@
 """Lookups against a dict, whatever the numbers."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.workflows.lookup_tables import MISSING_INT, Codes, codes_for, to_front
+from cascade.workflows.lookup_tables import MISSING_INT, Codes, DenseCodes, SortedCodes, codes_for, to_front
 
 WIDE = st.integers(-(2**63) + 1, 2**63 - 1)
 NEAR = st.integers(-20, 40)
@@ -24,6 +25,26 @@ def test_whole_numbers(known, asked):
     assert got.dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("known", "kind"), [([7, 500, 9], DenseCodes), ([7, 10**9, -5], SortedCodes), ([], SortedCodes)]
+)
+def test_numbers_on_disk_and_back_are_mapped(tmp_path, known, kind):
+    codes_for(np.array(known, np.int32), np.arange(len(known))).save(tmp_path, "n")
+    codes = Codes.load(tmp_path, "n")
+    assert isinstance(codes, kind)
+    assert codes(np.array([[*known, 8, MISSING_INT]]), -2, -1).tolist() == [[*range(len(known)), -1, -2]]
+    tables = [table for table in vars(codes).values() if isinstance(table, np.ndarray)]
+    assert tables and all(isinstance(table.base, np.memmap) for table in tables)
+
+
+def test_dense_values_in_the_files_of_sparse_ones(tmp_path):
+    """As etl artifacts had them before there were dense files."""
+    SortedCodes(np.array([7, 9]), np.array([1, 2])).save(tmp_path, "n")
+    codes = Codes.load(tmp_path, "n")
+    assert isinstance(codes, DenseCodes)
+    assert codes(np.array([9, 8, 7]), -2, -1).tolist() == [2, -1, 1]
+
+
 @given(st.lists(st.floats(allow_nan=False), unique=True, max_size=10), st.lists(st.floats(), min_size=1, max_size=10))
 def test_real_numbers(known, asked):
     table = {value: code for code, value in enumerate(known, 3)}
@@ -41,10 +62,9 @@ def test_strings_on_disk_and_back(tmp_path_factory, known, asked):
     assert got.tolist() == [1 if value is None else table.get(value, 2) for value in values]
 
 
-@given(st.data(), st.integers(0, 6), st.integers(0, 6), st.one_of(st.none(), st.integers(1, 7)))
-def test_to_front_is_a_loop(data, n, width, cut):
-    values = np.arange(n * width).reshape(n, width)
-    keep = np.array(data.draw(st.lists(st.booleans(), min_size=n * width, max_size=n * width)), bool).reshape(n, width)
-    rows = [[int(v) for v, k in zip(*row, strict=True) if k][:cut] for row in zip(values, keep, strict=True)]
-    size = max(map(len, rows), default=0) if cut is None else cut
-    assert to_front(values, keep, -1, cut).tolist() == [row + [-1] * (size - len(row)) for row in rows]
+@given(st.lists(st.lists(st.integers(-2, 9), min_size=4, max_size=4), max_size=5), st.integers(0, 6))
+def test_to_front_is_a_loop(rows, width):
+    front = np.empty((len(rows), width), np.int64)
+    to_front(np.array(rows, np.int64).reshape(len(rows), 4), 77, front)
+    kept = [[value for value in row if value >= 0][:width] for row in rows]
+    assert front.tolist() == [row + [77] * (width - len(row)) for row in kept]
