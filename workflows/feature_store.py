@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,10 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
     written = {}
     for view in spec.views:
         target = _feature_view(store, view.name)
-        written[view.name] = sum(_write(store, target, rows) for rows in _rows(artifact.path, view, target))
+        written[view.name] = 0
+        for rows in _rows(artifact.path, view, target):
+            with _alone(store):
+                written[view.name] += _write(store, target, rows)
         store.registry.apply_materialization(target, store.project, EPOCH, end)
     return written
 
@@ -79,7 +83,7 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
 def push_history(section: FeatureStoreConfig, user_id: int | str, item_ids: Sequence[int | str]) -> list[Any]:
     """Put ``item_ids`` (in the order of their events) in front of the user's history in the online store.
 
-    A pushed event is a positive: ``rejected_ids`` stays as it is in the store.
+    A pushed event is a positive: ``rejected_ids`` stays as it is in the store. Of pushes at the same time each counts.
 
     Returns:
         The new history, most recent first.
@@ -89,13 +93,14 @@ def push_history(section: FeatureStoreConfig, user_id: int | str, item_ids: Sequ
     store = open_store(section)
     view = _feature_view(store, "user_history")
     user, *items = _typed(view, user_id, item_ids)
-    last, stored = _stored_lists(store, view, user)
-    history = (items[::-1] + stored["history_ids"])[: int(view.tags["seen"])]
-    # Redis keeps whole seconds and ignores a row that is not newer than its own.
-    now = max(datetime.now(UTC), last + timedelta(seconds=1))
-    lists = {**stored, "history_ids": history}
-    row = {"user_id": [user], **{name: [ids] for name, ids in lists.items()}, "event_timestamp": [now]}
-    store.push(PUSH_SOURCE, pd.DataFrame(row))
+    with _alone(store):
+        last, stored = _stored_lists(store, view, user)
+        history = (items[::-1] + stored["history_ids"])[: int(view.tags["seen"])]
+        # Redis keeps whole seconds and ignores a row that is not newer than its own.
+        now = max(datetime.now(UTC), last + timedelta(seconds=1))
+        lists = {**stored, "history_ids": history}
+        row = {"user_id": [user], **{name: [ids] for name, ids in lists.items()}, "event_timestamp": [now]}
+        store.push(PUSH_SOURCE, pd.DataFrame(row))
     return history
 
 
@@ -148,7 +153,7 @@ def _holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     head = next(pq.ParquetFile(artifact.path / "user_history.parquet").iter_batches(1, columns=["user_id"]), None)
     try:
         reader = open_reader(wanted, Path(section.repo), section.online, section.redis)
-        return head is None or bool(reader.read(head.column("user_id").to_pylist()))
+        return head is None or any(reader.read(head.column("user_id").to_pylist()).known)
     except FeatureStoreError:
         return False
 
@@ -199,6 +204,23 @@ def _write(store: FeatureStore, view: FeatureView, rows: list[Any]) -> int:
         _forget_times(store, view, rows)
     provider.online_write_batch(store.config, view, rows, None)
     return len(rows)
+
+
+@contextmanager
+def _alone(store: FeatureStore) -> Iterator[None]:
+    """One writer of the project at a time, so that what a push or a materialization has read is still so as it writes.
+
+    On Redis whoever dies with the lock in hand loses it after a minute.
+    """
+    online = store.config.online_store
+    if online.type == "redis":
+        client = store._get_provider().online_store._get_client(online)
+        with client.lock(f"{store.project}:writer", timeout=60):
+            yield
+    else:
+        with (Path(store.repo_path) / "data" / f"{store.project}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 def _forget_times(store: FeatureStore, view: FeatureView, rows: list[Any]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.core.errors import FeatureStoreError
-from cascade.workflows.feature_online import Wanted, entity_key, open_reader, parse_redis, value_message
+from cascade.workflows.feature_online import Wanted, entity_key, open_reader, parse_redis
 
 WANTED = Wanted("p", "user_id", {"user_history": ["history_ids"]})
 
@@ -23,12 +23,6 @@ def test_entity_key_is_feasts(value: int | str) -> None:
     proto = Value(string_val=value) if isinstance(value, str) else Value(int64_val=value)
     expected = serialize_entity_key(EntityKey(join_keys=["user_id"], entity_values=[proto]), 3)
     assert entity_key("user_id", value) == expected
-
-
-def test_value_message_reads_what_feast_writes() -> None:
-    value = Value()
-    value.int64_list_val.val.extend([3, -1])
-    assert list(value_message().FromString(value.SerializeToString()).int64_list_val.val) == [3, -1]
 
 
 @pytest.mark.parametrize("connection", ["localhost:6380", "h:1,db=2,ssl=true,password=a=b", "h:1,username=me"])
@@ -51,7 +45,7 @@ def test_a_store_without_the_view_is_an_error(tmp_path: Path) -> None:
 
 def test_reading_needs_neither_feast_nor_pandas() -> None:
     code = (
-        "import sys; from cascade.workflows.feature_online import value_message; value_message();"
+        "import sys; from cascade.workflows.feature_values import ValueDecoder; ValueDecoder();"
         "import cascade.ensemble.ops.lookup_user;"
         "print({'feast', 'pandas', 'pyarrow', 'pydantic'} & set(sys.modules))"
     )

@@ -61,16 +61,16 @@ def test_known_columns_by_hand(op: LookupUser) -> None:
     assert got["city"].tolist() == [["c3"], ["c10"]]
     np.testing.assert_array_equal(got["income"], [[1.0], [np.nan]])
     assert got["tags"].tolist() == [["t", "t", "t"], ["t", "t", None]]
-    assert got["history_ids"].tolist() == [[6, 5, 4, 3, NO_ITEM], [3, 2, 1, NO_ITEM, NO_ITEM]]
+    assert got["history_ids"].tolist() == [[6, 5, 4, 3], [3, 2, 1, NO_ITEM]]
     assert got["rejected_ids"].tolist() == [[NO_ITEM], [NO_ITEM]]
     assert got["known_user"].tolist() == [[True], [True]]
 
 
-def test_rejected_is_as_wide_as_the_longest_of_the_batch(op: LookupUser) -> None:
-    """User 4 had 4, 5, 6, 7, 8 in this order, and user 3 had 3, 4, 5, 6."""
+def test_lists_are_as_wide_as_the_longest_of_the_batch(op: LookupUser) -> None:
+    """User 3 had 3, 4, 5, 6 in this order, user 4 had 4 to 8, and user 7 had 7, 8, 0 to 5."""
     got = op(users(3, 4, 7))
     assert got["rejected_ids"].tolist() == [[NO_ITEM, NO_ITEM], [8, 7], [8, 7]]
-    assert got["history_ids"][1].tolist() == [6, 5, 4, NO_ITEM, NO_ITEM]
+    assert got["history_ids"].tolist() == [[6, 5, 4, 3, NO_ITEM], [6, 5, 4, NO_ITEM, NO_ITEM], [5, 4, 3, 2, 1]]
 
 
 def test_an_unknown_user_is_all_missing(op: LookupUser) -> None:
@@ -92,8 +92,14 @@ def test_a_push_changes_the_next_lookup(shop: SimpleNamespace, op: LookupUser) -
     before = op(users(17))
     feature_store.push_history(shop.section, 17, [0, 3])
     after = op(users(17))
-    assert after["history_ids"][0].tolist() == [3, 0, *before["history_ids"][0].tolist()[:-2]]
+    assert after["history_ids"][0].tolist() == [3, 0, *before["history_ids"][0].tolist()]
     assert after["rejected_ids"].tolist() == before["rejected_ids"].tolist() == [[8]]
+
+
+def test_of_a_history_only_the_first_ids_count(shop: SimpleNamespace) -> None:
+    op = LookupUser("shop", {}, "int", "int", 2, {"user_history": ["history_ids"]})
+    op.load(Path())
+    assert op(users(3, 10))["history_ids"].tolist() == [[6, 5], [3, 2]]
 
 
 def test_reads_only_the_columns_asked_for(shop: SimpleNamespace) -> None:
@@ -115,7 +121,7 @@ def test_a_value_of_another_type_is_missing(shop: SimpleNamespace) -> None:
     op.load(Path())
     got = op(users(3))
     assert np.isnan(got["city"]).all()
-    assert got["history_ids"].tolist() == [[None, None]]
+    assert got["history_ids"].tolist() == [[None]]
     assert got["known_user"].tolist() == [[True]]
 
 
