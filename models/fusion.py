@@ -61,7 +61,14 @@ class Ranker(tf.keras.Model):
         self.dlrm, self.fusion = dlrm, fusion
 
     def call(self, columns: Mapping[str, Any]) -> Any:
-        logits = self.fusion.ranker * self.dlrm(columns) + self.fusion.bias
+        return self._weighed(self.dlrm(columns), columns)
+
+    def pair(self, columns: Mapping[str, Any]) -> Any:
+        """The same from the items' parts in the place of their features."""
+        return self._weighed(self.dlrm.pair(columns), columns)
+
+    def _weighed(self, logits: Any, columns: Mapping[str, Any]) -> Any:
+        logits = self.fusion.ranker * logits + self.fusion.bias
         if not self.fusion.retriever:
             return logits
         return logits + self.fusion.retriever * tf.linalg.matvec(columns["item_vectors"], columns["query"])

@@ -25,56 +25,85 @@ class MaskedMean(tf.keras.layers.Layer):
         codes: int [..., L], 0 is padding.
 
     Returns:
-        float32 [..., D]; 0 for an empty list.
+        float32 [..., 1, D]; 0 for an empty list.
     """
 
     def call(self, vectors: Any, codes: Any) -> Any:
-        return weighted_mean(vectors, tf.cast(codes > 0, vectors.dtype))
+        return weighted_mean(vectors, there(codes, vectors.dtype))
 
 
 class RecencyMean(tf.keras.layers.Layer):
     """Weighted mean over a history, most recent first; the weight of each position is learned.
 
     It starts as 1 / position: on MovieLens 100k that ranks the next item twice as well as the plain mean.
+
+    Args:
+        last: give the first of the list, what the user had last, as a second vector: it is the mean whose weight lies
+            on the first position, so both come from one matrix product.
+
+    Returns:
+        float32 [..., 1, D], with ``last`` [..., 2, D]; 0 for an empty history.
     """
+
+    def __init__(self, last: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.last = last
 
     def build(self, shape: Any) -> None:
         start = -tf.math.log(tf.range(1, shape[-2] + 1, dtype=tf.float32))
         self.log_weight = self.add_weight("log_weight", shape=(shape[-2],), initializer=lambda *a, **k: start)
 
     def call(self, vectors: Any, codes: Any) -> Any:
-        return weighted_mean(vectors, tf.cast(codes > 0, vectors.dtype) * tf.exp(self.log_weight))
+        weights = tf.exp(self.log_weight)[None]
+        if self.last:
+            weights = tf.concat([weights, tf.one_hot([0], weights.shape[-1])], axis=0)
+        return weighted_mean(vectors, there(codes, vectors.dtype) * weights)
+
+
+def there(codes: Any, dtype: Any) -> Any:
+    """Codes [..., L] -> [..., 1, L]: 0 at padding, else 1."""
+    return tf.expand_dims(tf.cast(tf.minimum(codes, 1), dtype), axis=-2)
 
 
 def weighted_mean(vectors: Any, weights: Any) -> Any:
-    """[..., L, D] and [..., L] -> [..., D]; 0 where no weight is.
+    """[..., L, D] and [..., R, L] -> [..., R, D]; 0 where no weight is.
 
     Sums are matrix products: ONNX Runtime's ReduceSum gives a batch of 0 rows a wrong shape.
     """
     total = tf.matmul(weights, tf.ones([weights.shape[-1], 1]))
-    weighted = tf.squeeze(tf.matmul(tf.expand_dims(weights, axis=-2), vectors), axis=-2)
-    return weighted / tf.maximum(total, 1e-9)
+    return tf.matmul(weights, vectors) / tf.maximum(total, 1e-9)
 
 
 class FeatureVectors(tf.keras.layers.Layer):
-    """Feature columns [..., L] -> one vector [..., D] for each categorical feature: its embedding, lists pooled."""
+    """Feature columns [..., L] -> vectors [..., 1, D] for each categorical feature: its embedding, lists pooled.
 
-    def __init__(self, features: Sequence[Feature], tables: Mapping[str, Any], **kwargs: Any) -> None:
+    Args:
+        history: the list that gives two, see ``last`` of `RecencyMean`.
+    """
+
+    def __init__(
+        self, features: Sequence[Feature], tables: Mapping[str, Any], history: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.features = tuple(f for f in features if f.kind == "categorical")
         self.tables = {vocabulary(f): tables[vocabulary(f)] for f in self.features}
-        self.pools = {f.name: RecencyMean() if f.vocabulary else MaskedMean() for f in self.features if f.length}
+        self.pools = {
+            f.name: RecencyMean(f.name == history) if f.vocabulary else MaskedMean() for f in self.features if f.length
+        }
 
     def call(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        return {f.name: self._vector(f, columns[f.name]) for f in self.features}
+        return {f.name: self._vectors(f, columns[f.name]) for f in self.features}
 
-    def _vector(self, feature: Feature, codes: Any) -> Any:
-        rows = self.tables[vocabulary(feature)](codes)
-        if feature.length is None:
-            return rows
-        if feature.length == 1:  # Merlin's table drops a last axis of length 1
-            rows = tf.expand_dims(rows, axis=-2)
-        return self.pools[feature.name](rows, codes)
+    def _vectors(self, feature: Feature, codes: Any) -> Any:
+        rows = embed(self.tables[vocabulary(feature)], codes)
+        return self.pools[feature.name](rows, codes) if feature.length else rows
+
+
+def embed(table: Any, codes: Any) -> Any:
+    """Rows [..., L, D] of a Merlin table; its own call drops a last axis of length 1, which costs nodes in ONNX."""
+    if not table.built:
+        table(codes)
+    return tf.gather(table.table.embeddings, codes)
 
 
 class TowerInputs(tf.keras.layers.Layer):
@@ -91,8 +120,14 @@ class TowerInputs(tf.keras.layers.Layer):
 
     def call(self, columns: Mapping[str, Any]) -> Any:
         vectors = self.vectors(columns)
-        parts = [vectors[f.name] if f.kind == "categorical" else columns[f.name] for f in self.features]
-        return tf.concat(parts, axis=-1)
+        numbers = {f.name: columns[f.name][:, None] for f in self.features if f.kind == "continuous"}
+        return tf.squeeze(tf.concat([{**vectors, **numbers}[f.name] for f in self.features], axis=-1), axis=1)
+
+    def compute_output_shape(self, shapes: Mapping[str, Any]) -> Any:
+        """Merlin asks for it; Keras would find it by a call with codes of type float."""
+        tables = self.vectors.tables
+        widths = [tables[vocabulary(f)].dim if f.kind == "categorical" else 1 for f in self.features]
+        return tf.TensorShape([shapes[self.features[0].name][0], sum(widths)])
 
 
 def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import ArtifactError
 from ..core.features import Feature
+from .onnx_tables import move_tables_out
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -24,13 +25,14 @@ def specs(features: Sequence[Feature], *leading: None) -> list[Any]:
     return [tf.TensorSpec([*leading, *f.dims], f.dtype, name=f.name) for f in features]
 
 
-def export(file: Path, call: Any, inputs: Sequence[Any], output: str) -> None:
+def export(file: Path, call: Any, inputs: Sequence[Any], output: str, *, empty: bool = True) -> None:
     """Write ``call`` as an ONNX model.
 
     Args:
         call: takes a dict of columns and returns one tensor.
         inputs: tensor specs; None is a size that varies.
         output: name of the model's only output.
+        empty: the model must take axes of length 0; without that, ONNX Runtime spares the nodes that compute shapes.
     """
     import onnx
     import tf2onnx
@@ -45,8 +47,11 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str) -> None:
 
     model, _ = tf2onnx.convert.from_function(graph, input_signature=list(inputs), opset=OPSET)
     rename_output(model, output)
-    keep_empty_axes(model)
+    name_axes(model)
+    if empty:
+        keep_empty_axes(model)
     onnx.checker.check_model(model)
+    move_tables_out(model, file.parent)
     onnx.save(model, str(file))
 
 
@@ -57,6 +62,14 @@ def rename_output(model: Any, name: str) -> None:
         node.output[:] = [name if value == old else value for value in node.output]
         node.input[:] = [name if value == old else value for value in node.input]
     model.graph.output[0].name = name
+
+
+def name_axes(model: Any) -> None:
+    """One name for each size that varies: B, and K for candidates; tf2onnx names each axis of each input otherwise."""
+    for value in (*model.graph.input, *model.graph.output):
+        for name, dim in zip("BK", value.type.tensor_type.shape.dim, strict=False):
+            if not dim.HasField("dim_value"):
+                dim.dim_param = name
 
 
 def keep_empty_axes(model: Any) -> None:

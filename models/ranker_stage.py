@@ -22,30 +22,39 @@ if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
     from .dlrm import Dlrm
     from .events import Events
-    from .fusion import Fusion, Ranker
-    from .ranker_data import CandidateRows, ImpressionRows, ValidRows
+    from .fusion import Fusion
+    from .ranker_data import CandidateRows, ImpressionRows, Retriever, ValidRows
 
-RANKER_FILE = "ranker.onnx"
-PARITY_USERS, PARITY_CANDIDATES = 64, 8
 CHUNK = 1024
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``ranker.onnx`` and ``checkpoint/``."""
+    """Write ``ranker.onnx``, ``ranker_item.onnx``, ``ranker_pair.onnx``, its int8 twin and ``checkpoint/``."""
     from ..workflows.tensors import Tensors
     from .fusion import Ranker
+    from .quantize import quantize
+    from .ranker_export import differences, export_ranker
     from .ranker_training import train
 
     config = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors = Tensors.load(parents["etl"].path)
     kind = trains_on(config.train_on, parents["data"].path)
-    rows = training_rows(kind, tensors, config, parents, sections["serving.ann"].topk)  # type: ignore[attr-defined]
+    topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
+    rows = training_rows(kind, tensors, config, parents, topk)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT)
     similarity = Similarity.load(parents, tensors)
     fusion, judged = weigh(dlrm, similarity, tensors, valid)
-    difference = export_ranker(folder / RANKER_FILE, Ranker(dlrm, fusion), similarity, tensors)
+    ranker = Ranker(dlrm, fusion)
+    columns = export_ranker(folder, ranker, similarity, tensors)
+    difference, of_split = differences(folder, ranker, columns)
+    int8 = quantize(folder, columns, retriever(tensors, parents, topk), rows.events, valid)
     results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
-    return results | {"fusion": asdict(fusion), "onnx_max_difference": difference}
+    return results | {
+        "fusion": asdict(fusion),
+        "onnx_max_difference": difference,
+        "split": {"widths": columns.widths, "max_difference": of_split},
+        "int8": asdict(int8) if int8 else None,
+    }
 
 
 def trains_on(wanted: str, data: Path) -> str:
@@ -63,12 +72,18 @@ def trains_on(wanted: str, data: Path) -> str:
 def training_rows(
     kind: str, tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
 ) -> CandidateRows | ImpressionRows:
-    from .ranker_data import CandidateRows, ImpressionRows, Retriever
+    from .ranker_data import CandidateRows, ImpressionRows
 
     if kind == "impressions":
         return ImpressionRows(tensors, config)
+    return CandidateRows(tensors, retriever(tensors, parents, topk), config)
+
+
+def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> Retriever:
+    from .ranker_data import Retriever
+
     query, index = parents["two_tower"].path / QUERY, parents["index"].path / FAISS
-    return CandidateRows(tensors, Retriever.load(query, index, min(topk, len(tensors.item_ids))), config)
+    return Retriever.load(query, index, min(topk, len(tensors.item_ids)))
 
 
 @dataclass(frozen=True)
@@ -125,28 +140,11 @@ def weigh(
     return fusion, {f"valid_{name}": judge(values, valid) for name, values in scores.items()}
 
 
-def export_ranker(file: Path, ranker: Ranker, similarity: Similarity, tensors: Tensors) -> float:
-    """Write ``ranker.onnx``; the largest difference to TensorFlow on real rows."""
-    from .backend import tf
-    from .events import Events, item_columns, user_columns
-    from .onnx_export import check_parity, export, specs
-
-    schema, dim = tensors.schema, similarity.vectors.shape[1]
-    inputs = [*specs(schema.side("user", "context"), None), *specs(schema.side("item"), None, None)]
-    if ranker.fusion.retriever:
-        inputs += [tf.TensorSpec([None, dim], name="query"), tf.TensorSpec([None, None, dim], name="item_vectors")]
-    export(file, ranker, inputs, "logits")
-    events = Events.of(tensors.interactions("train")).sample(PARITY_USERS, seed=0)
-    rows = np.random.default_rng(0).integers(0, len(tensors.item_ids), (len(events), PARITY_CANDIDATES))
-    columns = {**user_columns(tensors, events), **item_columns(tensors, rows), **similarity.columns(events, rows)}
-    return check_parity(file, ranker(columns).numpy(), columns)
-
-
 RANKER = Stage(
     name="ranker",
     help="Train the DLRM ranker on impressions or on the retriever's candidates, and export it.",
     sections=("dlrm_ranker", "serving.ann"),
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
-    version=2,
+    version=6,
 )

@@ -2,7 +2,9 @@
 
 import pytest
 from model_shop import make_shop
+from stage_runs import run_stages
 
+from cascade.models.ranker_stage import Similarity
 from cascade.workflows.tensors import Tensors
 
 
@@ -15,3 +17,14 @@ def shop(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tensors(shop):
     return Tensors.load(shop["etl"].path)
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory, shop):
+    """The shop's artifacts, two_tower, index and ranker among them."""
+    return run_stages(tmp_path_factory.mktemp("runs"), shop, type="gpu_hnsw")
+
+
+@pytest.fixture(scope="session")
+def similarity(parts, tensors):
+    return Similarity.load(parts, tensors)

@@ -7,7 +7,7 @@ from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
 from cascade.models.backend import mm, tf
 from cascade.models.config import DlrmConfig
-from cascade.models.dlrm import build
+from cascade.models.dlrm import build, own_inputs, own_width
 from cascade.models.ranker_data import ValidRows
 from cascade.models.ranker_training import judge, positive_ranks
 
@@ -69,6 +69,38 @@ def test_the_products_are_dlrms(model):
     assert width == stacked.shape[1] + 2 * model.users.width  # and the two dense vectors
 
 
+def test_own_inputs_are_the_dense_vector_and_merlins_products(model):
+    batch = columns(SCHEMA, 3, 1)
+    users = model.users({f.name: batch[f.name] for f in model.users.features})
+    own = own_inputs(users, model.users).numpy()
+    np.testing.assert_array_equal(own[:, : model.users.width], users[:, 0])
+    np.testing.assert_allclose(own[:, model.users.width :], mm.DotProductInteraction()(users), rtol=1e-5, atol=1e-7)
+    assert own.shape[1] == own_width(model.users) == 128 + 6 * 5 // 2
+
+
+IDS_ALONE = FeatureSchema(
+    (
+        Feature("user_id", "user", "categorical", 9),
+        Feature("history", "user", "categorical", 8, 1, "item_id"),
+        Feature("item_id", "item", "categorical", 8),
+    )
+)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, IDS_ALONE], ids=["rich", "ids alone"])
+@pytest.mark.parametrize(("batch", "candidates"), [(3, 5), (1, 1)])
+def test_a_pair_and_the_items_part_are_the_whole(schema, batch, candidates):
+    model = build(schema, DlrmConfig(default_dim=4, bottom_mlp=[8, 6], top_mlp=[7, 3, 1]))
+    made = columns(schema, batch, candidates)
+    whole = model(made).numpy()
+    items = {f.name: made[f.name].reshape(batch * candidates, -1) for f in schema.side("item")}
+    slots, share = np.split(model.item_part(items).numpy(), [model.part_widths["item_slots"]], axis=1)
+    assert share.shape == (batch * candidates, 7) and slots.shape[1] == 6 * model.items.count
+    users = {f.name: made[f.name] for f in schema.side("user", "context")}
+    parts = {"item_slots": slots.reshape(batch, candidates, -1), "item_share": share.reshape(batch, candidates, -1)}
+    np.testing.assert_allclose(model.pair({**users, **parts}), whole, rtol=1e-5, atol=1e-6)
+
+
 def test_slots_and_projections_of_the_guides_widths(model):
     model(columns(SCHEMA, 1, 1))
     assert model.users.order == ("user_id", "geo", "device", "history", "last_item")
@@ -86,15 +118,8 @@ def test_any_number_of_users_and_candidates(model, batch, candidates):
 
 
 def test_ids_alone_are_enough():
-    schema = FeatureSchema(
-        (
-            Feature("user_id", "user", "categorical", 9),
-            Feature("history", "user", "categorical", 8, 1, "item_id"),
-            Feature("item_id", "item", "categorical", 8),
-        )
-    )
-    model = build(schema, DlrmConfig(default_dim=4, bottom_mlp=[4], top_mlp=[4, 1]))
-    assert model(columns(schema, 2, 3)).shape == (2, 3)
+    model = build(IDS_ALONE, DlrmConfig(default_dim=4, bottom_mlp=[4], top_mlp=[4, 1]))
+    assert model(columns(IDS_ALONE, 2, 3)).shape == (2, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,59 +1,21 @@
 """The stages two_tower, index and ranker on shops of several shapes, as the served graph uses their files."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from model_shop import make_shop
 from scipy.sparse import csr_matrix
+from stage_runs import SECTIONS, request, run_stages
 
 from cascade.core.errors import ConfigError
 from cascade.models.candidates import retrieve
-from cascade.models.config import DlrmConfig, RankerTrainingConfig, TowerConfig, TrainingConfig, TwoTowerConfig
 from cascade.models.events import Events, item_columns, unknown_user, user_columns
-from cascade.models.index_stage import INDEX
+from cascade.models.index_stage import query_vectors
 from cascade.models.onnx_export import run, session
-from cascade.models.ranker_stage import RANKER, Similarity, trains_on
+from cascade.models.ranker_stage import trains_on
 from cascade.models.two_tower_stage import TWO_TOWER, load_towers
 from cascade.workflows.tensors import Tensors
-
-TOWER = TowerConfig(default_dim=8, mlp=[16, 8])
-SECTIONS = {
-    "two_tower": TwoTowerConfig(
-        user_tower=TOWER,
-        item_tower=TOWER,
-        id_dropout=0.3,
-        training=TrainingConfig(epochs=5, batch_size=128, learning_rate=5e-3),
-    ),
-    "dlrm_ranker": DlrmConfig(
-        default_dim=8,
-        bottom_mlp=[16, 8],
-        top_mlp=[16, 1],
-        id_dropout=0.3,
-        training=RankerTrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
-    ),
-}
-
-
-class Ann(SimpleNamespace):
-    def model_dump(self, mode):
-        return vars(self)
-
-
-def run_stages(folder, shop, **ann):
-    sections = {**SECTIONS, "serving.ann": Ann(**{"type": "flat", "topk": 20, **ann})}
-    parts = dict(shop)
-    for stage in (TWO_TOWER, INDEX, RANKER):
-        own = {name: sections[name] for name in stage.sections}
-        parts[stage.name] = stage.run(folder, own, {name: parts[name] for name in stage.parents})
-    return parts
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory, shop):
-    return run_stages(tmp_path_factory.mktemp("runs"), shop, type="gpu_hnsw")
-
 
 SHAPES = {
     "ids alone, strings, no validation": {"rich": False, "strings": True, "valid": False},
@@ -86,15 +48,49 @@ def test_files_and_metrics(parts, tensors):
         "index.json",
         "manifest.json",
     }
-    assert {p.name for p in parts["ranker"].path.iterdir()} == {"ranker.onnx", "checkpoint", "manifest.json"}
+    models = {"ranker.onnx", "ranker_item.onnx", "ranker_pair.onnx", "ranker_pair_int8.onnx"}
+    assert {p.name for p in parts["ranker"].path.iterdir()} == {*models, "checkpoint", "manifest.json"}
     assert parts["two_tower"].metrics.keys() >= {"valid_recall@100", "valid_ndcg@10", "onnx_max_difference"}
     assert parts["index"].parents["two_tower"] == parts["two_tower"].digest
 
 
 def test_index_of_a_gpu_type_is_its_twin_and_says_so(parts):
     info = json.loads((parts["index"].path / "index.json").read_text())
-    assert info["type"] == "hnsw" and info["search"] == {"efSearch": 512} and info["metric"] == "inner_product"
+    assert info["type"] == "hnsw" and info["metric"] == "inner_product"
     assert parts["index"].metrics["notices"][0].startswith("serving.ann.type gpu_hnsw: no GPU")
+
+
+def test_recall_is_measured_on_validation_events_and_on_unknown_users(parts, tensors):
+    info = json.loads((parts["index"].path / "index.json").read_text())
+    events = Events.positives(tensors.interactions("valid"))
+    assert {name: group["count"] for name, group in info["queries"].items()} == {
+        "known": len(events),
+        "unknown": -(-len(events) // 4),
+    }
+    assert min(info["recall"], *(group["recall"] for group in info["queries"].values())) >= info["recall_target"]
+    assert parts["index"].metrics["recall"] == info["recall"]
+
+
+def test_queries_are_the_towers_for_the_user_and_for_a_stranger(parts, tensors):
+    tower = parts["two_tower"].path / "query_tower.onnx"
+    got = query_vectors(tensors, tower)
+    events = Events.positives(tensors.interactions("valid"))
+    np.testing.assert_allclose(got["known"], run(session(tower), user_columns(tensors, events)), atol=1e-6)
+    stranger = {
+        name: row[None].astype(tensors.schema[name].dtype)
+        for name, row in unknown_user(tensors.schema, tensors.users).items()
+    }
+    for at in (0, 4):
+        hour = user_columns(tensors, events)["hour"][at : at + 1]
+        expected = run(session(tower), {**stranger, "hour": hour})
+        np.testing.assert_allclose(got["unknown"][at // 4], expected[0], atol=1e-6)
+
+
+def test_queries_without_a_validation_part_are_those_of_training(tmp_path, parts):
+    shop = make_shop(tmp_path, valid=False)
+    tensors = Tensors.load(shop["etl"].path)
+    got = query_vectors(tensors, parts["two_tower"].path / "query_tower.onnx")
+    assert (len(got["known"]), len(got["unknown"])) == (1000, 250)
 
 
 def test_item_vectors_are_the_towers(parts, tensors):
@@ -108,18 +104,6 @@ def test_item_vectors_are_the_towers(parts, tensors):
 @pytest.fixture(scope="module")
 def ranker(parts):
     return session(parts["ranker"].path / "ranker.onnx")
-
-
-@pytest.fixture(scope="module")
-def similarity(parts, tensors):
-    return Similarity.load(parts, tensors)
-
-
-def request(tensors, users=4, candidates=5, similarity=None):
-    events = Events.of(tensors.interactions("test")).take(np.arange(users))
-    rows = np.arange(users * candidates).reshape(users, candidates) % len(tensors.item_ids)
-    features = {**user_columns(tensors, events), **item_columns(tensors, rows)}
-    return features | (similarity.columns(events, rows) if similarity else {})
 
 
 def test_ranker_takes_all_features_by_name_and_what_the_retriever_says(parts, ranker, tensors):

@@ -1,0 +1,49 @@
+"""Runs of the model stages on small shops, and rows to ask their models with."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from cascade.models.config import DlrmConfig, RankerTrainingConfig, TowerConfig, TrainingConfig, TwoTowerConfig
+from cascade.models.events import Events, item_columns, user_columns
+from cascade.models.index_stage import INDEX
+from cascade.models.ranker_stage import RANKER
+from cascade.models.two_tower_stage import TWO_TOWER
+
+TOWER = TowerConfig(default_dim=8, mlp=[16, 8])
+SECTIONS = {
+    "two_tower": TwoTowerConfig(
+        user_tower=TOWER,
+        item_tower=TOWER,
+        id_dropout=0.3,
+        training=TrainingConfig(epochs=5, batch_size=128, learning_rate=5e-3),
+    ),
+    "dlrm_ranker": DlrmConfig(
+        default_dim=8,
+        bottom_mlp=[16, 8],
+        top_mlp=[16, 1],
+        id_dropout=0.3,
+        training=RankerTrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
+    ),
+}
+
+
+class Ann(SimpleNamespace):
+    def model_dump(self, mode):
+        return vars(self)
+
+
+def run_stages(folder, shop, **ann):
+    sections = {**SECTIONS, "serving.ann": Ann(**{"type": "flat", "topk": 20, "recall_target": 0.99, **ann})}
+    parts = dict(shop)
+    for stage in (TWO_TOWER, INDEX, RANKER):
+        own = {name: sections[name] for name in stage.sections}
+        parts[stage.name] = stage.run(folder, own, {name: parts[name] for name in stage.parents})
+    return parts
+
+
+def request(tensors, users=4, candidates=5, similarity=None):
+    events = Events.of(tensors.interactions("test")).take(np.arange(users))
+    rows = np.arange(users * candidates).reshape(users, candidates) % len(tensors.item_ids)
+    features = {**user_columns(tensors, events), **item_columns(tensors, rows)}
+    return features | (similarity.columns(events, rows) if similarity else {})
