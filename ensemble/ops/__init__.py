@@ -1,4 +1,4 @@
-"""The ops of the request path, one a file. They import numpy, onnxruntime and faiss, and nothing heavier."""
+"""The ops of the request path, one a file. They import numpy, numba, onnxruntime and faiss, nothing heavier."""
 
 from .base import Op, Reason
 from .drop_seen import DropSeen

@@ -10,6 +10,9 @@ from ...core.signature import Columns, ColumnSpec, Signature
 from .base import Op
 from .onnx_model import Inputs, OnnxModel, specs
 
+MOST_USERS = 256
+"""In one call of the model."""
+
 
 @dataclass
 class EncodeQuery(Op):
@@ -30,7 +33,7 @@ class EncodeQuery(Op):
         return {"query": ColumnSpec("float32", (self.dim,))}
 
     def load(self, folder: Path) -> None:
-        self.model = OnnxModel(folder / "query_tower.onnx", self.inputs, "query")
+        self.model = OnnxModel(folder / "query_tower.onnx", self.inputs, "query", MOST_USERS)
 
     def __call__(self, columns: Columns) -> Columns:
         batch = len(columns[next(iter(self.inputs))])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.kernel import BOOL, FLOAT32, FLOAT64, INT64, inner, kernel, read, write
 from ...core.signature import Columns, ColumnSpec, Signature
 from .base import Op
 from .diversity import diverse_pool
@@ -52,48 +54,72 @@ class Order(Op):
             "propensities": ColumnSpec("float32", ("k",)),
         }
 
+    def load(self, folder: Path) -> None:
+        for part in (relevances, diverse_pool, gumbel_top_k, listed):
+            part.compile()
+
     def __call__(self, columns: Columns) -> Columns:
-        rows, top_k = columns["candidate_rows"], columns["top_k"][:, 0].astype(np.int64)
-        logits = columns["logits"].astype(np.float64)
-        scores = sigmoid(logits)
-        valid = (rows >= 0) & (scores >= self.min_score)
-        pool = diverse_pool(
-            scaled(scores, valid),
-            columns["item_vectors"],
-            valid,
-            np.maximum(self.pool, top_k),
-            self.diversity_lambda,
-        )
+        rows, logits, vectors, top_k, temperature, seed = (np.ascontiguousarray(columns[name]) for name in self.reads)
+        relevance, valid, pool = np.empty(rows.shape), np.empty(rows.shape, np.bool_), np.empty(rows.shape, np.bool_)
+        relevances(rows, logits, self.min_score, relevance, valid)
+        diverse_pool(relevance, vectors, valid, np.maximum(top_k, self.pool), self.diversity_lambda, pool)
         shape = (len(rows), int(top_k.max(initial=0)))
-        out = {"ranked_rows": np.full(shape, -1, dtype=np.int64)}
-        out |= {name: np.zeros(shape, dtype=np.float32) for name in ("scores", "propensities")}
-        for user, settings in enumerate(zip(columns["temperature"][:, 0], columns["seed"][:, 0], strict=True)):
-            picks, propensities = pick(logits[user], pool[user], int(top_k[user]), *settings)
-            out["ranked_rows"][user, : picks.size] = rows[user, picks]
-            out["scores"][user, : picks.size] = scores[user, picks]
-            out["propensities"][user, : picks.size] = propensities
-        return out
-
-
-def pick(
-    logits: NDArray[np.float64], pool: NDArray[np.bool_], count: int, temperature: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Positions int64 [n] among ``logits`` [K] and their propensities [n]: up to ``count`` of the pool [K]."""
-    members = np.flatnonzero(pool)
-    members = members[np.argsort(-logits[members], kind="stable")]
-    if temperature == 0:
-        return members[:count], np.ones(min(count, members.size))
-    drawn, propensities = gumbel_top_k(logits[members], float(temperature), int(seed), count)
-    return members[drawn], propensities
+        ranked, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
+        propensities = np.empty(shape, np.float32)
+        gumbel_top_k(rows, logits, pool, top_k, temperature, seed, ranked, propensities)
+        listed(rows, logits, ranked, scores)
+        return {"ranked_rows": ranked, "scores": scores, "propensities": propensities}
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 / (1 + exp(-x)), without overflow; 0 at -inf."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
+    probabilities: NDArray[np.float64] = 0.5 * (1 + np.tanh(0.5 * logits))
+    return probabilities
 
 
-def scaled(scores: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
-    """``scores`` [B, K] scaled to 0 .. 1 over the valid ones of each row; 1 where all are the same."""
-    low = np.min(scores, axis=1, keepdims=True, initial=1, where=valid)
-    high = np.max(scores, axis=1, keepdims=True, initial=0, where=valid)
-    return np.where(high > low, (scores - low) / np.where(high > low, high - low, 1), 1.0)
+_sigmoid = inner()(sigmoid)
+
+
+@kernel((read(INT64, 2), read(FLOAT32, 2), FLOAT64, write(FLOAT64, 2), write(BOOL, 2)))
+def relevances(
+    rows: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    least: float,
+    relevance: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+) -> None:
+    """Which candidates stay, and their relevance for MMR.
+
+    Args:
+        rows: [B, K], -1 where there is no candidate.
+        logits: [B, K]; at -inf there is no candidate either.
+        least: lowest score that stays.
+        relevance: [B, K], filled with the scores, scaled to 0 .. 1 over each user's valid candidates; 1 where all
+            are the same.
+        valid: [B, K], filled with whether a candidate stays.
+    """
+    for user in range(len(rows)):
+        low, high = 1.0, 0.0
+        for place in range(rows.shape[1]):
+            score = _sigmoid(np.float64(logits[user, place]))
+            stays = rows[user, place] >= 0 and score >= least and logits[user, place] > -np.inf
+            relevance[user, place], valid[user, place] = score, stays
+            if stays:
+                low, high = min(low, score), max(high, score)
+        for place in range(rows.shape[1]):
+            relevance[user, place] = (relevance[user, place] - low) / (high - low) if high > low else 1.0
+
+
+@kernel((read(INT64, 2), read(FLOAT32, 2), write(INT64, 2), write(FLOAT32, 2)))
+def listed(
+    rows: NDArray[np.int64], logits: NDArray[np.float32], ranked: NDArray[np.int64], scores: NDArray[np.float32]
+) -> None:
+    """Turn places among the K candidates, ``ranked`` [B, k], into their item rows, and fill ``scores`` [B, k]."""
+    for user in range(ranked.shape[0]):
+        for at in range(ranked.shape[1]):
+            place = ranked[user, at]
+            if place >= 0:
+                ranked[user, at] = rows[user, place]
+                scores[user, at] = _sigmoid(np.float64(logits[user, place]))
+            else:
+                scores[user, at] = 0

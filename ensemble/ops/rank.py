@@ -12,6 +12,9 @@ from ...core.signature import Columns, ColumnSpec, Signature
 from .base import Op
 from .onnx_model import Inputs, OnnxModel, specs
 
+MOST_USERS = 8
+"""In one call of the model."""
+
 
 @dataclass
 class Rank(Op):
@@ -36,9 +39,11 @@ class Rank(Op):
         return {"logits": ColumnSpec("float32", ("K",))}
 
     def load(self, folder: Path) -> None:
-        self.model = OnnxModel(folder / "ranker.onnx", [*self.user_inputs, *self.item_inputs], "logits")
+        inputs = [*self.user_inputs, *self.item_inputs]
+        self.model = OnnxModel(folder / "ranker.onnx", inputs, "logits", MOST_USERS)
 
     def __call__(self, columns: Columns) -> Columns:
         rows = columns["candidate_rows"]
         logits = self.model(columns, len(rows), rows.shape[1:])
-        return {"logits": np.where(rows < 0, np.float32(-np.inf), logits)}
+        np.putmask(logits, rows < 0, np.float32(-np.inf))
+        return {"logits": logits}

@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ArtifactError
+from ...core.kernel import BOOL, INT32, INT64, kernel, read, write
 from ...core.signature import Columns, ColumnSpec, Signature
 from .base import Op, Reason
+
+WHY = (Reason.FEATURES_STALE, Reason.UNKNOWN_USER, Reason.FEWER_ITEMS)
+COMBINED = np.array(
+    [",".join(why for bit, why in enumerate(WHY) if number >> bit & 1) for number in range(1 << len(WHY))], dtype=object
+)
+"""Every combination of reasons: the first one counts 1, the next 2, the last 4."""
 
 
 @dataclass
@@ -19,8 +26,8 @@ class Respond(Op):
     """ranked_rows int64 [B, k], known_user and features_stale bool [B, 1], top_k int32 [B, 1]
     -> item_ids [B, k] (int64 padded with -1, or str padded with ""), reasons and release object [B, 1].
 
-    Loads ``item_ids.npy`` [items]. ``fewer_items``: fewer than the row's own top_k. ``unknown_user`` is
-    not said where the store could not be read.
+    Loads ``item_ids.npy`` [items], memory-mapped, so that the instances of a server share it. ``fewer_items``:
+    fewer than the row's own top_k. ``unknown_user`` is not said where the store could not be read.
     """
 
     string_ids: bool
@@ -48,25 +55,54 @@ class Respond(Op):
         }
 
     def load(self, folder: Path) -> None:
-        ids = np.load(folder / "item_ids.npy")
-        if (ids.dtype.kind == "U") != self.string_ids:
-            expected = "strings" if self.string_ids else "int64"
+        ids = np.asarray(np.load(folder / "item_ids.npy", mmap_mode="r"))
+        expected = "strings" if self.string_ids else "int64"
+        if not (ids.dtype.kind == "U" if self.string_ids else ids.dtype == np.int64):
             raise ArtifactError(f"item_ids.npy: expected {expected}, holds {ids.dtype}")
-        # One more entry, so that row -1 finds the padding.
-        self.item_ids = np.append(ids.astype(object), "") if self.string_ids else np.append(ids.astype(np.int64), -1)
+        self.item_ids = ids
+        for part in (listed_ids, degraded):
+            part.compile()
 
     def __call__(self, columns: Columns) -> Columns:
-        ranked, stale = columns["ranked_rows"], columns["features_stale"][:, 0]
-        why = {
-            Reason.FEATURES_STALE: stale,
-            Reason.UNKNOWN_USER: ~columns["known_user"][:, 0] & ~stale,
-            Reason.FEWER_ITEMS: (ranked >= 0).sum(axis=1) < columns["top_k"][:, 0],
-        }
-        reasons = np.empty((len(ranked), 1), dtype=object)
-        for row in range(len(ranked)):
-            reasons[row, 0] = ",".join(reason.value for reason, holds in why.items() if holds[row])
+        ranked, *state = (np.ascontiguousarray(columns[name]) for name in self.reads)
+        reasons = np.empty((len(ranked), 1), np.int64)
+        degraded(ranked, *state, reasons)
         return {
-            "item_ids": self.item_ids[ranked],
-            "reasons": reasons,
-            "release": np.full((len(ranked), 1), self.release, dtype=object),
+            "item_ids": self._ids(ranked),
+            "reasons": COMBINED[reasons],
+            "release": np.full(reasons.shape, self.release, dtype=object),
         }
+
+    def _ids(self, ranked: NDArray[np.int64]) -> NDArray[Any]:
+        """Raw ids [B, k] of item rows."""
+        if self.string_ids:
+            texts: NDArray[Any] = self.item_ids[np.maximum(ranked, 0)].astype(object)
+            texts[ranked < 0] = ""
+            return texts
+        numbers = np.empty(ranked.shape, np.int64)
+        listed_ids(ranked, self.item_ids, numbers)
+        return numbers
+
+
+@kernel((read(INT64, 2), read(INT64, 1), write(INT64, 2)))
+def listed_ids(ranked: NDArray[np.int64], ids: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """Fill ``out`` [B, k] with the ids of the rows ``ranked`` [B, k], -1 where a row is."""
+    for user in range(ranked.shape[0]):
+        for place in range(ranked.shape[1]):
+            row = ranked[user, place]
+            out[user, place] = ids[row] if row >= 0 else -1
+
+
+@kernel((read(INT64, 2), read(BOOL, 2), read(BOOL, 2), read(INT32, 2), write(INT64, 2)))
+def degraded(
+    ranked: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    stale: NDArray[np.bool_],
+    top_k: NDArray[np.int32],
+    out: NDArray[np.int64],
+) -> None:
+    """Fill ``out`` [B, 1] with the place of each user's reasons in COMBINED."""
+    for user in range(len(ranked)):
+        fewer = (ranked[user] >= 0).sum() < top_k[user, 0]
+        unknown = not known[user, 0] and not stale[user, 0]
+        out[user, 0] = 1 * stale[user, 0] + 2 * unknown + 4 * fewer

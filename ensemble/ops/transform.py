@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.kernel import FLOAT32, FLOAT64, INT32, INT64, kernel, read, write
 from ...core.signature import Columns, ColumnSpec, Signature
-from ...workflows.lookup_tables import MISSING_CODE, UNKNOWN_CODE, Codes, is_missing, to_front
+from ...workflows.lookup_tables import GAPS, MISSING_CODE, MISSING_INT, UNKNOWN_CODE, Codes, mapped, to_front
 from .base import Op
 
 Compute = Callable[[list[NDArray[Any]]], NDArray[Any]]
+MISSING_ROW, UNKNOWN_ROW = -2, -1
 
 
 @dataclass
@@ -37,9 +39,9 @@ class Transform(Op):
     kind: ClassVar[str] = "transform"
 
     def __post_init__(self) -> None:
-        self._compute: dict[str, Compute] = {}
+        self._compute: dict[str, tuple[Compute, list[str]]] = {}
         self._rows: Codes | None = None
-        self._codes = np.zeros(0, np.int64)
+        self._codes = np.zeros(0, np.int32)
 
     @classmethod
     def compiled(cls, folder: Path) -> Transform:
@@ -59,23 +61,59 @@ class Transform(Op):
 
     def load(self, folder: Path) -> None:
         """Read the lookup tables that ``cascade.workflows.compile`` wrote."""
-        self._compute = {f["name"]: build(f, folder) for f in self.features}
+        for part in (normalized, combined, to_front, item_lists):
+            part.compile()
+        self._compute = {f["name"]: (build(f, folder), f["raw"]) for f in self.features}
         self._rows = Codes.load(folder, "item_rows")
-        self._codes = np.load(folder / "item_codes.npy").astype(np.int64)
+        self._codes = mapped(folder / "item_codes.npy").astype(np.int32, copy=False)
 
     def __call__(self, columns: Columns) -> Columns:
         """Features int64 or float32 [B, length or 1], history int64 [B, N], seen_rows int64 [B, S] padded with -1."""
-        found = {f["name"]: self._compute[f["name"]]([columns[name] for name in f["raw"]]) for f in self.features}
+        found = {name: compute([columns[raw] for raw in raws]) for name, (compute, raws) in self._compute.items()}
         return {**found, **self._items(*(columns[name] for name in ("history_ids", "rejected_ids", "exclude_items")))}
 
-    def _items(self, history_ids: NDArray[Any], *others: NDArray[Any]) -> Columns:
-        """history, and seen_rows of ``history_ids`` and ``others`` together."""
+    def _items(self, *ids: NDArray[Any]) -> Columns:
+        """history, and seen_rows of all ``ids``: those of the history, and others, each [B, any number]."""
         if self._rows is None:
             raise RuntimeError("Transform: call load() first")
-        history = self._rows(history_ids[:, : self.history], -2, -1)
-        codes = np.where(history >= 0, self._codes[np.maximum(history, 0)], UNKNOWN_CODE)
-        rows = self._rows(np.concatenate([history_ids, *others], axis=1), -1, -1)
-        return {"history": to_front(codes, history != -2, 0, self.history), "seen_rows": to_front(rows, rows >= 0, -1)}
+        shown, rejected, excluded = (self._rows(of, MISSING_ROW, UNKNOWN_ROW) for of in ids)
+        history = np.empty((len(shown), self.history), np.int64)
+        seen = np.empty((len(shown), sum(of.shape[1] for of in ids)), np.int64)
+        item_lists(shown, rejected, excluded, self._codes, history, seen)
+        return {"history": history, "seen_rows": seen}
+
+
+@kernel((read(INT64, 2), read(INT64, 2), read(INT64, 2), read(INT32, 1), write(INT64, 2), write(INT64, 2)))
+def item_lists(
+    shown: NDArray[np.int64],
+    rejected: NDArray[np.int64],
+    excluded: NDArray[np.int64],
+    codes: NDArray[np.int32],
+    history: NDArray[np.int64],
+    seen: NDArray[np.int64],
+) -> None:
+    """What a model and a filter need to know of the item rows of each user, [B, any number] each.
+
+    Args:
+        shown: newest first; MISSING_ROW and UNKNOWN_ROW where there is no row, in the others as well.
+        codes: code of each item row.
+        history: [B, N], filled with the codes of the first N shown, then 0.
+        seen: [B, S], filled with the rows of all, then -1.
+    """
+    for user in range(len(shown)):
+        count = 0
+        for row in shown[user, : history.shape[1]]:
+            if row != MISSING_ROW:
+                history[user, count] = codes[row] if row >= 0 else UNKNOWN_CODE
+                count += 1
+        history[user, count:] = 0
+        count = 0
+        for rows in (shown, rejected, excluded):
+            for row in rows[user]:
+                if row >= 0:
+                    seen[user, count] = row
+                    count += 1
+        seen[user, count:] = -1
 
 
 def _dtype(feature: dict[str, Any]) -> str:
@@ -89,20 +127,41 @@ def build(feature: dict[str, Any], folder: Path) -> Compute:
     if feature["kind"] == "cross":
         parts = [Codes.load(folder, f"{feature['name']}.{column}") for column in feature["raw"]]
         pairs = Codes.load(folder, feature["name"])
-        return lambda raw: cross(raw, parts, pairs, feature["sizes"])
+        return lambda raw: cross(raw, parts, pairs, np.array(feature["sizes"]))
     codes = Codes.load(folder, feature["name"])
     if feature["length"] is None:
         return lambda raw: codes(raw[0], MISSING_CODE, UNKNOWN_CODE)
-    return lambda raw: to_front(codes(raw[0], 0, UNKNOWN_CODE), ~is_missing(raw[0]), 0, feature["length"])
+    return lambda raw: first_codes(codes, raw[0], feature["length"])
+
+
+def first_codes(codes: Codes, values: NDArray[Any], length: int) -> NDArray[np.int64]:
+    """Codes [B, length] of the first values of each row that are not missing, 0 after them."""
+    front = np.empty((len(values), length), np.int64)
+    to_front(codes(values, -1, UNKNOWN_CODE), 0, front)
+    return front
 
 
 def normalize(values: NDArray[Any], fill: float, mean: float, std: float) -> NDArray[np.float32]:
     """FillMedian, then Normalize: in double precision, as NVTabular computes it."""
-    numbers = np.where(is_missing(values), fill, values.astype(np.float64)) - mean
-    return np.asarray((numbers / std if std > 0 else numbers).astype(np.float32))
+    numbers = np.empty(values.shape, np.float32)
+    # NVTabular only shifts what does not vary, and x / 1 is x.
+    scale = std if std > 0 else 1.0
+    normalized(values.reshape(-1), GAPS[values.dtype.kind], fill, mean, scale, numbers.reshape(-1))
+    return numbers
 
 
-def cross(raw: list[NDArray[Any]], parts: list[Codes], whole: Codes, sizes: list[int]) -> NDArray[np.int64]:
+@kernel(
+    (read(INT64, 1), INT64, FLOAT64, FLOAT64, FLOAT64, write(FLOAT32, 1)),
+    (read(FLOAT64, 1), FLOAT64, FLOAT64, FLOAT64, FLOAT64, write(FLOAT32, 1)),
+)
+def normalized(values: NDArray[Any], gap: Any, fill: float, mean: float, std: float, out: NDArray[np.float32]) -> None:
+    """Fill ``out`` [n] with (value - mean) / std; ``fill`` takes the place of the missing value ``gap``."""
+    for i, value in enumerate(values):
+        number = fill if value == gap or value != value else np.float64(value)
+        out[i] = (number - mean) / std
+
+
+def cross(raw: list[NDArray[Any]], parts: list[Codes], whole: Codes, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Codes [B, 1] of a combination of columns.
 
     A value missing in some of the columns is a value like any other, as it is for NVTabular; only where all are
@@ -112,10 +171,20 @@ def cross(raw: list[NDArray[Any]], parts: list[Codes], whole: Codes, sizes: list
         parts: number of each column's values: 0 missing, 1 .. known; -1 stands for unknown.
         whole: code of the number that a combination has in the mixed radix ``sizes``.
     """
-    numbers = [part(column, 0, -1) for part, column in zip(parts, raw, strict=True)]
-    combined = np.zeros_like(numbers[0])
-    for number, size in zip(numbers, sizes, strict=True):
-        combined = combined * size + number
-    codes = whole(combined, UNKNOWN_CODE, UNKNOWN_CODE)
-    lowest, highest = np.min(numbers, axis=0), np.max(numbers, axis=0)
-    return np.where(lowest < 0, UNKNOWN_CODE, np.where(highest == 0, MISSING_CODE, codes))
+    numbers = np.empty((len(parts), *raw[0].shape), np.int64)
+    for at, (part, column) in enumerate(zip(parts, raw, strict=True)):
+        numbers[at] = part(column, 0, -1)
+    together = np.empty(raw[0].shape, np.int64)
+    combined(numbers.reshape(len(parts), -1), sizes, together.reshape(-1))
+    return whole(together, MISSING_CODE, UNKNOWN_CODE)
+
+
+@kernel((read(INT64, 2), read(INT64, 1), write(INT64, 1)))
+def combined(numbers: NDArray[np.int64], sizes: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """Fill ``out`` [n] with one number for ``numbers`` [parts, n]: missing if all are 0, -1 if one is unknown."""
+    for i in range(len(out)):
+        together, lowest, highest = 0, 0, 0
+        for number, size in zip(numbers[:, i], sizes):  # noqa: B905  (numba has no strict)
+            together = together * size + number
+            lowest, highest = min(lowest, number), max(highest, number)
+        out[i] = -1 if lowest < 0 else (together if highest > 0 else MISSING_INT)

@@ -38,6 +38,14 @@ def test_nothing_seen_at_all():
     assert got["candidate_rows"].tolist() == [[3, 5]]
 
 
+def test_two_thousand_seen_far_apart():
+    rng = np.random.default_rng(0)
+    seen, other = rng.integers(0, 2**40, (2, 3, 2000))
+    retrieved = np.concatenate([seen[:, 1500:], other[:, :300]], axis=1)
+    got = DropSeen(topk=500)({"retrieved_rows": retrieved, "seen_rows": seen})["candidate_rows"]
+    assert got[:, :300].tolist() == other[:, :300].tolist() and (got[:, 300:] == -1).all()
+
+
 @given(
     st.lists(
         st.tuples(st.lists(st.integers(0, 12), unique=True, max_size=8), st.lists(st.integers(0, 12), max_size=6)),

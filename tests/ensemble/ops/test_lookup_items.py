@@ -35,7 +35,21 @@ def test_takes_rows_and_fills_zeros_where_there_is_no_candidate(tmp_path):
 
 
 def test_tables_are_memory_mapped(tmp_path):
-    assert all(isinstance(table, np.memmap) for table in loaded(tmp_path).tables.values())
+    assert all(isinstance(table.base, np.memmap) for table in loaded(tmp_path).tables.values())
+
+
+def test_a_later_answer_leaves_an_earlier_one_alone(tmp_path):
+    op = loaded(tmp_path)
+    first = op({"candidate_rows": np.array([[2, 1]], dtype=np.int64)})["item_vectors"]
+    op({"candidate_rows": np.array([[0, -1]], dtype=np.int64)})
+    assert first.tolist() == [[[6, 7, 8], [3, 4, 5]]]
+
+
+def test_another_dtype_on_disk_is_refused(tmp_path):
+    op = loaded(tmp_path)
+    np.save(tmp_path / "price.npy", np.zeros((3, 1)))
+    with pytest.raises(ArtifactError, match="price.npy: expected float32, holds float64"):
+        op.load(tmp_path)
 
 
 def test_tables_of_different_catalogues_are_refused(tmp_path):

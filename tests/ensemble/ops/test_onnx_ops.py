@@ -43,6 +43,8 @@ def ranker(folder):
 
 
 class TestEncodeQuery(OpContract):
+    rtol = 1e-5
+
     def make_op(self, folder):
         return encoder(folder)
 
@@ -51,6 +53,8 @@ class TestEncodeQuery(OpContract):
 
 
 class TestRank(OpContract):
+    rtol = 1e-5
+
     def make_op(self, folder):
         return ranker(folder)
 

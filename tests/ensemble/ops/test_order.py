@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from cascade.ensemble.ops.order import Order, scaled, sigmoid
+from cascade.ensemble.ops.order import Order, relevances, sigmoid
 from cascade.testing.op_contract import OpContract
 
 DIM = 4
@@ -104,10 +104,21 @@ def test_sigmoid_is_scipy_s_and_silent_at_the_ends():
         np.testing.assert_allclose(sigmoid(values), expit(values), atol=1e-15)
 
 
-def test_scaled_runs_over_the_valid_ones():
-    got = scaled(np.array([[0.2, 0.4, 0.9]]), np.array([[True, True, False]]))
-    assert got[0, :2].tolist() == [0, 1]
-    assert scaled(np.array([[0.3, 0.3]]), np.array([[True, True]])).tolist() == [[1, 1]]
+def relevance_of(logits, rows, least):
+    relevance, valid = np.empty((1, len(logits))), np.empty((1, len(logits)), dtype=bool)
+    relevances(np.array([rows]), np.array([logits], dtype=np.float32), least, relevance, valid)
+    return relevance[0], valid[0].tolist()
+
+
+def test_relevance_is_the_score_scaled_over_those_that_stay():
+    relevance, valid = relevance_of([0.0, 2.0, 1.0, -3.0, 9.0, -np.inf], [5, 6, 7, 8, -1, 9], 0.4)
+    assert valid == [True, True, True, False, False, False]
+    expected = (expit(1.0) - expit(0.0)) / (expit(2.0) - expit(0.0))
+    np.testing.assert_allclose(relevance[:3], [0, 1, expected], rtol=1e-6)
+
+
+def test_relevance_of_equal_scores_is_one():
+    assert relevance_of([0.3, 0.3], [5, 6], 0.0)[0].tolist() == [1, 1]
 
 
 @settings(max_examples=60)

@@ -52,6 +52,11 @@ def test_string_ids_are_padded_with_empty_strings(tmp_path):
     assert got.tolist()[:2] == [["ccc", "a", "bb"], ["bb", "", ""]]
 
 
+@pytest.mark.parametrize("ids", [np.array([70, 80, 90]), np.array(["a", "bb", "ccc"])])
+def test_ids_are_memory_mapped(tmp_path, ids):
+    assert isinstance(loaded(tmp_path, ids).item_ids.base, np.memmap)
+
+
 def test_ids_of_another_type_are_refused(tmp_path):
     np.save(tmp_path / "item_ids.npy", np.array([1, 2]))
     with pytest.raises(ArtifactError, match="expected strings, holds int64"):

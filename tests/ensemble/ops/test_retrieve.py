@@ -1,8 +1,12 @@
 """The index, of each type: rows of a batch do not depend on each other."""
 
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cascade.core.errors import ArtifactError
 from cascade.ensemble.ops.retrieve import Retrieve, margin
@@ -15,13 +19,15 @@ def vectors(count, seed=0):
     return np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
 
 
-def index(kind):
-    items = vectors(ITEMS)
+def index(kind, items=None):
+    items = vectors(ITEMS) if items is None else items
     if kind == "hnsw":
         made = faiss.IndexHNSWFlat(DIM, 8, faiss.METRIC_INNER_PRODUCT)
         made.hnsw.efSearch = 20
     elif kind == "ivf":
-        made = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIM), DIM, 8, faiss.METRIC_INNER_PRODUCT)
+        made = faiss.IndexIVFScalarQuantizer(
+            faiss.IndexFlatIP(DIM), DIM, 8, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
         made.train(items)
         made.nprobe = 2
     else:
@@ -30,8 +36,8 @@ def index(kind):
     return made
 
 
-def loaded(folder, kind="flat", topk=10):
-    faiss.write_index(index(kind), str(folder / "index.faiss"))
+def loaded(folder, kind="flat", topk=10, items=None):
+    faiss.write_index(index(kind, items), str(folder / "index.faiss"))
     op = Retrieve(topk=topk, dim=DIM)
     op.load(folder)
     return op
@@ -80,6 +86,37 @@ def test_flat_is_exact_and_asks_for_one_more_for_each_seen(tmp_path):
     for row, order, count in zip(got, best, (10, 15, 12), strict=True):
         assert row[:count].tolist() == order[:count].tolist()
         assert (row[count:] == -1).all()
+
+
+def test_flat_and_ivf_search_once_for_all_rows(tmp_path, monkeypatch):
+    for kind in ("flat", "ivf"):
+        op, asked = loaded(tmp_path, kind), []
+        search = op.index.search
+        monkeypatch.setattr(op.index, "search", lambda q, k, s=search, a=asked: a.append((len(q), k)) or s(q, k))
+        op({"query": vectors(4, seed=2), "seen_rows": seen(0, 5, 2, 90)})
+        assert asked == [(4, 101)]
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(different=st.integers(1, 60), counts=st.lists(st.integers(0, 150), min_size=1, max_size=6))
+def test_items_with_the_same_vector_do_not_make_a_row_depend_on_its_batch(kind, different, counts, tmp_path):
+    few = vectors(different)[np.random.default_rng(0).integers(0, different, ITEMS)]
+    op, query, have = loaded(tmp_path, kind, items=few), vectors(len(counts), seed=1), seen(*counts)
+    together = op({"query": query, "seen_rows": have})["retrieved_rows"]
+    for row, count in enumerate(counts):
+        alone = op({"query": query[row : row + 1], "seen_rows": have[row : row + 1]})["retrieved_rows"][0]
+        assert together[row, : 10 + count].tolist() == alone.tolist()
+        assert len(set(alone[alone >= 0])) == (alone >= 0).sum()
+        scores = few[alone[alone >= 0]] @ query[row]
+        assert (np.diff(scores) <= 0.01).all()
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+def test_the_index_is_mapped_from_its_file(kind, tmp_path):
+    op = loaded(tmp_path, kind)
+    assert op.index.ntotal == ITEMS
+    assert str(tmp_path / "index.faiss") in Path("/proc/self/maps").read_text()
 
 
 def test_small_catalogue_gives_what_there_is(tmp_path):

@@ -69,13 +69,14 @@ def test_by_hand(tmp_path):
     assert got["age"].tolist() == [[1.0], [-1.0], [0.0], [-0.5]]
     assert got["geo_hour"].tolist() == [[3], [4], [5], [2]]
     assert got["history"].tolist() == [[4, 5, 3], [2, 3, 0], [0, 0, 0], [2, 0, 0]]
-    assert got["seen_rows"].tolist() == [[2, 0, 1, 3], [1, 2, 0, -1], [1, -1, -1, -1], [3, -1, -1, -1]]
+    seen = [[2, 0, 1, 3], [1, 2, 0], [1], [3]]
+    assert got["seen_rows"].tolist() == [[*rows, *[-1] * (7 - len(rows))] for rows in seen]
 
 
 def test_a_rejected_item_is_no_candidate_and_not_in_the_history(tmp_path):
     columns = {**batch(), "rejected_ids": np.array([[N, N], [N, N], [40, 10], [N, N]])}
     got = make_op(tmp_path)(columns)
-    assert (got["seen_rows"][2].tolist(), got["history"][2].tolist()) == ([3, 0, 1, -1], [0, 0, 0])
+    assert (got["seen_rows"][2, :4].tolist(), got["history"][2].tolist()) == ([3, 0, 1, -1], [0, 0, 0])
     retrieved = np.tile(np.arange(4), (4, 1))
     kept = DropSeen(topk=4)({"retrieved_rows": retrieved, "seen_rows": got["seen_rows"]})["candidate_rows"]
     assert kept[2].tolist() == [2, -1, -1, -1]
@@ -84,7 +85,8 @@ def test_a_rejected_item_is_no_candidate_and_not_in_the_history(tmp_path):
 def test_a_combination_of_missing_values_is_missing():
     parts = [codes_for(["n"], np.array([1])), codes_for(["x"], np.array([1]))]
     whole = codes_for(np.array([3]), np.array([3]))
-    got = cross([objects([["n"], [None], ["n"], ["m"]]), objects([["x"], [None], [None], ["x"]])], parts, whole, [2, 2])
+    raw = [objects([["n"], [None], ["n"], ["m"]]), objects([["x"], [None], [None], ["x"]])]
+    got = cross(raw, parts, whole, np.array([2, 2]))
     assert got.tolist() == [[3], [1], [2], [2]]
 
 
@@ -104,10 +106,9 @@ def test_an_empty_vocabulary_knows_nothing():
 
 
 def test_to_front_keeps_the_order():
-    values = np.array([[5, 6, 7], [8, 9, 1]])
-    keep = np.array([[False, True, True], [True, False, False]])
-    assert to_front(values, keep, -1).tolist() == [[6, 7], [8, -1]]
-    assert to_front(values, keep, 0, 4).tolist() == [[6, 7, 0, 0], [8, 0, 0, 0]]
+    front = np.empty((2, 2), int)
+    to_front(np.array([[-1, 6, 0, 7], [8, -1, -2, -1]]), 9, front)
+    assert front.tolist() == [[6, 0], [8, 9]]
 
 
 def test_called_before_load():
