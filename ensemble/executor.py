@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..core.errors import ArtifactError, WiringError
 from ..core.signature import Columns, ColumnSpec, Signature, check_wiring
-from .inputs import Input, accept
+from .inputs import Input
+from .intake import Intake
 from .ops import OPS
 from .ops.base import Op
 
@@ -24,10 +25,11 @@ NODES = "nodes"
 
 @dataclass(frozen=True)
 class Node:
-    """An op, and the columns that nobody reads after it."""
+    """An op, what it reads, and the columns that nobody reads after it."""
 
     name: str
     op: Op
+    reads: tuple[str, ...]
     drops: frozenset[str]
 
     @property
@@ -61,8 +63,13 @@ class Executor:
         """
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self.max_users, self.release, self.validate = max_users, dict(release or {}), validate
+        self.intake = Intake(self.inputs, max_users)
         self.signature = _wire({spec.name: spec.spec for spec in inputs}, ops, self.outputs)
-        self.nodes = tuple(Node(name, op, drops) for (name, op), drops in zip(ops.items(), _drops(ops), strict=True))
+        self.nodes = tuple(
+            Node(name, op, tuple(op.reads), drops) for (name, op), drops in zip(ops.items(), _drops(ops), strict=True)
+        )
+        self.stages = tuple(dict.fromkeys(node.stage for node in self.nodes))
+        """Names of the stages, in the order in which they run."""
 
     @classmethod
     def load(cls, folder: Path, *, replace: Mapping[str, Op] | None = None, validate: bool = False) -> Executor:
@@ -88,11 +95,6 @@ class Executor:
             validate=validate,
         )
 
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in the order in which they run."""
-        return tuple(dict.fromkeys(node.stage for node in self.nodes))
-
     def run(self, columns: Columns, keep: Collection[str] = ()) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         """Answer a request.
 
@@ -106,19 +108,25 @@ class Executor:
         Raises:
             RequestError: naming the input that cannot be answered.
         """
-        have = accept(columns, self.inputs, self.max_users)
+        outputs, seconds = self.run_pass(self.intake.accept(columns), keep)
+        return outputs, {stage: 1000 * took for stage, took in seconds.items()}
+
+    def run_pass(
+        self, have: dict[str, NDArray[Any]], keep: Collection[str] = ()
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+        """What ``run`` does, of all inputs as ``intake`` gives them; stage -> seconds."""
         wanted = {*self.outputs, *keep}
-        stage_ms: dict[str, float] = {}
+        seconds = dict.fromkeys(self.stages, 0.0)
         for node in self.nodes:
             start = perf_counter()
-            written = node.op({name: have[name] for name in node.op.reads})
-            stage_ms[node.stage] = stage_ms.get(node.stage, 0.0) + 1000 * (perf_counter() - start)
+            written = node.op({name: have[name] for name in node.reads})
+            seconds[node.stage] += perf_counter() - start
             if self.validate:
                 _check_written(node, written)
             have.update(written)
             for name in node.drops - wanted:
                 del have[name]
-        return {name: have[name] for name in (*self.outputs, *keep)}, stage_ms
+        return {name: have[name] for name in (*self.outputs, *keep)}, seconds
 
     def __call__(self, columns: Columns) -> dict[str, NDArray[Any]]:
         return self.run(columns)[0]
@@ -157,6 +165,16 @@ def _load(entry: Mapping[str, Any], folder: Path, replace: Mapping[str, Op]) -> 
     kind = entry["op"]
     if kind in replace:
         return replace[kind]
+    return load_op(entry, folder / entry.get("folder", f"{NODES}/{entry['name']}"))
+
+
+def load_op(entry: Mapping[str, Any], folder: Path) -> Op:
+    """The op of a node of graph.json, its files in ``folder``.
+
+    Raises:
+        ArtifactError: if this package does not know it, or knows it otherwise.
+    """
+    kind = entry["op"]
     if kind not in OPS:
         raise ArtifactError(f"{folder}: node {entry['name']} is a {kind!r}, this package knows {', '.join(OPS)}")
     op = OPS[kind](**entry["params"])
@@ -164,7 +182,7 @@ def _load(entry: Mapping[str, Any], folder: Path, replace: Mapping[str, Op]) -> 
         declared = {name: ColumnSpec(dtype, tuple(dims)) for name, (dtype, dims) in entry[side].items()}
         if declared != dict(getattr(op, side)):
             raise ArtifactError(f"{folder}: node {entry['name']} was exported with other {side}: export it again")
-    op.load(folder / NODES / entry["name"])
+    op.load(folder)
     return op
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from ..core.errors import RequestError, ServerError
 Answer = TypeVar("Answer")
 
 _WIRE = {
+    "TYPE_BOOL": ("BOOL", "bool"),
     "TYPE_INT32": ("INT32", "int32"),
     "TYPE_INT64": ("INT64", "int64"),
     "TYPE_FP32": ("FP32", "float32"),
@@ -23,6 +25,11 @@ _WIRE = {
 """Data type in config.pbtxt -> data type of the protocol and numpy dtype of the graph's column."""
 
 _LONGEST_LINE = 400
+_ADDED_BY_TRITON = re.compile(r"^(\[request id: <id_unknown>\] )?(in ensemble '[^']*', )?")
+_MISSING_TEXT = b"\xff"
+"""A missing text between the steps of an ensemble: bytes that no UTF-8 text has."""
+BEING_LOADED = "a release is being loaded, ask again"
+"""What a step of an ensemble says while there are steps of two releases."""
 
 
 class NoAnswerError(ServerError):
@@ -93,29 +100,36 @@ def from_wire(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """
     if array.dtype == object:
         return decode_text(name, array)
-    if array.dtype.kind == "f" and np.isnan(array).any():
+    if array.dtype.kind == "f" and (array.item() != array.item() if array.size == 1 else np.isnan(array).any()):
         raise RequestError(f"{name}: expected a number, got NaN; leave the input out where it is missing")
     return array
 
 
-def decode_text(name: str, array: NDArray[np.object_]) -> NDArray[np.object_]:
+def decode_text(name: str, array: NDArray[np.object_], *, missing: bool = False) -> NDArray[np.object_]:
     """Triton's bytes as ``str``, same shape.
+
+    Args:
+        missing: whether values may be missing, as they may between the steps of an ensemble; they become None.
 
     Raises:
         RequestError: naming the input, if the bytes are not UTF-8.
     """
     out = np.empty(array.shape, dtype=object)
+    none = _MISSING_TEXT if missing else None
     try:
-        out.reshape(-1)[:] = [value.decode() if isinstance(value, bytes) else value for value in array.reshape(-1)]
+        out.reshape(-1)[:] = [
+            (None if value == none else value.decode()) if isinstance(value, bytes) else value
+            for value in array.reshape(-1)
+        ]
     except UnicodeDecodeError as error:
         raise RequestError(f"{name}: expected UTF-8 text, got bytes that are not: {error.object[:20]!r}") from error
     return out
 
 
 def encode_text(array: NDArray[np.object_]) -> NDArray[np.object_]:
-    """``str`` as Triton's bytes, same shape."""
+    """``str`` as Triton's bytes, same shape; None as bytes that ``decode_text`` knows again."""
     out = np.empty(array.shape, dtype=object)
-    out.reshape(-1)[:] = [value.encode() for value in array.reshape(-1)]
+    out.reshape(-1)[:] = [_MISSING_TEXT if value is None else value.encode() for value in array.reshape(-1)]
     return out
 
 
@@ -142,13 +156,15 @@ def ask_for(call: Callable[[], Answer], url: str) -> Answer:
 
 def translate(status: str, message: str, url: str) -> RequestError | ServerError:
     """The error of ours for a gRPC status such as ``StatusCode.INVALID_ARGUMENT``."""
-    text = one_line(message.removeprefix("[request id: <id_unknown>] ").split(" NOTE: ")[0])
+    text = one_line(_ADDED_BY_TRITON.sub("", message).split(" NOTE: ")[0])
     match status.removeprefix("StatusCode."):
         case "INVALID_ARGUMENT":
             return RequestError(text)
         case "NOT_FOUND":
             return ServerError(f"{url}: {text}; `cascade serve` serves what `cascade run` has exported")
-        case "UNAVAILABLE" if "Request for unknown model" not in text:
+        case "UNAVAILABLE" if "maximum queue size" in text:
+            return ServerError(f"{url}: overloaded, ask again later: {text}")
+        case "UNAVAILABLE" if "Request for unknown model" not in text and BEING_LOADED not in text:
             return ServerError(f"{url}: no server answers; start one with `cascade serve` or give its address: {text}")
         case "DEADLINE_EXCEEDED":
             return NoAnswerError(f"{url}: no answer in time; see the server's log")

@@ -7,11 +7,16 @@ from cascade.core.errors import RequestError
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import ServingConfig
 from cascade.ensemble.graph import request_inputs
-from cascade.ensemble.inputs import Input, accept
+from cascade.ensemble.inputs import Input
+from cascade.ensemble.intake import Intake
 
 CONTEXTS = {name: ColumnSpec(dtype) for name, dtype in (("hour", "int64"), ("price", "float64"), ("device", "object"))}
 INPUTS = request_inputs("int64", "int64", CONTEXTS, ServingConfig())
 USERS = np.array([[1], [2]])
+
+
+def accept(request, inputs, max_users):
+    return Intake(inputs, max_users).accept(request)
 
 
 def column(*values, dtype="int64"):

@@ -78,7 +78,14 @@ def test_one_line_is_one_and_ends():
     ("status", "message", "kind", "match"),
     [
         ("INVALID_ARGUMENT", "[request id: <id_unknown>] top_k: no. NOTE: long", RequestError, r"^top_k: no\.$"),
+        (
+            "INVALID_ARGUMENT",
+            "[request id: <id_unknown>] in ensemble 'cascade', top_k: no",
+            RequestError,
+            r"^top_k: no$",
+        ),
         ("UNAVAILABLE", "failed to connect to all addresses", ServerError, "host:1: no server answers.*cascade serve"),
+        ("UNAVAILABLE", "[m] Exceeds maximum queue size", ServerError, "host:1: overloaded, ask again later"),
         ("UNAVAILABLE", "Request for unknown model: 'm' has no available versions", ServerError, "unknown model"),
         ("NOT_FOUND", "Request for unknown model: 'm' is not found", ServerError, "cascade run"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", ServerError, "no answer in time"),

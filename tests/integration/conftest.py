@@ -15,8 +15,8 @@ from cascade.ensemble.server import TritonServer
 
 @pytest.fixture(scope="session")
 def free() -> ServerConfig:
-    """Free ports."""
-    return ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
+    """Free ports, and one instance whatever the machine."""
+    return ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=1)
 
 
 @pytest.fixture(scope="session")
