@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_dims(config),
         *_history_width(config),
         *_sizes(config),
+        *_layout(config),
         *_schema(config),
         *_feature_names(config),
         *_data(config),
@@ -83,6 +85,39 @@ def _sizes(config: PipelineConfig) -> Iterator[str]:
             f"serving.rerank.k: is {k}, serving.ann.topk is {topk}: only candidates can be reranked, "
             f"so k must be at most {topk}, or topk at least {k}"
         )
+
+
+def _layout(config: PipelineConfig) -> Iterator[str]:
+    """What only a model for each step can have."""
+    serving = config.serving
+    if serving.backend == "onnxruntime" and serving.layout != "ensemble":
+        yield (
+            f"serving.backend: onnxruntime runs steps that are models of their own, serving.layout is "
+            f"{serving.layout}: set serving.layout: ensemble, or serving.backend: python"
+        )
+    if serving.tensorrt.enabled and serving.backend != "onnxruntime":
+        yield (
+            f"serving.tensorrt.enabled: TensorRT accelerates onnxruntime models, serving.backend is "
+            f"{serving.backend}: set serving.backend: onnxruntime, or serving.tensorrt.enabled: false"
+        )
+    if serving.step_instances:
+        yield from _step_instances(config)
+
+
+def _step_instances(config: PipelineConfig) -> Iterator[str]:
+    from .ensemble.graph import Steps
+
+    layout, steps = config.serving.layout, [step.name for step in fields(Steps)]
+    if layout != "ensemble":
+        yield (
+            f"serving.step_instances: steps have instances of their own only with serving.layout: ensemble, it is "
+            f"{layout}; server.instances is for that"
+        )
+    for step, count in config.serving.step_instances.items():
+        if step not in steps:
+            yield f"serving.step_instances.{step}: the request path has no such step; {_nearest(step, steps)}"
+        if count < 1:
+            yield f"serving.step_instances.{step}: is {count}, must be at least 1"
 
 
 def _schema(config: PipelineConfig) -> Iterator[str]:

@@ -5,9 +5,7 @@ Importing this module imports merlin, which imports TensorFlow: do it inside the
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +76,6 @@ class Operator(BaseOperator):
     def transform(self, col_selector: ColumnSelector, transformable: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run the op inside merlin's own executor."""
         return dict(self.op({name: transformable[name] for name in self.op.reads}))
-
-    def save_artifacts(self, artifact_path: str | PathLike[str] | None = None) -> None:
-        """Copy the op's files into the folder that it will load them from."""
-        assert artifact_path is not None
-        for name, source in self.files.items():
-            if source.is_dir():
-                shutil.copytree(source, Path(artifact_path) / name)
-            else:
-                shutil.copyfile(source, Path(artifact_path) / name)
 
 
 def to_schema(signature: Signature) -> Schema:

@@ -123,11 +123,37 @@ class CascadeClient:
         counts = [entry.inference_stats for entry in ask_for(call, self.url).model_stats]
         return sum(stats.success.count + stats.fail.count for stats in counts)
 
+    def live(self) -> bool:
+        """Whether the server is up; it may have no model yet."""
+        import tritonclient.grpc as grpc
+
+        try:
+            return bool(self._triton.is_server_live(client_timeout=self.timeout))
+        except grpc.InferenceServerException:
+            return False
+
+    def load(self, config: str | None = None, timeout: float = 120.0) -> None:
+        """Have the server load the model; of an ensemble, all steps that have changed.
+
+        Args:
+            config: JSON, in the place of the model's config.pbtxt.
+            timeout: seconds that loading may take.
+
+        Raises:
+            ServerError: if it cannot; what was loaded before stays.
+        """
+        import tritonclient.grpc as grpc
+
+        try:
+            self._triton.load_model(self.model, config=config, client_timeout=timeout)
+        except grpc.InferenceServerException as error:
+            raise ServerError(f"{self.url}: {one_line(error)}") from error
+
     def reload(self, timeout: float = 120.0) -> None:
-        """Have the server load the model again, in new processes, with the config that it has now.
+        """Have the server load the model again, in as many new processes, with the config that it has now.
 
         Asked to load a model whose files are unchanged Triton does nothing, and given the same config it keeps the
-        processes; so the config goes along with a parameter that is never the same.
+        processes; so the config goes along with a parameter that is never the same. An ensemble has no processes.
 
         Args:
             timeout: seconds that loading may take.
@@ -135,16 +161,16 @@ class CascadeClient:
         Raises:
             ServerError: if it cannot; what was loaded before stays.
         """
-        import tritonclient.grpc as grpc
         from google.protobuf.json_format import MessageToJson
 
+        self._forget()
+        if self._config.platform == "ensemble":
+            self.load(timeout=timeout)
+            return
         config = type(self._config)()
         config.CopyFrom(self._config)
         config.parameters["loaded"].string_value = str(time.time_ns())
-        try:
-            self._triton.load_model(self.model, config=MessageToJson(config), client_timeout=timeout)
-        except grpc.InferenceServerException as error:
-            raise ServerError(f"{self.url}: {one_line(error)}") from error
+        self.load(MessageToJson(config), timeout)
 
     @property
     def context_columns(self) -> list[str]:
@@ -217,10 +243,14 @@ class CascadeClient:
             for row, user in enumerate(users)
         ]
 
+    def _forget(self) -> None:
+        """Read the model's config again when it is needed."""
+        for name in ("_config", "_inputs", "_stages"):
+            self.__dict__.pop(name, None)
+
     def _stage_times(self, took_ms: list[float]) -> dict[str, float]:
         if len(took_ms) != len(self._stages):  # the server has loaded another release since the config was read
-            for name in ("_config", "_inputs", "_stages"):
-                self.__dict__.pop(name, None)
+            self._forget()
         return dict(zip(self._stages, took_ms, strict=True))
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..core.artifact import Artifact, replace_folder
+from ..core.files import place
 from ..core.stage import Sections, Stage
 from ..workflows.config import FeatureStoreConfig
 from .config import ExportConfig, ServingConfig
 from .executor import RELEASE
-
-CONFIG = "config.pbtxt"
+from .layout import CONFIG
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``<model_name>/config.pbtxt`` and ``<model_name>/<version>/``.
+    """Write ``<model_name>/config.pbtxt`` and ``<model_name>/<version>/``, and those of the steps of an ensemble.
 
     Raises:
         ArtifactError: if the parts come from different releases.
@@ -26,43 +26,57 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """
     from .export import export
     from .graph import request_graph
+    from .ranker_choice import choose_ranker
     from .release import make_release
     from .steps import steps_of
 
     config, serving = cast(ExportConfig, sections["export"]), cast(ServingConfig, sections["serving"])
     store = cast(FeatureStoreConfig, sections["feature_store"])
+    of_parts = [notice for part in parents.values() for notice in part.metrics.get("notices", [])]
     release = make_release(
         parents,
         model=config.model_name,
         pipeline=store.project or config.model_name,
         settings=serving.model_dump(mode="json"),
-        notices=[notice for part in parents.values() for notice in part.metrics.get("notices", [])],
+        notices=[*of_parts, *choose_ranker(parents, serving.ranker).notices],
     )
-    steps, inputs = steps_of(parents, serving, store, release.release)
+    work = folder / ".work"
+    work.mkdir()
+    steps, inputs = steps_of(parents, serving, store, release.release, work)
     graph = request_graph(steps, inputs)
-    version = export(graph, folder, inputs, release, version=config.version, max_batch_size=serving.max_batch_size)
-    size = sum(file.stat().st_size for file in version.rglob("*") if file.is_file())
-    return {"release": release.release, "version": config.version, "mib": round(size / 2**20, 1)}
+    export(graph, folder, inputs, release, version=config.version, serving=serving)
+    shutil.rmtree(work)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return {
+        "release": release.release,
+        "version": config.version,
+        "layout": serving.layout,
+        "backend": serving.backend,
+        "mib": round(size / 2**20, 1),
+        "notices": list(release.notices),
+    }
 
 
 def publish(artifact: Artifact, sections: Sections) -> None:
-    """Copy the artifact's models into ``export.repository``, unless they are there."""
+    """Place the artifact's models in ``export.repository``, unless they are there."""
     repository = Path(cast(ExportConfig, sections["export"]).repository)
-    for model in sorted(file.parent for file in artifact.path.glob(f"*/{CONFIG}")):
-        install(model, repository / model.name)
+    served = cast(ExportConfig, sections["export"]).model_name
+    models = sorted(file.parent.name for file in artifact.path.glob(f"*/{CONFIG}"))
+    for model in sorted(models, key=lambda name: name == served):  # its steps come before an ensemble
+        install(artifact.path / model, repository / model)
 
 
 def install(model: Path, target: Path) -> None:
-    """Copy the versions of ``model`` into ``target``, each aside and then renamed; its other versions stay.
+    """Place the versions of ``model`` in ``target``, each aside and then renamed; its other versions stay.
 
-    A version whose release.json is the same is there already and is not copied.
+    A version whose release.json is the same is there already and stays.
     """
     target.mkdir(parents=True, exist_ok=True)
     for version in sorted(file.parent for file in model.glob(f"*/{RELEASE}")):
         if not same(version / RELEASE, target / version.name / RELEASE):
             aside = target / f".{version.name}.{os.getpid()}"
             shutil.rmtree(aside, ignore_errors=True)
-            shutil.copytree(version, aside)
+            place(version, aside)
             replace_folder(aside, target / version.name)
     if not same(model / CONFIG, target / CONFIG):
         aside = target / f".{CONFIG}.{os.getpid()}"
@@ -82,4 +96,5 @@ EXPORT = Stage(
     parents=("data", "etl", "features", "two_tower", "index", "ranker"),
     fill=fill,
     publish=publish,
+    version=2,
 )

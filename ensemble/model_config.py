@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from ..core.errors import ServerError
 from ..core.signature import ColumnSpec, Signature
 from .inputs import Input
+from .requests import one_line
 
 TYPES = {
     "bool": "TYPE_BOOL",
@@ -15,6 +19,8 @@ TYPES = {
     "float64": "TYPE_FP64",
     "object": "TYPE_STRING",
 }
+QUEUE_SIZE = 1024
+"""Requests that wait at most, unless the config says otherwise."""
 STAGES_MS = "stages_ms"
 """Output float32 [B, stages] that the backend adds: milliseconds by stage, the call's in every row."""
 
@@ -22,10 +28,22 @@ TRITON_BATCH = 1 << 20
 """Far above what a graph accepts: too many users are refused by the executor, whose message names the input."""
 
 
-def config_text(name: str, inputs: Sequence[Input], outputs: Signature, stages: Sequence[str]) -> str:
+def config_text(
+    name: str,
+    inputs: Sequence[Input],
+    outputs: Signature,
+    stages: Sequence[str],
+    queue_delay_us: int = 0,
+    max_queue_size: int = QUEUE_SIZE,
+) -> str:
     """config.pbtxt: a python model with one CPU instance, optional inputs where a default exists.
 
-    Names no path and no version, so that one file serves all versions of a model.
+    Names no path and no version, so that one file serves all versions of a model. Requests that wait are joined
+    whatever the length of their lists; Triton ends a batch where a request brings another set of optional inputs.
+
+    Args:
+        queue_delay_us: how long a request may wait for others, microseconds.
+        max_queue_size: requests that may wait; more are refused.
     """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
@@ -37,15 +55,38 @@ def config_text(name: str, inputs: Sequence[Input], outputs: Signature, stages: 
             data_type=pb.DataType.Value(TYPES[entry.dtype]),
             dims=_dims(entry.spec),
             optional=not entry.required,
+            allow_ragged_batch=-1 in _dims(entry.spec),
         )
     for column, spec in {**outputs, STAGES_MS: ColumnSpec("float32", (len(stages),))}.items():
         config.output.add(name=column, data_type=pb.DataType.Value(TYPES[spec.dtype]), dims=_dims(spec))
     config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
-    # Requests that wait reach the model together, and fail together when its process is killed, not a second apart.
-    config.dynamic_batching.SetInParent()
+    # Requests that wait share a pass, and fail together when its process is killed, not a second apart.
+    set_queue(config, queue_delay_us, max_queue_size)
     config.version_policy.latest.num_versions = 1
     config.parameters["stages"].string_value = ",".join(stages)
     return str(text_format.MessageToString(config))
+
+
+def set_queue(config: Any, delay_us: int, size: int) -> None:
+    """Join what waits. All of it is handed over at once, so without a limit an overloaded server answers nobody for
+    as long as its whole backlog takes."""
+    config.dynamic_batching.max_queue_delay_microseconds = delay_us
+    config.dynamic_batching.default_queue_policy.max_queue_size = size
+
+
+def read_config(file: Path) -> Any:
+    """The config (protobuf ``ModelConfig``) in a config.pbtxt.
+
+    Raises:
+        ServerError: if it holds none.
+    """
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    try:
+        return text_format.Parse(file.read_text(), pb.ModelConfig())
+    except text_format.ParseError as error:
+        raise ServerError(f"{file}: is no model config: {one_line(error)}") from error
 
 
 def _dims(spec: ColumnSpec) -> list[int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
+import threading
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -17,6 +19,17 @@ def adopt_orphans(on: bool) -> None:
     A stub that was killed stays tritonserver's zombie; in a container nobody may be there to reap it afterwards.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
+
+
+def dying_with_us() -> list[str]:
+    """What to put before a command, so that it gets SIGTERM when this process ends, killed or not; may be nothing.
+
+    The kernel sends it when the thread ends that started the command, so only the main thread's commands get it.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or threading.current_thread() is not threading.main_thread():
+        return []
+    return [setpriv, "--pdeathsig", "TERM", "--"]
 
 
 def end_group(leader: subprocess.Popen[str], grace_s: float) -> None:

@@ -11,16 +11,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
 from ..core.errors import CascadeError, ServerError
+from .backends import check_backends
 from .client import CascadeClient
 from .config import ServerConfig
 from .hang_check import HangCheck
+from .instances import instance_count, with_instances
 from .ports import claim_ports
-from .processes import adopt_orphans, end_group
+from .processes import adopt_orphans, dying_with_us, end_group
 from .server_log import ServerLog
+from .step_config import CORE
 from .triton_runtime import assemble_runtime
 from .watchdog import SHARED_MEMORY, Watchdog
 
@@ -88,13 +92,16 @@ class TritonServer:
         Raises:
             ServerError: if the runtime, the repository, a port or the model is not as it must be; nothing is left.
         """
-        self._check_repository()
+        model_config = self._model_config()
+        self._ensemble = model_config is None
         runtime = assemble_runtime()
+        check_backends(self.repository, self.model, runtime.backends)
+        self._deadline = time.monotonic() + self._startup_s
         self.ports = claim_ports(self.config)
         environment = runtime.environment() | self._environment()
         adopt_orphans(True)
         self._process = subprocess.Popen(
-            [str(runtime.server), f"--backend-directory={runtime.backends}", *self._arguments()],
+            [*dying_with_us(), str(runtime.server), f"--backend-directory={runtime.backends}", *self._arguments()],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -105,7 +112,7 @@ class TritonServer:
         assert self._process.stdout is not None
         self._log = ServerLog(self._process.stdout, self._forward)
         try:
-            self._await_answer()
+            self._await_answer(model_config)
         except BaseException:
             self.stop()
             raise
@@ -148,10 +155,17 @@ class TritonServer:
             raise ServerError("the server does not run")
         return self._process
 
-    def _check_repository(self) -> None:
-        if not (self.repository / self.model / "config.pbtxt").is_file():
+    def _model_config(self) -> str | None:
+        """The model's config, with as many instances as it is to have; None: as it is.
+
+        Raises:
+            ServerError: if there is no such model.
+        """
+        config = self.repository / self.model / "config.pbtxt"
+        if not config.is_file():
             advice = "`cascade run` exports it"
             raise ServerError(f"{self.repository}: holds no model {self.model!r} to serve; {advice}")
+        return with_instances(config, instance_count(self.config.instances))
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -167,8 +181,8 @@ class TritonServer:
         arguments = [
             f"--model-repository={self.repository.absolute()}",
             "--model-control-mode=explicit",
-            f"--load-model={self.model}",
             "--disable-auto-complete-config",
+            "--rate-limit=execution_count",
             f"--backend-config=python,shm-region-prefix-name={self._region_prefix}",
             f"--exit-timeout-secs={_GRACE_S}",
             f"--http-address={host}",
@@ -180,21 +194,33 @@ class TritonServer:
         ]
         if not Path("/dev/nvidiactl").exists():
             arguments.append("--allow-gpu-metrics=false")
+        if self._ensemble:
+            # One more than there are: a step that hands its answers over holds one, and runs on none.
+            cores = instance_count(self.config.instances) + 1
+            arguments.append(f"--rate-limit-resource={CORE}:{cores}")
         return arguments
 
-    def _await_answer(self) -> None:
-        deadline = time.monotonic() + self._startup_s
+    def _await_answer(self, model_config: str | None) -> None:
+        """Load the model and have it answer a probe."""
         with CascadeClient(self.grpc_url, self.model, timeout=self._startup_s) as client:
-            while not client.ready():
-                self._check_alive()
-                if time.monotonic() > deadline:
-                    raise ServerError(f"model {self.model!r} did not load in {self._startup_s:.0f} s; see the log")
-                if self._cancelled.wait(0.1):
-                    break
-            else:
-                self.release = client.probe()
-        if self._cancelled.is_set():
-            raise ServerError("stopped while starting")
+            self._await(client.live)
+            loaded = _in_background(lambda: client.load(model_config, self._startup_s))
+            self._await(loaded.done)
+            loaded.result()
+            self.release = client.probe()
+
+    def _await(self, happened: Callable[[], bool]) -> None:
+        """Look every tenth of a second.
+
+        Raises:
+            ServerError: if the server ends, takes too long, or is to give up.
+        """
+        while not happened():
+            self._check_alive()
+            if time.monotonic() > self._deadline:
+                raise ServerError(f"model {self.model!r} did not load in {self._startup_s:.0f} s; see the log")
+            if self._cancelled.wait(0.1):
+                raise ServerError("stopped while starting")
 
     def _check_alive(self) -> None:
         code = self._running.poll()
@@ -203,8 +229,10 @@ class TritonServer:
             raise ServerError(f"tritonserver ended with code {code}: {self._log.cause()}")
 
     def _load(self, model: str) -> None:
+        """Load ``model`` again, the served one or a step of it, and have the served one answer."""
         with CascadeClient(self.grpc_url, model, timeout=self._startup_s) as client:
             client.reload(self._startup_s)
+        with CascadeClient(self.grpc_url, self.model, timeout=self._startup_s) as client:
             client.probe()
 
 
@@ -239,6 +267,21 @@ def _stop_signals(stop: threading.Event) -> Any:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_background(call: Callable[[], None]) -> Future[None]:
+    """``call`` in a thread that nobody has to wait for."""
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+            future.set_result(None)
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="cascade-load", daemon=True).start()
+    return future
 
 
 def _reachable(host: str) -> str:

@@ -11,25 +11,30 @@ import numpy as np
 from ..core.artifact import Artifact
 from ..core.errors import ArtifactError
 from ..core.features import FeatureSchema, Side
+from ..models.item_part import write_item_part
+from ..models.onnx_tables import model_files
+from ..models.ranker_export import ITEM
 from ..workflows.config import FeatureStoreConfig
-from .config import ServingConfig
+from .config import RankerServingConfig, ServingConfig
 from .graph import Step, Steps, request_inputs
 from .inputs import Input
 from .ops import DropSeen, EncodeQuery, LookupItems, Order, Rank, Respond, Retrieve, Transform
 from .ops.lookup_user import export_lookup
 from .ops.onnx_model import Inputs
+from .ranker_choice import choose_ranker
 
 TRANSFORM_PARAMS = ("params.json", "items.json")
 
 
 def steps_of(
-    parts: Mapping[str, Artifact], serving: ServingConfig, store: FeatureStoreConfig, release: str
+    parts: Mapping[str, Artifact], serving: ServingConfig, store: FeatureStoreConfig, release: str, work: Path
 ) -> tuple[Steps, tuple[Input, ...]]:
     """The steps and the inputs of the served graph.
 
     Args:
         parts: the artifacts data, etl, features, two_tower, index and ranker.
         release: id of the release.
+        work: folder for files that are made here; steps name them, so it must outlive the export.
     """
     etl, index = parts["etl"].path, parts["index"].path
     schema = FeatureSchema.load(etl / "schema.json")
@@ -40,22 +45,42 @@ def steps_of(
     profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
     raw = {name: spec for name, spec in transform.reads.items() if name in transform.raw and name != "user_id"}
     lookup = export_lookup(parts["features"].path, store, [name for name in raw if name in profile])
-    tower, ranker = parts["two_tower"].path / "query_tower.onnx", parts["ranker"].path / "ranker.onnx"
+    tower = parts["two_tower"].path / "query_tower.onnx"
+    ranker, items, item_files = served_ranker(parts, serving.ranker, items, work)
     for_user, for_item = {**users, "query": ("float32", dim)}, {**items, "item_vectors": ("float32", dim)}
-    tables_of_items = {f"{name}.npy": etl / "items" / f"{name}.npy" for name in items}
     steps = Steps(
         lookup_user=Step(lookup),
         transform=Step(transform, tables),
-        encode_query=Step(EncodeQuery(taken(tower, users)[0], dim), {tower.name: tower}),
+        encode_query=Step(EncodeQuery(taken(tower, users)[0], dim), model_files(tower, tower.name)),
         retrieve=Step(Retrieve(serving.ann.topk, dim), _file(parts["index"], "index.faiss")),
         drop_seen=Step(DropSeen(serving.ann.topk)),
-        lookup_items=Step(LookupItems(items, dim), {**tables_of_items, "item_vectors.npy": index / "item_vectors.npy"}),
-        rank=Step(Rank(*taken(ranker, for_user, for_item)), {ranker.name: ranker}),
+        lookup_items=Step(LookupItems(items, dim), {**item_files, "item_vectors.npy": index / "item_vectors.npy"}),
+        rank=Step(Rank(*taken(ranker, for_user, for_item)), model_files(ranker, "ranker.onnx")),
         order=Step(Order(dim, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
         respond=Step(Respond(strings, release), _file(parts["etl"], "item_ids.npy")),
     )
     contexts = {name: spec for name, spec in raw.items() if name not in profile}
     return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
+
+
+def served_ranker(
+    parts: Mapping[str, Artifact], config: RankerServingConfig, items: Inputs, work: Path
+) -> tuple[Path, Inputs, dict[str, Path]]:
+    """The ranker's model, what the item snapshot holds for it, and the snapshot's files.
+
+    Args:
+        parts: the artifacts etl and ranker.
+        items: the item features.
+        work: takes the items' parts, which are computed here: ``config`` decides whether there are any.
+    """
+    tables = {name: parts["etl"].path / "items" / f"{name}.npy" for name in items}
+    choice = choose_ranker(parts, config)
+    model = parts["ranker"].path / choice.model
+    if choice.part_widths is None:
+        return model, items, {file.name: file for file in tables.values()}
+    files = write_item_part(parts["ranker"].path / ITEM, tables, choice.part_widths, work)
+    inputs: Inputs = {name: ("float32", width) for name, width in choice.part_widths.items()}
+    return model, inputs, {file.name: file for file in files}
 
 
 def taken(model: Path, *offered: Inputs) -> tuple[Inputs, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -63,20 +64,31 @@ def _stub(process: psutil.Process) -> Stub | None:
 class Watchdog:
     """A thread that looks at the stubs and has the model of a dead one loaded again.
 
+    Loading replaces all stubs of a model. Triton does not always end the others: a request that the dead one took
+    with it can keep what was loaded before alive for ever, so those that are left are ended here.
+
     Args:
         server: process id of tritonserver.
         load: loads the model of this name, returns when it answers, raises if it cannot be loaded.
         interval: seconds between two looks.
         longest_wait: a model that fails to load is tried again after 1, 2, 4, ... at most this many seconds.
+        leave: seconds that a replaced stub has for the requests that it holds.
     """
 
     def __init__(
-        self, server: int, load: Callable[[str], None], interval: float = 0.2, longest_wait: float = 30.0
+        self,
+        server: int,
+        load: Callable[[str], None],
+        interval: float = 0.2,
+        longest_wait: float = 30.0,
+        leave: float = 15.0,
     ) -> None:
         self._server = server
         self._load = load
         self._interval = interval
         self._longest_wait = longest_wait
+        self._leave = leave
+        self._leaving: dict[int, tuple[Stub, float]] = {}
         self._known: dict[int, Stub] = {}
         self._suspects: set[int] = set()
         self._broken: dict[str, _Retry] = {}
@@ -99,6 +111,7 @@ class Watchdog:
             for model, retry in list(self._broken.items()):
                 if retry.due and not self._stop.is_set():
                     self._heal(model, retry)
+            self._end_replaced()
 
     def _look(self) -> None:
         """Note which stubs are there, and which of those seen before are dead.
@@ -113,10 +126,12 @@ class Watchdog:
             self._broken.setdefault(stub.model, _Retry())
         self._suspects = dead
         self._known = {pid: stub for pid, stub in self._known.items() if pid in dead or stub.process.is_running()}
-        self._known.update({stub.process.pid: stub for stub in running_stubs(self._server)})
+        found = {stub.process.pid: stub for stub in running_stubs(self._server)}
+        self._known.update({pid: stub for pid, stub in found.items() if pid not in self._leaving})
 
     def _heal(self, model: str, retry: _Retry) -> None:
         started = time.monotonic()
+        replaced = [stub for stub in self._known.values() if stub.model == model]
         try:
             self._load(model)
         except Exception as error:  # whatever it is, the next try may work, and the thread has to live for it
@@ -125,6 +140,19 @@ class Watchdog:
             return
         del self._broken[model]
         _log.warning("model %s answers again after %.1f s", model, time.monotonic() - started)
+        for stub in replaced:
+            self._leaving[stub.process.pid] = stub, time.monotonic() + self._leave
+            self._known.pop(stub.process.pid, None)
+
+    def _end_replaced(self) -> None:
+        for pid, (stub, until) in list(self._leaving.items()):
+            if not stub.process.is_running() or stub.dead:
+                del self._leaving[pid]
+            elif time.monotonic() > until:
+                _log.warning("stub %d of model %s was replaced and is still there, ending it", pid, stub.model)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    stub.process.kill()
+                (SHARED_MEMORY / stub.region).unlink(missing_ok=True)
 
 
 @dataclass

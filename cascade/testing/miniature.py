@@ -95,18 +95,18 @@ def miniature_repository(
     """Export the miniature as model ``cascade`` into the model repository ``folder``.
 
     Inputs: user_id (100 .. 119, or "u100" .. "u119"), hour (int64 context), exclude_items, top_k (at most 12),
-    temperature, seed. At most 64 users a call.
+    temperature, seed. At most 64 users a call. With ``serving.layout: ensemble`` a model for each step as well.
     """
     from ..ensemble.export import export
 
     parts = Path(folder).with_name(f"{Path(folder).name}-parts")
     made = miniature(parts, string_ids=string_ids, serving=serving)
     graph = request_graph(made.steps, made.inputs)
-    placed = export(graph, Path(folder), made.inputs, RELEASE, version=version, max_batch_size=serving.max_batch_size)
-    model = placed / "model.py"
-    model.write_text(
-        model.read_text().replace("\nfrom ", "\nimport cascade.testing.miniature_ops  # noqa: F401\nfrom ", 1)
-    )
+    export(graph, Path(folder), made.inputs, RELEASE, version=version, serving=serving)
+    for model in Path(folder).glob(f"*/{version}/model.py"):
+        model.write_text(
+            model.read_text().replace("\nfrom ", "\nimport cascade.testing.miniature_ops  # noqa: F401\nfrom ", 1)
+        )
     return made
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.page import STYLE, figure_of, image
 from ...models import metrics
 from ..ops.order import sigmoid
 from .ranking_lists import LIST, RECALL_AT
@@ -23,12 +22,6 @@ TITLES = {
     "cascade": "Cascade",
 }
 COLORS = {"popularity": "#9aa0a6", "ials": "#5f9ea0", "ease": "#b8860b", "retrieval": "#1f77b4", "cascade": "#c44e52"}
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; }
-td { text-align: right; font-variant-numeric: tabular-nums; } th { text-align: left; } td.best { font-weight: 700; }
-img { max-width: 100%; } .note { color: #666; }
-"""
 
 
 def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray[Any], label: NDArray[Any]) -> str:
@@ -79,55 +72,37 @@ def single_row(values: Mapping[str, float | None]) -> str:
 
 
 def recall_curve(methods: Mapping[str, Mapping[str, float]]) -> str:
-    figure, axes = _figure("items retrieved, k", "recall@k")
+    figure, axes = figure_of("items retrieved, k", "recall@k")
     for method, values in methods.items():
         if f"recall@{RECALL_AT[0]}" in values:
             recalls = [values[f"recall@{k}"] for k in RECALL_AT]
             axes.plot(RECALL_AT, recalls, marker="o", label=TITLES[method], color=COLORS[method])
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    return _image(figure, "Recall at k of the retriever and the baselines")
+    return image(figure, "Recall at k of the retriever and the baselines")
 
 
 def funnel_bars(funnel: Mapping[str, Mapping[str, float]]) -> str:
     names = [name.replace("_", " ") for name in funnel]
     shares = [part["share"] for part in funnel.values()]
-    figure, axes = _figure("share of the relevant items", "")
+    figure, axes = figure_of("share of the relevant items", "")
     colors = ["#55a868" if name == "found" else "#c9ccd1" for name in names]
     bars = axes.barh(names, shares, color=colors)
     axes.bar_label(bars, [f"{p['share']:.1%}  ({p['count']:,})" for p in funnel.values()], padding=4)
     axes.invert_yaxis()
     axes.set_xlim(0, min(1.0, max(shares)) * 1.3)
-    return _image(figure, "Share of relevant items by where they were lost")
+    return image(figure, "Share of relevant items by where they were lost")
 
 
 def calibration_curve(logits: NDArray[Any], label: NDArray[Any]) -> str:
     predicted, observed, _ = metrics.calibration(sigmoid(logits.astype(np.float64)), label)
     top = 1.05 * max(predicted.max(), observed.max())
-    figure, axes = _figure("mean predicted probability", "observed rate")
+    figure, axes = figure_of("mean predicted probability", "observed rate")
     axes.plot([0, top], [0, top], color="#c9ccd1", linewidth=1)
     axes.plot(predicted, observed, marker="o", color=COLORS["cascade"])
-    return _image(figure, "Calibration of the ranker, bins of equally many rows")
+    return image(figure, "Calibration of the ranker, bins of equally many rows")
 
 
 def _cell(value: float | None, best: bool = False) -> str:
     text = "" if value is None else f"{value:.4f}"
     return f'<td class="best">{text}</td>' if best else f"<td>{text}</td>"
-
-
-def _figure(x: str, y: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # not pyplot, which keeps figures and picks a screen backend
-
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _image(figure: Any, alt: str) -> str:
-    out = io.BytesIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    data = base64.b64encode(out.getvalue()).decode()
-    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">'

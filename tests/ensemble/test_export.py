@@ -46,7 +46,7 @@ def graph(mini):
 def export(graph, mini, repository, version=1):
     from cascade.ensemble.export import export
 
-    return export(graph, repository, mini.inputs, RELEASE, version=version, max_batch_size=SERVING.max_batch_size)
+    return export(graph, repository, mini.inputs, RELEASE, version=version, serving=SERVING)
 
 
 def test_writes_data_only(exported):
@@ -104,9 +104,8 @@ def test_merlin_s_own_executor_gives_the_same(graph, mini_executor, ids):
 
     request = {"user_id": ids([103, 104, 5]), "temperature": np.full((3, 1), 0.5, dtype=np.float32)}
     request |= {"seed": np.array([[1], [2], [3]])}
-    from cascade.ensemble.inputs import accept
 
-    whole = accept(request, mini_executor.inputs, 64)
+    whole = mini_executor.intake.accept(request)
     got = graph.transform(TensorTable(whole)).to_dict()
     for name, value in mini_executor(request).items():
         np.testing.assert_array_equal(got[name], value)
@@ -163,7 +162,7 @@ def test_an_input_that_nothing_reads_is_refused(graph, mini, tmp_path):
 
     inputs = [*mini.inputs, Input("mood", "object")]
     with pytest.raises(WiringError, match="input mood: expected a step that reads it"):
-        export(graph, tmp_path, inputs, RELEASE, version=1, max_batch_size=4)
+        export(graph, tmp_path, inputs, RELEASE, version=1, serving=SERVING)
 
 
 def test_graph_json_holds_numbers_that_json_has(exported):

@@ -188,6 +188,54 @@ def test_parts_of_two_releases_are_refused(runs, parts):
         EXPORT.run(runs, sections(runs / "repository", version=9), mixed)
 
 
+def test_the_manifest_says_what_was_exported_and_what_runs_otherwise_than_configured(artifact):
+    assert (artifact.metrics["layout"], artifact.metrics["backend"]) == ("fused", "python")
+    assert "gpu_flat runs as flat" in artifact.metrics["notices"][0]
+
+
+@pytest.fixture(scope="module")
+def ensemble_settings(runs):
+    serving = SECTIONS["serving"].model_copy(update={"layout": "ensemble"})
+    return {**sections(runs / "ensembles"), "serving": serving}
+
+
+@pytest.fixture(scope="module")
+def published(runs, parts, ensemble_settings):
+    """The repository, and its models in the order in which they were placed there."""
+    placed = []
+
+    def note(model, target):
+        placed.append(model.name)
+        install(model, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cascade.ensemble.export_stage.install", note)
+        EXPORT.publish(EXPORT.run(runs, ensemble_settings, parts), ensemble_settings)
+    return runs / "ensembles", placed
+
+
+class TestEnsemble:
+    """The same parts as a model for each step."""
+
+    def test_the_steps_are_there_before_the_ensemble(self, published):
+        repository, placed = published
+        assert placed[-1] == "cascade" and len(placed) == 10
+        assert {folder.name for folder in repository.iterdir()} == set(placed)
+
+    def test_it_answers_as_the_fused_model_does(self, published, executor, parts):
+        users = UsersTable(str(parts["data"].path / "users.parquet"), ["geo", "age_norm"])
+        ensemble = Executor.load(published[0] / "cascade" / "1", replace={"lookup_user": users}, validate=True)
+        request = {"user_id": Tensors.load(parts["etl"].path).user_ids[:50, None]}
+        expected = executor(request)
+        for name, array in ensemble(request).items():
+            if name != "release":
+                np.testing.assert_array_equal(array, expected[name])
+
+    def test_its_release_is_another_one(self, published, executor):
+        releases = {json.loads(file.read_text())["release"] for file in published[0].glob("*/1/release.json")}
+        assert len(releases) == 1 and releases != {executor.release["release"]}
+
+
 class TestPublish:
     def test_is_quick_when_it_is_there(self, artifact, tmp_path):
         EXPORT.publish(artifact, sections(tmp_path))

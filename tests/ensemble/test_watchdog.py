@@ -96,6 +96,26 @@ def test_the_one_that_replaces_it_is_watched_too(spawn):
     dog.stop()
 
 
+def test_what_was_replaced_and_does_not_end_is_ended(spawn, tmp_path):
+    killed, sibling = spawn(), spawn("region_2")
+    loaded, new = [], []
+
+    def load(model):
+        loaded.append(model)
+        new.append(spawn("region_3"))
+
+    dog = Watchdog(os.getpid(), load, interval=0.01, leave=0.3)
+    dog.start()
+    killed.kill()
+    await_calls(new, 1)
+    assert sibling.poll() is None  # it may have requests to answer
+    assert sibling.wait(20) == -9
+    time.sleep(0.1)
+    dog.stop()
+    assert loaded == ["toy"] and new[0].poll() is None
+    assert [file.name for file in (tmp_path / "shm").iterdir()] == ["region_3"]
+
+
 def test_a_load_that_fails_is_tried_again_and_logged(spawn, caplog):
     process, tries, healed = spawn(), [], threading.Event()
 

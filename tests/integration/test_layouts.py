@@ -1,0 +1,175 @@
+"""Both layouts answer as the executor does offline, whatever the request, alone and together with others."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cascade.core.errors import RequestError, ServerError
+from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.executor import Executor
+from cascade.ensemble.server import TritonServer
+from cascade.testing import miniature
+
+STEPS = 9
+REQUESTS = [
+    {"user_ids": [101]},
+    {"user_ids": [119, 5, 100], "top_k": 12},
+    {"user_ids": [105, 7], "exclude_items": [1003, 1004, 1001, 99]},
+    {"user_ids": [111], "context": {"hour": 20}, "top_k": 1},
+    {"user_ids": [111, 112], "temperature": 0.5, "seed": 9, "top_k": 7},
+    {"user_ids": [118], "temperature": 2, "seed": 1, "exclude_items": [1000 + at for at in range(27)]},
+]
+REFUSED = [
+    ({"user_ids": [101], "top_k": 13}, "top_k: expected 1 to 12, got 13"),
+    ({"user_ids": [101], "temperature": -1}, "temperature: expected at least 0, got -1"),
+    ({"user_ids": [101], "temperature": float("nan")}, "temperature: expected a number, got NaN"),
+    ({"user_ids": list(range(65))}, "user_id: expected 1 to 64 users in one call, got 65"),
+]
+
+
+@pytest.fixture(scope="module", params=["fused", "ensemble"])
+def repository(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param) / "models"
+    serving = miniature.SERVING.model_copy(update={"layout": request.param})
+    miniature.miniature_repository(folder, serving=serving)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(repository, free):
+    with TritonServer(repository, "cascade", feature_repo=repository, config=free) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    with CascadeClient(server.grpc_url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def offline(repository):
+    """The executor's answers to a call of the client: (ids, scores, propensities, reasons) for each user."""
+    executor = Executor.load(repository / "cascade" / "1", validate=True)
+    dtypes = {spec.name: spec.dtype for spec in executor.inputs}
+
+    def answer(user_ids, context=None, exclude_items=None, **controls):
+        given = {name: [value] for name, value in {**controls, **(context or {})}.items()}
+        given |= {} if exclude_items is None else {"exclude_items": exclude_items}
+        columns = {name: np.array([row] * len(user_ids), dtype=dtypes[name]) for name, row in given.items()}
+        got = executor({"user_id": np.array(user_ids)[:, None], **columns})
+        keep = got["propensities"] > 0
+        return [
+            (
+                *(got[name][row][keep[row]].tolist() for name in ("item_ids", "scores", "propensities")),
+                got["reasons"][row, 0],
+            )
+            for row in range(len(user_ids))
+        ]
+
+    return answer
+
+
+def served(answers):
+    return [
+        (
+            *([getattr(item, name) for item in answer.items] for name in ("item_id", "score", "propensity")),
+            ",".join(answer.reasons),
+        )
+        for answer in answers
+    ]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_served_equals_offline(client, offline, request_):
+    answers = client.recommend(**request_)
+    assert served(answers) == offline(**request_)
+    for answer in answers:
+        assert answer.release == miniature.RELEASE.release
+        assert len(answer.stages_ms) == STEPS and all(took > 0 for took in answer.stages_ms.values())
+
+
+def test_requests_of_all_kinds_at_once_each_get_their_own_answer(server, offline):
+    expected = [offline(**request) for request in REQUESTS]
+
+    def ask(at):
+        with CascadeClient(server.grpc_url) as client:
+            return at % len(REQUESTS), served(client.recommend(**REQUESTS[at % len(REQUESTS)]))
+
+    with ThreadPoolExecutor(16) as pool:
+        for kind, answers in pool.map(ask, range(240)):
+            assert answers == expected[kind]
+
+
+@pytest.mark.parametrize(("request_", "message"), REFUSED, ids=lambda value: str(value)[:40])
+def test_refused_requests_say_the_same(client, request_, message):
+    with pytest.raises(RequestError, match=f"^{message}"):
+        client.recommend(**request_)
+
+
+def test_a_refused_request_spoils_none_of_those_beside_it(server, offline):
+    [expected] = offline([101])
+
+    def ask(at):
+        with CascadeClient(server.grpc_url) as client:
+            if at % 2:
+                with pytest.raises(RequestError, match="^top_k: expected 1 to 12, got 13"):
+                    client.recommend([101], top_k=13)
+                return expected
+            return served(client.recommend([101]))[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(answer == expected for answer in pool.map(ask, range(80)))
+
+
+class TestEnsemble:
+    """What only an ensemble can do wrong; each test has a repository of its own."""
+
+    @pytest.fixture
+    def own(self, tmp_path):
+        serving = miniature.SERVING.model_copy(update={"layout": "ensemble"})
+        miniature.miniature_repository(tmp_path / "models", serving=serving)
+        return tmp_path / "models"
+
+    def test_ids_of_text_and_missing_ones_cross_the_steps(self, tmp_path, free):
+        repository = tmp_path / "models"
+        serving = miniature.SERVING.model_copy(update={"layout": "ensemble"})
+        miniature.miniature_repository(repository, string_ids=True, serving=serving)
+        executor = Executor.load(repository / "cascade" / "1")
+        users = ["u100", "u119", "nobody", "日本"]
+        excluded = np.array([["i1001", "ÿ"]] * 4, dtype=object)
+        expected = executor({"user_id": np.array(users, dtype=object)[:, None], "exclude_items": excluded})
+        with (
+            TritonServer(repository, "cascade", feature_repo=repository, config=free) as server,
+            CascadeClient(server.grpc_url) as client,
+        ):
+            got = client.recommend(users, exclude_items=["i1001", "ÿ"])
+            assert [[item.item_id for item in answer.items] for answer in got] == expected["item_ids"].tolist()
+            assert [answer.reasons for answer in got] == [[], [], ["unknown_user"], ["unknown_user"]]
+            assert len(client.recommend(users)) == 4
+
+    def test_steps_of_two_releases_give_no_answer(self, own, free):
+        step = own / "cascade_order" / "1" / "release.json"
+        facts = json.loads(step.read_text())
+        step.write_text(json.dumps({**facts, "release": "another"}))
+        server = TritonServer(own, "cascade", feature_repo=own, config=free)
+        with pytest.raises(ServerError, match="begun by another release than another; a release is being loaded"):
+            server.start()
+
+    def test_a_new_version_is_loaded_while_the_server_runs(self, own, free, monkeypatch, tmp_path):
+        with (
+            TritonServer(own, "cascade", feature_repo=own, config=free) as server,
+            CascadeClient(server.grpc_url) as client,
+        ):
+            monkeypatch.setattr(miniature, "RELEASE", replace(miniature.RELEASE, release="next"))
+            serving = miniature.SERVING.model_copy(update={"layout": "ensemble"})
+            miniature.miniature_repository(tmp_path / "new", version=2, serving=serving)
+            for model in (tmp_path / "new").iterdir():
+                shutil.copytree(model / "2", own / model.name / "2")
+            client.reload()
+            [answer] = client.recommend([101])
+            assert answer.release == "next"

@@ -1,0 +1,50 @@
+"""The ensemble layout heals as the fused one does: a killed step is loaded again and the ensemble answers."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from cascade.core.errors import CascadeError
+from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.server import TritonServer
+from cascade.ensemble.watchdog import running_stubs
+
+HEALED_S = 60
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory, free):
+    from cascade.testing.miniature import SERVING, miniature_repository
+
+    folder = tmp_path_factory.mktemp("ensemble") / "models"
+    miniature_repository(folder, serving=SERVING.model_copy(update={"layout": "ensemble"}))
+    with TritonServer(folder, "cascade", feature_repo=folder, config=free) as running:
+        yield running
+
+
+def stubs(server):
+    return {stub.model: stub.process.pid for stub in running_stubs(server.pid)}
+
+
+@pytest.mark.parametrize("step", ["rank", "respond"])
+def test_a_killed_step_is_replaced_and_the_others_stay(ensemble, step):
+    with CascadeClient(ensemble.grpc_url) as client:
+        before = client.recommend([101])[0].items
+        old = stubs(ensemble)
+        os.kill(old[f"cascade_{step}"], signal.SIGKILL)
+        deadline = time.monotonic() + HEALED_S
+        while (after := _items(client)) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert after == before
+    new = stubs(ensemble)
+    assert {model for model, pid in new.items() if old[model] != pid} == {f"cascade_{step}"}
+
+
+def _items(client):
+    try:
+        return client.recommend([101])[0].items
+    except CascadeError:
+        return None
