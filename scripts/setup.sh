@@ -29,4 +29,7 @@ has_libpython='import sys; from cascade.ensemble.triton_runtime import find_libp
 if ! "$venv/bin/python" -c "$has_libpython"; then
   scripts/apt.sh libpython3.11 || echo "setup: without libpython3.11.so.1.0 Triton cannot run; see \`cascade doctor\`" >&2
 fi
+if ! [ -e /usr/lib/x86_64-linux-gnu/libb64.so.0d ]; then
+  scripts/apt.sh libb64-0d || echo "setup: without libb64 \`cascade bench\` uses its own load generator, not perf_analyzer" >&2
+fi
 echo "setup: $venv is ready ($gpu)"

@@ -1,0 +1,110 @@
+"""Memory of a server and its stubs: once, or every second while a load runs."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from ..ensemble.watchdog import running_stubs
+from .probe import processes
+
+MB = 1e6
+_FIELD = re.compile(r"^(Rss|Pss):\s+(\d+) kB", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Memory of one process, MB (10^6 bytes)."""
+
+    pss: float
+    """Proportional set size: a page that n processes share counts 1/n for each."""
+    rss: float
+
+
+def memory_of(pid: int | None) -> dict[str, Usage]:
+    """``tritonserver`` and each of its stubs, as ``model#1``, ``model#2``, in the order of their process ids."""
+    stubs = sorted(running_stubs(pid) if pid is not None else [], key=lambda stub: stub.process.pid)
+    names: dict[int, str] = {}
+    for model in dict.fromkeys(stub.model for stub in stubs):
+        of_model = [stub.process.pid for stub in stubs if stub.model == model]
+        names |= {process: f"{model}#{number}" for number, process in enumerate(of_model, start=1)}
+    found = {names.get(process.pid, process.name()): usage(process.pid) for process in processes(pid)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def usage(pid: int) -> Usage | None:
+    """From ``/proc/<pid>/smaps_rollup``; None for a process that is gone or a zombie."""
+    try:
+        kilobytes = dict(_FIELD.findall(Path(f"/proc/{pid}/smaps_rollup").read_text()))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Usage(*(int(kilobytes[name]) * 1024 / MB for name in ("Pss", "Rss"))) if kilobytes else None
+
+
+def summary(used: dict[str, Usage]) -> dict[str, object]:
+    """As the report holds it."""
+    return {
+        "pss": round(sum(value.pss for value in used.values()), 1),
+        "rss": round(sum(value.rss for value in used.values()), 1),
+        "processes": {name: {"pss": round(v.pss, 1), "rss": round(v.rss, 1)} for name, v in used.items()},
+    }
+
+
+@dataclass
+class MemoryLog:
+    """A thread that notes the proportional set size of every process, every second. Use as a context manager."""
+
+    pid: int | None
+    times_s: list[float] = field(default_factory=list)
+    """Since the beginning."""
+    mb: dict[str, list[float]] = field(default_factory=dict)
+    """Process -> a value for each time; ``total`` is their sum. A process that is not there has NaN."""
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cascade-memory", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        start = time.monotonic()
+        while not self._stop.wait(1.0):
+            self.note(time.monotonic() - start, memory_of(self.pid))
+
+    def note(self, at_s: float, used: dict[str, Usage]) -> None:
+        """One more row."""
+        row = {name: value.pss for name, value in used.items()}
+        row["total"] = sum(row.values())
+        for name in row.keys() - self.mb.keys():
+            self.mb[name] = [float("nan")] * len(self.times_s)
+        self.times_s.append(at_s)
+        for name, values in self.mb.items():
+            values.append(row.get(name, float("nan")))
+
+    def ratios(self, seconds: float) -> dict[str, float]:
+        """Process -> `growth` over ``seconds``; one that was not there in both parts is left out."""
+        found = {name: growth(self.times_s, values, seconds) for name, values in self.mb.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def growth(times_s: Sequence[float], values: Sequence[float], seconds: float) -> float | None:
+    """Mean of the last minute over the mean of the second minute; thirds of a load shorter than three minutes.
+
+    The first part is left out: it fills caches.
+    """
+    part = min(60.0, seconds / 3)
+    rows = [(at, value) for at, value in zip(times_s, values, strict=True) if value == value]
+    early = [value for at, value in rows if part <= at < 2 * part]
+    late = [value for at, value in rows if seconds - part <= at <= seconds]
+    if not early or not late:
+        return None
+    return (sum(late) / len(late)) / (sum(early) / len(early))

@@ -1,0 +1,101 @@
+"""From the artifacts of a pipeline to a model repository of the stock ensemble."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.artifact import Artifact
+from ...core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ...config import PipelineConfig
+    from .tables import StockTables
+
+MODEL = "executor_model"
+"""merlin-systems' name of the model that takes the requests."""
+
+
+@dataclass(frozen=True)
+class StockServed:
+    """A model repository of the stock ensemble and what one must know to ask it.
+
+    It holds absolute paths, as merlin-systems writes them: it works where it was built.
+    """
+
+    repository: Path
+    users: NDArray[np.int64]
+    """Whom it can answer: users with a history. It fails for others."""
+    context: Mapping[str, Any]
+    """The context that it assumes in every request."""
+    candidates: int
+    """Items that are ranked for a user."""
+    shown: int
+    """Items in an answer."""
+    index: str
+    """Kind of the FAISS index."""
+    model: str = MODEL
+    input: str = "user_id"
+    """The only input: int64 [1], one user a request."""
+    outputs: tuple[str, str] = ("ordered_ids", "ordered_scores")
+    """Raw ids int64 [1, shown] and probabilities float32 [1, shown]."""
+
+    @property
+    def models(self) -> list[str]:
+        """All models that must be loaded."""
+        return sorted(file.parent.name for file in self.repository.glob("*/config.pbtxt"))
+
+
+def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path) -> StockServed:
+    """Build the stock ensemble of these artifacts in ``folder``, which is emptied first.
+
+    Raises:
+        ConfigError: if the stock operators cannot take this pipeline's columns or models.
+    """
+    from ...models.two_tower_stage import CHECKPOINT
+    from .tables import stock_tables
+
+    if not (artifacts["ranker"].path / CHECKPOINT).is_dir():
+        raise ConfigError("compare: the stock ensemble needs the models' checkpoints; a widened catalogue has none")
+    folder = folder.resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tables = stock_tables(artifacts)
+    with redirect_stdout(sys.stderr):  # Feast reports its progress there
+        return _build(config, artifacts, folder, tables)
+
+
+def _build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path, tables: StockTables) -> StockServed:
+    from .feast_repo import write_repo
+    from .graph import stock_graph
+    from .index import write_index
+    from .repository import export
+    from .saved_models import save_models
+    from .workflows import item_workflow, user_workflow
+
+    etl, repo = artifacts["etl"].path, folder / "feast"
+    write_repo(repo, [tables.users, tables.items])
+    ids, vectors = np.load(etl / "item_ids.npy"), np.load(artifacts["index"].path / "item_vectors.npy")
+    candidates = min(config.serving.ann.topk, len(ids))
+    shown = min(config.serving.rerank.k, candidates)
+    kind = write_index(folder / "index.faiss", ids, vectors, candidates)
+    graph = stock_graph(
+        repo,
+        (tables.users, user_workflow(etl, tables.users, folder / "vocabulary")),
+        (tables.items, item_workflow(etl, tables.items)),
+        save_models(folder / "models", artifacts, config.dlrm_ranker),
+        folder / "index.faiss",
+        candidates,
+        shown,
+    )
+    export(graph, folder / "repository")
+    users = tables.users.rows["user_id"].to_numpy()
+    return StockServed(folder / "repository", users, tables.context, candidates, shown, kind)

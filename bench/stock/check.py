@@ -1,0 +1,87 @@
+"""Whether both graphs do the same work: our ranker's score for what the stock graph retrieved, beside its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.artifact import Artifact
+from .server import StockServer
+
+if TYPE_CHECKING:
+    from ...config import PipelineConfig
+    from ...core.signature import Columns
+    from ...ensemble.executor import Executor
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the scores of both graphs are apart, for the same users, contexts and candidates."""
+
+    users: int
+    scores: int
+    """Pairs of a user and an item that were compared."""
+    logit: float
+    """Largest absolute difference of logits."""
+    probability: float
+    """Largest absolute difference of probabilities."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check(
+    config: PipelineConfig, artifacts: Mapping[str, Artifact], server: StockServer, users: int = 20, seed: int = 0
+) -> Agreement:
+    """Ask the stock graph for ``users`` of its users, and have the exported graph rank what it answers.
+
+    Ours reads the pipeline's own feature store, so a history that was pushed since the run makes a difference.
+    """
+    from ...ensemble.evaluation.replay import part_of
+    from ...ensemble.evaluation.stage import exported, feature_repo
+    from ...ensemble.executor import Executor
+
+    rng = np.random.default_rng(seed)
+    asked = rng.choice(server.served.users, min(users, len(server.served.users)), replace=False)
+    answers = [server.ask(int(user)) for user in asked]
+    ids, probability = (np.stack(part) for part in zip(*answers, strict=True))
+    with feature_repo(config.feature_store.repo):
+        executor = Executor.load(exported(artifacts["export"].path))
+    columns = {
+        **request(executor, asked, server.served.context),
+        "candidate_rows": rows_of(np.load(artifacts["etl"].path / "item_ids.npy"), ids),
+    }
+    logits = part_of(executor, ["logits"], ["candidate_rows"])(columns)["logits"].astype(np.float64)
+    theirs = probability.astype(np.float64)
+    return Agreement(
+        users=len(asked),
+        scores=logits.size,
+        logit=float(np.abs(logits - np.log(theirs / (1 - theirs))).max()),
+        probability=float(np.abs(1 / (1 + np.exp(-logits)) - theirs).max()),
+    )
+
+
+def request(executor: Executor, users: NDArray[np.int64], context: Mapping[str, Any]) -> Columns:
+    """Columns [B, 1] of a request for ``users`` [B], all in the same context."""
+    values = {"user_id": users, **{name: [value] * len(users) for name, value in context.items()}}
+    dtypes = {spec.name: spec.dtype for spec in executor.inputs}
+    return {name: np.array(column, dtypes[name])[:, None] for name, column in values.items()}
+
+
+def rows_of(item_ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Item row of each raw id in ``wanted`` [B, K].
+
+    Raises:
+        ValueError: if one is not among ``item_ids`` [n_items].
+    """
+    order = np.argsort(item_ids)
+    place = np.minimum(np.searchsorted(item_ids, wanted, sorter=order), len(order) - 1)
+    rows: NDArray[np.int64] = order[place]
+    strange = wanted[item_ids[rows] != wanted]
+    if strange.size:
+        raise ValueError(f"item ids: {strange[0]} is none of the {len(item_ids)} items")
+    return rows

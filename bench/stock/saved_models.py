@@ -1,0 +1,87 @@
+"""The trained models as SavedModels with the stock graph's inputs: a row for each user, or for each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.artifact import Artifact
+from ...core.features import Feature
+
+if TYPE_CHECKING:
+    from ...models.config import DlrmConfig
+    from ...models.fusion import Ranker
+    from ...workflows.tensors import Tensors
+
+QUERY, SCORE = "query", "score"
+
+
+def save_models(folder: Path, artifacts: Mapping[str, Artifact], config: DlrmConfig) -> tuple[Path, Path]:
+    """Write ``query_tower`` and ``ranker`` below ``folder``; their paths."""
+    from ...models.two_tower_stage import load_towers
+    from ...workflows.tensors import Tensors
+
+    tensors = Tensors.load(artifacts["etl"].path)
+    towers = load_towers(artifacts["two_tower"].path, tensors)
+    ranker = load_ranker(artifacts["ranker"], config, tensors)
+    users, items = tensors.schema.side("user", "context"), tensors.schema.side("item")
+    query, scorer = folder / "query_tower", folder / "ranker"
+    _save(query, lambda columns: {QUERY: towers.query(columns)}, users)
+    _save(scorer, lambda columns: {SCORE: score(ranker, towers, columns, users, items)}, [*users, *items])
+    return query, scorer
+
+
+def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:
+    """The trained ranker with its fusion weights, in TensorFlow."""
+    from ...models.dlrm import build
+    from ...models.events import Events, item_columns, user_columns
+    from ...models.fit import WEIGHTS
+    from ...models.fusion import Fusion, Ranker
+    from ...models.two_tower_stage import CHECKPOINT
+
+    dlrm = build(tensors.schema, config)
+    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
+    dlrm({**user_columns(tensors, one), **item_columns(tensors, np.zeros((1, 1), np.int64))})  # gives layers shapes
+    dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
+    return Ranker(dlrm, Fusion(**artifact.metrics["fusion"]))
+
+
+def score(
+    ranker: Ranker, towers: Any, columns: Mapping[str, Any], users: Sequence[Feature], items: Sequence[Feature]
+) -> Any:
+    """Probability float32 [N, 1] of N pairs of a user and an item, all features [N, L]."""
+    from ...models.backend import tf
+
+    user = {f.name: columns[f.name] for f in users}
+    item = {f.name: columns[f.name] for f in items}
+    pairs = {**user, **{name: values[:, None] for name, values in item.items()}}
+    if ranker.fusion.retriever:
+        pairs |= {"query": towers.query(user), "item_vectors": towers.candidate(item)[:, None]}
+    return tf.reshape(tf.sigmoid(ranker(pairs)), [-1, 1])
+
+
+def _save(folder: Path, call: Callable[[Mapping[str, Any]], Mapping[str, Any]], features: Sequence[Feature]) -> None:
+    """A SavedModel whose inputs are what NVTabular's workflows give: int32 or float32, scalars [N], lists [N, L]."""
+    from ...models.backend import tf
+
+    def serve(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        shaped = {f.name: tf.reshape(columns[f.name], [-1, *f.dims]) for f in features}
+        return call({f.name: tf.cast(shaped[f.name], f.dtype) for f in features})
+
+    specs = {f.name: tf.TensorSpec([None, *_lengths(f)], _dtype(f), name=f.name) for f in features}
+    module = tf.Module()
+    module.serve = tf.function(serve, input_signature=[specs])
+    module.weights = list(module.serve.get_concrete_function().variables)
+    # Not named as a signature: merlin-systems saves what it loads again, and finds an only function but no signatures.
+    tf.saved_model.save(module, str(folder))
+
+
+def _lengths(feature: Feature) -> list[int]:
+    return [feature.length] if feature.length else []
+
+
+def _dtype(feature: Feature) -> str:
+    return "int32" if feature.kind == "categorical" else "float32"

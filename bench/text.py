@@ -1,0 +1,61 @@
+"""The report as text for a terminal."""
+
+from __future__ import annotations
+
+from .results import Point, Report
+
+HEAD = (
+    "layout", "users", "mode", "level", "requests/s", "users/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "load CPU ms",
+    "batch", "errors",
+)  # fmt: skip
+
+
+def cells(point: Point) -> list[str]:
+    """One row under `HEAD`; CPU is per request."""
+    return [
+        point.layout,
+        str(point.batch),
+        point.mode,
+        f"{point.level:g}",
+        f"{point.requests_per_s:,.0f}",
+        f"{point.users_per_s:,.0f}",
+        *(_ms(value) for value in (point.p50_ms, point.p95_ms, point.p99_ms)),
+        *(_ms(value) for value in (point.cpu_ms_per_request, point.generator_cpu_ms_per_request)),
+        _ms(point.effective_batch),
+        str(point.errors),
+    ]
+
+
+def as_text(report: Report) -> str:
+    """The table of points, then a line for each other finding."""
+    from tabulate import tabulate
+
+    sides = ["left", "right", "left", *["right"] * (len(HEAD) - 3)]
+    rows = [cells(point) for point in report.points]
+    table = tabulate(rows, HEAD, tablefmt="simple", disable_numparse=True, colalign=sides)
+    lines = [f"load by {report.generator} on {report.machine['cores']} cores of {report.machine['cpu']}", *report.notes]
+    if report.stages_ms:
+        lines.append("stages, ms per request: " + ", ".join(f"{k} {v:.3f}" for k, v in report.stages_ms.items()))
+    if floor := report.floors:
+        times = f", a served request takes {floor['cpu_ratio']:.2f} times that" if floor["cpu_ratio"] else ""
+        lines.append(f"floors of the stages, CPU ms: {floor['sum_ms']:.3f} in all{times}")
+    for layout, used in report.memory_mb.items():
+        processes = ", ".join(f"{name} {part['pss']:.0f}" for name, part in used["processes"].items())
+        lines.append(f"memory of {layout}, MB: {used['pss']:.0f} ({processes})")
+    lines += [f"{layout} answered {seconds:.1f} s after its start" for layout, seconds in report.startup_s.items()]
+    lines += [f"error: {error}" for error in dict.fromkeys(point.error for point in report.points if point.error)]
+    if soak := report.soak:
+        growth = soak["memory_ratio"].get("total", "unknown")
+        lines.append(
+            f"soak: {soak['seconds']:.0f} s at {soak['rate']:.0f} requests/s, {soak['errors']} errors, "
+            f"p95 {_ms(soak['p95_ms'])} ms, memory of the last minute / the second: {growth}"
+        )
+    if other := report.compare:
+        cpu = f", {other['cpu_ratio']:.1f} times the CPU time" if other["cpu_ratio"] else ""
+        there = f"{other['requests_per_s']:.1f} requests/s there{cpu}"
+        lines.append(f"compared: {there}; {other['ratio']:.1f} times as many requests/s here")
+    return "\n".join([table, "", *lines])
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

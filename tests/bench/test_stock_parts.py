@@ -1,0 +1,74 @@
+"""Parts of the comparison with the stock ensemble that need no server."""
+
+import importlib
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+
+from cascade.bench.serving import Subject
+from cascade.bench.stock.build import StockServed
+from cascade.bench.stock.check import Agreement, rows_of
+from cascade.bench.stock.index import fewest, write_index
+from cascade.bench.stock.measure import measure, write_requests
+from cascade.core.errors import ServerError
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    found = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("candidates", "kind"), [(20, "IVF32,Flat"), (1999, "Flat")])
+def test_an_index_always_finds_enough(tmp_path, vectors, candidates, kind):
+    ids = np.arange(2000) * 3 + 7
+    assert write_index(tmp_path / "index", ids, vectors, candidates) == kind
+    found = faiss.read_index(str(tmp_path / "index")).search(vectors[:50], candidates)[1]
+    assert (found >= 0).all()
+    assert found[:, 0].tolist() == ids[:50].tolist()  # each vector's nearest is itself
+
+
+def test_a_catalogue_smaller_than_the_lists_is_flat(tmp_path, vectors):
+    assert write_index(tmp_path / "index", np.arange(10), vectors[:10], 5) == "Flat"
+
+
+def test_fewest_sums_the_smallest_lists():
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(1), 1, 10, faiss.METRIC_INNER_PRODUCT)
+    index.train(np.arange(10, dtype=np.float32)[:, None])
+    sizes = [9, 1, 8, 2, 7, 3, 6, 4, 5, 5]
+    for at, size in enumerate(sizes):
+        ids, codes = np.arange(size), np.zeros((size, 4), np.uint8)
+        index.invlists.add_entries(at, size, faiss.swig_ptr(ids), faiss.swig_ptr(codes))
+    assert fewest(index) == 1 + 2 + 3 + 4 + 5 + 5 + 6 + 7
+
+
+def test_rows_of_ids_in_any_order():
+    assert rows_of(np.array([30, 10, 20]), np.array([[10, 30], [20, 20]])).tolist() == [[1, 0], [2, 2]]
+
+
+def test_an_id_that_is_no_item_is_an_error():
+    with pytest.raises(ValueError, match="25"):
+        rows_of(np.array([30, 10, 20]), np.array([[10, 25]]))
+
+
+def test_requests_hold_users_whom_it_can_answer(tmp_path):
+    users = np.array([5, 8, 13])
+    write_requests(StockServed(Path("/nowhere"), users, {}, 10, 5, "Flat"), tmp_path / "requests.json")
+    entries = json.loads((tmp_path / "requests.json").read_text())["data"]
+    assert {entry["user_id"]["content"][0] for entry in entries} == set(users.tolist())
+    assert all(entry["user_id"]["shape"] == [1] for entry in entries)
+
+
+def test_another_ranker_is_not_compared(tmp_path, monkeypatch):
+    """Nothing is measured if the scores are apart."""
+    served = StockServed(tmp_path, np.array([5]), {}, 10, 5, "Flat")
+    module = importlib.import_module("cascade.bench.stock.measure")
+    monkeypatch.setattr(module, "build", lambda *given: served)
+    monkeypatch.setattr(module, "StockServer", nullcontext)
+    monkeypatch.setattr(module, "check", lambda *given: Agreement(1, 5, logit=2e-4, probability=5e-5))
+    with pytest.raises(ServerError, match="logits differ from ours by 0.0002: not the same work"):
+        measure(Subject(None, {}.get), tmp_path, lambda *given: pytest.fail("was measured"))
