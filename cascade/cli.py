@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_bench import bench
 from .cli_features import features
 from .cli_options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load
+from .cli_size import size
 from .core.errors import CascadeError, RequestError
 from .noise import is_verbose
 
@@ -32,6 +34,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(features, name="features")
+app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
+app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)
 
 
 def main() -> None:
