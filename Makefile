@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help setup demo test lint format types notebooks ship clean
+.PHONY: help setup demo test bench lint format types notebooks ship clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -24,6 +24,9 @@ demo: $(READY)  ## from raw data to recommendations out of Triton, on MovieLens 
 test: $(READY)  ## every test
 	@command -v redis-server >/dev/null || scripts/apt.sh redis-server || echo "tests of the Redis online store are skipped"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(READY)  ## time every op and the request path, as ratios to a reference of the same run
+	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,rounds
 
 lint: $(READY)  ## ruff, and the import direction
 	@$(BIN)/ruff check .
