@@ -6,14 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pipelines import build_pipeline, movielens, shop, strings, worker_root
 from shipping import ROOT, clean_environment
 
 __all__ = ["build_pipeline", "movielens", "shop", "strings", "worker_root"]
 
+# The first example may have to compile a kernel, and a machine may be busy.
+settings.register_profile("cascade", deadline=None)
+settings.load_profile("cascade")
+
 BUILD_SECONDS = 1500
 """What a test may take that has to build a pipeline first; more than the limit of every other test."""
-SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade", "workflows", "models", "ensemble")
+SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade", "workflows", "models", "ensemble", "bench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

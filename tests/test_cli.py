@@ -18,7 +18,7 @@ from cascade.core.stage import Stage
 from cascade.ensemble import client
 from cascade.ensemble.client import Recommendation, RecommendedItem
 
-VERBS = ["doctor", "config", "plan", "run", "features", "serve", "recommend", "evaluate", "demo"]
+VERBS = ["doctor", "config", "plan", "run", "features", "serve", "recommend", "evaluate", "bench", "demo"]
 SUBVERBS = [["features", verb] for verb in ("apply", "materialize", "push")]
 HEAVY = ["tensorflow", "merlin", "nvtabular", "pandas", "pyarrow", "feast", "numpy", "yaml", "faiss", "dask", "scipy"]
 METRICS = {

@@ -183,7 +183,7 @@ def test_an_error_names_key_value_and_remedy(guide: Path, override: str, line: s
 
 def test_a_wrong_choice_is_told_the_nearest(guide: Path) -> None:
     [line] = fails(guide, environ={"CASCADE_SERVING__ANN__TYPE": "hnws"})
-    assert line.startswith("serving.ann.type: is 'hnws', should be 'flat', 'ivf'")
+    assert line.startswith("serving.ann.type: is 'hnws', should be 'auto', 'flat', 'ivf'")
     assert line.endswith("did you mean 'hnsw'? (environment CASCADE_SERVING__ANN__TYPE)")
 
 

@@ -1,6 +1,7 @@
 """``serve`` in a process of its own: one ready line, signals, exit codes, nothing left."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,18 @@ def test_a_signal_while_it_starts_ends_it(serve):
     assert process.wait(30) == 0
     assert process.stdout.read() == ""
     assert "Traceback" not in errors()
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is part of util-linux")
+def test_the_server_ends_with_a_command_that_is_killed(serve):
+    process = serve()
+    drain(process)
+    assert process.stdout.readline().startswith("ready: ")
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any(child.name() == "tritonserver" for child in family)
+    process.kill()
+    assert psutil.wait_procs(family, timeout=30)[1] == []
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
 
 

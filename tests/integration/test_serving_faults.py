@@ -89,6 +89,24 @@ def test_a_killed_stub_is_replaced_under_load_without_a_restart(start):
         assert load.longest_s < 10  # nobody is left waiting in the queue of the dead stub
 
 
+def test_one_of_two_killed_is_replaced_and_nobody_hangs(start, free):
+    with start(config=free.model_copy(update={"instances": 2})) as server, Load(server.grpc_url, 8) as load:
+        load.next_answer(time.monotonic(), 10)
+        before = {stub.process.pid for stub in running_stubs(server.pid)}
+        assert len(before) == 2
+        os.kill(max(before), signal.SIGKILL)
+        killed = time.monotonic()
+        load.next_answer(killed + 0.1, 5)  # the other goes on
+        while len({stub.process.pid for stub in running_stubs(server.pid)} - before) < 2:
+            assert time.monotonic() < killed + HEALED_S
+            time.sleep(0.1)
+        while before & {stub.process.pid for stub in running_stubs(server.pid)}:  # the one that was left ends as well
+            assert time.monotonic() < killed + 2 * HEALED_S
+            time.sleep(0.1)
+        load.next_answer(time.monotonic(), 10)
+        assert load.longest_s < 10
+
+
 def test_a_stub_that_hangs_is_replaced(start):
     with start() as server, CascadeClient(server.grpc_url, timeout=0.5) as client:
         client.recommend([101])
