@@ -24,9 +24,9 @@ from ..core.errors import RequestError
 from ..core.signature import Columns, ColumnSpec, Signature
 from .answers import listed, split
 from .executor import Executor
-from .model_config import STAGES_MS
+from .model_config import QUEUE_SIZE, STAGES_MS
 from .pass_metrics import PACK, TOTAL, UNPACK, PassMetrics
-from .requests import WireType, from_wire, one_line
+from .requests import OVERLOADED, WireType, from_wire, one_line
 from .tensors import Tensors
 
 _log = logging.getLogger("cascade.backend")
@@ -61,6 +61,7 @@ class TritonPythonModel:
         self.outputs = output_signature(config)
         self.tensors = Tensors(self.triton.Tensor, self.outputs)
         self.executor = self.load(Path(args["model_repository"]) / args["model_version"])
+        self.most = int(config["parameters"][QUEUE_SIZE]["string_value"])
         self.cut = listed({name: self.executor.signature[name] for name in self.executor.outputs})
         warm_up(self.executor)
         self.metrics = PassMetrics(self.triton, config["name"], self.executor.stages)
@@ -72,9 +73,14 @@ class TritonPythonModel:
         return Executor.load(folder)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response for each request, in order."""
+        """One response for each request, in order.
+
+        Triton hands over all that waits. The first of them are answered, the rest refused: else an overloaded model
+        would answer nobody for as long as its whole backlog takes.
+        """
         start = perf_counter()
-        read = [self._read(request) for request in requests]
+        read = [self._read(request) for request in requests[: self.most]]
+        read += [self.unavailable(f"{OVERLOADED} ({self.most})") for _ in requests[self.most :]]
         asked = [entry for entry in read if isinstance(entry, Asked)]
         took = dict.fromkeys((*self.executor.stages, UNPACK, PACK), 0.0) | {UNPACK: perf_counter() - start}
         answers = iter(self._respond(asked, took))
@@ -148,6 +154,11 @@ class TritonPythonModel:
         return self.triton.InferenceResponse(
             [self.tensors.of(name, answer[name]) for name in self.outputs if name in wanted]
         )
+
+    def unavailable(self, text: str) -> Any:
+        """The response that asks for another try."""
+        error = self.triton.TritonError(text, self.triton.TritonError.UNAVAILABLE)
+        return self.triton.InferenceResponse(output_tensors=[], error=error)
 
     def refusal(self, error: Exception) -> Any:
         """The response that says what is wrong."""

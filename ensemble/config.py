@@ -68,7 +68,7 @@ class ServingConfig(Section):
     PyPI; NVIDIA's own server images have it."""
     tensorrt: TensorRtConfig = TensorRtConfig()
     max_queue_size: int = Field(1024, ge=1)
-    """Requests that may wait in a model's queue; more are refused at once, as UNAVAILABLE."""
+    """Requests that may wait for one pass of a model; more are refused, as UNAVAILABLE."""
     queue_delay_us: int = Field(0, ge=0)
     """How long a request may wait for others to share its pass, microseconds; 0 takes what waits already."""
     step_instances: dict[str, int] = {}

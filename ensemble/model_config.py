@@ -19,8 +19,10 @@ TYPES = {
     "float64": "TYPE_FP64",
     "object": "TYPE_STRING",
 }
-QUEUE_SIZE = 1024
-"""Requests that wait at most, unless the config says otherwise."""
+QUEUE_SIZE = "max_queue_size"
+"""Parameter that tells the python backend how many of the requests that have waited it takes into one pass. Triton's
+own limit of that name is not used: with it a request is batched only once an instance is idle, the dynamic batcher
+misses wake-ups where there is one instance, and requests then lie for its 500 ms."""
 STAGES_MS = "stages_ms"
 """Output float32 [B, stages] that the backend adds: milliseconds by stage, the call's in every row."""
 
@@ -34,7 +36,7 @@ def config_text(
     outputs: Signature,
     stages: Sequence[str],
     queue_delay_us: int = 0,
-    max_queue_size: int = QUEUE_SIZE,
+    max_queue_size: int = 1024,
 ) -> str:
     """config.pbtxt: a python model with one CPU instance, optional inputs where a default exists.
 
@@ -43,7 +45,7 @@ def config_text(
 
     Args:
         queue_delay_us: how long a request may wait for others, microseconds.
-        max_queue_size: requests that may wait; more are refused.
+        max_queue_size: requests that may wait for a pass; the backend refuses more.
     """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
@@ -61,17 +63,17 @@ def config_text(
         config.output.add(name=column, data_type=pb.DataType.Value(TYPES[spec.dtype]), dims=_dims(spec))
     config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
     # Requests that wait share a pass, and fail together when its process is killed, not a second apart.
-    set_queue(config, queue_delay_us, max_queue_size)
+    join_what_waits(config, queue_delay_us)
+    config.parameters[QUEUE_SIZE].string_value = str(max_queue_size)
     config.version_policy.latest.num_versions = 1
     config.parameters["stages"].string_value = ",".join(stages)
     return str(text_format.MessageToString(config))
 
 
-def set_queue(config: Any, delay_us: int, size: int) -> None:
-    """Join what waits. All of it is handed over at once, so without a limit an overloaded server answers nobody for
-    as long as its whole backlog takes."""
+def join_what_waits(config: Any, delay_us: int) -> None:
+    """Let Triton hand over all requests that wait for a model at once, or that come within the delay."""
+    config.dynamic_batching.SetInParent()
     config.dynamic_batching.max_queue_delay_microseconds = delay_us
-    config.dynamic_batching.default_queue_policy.max_queue_size = size
 
 
 def read_config(file: Path) -> Any:

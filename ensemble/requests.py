@@ -28,6 +28,8 @@ _LONGEST_LINE = 400
 _ADDED_BY_TRITON = re.compile(r"^(\[request id: <id_unknown>\] )?(in ensemble '[^']*', )?")
 _MISSING_TEXT = b"\xff"
 """A missing text between the steps of an ensemble: bytes that no UTF-8 text has."""
+OVERLOADED = "more requests wait than serving.max_queue_size allows"
+"""What a model says to those that it does not take into a pass."""
 BEING_LOADED = "a release is being loaded, ask again"
 """What a step of an ensemble says while there are steps of two releases."""
 
@@ -162,7 +164,7 @@ def translate(status: str, message: str, url: str) -> RequestError | ServerError
             return RequestError(text)
         case "NOT_FOUND":
             return ServerError(f"{url}: {text}; `cascade serve` serves what `cascade run` has exported")
-        case "UNAVAILABLE" if "maximum queue size" in text:
+        case "UNAVAILABLE" if OVERLOADED in text:
             return ServerError(f"{url}: overloaded, ask again later: {text}")
         case "UNAVAILABLE" if "Request for unknown model" not in text and BEING_LOADED not in text:
             return ServerError(f"{url}: no server answers; start one with `cascade serve` or give its address: {text}")

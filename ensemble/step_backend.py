@@ -63,8 +63,7 @@ class TritonPythonModel(backend.TritonPythonModel):
         """While a release replaces another its steps come one after the other: that is no fault to log."""
         if not isinstance(error, OtherReleaseError):
             return super().refusal(error)
-        refused = self.triton.TritonError(str(error), self.triton.TritonError.UNAVAILABLE)
-        return self.triton.InferenceResponse(output_tensors=[], error=refused)
+        return self.unavailable(str(error))
 
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int

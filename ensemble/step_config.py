@@ -8,7 +8,7 @@ from typing import Any
 from ..core.signature import ColumnSpec, Signature
 from .config import ServingConfig, TensorRtConfig
 from .inputs import Input
-from .model_config import STAGES_MS, TRITON_BATCH, TYPES, set_queue
+from .model_config import QUEUE_SIZE, STAGES_MS, TRITON_BATCH, TYPES, join_what_waits
 from .step_plan import StepPlan, timed_stages
 
 CORE = "core"
@@ -48,6 +48,7 @@ def step_text(name: str, step: StepPlan, inputs: Sequence[Input], serving: Servi
     optional = {entry.name for entry in inputs if not entry.required} if step.first else set()
     _add(config.input, step.reads, optional=optional, ragged=True)
     _on_cpu(config.instance_group[0])
+    config.parameters[QUEUE_SIZE].string_value = str(serving.max_queue_size)
     return _text(config)
 
 
@@ -77,7 +78,7 @@ def _step(name: str, step: StepPlan, serving: ServingConfig) -> Any:
     config = _config(step_model(name, step.name))
     _add(config.output, step.writes)
     config.instance_group.add(count=serving.step_instances.get(step.name, 1))
-    set_queue(config, serving.queue_delay_us, serving.max_queue_size)
+    join_what_waits(config, serving.queue_delay_us)
     return config
 
 

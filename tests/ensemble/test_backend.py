@@ -18,6 +18,7 @@ from cascade.ensemble.ops.base import Op
 
 CONFIG = {
     "name": "shop",
+    "parameters": {"max_queue_size": {"string_value": "6"}},
     "input": [{"name": "user_id"}, {"name": "top_k"}],
     "output": [
         {"name": "item_ids", "data_type": "TYPE_INT64", "dims": ["-1"]},
@@ -44,7 +45,7 @@ class Tensor:
 
 
 class TritonError(Exception):
-    INVALID_ARG, INTERNAL = "INVALID_ARG", "INTERNAL"
+    INVALID_ARG, INTERNAL, UNAVAILABLE = "INVALID_ARG", "INTERNAL", "UNAVAILABLE"
 
     def __init__(self, message, code):
         super().__init__(message)
@@ -243,6 +244,14 @@ def test_text_that_is_not_utf8_is_refused(model):
     assert response.error.message.startswith("user_id: expected UTF-8")
 
 
+def test_more_requests_than_may_wait_are_refused_unread(model, op):
+    requests = [Request(user_id=users(f"u{at}")) for at in range(6)] + [SimpleNamespace()] * 3
+    responses = model.execute(requests)
+    assert [response.outputs["item_ids"][0, 0] for response in responses[:6]] == [0, 1, 2, 3, 4, 5]
+    assert [response.error.code for response in responses[6:]] == ["UNAVAILABLE"] * 3
+    assert responses[6].error.message == "more requests wait than serving.max_queue_size allows (6)"
+
+
 def test_nothing_asked_is_nothing_answered(model, op):
     assert model.execute([]) == []
     assert op.passes == 0
@@ -281,6 +290,7 @@ def test_an_output_of_another_shape_never_leaves(answer):
 
 MINIATURE = {
     "name": "cascade",
+    "parameters": {"max_queue_size": {"string_value": "64"}},
     "output": [
         {"name": "item_ids", "data_type": "TYPE_INT64", "dims": ["-1"]},
         {"name": "scores", "data_type": "TYPE_FP32", "dims": ["-1"]},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cascade.core.errors import RequestError, ServerError
-from cascade.ensemble.requests import WireType, decode_text, encode_text, from_wire, one_line, translate
+from cascade.ensemble.requests import OVERLOADED, WireType, decode_text, encode_text, from_wire, one_line, translate
 
 INT32, INT64 = WireType("INT32", "int32"), WireType("INT64", "int64")
 FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
@@ -85,7 +85,7 @@ def test_one_line_is_one_and_ends():
             r"^top_k: no$",
         ),
         ("UNAVAILABLE", "failed to connect to all addresses", ServerError, "host:1: no server answers.*cascade serve"),
-        ("UNAVAILABLE", "[m] Exceeds maximum queue size", ServerError, "host:1: overloaded, ask again later"),
+        ("UNAVAILABLE", f"{OVERLOADED} (3)", ServerError, "host:1: overloaded, ask again later: more requests wait"),
         ("UNAVAILABLE", "Request for unknown model: 'm' has no available versions", ServerError, "unknown model"),
         ("NOT_FOUND", "Request for unknown model: 'm' is not found", ServerError, "cascade run"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", ServerError, "no answer in time"),

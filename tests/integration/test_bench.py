@@ -70,7 +70,7 @@ def test_both_sides_count_the_same_requests(target, generator, requests, load):
         before = probe.snapshot()
         driven = generator.drive(target.url, target.model, requests, load)
         interval = probe.since(before)
-    assert (driven.errors, interval.failed) == (0, 0)
+    assert (driven.errors, driven.error, interval.failed) == (0, "", 0)
     counted = interval.after.users - interval.before.users
     assert 0 <= interval.requests * load.batch - counted <= 2 * (load.batch - 1)  # a probe asks for one user
     # perf_analyzer goes on for a moment before, between and after its windows.
@@ -82,7 +82,7 @@ def test_both_sides_count_the_same_requests(target, generator, requests, load):
 
 def test_an_open_loop_sends_as_many_as_it_is_told(target, generator, requests):
     driven = generator.drive(target.url, target.model, requests, Load("rate", 40, 1, 3))
-    assert driven.errors == 0
+    assert (driven.errors, driven.error) == (0, "")
     assert driven.requests_per_s == pytest.approx(40, rel=0.5)  # 120 arrivals, give or take 11
 
 
@@ -103,7 +103,7 @@ def test_ids_of_text(string_repository, free, generator, tmp_path):
     with TritonServer(string_repository, "cascade", feature_repo=string_repository, config=free) as server:
         load = Load("concurrency", 2, 4, 3.0)
         driven = generator.drive(server.grpc_url, "cascade", tmp_path / "requests.json", load)
-    assert driven.errors == 0 and driven.requests_per_s > 0
+    assert (driven.errors, driven.error) == (0, "") and driven.requests_per_s > 0
 
 
 def test_a_bench_of_the_miniature(subject, nothing_left, monkeypatch):

@@ -93,6 +93,19 @@ def test_concurrent_requests_share_passes_and_each_gets_its_own_answer(joining, 
             np.testing.assert_allclose(answer.as_numpy(name), alone[name], rtol=1e-5, atol=1e-6)
 
 
+def test_of_more_requests_than_may_wait_some_are_answered_and_the_others_asked_to_come_back(tmp_path, free):
+    few = SERVING.model_copy(update={"queue_delay_us": JOIN_US, "max_queue_size": 8})
+    miniature_repository(tmp_path / "models", serving=few)
+    with TritonServer(tmp_path / "models", "cascade", feature_repo=tmp_path, config=free) as server:
+        answers = ask_all(server.grpc_url, [numbers(np.random.default_rng(at), "plain") for at in range(100)])
+        errors = [error for _, error in answers if error is not None]
+        assert 8 <= len(answers) - len(errors) < 100
+        assert {error.status() for error in errors} == {"StatusCode.UNAVAILABLE"}
+        assert all("serving.max_queue_size allows (8)" in error.message() for error in errors)
+        with CascadeClient(server.grpc_url) as client:
+            assert client.recommend([101])[0].items
+
+
 def samples(server, requests):
     """All series of the model, as (name, labels, value), once ``requests`` are counted; fails if they never are."""
     give_up = time.monotonic() + PUBLISHED_S
