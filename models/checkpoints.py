@@ -86,7 +86,7 @@ class Checkpoints:
             with zipfile.ZipFile(file, "w") as archive:  # np.savez would hold all arrays at once
                 for name, value in self._arrays(progress):
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
-                        np.lib.format.write_array(stream, value)
+                        np.save(stream, value, allow_pickle=False)
 
         replace(self.folder / STATE, write)
         self.saved = time.monotonic()
