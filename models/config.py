@@ -26,8 +26,9 @@ class TrainingConfig(Section):
     """Batches whose gradients are averaged for one step of the optimizer; see ``accumulation``."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """What the dense layers compute in; embeddings, interactions and losses are fp32 always."""
-    embedding_optimizer: Literal["adam", "lazy_adam", "adagrad"] = "adam"
-    """adam moves every row at every step; the others the rows of the batch alone, which suits large tables."""
+    embedding_optimizer: Literal["adam", "lazy_adam"] = "adam"
+    """adam moves every row of a table at every step, lazy_adam only those of the batch: much faster on large tables,
+    but rare rows learn more slowly, because Adam goes on moving a row for some steps after a batch has it."""
     embedding_l2: float = Field(0, ge=0)
     """Weight of the squared norms of the embeddings that a batch touches."""
     warmup_steps: int = Field(0, ge=0)

@@ -9,9 +9,6 @@ from .accumulation import Accumulation
 from .backend import tf
 from .config import TrainingConfig
 
-ADAGRAD_START = 0.1
-"""What Adagrad's sums of squares start at, as Keras has it by default."""
-
 
 class Optimizer:
     """Keras's Adam, and around it what a training section asks for.
@@ -74,9 +71,8 @@ class Adam(tf.keras.optimizers.Adam):
     Keras takes about ten passes over a table for what its own kernel does in one; the numbers are the same to rounding.
 
     Args:
-        rule: ``adam`` moves every row of a table at every step. ``lazy_adam`` moves, and lets the moments decay for,
-            only the rows that a batch has, with the bias correction of the whole training's step. ``adagrad`` (Duchi et
-            al., "Adaptive subgradient methods", 2011) moves only these rows too; its sums are in Adam's second slot.
+        rule: ``adam`` moves every row of a table at every step; ``lazy_adam`` moves, and lets the moments decay for,
+            only the rows that a batch has, with the bias correction of the whole training's step.
     """
 
     def __init__(self, rule: str, rate: Any) -> None:
@@ -88,10 +84,8 @@ class Adam(tf.keras.optimizers.Adam):
         first, second = self._momentums[at], self._velocities[at]
         if self.rule == "adam" or not isinstance(gradient, tf.IndexedSlices):
             self._adam(tf.convert_to_tensor(gradient), variable, first, second)
-        elif self.rule == "lazy_adam":
-            self._lazy_adam(gradient.values, gradient.indices, variable, first, second)
         else:
-            self._adagrad(gradient.values, gradient.indices, variable, second)
+            self._lazy_adam(gradient.values, gradient.indices, variable, first, second)
 
     def _deduplicate_sparse_grad(self, gradients: Sequence[Any]) -> Sequence[Any]:
         """Rows that Adam would spread over the whole table need not be added up before."""
@@ -124,12 +118,6 @@ class Adam(tf.keras.optimizers.Adam):
         first.scatter_update(tf.IndexedSlices(m, rows))
         second.scatter_update(tf.IndexedSlices(v, rows))
         variable.scatter_sub(tf.IndexedSlices(rate * m / (tf.sqrt(v) + self.epsilon), rows))
-
-    def _adagrad(self, values: Any, rows: Any, variable: Any, second: Any) -> None:
-        total = tf.gather(second, rows) + tf.square(values)
-        second.scatter_update(tf.IndexedSlices(total, rows))
-        rate = tf.cast(self.learning_rate, tf.float32)
-        variable.scatter_sub(tf.IndexedSlices(rate * values / tf.sqrt(ADAGRAD_START + total), rows))
 
 
 def learning_rate(config: TrainingConfig) -> Any:
