@@ -18,6 +18,25 @@ class TrainingConfig(Section):
     patience: int = Field(3, ge=1)
     """Epochs without a better validation metric after which training stops; the best epoch is kept."""
     seed: int = 42
+    checkpoint_minutes: float = Field(5, ge=0)
+    """Minutes between checkpoints, from which a killed run goes on; 0 makes them at the end of each epoch alone."""
+    clip_norm: float = Field(0, ge=0)
+    """Largest L2 norm of a step's gradients together; larger ones are scaled down to it; 0 clips nothing."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are averaged for one step of the optimizer; see ``accumulation``."""
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """What the dense layers compute in; embeddings, interactions and losses are fp32 always."""
+    embedding_optimizer: Literal["adam", "lazy_adam"] = "adam"
+    """adam moves every row of a table at every step, lazy_adam only those of the batch: much faster on large tables,
+    but rare rows learn more slowly, because Adam goes on moving a row for some steps after a batch has it."""
+    embedding_l2: float = Field(0, ge=0)
+    """Weight of the squared norms of the embeddings that a batch touches."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps of the optimizer during which the learning rate rises from 0."""
+    decay_steps: int = Field(0, ge=0)
+    """Steps of the optimizer after the warm-up during which the learning rate falls to 0 as a cosine; 0: it stays."""
+    tensorboard: bool = False
+    """Write logs for TensorBoard to ``<run folder>.logs``."""
 
 
 class TowerConfig(Section):

@@ -18,6 +18,7 @@ from .backend import mm, tf
 from .config import DlrmConfig
 from .item_part import SHARE, SLOTS
 from .layers import FeatureVectors, continuous, embedding_tables
+from .randomness import Dropout
 from .schema import check_names, table_dims, vocabulary
 
 LAST = "last_item"
@@ -49,7 +50,7 @@ class SideVectors(tf.keras.layers.Layer):
         }
         dense = any(f.kind == "continuous" for f in features)
         self.bottom = mm.MLPBlock(list(bottom)) if dense else None
-        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def count(self) -> int:
@@ -147,7 +148,8 @@ def own_inputs(vectors: Any, side: SideVectors) -> Any:
 
     The dense vector, if the side has one, and the products among the side's vectors, each pair once.
     """
-    parts = [vectors[:, 0, :]] if side.bottom is not None else []
+    # Split: the gradient of a slice is a copy of the whole, most of it 0.
+    parts = [tf.squeeze(tf.split(vectors, [1, side.count - 1], axis=1)[0], axis=1)] if side.bottom is not None else []
     if side.count > 1:
         upper = np.ravel_multi_index(np.triu_indices(side.count, 1), (side.count, side.count))
         products = tf.reshape(tf.matmul(vectors, vectors, transpose_b=True), [-1, side.count**2])

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..core.artifact import RESUME, beside
+from .checkpoints import Checkpoints, Progress, replace
 from .config import TrainingConfig
+from .memory_estimate import check_memory
+from .precision import mixed
+from .prefetch import ahead
+from .step import Step
+from .watch import LOGS, Watch
 
 log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"
@@ -45,50 +53,75 @@ def fit(
     title: str,
     steps: int,
     batches: Batches,
-    step: Callable[[Mapping[str, Any]], Any],
+    step: Step,
     score: Callable[[], float] | None,
     checkpoint: Path,
+    prefetch: int = 2,
 ) -> Fit:
     """Train ``model`` and leave it with the weights of its best epoch, which are in ``checkpoint`` too.
+
+    Below the folder of an artifact that is being made, a training that was killed goes on from its last checkpoint.
 
     Args:
         title: what the progress bar shows.
         steps: batches of an epoch.
-        batches: gives an epoch's batches from a random generator.
+        batches: gives an epoch's batches from a random generator; the same from the same state of it.
         step: takes one step on a batch and returns its loss.
         score: the validation score, higher is better; without it every epoch is better than the one before.
         checkpoint: folder for the weights.
-    """
-    from tqdm import tqdm
+        prefetch: batches made ahead by a second thread; 0 where ``batches`` reads what a step changes.
 
+    Raises:
+        ConfigError: if it does not fit into the machine's memory.
+        FloatingPointError: if no epoch has a validation score that is a number.
+    """
+    check_memory(title, model, config)
     rng = np.random.default_rng(config.seed)
-    best, best_epoch, losses = -np.inf, 0, list[float]()
-    with tqdm(total=config.epochs * steps, desc=title, unit="step", disable=None) as bar:
-        for epoch in range(1, config.epochs + 1):
-            total: Any = 0.0
-            for batch in batches(rng):
-                total += step(batch)
-                bar.update()
-            losses.append(float(total) / steps)
-            now = score() if score else float(epoch)
-            bar.set_postfix_str(f"epoch {epoch}, loss {losses[-1]:.4f}" + (f", valid {now:.4f}" if score else ""))
-            if now > best:
-                best, best_epoch = now, epoch
-                save_weights(model, checkpoint)
-            elif epoch - best_epoch >= config.patience:
-                break
-    if best_epoch == 0:
-        raise FloatingPointError(f"{title}: the validation score is {now}; lower the learning rate")
+    kept = checkpoints(model, config, step, checkpoint)
+    with mixed(model, config.precision):
+        at = resume(kept, step, batches, rng, checkpoint / WEIGHTS)
+        with Watch(title, config, steps, at, beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")) as watch:
+            while not at.done(config):
+                for batch in ahead(islice(batches(rng), at.step, None), prefetch):
+                    loss = step(batch)
+                    at.step, at.total = at.step + 1, at.total + loss
+                    watch.step(loss, step.optimizer)
+                    if kept.due:
+                        kept.save(at)
+                better = at.end_epoch(score() if score else float(at.epoch), rng.bit_generator.state)
+                watch.epoch(at, validated=score is not None)
+                if better:
+                    save_weights(model, checkpoint)
+                    kept.keep_best(checkpoint / WEIGHTS)
+                kept.save(at)
+    if at.best_epoch == 0:
+        raise FloatingPointError(f"{title}: the validation score is {at.score}; lower the learning rate")
     model.load_weights(str(checkpoint / WEIGHTS))
-    return Fit(len(losses), best_epoch, best if score else None, losses)
+    return Fit(len(at.losses), at.best_epoch, at.best if score else None, at.losses)
+
+
+def checkpoints(model: Any, config: TrainingConfig, step: Step, checkpoint: Path) -> Checkpoints:
+    """Those of this training: none unless its weights go to an artifact that is being made."""
+    folder = beside(checkpoint.parent, RESUME)
+    own = folder / checkpoint.name if folder else None
+    return Checkpoints(own, config.checkpoint_minutes, lambda: step.variables(model))
+
+
+def resume(kept: Checkpoints, step: Step, batches: Batches, rng: np.random.Generator, weights: Path) -> Progress:
+    """Where to begin, with everything as it was at the last checkpoint if there is one."""
+    at = kept.load()
+    if at is None:
+        return Progress(rng.bit_generator.state)
+    rng.bit_generator.state = at.rng
+    step(next(iter(batches(deepcopy(rng)))))  # makes the variables, which then get their values
+    kept.restore(weights)
+    log.warning("%s: going on in epoch %d after %d steps", kept.folder, at.epoch, at.step)
+    return at
 
 
 def save_weights(model: Any, folder: Path) -> None:
-    """Write the weights aside and rename, so that a checkpoint is never half written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{os.getpid()}.weights.h5"
-    model.save_weights(str(aside))
-    aside.replace(folder / WEIGHTS)
+    """Write the weights so that they are never half written."""
+    replace(folder / WEIGHTS, lambda file: model.save_weights(str(file)))
 
 
 def shuffled(count: int, batch_size: int, rng: np.random.Generator) -> Iterable[np.ndarray[Any, Any]]:
@@ -101,7 +134,9 @@ def shuffled(count: int, batch_size: int, rng: np.random.Generator) -> Iterable[
 
 def prepare(seed: int) -> None:
     """Same seed, same result: seeds Python, numpy and TensorFlow, and takes ops that add up in a fixed order."""
+    from . import randomness
     from .backend import tf
 
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    randomness.seed(seed)

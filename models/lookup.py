@@ -9,6 +9,7 @@ import numpy as np
 
 from .backend import tf
 from .events import unknown_user
+from .randomness import uniform
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
@@ -34,7 +35,7 @@ class Lookup:
         columns = {name: tf.gather(table, batch["user_row"]) for name, table in self.user_tables.items()}
         columns |= {name: values for name, values in batch.items() if name != "user_row"}
         if id_dropout:
-            hidden = tf.random.uniform(tf.shape(batch["user_row"])[:1])[:, None] < id_dropout
+            hidden = uniform(tf.shape(batch["user_row"])[:1])[:, None] < id_dropout
             columns |= {name: tf.where(hidden, row[None], columns[name]) for name, row in self.unknown.items()}
         return columns
 

@@ -15,8 +15,10 @@ from .config import DlrmConfig
 from .dlrm import Dlrm, build
 from .fit import Fit, fit, prepare
 from .lookup import Lookup
+from .optimizers import Optimizer
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
 from .ranks import full_ndcg
+from .step import Step
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
@@ -42,12 +44,12 @@ def train(
     return model, found, valid
 
 
-def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Any:
+def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
     """A compiled training step: batch -> loss (nats a row).
 
     The logit is trained with ``log_rate`` taken off: see ``candidates``.
     """
-    optimizer = tf.keras.optimizers.Adam(config.training.learning_rate)
+    optimizer = Optimizer(config.training)
     rows = ("items", "label", "log_rate", "weight")
 
     @tf.function(reduce_retracing=True)
@@ -58,11 +60,10 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Any:
             logits = model(columns, training=True) - batch["log_rate"]
             losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label"], logits) * batch["weight"]
             loss = tf.reduce_sum(losses) / tf.reduce_sum(batch["weight"])
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        optimizer.minimize(tape, loss, model.trainable_variables)
         return loss
 
-    return step
+    return Step(step, optimizer)
 
 
 def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:

@@ -77,4 +77,5 @@ TWO_TOWER = Stage(
     sections=("two_tower",),
     parents=("etl",),
     fill=fill,
+    version=2,
 )

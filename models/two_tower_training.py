@@ -16,7 +16,9 @@ from .events import Events
 from .fit import Fit, fit, prepare, shuffled
 from .lookup import Lookup
 from .losses import CORRECTED, LOSSES, in_batch_logits
+from .optimizers import Optimizer
 from .ranks import full_ndcg, seen_matrix, target_ranks
+from .step import Step
 from .two_tower import TwoTower, build
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     return model, found
 
 
-def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, counts: NDArray[np.int64]) -> Any:
+def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, counts: NDArray[np.int64]) -> Step:
     """A compiled training step: batch -> loss.
 
     Args:
@@ -74,7 +76,7 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, counts: N
     """
     chance = np.maximum(counts, 1) / max(counts.sum(), 1)
     log_q = tf.constant(np.log(chance), tf.float32)
-    optimizer = tf.keras.optimizers.Adam(config.training.learning_rate)
+    optimizer = Optimizer(config.training)
     loss_of = LOSSES[config.loss]
 
     @tf.function(reduce_retracing=True)
@@ -85,11 +87,10 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, counts: N
             queries, items = model((lookup.users(moment, config.id_dropout), lookup.items(rows)), training=True)
             correction = tf.gather(log_q, rows) if config.loss in CORRECTED else None
             loss = loss_of(in_batch_logits(queries, items, rows, config.temperature, correction))
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        optimizer.minimize(tape, loss, model.trainable_variables)
         return loss
 
-    return step
+    return Step(step, optimizer)
 
 
 def encode_users(model: TwoTower, lookup: Lookup, events: Events) -> NDArray[np.float32]:

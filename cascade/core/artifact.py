@@ -14,6 +14,8 @@ from typing import Any
 from .errors import ArtifactError
 
 MANIFEST = "manifest.json"
+RESUME = ".resume"
+"""Suffix of what is kept beside a run folder until it is finished."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ def write_artifact(
 ) -> Artifact:
     """Let ``fill`` write into a folder aside, add the manifest, and rename it to ``path`` in one step.
 
+    What ``fill`` keeps in ``beside(folder, RESUME)`` outlives a run that fails or is killed; one that ends removes it.
+
     Args:
         fill: called with the empty folder; returns the metrics for the manifest.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = _aside(path)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
@@ -72,7 +76,19 @@ def write_artifact(
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+    shutil.rmtree(path.with_name(path.name + RESUME), ignore_errors=True)
     return Artifact.load(path, kind)
+
+
+def _aside(path: Path) -> Path:
+    """Where an artifact is made before it is renamed to ``path``."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def beside(aside: Path, suffix: str) -> Path | None:
+    """``<run folder><suffix>``, for the folder that ``write_artifact`` hands to ``fill``; None for any other folder."""
+    path = aside.with_name(aside.name.removeprefix(".").removesuffix(f".{os.getpid()}"))
+    return path.with_name(path.name + suffix) if _aside(path) == aside else None
 
 
 def replace_folder(aside: Path, path: Path) -> None:

@@ -28,6 +28,9 @@ SECTIONS = {
 }
 
 
+STAGES = {stage.name: stage for stage in (TWO_TOWER, INDEX, RANKER)}
+
+
 class Ann(SimpleNamespace):
     def model_dump(self, mode):
         return vars(self)
@@ -40,6 +43,13 @@ def run_stages(folder, shop, **ann):
         own = {name: sections[name] for name in stage.sections}
         parts[stage.name] = stage.run(folder, own, {name: parts[name] for name in stage.parents})
     return parts
+
+
+def run_stage(folder, stage, section, parts):
+    """One stage with the first of its sections as JSON."""
+    own, *others = stage.sections
+    sections = {own: type(SECTIONS[own]).model_validate_json(section), **{name: Ann(topk=20) for name in others}}
+    return stage.run(folder, sections, {name: parts[name] for name in stage.parents})
 
 
 def request(tensors, users=4, candidates=5, similarity=None):

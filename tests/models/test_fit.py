@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 
+from cascade.models.backend import tf
 from cascade.models.config import TrainingConfig
 from cascade.models.fit import WEIGHTS, fit, shuffled
+from cascade.models.optimizers import Optimizer
+from cascade.models.step import Step
 
 
-class Counter:
+class Counter(tf.Module):
     """Its weights are the number of steps taken."""
 
     def __init__(self):
+        super().__init__()
         self.steps = 0
 
     def save_weights(self, file):
@@ -29,13 +33,14 @@ def run(tmp_path, scores, epochs=6, patience=2):
         model.steps += 1
         return float(batch)
 
+    config = TrainingConfig(epochs=epochs, patience=patience)
     found = fit(
         model,
-        TrainingConfig(epochs=epochs, patience=patience),
+        config,
         "counter",
         2,
         lambda rng: iter((1.0, 2.0)),
-        step,
+        Step(step, Optimizer(config)),
         scores and iter(scores).__next__,
         tmp_path / "checkpoint",
     )

@@ -1,0 +1,122 @@
+"""What a training will take of the machine's memory, known before it takes any.
+
+Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, and for a moment three more:
+when Keras reads the best weights back. A step takes less: Adam, which moves every row, makes one copy, of gradients.
+Activations are rough: each number of a batch, its gradient and one to work with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ConfigError
+from .config import TrainingConfig
+
+FLOAT = 4
+GB = 1e9
+MOMENTS, READING, OF_BATCH = 2, 3, 3
+CGROUP = Path("/sys/fs/cgroup")
+WIDTHS = {
+    "two_tower": "two_tower.user_tower.emb_dims and two_tower.item_tower.emb_dims",
+    "ranker": "dlrm_ranker.embedding_dims",
+}
+"""Training -> the keys that say how wide its tables are."""
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes, beyond what the process holds already, which the training rows are among."""
+
+    tables: Mapping[str, int]
+    """Embedding table -> its parameters."""
+    shapes: Mapping[str, tuple[int, int]]
+    """Embedding table -> rows and width."""
+    parameters: int
+    optimizer: int
+    working: int
+    """Gradients of a step, or the weights on their way from a file, which is more."""
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.optimizer + self.working + self.activations
+
+    def __str__(self) -> str:
+        largest = sorted(self.tables, key=lambda name: -self.tables[name])[:3]
+        tables = (f"{name} {self.shapes[name][0]:,} x {self.shapes[name][1]}" for name in largest)
+        parts = ("parameters", "optimizer", "working", "activations")
+        sizes = ", ".join(f"{part} {getattr(self, part) / GB:.2f} GB" for part in parts)
+        return f"{sizes}; largest tables {', '.join(tables)}"
+
+
+def estimate(model: Any, config: TrainingConfig) -> MemoryEstimate:
+    """For a model that is described and not built: its tables take no memory yet."""
+    from .backend import mm
+
+    found = {t.name: t for t in model.submodules if isinstance(t, mm.EmbeddingTable)}
+    shapes = {name: (int(t.input_dim), int(t.dim)) for name, t in found.items()}
+    tables = {name: FLOAT * rows * width for name, (rows, width) in shapes.items()}
+    numbers, dense = batch_numbers(model, config.batch_size), FLOAT * dense_numbers(model)
+    parameters = sum(tables.values()) + dense
+    sums = FLOAT * numbers * config.accumulate if config.accumulate > 1 else 0
+    return MemoryEstimate(
+        tables, shapes, parameters, MOMENTS * parameters, READING * parameters + sums, OF_BATCH * FLOAT * numbers
+    )
+
+
+def batch_numbers(model: Any, rows: int) -> int:
+    """Numbers that a batch of ``rows`` is on its way through the model: embeddings, layers, rows against rows."""
+    from .layers import FeatureVectors
+    from .schema import vocabulary
+
+    sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
+    embedded = sum(f.dims[0] * int(side.tables[vocabulary(f)].dim) for side in sides for f in side.features)
+    compared = rows if hasattr(model, "candidate") else 0
+    return rows * (embedded + sum(dense_widths(model)) + compared)
+
+
+def dense_numbers(model: Any) -> int:
+    """Weights of the dense layers, each taken to read as much as the widest gives."""
+    widths = dense_widths(model)
+    return sum(widths) * max(widths, default=0)
+
+
+def dense_widths(model: Any) -> list[int]:
+    from .backend import tf
+
+    return [int(part.units) for part in model.submodules if isinstance(part, tf.keras.layers.Dense)]
+
+
+def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstimate:
+    """The estimate, if it fits into what the machine has left; nothing is checked where the tables are on a GPU.
+
+    Raises:
+        ConfigError: naming the largest tables, what is needed, what there is and the keys to lower.
+    """
+    from .backend import tf
+
+    found, free = estimate(model, config), available()
+    if found.total > free and not tf.config.list_physical_devices("GPU"):
+        section = "dlrm_ranker" if title == "ranker" else title
+        lower = WIDTHS.get(title, f"{section}'s widths")
+        if found.activations > found.total / 2:
+            lower = f"{section}.training.batch_size"
+        raise ConfigError(
+            f"{title}: training needs {found.total / GB:.2f} GB of memory, {free / GB:.2f} GB are available "
+            f"({found}): lower {lower}"
+        )
+    return found
+
+
+def available() -> int:
+    """Bytes that this process can still take: of the machine's memory and of its control group's limit."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
+    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return free

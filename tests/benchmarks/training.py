@@ -1,0 +1,246 @@
+"""Measure training: samples a second of ours and of plain Merlin Models `fit`, on the same data, in one run.
+
+Run it from the repository's root on an idle machine: ``.venv/bin/python tests/benchmarks/training.py``. Both train the
+same architecture at the same batch size, the two-tower retriever on in-batch softmax and DLRM on clicks; Merlin's
+metrics are those that it has by default. An epoch is timed from its start to the start of the next, after one that
+compiles. Merlin's model takes one row a user whatever the data. The bar is a ratio of 2; the exit code is 1 if one is
+missed.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from cascade.core.features import Feature, FeatureSchema
+from cascade.models.backend import mm, tf
+from cascade.models.config import DlrmConfig, RankerTrainingConfig, TowerConfig, TrainingConfig, TwoTowerConfig
+from cascade.models.events import Events
+from cascade.models.fit import fit, prepare, shuffled
+from cascade.models.lookup import Lookup
+from cascade.models.schema import merlin_column
+from cascade.workflows.tensors import Tensors
+
+BAR = 2.0
+CANDIDATES = 23
+"""Rows a user that the ranker draws by default: the positive and its negatives."""
+USERS, ITEMS = 100_000, 50_000
+TOWER, DIM, BOTTOM, TOP = [128, 64], 64, [128, 64], [128, 64]
+SCHEMA = FeatureSchema(
+    (
+        Feature("user_id", "user", "categorical", USERS),
+        Feature("city", "user", "categorical", 100),
+        Feature("age", "user", "continuous"),
+        Feature("income", "user", "continuous"),
+        Feature("hour", "context", "continuous"),
+        Feature("item_id", "item", "categorical", ITEMS),
+        Feature("category", "item", "categorical", 50),
+        Feature("brand", "item", "categorical", 1000),
+    )
+)
+"""Numbers on one side alone: our ranker has a bottom network for each side, Merlin's has one."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Users with a taste for a category, popular items drawn more often, clicks that follow the taste."""
+
+    tensors: Tensors
+    events: Events
+
+    @classmethod
+    def make(cls, rows: int) -> "Shop":
+        rng = np.random.default_rng(0)
+        numbers = {"age": rng.normal(size=USERS), "income": rng.normal(size=USERS)}
+        users = {"user_id": np.arange(USERS), "city": rng.integers(0, 100, USERS), **numbers}
+        items = {
+            "item_id": np.arange(ITEMS),
+            "category": np.arange(ITEMS) % 50,
+            "brand": rng.integers(0, 1000, ITEMS),
+        }
+        user = rng.integers(0, USERS, rows)
+        item = (ITEMS * rng.random(rows) ** 2).astype(int) // 50 * 50
+        liked = rng.random(rows) < 0.7
+        item += np.where(liked, user % 50, rng.integers(0, 50, rows))
+        label = (rng.random(rows) < np.where(item % 50 == user % 50, 0.6, 0.2)).astype("f4")
+        counts = np.bincount(item, minlength=ITEMS)
+        moment = {"hour": rng.normal(size=(rows, 1)).astype("f4")}
+        tables = (
+            {name: values.astype(typed(name))[:, None] for name, values in table.items()} for table in (users, items)
+        )
+        tensors = Tensors(Path(), SCHEMA, *tables, np.arange(USERS), np.arange(ITEMS), counts)
+        return cls(tensors, Events(user.astype("i4"), item.astype("i4"), label, moment))
+
+    def frame(self):
+        """Everything joined, as Merlin's loader takes it."""
+        import pandas as pd
+
+        at = {"user": self.events.user_row, "item": self.events.item_row}
+        tables = {"user": self.tensors.users, "item": self.tensors.items}
+        columns = {f.name: tables[f.side][f.name][at[f.side], 0] for f in SCHEMA if f.side in at}
+        return pd.DataFrame({**columns, "hour": self.events.moment["hour"][:, 0], "click": self.events.label})
+
+
+def typed(name):
+    return "i4" if SCHEMA[name].kind == "categorical" else "f4"
+
+
+def ours_two_tower(shop, options, size):
+    from cascade.models.two_tower import build
+    from cascade.models.two_tower_training import make_step
+
+    tower = TowerConfig(default_dim=DIM, mlp=TOWER)
+    training = TrainingConfig(batch_size=size, epochs=options.epochs, **options.set)
+    config = TwoTowerConfig(user_tower=tower, item_tower=tower, loss="softmax", id_dropout=0, training=training)
+    prepare(config.training.seed)
+    model = build(SCHEMA, config)
+    step = make_step(model, Lookup(shop.tensors), config, shop.tensors.item_counts)
+
+    def rows(at):
+        events = shop.events.take(at)
+        return {**events.queries(), "item_row": events.item_row}
+
+    return ours(model, step, training, rows, len(shop.events))
+
+
+def ours_ranker(shop, options, size, candidates=1):
+    """With one candidate a user, as on impressions, or more, as on the retriever's candidates."""
+    from cascade.models.dlrm import build
+    from cascade.models.ranker_training import make_step
+
+    training = RankerTrainingConfig(batch_size=size, epochs=options.epochs, learning_rate=1e-3, **options.set)
+    config = DlrmConfig(
+        default_dim=DIM, bottom_mlp=BOTTOM, top_mlp=[*TOP, 1], dropout=0, id_dropout=0, training=training
+    )
+    prepare(config.training.seed)
+    model = build(SCHEMA, config)
+
+    def rows(at):
+        shown = (at[:, None] + np.arange(candidates)) % len(shop.events)
+        label = shop.events.label[shown]
+        extra = {"items": shop.events.item_row[shown], "label": label}
+        weights = {"log_rate": np.zeros_like(label), "weight": np.ones_like(label)}
+        return {**shop.events.take(at).queries(), **extra, **weights}
+
+    step = make_step(model, Lookup(shop.tensors), config)
+    return ours(model, step, training, rows, len(shop.events), candidates)
+
+
+def ours(model, step, training, rows, count, candidates=1):
+    """Samples a second of the best epoch but the first, and the last epoch's loss."""
+    starts, size = [], training.batch_size // candidates
+    steps = count // candidates // size
+
+    def batches(rng):
+        starts.append(time.perf_counter())
+        for at in islice(shuffled(count, size, rng), steps):
+            yield rows(at)
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = fit(model, training, "ours", steps, batches, step, None, Path(folder) / "made")
+    starts.append(time.perf_counter())
+    return steps * size * candidates / min(b - a for a, b in list(pairwise(starts))[1:]), found.losses[-1]
+
+
+class Clock(tf.keras.callbacks.Callback):
+    """When each epoch began."""
+
+    def __init__(self):
+        super().__init__()
+        self.starts, self.losses = [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.starts.append(time.perf_counter())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.losses.append(logs["loss"])
+
+    def on_train_end(self, logs=None):
+        self.starts.append(time.perf_counter())
+
+
+def scalars(features, *more):
+    """Merlin's schema of columns that hold one value a row, as its loader has them."""
+    from merlin.schema import ColumnSchema, Schema
+
+    def scalar(column):
+        properties = {key: value for key, value in column.properties.items() if key == "domain"}
+        return ColumnSchema(column.name, column.tags, properties, column.dtype)
+
+    return Schema([scalar(merlin_column(f)) for f in features] + list(more))
+
+
+def merlin(model, shop, schema, options, size):
+    from merlin.io import Dataset
+
+    frame = shop.frame()[schema.column_names]
+    model.compile(optimizer=tf.keras.optimizers.Adam(1e-3))
+    clock = Clock()
+    model.fit(Dataset(frame, schema=schema), batch_size=size, epochs=options.epochs, callbacks=[clock], verbose=0)
+    return len(frame) / min(b - a for a, b in list(pairwise(clock.starts))[1:]), clock.losses[-1]
+
+
+def merlin_two_tower(shop, options, size):
+    users, items = (scalars(SCHEMA.side(*sides)) for sides in (("user", "context"), ("item",)))
+
+    def encoder(schema):
+        from merlin.schema import Tags
+
+        tables = mm.Embeddings(schema.select_by_tag(Tags.CATEGORICAL), dim=DIM)
+        inputs = mm.InputBlockV2(schema, categorical=tables)
+        return mm.Encoder(inputs, mm.MLPBlock(TOWER, no_activation_last_layer=True), post=mm.L2Norm())
+
+    model = mm.TwoTowerModelV2(encoder(users), encoder(items), logits_temperature=0.1)
+    return merlin(model, shop, users + items, options, size)
+
+
+def merlin_ranker(shop, options, size):
+    from merlin.schema import ColumnSchema, Tags
+
+    click = ColumnSchema("click", dtype="float32", tags=[Tags.TARGET, Tags.BINARY_CLASSIFICATION])
+    schema = scalars(SCHEMA, click)
+    model = mm.DLRMModel(
+        schema,
+        embedding_dim=DIM,
+        bottom_block=mm.MLPBlock(BOTTOM),
+        top_block=mm.MLPBlock(TOP),
+        prediction_tasks=mm.BinaryOutput("click"),
+    )
+    return merlin(model, shop, schema, options, size)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--epochs", type=int, default=3)
+    options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the training sections")
+    options.add_argument("--only", choices=["two_tower", "ranker"])
+    options = options.parse_args()
+    options.set = dict(pair.split("=", 1) for pair in options.set)
+    shop, missed = Shop.make(options.rows), False
+    pairs = {
+        "two_tower": ({"two_tower": ours_two_tower}, merlin_two_tower, 1024),
+        "ranker": (
+            {f"ranker, {k} rows a user": partial(ours_ranker, candidates=k) for k in (1, CANDIDATES)},
+            merlin_ranker,
+            8192,
+        ),
+    }
+    for mine, theirs, size in (pairs[name] for name in pairs if options.only in (None, name)):
+        other, other_loss = theirs(shop, options, size)
+        for name, measure in mine.items():
+            rate, loss = measure(shop, options, size)
+            print(f"{name}, batches of {size}: ours {rate:,.0f} samples/s (loss {loss:.4f}), ", end="")
+            print(f"merlin {other:,.0f} (loss {other_loss:.4f}), ratio {rate / other:.2f}", flush=True)
+            missed |= rate < BAR * other
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

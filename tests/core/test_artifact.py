@@ -1,0 +1,32 @@
+"""What a stage keeps beside its run folder until it has finished."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cascade.core.artifact import RESUME, beside, write_artifact
+
+
+def test_what_is_kept_outlives_a_failure_and_is_removed_at_the_end(tmp_path):
+    kept, tries = tmp_path / "run.resume", []
+
+    def fill(folder):
+        tries.append(beside(folder, RESUME))
+        kept.mkdir(exist_ok=True)
+        (kept / "state").touch()
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+        (folder / "made").touch()
+
+    with pytest.raises(KeyboardInterrupt):
+        write_artifact(tmp_path / "run", "kind", {}, fill)
+    assert (kept / "state").is_file() and not (tmp_path / "run").exists()
+    write_artifact(tmp_path / "run", "kind", {}, fill)
+    assert (tmp_path / "run" / "made").is_file() and not kept.exists()
+    assert tries == [kept, kept]
+
+
+@pytest.mark.parametrize("name", ["run", ".run.1", f"run.{os.getpid()}"])
+def test_other_folders_have_nothing_beside(name):
+    assert beside(Path("/runs") / name, RESUME) is None

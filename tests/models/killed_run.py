@@ -1,0 +1,32 @@
+"""A run of one stage that is killed in the middle of an epoch, as `kill -9` does it.
+
+Arguments: folder of runs, stage, its section as JSON, ``name=path`` of each parent, checkpoints until the kill.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from stage_runs import STAGES, run_stage
+
+from cascade.core.artifact import Artifact
+from cascade.models.checkpoints import Checkpoints
+
+
+def main(folder, stage, section, saves, *parents):
+    save, left = Checkpoints.save, [int(saves)]
+
+    def save_or_die(self, progress):
+        save(self, progress)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Checkpoints.save = save_or_die
+    parts = {name: Artifact.load(Path(path), name) for name, path in (parent.split("=") for parent in parents)}
+    run_stage(Path(folder), STAGES[stage], section, parts)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,58 @@
+"""Train a retriever with a large table in a process of its own; print the estimate and what it took, bytes.
+
+Arguments: rows of the item table, optimizer of embeddings.
+"""
+
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from cascade.core.features import Feature, FeatureSchema
+from cascade.models.backend import tf
+from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
+from cascade.models.events import Events
+from cascade.models.fit import fit, prepare, shuffled
+from cascade.models.lookup import Lookup
+from cascade.models.memory_estimate import estimate
+from cascade.models.two_tower import build
+from cascade.models.two_tower_training import make_step
+from cascade.workflows.tensors import Tensors
+
+
+def train(rows, rule):
+    """The estimate's total and the growth of the process's peak."""
+    schema = FeatureSchema(
+        (Feature("user_id", "user", "categorical", 100), Feature("item_id", "item", "categorical", rows))
+    )
+    codes = {"users": np.arange(100, dtype="i4"), "items": np.arange(rows, dtype="i4")}
+    users, items = {"user_id": codes["users"][:, None]}, {"item_id": codes["items"][:, None]}
+    tensors = Tensors(Path(), schema, users, items, codes["users"], codes["items"], np.ones(rows, np.int64))
+    tower = TowerConfig(default_dim=64, mlp=[64])
+    training = TrainingConfig(epochs=2, batch_size=256, embedding_optimizer=rule)
+    config = TwoTowerConfig(user_tower=tower, item_tower=tower, training=training)
+    rng = np.random.default_rng(0)
+    events = Events(rng.integers(0, 100, 2048, "i4"), rng.integers(0, rows, 2048, "i4"), np.ones(2048, "f4"), {})
+    prepare(0)
+    model = build(schema, config)
+    step = make_step(model, Lookup(tensors), config, tensors.item_counts)
+
+    def batches(drawn):
+        for at in shuffled(len(events), 256, drawn):
+            yield {**events.take(at).queries(), "item_row": events.item_row[at]}
+
+    before = peak()
+    with tempfile.TemporaryDirectory() as folder:
+        fit(model, training, "two_tower", 8, batches, step, None, Path(folder) / "checkpoint")
+    return estimate(model, training).total, peak() - before
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    tf.constant(1.0) + 1  # TensorFlow's own buffers come first
+    print(*train(int(sys.argv[1]), sys.argv[2]))
