@@ -192,12 +192,14 @@ def evaluate(
 ) -> None:
     """Measure the served graph on the test part, beside popularity, iALS and EASE."""
     from .show import metrics_table
+    from .show_evaluation import evaluation_text
 
     artifact = _run(load(config, sets), runs, ["evaluation"], force)["evaluation"]
     if as_json:
         _print_json(artifact.metrics)
     else:
-        typer.echo(f"{metrics_table(artifact.metrics)}\n\nreport: {artifact.path / 'report.html'}")
+        found = artifact.metrics
+        typer.echo(f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}")
 
 
 @app.command(epilog="Example: cascade demo --set data.source=synthetic --config shop.yaml")

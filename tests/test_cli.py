@@ -27,6 +27,14 @@ METRICS = {
     "cascade": {"ndcg@10": 0.07, "map@10": 0.05},
     "funnel": {"found": {"count": 3, "share": 0.25}},
     "baselines": {"popularity": {"recall@100": 0.3, "ndcg@10": 0.02}, "ease": {"skipped": "too many items"}},
+    "recsys": {"recsys_auc": 0.9},
+    "intervals": {
+        **{"level": 0.95, "replicates": 1000},
+        **{"retrieval": {"ndcg@10": [0.05, 0.07]}, "cascade": {"ndcg@10": [0.06, 0.08]}, "ranking": {"auc": None}},
+        "baselines": {"popularity": {"ndcg@10": [0.01, 0.03]}},
+    },
+    "differences": {"cascade - retrieval": {"ndcg@10": 0.01, "low": -0.002, "high": 0.021}},
+    "slices": [{"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 7, "auc": 0.75}],
 }
 
 
@@ -175,6 +183,10 @@ def test_evaluate(config_file: Path) -> None:
     assert rows["cascade"] == ["0.0700", "0.0500"]
     assert "ease: too many items" in table
     assert "relevant items: found 3 (25.0%)" in table
+    assert "95% intervals by bootstrap over users, 1,000 draws" in table
+    assert "0.0500 to 0.0700  0.0600 to 0.0800" in table
+    assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0020, +0.0210]" in table
+    assert rows["new"] == ["users", "0", "7", "0.7500"]
     assert "retrieval.recall@100 0.5000, cascade.ndcg@10 0.0700, ranking.auc 0.9000" in invoke("evaluate").stderr
     assert Path(table.split("report: ")[1].strip()).is_file()
 
