@@ -13,7 +13,7 @@ from .cli_bench import bench
 from .cli_features import features
 from .cli_options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load
 from .cli_size import size
-from .core.errors import CascadeError, RequestError
+from .core.errors import CascadeError, ConfigError, RequestError
 from .noise import is_verbose
 
 if TYPE_CHECKING:
@@ -187,13 +187,27 @@ def evaluate(
     sets: Sets = NONE,
     runs: Runs = RUNS,
     force: Annotated[bool, typer.Option("--force", help="Evaluate although it is up to date.")] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead, estimate what another rerank policy earns from a log (Parquet or CSV) of propensity, "
+            "new_propensity, reward and, optionally, user_id.",
+        ),
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="With --policy: largest importance weight.", min=0)] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Measure the served graph on the test part, beside popularity, iALS and EASE."""
     from .show import metrics_table
-    from .show_evaluation import evaluation_text
+    from .show_evaluation import estimate_policy, evaluation_text, policy_table
 
+    if policy is not None:
+        estimates = estimate_policy(policy, clip, load(config, sets).evaluation)
+        return _print_json(estimates) if as_json else typer.echo(policy_table(estimates))
+    if clip is not None:
+        raise ConfigError("--clip: goes with --policy FILE")
     artifact = _run(load(config, sets), runs, ["evaluation"], force)["evaluation"]
     if as_json:
         _print_json(artifact.metrics)

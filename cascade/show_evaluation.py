@@ -1,11 +1,15 @@
-"""Text of an evaluation beside its table of metrics: intervals, differences, slices."""
+"""Text of an evaluation beside its table of metrics: intervals, differences, slices; estimates of another policy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .show import table
+
+if TYPE_CHECKING:
+    from .ensemble.config import EvaluationConfig
 
 
 def evaluation_text(metrics: Mapping[str, Any]) -> str:
@@ -30,6 +34,23 @@ def interval_table(intervals: Mapping[str, Any]) -> str:
 def slice_table(slices: Sequence[Mapping[str, Any]]) -> str:
     """A line for each slice."""
     return table([*slices[0]], [[*part.values()] for part in slices])
+
+
+def estimate_policy(file: Path, clip: float | None, config: EvaluationConfig) -> dict[str, dict[str, float]]:
+    """IPS and SNIPS from the policy log in ``file``; see `ensemble.evaluation.off_policy`."""
+    from dataclasses import asdict
+
+    from .ensemble.evaluation.bootstrap import Bootstrap
+    from .ensemble.evaluation.off_policy import PolicyLog, ips, snips
+
+    log, bootstrap = PolicyLog.read(file), Bootstrap(config.replicates, config.seed)
+    return {each.__name__: asdict(each(log, clip, bootstrap)) for each in (ips, snips)}
+
+
+def policy_table(estimates: Mapping[str, Mapping[str, float]]) -> str:
+    """A line for each estimator."""
+    head = ["", "reward", "95 % from", "to", "effective rows", "clipped"]
+    return table(head, [[name, *values.values()] for name, values in estimates.items()])
 
 
 def _span(interval: Sequence[float] | None) -> str:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cascade import cli, stages
 from cascade.core.artifact import Artifact
+from cascade.core.errors import ConfigError
 from cascade.core.stage import Stage
 from cascade.ensemble import client
 from cascade.ensemble.client import Recommendation, RecommendedItem
@@ -171,6 +172,17 @@ def test_plan_run_plan(config_file: Path) -> None:
     assert "n_users 943, auc 0.5000" in result.stderr
     assert [row["up_to_date"] for row in json.loads(invoke("plan", "--json").output)] == [True, True]
     assert invoke("run").stderr.count("up to date") == 2
+
+
+def test_evaluate_a_policy_from_its_log(config_file: Path) -> None:
+    log = config_file.with_name("log.csv")
+    log.write_text("propensity,new_propensity,reward\n0.5,0.25,1\n0.25,0.75,1\n0.5,0.0,0\n")
+    found = json.loads(invoke("evaluate", "--policy", str(log), "--json").stdout)
+    assert found["ips"]["value"] == pytest.approx(3.5 / 3) and found["snips"]["value"] == pytest.approx(1.0)
+    clipped = invoke("evaluate", "--policy", str(log), "--clip", "2").stdout
+    assert [line.split()[:2] for line in clipped.splitlines()[2:]] == [["ips", "0.8333"], ["snips", "1.0000"]]
+    with pytest.raises(ConfigError, match="--clip: goes with --policy"):
+        invoke("evaluate", "--clip", "2")
 
 
 @pytest.mark.usefixtures("two_stages")

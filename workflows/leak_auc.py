@@ -19,7 +19,7 @@ from .train_part import id_columns
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS, GROUPS = 100_000, 16
+ROWS, GROUPS = 50_000, 16
 """Rows that are looked at, and row groups that they are drawn from."""
 FEWEST = 50
 """Positives, and negatives, that an AUC near 1 needs so as not to be chance."""

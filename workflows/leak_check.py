@@ -27,6 +27,8 @@ from .validate import nearest
 log = logging.getLogger(__name__)
 
 RESULT = "recsys_label_leak_check"
+SUSPICIOUS = 0.9
+"""AUC of a feature from which on the log says so."""
 GIVEN_OVERLAP, MADE_OVERLAP = 0.001, 0.1
 """``max_overlap`` by default, of a split that the source gives and of one that we make."""
 
@@ -50,6 +52,8 @@ def check_leaks(data: Path, features: Sequence[RawFeature], config: DataConfig, 
     leaks += [*future_statistics(data, checked), *overlap_leak(shared, config)]
     if leaks:
         raise DataError("\n".join(leaks))
+    for auc in (auc for auc in aucs if auc.value > SUSPICIOUS):
+        log.warning("%s tells %s with an AUC of %.4f: is it known before?", auc.feature.name, auc.target, auc.value)
     highest = max(aucs, key=lambda auc: auc.value, default=None)
     closest = {"highest_auc": highest.value, "column": highest.feature.name} if highest else {}
     return {RESULT: 1, "leak_check": {**closest, "features": len(aucs), "overlap": shared.share}}

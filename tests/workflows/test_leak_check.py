@@ -72,6 +72,12 @@ class TestKnownAfterwards:
         got = check(self.leaking(), dense=["play_time"], leak_check={"enabled": False})
         assert got["recsys_label_leak_check"] is None and "leak_check" not in got
 
+    def test_one_that_is_strong_but_not_perfect_is_logged(self, check, caplog):
+        log = make_log()
+        log["interactions"]["stay"] = log["interactions"]["label"] + np.random.default_rng(3).normal(0, 0.5, ROWS)
+        assert 0.9 < check(log, dense=["stay"])["leak_check"]["highest_auc"] < 0.98
+        assert "stay tells label with an AUC of 0.9" in caplog.text
+
     def test_ignoring_what_is_not_there(self, check):
         with pytest.raises(ConfigError, match=r"ignore: 'hours' is no feature, did you mean 'hour'\?"):
             check(make_log(), leak_check={"ignore": ["hours"]})
