@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -203,17 +204,20 @@ def evaluate(
     from .show import metrics_table
     from .show_evaluation import estimate_policy, evaluation_text, policy_table
 
+    merged = load(config, sets)
     if policy is not None:
-        estimates = estimate_policy(policy, clip, load(config, sets).evaluation)
-        return _print_json(estimates) if as_json else typer.echo(policy_table(estimates))
-    if clip is not None:
+        found: Mapping[str, Any] = estimate_policy(policy, clip, merged.evaluation)
+        text = policy_table(found)
+    elif clip is not None:
         raise ConfigError("--clip: goes with --policy FILE")
-    artifact = _run(load(config, sets), runs, ["evaluation"], force)["evaluation"]
-    if as_json:
-        _print_json(artifact.metrics)
     else:
+        artifact = _run(merged, runs, ["evaluation"], force)["evaluation"]
         found = artifact.metrics
-        typer.echo(f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}")
+        text = f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}"
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(text)
 
 
 @app.command(epilog="Example: cascade demo --set data.source=synthetic --config shop.yaml")

@@ -38,12 +38,12 @@ class Curve:
     @property
     def widths(self) -> NDArray[np.float32]:
         """Width [N - 1] of each piece."""
-        return np.diff(np.asarray(self.x)).astype(np.float32)
+        return np.asarray(np.diff(self.x), np.float32)
 
     @property
     def slopes(self) -> NDArray[np.float32]:
         """Slope [N - 1] of each piece."""
-        return (np.diff(self.y) / np.diff(self.x)).astype(np.float32)
+        return np.asarray(np.diff(self.y) / np.diff(self.x), np.float32)
 
     def __call__(self, logits: Logits) -> Logits:
         """Calibrated logits, of any shape."""

@@ -85,7 +85,7 @@ def ece(probability: NDArray[np.floating[Any]], label: NDArray[np.generic], bins
 
 
 def grouped_auc(
-    score: NDArray[np.floating[Any]], label: NDArray[np.bool_], group: NDArray[np.int64], groups: int
+    score: NDArray[np.floating[Any]], label: NDArray[np.bool_], group: NDArray[np.integer[Any]], groups: int
 ) -> Values:
     """AUC [groups] of the rows [M] of each group; NaN where a group lacks positives or negatives.
 

@@ -53,7 +53,7 @@ def _ties(table: pa.Table) -> NDArray[np.bool_]:
     for name in ("user_id", "timestamp"):
         column = table[name]
         same &= pc.equal(column.slice(1), column.slice(0, len(same))).to_numpy()
-    return np.append(same, False) | np.append(False, same)
+    return np.asarray(np.append(same, False) | np.append(False, same))
 
 
 def _twice(ties: pa.Table) -> pd.DataFrame:

@@ -27,7 +27,9 @@ def measure(
     """
     there = {name: lists for name, lists in ranked.items() if not isinstance(lists, str)}
     values = {name: user_values(name, lists, relevant) for name, lists in there.items()}
-    shown = {name: means(values[name]) | _coverage(name, lists, relevant) for name, lists in there.items()}
+    shown: dict[str, dict[str, Any]] = {
+        name: means(values[name]) | _coverage(name, lists, relevant) for name, lists in there.items()
+    }
     shown |= {name: {"skipped": why} for name, why in ranked.items() if isinstance(why, str)}
     intervals = {name: list_intervals(each, bootstrap) for name, each in values.items()}
     ranking = ranking_metrics(rows)

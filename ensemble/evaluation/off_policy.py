@@ -50,7 +50,8 @@ class PolicyLog:
                 row = int(np.argmin(good))
                 raise DataError(f"policy log, {name}, row {row}: {column[row]:g}, expected {what}")
         owner = np.arange(len(columns[0])) if users is None else np.unique(np.asarray(users), return_inverse=True)[1]
-        return cls(*columns, owner)
+        shown, would_be, earned = columns
+        return cls(shown, would_be, earned, owner)
 
     @classmethod
     def read(cls, file: Path) -> PolicyLog:
@@ -63,7 +64,8 @@ class PolicyLog:
         for name in COLUMNS:
             if name not in table:
                 raise DataError(f"policy log: {file} has no column {name!r}, it has {', '.join(map(str, table))}")
-        return cls.of(*(table[name] for name in COLUMNS), table.get("user_id"))
+        shown, would_be, earned = (table[name] for name in COLUMNS)
+        return cls.of(shown, would_be, earned, table.get("user_id"))
 
 
 @dataclass(frozen=True)

@@ -18,26 +18,26 @@ from .ranking_lists import Rows
 class RankedRows:
     """What the ranker's metrics are computed from: M pairs of a user and an item, each with a logit.
 
-    ``logits``: float32 [M]. ``label``: bool [M]. ``users``, ``items``: int64 [M] rows. ``events``: int64 [M], the test
-    interaction in whose context the pair was scored.
+    ``logits``: float32 [M]. ``label``: bool [M]. ``users``, ``items``: int32 or int64 [M] rows. ``events``: the same,
+    the test interaction in whose context the pair was scored.
     """
 
     logits: NDArray[np.float32]
     label: NDArray[np.bool_]
-    users: NDArray[np.int64]
-    items: NDArray[np.int64]
-    events: NDArray[np.int64]
+    users: NDArray[np.integer[Any]]
+    items: NDArray[np.integer[Any]]
+    events: NDArray[np.integer[Any]]
 
     def __len__(self) -> int:
         return len(self.logits)
 
 
 def labelled(candidates: Rows, logits: NDArray[np.float32], relevant: csr_matrix) -> tuple[NDArray[Any], ...]:
-    """Every candidate, padding left out: logits float32 [M], labels bool [M], requests int64 [M], items int64 [M]."""
+    """Every candidate, padding left out: logits float32 [M], labels bool [M], requests int64 [M], items int32 [M]."""
     hits, _ = metrics.find_hits(candidates, relevant)
     requests, places = np.nonzero(candidates >= 0)
     at = requests, places
-    return logits[at], hits[at], requests, candidates[at]
+    return logits[at], hits[at], requests, candidates[at].astype(np.int32)
 
 
 def ranking_metrics(rows: RankedRows) -> dict[str, float | None]:

@@ -44,7 +44,7 @@ def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: 
     for batch, columns in _run(executor, held_out.columns, _settings(executor), TRACED, batch_size, "test users"):
         relevant = held_out.relevant[batch]
         logits, label, requests, items = labelled(columns["candidate_rows"], columns["logits"], relevant)
-        users, events = held_out.rows[batch][requests], held_out.events[batch][requests]
+        users, events = (of[batch].astype(np.int32)[requests] for of in (held_out.rows, held_out.events))
         parts.append(
             (
                 membership(columns["seen_rows"], relevant.shape[1]),

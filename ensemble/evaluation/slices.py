@@ -93,7 +93,8 @@ def by_value(values: Any) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     counts = flat.value_counts()
     shown = [*counts.index[counts > 0]] if numbers else [*counts.index[:MOST_VALUES]]
     for value in sorted(shown) if numbers else shown:
-        yield str(value), np.asarray((flat == value).groupby(level=0).any(), bool)
+        name = f"{value.left:.4g} to {value.right:.4g}" if numbers else str(value)
+        yield name, np.asarray((flat == value).groupby(level=0).any(), bool)
     if flat.isna().any():
         yield "missing", np.asarray(flat.isna().groupby(level=0).any(), bool)
 
@@ -106,13 +107,12 @@ def measure_slice(part: Slice, held_out: HeldOut, answers: Rows, rows: RankedRow
     keep, relevant = _asked(part, held_out)
     owners = {"users": rows.users, "items": rows.items, "interactions": rows.events}
     inside = part.mask[owners[part.of]]
-    users = int(keep.sum())
-    hits, counts = metrics.find_hits(answers[keep], relevant[keep]) if users else (None, None)
+    hits, counts = metrics.find_hits(answers[keep], relevant[keep])
     return {
         "slice": part.name,
-        "users": users,
-        f"recall@{LIST}": None if hits is None else float(metrics.recall(hits, counts, LIST).mean()),
-        f"ndcg@{LIST}": None if hits is None else float(metrics.ndcg(hits, counts, LIST).mean()),
+        "users": len(counts),
+        f"recall@{LIST}": _mean(metrics.recall(hits, counts, LIST)),
+        f"ndcg@{LIST}": _mean(metrics.ndcg(hits, counts, LIST)),
         "rows": int(inside.sum()),
         "auc": _auc(rows.logits[inside], rows.label[inside]),
     }
@@ -125,6 +125,10 @@ def _asked(part: Slice, held_out: HeldOut) -> tuple[NDArray[np.bool_], csr_matri
     relevant = csr_matrix(held_out.relevant.astype(np.float32) @ diags(part.mask.astype(np.float32)))
     relevant.eliminate_zeros()
     return np.diff(relevant.indptr) > 0, relevant.astype(bool)
+
+
+def _mean(values: metrics.Values) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _auc(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> float | None:

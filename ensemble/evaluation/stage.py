@@ -17,18 +17,20 @@ from ..ops.lookup_user import REPO_VARIABLE
 from .baselines import rank_baselines
 from .bootstrap import Bootstrap
 from .funnel import summary
-from .held_out import LoggedTest
+from .held_out import HeldOut, LoggedTest
 from .measure import measure, recsys
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
-from .replay import rank_logged, replay
+from .replay import Replay, rank_logged, replay
 from .report import render
 from .retrieval import exact_top
 from .slices import all_slices, measure_slice
 
 if TYPE_CHECKING:
+    from ...core.signature import Signature
     from ...workflows.config import FeatureStoreConfig
     from ..config import EvaluationConfig, ServingConfig
+    from ..executor import Executor
 
 METRICS = "metrics.json"
 REPORT = "report.html"
@@ -49,14 +51,9 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     parts = all_slices(config.slices, parents["data"].path, logged, tensors)
     with feature_repo(store.repo):
         executor = Executor.load(exported(parents["export"].path))
-        inputs = {spec.name: spec.spec for spec in executor.inputs}
-        held_out = logged.users_held_out(inputs, config.max_users, config.seed)
-        run = replay(executor, held_out, serving.thresholds.min_score, config.batch_size)
-        rows = run.candidates
-        if parents["ranker"].metrics["train_on"] == "impressions":
-            shown, events = logged.impressions(inputs, config.max_users, config.seed)
-            logits = rank_logged(executor, shown, config.batch_size)
-            rows = RankedRows(logits, logged.label[events], logged.users[events], logged.items[events], events)
+        held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
+        impressions = parents["ranker"].metrics["train_on"] == "impressions"
+        rows = _impressions(executor, logged, config) if impressions else run.candidates
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
     baselines = rank_baselines(tensors.before_test(), held_out.rows, run.seen, max(RECALL_AT))
@@ -71,6 +68,24 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     facts |= {"items": f"{len(vectors):,}", "relevant items": f"{len(run.fates):,}", "ranked rows": f"{len(rows):,}"}
     (folder / REPORT).write_text(render(results, facts, rows.logits, rows.label))
     return results
+
+
+def _replayed(
+    executor: Executor, logged: LoggedTest, config: EvaluationConfig, min_score: float
+) -> tuple[HeldOut, Replay]:
+    held_out = logged.users_held_out(_inputs(executor), config.max_users, config.seed)
+    return held_out, replay(executor, held_out, min_score, config.batch_size)
+
+
+def _impressions(executor: Executor, logged: LoggedTest, config: EvaluationConfig) -> RankedRows:
+    """The logged items as the ranker scores them."""
+    shown, events = logged.impressions(_inputs(executor), config.max_users, config.seed)
+    logits = rank_logged(executor, shown, config.batch_size)
+    return RankedRows(logits, logged.label[events], logged.users[events], logged.items[events], events)
+
+
+def _inputs(executor: Executor) -> Signature:
+    return {spec.name: spec.spec for spec in executor.inputs}
 
 
 def exported(artifact: Path) -> Path:

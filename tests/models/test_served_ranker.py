@@ -4,20 +4,21 @@ import shutil
 
 import numpy as np
 import pytest
-from stage_runs import SECTIONS, request
+from stage_runs import SECTIONS, Ann, request
 
 from cascade.core.artifact import Artifact
 from cascade.ensemble.config import RankerServingConfig
 from cascade.ensemble.ops import LookupItems, Rank
 from cascade.ensemble.ranker_choice import choose_ranker
 from cascade.ensemble.steps import served_ranker, taken
-from cascade.models import dlrm, item_part
+from cascade.models import calibration, dlrm, item_part
 from cascade.models.calibration import Curve
 from cascade.models.fusion import Fusion, Ranker
 from cascade.models.onnx_export import run, session
 from cascade.models.onnx_tables import model_files
 from cascade.models.quantize import to_int8
 from cascade.models.ranker_export import differences, export_ranker, relative
+from cascade.models.ranker_stage import RANKER
 from cascade.testing.op_contract import OpContract
 
 DIM, USERS, CANDIDATES = 8, 11, 20
@@ -163,6 +164,22 @@ def test_an_isotonic_curve_is_in_all_models(tensors, similarity, tmp_path):
     to_int8(tmp_path / "ranker_pair.onnx", tmp_path / "int8.onnx", feed)
     rounded = run(session(tmp_path / "int8.onnx"), feed)
     assert 0 < np.abs(rounded - fusion(logits, cosine)).max() < 0.2 * logits.std() + 0.1
+
+
+def test_the_stage_fits_and_exports_the_curve(parts, tensors, asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "INFORMATION", 5.0)  # the shop's validation part is small
+    config = SECTIONS["dlrm_ranker"].model_copy(update={"calibration": "isotonic"})
+    sections = {"dlrm_ranker": config, "serving.ann": Ann(type="flat", topk=20, recall_target=0.99)}
+    ranker = RANKER.run(tmp_path / "runs", sections, {name: parts[name] for name in RANKER.parents})
+    found = ranker.metrics
+    assert found["calibration"] == "isotonic" and len(found["fusion"]["curve"]["x"]) >= 2
+    assert found["onnx_max_difference"] < 1e-4 and found["split"]["max_difference"] <= 1e-5 and found["int8"]
+    assert found["valid_fused"] == pytest.approx(parts["ranker"].metrics["valid_fused"], abs=1e-6)  # the same order
+    served = Served({**parts, "ranker": ranker}, tensors, tmp_path)
+    assert parts["ranker"].metrics["fusion"] == {**found["fusion"], "curve": None}
+    (tmp_path / "line").mkdir()
+    expected = Fusion.of(found["fusion"]).curve(Served(parts, tensors, tmp_path / "line")(asked)[:, :-1])
+    np.testing.assert_allclose(served(asked)[:, :-1], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_int8_scores_nearly_the_same_whoever_shares_the_batch(parts, tensors, split, asked, tmp_path):
