@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from .cli_bench import bench
 from .cli_features import features
 from .cli_options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load
 from .cli_size import size
-from .core.errors import CascadeError, RequestError
+from .core.errors import CascadeError, ConfigError, RequestError
 from .noise import is_verbose
 
 if TYPE_CHECKING:
@@ -187,17 +188,36 @@ def evaluate(
     sets: Sets = NONE,
     runs: Runs = RUNS,
     force: Annotated[bool, typer.Option("--force", help="Evaluate although it is up to date.")] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead, estimate what another rerank policy earns from a log (Parquet or CSV) of propensity, "
+            "new_propensity, reward and, optionally, user_id.",
+        ),
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="With --policy: largest importance weight.", min=0)] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Measure the served graph on the test part, beside popularity, iALS and EASE."""
     from .show import metrics_table
+    from .show_evaluation import estimate_policy, evaluation_text, policy_table
 
-    artifact = _run(load(config, sets), runs, ["evaluation"], force)["evaluation"]
-    if as_json:
-        _print_json(artifact.metrics)
+    merged = load(config, sets)
+    if policy is not None:
+        found: Mapping[str, Any] = estimate_policy(policy, clip, merged.evaluation)
+        text = policy_table(found)
+    elif clip is not None:
+        raise ConfigError("--clip: goes with --policy FILE")
     else:
-        typer.echo(f"{metrics_table(artifact.metrics)}\n\nreport: {artifact.path / 'report.html'}")
+        artifact = _run(merged, runs, ["evaluation"], force)["evaluation"]
+        found = artifact.metrics
+        text = f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}"
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(text)
 
 
 @app.command(epilog="Example: cascade demo --set data.source=synthetic --config shop.yaml")

@@ -109,4 +109,9 @@ class EvaluationConfig(Section):
     batch_size: int = Field(256, ge=1)
     max_users: int | None = None
     """Evaluate a seeded sample of the test users; all of them by default."""
+    replicates: int = Field(1000, ge=100)
+    """Draws of users that the 95 % intervals come from."""
+    slices: list[str] = []
+    """Columns of users, items or interactions; the cascade is measured for each of their values, beside new users, new
+    items, and the head and tail of the catalogue."""
     seed: int = 0

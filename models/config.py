@@ -8,6 +8,8 @@ from pydantic import Field
 
 from ..core.section import Section
 
+Calibration = Literal["platt", "isotonic", "none"]
+
 
 class TrainingConfig(Section):
     """How one model is trained."""
@@ -97,4 +99,8 @@ class DlrmConfig(Section):
     """Share of the feature vectors' numbers that a training step leaves out."""
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown."""
+    calibration: Calibration = "platt"
+    """How logits become probabilities; fitted on the validation part, exported into the served model. platt: weights of
+    the ranker and the retriever and a bias, by logistic regression. isotonic: a rising curve on top of that. none:
+    the DLRM's own logit as it was trained, without the retriever's part; nothing is fitted."""
     training: RankerTrainingConfig = RankerTrainingConfig()

@@ -82,3 +82,32 @@ def ece(probability: NDArray[np.floating[Any]], label: NDArray[np.generic], bins
     """
     predicted, observed, rows = calibration(probability, label, bins)
     return float(np.average(np.abs(predicted - observed), weights=rows))
+
+
+def grouped_auc(
+    score: NDArray[np.floating[Any]], label: NDArray[np.bool_], group: NDArray[np.integer[Any]], groups: int
+) -> Values:
+    """AUC [groups] of the rows [M] of each group; NaN where a group lacks positives or negatives.
+
+    By the mean rank of the positives, ties at their mean rank: Mann and Whitney, 1947.
+    """
+    order = np.lexsort((score, group))
+    score, label, group = score[order], label[order], group[order]
+    fresh = np.append(True, (group[1:] != group[:-1]) | (score[1:] != score[:-1]))[: len(group)]
+    starts = np.flatnonzero(fresh)
+    ties = np.diff(np.append(starts, len(group)))
+    place = np.repeat(starts + (ties + 1) / 2, ties)
+    rows, positives = (np.bincount(group, weights, groups) for weights in (None, label))
+    rank = place - (np.cumsum(rows) - rows)[group]
+    pairs = positives * (rows - positives)
+    above = np.bincount(group, rank * label, groups) - positives * (positives + 1) / 2
+    return np.divide(above, pairs, out=np.full(groups, np.nan), where=pairs > 0)
+
+
+def gauc(auc: Values, rows: Counts) -> float | None:
+    """Mean of the groups' AUC [G] weighted by their rows [G], of those that have one; None if none has.
+
+    Zhu et al., "Optimized Cost per Click in Taobao Display Advertising", 2017.
+    """
+    there = np.isfinite(auc)
+    return float(np.average(auc[there], weights=rows[there])) if there.any() else None

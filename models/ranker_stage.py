@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError
 from ..core.stage import Sections, Stage
-from .config import DlrmConfig
+from .config import Calibration, DlrmConfig
 from .index_stage import FAISS, VECTORS
 from .two_tower_stage import CHECKPOINT, QUERY
 
@@ -43,7 +43,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     rows = training_rows(kind, tensors, config, parents, topk)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT)
     similarity = Similarity.load(parents, tensors)
-    fusion, judged = weigh(dlrm, similarity, tensors, valid)
+    fusion, judged = weigh(dlrm, similarity, tensors, valid, config.calibration)
     ranker = Ranker(dlrm, fusion)
     columns = export_ranker(folder, ranker, similarity, tensors)
     difference, of_split = differences(folder, ranker, columns)
@@ -51,6 +51,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
     return results | {
         "fusion": asdict(fusion),
+        "calibration": fusion.calibration,
         "onnx_max_difference": difference,
         "split": {"widths": columns.widths, "max_difference": of_split},
         "int8": asdict(int8) if int8 else None,
@@ -123,7 +124,7 @@ class Similarity:
 
 
 def weigh(
-    dlrm: Dlrm, similarity: Similarity, tensors: Tensors, valid: ValidRows | None
+    dlrm: Dlrm, similarity: Similarity, tensors: Tensors, valid: ValidRows | None, calibration: Calibration = "platt"
 ) -> tuple[Fusion, dict[str, float]]:
     """The fusion's weights, and the validation score of the retriever's order, the DLRM's and both together."""
     from .fusion import Fusion, fit_fusion
@@ -134,7 +135,7 @@ def weigh(
         return Fusion(), {}
     logits, similar = score_rows(dlrm, Lookup(tensors), valid), similarity(valid)
     there = np.isfinite(logits)
-    fusion = fit_fusion(logits[there], similar[there], valid.label[there])
+    fusion = fit_fusion(logits[there], similar[there], valid.label[there], calibration)
     both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
     scores = {"retriever": similar, "dlrm": logits, "fused": both}
     return fusion, {f"valid_{name}": judge(values, valid) for name, values in scores.items()}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cascade import cli, stages
 from cascade.core.artifact import Artifact
+from cascade.core.errors import ConfigError
 from cascade.core.stage import Stage
 from cascade.ensemble import client
 from cascade.ensemble.client import Recommendation, RecommendedItem
@@ -27,6 +28,14 @@ METRICS = {
     "cascade": {"ndcg@10": 0.07, "map@10": 0.05},
     "funnel": {"found": {"count": 3, "share": 0.25}},
     "baselines": {"popularity": {"recall@100": 0.3, "ndcg@10": 0.02}, "ease": {"skipped": "too many items"}},
+    "recsys": {"recsys_auc": 0.9},
+    "intervals": {
+        **{"level": 0.95, "replicates": 1000},
+        **{"retrieval": {"ndcg@10": [0.05, 0.07]}, "cascade": {"ndcg@10": [0.06, 0.08]}, "ranking": {"auc": None}},
+        "baselines": {"popularity": {"ndcg@10": [0.01, 0.03]}},
+    },
+    "differences": {"cascade - retrieval": {"ndcg@10": 0.01, "low": -0.002, "high": 0.021}},
+    "slices": [{"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 7, "auc": 0.75}],
 }
 
 
@@ -165,6 +174,17 @@ def test_plan_run_plan(config_file: Path) -> None:
     assert invoke("run").stderr.count("up to date") == 2
 
 
+def test_evaluate_a_policy_from_its_log(config_file: Path) -> None:
+    log = config_file.with_name("log.csv")
+    log.write_text("propensity,new_propensity,reward\n0.5,0.25,1\n0.25,0.75,1\n0.5,0.0,0\n")
+    found = json.loads(invoke("evaluate", "--policy", str(log), "--json").stdout)
+    assert found["ips"]["value"] == pytest.approx(3.5 / 3) and found["snips"]["value"] == pytest.approx(1.0)
+    clipped = invoke("evaluate", "--policy", str(log), "--clip", "2").stdout
+    assert [line.split()[:2] for line in clipped.splitlines()[2:]] == [["ips", "0.8333"], ["snips", "1.0000"]]
+    with pytest.raises(ConfigError, match="--clip: goes with --policy"):
+        invoke("evaluate", "--clip", "2")
+
+
 @pytest.mark.usefixtures("two_stages")
 def test_evaluate(config_file: Path) -> None:
     shown = invoke("evaluate", "--json")
@@ -175,6 +195,10 @@ def test_evaluate(config_file: Path) -> None:
     assert rows["cascade"] == ["0.0700", "0.0500"]
     assert "ease: too many items" in table
     assert "relevant items: found 3 (25.0%)" in table
+    assert "95% intervals by bootstrap over users, 1,000 draws" in table
+    assert "0.0500 to 0.0700  0.0600 to 0.0800" in table
+    assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0020, +0.0210]" in table
+    assert rows["new"] == ["users", "0", "7", "0.7500"]
     assert "retrieval.recall@100 0.5000, cascade.ndcg@10 0.0700, ranking.auc 0.9000" in invoke("evaluate").stderr
     assert Path(table.split("report: ")[1].strip()).is_file()
 

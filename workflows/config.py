@@ -62,6 +62,19 @@ class SyntheticConfig(Section):
     seed: int = 0
 
 
+class LeakCheckConfig(Section):
+    """What stops training because a model could look better offline than it can be."""
+
+    enabled: bool = True
+    ignore: list[str] = []
+    """Features that are known before the event, however well they predict it; they are not checked."""
+    max_auc: float = Field(0.98, gt=0.5, le=1)
+    """Largest AUC that one feature alone may have against the label or the positives of the training part."""
+    max_overlap: float | None = Field(None, ge=0, le=1)
+    """Largest share of the held-out interactions that may be in another part of the split as well (same user, item and
+    timestamp). Default: 0.001 where the source gives the split; 0.1 where we make it, as a log may repeat itself."""
+
+
 class DataConfig(Section):
     """Where interactions come from and what counts as a positive."""
 
@@ -77,6 +90,7 @@ class DataConfig(Section):
     title: str | None = None
     """Items column to show to people beside an item id; default: ``title`` if there is one."""
     split: SplitConfig = SplitConfig()
+    leak_check: LeakCheckConfig = LeakCheckConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
 
 

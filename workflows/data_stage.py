@@ -18,6 +18,7 @@ from .canonical import canonical, kind_of
 from .config import DataConfig, SchemaConfig, SplitConfig
 from .features import check_known_before, sides_of
 from .intake import ENTITIES, Intake
+from .leak_check import check_leaks
 from .positive import names_in
 from .sources import Source, open_source
 from .split import NAMES, by_column, by_time, last_item, time_cuts, validating_users
@@ -34,13 +35,14 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     """Write interactions/part-*.parquet, users.parquet, items.parquet, tables.json."""
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
     check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
+    check_known_before(schema, [config.split.column] if config.split.column else (), "data.split.column")
     source = open_source(config)
     spool = Spool(folder / "spool" / "interactions.parquet")
     entities, has_timestamp = read(source, spool, config)
     kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
     first = next(batches(spool.file))
     kinds["interactions"] = {c: str(kind_of(first[c].type)) for c in first.column_names if c not in ("split",)}
-    sides_of(schema, kinds)
+    features = sides_of(schema, kinds)
     title = _title(config, kinds["items"])
     for name, table in entities.items():
         _write(table, folder / f"{name}.parquet")
@@ -49,7 +51,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
     has = {"has_label": "label" in kinds["interactions"], "has_timestamp": has_timestamp}
     (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
-    return {**sizes, **rows, **source.metrics}
+    return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, has_timestamp)}
 
 
 DATA = Stage("data", "Read, check and split interactions, users and items.", ["data", "schema"], [], fill)

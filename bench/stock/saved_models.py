@@ -46,7 +46,7 @@ def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ran
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
     dlrm({**user_columns(tensors, one), **item_columns(tensors, np.zeros((1, 1), np.int64))})  # gives layers shapes
     dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
-    return Ranker(dlrm, Fusion(**artifact.metrics["fusion"]))
+    return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))
 
 
 def score(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .ranking_lists import RECALL_AT, Rows, drop, list_metrics, retrieval_metrics
+from .ranking_lists import Rows, drop
 from .retrieval import best
 
 log = logging.getLogger(__name__)
@@ -30,32 +30,17 @@ UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """RecTools' user numbers [B] -> scores [B, items of the dataset]."""
 
 
-def evaluate_baselines(
-    positives: csr_matrix, users: NDArray[np.int64], seen: csr_matrix, relevant: csr_matrix
-) -> dict[str, dict[str, Any]]:
-    """Metrics by baseline; one that is left out says why under ``skipped``.
-
-    Args:
-        positives: [n_users, n_items], what happened before the test part.
-        users: [U] ascending user rows of the test users.
-        seen: [U, n_items], what no method may recommend to them.
-        relevant: [U, n_items], what they took in the test part.
-    """
-    ranked = rank_baselines(positives, users, seen, max(RECALL_AT))
-    return {
-        name: {"skipped": rows}
-        if isinstance(rows, str)
-        else retrieval_metrics(rows, relevant) | list_metrics(rows, relevant)
-        for name, rows in ranked.items()
-    }
-
-
 def rank_baselines(
     positives: csr_matrix, users: NDArray[np.int64], seen: csr_matrix, k: int
 ) -> Mapping[str, Rows | str]:
     """The first ``k`` unseen items of each baseline [U, k], or the reason why it was left out.
 
     A user without a positive gets the popular items from iALS and EASE too, which know nothing about them.
+
+    Args:
+        positives: [n_users, n_items], what happened before the test part.
+        users: [U] ascending user rows of the test users.
+        seen: [U, n_items], what no method may recommend to them.
     """
     dataset = _dataset(positives)
     popular = np.tile(_popular(dataset, k + int(np.diff(seen.indptr).max(initial=0))), (len(users), 1))

@@ -21,12 +21,13 @@ class HeldOut:
     """Requests and their answers, ascending by user row.
 
     ``columns``: the request's inputs [U, 1]: user_id and the raw context columns. ``rows``: int64 [U] user rows.
-    ``relevant``: bool [U, n_items].
+    ``relevant``: bool [U, n_items]. ``events``: int64 [U], the test interaction that the context is from.
     """
 
     columns: Mapping[str, NDArray[Any]]
     rows: NDArray[np.int64]
     relevant: csr_matrix
+    events: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,12 @@ class LoggedTest:
         taken = positives[np.isin(self.users[positives], users)]
         cells = (np.ones(len(taken), bool), (np.searchsorted(users, self.users[taken]), self.items[taken]))
         relevant = csr_matrix(cells, shape=(len(users), self.n_items), dtype=bool)
-        return HeldOut(self._columns(positives[first], inputs), users, relevant)
+        return HeldOut(self._columns(positives[first], inputs), users, relevant, positives[first])
 
     def impressions(
         self, inputs: Signature, max_users: int | None, seed: int
-    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
-        """One request for each interaction of the test users, and its label bool [M].
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+        """One request for each interaction of the test users, and which interaction it is int64 [M].
 
         The requests come with the one item that was shown, as ``candidate_rows`` int64 [M, 1].
         """
@@ -92,7 +93,7 @@ class LoggedTest:
         chosen = np.flatnonzero(np.isin(self.users, users[draw(len(users), max_users, seed)]))
         chosen = chosen[np.argsort(self.users[chosen], kind="stable")]
         shown = {"candidate_rows": self.items[chosen][:, None]}
-        return self._columns(chosen, inputs) | shown, self.label[chosen]
+        return self._columns(chosen, inputs) | shown, chosen
 
     def _columns(self, at: NDArray[np.int64], inputs: Signature) -> dict[str, NDArray[Any]]:
         part = self.table.take(at)

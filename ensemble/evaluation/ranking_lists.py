@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -33,21 +35,29 @@ def drop(ranked: Rows, seen: csr_matrix, k: int) -> Rows:
     return np.pad(kept, ((0, 0), (0, k - kept.shape[1])), constant_values=-1)
 
 
-def retrieval_metrics(ranked: Rows, relevant: csr_matrix) -> dict[str, float]:
-    """recall@{10,20,100,200} and ndcg@{10,20}, means over users."""
+def retrieval_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Values]:
+    """recall@{10,20,100,200} and ndcg@{10,20} of each user [U]."""
     hits, counts = metrics.find_hits(ranked, relevant)
-    recall = {f"recall@{k}": float(metrics.recall(hits, counts, k).mean()) for k in RECALL_AT}
-    ndcg = {f"ndcg@{k}": float(metrics.ndcg(hits, counts, k).mean()) for k in NDCG_AT}
-    return recall | ndcg
+    recall = {f"recall@{k}": metrics.recall(hits, counts, k) for k in RECALL_AT}
+    return recall | {f"ndcg@{k}": metrics.ndcg(hits, counts, k) for k in NDCG_AT}
 
 
-def list_metrics(ranked: Rows, relevant: csr_matrix) -> dict[str, float]:
-    """ndcg@10, map@10, mrr@10, means over users, and coverage@10: the share of the catalogue shown to anybody."""
+def list_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Values]:
+    """ndcg@10, map@10, mrr@10 of each user [U]."""
     hits, counts = metrics.find_hits(ranked, relevant)
-    shown = np.unique(ranked[:, :LIST])
     return {
-        f"ndcg@{LIST}": float(metrics.ndcg(hits, counts, LIST).mean()),
-        f"map@{LIST}": float(metrics.average_precision(hits, counts, LIST).mean()),
-        f"mrr@{LIST}": float(metrics.reciprocal_rank(hits, LIST).mean()),
-        f"coverage@{LIST}": float((shown >= 0).sum() / relevant.shape[1]),
+        f"ndcg@{LIST}": metrics.ndcg(hits, counts, LIST),
+        f"map@{LIST}": metrics.average_precision(hits, counts, LIST),
+        f"mrr@{LIST}": metrics.reciprocal_rank(hits, LIST),
     }
+
+
+def means(values: Mapping[str, metrics.Values]) -> dict[str, float]:
+    """Over users."""
+    return {name: float(each.mean()) for name, each in values.items()}
+
+
+def coverage(ranked: Rows, n_items: int) -> dict[str, float]:
+    """coverage@10: the share of the catalogue shown to anybody."""
+    shown = np.unique(ranked[:, :LIST])
+    return {f"coverage@{LIST}": float((shown >= 0).sum() / n_items)}

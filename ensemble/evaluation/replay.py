@@ -15,7 +15,7 @@ from ..executor import Executor
 from ..inputs import Input
 from .funnel import fates
 from .held_out import HeldOut
-from .ranking import labelled
+from .ranking import RankedRows, labelled
 from .ranking_lists import LIST, Rows, membership
 
 Settings = Mapping[str, np.generic]
@@ -25,17 +25,16 @@ TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
 
 @dataclass(frozen=True)
 class Replay:
-    """What the graph did for U requests; M candidates in all, P relevant items in all.
+    """What the graph did for U requests; P relevant items in all.
 
     ``queries``: float32 [U, D]. ``seen``: bool [U, n_items], what it would not show. ``answers``: [U, LIST].
-    ``logits``, ``labels``: float32 and bool [M], every candidate. ``fates``: int64 [P], see `funnel`.
+    ``candidates``: all of them, as the ranker scored them. ``fates``: int64 [P], see `funnel`.
     """
 
     queries: NDArray[np.float32]
     seen: csr_matrix
     answers: Rows
-    logits: NDArray[np.float32]
-    labels: NDArray[np.bool_]
+    candidates: RankedRows
     fates: NDArray[np.int64]
 
 
@@ -44,17 +43,18 @@ def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: 
     parts: list[tuple[Any, ...]] = []
     for batch, columns in _run(executor, held_out.columns, _settings(executor), TRACED, batch_size, "test users"):
         relevant = held_out.relevant[batch]
+        logits, label, requests, items = labelled(columns["candidate_rows"], columns["logits"], relevant)
+        users, events = (of[batch].astype(np.int32)[requests] for of in (held_out.rows, held_out.events))
         parts.append(
             (
-                columns["query"],
                 membership(columns["seen_rows"], relevant.shape[1]),
-                columns["ranked_rows"],
-                *labelled(columns["candidate_rows"], columns["logits"], relevant),
-                fates(columns, relevant, min_score),
+                *(columns["query"], columns["ranked_rows"], fates(columns, relevant, min_score)),
+                *(logits, label, users, items, events),
             )
         )
-    queries, seen, *rest = zip(*parts, strict=True)
-    return Replay(np.concatenate(queries), vstack(seen, format="csr"), *map(np.concatenate, rest))
+    seen, *rest = zip(*parts, strict=True)
+    queries, answers, lost, *candidates = map(np.concatenate, rest)
+    return Replay(queries, vstack(seen, format="csr"), answers, RankedRows(*candidates), lost)
 
 
 def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from ...core.page import STYLE, figure_of, image
 from ...models import metrics
 from ..ops.order import sigmoid
+from .intervals import HEADLINE
 from .ranking_lists import LIST, RECALL_AT
 
+Intervals = Mapping[str, Sequence[float] | None]
+"""Metric -> low and high; None where there is no figure."""
+OURS = ("retrieval", "cascade")
 TITLES = {
     "popularity": "Popularity",
     "ials": "iALS",
@@ -32,7 +36,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
         facts: what the page says about the run, name -> value.
         logits, label: float32 and bool [M], what the ranker's metrics were computed from.
     """
-    methods = {**results["baselines"], "retrieval": results["retrieval"], "cascade": results["cascade"]}
+    methods, intervals = ({**of["baselines"], **{n: of[n] for n in OURS}} for of in (results, results["intervals"]))
     measured = {name: values for name, values in methods.items() if "skipped" not in values}
     notes = [f"{TITLES[name]}: {values['skipped']}" for name, values in methods.items() if "skipped" in values]
     said = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
@@ -41,34 +45,62 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 <h1>Evaluation through the served graph</h1>
 <table>{said}</table>
 <h2>Full ranking over the catalogue, mean over test users</h2>
-{comparison(measured)}
+{comparison(measured, intervals)}
+<p class="note">{escape(how(results["intervals"]))}</p>
+{"".join(f"<p>{escape(line)}</p>" for line in difference_lines(results["differences"]))}
 {"".join(f'<p class="note">{escape(note)}</p>' for note in notes)}
 {recall_curve(measured)}
 <h2>Where relevant items are lost</h2>
 <p class="note">An item is found when it is among the first {LIST} of the answer.</p>
 {funnel_bars(results["funnel"])}
 <h2>Ranker</h2>
-{single_row(results["ranking"])}
+{single_row(results["ranking"], results["intervals"]["ranking"])}
 {calibration_curve(logits, label)}
+<h2>Slices of the cascade</h2>
+{slice_table(results["slices"])}
 </body></html>
 """
 
 
-def comparison(methods: Mapping[str, Mapping[str, float]]) -> str:
-    """One row a method, one column a metric, the best of each column in bold."""
+def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Intervals]) -> str:
+    """One row a method, one column a metric, the best of each column in bold, intervals below."""
     columns = list(dict.fromkeys(name for values in methods.values() for name in values))
     best = {name: max(values[name] for values in methods.values() if name in values) for name in columns}
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     rows = []
     for method, values in methods.items():
-        cells = "".join(_cell(values.get(name), values.get(name) == best[name]) for name in columns)
+        own = intervals.get(method, {})
+        cells = "".join(_cell(values.get(name), own.get(name), values.get(name) == best[name]) for name in columns)
         rows.append(f"<tr><th>{escape(TITLES[method])}</th>{cells}</tr>")
     return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
 
 
-def single_row(values: Mapping[str, float | None]) -> str:
+def single_row(values: Mapping[str, float | None], intervals: Intervals) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in values)
-    return f"<table><tr>{head}</tr><tr>{''.join(_cell(value) for value in values.values())}</tr></table>"
+    cells = "".join(_cell(value, intervals.get(name)) for name, value in values.items())
+    return f"<table><tr>{head}</tr><tr>{cells}</tr></table>"
+
+
+def slice_table(slices: Sequence[Mapping[str, Any]]) -> str:
+    """One row a slice."""
+    columns = [name for name in slices[0] if name != "slice"]
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    rows = []
+    for part in slices:
+        cells = "".join(f"<td>{v:,}</td>" if isinstance(v, int) else _cell(v) for v in (part[n] for n in columns))
+        rows.append(f"<tr><th>{escape(part['slice'])}</th>{cells}</tr>")
+    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+
+def how(intervals: Mapping[str, Any]) -> str:
+    """What the intervals are."""
+    return f"{intervals['level']:.0%} intervals by bootstrap over users, {intervals['replicates']:,} draws."
+
+
+def difference_lines(differences: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """``NDCG@10, cascade - retrieval: +0.0123 [0.0050, 0.0200]``."""
+    metric = HEADLINE.upper()
+    return [f"{metric}, {k}: {v[HEADLINE]:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]" for k, v in differences.items()]
 
 
 def recall_curve(methods: Mapping[str, Mapping[str, float]]) -> str:
@@ -103,6 +135,8 @@ def calibration_curve(logits: NDArray[Any], label: NDArray[Any]) -> str:
     return image(figure, "Calibration of the ranker, bins of equally many rows")
 
 
-def _cell(value: float | None, best: bool = False) -> str:
+def _cell(value: float | None, interval: Sequence[float] | None = None, best: bool = False) -> str:
     text = "" if value is None else f"{value:.4f}"
+    if value is not None and interval:
+        text += "<br><small>[{:.4f}, {:.4f}]</small>".format(*interval)
     return f'<td class="best">{text}</td>' if best else f"<td>{text}</td>"

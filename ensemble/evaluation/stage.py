@@ -10,26 +10,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
 from ..ops.lookup_user import REPO_VARIABLE
-from .baselines import evaluate_baselines
+from .baselines import rank_baselines
+from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
-from .ranking import ranking_metrics
-from .ranking_lists import RECALL_AT, list_metrics, retrieval_metrics
+from .measure import measure, recsys
+from .ranking import RankedRows
+from .ranking_lists import RECALL_AT
 from .replay import Replay, rank_logged, replay
 from .report import render
 from .retrieval import exact_top
+from .slices import all_slices, measure_slice
 
 if TYPE_CHECKING:
+    from ...core.signature import Signature
     from ...workflows.config import FeatureStoreConfig
     from ..config import EvaluationConfig, ServingConfig
+    from ..executor import Executor
 
 METRICS = "metrics.json"
 REPORT = "report.html"
+ORDER = ("retrieval", "ranking", "cascade", "funnel", "baselines", "recsys", "intervals", "differences", "slices")
+"""What metrics.json holds."""
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -42,24 +48,44 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     store: FeatureStoreConfig = sections["feature_store"]  # type: ignore[assignment]
     tensors = Tensors.load(parents["etl"].path)
     logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)
+    parts = all_slices(config.slices, parents["data"].path, logged, tensors)
     with feature_repo(store.repo):
         executor = Executor.load(exported(parents["export"].path))
-        inputs = {spec.name: spec.spec for spec in executor.inputs}
-        held_out = logged.users_held_out(inputs, config.max_users, config.seed)
-        run = replay(executor, held_out, serving.thresholds.min_score, config.batch_size)
-        logits, label = run.logits, run.labels
-        if parents["ranker"].metrics["train_on"] == "impressions":
-            shown, label = logged.impressions(inputs, config.max_users, config.seed)
-            logits = rank_logged(executor, shown, config.batch_size)
+        held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
+        impressions = parents["ranker"].metrics["train_on"] == "impressions"
+        rows = _impressions(executor, logged, config) if impressions else run.candidates
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
-    results = _results(held_out, run, vectors, tensors.before_test(), config.batch_size)
-    results["ranking"] = ranking_metrics(logits, label)
-    results = {name: results[name] for name in ("retrieval", "ranking", "cascade", "funnel", "baselines")}
+    retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
+    baselines = rank_baselines(tensors.before_test(), held_out.rows, run.seen, max(RECALL_AT))
+    ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
+    results = measure(ranked, rows, held_out.relevant, Bootstrap(config.replicates, config.seed))
+    results["funnel"] = summary(run.fates)
+    results["slices"] = [measure_slice(part, held_out, run.answers, rows) for part in parts]
+    results["recsys"] = recsys(results, parents["data"].metrics)
+    results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
     facts = {"release": executor.release["release"], "test users": f"{len(held_out.rows):,}"}
-    facts |= {"items": f"{len(vectors):,}", "relevant items": f"{len(run.fates):,}", "ranked rows": f"{len(label):,}"}
-    (folder / REPORT).write_text(render(results, facts, logits, label))
+    facts |= {"items": f"{len(vectors):,}", "relevant items": f"{len(run.fates):,}", "ranked rows": f"{len(rows):,}"}
+    (folder / REPORT).write_text(render(results, facts, rows.logits, rows.label))
     return results
+
+
+def _replayed(
+    executor: Executor, logged: LoggedTest, config: EvaluationConfig, min_score: float
+) -> tuple[HeldOut, Replay]:
+    held_out = logged.users_held_out(_inputs(executor), config.max_users, config.seed)
+    return held_out, replay(executor, held_out, min_score, config.batch_size)
+
+
+def _impressions(executor: Executor, logged: LoggedTest, config: EvaluationConfig) -> RankedRows:
+    """The logged items as the ranker scores them."""
+    shown, events = logged.impressions(_inputs(executor), config.max_users, config.seed)
+    logits = rank_logged(executor, shown, config.batch_size)
+    return RankedRows(logits, logged.label[events], logged.users[events], logged.items[events], events)
+
+
+def _inputs(executor: Executor) -> Signature:
+    return {spec.name: spec.spec for spec in executor.inputs}
 
 
 def exported(artifact: Path) -> Path:
@@ -81,22 +107,11 @@ def feature_repo(path: str) -> Iterator[None]:
             os.environ[REPO_VARIABLE] = before
 
 
-def _results(
-    held_out: HeldOut, run: Replay, vectors: NDArray[np.float32], positives: Any, batch_size: int
-) -> dict[str, Any]:
-    retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), batch_size)
-    return {
-        "retrieval": retrieval_metrics(retrieved, held_out.relevant),
-        "cascade": list_metrics(run.answers, held_out.relevant),
-        "funnel": summary(run.fates),
-        "baselines": evaluate_baselines(positives, held_out.rows, run.seen, held_out.relevant),
-    }
-
-
 EVALUATION = Stage(
     name="evaluation",
     help="Measure the served graph on the test part, beside baselines.",
     sections=("evaluation", "serving", "feature_store"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
+    version=2,
 )

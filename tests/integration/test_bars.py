@@ -51,13 +51,29 @@ def test_the_metrics_have_their_agreed_shape(name, request):
     got = pipeline.metrics
     retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
     cascade = {"ndcg@10", "map@10", "mrr@10", "coverage@10"}
-    assert list(got) == ["retrieval", "ranking", "cascade", "funnel", "baselines"]
+    ours = ["retrieval", "ranking", "cascade", "funnel", "baselines"]
+    assert list(got) == [*ours, "recsys", "intervals", "differences", "slices"]
     assert set(got["retrieval"]) == retrieval
-    assert set(got["ranking"]) == {"auc", "logloss", "ece"}
+    assert set(got["ranking"]) == {"auc", "gauc", "logloss", "ece"}
     assert set(got["cascade"]) == cascade
     assert set(got["baselines"]) == {"popularity", "ials", "ease"}
     assert all(set(values) == retrieval | cascade for values in got["baselines"].values())
+    names = {f"recsys_{name}" for name in ("auc", "gauc", "ece", "ndcg@10", "map@10", "mrr@10", "label_leak_check")}
+    assert set(got["recsys"]) == names and got["recsys"]["recsys_label_leak_check"] == 1
     assert json.loads(json.dumps(pipeline.artifacts["evaluation"].metrics)) == got
+
+
+@pytest.mark.parametrize("name", ["movielens", "shop", "strings"])
+def test_every_interval_holds_its_figure(name, request):
+    got = request.getfixturevalue(name).metrics
+    for section in ("retrieval", "cascade", "ranking"):
+        for metric, interval in got["intervals"][section].items():
+            value = got[section][metric]
+            assert (value is None) == (interval is None)
+            assert value is None or interval[0] <= value <= interval[1]
+    for apart in got["differences"].values():
+        assert apart["low"] <= apart["ndcg@10"] <= apart["high"]
+    assert {"new users", "new items", "head items", "tail items"} == {part["slice"] for part in got["slices"]}
 
 
 def test_the_shop_is_ranked_on_its_impressions(shop):

@@ -31,7 +31,7 @@ def test_shops_of_other_shapes(shape, tmp_path):
     assert metrics["train_on"] == ("impressions" if shape.get("label") else "candidates")
     assert metrics["onnx_max_difference"] < 1e-4
     if not shape.get("valid", True):
-        assert metrics["fusion"] == {"ranker": 1.0, "retriever": 0.0, "bias": 0.0}
+        assert metrics["fusion"] == {"ranker": 1.0, "retriever": 0.0, "bias": 0.0, "curve": None}
         assert metrics["notices"] == ["no validation part: trained for all 4 epochs"]
 
 

@@ -4,17 +4,21 @@ import shutil
 
 import numpy as np
 import pytest
-from stage_runs import SECTIONS, request
+from stage_runs import SECTIONS, Ann, request
 
 from cascade.core.artifact import Artifact
 from cascade.ensemble.config import RankerServingConfig
 from cascade.ensemble.ops import LookupItems, Rank
 from cascade.ensemble.ranker_choice import choose_ranker
 from cascade.ensemble.steps import served_ranker, taken
-from cascade.models import dlrm, item_part
+from cascade.models import calibration, dlrm, item_part
+from cascade.models.calibration import Curve
 from cascade.models.fusion import Fusion, Ranker
+from cascade.models.onnx_export import run, session
 from cascade.models.onnx_tables import model_files
+from cascade.models.quantize import to_int8
 from cascade.models.ranker_export import differences, export_ranker, relative
+from cascade.models.ranker_stage import RANKER
 from cascade.testing.op_contract import OpContract
 
 DIM, USERS, CANDIDATES = 8, 11, 20
@@ -121,7 +125,6 @@ def test_parts_of_all_items_chunk_by_chunk(parts, tensors, tmp_path, monkeypatch
     files = item_part.write_item_part(parts["ranker"].path / "ranker_item.onnx", tables, widths, tmp_path)
     assert [file.name for file in files] == ["item_slots.npy", "item_share.npy"]
     from cascade.models.events import item_columns
-    from cascade.models.onnx_export import run, session
 
     model = session(parts["ranker"].path / "ranker_item.onnx")
     expected = run(model, item_columns(tensors, np.arange(len(tensors.item_ids))))
@@ -143,6 +146,40 @@ def test_parts_that_are_not_exact_are_not_served(parts, tensors, similarity, tmp
     made = {"etl": parts["etl"], "ranker": Artifact(tmp_path, "ranker", "", {}, measured)}
     choice = choose_ranker(made, RankerServingConfig())
     assert choice.model == "ranker.onnx" and "differ by 5e-05" in choice.notices[0]
+
+
+def test_an_isotonic_curve_is_in_all_models(tensors, similarity, tmp_path):
+    model = dlrm.build(tensors.schema, SECTIONS["dlrm_ranker"])
+    feed = request(tensors, USERS, CANDIDATES, similarity)
+    logits, cosine = model(feed).numpy(), np.einsum("nd,nkd->nk", feed["query"], feed["item_vectors"])
+    knots = np.quantile(logits + 0.5 * cosine, [0.05, 0.3, 0.5, 0.8])
+    fusion = Fusion(1.0, 0.5, 0.0, Curve(tuple(knots), tuple(knots[0] + np.cumsum([0, 0.1, 0.7, 0.2]))))
+    ranker = Ranker(model, fusion)
+    columns = export_ranker(tmp_path, ranker, similarity, tensors)
+    of_whole, of_split = differences(tmp_path, ranker, columns)
+    assert of_whole < 1e-5 and of_split < 1e-5
+    feed |= columns.parts({f.name: feed[f.name] for f in tensors.schema.side("item")}, logits.shape)
+    for name in ("ranker.onnx", "ranker_pair.onnx"):
+        np.testing.assert_allclose(run(session(tmp_path / name), feed), fusion(logits, cosine), rtol=1e-5, atol=1e-5)
+    to_int8(tmp_path / "ranker_pair.onnx", tmp_path / "int8.onnx", feed)
+    rounded = run(session(tmp_path / "int8.onnx"), feed)
+    assert 0 < np.abs(rounded - fusion(logits, cosine)).max() < 0.2 * logits.std() + 0.1
+
+
+def test_the_stage_fits_and_exports_the_curve(parts, tensors, asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "INFORMATION", 5.0)  # the shop's validation part is small
+    config = SECTIONS["dlrm_ranker"].model_copy(update={"calibration": "isotonic"})
+    sections = {"dlrm_ranker": config, "serving.ann": Ann(type="flat", topk=20, recall_target=0.99)}
+    ranker = RANKER.run(tmp_path / "runs", sections, {name: parts[name] for name in RANKER.parents})
+    found = ranker.metrics
+    assert found["calibration"] == "isotonic" and len(found["fusion"]["curve"]["x"]) >= 2
+    assert found["onnx_max_difference"] < 1e-4 and found["split"]["max_difference"] <= 1e-5 and found["int8"]
+    assert found["valid_fused"] == pytest.approx(parts["ranker"].metrics["valid_fused"], abs=1e-6)  # the same order
+    served = Served({**parts, "ranker": ranker}, tensors, tmp_path)
+    assert parts["ranker"].metrics["fusion"] == {**found["fusion"], "curve": None}
+    (tmp_path / "line").mkdir()
+    expected = Fusion.of(found["fusion"]).curve(Served(parts, tensors, tmp_path / "line")(asked)[:, :-1])
+    np.testing.assert_allclose(served(asked)[:, :-1], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_int8_scores_nearly_the_same_whoever_shares_the_batch(parts, tensors, split, asked, tmp_path):

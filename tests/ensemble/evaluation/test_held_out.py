@@ -45,6 +45,7 @@ def test_one_request_for_each_user_with_a_positive_in_its_first_context(logged):
     assert got.columns["price"][0] == 3.5 and np.isnan(got.columns["price"][1])
     assert set(got.columns) == {"user_id", "hour", "place", "price"}
     assert got.relevant.toarray().tolist() == [[False, False, True], [True, True, False]]
+    assert got.events.tolist() == [4, 1]
 
 
 def test_dtypes_are_those_of_the_inputs(logged):
@@ -60,18 +61,19 @@ def test_a_sample_is_seeded_and_stays_sorted(logged):
 
 
 def test_impressions_are_all_interactions_of_the_test_users(logged):
-    got, label = logged.impressions(INPUTS, None, seed=0)
+    got, events = logged.impressions(INPUTS, None, seed=0)
     assert got["user_id"][:, 0].tolist() == ["ann", "bob", "bob", "bob", "cy"]
     assert got["candidate_rows"].tolist() == [[2], [2], [1], [0], [0]]
     assert got["hour"][:, 0].tolist() == [6, 2, NONE, 4, 5]
-    assert label.tolist() == [True, False, True, True, False]
+    assert events.tolist() == [4, 0, 1, 2, 3]
 
 
 def test_the_label_column_is_what_the_ranker_predicts(logged, tmp_path):
     table = pd.read_parquet(tmp_path / "interactions")
     table.assign(label=[0, 1, 0, 0, 1, 0]).to_parquet(tmp_path / "interactions/part-0.parquet")
-    _, label = LoggedTest.read(tmp_path, USERS, ITEMS).impressions(INPUTS, None, seed=0)
-    assert label.tolist() == [False, True, False, False, True]
+    again = LoggedTest.read(tmp_path, USERS, ITEMS)
+    _, events = again.impressions(INPUTS, None, seed=0)
+    assert again.label[events].tolist() == [False, True, False, False, True]
 
 
 def test_no_positive_is_an_error(logged, tmp_path):

@@ -84,7 +84,7 @@ def held_out():
     users = np.arange(10)
     relevant = np.zeros((10, N_ITEMS), bool)
     relevant[users, users] = relevant[:, 14] = relevant[0, [2, 29]] = True
-    return HeldOut({"user_id": users[:, None]}, users, csr_matrix(relevant))
+    return HeldOut({"user_id": users[:, None]}, users + 50, csr_matrix(relevant), users + 90)
 
 
 def test_traces_every_request_once_in_order(executor, held_out):
@@ -92,8 +92,12 @@ def test_traces_every_request_once_in_order(executor, held_out):
     assert got.queries[:, 0].tolist() == list(range(10))
     assert got.seen.toarray().argmax(axis=1).tolist() == list(range(10))
     assert got.answers.shape == (10, 10) and (got.answers[:, 0] == 14).all()
-    assert len(got.logits) == len(got.labels) == 10 * (CANDIDATES - 1)
-    assert got.labels.sum() == 11  # item 14 for everybody, item 2 for user 0
+    rows = got.candidates
+    assert len(rows) == len(rows.label) == 10 * (CANDIDATES - 1)
+    assert rows.label.sum() == 11  # item 14 for everybody, item 2 for user 0
+    assert rows.users.tolist() == np.repeat(np.arange(50, 60), CANDIDATES - 1).tolist()
+    assert np.array_equal(rows.events, rows.users + 40)
+    assert np.array_equal(rows.logits, rows.items) and (rows.items != rows.users - 50).all()
 
 
 def test_every_relevant_item_has_a_fate(executor, held_out):

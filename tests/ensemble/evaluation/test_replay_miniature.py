@@ -25,7 +25,8 @@ def held_out(release):
     relevant[:, 0] = True
     dtype = executor.inputs[0].dtype
     columns = {"user_id": made.user_ids.astype(dtype)[:, None], "hour": np.full((len(made.user_ids), 1), 20)}
-    return HeldOut(columns, np.arange(len(made.user_ids)), csr_matrix(relevant))
+    users = np.arange(len(made.user_ids))
+    return HeldOut(columns, users, csr_matrix(relevant), users)
 
 
 def test_every_relevant_item_has_a_fate(release, held_out):

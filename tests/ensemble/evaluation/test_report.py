@@ -17,7 +17,7 @@ def page():
     fates = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
     results = {
         "retrieval": RETRIEVAL,
-        "ranking": {"auc": None, "logloss": 0.1, "ece": 0.01},
+        "ranking": {"auc": None, "gauc": 0.75, "logloss": 0.1, "ece": 0.01},
         "cascade": CASCADE,
         "funnel": {name: {"count": n, "share": n / 10} for n, name in enumerate(fates)},
         "baselines": {
@@ -25,6 +25,15 @@ def page():
             "ials": RETRIEVAL | CASCADE,
             "ease": {"skipped": "<too large>"},
         },
+        "intervals": {
+            **{"level": 0.95, "replicates": 200, "retrieval": {}, "cascade": {"ndcg@10": [0.071, 0.089]}},
+            **{"baselines": {"popularity": {}}, "ranking": {"auc": None, "gauc": [0.741, 0.762]}},
+        },
+        "differences": {"cascade - retrieval": {"ndcg@10": 0.01, "low": -0.004, "high": 0.024}},
+        "slices": [
+            {"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 0, "auc": None},
+            {"slice": "title = <b>", "users": 1234, "recall@10": 0.5, "ndcg@10": 0.25, "rows": 5, "auc": 0.625},
+        ],
     }
     logits = np.linspace(-4, 1, 50, dtype=np.float32)
     return render(results, {"release": "a<b"}, logits, logits > 0)
@@ -48,7 +57,15 @@ def test_says_what_was_skipped_and_escapes(page):
     assert "a&lt;b" in page
 
 
+def test_intervals_differences_and_slices_are_shown(page):
+    assert "0.0800<br><small>[0.0710, 0.0890]</small>" in page
+    assert "0.7500<br><small>[0.7410, 0.7620]</small>" in page
+    assert "95% intervals by bootstrap over users, 200 draws." in page
+    assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0040, +0.0240]" in page
+    assert "<th>title = &lt;b&gt;</th><td>1,234</td><td>0.5000</td><td>0.2500</td><td>5</td><td>0.6250</td>" in page
+
+
 def test_the_best_of_each_metric_stands_out():
-    table = comparison({"popularity": {"ndcg@10": 0.1}, "cascade": {"ndcg@10": 0.2, "mrr@10": 0.3}})
+    table = comparison({"popularity": {"ndcg@10": 0.1}, "cascade": {"ndcg@10": 0.2, "mrr@10": 0.3}}, {})
     assert re.findall(r'class="best">([\d.]+)<', table) == ["0.2000", "0.3000"]
     assert "<td></td>" in table

@@ -1,0 +1,57 @@
+"""Text of an evaluation beside its table of metrics: intervals, differences, slices; estimates of another policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .show import table
+
+if TYPE_CHECKING:
+    from .ensemble.config import EvaluationConfig
+
+
+def evaluation_text(metrics: Mapping[str, Any]) -> str:
+    """All three, below each other."""
+    from .ensemble.evaluation.report import difference_lines, how
+
+    intervals = metrics["intervals"]
+    parts = [how(intervals), interval_table(intervals), *difference_lines(metrics["differences"])]
+    return "\n\n".join([*parts, slice_table(metrics["slices"])])
+
+
+def interval_table(intervals: Mapping[str, Any]) -> str:
+    """A line for each metric, a column for each method and the ranker."""
+    methods = {**intervals["baselines"], "retriever": intervals["retrieval"], "cascade": intervals["cascade"]}
+    methods["ranking"] = intervals["ranking"]
+    names = list(dict.fromkeys(name for values in methods.values() for name in values))
+    return table(
+        ["metric", *methods], [[name, *(_span(values.get(name)) for values in methods.values())] for name in names]
+    )
+
+
+def slice_table(slices: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each slice."""
+    return table([*slices[0]], [[*part.values()] for part in slices])
+
+
+def estimate_policy(file: Path, clip: float | None, config: EvaluationConfig) -> dict[str, dict[str, float]]:
+    """IPS and SNIPS from the policy log in ``file``; see `ensemble.evaluation.off_policy`."""
+    from dataclasses import asdict
+
+    from .ensemble.evaluation.bootstrap import Bootstrap
+    from .ensemble.evaluation.off_policy import PolicyLog, ips, snips
+
+    log, bootstrap = PolicyLog.read(file), Bootstrap(config.replicates, config.seed)
+    return {each.__name__: asdict(each(log, clip, bootstrap)) for each in (ips, snips)}
+
+
+def policy_table(estimates: Mapping[str, Mapping[str, float]]) -> str:
+    """A line for each estimator."""
+    head = ["", "reward", "95 % from", "to", "effective rows", "clipped"]
+    return table(head, [[name, *values.values()] for name, values in estimates.items()])
+
+
+def _span(interval: Sequence[float] | None) -> str:
+    return "{:.4f} to {:.4f}".format(*interval) if interval else ""
