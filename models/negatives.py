@@ -61,8 +61,8 @@ def log_expected(
 ) -> NDArray[np.float32]:
     """Log of an item's expected occurrences among a query's candidates that are not mined, for each in-batch one.
 
-    In the batch and in the memory an item is found by its share of the positives. A memory counts as full, which it
-    is after its first few batches.
+    In the batch and in the memory an item is found by its share of the positives; where nothing is drawn, one that is
+    never a positive counts as if it were once. A memory counts as full, which it is after its first few batches.
 
     Args:
         counts: int64 [n_items].
@@ -71,9 +71,10 @@ def log_expected(
     Returns:
         float32 [n_items], log of (occurrences / B): a common factor does not matter to a softmax.
     """
-    in_batch = np.maximum(counts, 1) / max(counts.sum(), 1)
-    expected = in_batch * (1 + config.negatives.memory / size) + catalogue.chance * (drawn(config) / size)
-    return np.log(expected).astype(np.float32)
+    others = drawn(config)
+    in_batch = np.maximum(counts, 0 if others else 1) / max(counts.sum(), 1)
+    expected = in_batch * (1 + config.negatives.memory / size) + catalogue.chance * (others / size)
+    return np.asarray(np.log(expected), np.float32)
 
 
 class Memory(tf.Module):

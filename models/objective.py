@@ -64,13 +64,13 @@ class Objective(tf.Module):
         size = tf.shape(queries)[0]
         shared, rows = self._shared(vectors, batch, size)
         scores = tf.matmul(queries, shared, transpose_b=True)
-        logits = shared_logits(scores, rows, temperature, self._correction(rows[None], batch, size))
+        logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, size))
         counted = [(scores, negatives(logits))]
         own = None
         if "own_row" in batch:
             each = tf.gather(vectors[size:], batch["distinct_at"])
             own_scores = tf.einsum("bd,bhd->bh", queries, each)
-            log_q = self._correction(batch["own_row"], batch, size)
+            log_q = self.correction(batch["own_row"], batch, size)
             own = own_logits(own_scores, batch["own_row"], batch["item_row"], temperature, log_q)
             counted.append((own_scores, takes_part(own)))
         self._count(counted, tf.linalg.diag_part(scores)[:, None])
@@ -91,7 +91,7 @@ class Objective(tf.Module):
             return shared, rows
         return tf.concat([shared, self.memory.vectors], axis=0), tf.concat([rows, self.memory.rows], axis=0)
 
-    def _correction(self, rows: Any, batch: Mapping[str, Any], size: Any) -> Any:
+    def correction(self, rows: Any, batch: Mapping[str, Any], size: Any) -> Any:
         """Log of the expected occurrences of items [B or 1, n] among a query's candidates, over B; None without logQ.
 
         A mined item is there once for certain, beside what chance brings.
