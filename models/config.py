@@ -39,7 +39,7 @@ class NegativesConfig(Section):
     """Items are drawn in proportion to their positives to the power of this: 0 is uniform, 1 is as they come."""
     per_query: int = Field(8, ge=1)
     """hard only: items that each query gets for itself."""
-    share: float = Field(0.5, gt=0, le=1)
+    share: float = Field(1.0, gt=0, le=1)
     """hard only: the share of these that is mined; the others are drawn from the whole catalogue."""
     margin: float = Field(0.0, ge=-2, le=2)
     """hard only: a mined item's cosine is lower than the positive's by more than this; below 0 it may be higher.

@@ -63,7 +63,7 @@ class Objective(tf.Module):
         """
         size = tf.shape(queries)[0]
         shared, rows = self._shared(vectors, batch, size)
-        scores = tf.matmul(queries, shared, transpose_b=True)
+        scores = self._scores(queries, shared, size)
         logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, size))
         counted = [(scores, negatives(logits))]
         own = None
@@ -90,6 +90,21 @@ class Objective(tf.Module):
         if self.memory is None:
             return shared, rows
         return tf.concat([shared, self.memory.vectors], axis=0), tf.concat([rows, self.memory.rows], axis=0)
+
+    def _scores(self, queries: Any, shared: Any, size: Any) -> Any:
+        """Cosines [B, S].
+
+        Items in the memory do not learn. Those of the batch stand in for them: what they learn as negatives is taken so
+        many times as there are items for each; else each item would be drawn to its queries, and hardly away from others.
+        """
+        if self.memory is None:
+            return tf.matmul(queries, shared, transpose_b=True)
+        for_each = tf.cast(tf.math.count_nonzero(self.memory.rows >= 0), tf.float32) / tf.cast(size, tf.float32)
+        others = (1 - tf.eye(size)) * for_each
+        times = 1 + tf.pad(others, [[0, 0], [0, tf.shape(shared)[0] - size]])
+        of_items = tf.matmul(tf.stop_gradient(queries), shared, transpose_b=True)
+        of_queries = tf.matmul(queries, tf.stop_gradient(shared), transpose_b=True)
+        return of_queries + times * (of_items - tf.stop_gradient(of_items))
 
     def correction(self, rows: Any, batch: Mapping[str, Any], size: Any) -> Any:
         """Log of the expected occurrences of items [B or 1, n] among a query's candidates, over B; None without logQ.

@@ -156,6 +156,22 @@ def test_memory_gets_no_gradient_and_empty_places_take_no_part(vectors):
     assert gradient[0] is not None and gradient[1] is None
 
 
+def test_items_of_the_batch_learn_for_those_of_the_memory(vectors):
+    """Each negative's gradient is taken (batch + memory) / batch times, the positive's once."""
+    queries, items = vectors
+    made, batch = objective(config("softmax", "in_batch", memory=2)), batch_of("in_batch")
+    made(queries, items[OF_BATCH], batch, TEMPERATURE)
+    moved = tf.Variable(items[OF_BATCH])
+    with tf.GradientTape() as tape:
+        value = made(queries, moved, batch, TEMPERATURE)
+    rows = np.concatenate([OF_BATCH, OF_BATCH[:2]])
+    wrong = OF_BATCH[:, None] != rows[None]
+    odds = np.exp(queries @ items[rows].T / TEMPERATURE)
+    share = odds / ((odds * wrong).sum(axis=1) + np.diag(odds))[:, None]
+    push = (share * wrong)[:, :SIZE] * (SIZE + 2) / SIZE - np.diag(1 - np.diag(share))
+    np.testing.assert_allclose(tape.gradient(value, moved), push.T @ queries / SIZE / TEMPERATURE, rtol=1e-4, atol=1e-6)
+
+
 def test_memory_keeps_the_last():
     memory = Memory(3, 1)
     for rows in ([1, 2], [3, 4]):

@@ -33,7 +33,7 @@ def by_popularity(tensors):
     return full_ndcg(ranks), (ranks < 10).mean()
 
 
-@pytest.mark.parametrize(("loss", "sampling"), itertools.product(LOSSES, SAMPLINGS))
+@pytest.mark.parametrize(("loss", "sampling"), list(itertools.product(LOSSES, SAMPLINGS)))
 def test_beats_popularity_in_two_epochs(loss, sampling, tensors, by_popularity, tmp_path):
     model, found = train(tensors, config(loss=loss, neg_sampling=sampling), tmp_path)
     events = Events.positives(tensors.interactions("valid"))
