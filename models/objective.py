@@ -94,8 +94,8 @@ class Objective(tf.Module):
     def _scores(self, queries: Any, shared: Any, size: Any) -> Any:
         """Cosines [B, S].
 
-        Items in the memory do not learn. Those of the batch stand in for them: what they learn as negatives is taken so
-        many times as there are items for each; else each item would be drawn to its queries, and hardly away from others.
+        Items in the memory do not learn. Those of the batch stand in for them: what one learns as a negative counts for
+        its share of the memory, too; else items would be drawn to their queries and hardly away from others.
         """
         if self.memory is None:
             return tf.matmul(queries, shared, transpose_b=True)

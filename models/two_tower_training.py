@@ -17,7 +17,7 @@ from .encode import encode_items, encode_users
 from .events import Events
 from .fit import Fit, fit, prepare, shuffled
 from .lookup import Lookup
-from .mining import Step, positive_matrix, with_mining
+from .mining import positive_matrix, with_mining
 from .negatives import Catalogue, draw
 from .objective import OF_ITEMS, Objective
 from .ranks import full_ndcg, seen_matrix, target_ranks
