@@ -50,7 +50,7 @@ def everything():
         loss="sampled_softmax",
         neg_sampling="hard",
         learn_temperature=True,
-        negatives={"memory": 100, "popularity": 0.5, "margin": -0.1, "skip": 2},
+        negatives={"memory": 100, "popularity": 0.5, "share": 0.5, "margin": -0.1, "skip": 2},
     )
 
 
