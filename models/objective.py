@@ -8,6 +8,7 @@ A batch brings ``item_row`` [B]; with mixed sampling ``drawn_row`` [M] for all q
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ class Objective(tf.Module):
         mined_rows = batch["own_row"][:, : self._mined]
         # One item after the other: all at once would be a tensor of B x n x mined.
         same = [rows == mined_rows[:, at : at + 1] for at in range(self._mined)]
-        once = tf.cast(tf.reduce_any(tf.stack(same), axis=0), tf.float32) / tf.cast(size, tf.float32)
+        once = tf.cast(reduce(tf.logical_or, same), tf.float32) / tf.cast(size, tf.float32)
         return tf.math.log(tf.exp(log_q) + once)
 
     def _count(self, counted: Sequence[tuple[Any, Any]], positive: Any) -> None:
