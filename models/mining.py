@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Step = Callable[[Mapping[str, Any]], Any]
-BLOCK = 1 << 22
-"""Scores held at once: 16 MB."""
+BLOCK = 1 << 24
+"""Scores held at once: 64 MB."""
 
 
 class Miner(tf.Module):
