@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from .config import PipelineConfig
 
 _NOT_BUILT = {
-    "two_tower.neg_sampling": ("hard", "mixed"),
     "dlrm_ranker.interactions": ("concat", "cross"),
 }
 
@@ -22,6 +21,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_not_built(config),
         *_dims(config),
         *_history_width(config),
+        *_negatives(config),
         *_sizes(config),
         *_layout(config),
         *_schema(config),
@@ -36,8 +36,7 @@ def _not_built(config: PipelineConfig) -> Iterator[str]:
         section, _, name = key.rpartition(".")
         value = getattr(config.section(section), name)
         if value in values:
-            built = "in_batch" if name == "neg_sampling" else "dot"
-            yield f"{key}: {value!r} is not built yet, use {built!r}"
+            yield f"{key}: {value!r} is not built yet, use 'dot'"
 
 
 def _dims(config: PipelineConfig) -> Iterator[str]:
@@ -76,6 +75,12 @@ def _history_width(config: PipelineConfig) -> Iterator[str]:
                 f"two_tower.item_tower.emb_dims.item_id {width}: "
                 "both must be equal, the history's items share the item tower's table"
             )
+
+
+def _negatives(config: PipelineConfig) -> Iterator[str]:
+    from .models.config import conflicts as two_tower_conflicts
+
+    yield from two_tower_conflicts(config.two_tower)
 
 
 def _sizes(config: PipelineConfig) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -50,19 +51,70 @@ class TowerConfig(Section):
     mlp: list[int] = Field([128, 64], min_length=1)
 
 
+class NegativesConfig(Section):
+    """What the retriever learns to score low, beside the other items of the batch."""
+
+    drawn: int = Field(1024, ge=1)
+    """mixed only: items drawn from the whole catalogue for each batch, the same for all its queries."""
+    popularity: float = Field(0.0, ge=0, le=1)
+    """Items are drawn in proportion to their positives to the power of this: 0 is uniform, 1 is as they come."""
+    per_query: int = Field(8, ge=1)
+    """hard only: items that each query gets for itself."""
+    share: float = Field(1.0, gt=0, le=1)
+    """hard only: the share of these that is mined; the others are drawn from the whole catalogue."""
+    margin: float = Field(0.0, ge=-2, le=2)
+    """hard only: a mined item's cosine is lower than the positive's by more than this; below 0 it may be higher.
+    ``recsys_hardneg_share`` counts the negatives, of every sampling, that are closer or higher."""
+    skip: int = Field(0, ge=0)
+    """hard only: so many of the highest-scored of these are passed over."""
+    refresh_steps: int = Field(100, ge=1)
+    """hard only: steps after which the item vectors that are searched are computed anew."""
+    memory: int = Field(0, ge=0)
+    """Item vectors of past batches that are negatives, too; 0 for none."""
+
+
 class TwoTowerConfig(Section):
     """The retriever."""
 
     user_tower: TowerConfig = TowerConfig()
     item_tower: TowerConfig = TowerConfig()
     loss: Literal["bpr", "softmax", "sampled_softmax"] = "sampled_softmax"
-    """sampled_softmax is in-batch softmax with logQ correction."""
+    """sampled_softmax is the softmax with logQ correction: each candidate counts for as many as it was drawn from."""
     neg_sampling: Literal["in_batch", "hard", "mixed"] = "in_batch"
+    """in_batch: the other items of the batch; mixed: and items drawn from the catalogue; hard: and, for each query,
+    wrong items that score high."""
+    negatives: NegativesConfig = NegativesConfig()
     temperature: float = Field(0.1, gt=0)
-    """What cosine similarities are divided by before the softmax."""
+    """What cosine similarities are divided by before the loss."""
+    learn_temperature: bool = False
+    """Learn it with the weights, from that value on."""
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown, so that unknown users get popular items."""
     training: TrainingConfig = TrainingConfig()
+
+
+TEMPERATURES = 0.01, 1.0
+"""A learned temperature stays between them."""
+
+
+def conflicts(config: TwoTowerConfig) -> Iterator[str]:
+    """A line for each pair of keys that cannot work together."""
+    negatives, (low, high) = config.negatives, TEMPERATURES
+    if config.neg_sampling == "hard" and mined(negatives) == 0:
+        yield (
+            f"two_tower.negatives.share: {negatives.share:g} of two_tower.negatives.per_query {negatives.per_query} is "
+            "less than one mined item: raise either, or set two_tower.neg_sampling: mixed"
+        )
+    if config.learn_temperature and not low < config.temperature < high:
+        yield (
+            f"two_tower.temperature: is {config.temperature:g}, must lie between {low:g} and {high:g} with "
+            "two_tower.learn_temperature: true"
+        )
+
+
+def mined(config: NegativesConfig) -> int:
+    """How many of a query's own negatives are mined."""
+    return round(config.share * config.per_query)
 
 
 class RankerTrainingConfig(TrainingConfig):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.features import FeatureSchema
 from .backend import mm, tf
-from .config import TwoTowerConfig
+from .config import TEMPERATURES, TwoTowerConfig, conflicts
 from .layers import TowerInputs, embedding_tables
 from .schema import check_names, table_dims
 
@@ -19,23 +20,45 @@ class TwoTower(tf.keras.Model):
     """Two Merlin encoders: ``query`` of user and context features, ``candidate`` of item features.
 
     Both give float32 [B, D] of length 1.
+
+    Args:
+        temperature: what training divides cosines by.
+        learn: it is a weight of the model and starts there.
     """
 
-    def __init__(self, query: Any, candidate: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, query: Any, candidate: Any, temperature: float = 1.0, learn: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.query, self.candidate = query, candidate
+        self._fixed = temperature
+        self._place = self.add_weight("temperature", shape=(), initializer=_place(temperature)) if learn else None
 
     def call(self, columns: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[Any, Any]:
         users, items = columns
         return self.query(users), self.candidate(items)
+
+    def temperature(self) -> Any:
+        """A number, or a scalar that is learned: low * (high / low) ** sigmoid(weight) stays between the two."""
+        if self._place is None:
+            return self._fixed
+        low, high = TEMPERATURES
+        return low * (high / low) ** tf.sigmoid(self._place)
+
+
+def _place(temperature: float) -> Any:
+    """The initial weight of a learned temperature."""
+    low, high = TEMPERATURES
+    share = math.log(temperature / low) / math.log(high / low)
+    return tf.keras.initializers.Constant(math.log(share / (1 - share)))
 
 
 def build(schema: FeatureSchema, config: TwoTowerConfig) -> TwoTower:
     """The retriever; the history's items are looked up in the item tower's own table.
 
     Raises:
-        ConfigError: a width for a feature that is not there, towers that end in different widths, or a value that is
-            not built yet.
+        ConfigError: a width for a feature that is not there, towers that end in different widths, or keys that cannot
+            work together.
     """
     check(schema, config)
     user, item = config.user_tower, config.item_tower
@@ -47,6 +70,8 @@ def build(schema: FeatureSchema, config: TwoTowerConfig) -> TwoTower:
     return TwoTower(
         encoder("query", TowerInputs(users, user_tables), user.mlp),
         encoder("candidate", TowerInputs(items, item_tables), item.mlp),
+        config.temperature,
+        config.learn_temperature,
     )
 
 
@@ -65,8 +90,8 @@ class UnitLength(tf.keras.layers.Layer):
 
 def check(schema: FeatureSchema, config: TwoTowerConfig) -> None:
     """What ``build`` raises for."""
-    if config.neg_sampling != "in_batch":
-        raise ConfigError(f"two_tower.neg_sampling: {config.neg_sampling!r} is not built yet, use 'in_batch'")
+    for line in conflicts(config):
+        raise ConfigError(line)
     user, item = config.user_tower, config.item_tower
     check_names(schema, user.emb_dims, f"{USER_TOWER}.emb_dims")
     check_names(schema, item.emb_dims, f"{ITEM_TOWER}.emb_dims")

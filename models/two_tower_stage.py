@@ -38,6 +38,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         seen = seen_matrix(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
         ranks = valid_ranks(model, Lookup(tensors), valid, seen)
         results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
+    results |= {"recsys_hardneg_share": found.hard_share, "temperature": found.temperature}
     return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
 
 

@@ -1,8 +1,9 @@
-"""How the retriever learns: next positives, against the other items of the batch."""
+"""How the retriever learns: next positives, against the other items of the batch and what else is drawn or mined."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from ..core.errors import DataError
 from .backend import tf
 from .config import TwoTowerConfig
+from .encode import encode_items, encode_users
 from .events import Events
 from .fit import Fit, fit, prepare, shuffled
 from .lookup import Lookup
-from .losses import CORRECTED, LOSSES, in_batch_logits
+from .mining import positive_matrix, with_mining
+from .negatives import Catalogue, draw
+from .objective import OF_ITEMS, Objective
 from .optimizers import Optimizer
 from .ranks import full_ndcg, seen_matrix, target_ranks
 from .step import Step
@@ -28,10 +32,18 @@ if TYPE_CHECKING:
 
 VALID_EVENTS = 5000
 """Validation draws at most that many events."""
-CHUNK = 4096
 
 
-def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[TwoTower, Fit]:
+@dataclass(frozen=True, kw_only=True)
+class TwoTowerFit(Fit):
+    """What the retriever's training came to."""
+
+    hard_share: float
+    """Share of the last epoch's negatives that score above their positive less ``two_tower.negatives.margin``."""
+    temperature: float
+
+
+def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[TwoTower, TwoTowerFit]:
     """Train on the positives of the training part, stop on NDCG over the whole catalogue of the validation part.
 
     Raises:
@@ -46,11 +58,17 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
     size = min(config.training.batch_size, len(events))
+    steps = len(events) // size
+    catalogue = Catalogue(tensors.item_counts, config.negatives.popularity)
+    objective = Objective(config, tensors.item_counts, catalogue, size, steps)
+    step = make_step(model, lookup, config, objective)
+    if config.neg_sampling == "hard":
+        step = with_mining(step, model, lookup, config, positive_matrix(events, seen.shape))
 
     def batches(rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
         for at in shuffled(len(events), size, rng):
             rows = events.take(at)
-            yield {**rows.queries(), "item_row": rows.item_row}
+            yield {**rows.queries(), "item_row": rows.item_row, **draw(config, catalogue, rng, size)}
 
     def score() -> float:
         return full_ndcg(valid_ranks(model, lookup, valid, seen))
@@ -59,51 +77,30 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
         model,
         config.training,
         "two_tower",
-        len(events) // size,
+        steps,
         batches,
-        make_step(model, lookup, config, tensors.item_counts),
+        step,
         score if len(valid) else None,
         checkpoint,
     )
-    return model, found
+    return model, TwoTowerFit(**vars(found), hard_share=objective.hard_share(), temperature=float(model.temperature()))
 
 
-def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, counts: NDArray[np.int64]) -> Step:
-    """A compiled training step: batch -> loss.
-
-    Args:
-        counts: int64 [n_items], how often an item is a positive; as a share, its chance to be drawn.
-    """
-    chance = np.maximum(counts, 1) / max(counts.sum(), 1)
-    log_q = tf.constant(np.log(chance), tf.float32)
+def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective: Objective) -> Step:
+    """A compiled training step: batch -> loss."""
     optimizer = Optimizer(config.training)
-    loss_of = LOSSES[config.loss]
 
     @tf.function(reduce_retracing=True)
     def step(batch: Mapping[str, Any]) -> Any:
-        rows = batch["item_row"]
-        moment = {name: values for name, values in batch.items() if name != "item_row"}
+        moment = {name: values for name, values in batch.items() if name not in OF_ITEMS}
+        items_of = objective.rows(batch)
         with tf.GradientTape() as tape:
-            queries, items = model((lookup.users(moment, config.id_dropout), lookup.items(rows)), training=True)
-            correction = tf.gather(log_q, rows) if config.loss in CORRECTED else None
-            loss = loss_of(in_batch_logits(queries, items, rows, config.temperature, correction))
+            queries, items = model((lookup.users(moment, config.id_dropout), lookup.items(items_of)), training=True)
+            loss = objective(queries, items, batch, model.temperature())
         optimizer.minimize(tape, loss, model.trainable_variables)
         return loss
 
-    return Step(step, optimizer)
-
-
-def encode_users(model: TwoTower, lookup: Lookup, events: Events) -> NDArray[np.float32]:
-    """Query vectors float32 [n, D]."""
-    parts = [events.take(np.arange(at, min(at + CHUNK, len(events)))) for at in range(0, len(events), CHUNK)]
-    return np.concatenate([model.query(lookup.users(part.queries())).numpy() for part in parts])
-
-
-def encode_items(model: TwoTower, lookup: Lookup, count: int) -> NDArray[np.float32]:
-    """Item vectors float32 [count, D]."""
-    starts = range(0, count, CHUNK)
-    parts = [model.candidate(lookup.items(np.arange(at, min(at + CHUNK, count)))).numpy() for at in starts]
-    return np.concatenate(parts)
+    return Step(step, optimizer, objective.variables)
 
 
 def valid_ranks(model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix) -> NDArray[np.int64]:

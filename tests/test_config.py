@@ -154,8 +154,6 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("serving.ann=3", "serving.ann: is 3, should be a mapping of keys (--set)"),
         ("schema.sparse=[item_id]", "schema.sparse: must hold user_id and item_id, lacks user_id (--set)"),
         ("history.seen=3", "history.seen: must be at least length (50), is 3 (--set)"),
-        ("two_tower.neg_sampling=hard", "two_tower.neg_sampling: 'hard' is not built yet, use 'in_batch'"),
-        ("two_tower.neg_sampling=mixed", "two_tower.neg_sampling: 'mixed' is not built yet, use 'in_batch'"),
         ("dlrm_ranker.interactions=cross", "dlrm_ranker.interactions: 'cross' is not built yet, use 'dot'"),
         ("dlrm_ranker.interactions=concat", "dlrm_ranker.interactions: 'concat' is not built yet, use 'dot'"),
         ("dlrm_ranker.top_mlp=[8, 3]", "dlrm_ranker.top_mlp: ends in 3, must end in 1 (one logit), e.g. [8, 3, 1]"),
@@ -198,6 +196,36 @@ def test_the_history_shares_the_item_towers_table(guide: Path, name: str) -> Non
     [line] = fails(guide, f"two_tower.user_tower.emb_dims.{name}=32")
     assert f"two_tower.user_tower.emb_dims.{name}: is 32, two_tower.item_tower.emb_dims.item_id 64" in line
     load_config(guide, [f"two_tower.user_tower.emb_dims.{name}=64"], {})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["two_tower.neg_sampling=hard", "two_tower.negatives.share=0.05"],
+            "two_tower.negatives.share: 0.05 of two_tower.negatives.per_query 8 is less than one mined item",
+        ),
+        (
+            ["two_tower.learn_temperature=true", "two_tower.temperature=2"],
+            "two_tower.temperature: is 2, must lie between 0.01 and 1 with two_tower.learn_temperature: true",
+        ),
+        (["two_tower.negatives.share=0"], "two_tower.negatives.share: is 0, should be greater than 0"),
+        (
+            ["two_tower.negatives.shar=1"],
+            "two_tower.negatives.shar: no such key; did you mean two_tower.negatives.share?",
+        ),
+    ],
+)
+def test_negatives_that_cannot_work(guide: Path, overrides: list[str], line: str) -> None:
+    [found] = fails(guide, *overrides)
+    assert found.startswith(line)
+
+
+@pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
+@pytest.mark.parametrize("sampling", ["in_batch", "mixed", "hard"])
+def test_every_loss_takes_every_sampling(guide: Path, loss: str, sampling: str) -> None:
+    config, _ = load_config(guide, [f"two_tower.loss={loss}", f"two_tower.neg_sampling={sampling}"], {})
+    assert (config.two_tower.loss, config.two_tower.neg_sampling) == (loss, sampling)
 
 
 def test_crosses_may_have_a_width_of_their_own(guide: Path) -> None:

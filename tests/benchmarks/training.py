@@ -92,6 +92,8 @@ def typed(name):
 
 
 def ours_two_tower(shop, options, size):
+    from cascade.models.negatives import Catalogue
+    from cascade.models.objective import Objective
     from cascade.models.two_tower import build
     from cascade.models.two_tower_training import make_step
 
@@ -100,7 +102,9 @@ def ours_two_tower(shop, options, size):
     config = TwoTowerConfig(user_tower=tower, item_tower=tower, loss="softmax", id_dropout=0, training=training)
     prepare(config.training.seed)
     model = build(SCHEMA, config)
-    step = make_step(model, Lookup(shop.tensors), config, shop.tensors.item_counts)
+    counts = shop.tensors.item_counts
+    objective = Objective(config, counts, Catalogue(counts, 0.0), size, len(shop.events) // size)
+    step = make_step(model, Lookup(shop.tensors), config, objective)
 
     def rows(at):
         events = shop.events.take(at)

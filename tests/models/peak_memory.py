@@ -18,6 +18,8 @@ from cascade.models.fit import fit, prepare, shuffled
 from cascade.models.lookup import Lookup
 from cascade.models.memory_estimate import estimate
 from cascade.models.two_tower import build
+from cascade.models.negatives import Catalogue
+from cascade.models.objective import Objective
 from cascade.models.two_tower_training import make_step
 from cascade.workflows.tensors import Tensors
 
@@ -37,7 +39,8 @@ def train(rows, rule):
     events = Events(rng.integers(0, 100, 2048, "i4"), rng.integers(0, rows, 2048, "i4"), np.ones(2048, "f4"), {})
     prepare(0)
     model = build(schema, config)
-    step = make_step(model, Lookup(tensors), config, tensors.item_counts)
+    objective = Objective(config, tensors.item_counts, Catalogue(tensors.item_counts, 0.0), 256, 8)
+    step = make_step(model, Lookup(tensors), config, objective)
 
     def batches(drawn):
         for at in shuffled(len(events), 256, drawn):

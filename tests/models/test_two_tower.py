@@ -6,11 +6,14 @@ import pytest
 from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
 from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
+from cascade.models.encode import encode_items, encode_users
 from cascade.models.events import Events, item_columns, unknown_user, user_columns
 from cascade.models.lookup import Lookup
+from cascade.models.negatives import Catalogue
+from cascade.models.objective import Objective
 from cascade.models.ranks import full_ndcg, seen_matrix
 from cascade.models.two_tower import build
-from cascade.models.two_tower_training import encode_items, encode_users, train, valid_ranks
+from cascade.models.two_tower_training import make_step, train, valid_ranks
 
 TOWER = TowerConfig(default_dim=8, mlp=[16, 8])
 
@@ -80,8 +83,8 @@ def test_the_guides_section_builds():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neg_sampling": "hard"}, "two_tower.neg_sampling: 'hard' is not built yet, use 'in_batch'"),
-        ({"neg_sampling": "mixed"}, "two_tower.neg_sampling: 'mixed' is not built yet"),
+        ({"neg_sampling": "hard", "negatives": {"share": 0.01}}, "two_tower.negatives.share: 0.01 of .*per_query 8"),
+        ({"temperature": 0.01, "learn_temperature": True}, "two_tower.temperature: is 0.01, .*learn_temperature"),
         ({"user_tower": {"emb_dims": {"gio": 8}}}, r"user_tower.emb_dims.gio: no such .* did you mean geo\?"),
         ({"item_tower": {"mlp": [8, 4]}}, "user_tower.mlp ends in 64, two_tower.item_tower.mlp in 4"),
         (
@@ -97,6 +100,27 @@ def test_what_does_not_fit_is_named(options, message):
 
 def test_a_width_for_a_feature_of_the_other_tower_is_allowed():
     build(GUIDE, TwoTowerConfig.model_validate({"user_tower": {"emb_dims": {"brand": 8}}}))
+
+
+@pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
+def test_the_loss_of_a_step_by_numpy(loss, tensors):
+    section = config(loss=loss, id_dropout=0.0)
+    model, lookup = build(tensors.schema, section), Lookup(tensors)
+    events = Events.positives(tensors.interactions("train")).take(np.arange(0, 1600, 25))
+    queries, items = model((lookup.users(events.queries()), lookup.items(events.item_row)))
+    counts, rows = tensors.item_counts, events.item_row
+    logits = queries.numpy() @ items.numpy().T / 0.1
+    if loss == "sampled_softmax":
+        logits -= np.log(counts / counts.sum())[rows]
+    wrong = rows[:, None] != rows[None, :]
+    own = np.diag(logits)[:, None]
+    if loss == "bpr":
+        expected = np.log1p(np.exp(logits - own))[wrong].mean()
+    else:
+        expected = (np.log(np.exp(own) + (np.exp(logits) * wrong).sum(axis=1, keepdims=True)) - own).mean()
+    objective = Objective(section, counts, Catalogue(counts, 0.0), len(rows), 1)
+    got = make_step(model, lookup, section, objective)({**events.queries(), "item_row": rows})
+    assert wrong.mean() > 0.9 and float(got) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
