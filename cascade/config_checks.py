@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 _NOT_BUILT = {
     "two_tower.neg_sampling": ("hard", "mixed"),
-    "dlrm_ranker.interactions": ("concat", "cross"),
 }
 
 
@@ -22,6 +21,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_not_built(config),
         *_dims(config),
         *_history_width(config),
+        *_interactions(config),
         *_sizes(config),
         *_layout(config),
         *_schema(config),
@@ -63,6 +63,16 @@ def _dims(config: PipelineConfig) -> Iterator[str]:
         for width in values:
             if width < 1:
                 yield f"{key}: holds {width}, every width must be at least 1"
+
+
+def _interactions(config: PipelineConfig) -> Iterator[str]:
+    """Keys of one interaction with another."""
+    ranker = config.dlrm_ranker
+    if ranker.interactions != "cross" and ranker.cross != type(ranker.cross)():
+        yield (
+            f"dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is {ranker.interactions}: "
+            "set that to cross, or leave dlrm_ranker.cross out"
+        )
 
 
 def _history_width(config: PipelineConfig) -> Iterator[str]:

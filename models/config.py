@@ -54,6 +54,14 @@ class RankerTrainingConfig(TrainingConfig):
     patience: int = Field(2, ge=1)
 
 
+class CrossConfig(Section):
+    """The cross layers of ``dlrm_ranker.interactions: cross``."""
+
+    layers: int = Field(2, ge=1)
+    rank: int | None = Field(None, ge=1)
+    """Each layer's matrix is a product of two of this rank; null: a full matrix."""
+
+
 class DlrmConfig(Section):
     """The ranker."""
 
@@ -62,7 +70,14 @@ class DlrmConfig(Section):
     bottom_mlp: list[int] = Field([128, 64], min_length=1)
     top_mlp: list[int] = Field([128, 64, 1], min_length=1)
     interactions: Literal["dot", "concat", "cross"] = "dot"
+    """How vectors meet. dot: every two in a product (DLRM). concat: side by side into the top network. cross: side by
+    side through cross layers (DCN-v2), the top network on what comes out."""
+    cross: CrossConfig = CrossConfig()
+    """cross only."""
     loss: Literal["bce"] = "bce"
+    positive_weight: float = Field(1.0, gt=0)
+    """How many times a positive counts in the loss. It makes rare positives weigh more; the shift of the probability
+    that comes with it is taken off again."""
     train_on: Literal["auto", "impressions", "candidates"] = "auto"
     """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
     negatives: int = Field(16, ge=1)

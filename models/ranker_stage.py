@@ -146,5 +146,5 @@ RANKER = Stage(
     sections=("dlrm_ranker", "serving.ann"),
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
-    version=6,
+    version=7,
 )

@@ -16,6 +16,7 @@ from .dlrm import Dlrm, build
 from .fit import Fit, fit, prepare
 from .lookup import Lookup
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
+from .ranker_loss import cross_entropy
 from .ranks import full_ndcg
 
 if TYPE_CHECKING:
@@ -43,10 +44,7 @@ def train(
 
 
 def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Any:
-    """A compiled training step: batch -> loss (nats a row).
-
-    The logit is trained with ``log_rate`` taken off: see ``candidates``.
-    """
+    """A compiled training step: batch -> loss (nats a row)."""
     optimizer = tf.keras.optimizers.Adam(config.training.learning_rate)
     rows = ("items", "label", "log_rate", "weight")
 
@@ -55,9 +53,7 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Any:
         moment = {name: values for name, values in batch.items() if name not in rows}
         columns = {**lookup.users(moment, config.id_dropout), **lookup.items(batch["items"])}
         with tf.GradientTape() as tape:
-            logits = model(columns, training=True) - batch["log_rate"]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label"], logits) * batch["weight"]
-            loss = tf.reduce_sum(losses) / tf.reduce_sum(batch["weight"])
+            loss = cross_entropy(model(columns, training=True), batch, config.positive_weight)
         variables = model.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss

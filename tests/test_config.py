@@ -156,8 +156,10 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("history.seen=3", "history.seen: must be at least length (50), is 3 (--set)"),
         ("two_tower.neg_sampling=hard", "two_tower.neg_sampling: 'hard' is not built yet, use 'in_batch'"),
         ("two_tower.neg_sampling=mixed", "two_tower.neg_sampling: 'mixed' is not built yet, use 'in_batch'"),
-        ("dlrm_ranker.interactions=cross", "dlrm_ranker.interactions: 'cross' is not built yet, use 'dot'"),
-        ("dlrm_ranker.interactions=concat", "dlrm_ranker.interactions: 'concat' is not built yet, use 'dot'"),
+        (
+            "dlrm_ranker.cross.rank=8",
+            "dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is dot: set that to cross",
+        ),
         ("dlrm_ranker.top_mlp=[8, 3]", "dlrm_ranker.top_mlp: ends in 3, must end in 1 (one logit), e.g. [8, 3, 1]"),
         (
             "dlrm_ranker.embedding_dims.brnd=3",
