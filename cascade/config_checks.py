@@ -22,6 +22,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_dims(config),
         *_history_width(config),
         *_interactions(config),
+        *_labels(config),
         *_sizes(config),
         *_layout(config),
         *_schema(config),
@@ -72,6 +73,27 @@ def _interactions(config: PipelineConfig) -> Iterator[str]:
         yield (
             f"dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is {ranker.interactions}: "
             "set that to cross, or leave dlrm_ranker.cross out"
+        )
+
+
+def _labels(config: PipelineConfig) -> Iterator[str]:
+    """What the ranker predicts."""
+    ranker, known = config.dlrm_ranker, ["label", *config.data.labels]
+    for name in config.data.labels:
+        if name in ("user_id", "item_id", "timestamp", "label", "positive", "split"):
+            yield f"data.labels: {name!r} means something else in interactions; name further columns of 0 and 1"
+    for name in ranker.labels:
+        if name not in known:
+            yield f"dlrm_ranker.labels.{name}: {name!r} is not in data.labels; {_nearest(name, known)}"
+    if ranker.labels and ranker.train_on == "candidates":
+        yield (
+            "dlrm_ranker.labels: are learned from impressions, dlrm_ranker.train_on is candidates: "
+            "leave one of them out"
+        )
+    if ranker.labels and ranker.positive_weight != 1:
+        yield (
+            "dlrm_ranker.positive_weight: is for one label, there are dlrm_ranker.labels: "
+            "give each its own, dlrm_ranker.labels.<name>.positive_weight"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.section import Section
 
@@ -62,6 +62,17 @@ class CrossConfig(Section):
     """Each layer's matrix is a product of two of this rank; null: a full matrix."""
 
 
+class LabelConfig(Section):
+    """One of several labels that the ranker predicts."""
+
+    weight: float = Field(1.0, gt=0)
+    """Of its cross-entropy in training, beside the other labels'."""
+    positive_weight: float = Field(1.0, gt=0)
+    """See ``dlrm_ranker.positive_weight``."""
+    serve: float = Field(1.0, ge=0)
+    """Of its probability in the score, beside the other labels'; the weights are normalized. 0: only learned with."""
+
+
 class DlrmConfig(Section):
     """The ranker."""
 
@@ -78,6 +89,9 @@ class DlrmConfig(Section):
     positive_weight: float = Field(1.0, gt=0)
     """How many times a positive counts in the loss. It makes rare positives weigh more; the shift of the probability
     that comes with it is taken off again."""
+    labels: dict[str, LabelConfig] = {}
+    """Impressions only: several 0/1 labels to learn at once, ``label`` or columns named in ``data.labels``, each with a
+    top network of its own. Served is the weighted mean of their probabilities."""
     train_on: Literal["auto", "impressions", "candidates"] = "auto"
     """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
     negatives: int = Field(16, ge=1)
@@ -94,3 +108,9 @@ class DlrmConfig(Section):
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown."""
     training: RankerTrainingConfig = RankerTrainingConfig()
+
+    @model_validator(mode="after")
+    def _a_label_is_served(self) -> DlrmConfig:
+        if self.labels and not any(label.serve for label in self.labels.values()):
+            raise ValueError("labels: at least one needs a serve above 0, the score is made of those")
+        return self

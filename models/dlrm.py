@@ -14,6 +14,7 @@ from ..core.errors import ConfigError
 from ..core.features import FeatureSchema
 from .backend import mm, tf
 from .config import DlrmConfig
+from .heads import combine, shares
 from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
 from .layers import embedding_tables
@@ -26,27 +27,41 @@ class Dlrm(tf.keras.Model):
 
     The interaction tells what depends on one side alone, so the request path computes the user's part once for all
     candidates and reads the item's from tables made at export: ``item_part`` and ``pair``.
+
+    Args:
+        top: widths of the top network after its first layer.
+        share: each label's share of the score. Several labels have a top network each, from the second layer on.
     """
 
     def __init__(
-        self, users: SideVectors, items: SideVectors, interaction: Interaction, top: Sequence[int], **kwargs: Any
+        self,
+        users: SideVectors,
+        items: SideVectors,
+        interaction: Interaction,
+        top: Sequence[int],
+        share: Sequence[float] = (1.0,),
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()
         self.users, self.items, self.interaction = users, items, interaction
-        self.top = mm.MLPBlock(list(top), no_activation_last_layer=True)
+        self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
+        self.share = tuple(share)
 
     @property
     def part_widths(self) -> dict[str, int]:
         """The tables of an item's part -> their widths."""
         return self.interaction.part_widths
 
-    def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
+    def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
+        """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
         users = self.users(of_side(columns, self.users), training=training)
         flat, shape = flat_items(columns, [f.name for f in self.items.features])
         items = self.items(flat, training=training)
         user, item = self.interaction.user_part(users), self.interaction.item_part(items)
         rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-        return tf.reshape(self._top(self.interaction.pair(user, rows, shape)), shape)
+        logits = self._heads(self.interaction.pair(user, rows, shape))
+        if heads:
+            return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
+        return tf.reshape(combine(logits, self.share), shape)
 
     def item_part(self, columns: Mapping[str, Any]) -> Any:
         """Item features [N, L] -> float32 [N, sum of widths], in the order of ``part_widths``."""
@@ -57,11 +72,13 @@ class Dlrm(tf.keras.Model):
         """What ``call`` gives, from user and context features [B, L] and the items' parts [B, K, width]."""
         user = self.interaction.user_part(self.users(of_side(columns, self.users)))
         shape = sizes(columns[SHARE])[:2]
-        return tf.reshape(self._top(self.interaction.pair(user, columns, (shape[0], -1))), shape)
+        logits = self._heads(self.interaction.pair(user, columns, (shape[0], -1)))
+        return tf.reshape(combine(logits, self.share), shape)
 
-    def _top(self, first: Any) -> Any:
-        """The top network [n, 1] from its first layer before the activation [n, H]."""
-        return self.top(tf.nn.relu(first))
+    def _heads(self, first: Any) -> list[Any]:
+        """Each label's logits [n, 1] from the first layer before its activation [n, H]."""
+        shown = tf.nn.relu(first)
+        return [head(shown) for head in self.heads]
 
 
 def of_side(columns: Mapping[str, Any], side: SideVectors) -> dict[str, Any]:
@@ -96,4 +113,5 @@ def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:
         SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name)
         for name, features in sides.items()
     )
-    return Dlrm(users, items, kind(users.layout, items.layout, config), config.top_mlp[1:])
+    interaction = kind(users.layout, items.layout, config)
+    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels))

@@ -8,6 +8,24 @@ from typing import Any
 import numpy as np
 
 from .backend import tf
+from .config import DlrmConfig
+
+
+def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
+    """The loss of a batch (nats a row): of several labels, the weighted mean of theirs.
+
+    Args:
+        logits: float32 [B, M, T].
+        batch: see `cross_entropy`; with several labels, ``label`` is [B, M, T].
+    """
+    if not config.labels:
+        return cross_entropy(logits[:, :, 0], batch, config.positive_weight)
+    labels, happened = config.labels.values(), tf.unstack(batch["label"], axis=-1)
+    own = [
+        label.weight * cross_entropy(logits[:, :, at], {**batch, "label": happened[at]}, label.positive_weight)
+        for at, label in enumerate(labels)
+    ]
+    return tf.add_n(own) / sum(label.weight for label in labels)
 
 
 def cross_entropy(logits: Any, batch: Mapping[str, Any], positive_weight: float = 1.0) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from .candidates import PAD
 from .config import DlrmConfig
 from .dlrm import Dlrm, build
 from .fit import Fit, fit, prepare
+from .heads import label_aucs
 from .lookup import Lookup
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
-from .ranker_loss import cross_entropy
+from .ranker_loss import loss
 from .ranks import full_ndcg
 
 if TYPE_CHECKING:
@@ -29,13 +30,20 @@ SCORED_ROWS = 65536
 def train(
     tensors: Tensors, rows: CandidateRows | ImpressionRows, config: DlrmConfig, checkpoint: Path
 ) -> tuple[Dlrm, Fit, ValidRows | None]:
-    """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions."""
+    """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions.
+
+    Of several labels it is the mean of their AUCs, each by its own head, weighed as they are served.
+    """
     prepare(config.training.seed)
     model, lookup = build(tensors.schema, config), Lookup(tensors)
     valid = rows.valid(config.training.seed)
 
     def score() -> float:
         assert valid is not None
+        if valid.happened is not None:
+            aucs = label_aucs(score_heads(model, lookup, valid), valid.happened)
+            weighed = [(auc, share) for auc, share in zip(aucs, model.share, strict=True) if auc is not None]
+            return float(np.average(*zip(*weighed, strict=True)))
         return judge(score_rows(model, lookup, valid), valid)
 
     step = make_step(model, lookup, config)
@@ -53,23 +61,34 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Any:
         moment = {name: values for name, values in batch.items() if name not in rows}
         columns = {**lookup.users(moment, config.id_dropout), **lookup.items(batch["items"])}
         with tf.GradientTape() as tape:
-            loss = cross_entropy(model(columns, training=True), batch, config.positive_weight)
+            found = loss(model(columns, training=True, heads=True), batch, config)
         variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
+        optimizer.apply_gradients(zip(tape.gradient(found, variables), variables, strict=True))
+        return found
 
     return step
 
 
 def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
     """Logits [n, K] of any model of user and item columns; -inf where there is no candidate."""
+    none = np.zeros((0, rows.candidates.shape[1]), np.float32)
+    found = [none, *(model(columns).numpy() for columns in column_chunks(lookup, rows))]
+    return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+
+
+def score_heads(model: Dlrm, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
+    """Logits [n, T] of each label for impressions."""
+    found = [model(columns, heads=True).numpy()[:, 0] for columns in column_chunks(lookup, rows)]
+    return np.concatenate(found)
+
+
+def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
+    """User and item columns of the rows, as many as are scored at once."""
     step = max(1, SCORED_ROWS // rows.candidates.shape[1])
-    found = [np.zeros((0, rows.candidates.shape[1]), np.float32)]
     for at in range(0, len(rows.events), step):
         part = np.arange(at, min(at + step, len(rows.events)))
         users = lookup.users(rows.events.take(part).queries())
-        found.append(model({**users, **lookup.items(padded_items(rows.candidates[part]))}).numpy())
-    return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+        yield {**users, **lookup.items(padded_items(rows.candidates[part]))}
 
 
 def judge(logits: NDArray[np.float32], rows: ValidRows) -> float:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cascade.models.backend import tf
-from cascade.models.ranker_loss import cross_entropy
+from cascade.models.config import DlrmConfig
+from cascade.models.ranker_loss import cross_entropy, loss
 
 
 def rows(label, log_rate=0.0, weight=1.0):
@@ -48,3 +49,18 @@ def test_rows_without_weight_do_not_count():
     logits = np.array([[1.0, -2.0, 5.0]], np.float32)
     expected = cross_entropy(logits[:, :2], rows([1, 0]), 2.0)
     assert float(cross_entropy(logits, batch, 2.0)) == pytest.approx(float(expected))
+
+
+def test_several_labels_weigh_in_by_theirs():
+    config = DlrmConfig.model_validate({"labels": {"click": {"weight": 3}, "like": {"positive_weight": 5}}})
+    logits = np.array([[[0.5, -1.0], [2.0, 0.3]]], np.float32)
+    batch = {**rows([0, 0]), "label": np.array([[[1, 0], [0, 1]]], np.float32)}
+    click = cross_entropy(logits[:, :, 0], rows([1, 0]))
+    like = cross_entropy(logits[:, :, 1], rows([0, 1]), 5.0)
+    assert float(loss(logits, batch, config)) == pytest.approx(float(3 * click + like) / 4)
+
+
+def test_one_label_is_its_own():
+    logits = np.array([[[0.5], [2.0]]], np.float32)
+    config = DlrmConfig(positive_weight=2.0)
+    assert float(loss(logits, rows([1, 0]), config)) == float(cross_entropy(logits[:, :, 0], rows([1, 0]), 2.0))
