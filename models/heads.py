@@ -60,3 +60,14 @@ def label_aucs(logits: NDArray[np.float32], happened: NDArray[np.float32]) -> li
 
     columns = zip(logits.T, happened.T, strict=True)
     return [float(roc_auc_score(own > 0, x)) if 0 < own.sum() < len(own) else None for x, own in columns]
+
+
+def mean_auc(aucs: Sequence[float | None], share: Sequence[float]) -> float:
+    """Mean of the labels' AUCs as they are served, those left out that have none."""
+    known = [(auc, part) for auc, part in zip(aucs, share, strict=True) if auc is not None]
+    return sum(auc * part for auc, part in known) / sum(part for _, part in known)
+
+
+def can_judge(happened: NDArray[np.float32], share: Sequence[float]) -> bool:
+    """Whether one of the labels that are served is both 0 and 1 in ``happened`` [n, T]."""
+    return any(part > 0 and 0 < own.sum() < len(own) for own, part in zip(happened.T, share, strict=True))

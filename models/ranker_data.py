@@ -15,7 +15,7 @@ from .candidates import PAD, Sampler, retrieve
 from .config import DlrmConfig
 from .events import Events, user_columns
 from .fit import shuffled
-from .heads import draw_label, shares, targets
+from .heads import can_judge, draw_label, shares, targets
 from .onnx_export import run, session
 from .ranks import seen_matrix
 
@@ -149,7 +149,7 @@ class ImpressionRows:
             return None
         happened = targets(events, self.labels or ("label",))
         label = draw_label(happened, self.share, seed)
-        if not 0 < label.sum() < len(label):
+        if not can_judge(happened, self.share) or not 0 < label.sum() < len(label):
             return None
         return ValidRows(events, events.item_row[:, None], label[:, None] > 0, happened if self.labels else None)
 

@@ -14,7 +14,7 @@ from .candidates import PAD
 from .config import DlrmConfig
 from .dlrm import Dlrm, build
 from .fit import Fit, fit, prepare
-from .heads import label_aucs
+from .heads import label_aucs, mean_auc
 from .lookup import Lookup
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
 from .ranker_loss import loss
@@ -41,9 +41,7 @@ def train(
     def score() -> float:
         assert valid is not None
         if valid.happened is not None:
-            aucs = label_aucs(score_heads(model, lookup, valid), valid.happened)
-            weighed = [(auc, share) for auc, share in zip(aucs, model.share, strict=True) if auc is not None]
-            return float(np.average(*zip(*weighed, strict=True)))
+            return mean_auc(label_aucs(score_heads(model, lookup, valid), valid.happened), model.share)
         return judge(score_rows(model, lookup, valid), valid)
 
     step = make_step(model, lookup, config)

@@ -164,7 +164,7 @@ def test_other_variables_are_not_config(guide: Path) -> None:
             "dlrm_ranker.labels={clik: {}}",
             "dlrm_ranker.labels.clik: 'clik' is not in data.labels; it holds label",
         ),
-        ("dlrm_ranker.labels={label: {serve: 0}}", "dlrm_ranker: labels: at least one needs a serve above 0"),
+        ("dlrm_ranker.labels={label: {serve: 0}}", "dlrm_ranker.labels: at least one needs a serve above 0"),
         ("data.labels=[split]", "data.labels: 'split' means something else in interactions"),
         ("dlrm_ranker.top_mlp=[8, 3]", "dlrm_ranker.top_mlp: ends in 3, must end in 1 (one logit), e.g. [8, 3, 1]"),
         (

@@ -14,7 +14,7 @@ from cascade.models.backend import tf
 from cascade.models.config import DlrmConfig
 from cascade.models.dlrm import build
 from cascade.models.events import Events
-from cascade.models.heads import combine, draw_label, label_aucs, shares, targets
+from cascade.models.heads import can_judge, combine, draw_label, label_aucs, mean_auc, shares, targets
 from cascade.models.ranker_data import ImpressionRows
 from cascade.models.ranker_export import relative
 from cascade.workflows.tensors import Tensors
@@ -60,6 +60,16 @@ def test_an_auc_for_each_label_by_hand():
     logits = np.array([[4.0, 1], [1, 1], [3, 2], [2, 0]], np.float32)
     happened = np.array([[1, 0], [0, 0], [0, 0], [1, 0]], np.float32)
     assert label_aucs(logits, happened) == [3 / 4, None]
+
+
+def test_the_mean_of_aucs_is_as_served():
+    assert mean_auc([0.9, None, 0.5], (0.25, 0.5, 0.25)) == pytest.approx(0.7)
+
+
+def test_what_is_served_must_vary_to_be_judged():
+    happened = np.array([[1, 0], [1, 1]], np.float32)
+    assert can_judge(happened, (0.5, 0.5)) and not can_judge(happened, (1.0, 0.0))
+    assert not can_judge(happened[:1], (0.5, 0.5))
 
 
 @pytest.mark.parametrize("interactions", ["dot", "concat", "cross"])
