@@ -97,7 +97,7 @@ class Tensors:
             f.name: np.zeros((0, 1), "i4" if f.kind == "categorical" else "f4") for f in self.schema.side("context")
         }
         history = np.zeros((0, *self.schema["history"].dims), "i4")
-        scalars = {name: np.zeros(0, kind) for name, kind in types.items()}
+        scalars: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in types.items()}
         return Interactions(**scalars, context=context, history=history)
 
     def before_test(self) -> sp.csr_matrix:
