@@ -1,4 +1,4 @@
-"""What has to fit across sections, and values that have a name but no code yet."""
+"""What has to fit across sections."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .config import PipelineConfig
 
-_NOT_BUILT = {
-    "dlrm_ranker.interactions": ("concat", "cross"),
-}
-
 
 def conflicts(config: PipelineConfig) -> list[str]:
     """One line for each conflict; each names the keys and what would fit."""
     return [
-        *_not_built(config),
         *_dims(config),
         *_history_width(config),
         *_negatives(config),
+        *_interactions(config),
+        *_labels(config),
         *_sizes(config),
         *_layout(config),
         *_schema(config),
@@ -29,14 +26,6 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_data(config),
         *_ports(config),
     ]
-
-
-def _not_built(config: PipelineConfig) -> Iterator[str]:
-    for key, values in _NOT_BUILT.items():
-        section, _, name = key.rpartition(".")
-        value = getattr(config.section(section), name)
-        if value in values:
-            yield f"{key}: {value!r} is not built yet, use 'dot'"
 
 
 def _dims(config: PipelineConfig) -> Iterator[str]:
@@ -62,6 +51,37 @@ def _dims(config: PipelineConfig) -> Iterator[str]:
         for width in values:
             if width < 1:
                 yield f"{key}: holds {width}, every width must be at least 1"
+
+
+def _interactions(config: PipelineConfig) -> Iterator[str]:
+    """Keys of one interaction with another."""
+    ranker = config.dlrm_ranker
+    if ranker.interactions != "cross" and ranker.cross != type(ranker.cross)():
+        yield (
+            f"dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is {ranker.interactions}: "
+            "set that to cross, or leave dlrm_ranker.cross out"
+        )
+
+
+def _labels(config: PipelineConfig) -> Iterator[str]:
+    """What the ranker predicts."""
+    ranker, known = config.dlrm_ranker, ["label", *config.data.labels]
+    for name in config.data.labels:
+        if name in ("user_id", "item_id", "timestamp", "label", "positive", "split"):
+            yield f"data.labels: {name!r} means something else in interactions; name further columns of 0 and 1"
+    for name in ranker.labels:
+        if name not in known:
+            yield f"dlrm_ranker.labels.{name}: {name!r} is not in data.labels; {_nearest(name, known)}"
+    if ranker.labels and ranker.train_on == "candidates":
+        yield (
+            "dlrm_ranker.labels: are learned from impressions, dlrm_ranker.train_on is candidates: "
+            "leave one of them out"
+        )
+    if ranker.labels and ranker.positive_weight != 1:
+        yield (
+            "dlrm_ranker.positive_weight: is for one label, there are dlrm_ranker.labels: "
+            "give each its own, dlrm_ranker.labels.<name>.positive_weight"
+        )
 
 
 def _history_width(config: PipelineConfig) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.section import Section
 
@@ -127,6 +127,25 @@ class RankerTrainingConfig(TrainingConfig):
     patience: int = Field(2, ge=1)
 
 
+class CrossConfig(Section):
+    """The cross layers of ``dlrm_ranker.interactions: cross``."""
+
+    layers: int = Field(2, ge=1)
+    rank: int | None = Field(None, ge=1)
+    """Each layer's matrix is a product of two of this rank; null: a full matrix."""
+
+
+class LabelConfig(Section):
+    """One of several labels that the ranker predicts."""
+
+    weight: float = Field(1.0, gt=0)
+    """Of its cross-entropy in training, beside the other labels'."""
+    positive_weight: float = Field(1.0, gt=0)
+    """See ``dlrm_ranker.positive_weight``."""
+    serve: float = Field(1.0, ge=0)
+    """Of its probability in the score, beside the other labels'; the weights are normalized. 0: only learned with."""
+
+
 class DlrmConfig(Section):
     """The ranker."""
 
@@ -135,7 +154,17 @@ class DlrmConfig(Section):
     bottom_mlp: list[int] = Field([128, 64], min_length=1)
     top_mlp: list[int] = Field([128, 64, 1], min_length=1)
     interactions: Literal["dot", "concat", "cross"] = "dot"
+    """How vectors meet. dot: every two in a product (DLRM). concat: side by side into the top network. cross: side by
+    side through cross layers (DCN-v2), the top network on what comes out."""
+    cross: CrossConfig = CrossConfig()
+    """cross only."""
     loss: Literal["bce"] = "bce"
+    positive_weight: float = Field(1.0, gt=0)
+    """How many times a positive counts in the loss. It makes rare positives weigh more; the shift of the probability
+    that comes with it is taken off again."""
+    labels: dict[str, LabelConfig] = {}
+    """Impressions only: several 0/1 labels to learn at once, ``label`` or columns named in ``data.labels``, each with a
+    top network of its own. Served is the weighted mean of their probabilities."""
     train_on: Literal["auto", "impressions", "candidates"] = "auto"
     """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
     negatives: int = Field(16, ge=1)
@@ -156,3 +185,9 @@ class DlrmConfig(Section):
     the ranker and the retriever and a bias, by logistic regression. isotonic: a rising curve on top of that. none:
     the DLRM's own logit as it was trained, without the retriever's part; nothing is fitted."""
     training: RankerTrainingConfig = RankerTrainingConfig()
+
+    @model_validator(mode="after")
+    def _a_label_is_served(self) -> DlrmConfig:
+        if self.labels and not any(label.serve for label in self.labels.values()):
+            raise ValueError("labels: at least one needs a serve above 0, the score is made of those")
+        return self

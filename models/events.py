@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +27,14 @@ class Events:
     label: NDArray[np.float32]
     moment: Mapping[str, Array]
     """What belongs to the event, not to its user: ``history`` int32 [n, N] and context features [n, 1]."""
+    labels: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """``data.labels`` -> [n]."""
 
     @classmethod
     def of(cls, source: Interactions, keep: NDArray[np.bool_] | None = None) -> Events:
         """The interactions of a split, or those to ``keep`` bool [n]."""
-        every = cls(source.user_row, source.item_row, source.label, {**source.context, "history": source.history})
+        moment = {**source.context, "history": source.history}
+        every = cls(source.user_row, source.item_row, source.label, moment, source.labels)
         return every if keep is None else every.take(np.flatnonzero(keep))
 
     @classmethod
@@ -43,7 +46,8 @@ class Events:
 
     def take(self, at: NDArray[np.int64]) -> Events:
         moment = {name: values[at] for name, values in self.moment.items()}
-        return Events(self.user_row[at], self.item_row[at], self.label[at], moment)
+        labels = {name: values[at] for name, values in self.labels.items()}
+        return Events(self.user_row[at], self.item_row[at], self.label[at], moment, labels)
 
     def sample(self, most: int, seed: int) -> Events:
         """All, or ``most`` of them drawn with ``seed``, in order."""

@@ -15,6 +15,7 @@ from .candidates import PAD, Sampler, retrieve
 from .config import DlrmConfig
 from .events import Events, user_columns
 from .fit import shuffled
+from .heads import can_judge, draw_label, shares, targets
 from .onnx_export import run, session
 from .ranks import seen_matrix
 
@@ -59,7 +60,9 @@ class ValidRows:
     candidates: NDArray[np.int32]
     """[n, K], -1 padded."""
     label: NDArray[np.bool_]
-    """[n, K]"""
+    """[n, K]; of several labels one, drawn as they are served: see ``heads``."""
+    happened: NDArray[np.float32] | None = None
+    """[n, T], all of several labels."""
 
 
 class CandidateRows:
@@ -121,25 +124,34 @@ class ImpressionRows:
 
     def __init__(self, tensors: Tensors, config: DlrmConfig) -> None:
         self.tensors = tensors
+        self.labels, self.share = tuple(config.labels), shares(config.labels)
         self.events = Events.of(tensors.interactions("train"))
-        if not 0 < self.events.label.sum() < len(self.events):
-            raise DataError("interactions.label: must hold both 0 and 1 in the training part to train on impressions")
+        self.happened = targets(self.events, self.labels or ("label",))
+        for name, own in zip(self.labels or ("label",), self.happened.T, strict=True):
+            if not 0 < own.sum() < len(own):
+                message = f"interactions.{name}: must hold both 0 and 1 in the training part to train on impressions"
+                raise DataError(message)
         self.size = min(config.training.batch_size, len(self.events))
         self.steps = len(self.events) // self.size
 
     def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
         for at in shuffled(len(self.events), self.size, rng):
             events = self.events.take(at)
-            label = events.label[:, None]
-            rows = {"items": events.item_row[:, None], "label": label}
-            yield {**events.queries(), **rows, "log_rate": np.zeros_like(label), "weight": np.ones_like(label)}
+            label = self.happened[at][:, None] if self.labels else self.happened[at]
+            one = np.ones((len(at), 1), np.float32)
+            rows = {"items": events.item_row[:, None], "label": label, "log_rate": 0 * one, "weight": one}
+            yield {**events.queries(), **rows}
 
     def valid(self, seed: int) -> ValidRows | None:
-        """Validation impressions; None without both labels among them."""
+        """Validation impressions; None without both 0 and 1 among what they are judged by."""
         events = Events.of(self.tensors.interactions("valid")).sample(20 * VALID_EVENTS, seed)
-        if not 0 < events.label.sum() < len(events):
+        if not len(events):
             return None
-        return ValidRows(events, events.item_row[:, None], events.label[:, None] > 0)
+        happened = targets(events, self.labels or ("label",))
+        label = draw_label(happened, self.share, seed)
+        if not can_judge(happened, self.share) or not 0 < label.sum() < len(label):
+            return None
+        return ValidRows(events, events.item_row[:, None], label[:, None] > 0, happened if self.labels else None)
 
 
 def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:

@@ -32,13 +32,15 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """Write ``ranker.onnx``, ``ranker_item.onnx``, ``ranker_pair.onnx``, its int8 twin and ``checkpoint/``."""
     from ..workflows.tensors import Tensors
     from .fusion import Ranker
+    from .heads import label_aucs
+    from .lookup import Lookup
     from .quantize import quantize
     from .ranker_export import differences, export_ranker
-    from .ranker_training import train
+    from .ranker_training import score_heads, train
 
     config = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors = Tensors.load(parents["etl"].path)
-    kind = trains_on(config.train_on, parents["data"].path)
+    kind = trains_on("impressions" if config.labels else config.train_on, parents["data"].path)
     topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
     rows = training_rows(kind, tensors, config, parents, topk)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT)
@@ -49,6 +51,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     difference, of_split = differences(folder, ranker, columns)
     int8 = quantize(folder, columns, retriever(tensors, parents, topk), rows.events, valid)
     results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
+    if valid is not None and valid.happened is not None:
+        aucs = label_aucs(score_heads(dlrm, Lookup(tensors), valid), valid.happened)
+        results |= {"valid_auc_of": dict(zip(config.labels, aucs, strict=True))}
     return results | {
         "fusion": asdict(fusion),
         "calibration": fusion.calibration,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,11 @@ from .candidates import PAD
 from .config import DlrmConfig
 from .dlrm import Dlrm, build
 from .fit import Fit, fit, prepare
+from .heads import label_aucs, mean_auc
 from .lookup import Lookup
 from .optimizers import Optimizer
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
+from .ranker_loss import loss
 from .ranks import full_ndcg
 from .step import Step
 
@@ -30,13 +32,18 @@ SCORED_ROWS = 65536
 def train(
     tensors: Tensors, rows: CandidateRows | ImpressionRows, config: DlrmConfig, checkpoint: Path
 ) -> tuple[Dlrm, Fit, ValidRows | None]:
-    """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions."""
+    """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions.
+
+    Of several labels it is the mean of their AUCs, each by its own head, weighed as they are served.
+    """
     prepare(config.training.seed)
     model, lookup = build(tensors.schema, config), Lookup(tensors)
     valid = rows.valid(config.training.seed)
 
     def score() -> float:
         assert valid is not None
+        if valid.happened is not None:
+            return mean_auc(label_aucs(score_heads(model, lookup, valid), valid.happened), model.share)
         return judge(score_rows(model, lookup, valid), valid)
 
     step = make_step(model, lookup, config)
@@ -45,10 +52,7 @@ def train(
 
 
 def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
-    """A compiled training step: batch -> loss (nats a row).
-
-    The logit is trained with ``log_rate`` taken off: see ``candidates``.
-    """
+    """A compiled training step: batch -> loss (nats a row)."""
     optimizer = Optimizer(config.training)
     rows = ("items", "label", "log_rate", "weight")
 
@@ -57,24 +61,33 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
         moment = {name: values for name, values in batch.items() if name not in rows}
         columns = {**lookup.users(moment, config.id_dropout), **lookup.items(batch["items"])}
         with tf.GradientTape() as tape:
-            logits = model(columns, training=True) - batch["log_rate"]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label"], logits) * batch["weight"]
-            loss = tf.reduce_sum(losses) / tf.reduce_sum(batch["weight"])
-        optimizer.minimize(tape, loss, model.trainable_variables)
-        return loss
+            found = loss(model(columns, training=True, heads=True), batch, config)
+        optimizer.minimize(tape, found, model.trainable_variables)
+        return found
 
     return Step(step, optimizer)
 
 
 def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
     """Logits [n, K] of any model of user and item columns; -inf where there is no candidate."""
+    none = np.zeros((0, rows.candidates.shape[1]), np.float32)
+    found = [none, *(model(columns).numpy() for columns in column_chunks(lookup, rows))]
+    return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+
+
+def score_heads(model: Dlrm, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
+    """Logits [n, T] of each label for impressions."""
+    found = [model(columns, heads=True).numpy()[:, 0] for columns in column_chunks(lookup, rows)]
+    return np.concatenate(found)
+
+
+def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
+    """User and item columns of the rows, as many as are scored at once."""
     step = max(1, SCORED_ROWS // rows.candidates.shape[1])
-    found = [np.zeros((0, rows.candidates.shape[1]), np.float32)]
     for at in range(0, len(rows.events), step):
         part = np.arange(at, min(at + step, len(rows.events)))
         users = lookup.users(rows.events.take(part).queries())
-        found.append(model({**users, **lookup.items(padded_items(rows.candidates[part]))}).numpy())
-    return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+        yield {**users, **lookup.items(padded_items(rows.candidates[part]))}
 
 
 def judge(logits: NDArray[np.float32], rows: ValidRows) -> float:

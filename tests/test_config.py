@@ -154,8 +154,16 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("serving.ann=3", "serving.ann: is 3, should be a mapping of keys (--set)"),
         ("schema.sparse=[item_id]", "schema.sparse: must hold user_id and item_id, lacks user_id (--set)"),
         ("history.seen=3", "history.seen: must be at least length (50), is 3 (--set)"),
-        ("dlrm_ranker.interactions=cross", "dlrm_ranker.interactions: 'cross' is not built yet, use 'dot'"),
-        ("dlrm_ranker.interactions=concat", "dlrm_ranker.interactions: 'concat' is not built yet, use 'dot'"),
+        (
+            "dlrm_ranker.cross.rank=8",
+            "dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is dot: set that to cross",
+        ),
+        (
+            "dlrm_ranker.labels={clik: {}}",
+            "dlrm_ranker.labels.clik: 'clik' is not in data.labels; it holds label",
+        ),
+        ("dlrm_ranker.labels={label: {serve: 0}}", "dlrm_ranker.labels: at least one needs a serve above 0"),
+        ("data.labels=[split]", "data.labels: 'split' means something else in interactions"),
         ("dlrm_ranker.top_mlp=[8, 3]", "dlrm_ranker.top_mlp: ends in 3, must end in 1 (one logit), e.g. [8, 3, 1]"),
         (
             "dlrm_ranker.embedding_dims.brnd=3",
@@ -189,6 +197,13 @@ def test_conflicts_name_both_keys(guide: Path) -> None:
     [towers, sizes] = fails(guide, "two_tower.user_tower.mlp=[32]", "serving.rerank.k=201")
     assert "two_tower.user_tower.mlp ends in 32 and two_tower.item_tower.mlp in 64" in towers
     assert "serving.rerank.k: is 201, serving.ann.topk is 200" in sizes
+
+
+def test_several_labels_leave_no_room_for_what_is_for_one(guide: Path) -> None:
+    sets = ("dlrm_ranker.labels={label: {}}", "dlrm_ranker.positive_weight=2", "dlrm_ranker.train_on=candidates")
+    [candidates, weight] = fails(guide, *sets)
+    assert candidates.startswith("dlrm_ranker.labels: are learned from impressions, dlrm_ranker.train_on is candidates")
+    assert weight.startswith("dlrm_ranker.positive_weight: is for one label, there are dlrm_ranker.labels")
 
 
 @pytest.mark.parametrize("name", ["item_id", "history"])

@@ -36,6 +36,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
     check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
     check_known_before(schema, [config.split.column] if config.split.column else (), "data.split.column")
+    check_known_before(schema, config.labels, "data.labels")
     source = open_source(config)
     spool = Spool(folder / "spool" / "interactions.parquet")
     entities, has_timestamp = read(source, spool, config)
@@ -49,12 +50,13 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     rows = _write_interactions(folder / "interactions", spool, entities["users"]["user_id"].combine_chunks(), config)
     shutil.rmtree(folder / "spool")
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
-    has = {"has_label": "label" in kinds["interactions"], "has_timestamp": has_timestamp}
+    has_label = "label" in kinds["interactions"] or bool(config.labels)
+    has = {"has_label": has_label, "labels": config.labels, "has_timestamp": has_timestamp}
     (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
     return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, has_timestamp)}
 
 
-DATA = Stage("data", "Read, check and split interactions, users and items.", ["data", "schema"], [], fill)
+DATA = Stage("data", "Read, check and split interactions, users and items.", ["data", "schema"], [], fill, version=2)
 
 
 def read(source: Source, spool: Spool, config: DataConfig) -> tuple[dict[str, pa.Table], bool]:

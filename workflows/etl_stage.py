@@ -26,7 +26,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     schema, config = cast(SchemaConfig, sections["schema"]), cast(EtlConfig, sections["etl"])
     history = cast(HistoryConfig, sections["history"]).length
     data = parents["data"].path
-    raw = sides_of(schema, json.loads((data / "tables.json").read_text())["columns"])
+    tables = json.loads((data / "tables.json").read_text())
+    raw, labels = sides_of(schema, tables["columns"]), tuple(tables.get("labels", ()))
     device, limit = pick_device(config), memory_bytes(config)
     rows = max(limit // config.workers // row_bytes(len(raw), history), 1)
     save_ids(folder, data)
@@ -36,7 +37,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
         fitted = fit_sides(raw, train, folder / "workflow", device, config)
         write_entities(folder / "users", fitted["user"], data / "users.parquet", len(train.user_events))
         write_entities(folder / "items", fitted["item"], data / "items.parquet", len(train.item_events))
-        write_interactions(InteractionWriter(data, folder, fitted.get("context"), history, rows))
+        write_interactions(InteractionWriter(data, folder, fitted.get("context"), history, rows, labels))
     compile_transforms(folder, fitted, data, history)
     features = with_history([f for side in fitted.values() for f in side.features], history)
     features.save(folder / "schema.json")

@@ -44,7 +44,7 @@ class Intake:
         import pyarrow as pa
 
         start = self.spool.rows
-        check_interactions(raw, start=start)
+        check_interactions(raw, self.config.labels, start=start)
         chunk = self._with_timestamp(canonical(raw, "interactions", start=start), start)
         self._check_reserved(chunk)
         for column in IDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 Split = Literal["train", "valid", "test"]
+LABEL = "label:"
+"""Before the name of one of ``data.labels`` in the files of interactions."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Interactions:
     """Feature -> int32 or float32 [n, 1]."""
     history: NDArray[np.int32]
     """[n, length], item codes of the last positives before the event, most recent first, zero-padded."""
+    labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """``data.labels`` -> [n], 0 or 1."""
 
     def __len__(self) -> int:
         return len(self.user_row)
@@ -83,7 +87,9 @@ class Tensors:
         flat = table["history"].combine_chunks().flatten().to_numpy()
         context = {name: column[name][:, None] for name in self.schema.names("context")}
         scalars = {name: column[name] for name in ("user_row", "item_row", "timestamp", "positive", "label")}
-        return Interactions(**scalars, context=context, history=flat.reshape(-1, *self.schema["history"].dims))
+        labels = {name.removeprefix(LABEL): values for name, values in column.items() if name.startswith(LABEL)}
+        history = flat.reshape(-1, *self.schema["history"].dims)
+        return Interactions(**scalars, context=context, history=history, labels=labels)
 
     def _none(self) -> Interactions:
         types = {"user_row": "i4", "item_row": "i4", "timestamp": "i8", "positive": "?", "label": "f4"}
@@ -91,7 +97,7 @@ class Tensors:
             f.name: np.zeros((0, 1), "i4" if f.kind == "categorical" else "f4") for f in self.schema.side("context")
         }
         history = np.zeros((0, *self.schema["history"].dims), "i4")
-        scalars = {name: np.zeros(0, kind) for name, kind in types.items()}
+        scalars: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in types.items()}
         return Interactions(**scalars, context=context, history=history)
 
     def before_test(self) -> sp.csr_matrix:

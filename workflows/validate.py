@@ -86,17 +86,17 @@ def check_finite(table: pa.Table, name: str, column: str, *, start: int = 0) -> 
             raise DataError(f"{name}.{column}, row {start + _first(infinite)}: infinite")
 
 
-def check_label(table: pa.Table, *, start: int = 0) -> None:
+def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None:
     """The label is 0 or 1 in every row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    check_type(table, "interactions", "label", ("int", "float"))
-    label = table["label"].cast(pa.float64())
+    check_type(table, "interactions", name, ("int", "float"))
+    label = table[name].cast(pa.float64())
     wrong = pc.invert(pc.fill_null(pc.or_(pc.equal(label, 0), pc.equal(label, 1)), False))
     if pc.any(wrong).as_py():
         row = _first(wrong)
-        raise DataError(f"interactions.label, row {start + row}: {table['label'][row].as_py()!r}, expected 0 or 1")
+        raise DataError(f"interactions.{name}, row {start + row}: {table[name][row].as_py()!r}, expected 0 or 1")
 
 
 def check_entity_table(table: pa.Table, name: str, column: str) -> None:
@@ -106,12 +106,12 @@ def check_entity_table(table: pa.Table, name: str, column: str) -> None:
     check_unique(table, name, column)
 
 
-def check_interactions(table: pa.Table, *, start: int = 0) -> None:
-    """The checks of a chunk of interactions that need no other table."""
-    check_columns(table, "interactions", IDS)
+def check_interactions(table: pa.Table, labels: Sequence[str] = (), *, start: int = 0) -> None:
+    """The checks of a chunk of interactions that need no other table; ``labels`` must be there, ``label`` may be."""
+    check_columns(table, "interactions", (*IDS, *labels))
     check_ids(table, "interactions", IDS, start=start)
-    if "label" in table.column_names:
-        check_label(table, start=start)
+    for name in (*(["label"] if "label" in table.column_names else []), *labels):
+        check_label(table, name, start=start)
 
 
 def _first(mask: pa.ChunkedArray) -> int:

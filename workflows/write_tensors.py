@@ -17,6 +17,7 @@ from .frames import pieces, to_array, to_frame, whole_users
 from .history import histories
 from .split import NAMES
 from .spool import GROUP_ROWS, rows_of
+from .tensors import LABEL
 from .train_part import context_columns, id_columns
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class InteractionWriter:
     """How many item codes a history holds."""
     rows: int
     """Interactions held at once."""
+    labels: tuple[str, ...] = ()
+    """``data.labels``."""
 
     def write(self, part: Path) -> None:
         """Write ``interactions/<split>/<part>`` for the splits that occur in it."""
@@ -106,6 +109,7 @@ class InteractionWriter:
             "timestamp": table["timestamp"],
             "positive": table["positive"],
             "label": pa.array(label.astype(np.float32)),
+            **{f"{LABEL}{name}": table[name].cast(pa.float32()) for name in self.labels},
             **self._context(table),
             "history": pa.FixedSizeListArray.from_arrays(
                 pa.array(histories(user_row, positive, codes[item_row], self.history).ravel()), self.history

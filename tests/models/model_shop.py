@@ -28,6 +28,7 @@ def make_shop(
     valid: bool = True,
     strings: bool = False,
     dislikes: bool = False,
+    labels: bool = False,
     seed: int = 0,
 ) -> dict[str, Artifact]:
     """A data and an etl artifact. Lower item rows are more popular; four in five events are of the user's
@@ -37,6 +38,7 @@ def make_shop(
         rich: user, item and context features beside the ids.
         label: impressions with a label that follows the taste.
         dislikes: a fifth of the interactions are not positive.
+        labels: two further labels, ``click``, which is ``label``, and ``like``, which is 1 where the item is even, too.
     """
     rng = np.random.default_rng(seed)
     tastes = np.arange(users) % 4
@@ -93,7 +95,7 @@ def make_shop(
         train = [item for _, item, _, positive, split, _ in rows if split == "train" and positive]
         np.save(path / "item_counts.npy", np.bincount(train, minlength=items))
         for split in ("train", "valid", "test"):
-            write_split(path / "interactions" / split, [row for row in rows if row[4] == split], history, rich)
+            write_split(path / "interactions" / split, [row for row in rows if row[4] == split], history, rich, labels)
 
     def fill_data(path: Path) -> None:
         (path / "tables.json").write_text(json.dumps({"has_label": label}))
@@ -102,7 +104,7 @@ def make_shop(
     return {"data": data, "etl": write_artifact(folder / "etl", "etl", {"data": data}, fill_etl)}
 
 
-def write_split(folder: Path, rows: list[Any], history: int, rich: bool) -> None:
+def write_split(folder: Path, rows: list[Any], history: int, rich: bool, labels: bool) -> None:
     folder.mkdir(parents=True)
     user, item, at, positive, _, past = zip(*rows, strict=True) if rows else ((),) * 6
     columns = {
@@ -115,4 +117,8 @@ def write_split(folder: Path, rows: list[Any], history: int, rich: bool) -> None
     }
     if rich:
         columns["hour"] = pa.array([(t % 24) / 12 - 1 for t in at], pa.float32())
+    if labels:
+        columns["label:click"] = columns["label"]
+        liked = [float(p and i % 2 == 0) for p, i in zip(positive, item, strict=True)]
+        columns["label:like"] = pa.array(liked, pa.float32())
     pq.write_table(pa.table(columns), folder / "part-00000.parquet")

@@ -17,9 +17,9 @@ from cascade.models.events import Events
 from cascade.models.fit import fit, prepare, shuffled
 from cascade.models.lookup import Lookup
 from cascade.models.memory_estimate import estimate
-from cascade.models.two_tower import build
 from cascade.models.negatives import Catalogue
 from cascade.models.objective import Objective
+from cascade.models.two_tower import build
 from cascade.models.two_tower_training import make_step
 from cascade.workflows.tensors import Tensors
 

@@ -52,6 +52,13 @@ def run_stage(folder, stage, section, parts):
     return stage.run(folder, sections, {name: parts[name] for name in stage.parents})
 
 
+def rank_again(folder, parts, **options):
+    """``parts`` with a ranker of other ``options``."""
+    config = DlrmConfig.model_validate({**SECTIONS["dlrm_ranker"].model_dump(), **options})
+    sections = {"dlrm_ranker": config, "serving.ann": Ann(type="flat", topk=20, recall_target=0.99)}
+    return {**parts, "ranker": RANKER.run(folder, sections, {name: parts[name] for name in RANKER.parents})}
+
+
 def request(tensors, users=4, candidates=5, similarity=None):
     events = Events.of(tensors.interactions("test")).take(np.arange(users))
     rows = np.arange(users * candidates).reshape(users, candidates) % len(tensors.item_ids)

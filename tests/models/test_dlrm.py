@@ -7,7 +7,9 @@ from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
 from cascade.models.backend import mm, tf
 from cascade.models.config import DlrmConfig
-from cascade.models.dlrm import build, own_inputs, own_width
+from cascade.models.dlrm import build
+from cascade.models.interactions.dot import own_inputs, own_width
+from cascade.models.item_part import split_part
 from cascade.models.ranker_data import ValidRows
 from cascade.models.ranker_training import judge, positive_ranks
 
@@ -65,17 +67,18 @@ def test_the_products_are_dlrms(model):
     across = np.einsum("bfd,bgd->bfg", users, items).reshape(2, -1)
     ours = np.concatenate([*among, across], axis=1)
     np.testing.assert_allclose(np.sort(ours), np.sort(stacked), rtol=1e-4, atol=1e-6)
-    width = model.top_pair.kernel.shape[0] + model.top_user.kernel.shape[0]
-    assert width == stacked.shape[1] + 2 * model.users.width  # and the two dense vectors
+    dot = model.interaction
+    width = dot.top_pair.kernel.shape[0] + dot.top_user.kernel.shape[0]
+    assert width == stacked.shape[1] + 2 * 128  # and the two dense vectors
 
 
 def test_own_inputs_are_the_dense_vector_and_merlins_products(model):
     batch = columns(SCHEMA, 3, 1)
     users = model.users({f.name: batch[f.name] for f in model.users.features})
-    own = own_inputs(users, model.users).numpy()
-    np.testing.assert_array_equal(own[:, : model.users.width], users[:, 0])
-    np.testing.assert_allclose(own[:, model.users.width :], mm.DotProductInteraction()(users), rtol=1e-5, atol=1e-7)
-    assert own.shape[1] == own_width(model.users) == 128 + 6 * 5 // 2
+    own = own_inputs(users, model.users.layout).numpy()
+    np.testing.assert_array_equal(own[:, :128], users[:, 0])
+    np.testing.assert_allclose(own[:, 128:], mm.DotProductInteraction()(users), rtol=1e-5, atol=1e-7)
+    assert own.shape[1] == own_width(model.users.layout) == 128 + 6 * 5 // 2
 
 
 IDS_ALONE = FeatureSchema(
@@ -87,24 +90,60 @@ IDS_ALONE = FeatureSchema(
 )
 
 
+def small(**options):
+    made = {"default_dim": 4, "bottom_mlp": [8, 6], "top_mlp": [7, 3, 1], **options}
+    return DlrmConfig.model_validate(made)
+
+
+KINDS = {
+    "dot": {},
+    "concat": {"interactions": "concat"},
+    "cross": {"interactions": "cross"},
+    "cross of low rank": {"interactions": "cross", "cross": {"layers": 3, "rank": 2}},
+}
+
+
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("schema", [SCHEMA, IDS_ALONE], ids=["rich", "ids alone"])
 @pytest.mark.parametrize(("batch", "candidates"), [(3, 5), (1, 1)])
-def test_a_pair_and_the_items_part_are_the_whole(schema, batch, candidates):
-    model = build(schema, DlrmConfig(default_dim=4, bottom_mlp=[8, 6], top_mlp=[7, 3, 1]))
+def test_a_pair_and_the_items_part_are_the_whole(options, schema, batch, candidates):
+    model = build(schema, small(**options))
     made = columns(schema, batch, candidates)
     whole = model(made).numpy()
     items = {f.name: made[f.name].reshape(batch * candidates, -1) for f in schema.side("item")}
-    slots, share = np.split(model.item_part(items).numpy(), [model.part_widths["item_slots"]], axis=1)
-    assert share.shape == (batch * candidates, 7) and slots.shape[1] == 6 * model.items.count
+    part = split_part(model.item_part(items).numpy(), model.part_widths)
+    assert {name: values.shape for name, values in part.items()} == {
+        name: (batch * candidates, width) for name, width in model.part_widths.items()
+    }
     users = {f.name: made[f.name] for f in schema.side("user", "context")}
-    parts = {"item_slots": slots.reshape(batch, candidates, -1), "item_share": share.reshape(batch, candidates, -1)}
+    parts = {name: values.reshape(batch, candidates, -1) for name, values in part.items()}
     np.testing.assert_allclose(model.pair({**users, **parts}), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_widths_of_an_items_part():
+    """Item vectors: 6 of the bottom network and 3 of 6 (projected) or 4; the user's: 6 and 5 of 4."""
+    item, both = 6 + 3 * 4, (6 + 3 * 4) + (6 + 5 * 4)
+    assert build(SCHEMA, small()).part_widths == {"item_slots": 4 * 6, "item_share": 7}
+    assert build(SCHEMA, small(**KINDS["concat"])).part_widths == {"item_share": 7}
+    assert build(SCHEMA, small(**KINDS["cross"])).part_widths == {"item_slots": item, "item_share": both}
+    assert build(SCHEMA, small(**KINDS["cross of low rank"])).part_widths == {"item_slots": item, "item_share": 2}
+
+
+def test_logits_of_a_seed():
+    """What they were when dot was the only interaction: a change of the others leaves it alone."""
+    tf.keras.utils.set_random_seed(7)
+    got = build(SCHEMA, small())(columns(SCHEMA, 2, 3)).numpy()
+    expected = [
+        [-0.05229747295379639, -0.04611160606145859, -0.05082523822784424],
+        [-0.018194377422332764, -0.02269139513373375, -0.021866144612431526],
+    ]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_slots_and_projections_of_the_guides_widths(model):
     model(columns(SCHEMA, 1, 1))
     assert model.users.order == ("user_id", "geo", "device", "history", "last_item")
-    assert model.users.count == 6 and model.items.count == 4  # and a dense vector each
+    assert model.users.layout.widths == (128,) * 6 and model.items.layout.widths == (128,) * 4  # and a dense one each
     assert {name: p.kernel.shape for name, p in model.items.project.items()} == {
         "item_id": (64, 128),
         "brand": (16, 128),
@@ -112,9 +151,10 @@ def test_slots_and_projections_of_the_guides_widths(model):
     }
 
 
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize(("batch", "candidates"), [(2, 0), (0, 3), (1, 1)])
-def test_any_number_of_users_and_candidates(model, batch, candidates):
-    assert model(columns(SCHEMA, batch, candidates)).shape == (batch, candidates)
+def test_any_number_of_users_and_candidates(options, batch, candidates):
+    assert build(SCHEMA, small(**options))(columns(SCHEMA, batch, candidates)).shape == (batch, candidates)
 
 
 def test_ids_alone_are_enough():
@@ -125,14 +165,16 @@ def test_ids_alone_are_enough():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"interactions": "cross"}, "dlrm_ranker.interactions: 'cross' is not built yet, use 'dot'"),
-        ({"interactions": "concat"}, "dlrm_ranker.interactions: 'concat' is not built yet"),
+        (
+            {"interactions": "cross", "default_dim": 2, "bottom_mlp": [4], "cross": {"rank": 24}},
+            "dlrm_ranker.cross.rank: is 24, must be below the 24 numbers of all vectors side by side",
+        ),
         ({"embedding_dims": {"brend": 8}}, r"embedding_dims.brend: no such .* did you mean brand\?"),
         ({"top_mlp": [8]}, r"top_mlp: \[8\] must hold two layers or more and end in 1"),
         ({"top_mlp": [8, 2]}, "must hold two layers or more and end in 1"),
     ],
 )
-def test_what_is_not_built_is_named(options, message):
+def test_what_does_not_fit_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
         build(SCHEMA, DlrmConfig.model_validate(options))
 

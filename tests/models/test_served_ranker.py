@@ -4,52 +4,23 @@ import shutil
 
 import numpy as np
 import pytest
+from served import Served
 from stage_runs import SECTIONS, Ann, request
 
 from cascade.core.artifact import Artifact
 from cascade.ensemble.config import RankerServingConfig
-from cascade.ensemble.ops import LookupItems, Rank
+from cascade.ensemble.ops import Rank
 from cascade.ensemble.ranker_choice import choose_ranker
-from cascade.ensemble.steps import served_ranker, taken
 from cascade.models import calibration, dlrm, item_part
 from cascade.models.calibration import Curve
 from cascade.models.fusion import Fusion, Ranker
 from cascade.models.onnx_export import run, session
-from cascade.models.onnx_tables import model_files
 from cascade.models.quantize import to_int8
 from cascade.models.ranker_export import differences, export_ranker, relative
 from cascade.models.ranker_stage import RANKER
 from cascade.testing.op_contract import OpContract
 
-DIM, USERS, CANDIDATES = 8, 11, 20
-
-
-class Served:
-    """lookup_items and rank, loaded from what `served_ranker` found."""
-
-    def __init__(self, parts, tensors, folder, **options):
-        items = {f.name: (f.dtype, f.dims[0]) for f in tensors.schema.side("item")}
-        users = {f.name: (f.dtype, f.dims[0]) for f in tensors.schema.side("user", "context")}
-        self.model, items, files = served_ranker(parts, RankerServingConfig(**options), items, folder)
-        files |= {
-            "item_vectors.npy": parts["index"].path / "item_vectors.npy",
-            **model_files(self.model, "ranker.onnx"),
-        }
-        node = folder / "node"
-        node.mkdir()
-        for name, file in files.items():
-            shutil.copyfile(file, node / name)
-        of_user, of_item = {**users, "query": ("float32", DIM)}, {**items, "item_vectors": ("float32", DIM)}
-        self.lookup, self.rank = LookupItems(items, DIM), Rank(*taken(self.model, of_user, of_item))
-        self.lookup.load(node)
-        self.rank.load(node)
-
-    def columns(self, asked):
-        have = {**asked, **self.lookup({"candidate_rows": asked["candidate_rows"]})}
-        return {name: have[name] for name in self.rank.reads}
-
-    def __call__(self, asked):
-        return self.rank(self.columns(asked))["logits"]
+USERS, CANDIDATES = 11, 20
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,87 @@
+"""One side of the ranker, the user's or the item's: its features as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.features import Feature
+from .backend import mm, tf
+from .layers import FeatureVectors, continuous
+from .randomness import Dropout
+from .schema import vocabulary
+
+LAST = "last_item"
+"""Beside the pooled history, its first item meets every other vector: what comes next depends on it most."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The vectors of one side, in their order."""
+
+    widths: tuple[int, ...]
+    """Of each vector; at least one."""
+    dense: bool
+    """Whether the first is what the bottom network makes of the continuous features."""
+
+    @property
+    def count(self) -> int:
+        return len(self.widths)
+
+    @property
+    def total(self) -> int:
+        """Width of all side by side."""
+        return sum(self.widths)
+
+
+class SideVectors(tf.keras.layers.Layer):
+    """Feature columns of one side [..., L] -> its vectors.
+
+    Continuous features together give one, through the bottom network; it comes first.
+
+    Args:
+        stacked: project each vector to the bottom network's width D and give [..., F, D]; else each keeps its own
+            width and they lie side by side, [..., ``layout.total``].
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        tables: Mapping[str, Any],
+        bottom: Sequence[int],
+        dropout: float,
+        stacked: bool,
+        name: str,
+    ) -> None:
+        super().__init__(name=name)
+        self.features = tuple(features)
+        self.stacked = stacked
+        self.history = next((f.name for f in features if f.vocabulary and f.dims[0] > 1), None)
+        self.vectors = FeatureVectors(features, tables, self.history)
+        widths = {f.name: tables[vocabulary(f)].dim for f in self.vectors.features}
+        if self.history is not None:
+            widths[LAST] = widths[self.history]
+        self.order = tuple(widths)
+        self.project = {
+            name: tf.keras.layers.Dense(bottom[-1], use_bias=False, name=f"{name}_project")
+            for name, width in widths.items()
+            if stacked and width != bottom[-1]
+        }
+        dense = any(f.kind == "continuous" for f in features)
+        self.bottom = mm.MLPBlock(list(bottom)) if dense else None
+        self.dropout = Dropout(dropout)
+        own = [bottom[-1] if stacked else width for width in widths.values()]
+        self.layout = Layout((bottom[-1], *own) if dense else tuple(own), dense)
+
+    def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
+        found = self.vectors(columns)
+        if self.history is not None:
+            found[self.history], found[LAST] = tf.split(found[self.history], 2, axis=-2)
+        for name, project in self.project.items():
+            found[name] = tf.expand_dims(project(tf.squeeze(found[name], axis=-2)), axis=-2)
+        rows = [found[name] for name in self.order]
+        if self.bottom is not None:
+            rows = [tf.expand_dims(self.bottom(continuous(self.features, columns)), axis=-2), *rows]
+        vectors = tf.concat(rows, axis=-2) if self.stacked else tf.squeeze(tf.concat(rows, axis=-1), axis=-2)
+        return self.dropout(vectors, training=training)

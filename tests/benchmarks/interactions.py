@@ -1,0 +1,87 @@
+"""The ranker's interactions beside each other on MovieLens 100k: what a request costs, and what two epochs bring.
+
+Run it from the repository's root: ``.venv/bin/python tests/benchmarks/interactions.py [key=value ...]``. Models go into
+``runs/``, and the stages before the ranker are taken from there where they are up to date. Times are medians of ONNX
+Runtime on one thread, 1 user with 200 candidates, the models taking turns: compare them with each other, not between
+runs.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from cascade.config import load_config
+from cascade.models.config import DlrmConfig
+from cascade.models.onnx_export import session
+from cascade.models.quantize import scores
+from cascade.models.ranker_data import CandidateRows, padded_items
+from cascade.models.ranker_export import ITEM, PAIR, PairColumns
+from cascade.models.ranker_stage import RANKER, Similarity, retriever
+from cascade.stages import run
+from cascade.workflows.tensors import Tensors
+
+RUNS, EPOCHS, CANDIDATES, TURNS = Path("runs"), 2, 200, 2000
+KINDS = {
+    "dot": {"interactions": "dot"},
+    "concat": {"interactions": "concat"},
+    "cross": {"interactions": "cross"},
+    "cross, rank 64": {"interactions": "cross", "cross": {"rank": 64}},
+    "cross, rank 16": {"interactions": "cross", "cross": {"rank": 16}},
+}
+
+
+def train(config, parts):
+    """Kind -> its ranker artifact."""
+    section = config.dlrm_ranker.model_dump()
+    training = {**section["training"], "epochs": EPOCHS}
+    made = {}
+    for name, options in KINDS.items():
+        own = DlrmConfig.model_validate({**section, **options, "training": training})
+        sections = {"dlrm_ranker": own, "serving.ann": config.section("serving.ann")}
+        parents = {parent: parts[parent] for parent in RANKER.parents}
+        pins = {parent: artifact.digest for parent, artifact in parents.items()}
+        made[name] = RANKER.find(RUNS, sections, pins) or RANKER.run(RUNS, sections, parents)
+    return made
+
+
+def microseconds(feeds, models):
+    """Kind -> median time of one call."""
+    sessions = {name: session(model) for name, model in models.items()}
+    took = {name: [] for name in models}
+    for _ in range(TURNS):
+        for name, opened in sessions.items():
+            start = time.perf_counter()
+            opened.run(None, feeds[name])
+            took[name].append(time.perf_counter() - start)
+    return {name: 1e6 * float(np.median(values)) for name, values in took.items()}
+
+
+def main():
+    config, _ = load_config(Path("pipeline.yaml"), sys.argv[1:])
+    parts = run(config, RUNS, only=["index"])
+    made, tensors = train(config, parts), Tensors.load(parts["etl"].path)
+    similarity = Similarity.load(parts, tensors)
+    columns = {
+        name: PairColumns(similarity, tensors, artifact.path / ITEM, artifact.metrics["split"]["widths"])
+        for name, artifact in made.items()
+    }
+    rows = CandidateRows(tensors, retriever(tensors, parts, CANDIDATES), config.dlrm_ranker).valid(seed=0)
+    one, shown = rows.events.take(np.arange(1)), padded_items(rows.candidates[:1])
+    models = {name: artifact.path / PAIR for name, artifact in made.items()}
+    took = microseconds({name: make(one, shown) for name, make in columns.items()}, models)
+    there = rows.candidates >= 0
+    print(f"{'interaction':<15} {'us':>6} {'of dot':>6} {'floats/item':>11} {'ndcg':>7} {'auc':>7} {'int8 top50':>10}")
+    for name, artifact in made.items():
+        [logits] = scores([models[name]], columns[name], rows.events, rows.candidates)
+        auc = roc_auc_score(rows.label[there], logits[there])
+        print(
+            f"{name:<15} {took[name]:6.0f} {took[name] / took['dot']:6.2f} {sum(columns[name].widths.values()):11d} "
+            f"{artifact.metrics['valid_dlrm']:7.4f} {auc:7.4f} {artifact.metrics['int8']['top50_overlap']:10.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
