@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from .config import TrainingConfig
 log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"
 Batches = Callable[[np.random.Generator], Iterable[Mapping[str, Any]]]
+WATCH: ContextVar[Callable[[str, int, float], None] | None] = ContextVar("WATCH", default=None)
+"""Called after each epoch with title, epoch (from 1) and validation score; what it raises ends the training."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def fit(
                 bar.update()
             losses.append(float(total) / steps)
             now = score() if score else float(epoch)
+            if score and (watch := WATCH.get()):
+                watch(title, epoch, now)
             bar.set_postfix_str(f"epoch {epoch}, loss {losses[-1]:.4f}" + (f", valid {now:.4f}" if score else ""))
             if now > best:
                 best, best_epoch = now, epoch
