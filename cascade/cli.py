@@ -13,7 +13,9 @@ import typer
 from .cli_bench import bench
 from .cli_features import features
 from .cli_options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load
+from .cli_show import show
 from .cli_size import size
+from .cli_tune import tune
 from .core.errors import CascadeError, ConfigError, RequestError
 from .noise import is_verbose
 
@@ -37,6 +39,8 @@ app = typer.Typer(
 app.add_typer(features, name="features")
 app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
 app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)
+app.command(epilog="Example: cascade show ranker")(show)
+app.command(epilog="Example: cascade tune --set 'tune.two_tower.loss=[bpr, softmax]' --trials 10 --workers 2")(tune)
 
 
 def main() -> None:

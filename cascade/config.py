@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from .config_checks import conflicts
 from .config_errors import explain
 from .config_sources import Origins, Sources, read_environment, read_file, read_sets
+from .config_tune import Dimensions
 from .core.errors import ConfigError
 from .core.section import Section
 from .ensemble.config import EvaluationConfig, ExportConfig, ServerConfig, ServingConfig
@@ -37,19 +38,31 @@ class PipelineConfig(Section):
     export: ExportConfig = ExportConfig()
     server: ServerConfig = ServerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tune: Dimensions = {}
+    """What `cascade tune` searches: key -> a list of choices, or {low, high, step, log}."""
 
     def section(self, key: str) -> Section:
         """The section at a dotted key such as ``serving.ann``."""
-        part: Any = self
-        for name in key.split("."):
-            part = getattr(part, "schema_" if name == "schema" else name)
+        part = self.value(key)
         if not isinstance(part, Section):
             raise ConfigError(f"{key}: expected a section, it is a single value")
+        return part
+
+    def value(self, key: str) -> Any:
+        """What is at a dotted key: a section, a value, or one of the values that a key holds by name."""
+        part: Any = self
+        for name in key.split("."):
+            held = isinstance(part, Mapping)
+            part = part.get(name) if held else getattr(part, "schema_" if name == "schema" else name)
         return part
 
     def tree(self) -> dict[str, Any]:
         """Plain nested dictionaries under the keys of the file."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def given(self) -> dict[str, Any]:
+        """Of ``tree`` what was given, by a file or otherwise; ``validated`` makes the same config of it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def load_config(
@@ -69,13 +82,32 @@ def load_config(
     for override in (read_sets(sets), read_environment(os.environ if environ is None else environ)):
         sources.override(override)
     _derive(sources, path)
-    try:
-        config = PipelineConfig.model_validate(sources.tree)
-    except ValidationError as error:
-        raise ConfigError(explain(error, PipelineConfig, sources.origins)) from None
+    config = validated(sources)
+    return config, _leaf_origins(config.tree(), sources.origins)
+
+
+def validated(sources: Sources) -> PipelineConfig:
+    """The config of merged sources.
+
+    Raises:
+        ConfigError: one line for each thing that is wrong, or that cannot work together.
+    """
+    config = parsed(sources)
     if wrong := conflicts(config):
         raise ConfigError("\n".join(wrong))
-    return config, _leaf_origins(config.tree(), sources.origins)
+    return config
+
+
+def parsed(sources: Sources) -> PipelineConfig:
+    """The config of merged sources, each value by itself as it should be.
+
+    Raises:
+        ConfigError: one line for each thing that is wrong.
+    """
+    try:
+        return PipelineConfig.model_validate(sources.tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error, PipelineConfig, sources.origins)) from None
 
 
 def project_name(path: Path) -> str:
@@ -98,5 +130,7 @@ def _leaf_origins(tree: Any, origins: Origins, path: tuple[str, ...] = ()) -> di
     """Origin of every leaf below ``tree``; a leaf takes that of the nearest key above it, else ``default``."""
     if isinstance(tree, Mapping) and tree:
         return {k: v for name in tree for k, v in _leaf_origins(tree[name], origins, (*path, name)).items()}
-    known = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), "default")
-    return {".".join(path): known}
+    key = ".".join(path)  # a key of the section tune has dots itself
+    dotted = {".".join(names): origin for names, origin in origins.items()}
+    above = [key, *(key[: match.start()] for match in reversed(list(re.finditer(r"\.", key))))]
+    return {key: next((dotted[name] for name in above if name in dotted), "default")}

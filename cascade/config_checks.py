@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING
+
+from .config_errors import keys
+from .config_tune import SHORTHANDS, keys_of
 
 if TYPE_CHECKING:
     from .config import PipelineConfig
@@ -25,6 +28,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_feature_names(config),
         *_data(config),
         *_ports(config),
+        *_tune(config),
     ]
 
 
@@ -189,6 +193,20 @@ def _ports(config: PipelineConfig) -> Iterator[str]:
         twin = next((n for n, p in ports.items() if p == port and n < name), None)
         if port and twin:
             yield f"server.{twin} and server.{name}: both are {port}; give each its own, or 0 for a free one"
+
+
+def _tune(config: PipelineConfig) -> Iterator[str]:
+    """Every name is a key, a name below a key that holds names, or a shorthand."""
+    every = [key for key in keys(type(config)) if key.partition(".")[0] != "tune"]
+    named = [key for name in config.tune for key in keys_of(name)]
+    for key in sorted({key for key in named if named.count(key) > 1}):
+        yield f"tune.{key}: is there twice"
+    for key in named:
+        parent = key.rpartition(".")[0]
+        holds_names = parent in every and isinstance(config.value(parent), Mapping)
+        if key not in every and key not in SHORTHANDS and not holds_names:
+            near = difflib.get_close_matches(key, [*every, *SHORTHANDS], n=1)
+            yield f"tune.{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _nearest(name: str, valid: list[str]) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 from .config import PipelineConfig
 from .core.artifact import Artifact
 from .core.errors import ConfigError
+from .core.files import locked
 from .core.stage import Sections, Stage
+from .model_card import write_card
 from .run_record import RunRecord, changes
 
 STAGES = {
@@ -26,6 +28,8 @@ STAGES = {
     "evaluation": ".ensemble.evaluation.stage:EVALUATION",
 }
 """Name -> module and object; imported when first needed, parents before children."""
+LOCKS = ".locks"
+"""Folder below ``runs``, a file for each run folder that a process is making."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def run(
         if found is None or (force and stage.name in wanted):
             report(Progress(stage, None, None))
             start = time.perf_counter()
-            found = _run_one(stage, runs, sections, parents)
+            found = _run_one(stage, runs, config, done, stages, again=found is not None)
         if stage.publish is not None:
             stage.publish(found, sections)
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
@@ -128,10 +132,34 @@ def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] 
     return Artifact.load(row.folder, name)
 
 
-def _run_one(stage: Stage, runs: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Artifact:
-    artifact = stage.run(runs, sections, parents)
-    RunRecord.of(stage, sections, artifact).save(artifact.path)
-    return artifact
+def _run_one(
+    stage: Stage,
+    runs: Path,
+    config: PipelineConfig,
+    done: Mapping[str, Artifact],
+    stages: Sequence[Stage],
+    again: bool,
+) -> Artifact:
+    """Run a stage, unless another process that has begun to do so finishes it; ``again``: in any case."""
+    sections, parents = _sections(config, stage), {name: done[name] for name in stage.parents}
+    pins = {name: parent.digest for name, parent in parents.items()}
+    with locked(runs / LOCKS / f"{stage.name}-{stage.key(sections, pins)}"):
+        if not again and (made := stage.find(runs, sections, pins)):
+            return made
+        artifact = stage.run(runs, sections, parents, lambda aside: _describe(aside, stage, config, done, stages))
+        RunRecord.of(stage, sections, artifact).save(artifact.path)
+        return artifact
+
+
+def _describe(
+    artifact: Artifact, stage: Stage, config: PipelineConfig, done: Mapping[str, Artifact], stages: Sequence[Stage]
+) -> None:
+    """The model card, from everything that the artifact is made from."""
+    above = _with_parents(stages, stage.parents)
+    lineage = [one for one in stages if one.name in above]
+    keys = dict.fromkeys(key for one in [*lineage, stage] for key in one.sections)
+    sections = {key: config.section(key) for key in keys}
+    write_card(artifact, stage.version, {one.name: done[one.name] for one in lineage}, sections)
 
 
 def _sections(config: PipelineConfig, stage: Stage) -> Sections:

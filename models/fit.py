@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +25,8 @@ from .watch import LOGS, Watch
 log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"
 Batches = Callable[[np.random.Generator], Iterable[Mapping[str, Any]]]
+WATCH: ContextVar[Callable[[str, int, float], None] | None] = ContextVar("WATCH", default=None)
+"""Called after each epoch with title, epoch (from 1) and validation score; what it raises ends the training."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def fit(
                     save_weights(model, checkpoint)
                     kept.keep_best(checkpoint / WEIGHTS)
                 kept.save(at)
+                if score and (report := WATCH.get()):
+                    report(title, at.epoch - 1, at.score)
     if at.best_epoch == 0:
         raise FloatingPointError(f"{title}: the validation score is {at.score}; lower the learning rate")
     model.load_weights(str(checkpoint / WEIGHTS))

@@ -18,7 +18,7 @@ settings.load_profile("cascade")
 
 BUILD_SECONDS = 1500
 """What a test may take that has to build a pipeline first; more than the limit of every other test."""
-SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade", "workflows", "models", "ensemble", "bench")
+SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade", "workflows", "models", "ensemble", "bench", "tuning")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

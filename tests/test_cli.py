@@ -19,9 +19,35 @@ from cascade.core.stage import Stage
 from cascade.ensemble import client
 from cascade.ensemble.client import Recommendation, RecommendedItem
 
-VERBS = ["doctor", "config", "plan", "run", "features", "serve", "recommend", "evaluate", "bench", "demo"]
+VERBS = [
+    "doctor",
+    "config",
+    "plan",
+    "run",
+    "features",
+    "serve",
+    "recommend",
+    "evaluate",
+    "bench",
+    "show",
+    "tune",
+    "demo",
+]
 SUBVERBS = [["features", verb] for verb in ("apply", "materialize", "push")]
-HEAVY = ["tensorflow", "merlin", "nvtabular", "pandas", "pyarrow", "feast", "numpy", "yaml", "faiss", "dask", "scipy"]
+HEAVY = [
+    "tensorflow",
+    "merlin",
+    "nvtabular",
+    "pandas",
+    "pyarrow",
+    "feast",
+    "numpy",
+    "yaml",
+    "faiss",
+    "dask",
+    "scipy",
+    "optuna",
+]
 METRICS = {
     "retrieval": {"recall@100": 0.5, "ndcg@10": 0.06},
     "ranking": {"auc": 0.9, "logloss": 0.1, "ece": 0.01},

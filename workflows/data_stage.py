@@ -48,6 +48,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     for name, table in entities.items():
         _write(table, folder / f"{name}.parquet")
     rows = _write_interactions(folder / "interactions", spool, entities["users"]["user_id"].combine_chunks(), config)
+    if not has_timestamp:
+        rows.pop("time_span")
     shutil.rmtree(folder / "spool")
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
     has_label = "label" in kinds["interactions"] or bool(config.labels)
@@ -106,12 +108,12 @@ def _write(table: pa.Table, file: Path) -> None:
     pq.write_table(table, file, row_group_size=GROUP_ROWS)
 
 
-def _write_interactions(folder: Path, spool: Spool, user_ids: pa.Array, config: DataConfig) -> dict[str, int]:
-    """Sort by user and time, split, write; returns the rows of each split."""
+def _write_interactions(folder: Path, spool: Spool, user_ids: pa.Array, config: DataConfig) -> dict[str, Any]:
+    """Sort by user and time, split, write; returns the rows of each split, and its first and last timestamp."""
     import pyarrow as pa
 
     split_rows = _splitter(spool, config.split, len(user_ids))
-    total = np.zeros(len(NAMES), np.int64)
+    total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
     for number, part in enumerate(parts_by_user(spool.file, user_ids)):
         user_row = rows_of(part["user_id"], user_ids)
         order = np.lexsort((part["timestamp"].to_numpy(), user_row))
@@ -120,10 +122,20 @@ def _write_interactions(folder: Path, spool: Spool, user_ids: pa.Array, config: 
         if config.split.by != "column":
             part = part.append_column("split", pa.array(np.asarray(NAMES)[codes]))
         total += np.bincount(codes, minlength=len(NAMES))
+        _widen(spans, part["timestamp"].to_numpy(), codes)
         _write(part, folder / f"part-{number:05d}.parquet")
     if total[0] == 0:
         raise DataError(f"interactions: the split ({config.split.by}) leaves no row for training")
-    return {f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}
+    return {**{f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}, "time_span": spans}
+
+
+def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArray[np.int8]) -> None:
+    """Take timestamps [n] into the first and last of each split; codes [n] say whose they are."""
+    for code, name in enumerate(NAMES):
+        own = stamps[codes == code]
+        if len(own):
+            first, last = spans.get(name, (own[0], own[0]))
+            spans[name] = [int(min(first, own.min())), int(max(last, own.max()))]
 
 
 def _splitter(spool: Spool, config: SplitConfig, n_users: int) -> Splitter:

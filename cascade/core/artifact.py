@@ -16,6 +16,9 @@ from .errors import ArtifactError
 MANIFEST = "manifest.json"
 RESUME = ".resume"
 """Suffix of what is kept beside a run folder until it is finished."""
+CARD, CARD_DATA = "MODEL_CARD.md", "model_card.json"
+ABOUT = (MANIFEST, CARD, CARD_DATA)
+"""Files that tell of an artifact and are not part of what it is: the digest leaves them out."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Artifact:
     """A finished folder.
 
     ``digest`` is the SHA-256 over the kind, the parents' digests and every file's content, so two artifacts with
-    the same digest hold the same bytes from the same origin.
+    the same digest hold the same bytes from the same origin. Manifest and model card are left out: they tell of it.
     """
 
     path: Path
@@ -54,6 +57,7 @@ def write_artifact(
     kind: str,
     parents: Mapping[str, Artifact],
     fill: Callable[[Path], Mapping[str, Any] | None],
+    describe: Callable[[Artifact], None] | None = None,
 ) -> Artifact:
     """Let ``fill`` write into a folder aside, add the manifest, and rename it to ``path`` in one step.
 
@@ -61,6 +65,7 @@ def write_artifact(
 
     Args:
         fill: called with the empty folder; returns the metrics for the manifest.
+        describe: called with the artifact while it is still aside; may add what is in ``ABOUT``.
     """
     aside = _aside(path)
     shutil.rmtree(aside, ignore_errors=True)
@@ -72,6 +77,8 @@ def write_artifact(
         artifact = Artifact(aside, kind, digest, pins, metrics)
         manifest = {k: v for k, v in asdict(artifact).items() if k != "path"}
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str))
+        if describe is not None:
+            describe(artifact)
         replace_folder(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
@@ -103,7 +110,7 @@ def replace_folder(aside: Path, path: Path) -> None:
 def folder_digest(folder: Path, kind: str, parents: Mapping[str, str]) -> str:
     """SHA-256 (hex) over kind, parents and the relative name and content of every file in ``folder``."""
     sha = hashlib.sha256(json.dumps([kind, sorted(parents.items())]).encode())
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ABOUT):
         sha.update(str(file.relative_to(folder)).encode())
         with file.open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())

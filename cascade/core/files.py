@@ -1,9 +1,12 @@
-"""Files that lie in several folders at once: big ones are linked, so that they take their space on disk once."""
+"""Files that lie in several folders at once, and files that only one process may hold."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 LINK_FROM = 1 << 20
@@ -35,3 +38,12 @@ def place_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
         except OSError:  # EXDEV, EPERM, EMLINK, ENOTSUP: a copy serves as well
             pass
     shutil.copyfile(real, target)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """One process at a time within it, the others wait; the lock goes with the process that holds it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -48,10 +48,15 @@ class Stage:
         folder = self.folder(runs, sections, parents)
         return Artifact.load(folder, self.name) if (folder / MANIFEST).is_file() else None
 
-    def run(self, runs: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Artifact:
-        """Run the stage, whether or not its artifact is there already."""
+    def run(
+        self,
+        runs: Path,
+        sections: Sections,
+        parents: Mapping[str, Artifact],
+        describe: Callable[[Artifact], None] | None = None,
+    ) -> Artifact:
+        """Run the stage, whether or not its artifact is there already; ``describe`` as in `write_artifact`."""
         pins = {name: artifact.digest for name, artifact in parents.items()}
         own = {name: sections[name] for name in self.sections}
-        return write_artifact(
-            self.folder(runs, sections, pins), self.name, parents, lambda folder: self.fill(folder, own, parents)
-        )
+        folder = self.folder(runs, sections, pins)
+        return write_artifact(folder, self.name, parents, lambda aside: self.fill(aside, own, parents), describe)

@@ -1,0 +1,90 @@
+"""A model card as Markdown, under the headings that the field uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+DATES = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+"""A number in between, as seconds since 1970, is a time; any other stays a number."""
+
+
+def as_markdown(card: Mapping[str, Any]) -> str:
+    """The card; its numbers are those of the manifests, rounded for reading."""
+    head = {"library_name": "merlin-cascade", "tags": card["tags"]}
+    sections = {
+        "Intended use": _points(card["use"]),
+        "Limits": _points(card["limits"]),
+        "Notices": _points(card["notices"]) or "None.",
+        "Training data": _table(("", ""), _data_rows(card["data"])),
+        **_figures("", card),
+        **{key: text for name, part in card["parts"].items() for key, text in _figures(f"{name}: ", part).items()},
+        "Made from": _table(("stage", "digest"), list(card["lineage"].items())),
+        "Configuration": f"```yaml\n{yaml.safe_dump(card['config'], sort_keys=False, default_flow_style=None)}```",
+        "Software": _table(("package", "version"), list(card["packages"].items())),
+    }
+    title = f"# {card['title']}\n\n`{card['kind']}` {card['digest']}, stage version {card['stage_version']}."
+    body = "\n\n".join(f"## {name}\n\n{text}" for name, text in sections.items() if text)
+    return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n{title}\n\n{body}\n"
+
+
+def _figures(prefix: str, part: Mapping[str, Any]) -> dict[str, str]:
+    """Training, loss by epoch and validation of one model."""
+    training = dict(part["training"])
+    losses = training.pop("loss", [])
+    curve = [(epoch, loss) for epoch, loss in enumerate(losses, start=1)] if isinstance(losses, list) else []
+    return {
+        f"{prefix}Training": _table(("", ""), list(flat(training))),
+        f"{prefix}Training loss": _table(("epoch", "loss"), curve),
+        f"{prefix}Validation": _table(("metric", "value"), list(flat(part["validation"]))),
+    }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value; what has bounds stays one value."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value and not {"low", "high"} <= value.keys():
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def shown(value: Any) -> str:
+    """A number to four digits, with its interval if it has one."""
+    if isinstance(value, Mapping):
+        low, high = shown(value["low"]), shown(value["high"])
+        middle = next((v for name, v in value.items() if name not in ("low", "high")), None)
+        return f"{shown(middle)} ({low} to {high})" if middle is not None else f"{low} to {high}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return ", ".join(map(shown, value)) if isinstance(value, list) else str(value)
+
+
+def _data_rows(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    spans = data.get("time_span", {})
+    rows = list(flat({name: value for name, value in data.items() if name != "time_span"}))
+    return [*rows, *((f"time, {part}", " to ".join(map(_time, span))) for part, span in spans.items())]
+
+
+def _time(seconds: int) -> str:
+    if DATES[0].timestamp() <= seconds < DATES[1].timestamp():
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return str(seconds)
+
+
+def _points(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _table(head: Sequence[str], rows: Sequence[tuple[Any, Any]]) -> str:
+    """A Markdown table, or nothing without rows."""
+    from tabulate import tabulate
+
+    if not rows:
+        return ""
+    return tabulate([(name, shown(value)) for name, value in rows], head, tablefmt="pipe", disable_numparse=True)
