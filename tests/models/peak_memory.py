@@ -3,9 +3,9 @@
 Arguments: rows of the item table, optimizer of embeddings.
 """
 
-import resource
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +46,32 @@ def train(rows, rule):
         for at in shuffled(len(events), 256, drawn):
             yield {**events.take(at).queries(), "item_row": events.item_row[at]}
 
-    before = peak()
-    with tempfile.TemporaryDirectory() as folder:
+    with Peak() as peak, tempfile.TemporaryDirectory() as folder:
         fit(model, training, "two_tower", 8, batches, step, None, Path(folder) / "checkpoint")
-    return estimate(model, training).total, peak() - before
+    return estimate(model, training).total, peak.grown
 
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+class Peak:
+    """By how much this process's own pages grow at most; those of mapped files come and go with the machine's needs."""
+
+    def __enter__(self):
+        self.grown, self.before, self.stop = 0, own_pages(), threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def watch(self):
+        while not self.stop.wait(0.005):
+            self.grown = max(self.grown, own_pages() - self.before)
+
+    def __exit__(self, *error):
+        self.stop.set()
+        self.thread.join()
+
+
+def own_pages():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return 1024 * int(line.split()[1])
 
 
 if __name__ == "__main__":
