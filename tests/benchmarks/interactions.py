@@ -50,6 +50,8 @@ def train(config, parts):
 def microseconds(feeds, models):
     """Kind -> median time of one call."""
     sessions = {name: session(model) for name, model in models.items()}
+    taken = {name: [value.name for value in opened.get_inputs()] for name, opened in sessions.items()}
+    feeds = {name: {column: feeds[name][column] for column in columns} for name, columns in taken.items()}
     took = {name: [] for name in models}
     for _ in range(TURNS):
         for name, opened in sessions.items():
