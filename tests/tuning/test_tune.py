@@ -178,7 +178,13 @@ def test_epochs_cannot_prune_what_is_minimized(folder):
 
 
 def test_whoever_watches_can_end_a_training(tmp_path):
-    class Still:
+    from cascade.models.backend import tf
+    from cascade.models.optimizers import Optimizer
+    from cascade.models.step import Step
+
+    class Still(tf.Module):
+        variables = ()
+
         def save_weights(self, file):
             open(file, "w").close()
 
@@ -192,8 +198,10 @@ def test_whoever_watches_can_end_a_training(tmp_path):
     token = WATCH.set(watch)
     try:
         with pytest.raises(StopAsyncIteration):
-            args = (lambda rng: iter([{}]), lambda batch: 1.0, iter([0.25, 0.5, 0.75]).__next__)
-            fit(Still(), TrainingConfig(epochs=3), "still", 1, *args, tmp_path)
+            config = TrainingConfig(epochs=3)
+            step = Step(lambda batch: 1.0, Optimizer(config))
+            scores = iter([0.25, 0.5, 0.75]).__next__
+            fit(Still(), config, "still", 1, lambda rng: iter([{}]), step, scores, tmp_path)
     finally:
         WATCH.reset(token)
     assert seen == [("still", 1, 0.25), ("still", 2, 0.5)]
