@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +14,7 @@ from ..ensemble.watchdog import running_stubs
 from .probe import processes
 
 MB = 1e6
-_FIELD = re.compile(r"^(Rss|Pss):\s+(\d+) kB", re.MULTILINE)
+_FIELD = re.compile(r"^(Rss|Pss|Pss_Anon|Pss_Shmem):\s+(\d+) kB", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Usage:
     pss: float
     """Proportional set size: a page that n processes share counts 1/n for each."""
     rss: float
+    own: float
+    """Of ``pss`` what is no page of a file: those come and go as the kernel likes, this grows if something leaks."""
 
 
 def memory_of(pid: int | None) -> dict[str, Usage]:
@@ -43,27 +45,31 @@ def usage(pid: int) -> Usage | None:
         kilobytes = dict(_FIELD.findall(Path(f"/proc/{pid}/smaps_rollup").read_text()))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Usage(*(int(kilobytes[name]) * 1024 / MB for name in ("Pss", "Rss"))) if kilobytes else None
+    if not kilobytes:
+        return None
+    mb = {name: int(value) * 1024 / MB for name, value in kilobytes.items()}
+    return Usage(mb["Pss"], mb["Rss"], mb["Pss_Anon"] + mb["Pss_Shmem"])
 
 
 def summary(used: dict[str, Usage]) -> dict[str, object]:
     """As the report holds it."""
+    parts = {name: {key: round(value, 1) for key, value in asdict(one).items()} for name, one in used.items()}
     return {
-        "pss": round(sum(value.pss for value in used.values()), 1),
-        "rss": round(sum(value.rss for value in used.values()), 1),
-        "processes": {name: {"pss": round(v.pss, 1), "rss": round(v.rss, 1)} for name, v in used.items()},
+        **{key: round(sum(getattr(one, key) for one in used.values()), 1) for key in ("pss", "rss", "own")},
+        "processes": parts,
     }
 
 
 @dataclass
 class MemoryLog:
-    """A thread that notes the proportional set size of every process, every second. Use as a context manager."""
+    """A thread that notes the memory of every process, every second. Use as a context manager."""
 
     pid: int | None
     times_s: list[float] = field(default_factory=list)
     """Since the beginning."""
     mb: dict[str, list[float]] = field(default_factory=dict)
-    """Process -> a value for each time; ``total`` is their sum. A process that is not there has NaN."""
+    """Process -> its own memory at each time, NaN where it is not there; ``total`` is their sum, and ``pss`` the sum
+    with the pages of mapped files."""
 
     def __enter__(self) -> Self:
         self._stop = threading.Event()
@@ -82,8 +88,8 @@ class MemoryLog:
 
     def note(self, at_s: float, used: dict[str, Usage]) -> None:
         """One more row."""
-        row = {name: value.pss for name, value in used.items()}
-        row["total"] = sum(row.values())
+        row = {name: value.own for name, value in used.items()}
+        row["total"], row["pss"] = sum(row.values()), sum(value.pss for value in used.values())
         for name in row.keys() - self.mb.keys():
             self.mb[name] = [float("nan")] * len(self.times_s)
         self.times_s.append(at_s)

@@ -77,9 +77,9 @@ def stage_bars(points: Sequence[Point]) -> str:
 
 
 def soak_curve(memory: Mapping[str, Any]) -> str:
-    """Proportional set size over time, the sum and each process."""
-    figure, axes = figure_of("seconds", "memory (PSS), MB")
-    for name, values in memory["pss"].items():
+    """Memory over time: of each process its own, their sum, and the sum with mapped files."""
+    figure, axes = figure_of("seconds", "memory, MB")
+    for name, values in memory["own"].items():
         axes.plot(memory["seconds"], [float("nan") if mb is None else mb for mb in values], label=name)
     axes.set_ylim(bottom=0)
     if axes.lines:
@@ -94,11 +94,11 @@ def _groups(points: Sequence[Point]) -> list[list[Point]]:
 
 def _memory(memory: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
     rows = [
-        [f"{layout}: {name}", f"{used['pss']:.0f}", f"{used['rss']:.0f}"]
+        [f"{layout}: {name}", *(f"{used[key]:.0f}" for key in ("own", "pss", "rss"))]
         for layout, parts in memory.items()
         for name, used in {"all": parts, **parts["processes"]}.items()
     ]
-    return ("process", "PSS", "RSS"), rows
+    return ("process", "own", "PSS", "RSS"), rows
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

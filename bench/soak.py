@@ -53,6 +53,6 @@ def soak(
         "memory_ratio": {name: round(value, 4) for name, value in log.ratios(took).items()},
         "memory_mb": {
             "seconds": [round(at, 1) for at in log.times_s],
-            "pss": {name: [None if mb != mb else round(mb, 1) for mb in values] for name, values in log.mb.items()},
+            "own": {name: [None if mb != mb else round(mb, 1) for mb in values] for name, values in log.mb.items()},
         },
     }

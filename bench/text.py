@@ -40,12 +40,12 @@ def as_text(report: Report) -> str:
         times = f", a served request takes {floor['cpu_ratio']:.2f} times that" if floor["cpu_ratio"] else ""
         lines.append(f"floors of the stages, CPU ms: {floor['sum_ms']:.3f} in all{times}")
     for layout, used in report.memory_mb.items():
-        processes = ", ".join(f"{name} {part['pss']:.0f}" for name, part in used["processes"].items())
-        lines.append(f"memory of {layout}, MB: {used['pss']:.0f} ({processes})")
+        processes = ", ".join(f"{name} {part['own']:.0f}" for name, part in used["processes"].items())
+        lines.append(f"memory of {layout}, MB: {used['own']:.0f} ({processes}); {used['pss']:.0f} with mapped files")
     lines += [f"{layout} answered {seconds:.1f} s after its start" for layout, seconds in report.startup_s.items()]
     lines += [f"error: {error}" for error in dict.fromkeys(point.error for point in report.points if point.error)]
     if soak := report.soak:
-        growth = soak["memory_ratio"].get("total", "unknown")
+        growth = ", ".join(f"{name} {ratio:.3f}" for name, ratio in soak["memory_ratio"].items()) or "unknown"
         lines.append(
             f"soak: {soak['seconds']:.0f} s at {soak['rate']:.0f} requests/s, {soak['errors']} errors, "
             f"p95 {_ms(soak['p95_ms'])} ms, memory of the last minute / the second: {growth}"

@@ -23,7 +23,8 @@ POINT = Point(
 
 @pytest.fixture
 def report():
-    memory = {"pss": 150.0, "rss": 300.0, "processes": {"tritonserver": {"pss": 50.0, "rss": 100.0}}}
+    parts = {"tritonserver": {"pss": 50.0, "rss": 100.0, "own": 20.0}}
+    memory = {"pss": 150.0, "rss": 300.0, "own": 80.0, "processes": parts}
     return Report(
         generator="cascade",
         notes=["no <perf_analyzer> here"],
@@ -37,7 +38,7 @@ def report():
             "errors": 0,
             "p95_ms": 6.0,
             "memory_ratio": {"total": 1.004},
-            "memory_mb": {"seconds": [1.0, 2.0], "pss": {"total": [100.0, None]}},
+            "memory_mb": {"seconds": [1.0, 2.0], "own": {"total": [100.0, None]}},
         },
         compare={"requests_per_s": 10.0, "ratio": 100.0, "cpu_ratio": None, "points": []},
         machine=machine(),

@@ -26,12 +26,12 @@ def test_growth_needs_both_parts():
 
 def test_processes_come_and_go():
     log = MemoryLog(None)
-    log.note(1, {"a": Usage(10, 20)})
-    log.note(2, {"a": Usage(11, 20), "b": Usage(5, 9)})
-    log.note(3, {"b": Usage(6, 9)})
+    log.note(1, {"a": Usage(70, 90, 10)})
+    log.note(2, {"a": Usage(80, 90, 11), "b": Usage(9, 20, 5)})
+    log.note(3, {"b": Usage(10, 20, 6)})
     np.testing.assert_equal(log.mb["a"], [10, 11, float("nan")])
     np.testing.assert_equal(log.mb["b"], [float("nan"), 5, 6])
-    assert log.mb["total"] == [10, 16, 6] and log.times_s == [1, 2, 3]
+    assert log.mb["total"] == [10, 16, 6] and log.mb["pss"] == [70, 89, 10] and log.times_s == [1, 2, 3]
 
 
 def test_usage_is_what_the_kernel_says():
@@ -40,6 +40,9 @@ def test_usage_is_what_the_kernel_says():
     assert own is not None
     assert own.rss == pytest.approx(full.rss / 1e6, rel=0.05)
     assert own.pss == pytest.approx(full.pss / 1e6, rel=0.05)
+    grown = np.ones(10_000_000)  # 80 MB that are no file's
+    assert usage(os.getpid()).own - own.own == pytest.approx(grown.nbytes / 1e6, rel=0.2)
+    assert own.own < own.pss
     assert usage(2**22 + 1) is None  # beyond the largest process id
 
 
@@ -50,6 +53,6 @@ def test_processes_without_stubs_have_their_own_names():
 
 
 def test_summary_adds_up():
-    shown = summary({"tritonserver": Usage(10.04, 30), "cascade#1": Usage(20, 40)})
-    assert (shown["pss"], shown["rss"]) == (30.0, 70)
-    assert shown["processes"]["cascade#1"] == {"pss": 20, "rss": 40}
+    shown = summary({"tritonserver": Usage(10.04, 30, 3.21), "cascade#1": Usage(20, 40, 5)})
+    assert (shown["pss"], shown["rss"], shown["own"]) == (30.0, 70, 8.2)
+    assert shown["processes"]["cascade#1"] == {"pss": 20, "rss": 40, "own": 5}

@@ -121,7 +121,7 @@ def test_a_bench_of_the_miniature(subject, nothing_left, monkeypatch):
     assert found.startup_s["fused"] > 0
     best = max(point.requests_per_s for point in seen if point.mode == "concurrency" and point.batch == 1)
     assert found.soak["rate"] == pytest.approx(0.3 * best, abs=0.1) and found.soak["errors"] == 0
-    assert set(found.soak["memory_ratio"]) >= {"total", "tritonserver", "cascade#1"}
+    assert set(found.soak["memory_ratio"]) >= {"total", "pss", "tritonserver", "cascade#1"}
     assert json.dumps(found.to_json(), allow_nan=False)
 
 
