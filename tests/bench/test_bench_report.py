@@ -91,9 +91,9 @@ def test_the_table_names_what_was_found(report):
         "load by cascade",
         "no <perf_analyzer> here",
         "rank 0.500",
-        "MB: 150",
+        "MB: 80 (tritonserver 20); 150 with mapped files",
         "1.5 s",
-        "1.004",
+        "total 1.004",
         "100.0 times",
     ):
         assert part in text
