@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.artifact import Artifact
 from ..core.stage import Sections, Stage
+from .item_part import create
 from .two_tower_stage import ITEM, QUERY
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def item_vectors(tensors: Tensors, tower: Path, file: Path) -> NDArray[np.float3
 
     model, count = session(tower), len(tensors.item_ids)
     dim = run(model, item_columns(tensors, np.arange(1))).shape[1]
-    vectors: NDArray[np.float32] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-        file, mode="w+", dtype=np.float32, shape=(count, dim)
-    )
+    vectors = create(file, (count, dim))
     with tqdm(total=count, desc="item vectors", unit=" items", unit_scale=True, disable=None) as bar:
         for at in range(0, count, CHUNK):
             rows = np.arange(at, min(at + CHUNK, count))
