@@ -146,6 +146,18 @@ class LabelConfig(Section):
     """Of its probability in the score, beside the other labels'; the weights are normalized. 0: only learned with."""
 
 
+class RatesConfig(Section):
+    """Impressions only: how often the label was 1, for each category of some features; numbers beside the dense columns.
+    See ``rates``."""
+
+    features: list[str] = ["user_id", "item_id"]
+    """Single categories of any side; []: none."""
+    smoothing: float = Field(10, gt=0)
+    """Events with the mean of all that each category is given beside its own."""
+    folds: int = Field(5, ge=2)
+    """A training row has its categories' numbers from the events of the other folds."""
+
+
 class DlrmConfig(Section):
     """The ranker."""
 
@@ -165,6 +177,7 @@ class DlrmConfig(Section):
     labels: dict[str, LabelConfig] = {}
     """Impressions only: several 0/1 labels to learn at once, ``label`` or columns named in ``data.labels``, each with a
     top network of its own. Served is the weighted mean of their probabilities."""
+    rates: RatesConfig = RatesConfig()
     train_on: Literal["auto", "impressions", "candidates"] = "auto"
     """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
     negatives: int = Field(16, ge=1)

@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..core.features import FeatureSchema
+from ..core.features import FeatureSchema, Side
 from .backend import mm, tf
-from .config import DlrmConfig
+from .config import DlrmConfig, RatesConfig
 from .heads import combine, shares
 from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
 from .layers import embedding_tables
 from .ranker_side import SideVectors
+from .rates import Rates, rated
 from .schema import check_names, table_dims
 
 
@@ -47,14 +48,18 @@ class Dlrm(tf.keras.Model):
         self.share = tuple(share)
 
     @property
+    def rates(self) -> list[Rates]:
+        return [*self.users.rates, *self.items.rates]
+
+    @property
     def part_widths(self) -> dict[str, int]:
         """The tables of an item's part -> their widths."""
         return self.interaction.part_widths
 
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
         """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
-        users = self.users(of_side(columns, self.users), training=training)
-        flat, shape = flat_items(columns, [f.name for f in self.items.features])
+        users = self.users(self.users.pick(columns), training=training)
+        flat, shape = flat_items(self.items.pick(columns))
         items = self.items(flat, training=training)
         user, item = self.interaction.user_part(users), self.interaction.item_part(items)
         rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
@@ -65,12 +70,12 @@ class Dlrm(tf.keras.Model):
 
     def item_part(self, columns: Mapping[str, Any]) -> Any:
         """Item features [N, L] -> float32 [N, sum of widths], in the order of ``part_widths``."""
-        part = self.interaction.item_part(self.items(of_side(columns, self.items)))
+        part = self.interaction.item_part(self.items(self.items.pick(columns)))
         return tf.concat([part[name] for name in self.part_widths], axis=-1)
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
         """What ``call`` gives, from user and context features [B, L] and the items' parts [B, K, width]."""
-        user = self.interaction.user_part(self.users(of_side(columns, self.users)))
+        user = self.interaction.user_part(self.users(self.users.pick(columns)))
         shape = sizes(columns[SHARE])[:2]
         logits = self._heads(self.interaction.pair(user, columns, (shape[0], -1)))
         return tf.reshape(combine(logits, self.share), shape)
@@ -81,23 +86,22 @@ class Dlrm(tf.keras.Model):
         return [head(shown) for head in self.heads]
 
 
-def of_side(columns: Mapping[str, Any], side: SideVectors) -> dict[str, Any]:
-    return {f.name: columns[f.name] for f in side.features}
-
-
 def sizes(values: Any) -> Any:
     """The shape, in ONNX's own type of shapes: ONNX Runtime sees through it where nothing is cast."""
     return tf.shape(values, out_type=tf.int64)
 
 
-def flat_items(columns: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], tuple[Any, Any]]:
+def flat_items(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, Any]]:
     """Item features [B, K, L] as [B * K, L], and (B, K)."""
-    first = tf.shape(columns[names[0]])
-    return {name: tf.reshape(columns[name], [-1, columns[name].shape[-1]]) for name in names}, (first[0], first[1])
+    first = tf.shape(next(iter(columns.values())))
+    return {name: tf.reshape(own, [-1, own.shape[-1]]) for name, own in columns.items()}, (first[0], first[1])
 
 
-def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:
+def build(schema: FeatureSchema, config: DlrmConfig, impressions: bool = False) -> Dlrm:
     """The ranker. Dot products need vectors of one width: there, embeddings are projected to the bottom network's last.
+
+    Args:
+        impressions: it learns from these, and so has ``rates``; their tables are still to be filled.
 
     Raises:
         ConfigError: a width for a feature that is not there, or widths that do not fit together.
@@ -105,12 +109,15 @@ def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:
     if config.top_mlp[-1] != 1 or len(config.top_mlp) < 2:
         raise ConfigError(f"dlrm_ranker.top_mlp: {config.top_mlp} must hold two layers or more and end in 1")
     check_names(schema, config.embedding_dims, "dlrm_ranker.embedding_dims")
-    sides = {"users": schema.side("user", "context"), "items": schema.side("item")}
+    sides_of: dict[str, tuple[Side, ...]] = {"users": ("user", "context"), "items": ("item",)}
+    sides = {name: schema.side(*side) for name, side in sides_of.items()}
     dims = table_dims(schema, ("user", "context", "item"), config.embedding_dims, config.default_dim)
     tables = embedding_tables([*sides["items"], *sides["users"]], dims)
     kind = INTERACTIONS[config.interactions]
+    labels, rates = len(config.labels) or 1, RatesConfig(features=[]) if not impressions else config.rates
+    numbers = {name: [Rates(f, labels) for f in rated(schema, rates, side)] for name, side in sides_of.items()}
     users, items = (
-        SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name)
+        SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name, numbers[name])
         for name, features in sides.items()
     )
     interaction = kind(users.layout, items.layout, config)

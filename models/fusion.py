@@ -74,18 +74,23 @@ def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibra
 
 
 def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Fusion:
-    """Logistic regression of label [M] on both [M]; DLRM alone where it has too little or turns one upside down."""
+    """Logistic regression of label [M] on both [M]; on DLRM's alone where it would turn the retriever upside down.
+
+    Nothing is fitted where there is too little to fit to, or it would turn DLRM upside down.
+    """
     from sklearn.linear_model import LogisticRegression
 
     if label.sum() < FEWEST_POSITIVES or label.all():
         return Fusion()
-    scale = np.array([logits.std() or 1.0, cosine.std() or 1.0])
-    x = np.stack([logits, cosine], axis=1).astype(np.float64) / scale
-    found = LogisticRegression(C=1e4).fit(x, label)
-    ranker, retriever = found.coef_[0] / scale
-    if ranker <= 0 or retriever < 0:
-        return Fusion()
-    return Fusion(float(ranker), float(retriever), float(found.intercept_[0]))
+    for columns in ([logits, cosine], [logits]):
+        x = np.stack(columns, axis=1).astype(np.float64)
+        scale = x.std(axis=0)
+        scale[scale == 0] = 1.0
+        found = LogisticRegression(C=1e4).fit(x / scale, label)
+        ranker, *retriever = (float(weight) for weight in found.coef_[0] / scale)
+        if ranker > 0 and all(weight >= 0 for weight in retriever):
+            return Fusion(ranker, *(retriever or [0.0]), float(found.intercept_[0]))
+    return Fusion()
 
 
 class Ranker(tf.keras.Model):

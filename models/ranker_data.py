@@ -18,6 +18,7 @@ from .fit import shuffled
 from .heads import can_judge, draw_label, shares, targets
 from .onnx_export import run, session
 from .ranks import seen_matrix
+from .rates import PREFIX, encode_rates
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 VALID_EVENTS = 5000
 CHUNK = 4096
+FEWEST_STEPS, FEWEST_ROWS = 100, 256
+"""Of impressions an epoch is at least so many steps, unless their batches would be smaller than that."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +134,21 @@ class ImpressionRows:
             if not 0 < own.sum() < len(own):
                 message = f"interactions.{name}: must hold both 0 and 1 in the training part to train on impressions"
                 raise DataError(message)
-        self.size = min(config.training.batch_size, len(self.events))
+        self.rates = encode_rates(tensors, self.events, self.happened, config.rates, config.training.seed)
+        most = max(FEWEST_ROWS, len(self.events) // FEWEST_STEPS)
+        self.size = min(config.training.batch_size, most, len(self.events))
         self.steps = len(self.events) // self.size
 
     def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
+        items = {f.name for f in self.tensors.schema.side("item")}
         for at in shuffled(len(self.events), self.size, rng):
             events = self.events.take(at)
+            rates = {f"{PREFIX}{name}": known.rows[at] for name, known in self.rates.items()}
+            rates |= {f"{PREFIX}{name}": rates[f"{PREFIX}{name}"][:, None] for name in self.rates if name in items}
             label = self.happened[at][:, None] if self.labels else self.happened[at]
             one = np.ones((len(at), 1), np.float32)
             rows = {"items": events.item_row[:, None], "label": label, "log_rate": 0 * one, "weight": one}
-            yield {**events.queries(), **rows}
+            yield {**events.queries(), **rates, **rows}
 
     def valid(self, seed: int) -> ValidRows | None:
         """Validation impressions; None without both 0 and 1 among what they are judged by."""

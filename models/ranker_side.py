@@ -10,6 +10,7 @@ from ..core.features import Feature
 from .backend import mm, tf
 from .layers import FeatureVectors, continuous
 from .randomness import Dropout
+from .rates import PREFIX, Rates
 from .schema import vocabulary
 
 LAST = "last_item"
@@ -38,9 +39,10 @@ class Layout:
 class SideVectors(tf.keras.layers.Layer):
     """Feature columns of one side [..., L] -> its vectors.
 
-    Continuous features together give one, through the bottom network; it comes first.
+    Continuous features and rates together give one, through the bottom network; it comes first.
 
     Args:
+        rates: what else there is in numbers.
         stacked: project each vector to the bottom network's width D and give [..., F, D]; else each keeps its own
             width and they lie side by side, [..., ``layout.total``].
     """
@@ -53,6 +55,7 @@ class SideVectors(tf.keras.layers.Layer):
         dropout: float,
         stacked: bool,
         name: str,
+        rates: Sequence[Rates] = (),
     ) -> None:
         super().__init__(name=name)
         self.features = tuple(features)
@@ -68,7 +71,8 @@ class SideVectors(tf.keras.layers.Layer):
             for name, width in widths.items()
             if stacked and width != bottom[-1]
         }
-        dense = any(f.kind == "continuous" for f in features)
+        self.rates = list(rates)
+        dense = bool(rates) or any(f.kind == "continuous" for f in features)
         self.bottom = mm.MLPBlock(list(bottom)) if dense else None
         self.dropout = Dropout(dropout)
         own = [bottom[-1] if stacked else width for width in widths.values()]
@@ -82,6 +86,16 @@ class SideVectors(tf.keras.layers.Layer):
             found[name] = tf.expand_dims(project(tf.squeeze(found[name], axis=-2)), axis=-2)
         rows = [found[name] for name in self.order]
         if self.bottom is not None:
-            rows = [tf.expand_dims(self.bottom(continuous(self.features, columns)), axis=-2), *rows]
+            rows = [tf.expand_dims(self.bottom(self._numbers(columns)), axis=-2), *rows]
         vectors = tf.concat(rows, axis=-2) if self.stacked else tf.squeeze(tf.concat(rows, axis=-1), axis=-2)
         return self.dropout(vectors, training=training)
+
+    def _numbers(self, columns: Mapping[str, Any]) -> Any:
+        """All that the bottom network sees [..., C]."""
+        dense, rates = continuous(self.features, columns), [layer(columns) for layer in self.rates]
+        return tf.concat(rates if dense is None else [dense, *rates], axis=-1)
+
+    def pick(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """What of ``columns`` belongs to this side."""
+        names = [f.name for f in self.features] + [f"{PREFIX}{layer.feature}" for layer in self.rates]
+        return {name: columns[name] for name in names if name in columns}
