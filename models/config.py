@@ -147,8 +147,10 @@ class LabelConfig(Section):
 
 
 class RatesConfig(Section):
-    """Impressions only: how often the label was 1, for each category of some features; numbers beside the dense columns.
-    See ``rates``."""
+    """Impressions only: how often the label was 1, for each category of some features: numbers beside the dense columns.
+
+    See ``rates``.
+    """
 
     features: list[str] = ["user_id", "item_id"]
     """Single categories of any side; []: none."""

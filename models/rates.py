@@ -1,8 +1,8 @@
 """How often the label of logged impressions was 1, for each user and item: numbers that the ranker reads.
 
 Target encoding (Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes", 2001). With few
-events an id, an embedding cannot learn what its mean says at once. A training row must not see its own label in its id's
-mean, so that is taken over the events of the other folds.
+events an id, an embedding cannot learn what its mean says at once. A training row must not see its own label in its
+id's mean, so that is taken over the events of the other folds.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _numbers(sums: NDArray[np.float64], mean: NDArray[np.float64], config: Rates
     count = sums[:, -1:]
     share = (sums[:, :-1] + config.smoothing * mean) / (count + config.smoothing)
     odds = np.log(share / (1 - share)) - np.log(mean / (1 - mean))
-    return np.concatenate([odds, np.log1p(count)], axis=1).astype(np.float32)
+    return np.concatenate([np.where(count > 0, odds, 0.0), np.log1p(count)], axis=1).astype(np.float32)
 
 
 def rated(schema: FeatureSchema, config: RatesConfig, side: Sequence[Side]) -> list[Feature]:
