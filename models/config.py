@@ -147,7 +147,7 @@ class LabelConfig(Section):
 
 
 class RatesConfig(Section):
-    """Impressions only: how often the label was 1, for each category of some features: numbers beside the dense columns.
+    """Impressions only: how often the label was 1 for each category of some features, beside the dense columns.
 
     See ``rates``.
     """
