@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.features import Feature, FeatureSchema
@@ -42,7 +40,7 @@ def make_shop(
     """
     rng = np.random.default_rng(seed)
     tastes = np.arange(users) % 4
-    rows, past = [], {u: list[int]() for u in range(users)}
+    rows, past, first = [], list[int](), [0]
     for user in range(users):
         popular = np.argsort(np.arange(items) / 8 - rng.gumbel(size=items))
         chosen: list[int] = []
@@ -55,10 +53,10 @@ def make_shop(
             if label:
                 positive = bool(rng.random() < (0.8 if item % 4 == tastes[user] else 0.2))
             split = "test" if at == events - 1 else "valid" if valid and at == events - 2 else "train"
-            seen = past[user][-history:][::-1]
-            rows.append((user, item, at, positive, split, seen + [0] * (history - len(seen))))
+            rows.append((user, item, at, positive, split, len(past)))
             if positive:
-                past[user].append(item + CODE)
+                past.append(item + CODE)
+        first.append(len(past))
     features = [Feature("user_id", "user", "categorical", users + CODE, raw=("user_id",))]
     tables = {"user_id": np.arange(users) + CODE}
     item_tables = {"item_id": np.arange(items) + CODE}
@@ -95,7 +93,10 @@ def make_shop(
         train = [item for _, item, _, positive, split, _ in rows if split == "train" and positive]
         np.save(path / "item_counts.npy", np.bincount(train, minlength=items))
         for split in ("train", "valid", "test"):
-            write_split(path / "interactions" / split, [row for row in rows if row[4] == split], history, rich, labels)
+            write_split(path / "interactions" / split, [row for row in rows if row[4] == split], rich, labels)
+        (path / "positives").mkdir()
+        np.save(path / "positives" / "first.npy", np.array(first, np.int64))
+        np.save(path / "positives" / "code.npy", np.array(past, np.int32))
 
     def fill_data(path: Path) -> None:
         (path / "tables.json").write_text(json.dumps({"has_label": label}))
@@ -104,21 +105,23 @@ def make_shop(
     return {"data": data, "etl": write_artifact(folder / "etl", "etl", {"data": data}, fill_etl)}
 
 
-def write_split(folder: Path, rows: list[Any], history: int, rich: bool, labels: bool) -> None:
-    folder.mkdir(parents=True)
-    user, item, at, positive, _, past = zip(*rows, strict=True) if rows else ((),) * 6
+def write_split(folder: Path, rows: list[Any], rich: bool, labels: bool) -> None:
+    (folder / "context").mkdir(parents=True)
+    user, item, at, positive, _, end = zip(*rows, strict=True) if rows else ((),) * 6
+    label = np.array(positive, np.float32)
     columns = {
-        "user_row": pa.array(user, pa.int32()),
-        "item_row": pa.array(item, pa.int32()),
-        "timestamp": pa.array(at, pa.int64()),
-        "positive": pa.array(positive, pa.bool_()),
-        "label": pa.array([float(p) for p in positive], pa.float32()),
-        "history": pa.array(past, pa.list_(pa.int32(), history)),
+        "user_row": np.array(user, np.int32),
+        "item_row": np.array(item, np.int32),
+        "timestamp": np.array(at, np.int64),
+        "positive": np.array(positive, bool),
+        "label": label,
+        "history_end": np.array(end, np.int64),
     }
     if rich:
-        columns["hour"] = pa.array([(t % 24) / 12 - 1 for t in at], pa.float32())
+        columns["context/hour"] = np.array([(t % 24) / 12 - 1 for t in at], np.float32)
     if labels:
-        columns["label:click"] = columns["label"]
-        liked = [float(p and i % 2 == 0) for p, i in zip(positive, item, strict=True)]
-        columns["label:like"] = pa.array(liked, pa.float32())
-    pq.write_table(pa.table(columns), folder / "part-00000.parquet")
+        (folder / "labels").mkdir()
+        columns["labels/click"] = label
+        columns["labels/like"] = label * (np.array(item) % 2 == 0)
+    for name, values in columns.items():
+        np.save(folder / f"{name}.npy", values)

@@ -70,7 +70,7 @@ def test_history_is_past_positives_newest_first(shop):
     _, tensors = shop
     code = codes(tensors, "abcd")
     test = tensors.interactions("test")
-    assert test.history.tolist() == [[code["b"], code["c"], code["a"]], [code["b"], 0, 0]]
+    assert np.asarray(test.history).tolist() == [[code["b"], code["c"], code["a"]], [code["b"], 0, 0]]
     train = tensors.interactions("train")
     assert train.history[train.user_row == 1].tolist() == [[0, 0, 0], [0, 0, 0]]
 
