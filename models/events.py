@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import FeatureSchema
+from ..core.features import GAP, HISTORY, FeatureSchema
 from ..workflows.lookup_tables import MISSING_CODE, UNKNOWN_CODE
 
 if TYPE_CHECKING:
@@ -27,15 +27,17 @@ class Events:
     item_row: NDArray[np.int32]
     label: NDArray[np.float32]
     moment: Mapping[str, Array | Histories]
-    """What belongs to the event, not to its user: ``history`` int32 [n, N], gathered when it is read, and context
-    features [n, 1]."""
+    """What belongs to the event, not to its user: ``history`` and ``history_gap`` int32 [n, N], gathered when they are
+    read, and context features [n, 1]."""
     labels: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """``data.labels`` -> [n]."""
 
     @classmethod
     def of(cls, source: Interactions, keep: NDArray[np.bool_] | None = None) -> Events:
         """The interactions of a split, or those to ``keep`` bool [n]."""
-        moment: dict[str, Array | Histories] = {**source.context, "history": source.history}
+        moment: dict[str, Array | Histories] = {**source.context, HISTORY: source.history}
+        if source.history_gap is not None:
+            moment[GAP] = source.history_gap
         every = cls(source.user_row, source.item_row, source.label, moment, source.labels)
         return every if keep is None else every.take(np.flatnonzero(keep))
 

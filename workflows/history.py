@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.kernel import INT32, INT64, kernel, read, write
-from .lookup_tables import mapped
+from .gaps import gap_codes
+from .lookup_tables import MISSING_INT, mapped
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,16 @@ class Positives:
     """[n_users + 1]: those of user u are numbers ``first[u]`` to ``first[u + 1] - 1``."""
     code: NDArray[np.int32]
     """[P], the code of each one's item."""
+    seconds: NDArray[np.int64] | None = None
+    """[P], when each was, in whole seconds; with ``history.gaps`` alone."""
 
     @classmethod
     def open(cls, folder: Path) -> Positives:
         """The arrays in ``folder``, memory-mapped."""
-        return cls(mapped(folder / "first.npy"), mapped(folder / "code.npy"))
+        times = folder / "seconds.npy"
+        return cls(
+            mapped(folder / "first.npy"), mapped(folder / "code.npy"), mapped(times) if times.is_file() else None
+        )
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,34 @@ class Histories:
         return replace(self, user_row=self.user_row[at], end=self.end[at])
 
     def __getitem__(self, at: Any) -> NDArray[np.int32]:
-        return np.asarray(self.take(at))
+        rows, *columns = at if isinstance(at, tuple) else (at,)
+        found = np.asarray(self.take(rows))
+        return found[(..., *columns)] if columns else found
 
     def __array__(self, dtype: Any = None) -> NDArray[Any]:
-        found = np.empty((self.end.size, self.length), np.int32)
-        first = self.of.first[self.user_row]
-        latest(self.of.code, first.reshape(-1), np.ascontiguousarray(self.end).reshape(-1), 0, found)
+        found = self._gathered()
         return found.reshape(self.shape).astype(dtype or found.dtype, copy=False)
+
+    def _gathered(self) -> NDArray[np.int32]:
+        return self._latest(self.of.code, 0)
+
+    def _latest(self, values: NDArray[Any], padding: int) -> NDArray[Any]:
+        """``values`` [P] of the last positives, [n, length] in their dtype."""
+        found = np.empty((self.end.size, self.length), values.dtype)
+        first = self.of.first[self.user_row]
+        latest(values, first.reshape(-1), np.ascontiguousarray(self.end).reshape(-1), padding, found)
+        return found
+
+
+@dataclass(frozen=True)
+class HistoryGaps(Histories):
+    """int32 [n, length]: the codes of the time gaps of the same positives; see ``gaps``."""
+
+    def _gathered(self) -> NDArray[np.int32]:
+        assert self.of.seconds is not None
+        codes = np.empty((self.end.size, self.length), np.int32)
+        gap_codes(self._latest(self.of.seconds, MISSING_INT), codes)
+        return codes
 
 
 def positives_before(positive: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -73,7 +100,10 @@ def positives_before(positive: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.cumsum(positive) - positive
 
 
-@kernel((read(INT32, 1), read(INT64, 1), read(INT64, 1), INT64, write(INT32, 2)))
+@kernel(
+    (read(INT32, 1), read(INT64, 1), read(INT64, 1), INT64, write(INT32, 2)),
+    (read(INT64, 1), read(INT64, 1), read(INT64, 1), INT64, write(INT64, 2)),
+)
 def latest(
     values: NDArray[Any], first: NDArray[np.int64], end: NDArray[np.int64], padding: int, out: NDArray[Any]
 ) -> None:

@@ -55,16 +55,18 @@ class Places:
         return cls(first, sizes, positives)
 
 
-def create(folder: Path, places: Places, columns: Mapping[str, str]) -> None:
+def create(folder: Path, places: Places, columns: Mapping[str, str], positives: Mapping[str, str]) -> None:
     """Make all arrays of the etl artifact in ``folder``; ``write_rows`` fills them.
 
     Args:
         columns: what interactions hold beside ``SCALARS``, as ``context/<name>`` or ``labels/<name>`` -> dtype.
+        positives: what the users' positives hold -> dtype.
     """
     for split, size in places.sizes.items():
         for name, dtype in {**SCALARS, **columns}.items():
             _make(folder / INTERACTIONS / split / f"{name}.npy", dtype, size)
-    _make(folder / POSITIVES / "code.npy", "int32", int(places.positives.sum()))
+    for name, dtype in positives.items():
+        _make(folder / POSITIVES / f"{name}.npy", dtype, int(places.positives.sum()))
     np.save(folder / POSITIVES / "first.npy", np.append(0, np.cumsum(places.positives)))
 
 

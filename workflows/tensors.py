@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import FeatureSchema
-from .history import Histories, Positives
+from ..core.features import GAP, HISTORY, FeatureSchema
+from .history import Histories, HistoryGaps, Positives
 from .interaction_files import CONTEXT, INTERACTIONS, LABELS, POSITIVES, SCALARS
 from .lookup_tables import mapped
 
@@ -40,6 +40,8 @@ class Interactions:
     """[n, length], item codes of the last positives before the event, most recent first, zero-padded."""
     labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """``data.labels`` -> [n], 0 or 1."""
+    history_gap: NDArray[np.int32] | Histories | None = None
+    """[n, length], codes of time gaps beside ``history``; with ``history.gaps`` alone."""
 
     def __len__(self) -> int:
         return len(self.user_row)
@@ -52,7 +54,7 @@ class Tensors:
     path: Path
     schema: FeatureSchema
     users: dict[str, NDArray[Any]]
-    """User feature -> int32 or float32 [n_users, length or 1]; ``history`` belongs to interactions, not here."""
+    """User feature -> int32 or float32 [n_users, length or 1]; ``history`` and its gaps belong to interactions."""
     items: dict[str, NDArray[Any]]
     """Item feature -> [n_items, length or 1]."""
     user_ids: NDArray[Any]
@@ -66,7 +68,8 @@ class Tensors:
     def load(cls, path: Path) -> Tensors:
         """Open the artifact in ``path``."""
         schema = FeatureSchema.load(path / "schema.json")
-        users = {f.name: path / "users" / f"{f.name}.npy" for f in schema.side("user") if f.name != "history"}
+        lasting = [f.name for f in schema.side("user") if f.name not in (HISTORY, GAP)]
+        users = {name: path / "users" / f"{name}.npy" for name in lasting}
         items = {f.name: path / "items" / f"{f.name}.npy" for f in schema.side("item")}
         return cls(
             path,
@@ -83,8 +86,9 @@ class Tensors:
         context = {name: mapped(folder / CONTEXT / f"{name}.npy")[:, None] for name in self.schema.names("context")}
         labels = {file.stem: mapped(file) for file in sorted((folder / LABELS).glob("*.npy"))}
         positives, end = Positives.open(self.path / POSITIVES), column.pop("history_end")
-        history = Histories(positives, column["user_row"], end, self.schema["history"].dims[0])
-        return Interactions(**column, context=context, history=history, labels=labels)
+        of = (positives, column["user_row"], end, self.schema[HISTORY].dims[0])
+        gap = HistoryGaps(*of) if GAP in self.schema.names("user") else None
+        return Interactions(**column, context=context, history=Histories(*of), labels=labels, history_gap=gap)
 
     def before_test(self) -> sp.csr_matrix:
         """Positives of train and valid: float32 1 [n_users, n_items]."""

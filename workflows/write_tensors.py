@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..core.features import Feature
 from .fit import FittedSide
 from .frames import pieces, to_array, to_frame, whole_users
+from .gaps import to_seconds
 from .history import positives_before
 from .interaction_files import CONTEXT, INTERACTIONS, LABELS, POSITIVES, write_rows
 from .lookup_tables import mapped
@@ -67,6 +68,8 @@ class InteractionWriter:
     """Part -> split -> where its rows go."""
     labels: tuple[str, ...] = ()
     """``data.labels``."""
+    time_unit: int | None = None
+    """Microseconds in one step of the timestamps, where the positives' times are kept, too."""
 
     @property
     def columns(self) -> dict[str, str]:
@@ -74,6 +77,11 @@ class InteractionWriter:
         features = self.context.features if self.context else ()
         context = {f"{CONTEXT}/{feature.name}": dtype_of(feature) for feature in features}
         return {**context, **{f"{LABELS}/{name}": "float32" for name in self.labels}}
+
+    @property
+    def positives(self) -> dict[str, str]:
+        """What the users' positives hold -> dtype."""
+        return {"code": "int32", **({} if self.time_unit is None else {"seconds": "int64"})}
 
     def write(self, part: Path) -> None:
         """Write the rows of ``part``, and its users' positives."""
@@ -91,24 +99,31 @@ class InteractionWriter:
     def _transformed(self, table: pa.Table) -> dict[str, NDArray[Any]]:
         user_ids, item_ids = id_columns(self.data)
         user_row, item_row = rows_of(table["user_id"], user_ids), rows_of(table["item_id"], item_ids)
-        positive = table["positive"].to_numpy()
+        positive, time = table["positive"].to_numpy(), table["timestamp"].to_numpy()
         label = table["label"] if "label" in table.column_names else table["positive"]
         labels = {f"{LABELS}/{name}": table[name].to_numpy() for name in self.labels}
         return {
-            **{"user_row": user_row, "item_row": item_row, "timestamp": table["timestamp"].to_numpy()},
+            **{"user_row": user_row, "item_row": item_row, "timestamp": time},
             **{"positive": positive, "label": label.to_numpy()},
-            "history_end": self._write_positives(user_row, item_row, positive),
+            "history_end": self._write_positives(user_row, item_row, time, positive),
             **self._context(table),
             **labels,
         }
 
     def _write_positives(
-        self, user_row: NDArray[np.int32], item_row: NDArray[np.int32], positive: NDArray[np.bool_]
+        self,
+        user_row: NDArray[np.int32],
+        item_row: NDArray[np.int32],
+        time: NDArray[np.int64],
+        positive: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
         """Write the positives of whole users; returns where each row's history ends."""
         first = int(mapped(self.folder / POSITIVES / "first.npy")[user_row[0]])
         codes = mapped(self.folder / "items" / "item_id.npy")[:, 0]
-        write_rows(self.folder / POSITIVES, {"code": codes[item_row[positive]]}, first)
+        columns = {"code": codes[item_row[positive]]}
+        if self.time_unit is not None:
+            columns["seconds"] = to_seconds(time[positive], self.time_unit)
+        write_rows(self.folder / POSITIVES, columns, first)
         return first + positives_before(positive)
 
     def _context(self, table: pa.Table) -> dict[str, NDArray[Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.features import Feature, FeatureSchema
+from cascade.workflows.gaps import CODES
 
 CODE = 3
 """Codes of known values start here."""
@@ -27,6 +28,7 @@ def make_shop(
     strings: bool = False,
     dislikes: bool = False,
     labels: bool = False,
+    gaps: bool = False,
     seed: int = 0,
 ) -> dict[str, Artifact]:
     """A data and an etl artifact. Lower item rows are more popular; four in five events are of the user's
@@ -36,11 +38,12 @@ def make_shop(
         rich: user, item and context features beside the ids.
         label: impressions with a label that follows the taste.
         dislikes: a fifth of the interactions are not positive.
+        gaps: time gaps of the history; the n-th event of a user was at 3^n seconds.
         labels: two further labels, ``click``, which is ``label``, and ``like``, which is 1 where the item is even, too.
     """
     rng = np.random.default_rng(seed)
     tastes = np.arange(users) % 4
-    rows, past, first = [], list[int](), [0]
+    rows, past, seconds, first = [], list[int](), list[int](), [0]
     for user in range(users):
         popular = np.argsort(np.arange(items) / 8 - rng.gumbel(size=items))
         chosen: list[int] = []
@@ -56,6 +59,7 @@ def make_shop(
             rows.append((user, item, at, positive, split, len(past)))
             if positive:
                 past.append(item + CODE)
+                seconds.append(3**at)
         first.append(len(past))
     features = [Feature("user_id", "user", "categorical", users + CODE, raw=("user_id",))]
     tables = {"user_id": np.arange(users) + CODE}
@@ -67,6 +71,8 @@ def make_shop(
         ]
         tables |= {"city": tastes + CODE, "age": rng.normal(size=users)}
     features.append(Feature("history", "user", "categorical", items + CODE, history, "item_id", ("history_ids",)))
+    if gaps:
+        features.append(Feature("history_gap", "user", "categorical", CODES, history, raw=("history_times",)))
     if rich:
         features.append(Feature("hour", "context", "continuous", raw=("hour",)))
     features.append(Feature("item_id", "item", "categorical", items + CODE, raw=("item_id",)))
@@ -97,6 +103,8 @@ def make_shop(
         (path / "positives").mkdir()
         np.save(path / "positives" / "first.npy", np.array(first, np.int64))
         np.save(path / "positives" / "code.npy", np.array(past, np.int32))
+        if gaps:
+            np.save(path / "positives" / "seconds.npy", np.array(seconds, np.int64))
 
     def fill_data(path: Path) -> None:
         (path / "tables.json").write_text(json.dumps({"has_label": label}))

@@ -46,7 +46,8 @@ def test_some_rows_are_those_of_all():
         np.testing.assert_array_equal(some[chosen], every[chosen])
         np.testing.assert_array_equal(np.asarray(some.take(chosen)), every[chosen])
     np.testing.assert_array_equal(some.take(at).take(at[1:]), every[at][at[1:]])
-    assert np.asarray(some, np.int64).dtype == np.int64
+    np.testing.assert_array_equal(some[1:, :1], every[1:, :1])
+    assert (some[3, 0], np.asarray(some, np.int64).dtype) == (every[3, 0], np.int64)
 
 
 def naive(users, positive, codes, length):
