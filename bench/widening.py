@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..core.artifact import MANIFEST
 from ..core.errors import ArtifactError
 from ..core.features import FeatureSchema
+from ..core.files import place
 
 SPREAD = 0.5
 """Standard deviation of siblings around their item's embedding, in that of all embeddings."""
@@ -62,9 +63,12 @@ class Widening:
 
     def write_etl(self, old: Path, folder: Path) -> None:
         """A copy of the etl artifact with the tables of ``items`` items."""
+        from ..workflows.interaction_files import INTERACTIONS
         from ..workflows.lookup_tables import codes_for
 
-        shutil.copytree(old, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST, "items", "*item_*"))
+        other = shutil.ignore_patterns(MANIFEST, "items", INTERACTIONS, "*item_*")
+        shutil.copytree(old, folder, dirs_exist_ok=True, ignore=other)
+        place(old / INTERACTIONS, folder / INTERACTIONS)
         self._write_schema(folder / "schema.json")
         (folder / "items").mkdir()
         for feature in self.schema.side("item"):

@@ -51,6 +51,10 @@ def materialize(
 def push(
     user: Annotated[str, typer.Option(help="Raw user id.")],
     item: Annotated[list[str], typer.Option(help="Raw item id, in the order of the events; may be given again.")],
+    time: Annotated[
+        list[int] | None,
+        typer.Option(help="With history.gaps: timestamp of each item's event, in the log's own unit; now by default."),
+    ] = None,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     verbose: Verbose = False,
@@ -58,7 +62,7 @@ def push(
     """Put items in front of a user's history; the next answer knows them, without any training."""
     from .workflows.feature_store import push_history
 
-    history = push_history(load(config, sets).feature_store, user, item)
+    history = push_history(load(config, sets).feature_store, user, item, time or None)
     typer.echo(f"user {user}: the history holds {len(history)} items, most recent first: {_start(history)}")
 
 

@@ -166,8 +166,9 @@ def _schema(config: PipelineConfig) -> Iterator[str]:
 
 
 def _feature_names(config: PipelineConfig) -> Iterator[str]:
-    """Embedding widths are given for sparse columns, crosses and the history."""
-    known = [*config.schema_.sparse, *config.schema_.cross_names, "history"]
+    """Embedding widths are given for sparse columns, crosses and the history, and its gaps if there are any."""
+    gaps = ["history_gap"] if config.history.gaps else []
+    known = [*config.schema_.sparse, *config.schema_.cross_names, "history", *gaps]
     named = {
         "two_tower.user_tower.emb_dims": config.two_tower.user_tower.emb_dims,
         "two_tower.item_tower.emb_dims": config.two_tower.item_tower.emb_dims,

@@ -44,7 +44,8 @@ def steps_of(
     transform, tables = _transform(etl / "transforms")
     profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
     raw = {name: spec for name, spec in transform.reads.items() if name in transform.raw and name != "user_id"}
-    lookup = export_lookup(parts["features"].path, store, [name for name in raw if name in profile])
+    times = transform.history if transform.gaps else 0
+    lookup = export_lookup(parts["features"].path, store, [name for name in raw if name in profile], times)
     tower = parts["two_tower"].path / "query_tower.onnx"
     ranker, items, item_files = served_ranker(parts, serving.ranker, items, work)
     for_user, for_item = {**users, "query": ("float32", dim)}, {**items, "item_vectors": ("float32", dim)}

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import FeatureSchema
+from ..core.features import GAP, HISTORY, FeatureSchema
 from ..workflows.lookup_tables import MISSING_CODE, UNKNOWN_CODE
 
 if TYPE_CHECKING:
+    from ..workflows.history import Histories
     from ..workflows.tensors import Interactions, Tensors
 
 Array = NDArray[Any]
@@ -25,15 +26,18 @@ class Events:
     user_row: NDArray[np.int32]
     item_row: NDArray[np.int32]
     label: NDArray[np.float32]
-    moment: Mapping[str, Array]
-    """What belongs to the event, not to its user: ``history`` int32 [n, N] and context features [n, 1]."""
+    moment: Mapping[str, Array | Histories]
+    """What belongs to the event, not to its user: ``history`` and ``history_gap`` int32 [n, N], gathered when they are
+    read, and context features [n, 1]."""
     labels: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """``data.labels`` -> [n]."""
 
     @classmethod
     def of(cls, source: Interactions, keep: NDArray[np.bool_] | None = None) -> Events:
         """The interactions of a split, or those to ``keep`` bool [n]."""
-        moment = {**source.context, "history": source.history}
+        moment: dict[str, Array | Histories] = {**source.context, HISTORY: source.history}
+        if source.history_gap is not None:
+            moment[GAP] = source.history_gap
         every = cls(source.user_row, source.item_row, source.label, moment, source.labels)
         return every if keep is None else every.take(np.flatnonzero(keep))
 
@@ -45,7 +49,7 @@ class Events:
         return len(self.user_row)
 
     def take(self, at: NDArray[np.int64]) -> Events:
-        moment = {name: values[at] for name, values in self.moment.items()}
+        moment = {name: values.take(at, axis=0) for name, values in self.moment.items()}
         labels = {name: values[at] for name, values in self.labels.items()}
         return Events(self.user_row[at], self.item_row[at], self.label[at], moment, labels)
 
@@ -57,12 +61,12 @@ class Events:
 
     def queries(self) -> dict[str, Array]:
         """What the look-up of the user side needs: user_row [n] and the moment's columns."""
-        return {"user_row": self.user_row, **self.moment}
+        return {"user_row": self.user_row, **{name: np.asarray(values) for name, values in self.moment.items()}}
 
 
 def user_columns(tensors: Tensors, events: Events) -> dict[str, Array]:
     """User and context features [n, L] of events as the exported models take them: int64 or float32."""
-    columns = {**{name: table[events.user_row] for name, table in tensors.users.items()}, **events.moment}
+    columns = {**{name: table[events.user_row] for name, table in tensors.users.items()}, **events.queries()}
     return {f.name: columns[f.name].astype(f.dtype) for f in tensors.schema.side("user", "context")}
 
 

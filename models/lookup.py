@@ -29,7 +29,7 @@ class Lookup:
         """User and context features [B, L].
 
         Args:
-            batch: user_row [B], history [B, N] and context features [B, 1].
+            batch: user_row [B], history and its gaps [B, N], and context features [B, 1].
             id_dropout: share of rows whose user is shown as one who is not known.
         """
         columns = {name: tf.gather(table, batch["user_row"]) for name, table in self.user_tables.items()}

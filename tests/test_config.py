@@ -206,6 +206,12 @@ def test_several_labels_leave_no_room_for_what_is_for_one(guide: Path) -> None:
     assert weight.startswith("dlrm_ranker.positive_weight: is for one label, there are dlrm_ranker.labels")
 
 
+def test_gaps_have_a_width_where_there_are_gaps(guide: Path) -> None:
+    widths = ("two_tower.user_tower.emb_dims.history_gap=8", "dlrm_ranker.embedding_dims.history_gap=8")
+    assert all("'history_gap' is not in schema.sparse" in line for line in fails(guide, *widths))
+    load_config(guide, [*widths, "history.gaps=true"], {})
+
+
 @pytest.mark.parametrize("name", ["item_id", "history"])
 def test_the_history_shares_the_item_towers_table(guide: Path, name: str) -> None:
     [line] = fails(guide, f"two_tower.user_tower.emb_dims.{name}=32")

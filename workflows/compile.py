@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.features import Feature, Side
+from .config import HistoryConfig
 from .features import RawFeature
 from .fit import FittedSide
 from .lookup_tables import MISSING_INT, Codes, codes_for
@@ -26,7 +27,7 @@ REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 DTYPES = {"int": "int64", "float": "float64", "string": "object"}
 
 
-def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Path, history: int) -> None:
+def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Path, history: HistoryConfig) -> None:
     """Write the parameters and lookup tables of all sides below ``folder/transforms``.
 
     Args:
@@ -41,7 +42,8 @@ def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Pa
     request = {
         "features": [feature for side in REQUEST_SIDES for feature in compiled.get(side, [])],
         "raw": raw_columns([r for side in REQUEST_SIDES if side in fitted for r in fitted[side].raw]),
-        "history": history,
+        "history": history.length,
+        "gaps": history.gaps,
         "item_dtype": DTYPES[item_id.kinds[0]],
     }
     (out / PARAMS).write_text(json.dumps(request, indent=1))

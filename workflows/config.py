@@ -119,6 +119,9 @@ class HistoryConfig(Section):
     seen: int = Field(1000, ge=1)
     """How many item ids the feature store keeps of a user's positives, and of what the user rejected: what drop_seen
     knows."""
+    gaps: bool = False
+    """Whether models also read how long before the next more recent item each one was: the feature ``history_gap``.
+    The feature store keeps times for it, and a push has to say when its events were."""
 
     @model_validator(mode="after")
     def _seen_covers_length(self) -> HistoryConfig:

@@ -49,8 +49,13 @@ def _view(view: View, entity: Entity, spec: FeatureSpec, folder: Path) -> Featur
         schema=schema,
         ttl=NEVER,
         source=source,
-        tags={"seen": str(spec.seen)} if view.name == "user_history" else {},
+        tags=_tags(spec) if view.name == "user_history" else {},
     )
+
+
+def _tags(spec: FeatureSpec) -> dict[str, str]:
+    """What a push needs to know."""
+    return {"seen": str(spec.seen), **({"clock": str(spec.clock)} if spec.times else {})}
 
 
 def _feast_type(kind: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.artifact import Artifact
 from ..core.stage import Sections, Stage
 from .config import FeatureStoreConfig, HistoryConfig
-from .feature_tables import time_range, time_unit, write_entities, write_history
+from .feature_tables import is_clock, time_range, time_unit, write_entities, write_history
 
 SPEC = "features.json"
 ENTITY_KEYS = {"user": "user_id", "item": "item_id"}
@@ -45,22 +45,30 @@ class FeatureSpec:
     views: tuple[View, ...]
     seen: int
     """Most item ids in ``history_ids``, and in ``rejected_ids``."""
+    clock: bool | None = None
+    """With ``history.gaps``: whether the log's timestamps are those of a clock, so that "now" can be one of them."""
+
+    @property
+    def times(self) -> bool:
+        """Whether the view of histories holds ``history_times``."""
+        return self.clock is not None
 
     def view(self, name: str) -> View | None:
         """The view of this name; None where its table has no columns but the key."""
         return next((view for view in self.views if view.name == name), None)
 
     def save(self, folder: Path) -> None:
-        (folder / SPEC).write_text(json.dumps(asdict(self), indent=1))
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        (folder / SPEC).write_text(json.dumps(given, indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> FeatureSpec:
         raw = json.loads((folder / SPEC).read_text())
-        return cls(raw["keys"], tuple(View(**view) for view in raw["views"]), raw["seen"])
+        return cls(**{**raw, "views": tuple(View(**view) for view in raw["views"])})
 
 
-def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int) -> FeatureSpec:
-    """The views that follow from the data's ``tables`` (table -> column -> kind).
+def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int, clock: bool | None = None) -> FeatureSpec:
+    """The views that follow from the data's ``tables`` (table -> column -> kind); with times if ``clock`` is given.
 
     Feast knows no view without a feature, so a table that holds only its key gives none.
     """
@@ -68,8 +76,9 @@ def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int) -> FeatureS
     profile, items = ({k: v for k, v in tables[t].items() if k not in RESERVED} for t in ("users", "items"))
     views = [View("user_profile", "user", profile), View("item_features", "item", items)]
     ids = f"list_{keys['item_id']}"
-    history = View("user_history", "user", {"history_ids": ids, "rejected_ids": ids})
-    return FeatureSpec(keys, tuple(view for view in [*views, history] if view.columns), seen)
+    times = {} if clock is None else {"history_times": "list_int"}
+    history = View("user_history", "user", {"history_ids": ids, "rejected_ids": ids, **times})
+    return FeatureSpec(keys, tuple(view for view in [*views, history] if view.columns), seen, clock)
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -77,10 +86,10 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     assert isinstance(history, HistoryConfig)
     data = parents["data"].path
     tables = json.loads((data / "tables.json").read_text())
-    spec = feature_spec(tables["columns"], history.seen)
     parts = sorted((data / "interactions").glob("*.parquet"))
     first, last = time_range(parts)
     unit = time_unit(last)
+    spec = feature_spec(tables["columns"], history.seen, is_clock(last) if history.gaps else None)
     rows = {}
     for view, source in ((spec.view("user_profile"), "users"), (spec.view("item_features"), "items")):
         if view is not None:
@@ -89,7 +98,9 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
                 data / f"{source}.parquet", folder / view.file, view.key, kinds, first * unit
             )
     explicit = not tables["has_label"]
-    written = write_history(parts, folder / "user_history.parquet", spec.keys, history.seen, unit, explicit)
+    written = write_history(
+        parts, folder / "user_history.parquet", spec.keys, history.seen, unit, explicit, times=history.gaps
+    )
     spec.save(folder)
     return {**rows, "user_history": written.pop("users"), **written}
 

@@ -12,13 +12,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError, FeatureStoreError
 from .config import FeatureStoreConfig
 from .feature_definitions import PUSH_SOURCE, feast_objects
 from .feature_online import ONLINE_FILE, Wanted, open_reader
 from .feature_stage import FeatureSpec, View
-from .feature_tables import ROW_GROUP
+from .feature_tables import ROW_GROUP, time_unit
+from .gaps import to_seconds
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -80,28 +83,44 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
     return written
 
 
-def push_history(section: FeatureStoreConfig, user_id: int | str, item_ids: Sequence[int | str]) -> list[Any]:
+def push_history(
+    section: FeatureStoreConfig,
+    user_id: int | str,
+    item_ids: Sequence[int | str],
+    times: Sequence[int] | None = None,
+) -> list[Any]:
     """Put ``item_ids`` (in the order of their events) in front of the user's history in the online store.
 
     A pushed event is a positive: ``rejected_ids`` stays as it is in the store. Of pushes at the same time each counts.
 
+    Args:
+        times: with ``history.gaps``, timestamps of the events in the log's own unit, as many as ``item_ids``; now by
+            default, if the log's timestamps are those of a clock.
+
     Returns:
         The new history, most recent first.
+
+    Raises:
+        FeatureStoreError: if ids or times are not what this pipeline's feature view holds.
     """
     import pandas as pd
 
     store = open_store(section)
     view = _feature_view(store, "user_history")
     user, *items = _typed(view, user_id, item_ids)
+    seconds = _seconds(view, len(items), times)
     with _alone(store):
         last, stored = _stored_lists(store, view, user)
-        history = (items[::-1] + stored["history_ids"])[: int(view.tags["seen"])]
+        fresh = {"history_ids": items, **seconds}
+        lists = {
+            **stored,
+            **{name: (new[::-1] + stored[name])[: int(view.tags["seen"])] for name, new in fresh.items()},
+        }
         # Redis keeps whole seconds and ignores a row that is not newer than its own.
         now = max(datetime.now(UTC), last + timedelta(seconds=1))
-        lists = {**stored, "history_ids": history}
         row = {"user_id": [user], **{name: [ids] for name, ids in lists.items()}, "event_timestamp": [now]}
         store.push(PUSH_SOURCE, pd.DataFrame(row))
-    return history
+    return lists["history_ids"]
 
 
 def open_store(section: FeatureStoreConfig) -> FeatureStore:
@@ -247,6 +266,26 @@ def _stored_lists(store: FeatureStore, view: FeatureView, user: int | str) -> tu
     found = {name: feast_value_type_to_python_type(value) for name, value in (values or {}).items()}
     lists = {feature.name: list(found.get(feature.name) or []) for feature in view.features}
     return make_tzaware(time) if time else EPOCH, lists
+
+
+def _seconds(view: FeatureView, count: int, times: Sequence[int] | None) -> dict[str, list[int]]:
+    """``history_times`` of ``count`` new events, oldest first; nothing for a view without times."""
+    if "clock" not in view.tags:
+        if times is not None:
+            raise FeatureStoreError(
+                "push: this pipeline keeps no times of a history; leave them out, or set history.gaps"
+            )
+        return {}
+    if times is None:
+        if view.tags["clock"] != str(True):
+            raise FeatureStoreError(
+                "push: history.gaps needs the time of each event, and this log's timestamps are no clock to tell it"
+            )
+        times = [int(datetime.now(UTC).timestamp())] * count
+    if len(times) != count:
+        raise FeatureStoreError(f"push: there are {count} items and {len(times)} times, expected a time for each")
+    unit = time_unit(max(times, default=0))
+    return {"history_times": to_seconds(np.array(times, np.int64), unit).tolist()}
 
 
 def _typed(view: FeatureView, user_id: int | str, item_ids: Sequence[int | str]) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError
+from .gaps import to_seconds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +52,14 @@ def write_entities(source: Path, out: Path, key: str, kinds: Mapping[str, str], 
 
 
 def write_history(
-    parts: Sequence[Path], out: Path, kinds: Mapping[str, str], seen: int, unit: int, explicit: bool
+    parts: Sequence[Path],
+    out: Path,
+    kinds: Mapping[str, str],
+    seen: int,
+    unit: int,
+    explicit: bool,
+    *,
+    times: bool = False,
 ) -> dict[str, int]:
     """Write for every user what came before the test part, most recent first, at most ``seen`` item ids each.
 
@@ -60,6 +68,7 @@ def write_history(
     ``rejected_ids``: where feedback is ``explicit``, the items of the user's other interactions, each once, without
     those in ``history_ids``: who rated an item low does not want it. In an impression log, an impression that was not
     clicked says less, and the item may be shown again; there ``rejected_ids`` is empty.
+    ``history_times``, if ``times``: when each of ``history_ids`` was, in whole seconds.
 
     One user's rows must follow one another in ``parts``, in time order, as the data stage writes them; so a chunk and
     the rest of one user are all that is held. A user without a positive has a row, too.
@@ -76,16 +85,17 @@ def write_history(
 
     ids = arrow_type(f"list_{kinds['item_id']}")
     columns = [("user_id", arrow_type(kinds["user_id"])), ("history_ids", ids), ("rejected_ids", ids)]
+    columns += [("history_times", arrow_type("list_int"))] if times else []
     schema = pa.schema([*columns, (EVENT_TIME, _time_type())])
     written = {"users": 0, "history_ids": 0, "rejected_ids": 0}
     with pq.ParquetWriter(out, schema) as writer:
         for table in _by_user(parts, kinds):
-            keys, history, rejected, times = _lists(table, seen, explicit)
-            event = pa.array(times * unit, pa.int64()).cast(_time_type())
-            rows = pa.Table.from_arrays([keys, history, rejected, event], schema=schema)
+            lists = _lists(table, seen, explicit, unit)
+            rows = pa.Table.from_arrays([lists[name] for name in schema.names], schema=schema)
             writer.write_table(rows, row_group_size=ROW_GROUP)
-            for name, count in zip(written, (len(keys), len(history.values), len(rejected.values)), strict=True):
-                written[name] += count
+            written["users"] += len(rows)
+            for name in ("history_ids", "rejected_ids"):
+                written[name] += len(lists[name].values)
     return written
 
 
@@ -110,6 +120,11 @@ def time_unit(largest: int) -> int:
     (0, 1, 2 ...) counts as seconds.
     """
     return 1_000_000 if largest < 10**11 else 1000 if largest < 10**14 else 1
+
+
+def is_clock(largest: int) -> bool:
+    """Whether timestamps up to ``largest`` can be those of a clock: seconds since 1970 are above 1e8 since 1973."""
+    return largest >= 10**8
 
 
 def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
@@ -160,10 +175,8 @@ def _check_order(table: pa.Table, done: Any) -> Any:
     return users[-1].as_py()
 
 
-def _lists(
-    table: pa.Table, seen: int, explicit: bool
-) -> tuple[pa.Array, pa.ListArray, pa.ListArray, NDArray[np.int64]]:
-    """For every user in ``table``: the id, history_ids, rejected_ids, and the last timestamp; see ``write_history``."""
+def _lists(table: pa.Table, seen: int, explicit: bool, unit: int) -> dict[str, pa.Array]:
+    """For every user in ``table``: the columns of ``write_history``, and the last timestamp as ``EVENT_TIME``."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -175,12 +188,17 @@ def _lists(
     history, offsets = _last(np.flatnonzero(positive), user, len(ends), seen)
     others = np.flatnonzero(~positive & explicit)
     rejected, rejected_offsets = _last(_only_in(others, history, user, items), user, len(ends), seen)
-    return (
-        ids.take(pa.array(ends - 1)),
-        pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(pa.array(history))),
-        pa.ListArray.from_arrays(pa.array(rejected_offsets, pa.int32()), items.take(pa.array(rejected))),
-        table.column("timestamp").to_numpy()[ends - 1],
-    )
+    time = table.column("timestamp").to_numpy()
+    seconds = pa.array(to_seconds(time[history], unit), pa.int64())
+    return {
+        "user_id": ids.take(pa.array(ends - 1)),
+        "history_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(pa.array(history))),
+        "rejected_ids": pa.ListArray.from_arrays(
+            pa.array(rejected_offsets, pa.int32()), items.take(pa.array(rejected))
+        ),
+        "history_times": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), seconds),
+        EVENT_TIME: pa.array(time[ends - 1] * unit, pa.int64()).cast(_time_type()),
+    }
 
 
 def _last(rows: NDArray[Any], user: NDArray[Any], n_users: int, most: int) -> tuple[NDArray[Any], NDArray[Any]]:

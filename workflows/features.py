@@ -17,6 +17,7 @@ AFTERWARDS = ("label", "positive", "split", "timestamp")
 
 RESERVED = (
     *("history", "history_ids", "rejected_ids", "exclude_items", "top_k", "temperature", "seed"),
+    *("history_gap", "history_times"),
     *("user_row", "item_row"),
 )
 """Names that mean something else in the tensors or in a request."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import FeatureSchema
+from ..core.features import GAP, HISTORY, FeatureSchema
+from .history import Histories, HistoryGaps, Positives
+from .interaction_files import CONTEXT, INTERACTIONS, LABELS, POSITIVES, SCALARS
+from .lookup_tables import mapped
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
 Split = Literal["train", "valid", "test"]
-LABEL = "label:"
-"""Before the name of one of ``data.labels`` in the files of interactions."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ class Interactions:
     """[n], 0 or 1."""
     context: dict[str, NDArray[Any]]
     """Feature -> int32 or float32 [n, 1]."""
-    history: NDArray[np.int32]
+    history: NDArray[np.int32] | Histories
     """[n, length], item codes of the last positives before the event, most recent first, zero-padded."""
     labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """``data.labels`` -> [n], 0 or 1."""
+    history_gap: NDArray[np.int32] | Histories | None = None
+    """[n, length], codes of time gaps beside ``history``; with ``history.gaps`` alone."""
 
     def __len__(self) -> int:
         return len(self.user_row)
@@ -46,12 +49,12 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Tensors:
-    """A finished etl artifact; feature tables are memory-mapped."""
+    """A finished etl artifact; feature tables and interactions are memory-mapped."""
 
     path: Path
     schema: FeatureSchema
     users: dict[str, NDArray[Any]]
-    """User feature -> int32 or float32 [n_users, length or 1]; ``history`` belongs to interactions, not here."""
+    """User feature -> int32 or float32 [n_users, length or 1]; ``history`` and its gaps belong to interactions."""
     items: dict[str, NDArray[Any]]
     """Item feature -> [n_items, length or 1]."""
     user_ids: NDArray[Any]
@@ -65,7 +68,8 @@ class Tensors:
     def load(cls, path: Path) -> Tensors:
         """Open the artifact in ``path``."""
         schema = FeatureSchema.load(path / "schema.json")
-        users = {f.name: path / "users" / f"{f.name}.npy" for f in schema.side("user") if f.name != "history"}
+        lasting = [f.name for f in schema.side("user") if f.name not in (HISTORY, GAP)]
+        users = {name: path / "users" / f"{name}.npy" for name in lasting}
         items = {f.name: path / "items" / f"{f.name}.npy" for f in schema.side("item")}
         return cls(
             path,
@@ -76,29 +80,15 @@ class Tensors:
         )
 
     def interactions(self, split: Split) -> Interactions:
-        """All interactions of a split, users ascending, each user's in order of time."""
-        import pyarrow.parquet as pq
-
-        files = sorted((self.path / "interactions" / split).glob("*.parquet"))
-        if not files:
-            return self._none()
-        table = pq.read_table(files)
-        column = {name: table[name].to_numpy() for name in table.column_names if name != "history"}
-        flat = table["history"].combine_chunks().flatten().to_numpy()
-        context = {name: column[name][:, None] for name in self.schema.names("context")}
-        scalars = {name: column[name] for name in ("user_row", "item_row", "timestamp", "positive", "label")}
-        labels = {name.removeprefix(LABEL): values for name, values in column.items() if name.startswith(LABEL)}
-        history = flat.reshape(-1, *self.schema["history"].dims)
-        return Interactions(**scalars, context=context, history=history, labels=labels)
-
-    def _none(self) -> Interactions:
-        types = {"user_row": "i4", "item_row": "i4", "timestamp": "i8", "positive": "?", "label": "f4"}
-        context = {
-            f.name: np.zeros((0, 1), "i4" if f.kind == "categorical" else "f4") for f in self.schema.side("context")
-        }
-        history = np.zeros((0, *self.schema["history"].dims), "i4")
-        scalars: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in types.items()}
-        return Interactions(**scalars, context=context, history=history)
+        """All interactions of a split, memory-mapped, users ascending, each user's in order of time."""
+        folder = self.path / INTERACTIONS / split
+        column = {name: mapped(folder / f"{name}.npy") for name in SCALARS}
+        context = {name: mapped(folder / CONTEXT / f"{name}.npy")[:, None] for name in self.schema.names("context")}
+        labels = {file.stem: mapped(file) for file in sorted((folder / LABELS).glob("*.npy"))}
+        positives, end = Positives.open(self.path / POSITIVES), column.pop("history_end")
+        of = (positives, column["user_row"], end, self.schema[HISTORY].dims[0])
+        gap = HistoryGaps(*of) if GAP in self.schema.names("user") else None
+        return Interactions(**column, context=context, history=Histories(*of), labels=labels, history_gap=gap)
 
     def before_test(self) -> sp.csr_matrix:
         """Positives of train and valid: float32 1 [n_users, n_items]."""

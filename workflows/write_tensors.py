@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from ..core.features import Feature
 from .fit import FittedSide
 from .frames import pieces, to_array, to_frame, whole_users
-from .history import histories
+from .gaps import to_seconds
+from .history import positives_before
+from .interaction_files import CONTEXT, INTERACTIONS, LABELS, POSITIVES, write_rows
+from .lookup_tables import mapped
 from .split import NAMES
-from .spool import GROUP_ROWS, rows_of
-from .tensors import LABEL
+from .spool import rows_of
 from .train_part import context_columns, id_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 
 def dtype_of(feature: Feature) -> str:
@@ -55,76 +56,82 @@ def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None
 
 @dataclass(frozen=True)
 class InteractionWriter:
-    """Turns a part of the data artifact's interactions into train, valid and test parts."""
+    """Writes a part of the data artifact's interactions into the arrays that ``interaction_files.create`` has made."""
 
     data: Path
     folder: Path
     """The etl artifact being written; holds items/item_id.npy already."""
     context: FittedSide | None
-    history: int
-    """How many item codes a history holds."""
     rows: int
     """Interactions held at once."""
+    first: Mapping[str, Mapping[str, int]]
+    """Part -> split -> where its rows go."""
     labels: tuple[str, ...] = ()
     """``data.labels``."""
+    time_unit: int | None = None
+    """Microseconds in one step of the timestamps, where the positives' times are kept, too."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What interactions hold beside their scalars -> dtype."""
+        features = self.context.features if self.context else ()
+        context = {f"{CONTEXT}/{feature.name}": dtype_of(feature) for feature in features}
+        return {**context, **{f"{LABELS}/{name}": "float32" for name in self.labels}}
+
+    @property
+    def positives(self) -> dict[str, str]:
+        """What the users' positives hold -> dtype."""
+        return {"code": "int32", **({} if self.time_unit is None else {"seconds": "int64"})}
 
     def write(self, part: Path) -> None:
-        """Write ``interactions/<split>/<part>`` for the splits that occur in it."""
-        writers: dict[str, pq.ParquetWriter] = {}
-        try:
-            for table in whole_users(part, self.rows):
-                rows = self._transformed(table)
-                for name in NAMES:
-                    self._append(rows, table["split"], name, part.name, writers)
-        finally:
-            for writer in writers.values():
-                writer.close()
-
-    def _append(
-        self, rows: pa.Table, split: pa.ChunkedArray, name: str, part: str, writers: dict[str, pq.ParquetWriter]
-    ) -> None:
+        """Write the rows of ``part``, and its users' positives."""
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
-        own = rows.filter(pc.equal(split, name))
-        if own.num_rows == 0:
-            return
-        if name not in writers:
-            file = self.folder / "interactions" / name / part
-            file.parent.mkdir(parents=True, exist_ok=True)
-            writers[name] = pq.ParquetWriter(file, own.schema)
-        writers[name].write_table(own, GROUP_ROWS)
+        at = dict(self.first[part.name])
+        for table in whole_users(part, self.rows):
+            columns = self._transformed(table)
+            for split in NAMES:
+                own = np.flatnonzero(pc.equal(table["split"], split).to_numpy())
+                rows = {name: values[own] for name, values in columns.items()}
+                write_rows(self.folder / INTERACTIONS / split, rows, at[split])
+                at[split] += len(own)
 
-    def _transformed(self, table: pa.Table) -> pa.Table:
-        import pyarrow as pa
-
+    def _transformed(self, table: pa.Table) -> dict[str, NDArray[Any]]:
         user_ids, item_ids = id_columns(self.data)
         user_row, item_row = rows_of(table["user_id"], user_ids), rows_of(table["item_id"], item_ids)
-        positive = table["positive"].to_numpy()
-        codes = np.load(self.folder / "items" / "item_id.npy", mmap_mode="r")[:, 0]
-        label = table["label"].to_numpy() if "label" in table.column_names else positive
-        columns = {
-            "user_row": pa.array(user_row),
-            "item_row": pa.array(item_row),
-            "timestamp": table["timestamp"],
-            "positive": table["positive"],
-            "label": pa.array(label.astype(np.float32)),
-            **{f"{LABEL}{name}": table[name].cast(pa.float32()) for name in self.labels},
+        positive, time = table["positive"].to_numpy(), table["timestamp"].to_numpy()
+        label = table["label"] if "label" in table.column_names else table["positive"]
+        labels = {f"{LABELS}/{name}": table[name].to_numpy() for name in self.labels}
+        return {
+            **{"user_row": user_row, "item_row": item_row, "timestamp": time},
+            **{"positive": positive, "label": label.to_numpy()},
+            "history_end": self._write_positives(user_row, item_row, time, positive),
             **self._context(table),
-            "history": pa.FixedSizeListArray.from_arrays(
-                pa.array(histories(user_row, positive, codes[item_row], self.history).ravel()), self.history
-            ),
+            **labels,
         }
-        return pa.table(columns)
 
-    def _context(self, table: pa.Table) -> Mapping[str, pa.Array]:
-        import pyarrow as pa
+    def _write_positives(
+        self,
+        user_row: NDArray[np.int32],
+        item_row: NDArray[np.int32],
+        time: NDArray[np.int64],
+        positive: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Write the positives of whole users; returns where each row's history ends."""
+        first = int(mapped(self.folder / POSITIVES / "first.npy")[user_row[0]])
+        codes = mapped(self.folder / "items" / "item_id.npy")[:, 0]
+        columns = {"code": codes[item_row[positive]]}
+        if self.time_unit is not None:
+            columns["seconds"] = to_seconds(time[positive], self.time_unit)
+        write_rows(self.folder / POSITIVES, columns, first)
+        return first + positives_before(positive)
 
+    def _context(self, table: pa.Table) -> dict[str, NDArray[Any]]:
         if self.context is None:
             return {}
         names = {name for feature in self.context.raw for name in feature.raw}
-        columns = context_columns(self.data, table, names)
-        return {name: pa.array(values[:, 0]) for name, values in transform(self.context, columns).items()}
+        columns = transform(self.context, context_columns(self.data, table, names))
+        return {f"{CONTEXT}/{name}": values[:, 0] for name, values in columns.items()}
 
 
 def save_ids(folder: Path, data: Path) -> None:
@@ -134,6 +141,6 @@ def save_ids(folder: Path, data: Path) -> None:
         np.save(folder / f"{name}.npy", array.astype(str) if array.dtype == object else array)
 
 
-def row_bytes(n_columns: int, history: int) -> int:
-    """About how much one interaction takes while it is transformed: columns as Python objects, history with indices."""
-    return 200 * (n_columns + 8) + 40 * history
+def row_bytes(n_columns: int) -> int:
+    """About how much one interaction takes while it is transformed: its columns as Python objects."""
+    return 200 * (n_columns + 8)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError
-from ...core.features import FeatureSchema
+from ...core.features import GAP, FeatureSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ def stock_tables(artifacts: Mapping[str, Artifact]) -> StockTables:
     """The tables for these artifacts; only users with a history are in them.
 
     Raises:
-        ConfigError: if ids or missing values are such that merlin-systems' operators cannot take them.
+        ConfigError: if ids, missing values or features are such that merlin-systems' operators cannot take them.
     """
     import pyarrow as pa
 
@@ -58,6 +58,8 @@ def stock_tables(artifacts: Mapping[str, Artifact]) -> StockTables:
     for name in ("user_id", "item_id"):
         if kinds["interactions"][name] != "int":
             raise ConfigError(f"{name}: merlin-systems takes whole numbers only, this pipeline's are text")
+    if GAP in schema.names("user"):
+        raise ConfigError(f"history.gaps: merlin-systems has no operator that computes {GAP}; compare without")
     raw = {name for feature in schema.side("user", "context") for name in feature.raw} - {"user_id", HISTORY}
     context = {name: _most_frequent(data, name) for name in sorted(raw) if name not in kinds["users"]}
     profile = sorted(raw - set(context))

@@ -11,6 +11,9 @@ from typing import Literal
 Side = Literal["user", "item", "context"]
 Kind = Literal["categorical", "continuous"]
 
+HISTORY, GAP = "history", "history_gap"
+"""Features of the user's side that belong to a moment: what the user did before an event, and when."""
+
 
 @dataclass(frozen=True)
 class Feature:

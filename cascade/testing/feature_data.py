@@ -53,14 +53,17 @@ def write_table(file: Path, columns: Table, kinds: Mapping[str, str]) -> None:
     pq.write_table(pa.table(arrays), file.with_name(f"{file.name}.parquet"))
 
 
-def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", seen: int = 5) -> Artifact:
+def shop_features(
+    folder: Path, section: FeatureStoreConfig, ids: str = "int", seen: int = 5, gaps: bool = False
+) -> Artifact:
     """A features artifact of 20 users and 9 items with nulls in every column.
 
     User 0 has no history; user u has had u % 8 + 1 items: u % 9, then the next ones (0 follows 8). Items 7 and 8 are
-    rejected by everybody who has had them.
+    rejected by everybody who has had them. The first of them was at 0 s, each next one 10 s later.
 
     Args:
         ids: "int" (0, 1, ...) or "string" ("0", "1", ...).
+        gaps: with the times of histories.
     """
     kinds = {
         "interactions": {"user_id": ids, "item_id": ids, "timestamp": "int"},
@@ -85,7 +88,7 @@ def shop_features(folder: Path, section: FeatureStoreConfig, ids: str = "int", s
     data = data_artifact(folder / "data", kinds, events, profile, items)
     sections = {
         "schema": SchemaConfig(sparse=["user_id", "item_id"]),
-        "history": HistoryConfig(length=1, seen=seen),
+        "history": HistoryConfig(length=1, seen=seen, gaps=gaps),
         "feature_store": section,
     }
     return FEATURES.run(folder / "runs", sections, {"data": data})

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 @dataclass
 class LookupUser(Op):
     """user_id [B, 1] -> the raw user ``columns`` [B, 1] (lists [B, L]), history_ids [B, S] and rejected_ids [B, X]
-    (raw item ids, most recent first), known_user bool [B, 1], features_stale bool [B, 1].
+    (raw item ids, most recent first), known_user bool [B, 1], features_stale bool [B, 1]; with ``times`` history_times.
 
     L, S and X are the longest list in the batch, at least 1; of a history the first ``seen`` ids count.
 
@@ -52,6 +52,8 @@ class LookupUser(Op):
     """Feast's connection string without its password; CASCADE_FEATURE_STORE__REDIS goes first."""
     timeout: float = 0.5
     """Seconds to wait for the store."""
+    times: int = 0
+    """How many history_times int64 [B, T] to read, the seconds of the first history_ids; 0 for none."""
 
     kind: ClassVar[str] = "lookup_user"
     reader: OnlineReader = field(init=False, repr=False, compare=False)
@@ -67,7 +69,8 @@ class LookupUser(Op):
         flags = {"known_user": ColumnSpec("bool"), "features_stale": ColumnSpec("bool")}
         dtype = DTYPES[self.item_kind]
         items = {"history_ids": ColumnSpec(dtype, ("S",)), "rejected_ids": ColumnSpec(dtype, ("X",))}
-        return {**{name: _spec(name, kind) for name, kind in self.columns.items()}, **items, **flags}
+        times = {"history_times": ColumnSpec("int64", ("T",))} if self.times else {}
+        return {**{name: _spec(name, kind) for name, kind in self.columns.items()}, **items, **times, **flags}
 
     def load(self, folder: Path) -> None:
         self.decoder = ValueDecoder()
@@ -82,6 +85,8 @@ class LookupUser(Op):
         nothing: list[bytes | None] = [None] * len(users)
         values = {} if stored is None else stored.values
         found = {name: self._column(values.get(name, nothing), kind) for name, kind in self.columns.items()}
+        if self.times:
+            found["history_times"] = self.decoder.lists(values.get("history_times", nothing), "int", self.times)
         return {
             **found,
             "history_ids": self.decoder.lists(values.get("history_ids", nothing), self.item_kind, self.seen),
@@ -108,15 +113,16 @@ class LookupUser(Op):
         return self.decoder.scalars(values, kind)
 
 
-def export_lookup(features: Path, feature_store: Any, columns: list[str] | None = None) -> LookupUser:
+def export_lookup(features: Path, feature_store: Any, columns: list[str] | None = None, times: int = 0) -> LookupUser:
     """The op for the features artifact in folder ``features``; it has no files of its own.
 
     Args:
         feature_store: the config section of that name.
         columns: the raw user columns that the transforms read; all by default.
+        times: how many of the history's times they read.
 
     Raises:
-        ConfigError: if the artifact lacks one of ``columns``.
+        ConfigError: if the artifact lacks one of ``columns``, or times.
     """
     from ...workflows.feature_stage import FeatureSpec
 
@@ -128,6 +134,9 @@ def export_lookup(features: Path, feature_store: Any, columns: list[str] | None 
         raise ConfigError(f"user_profile: lacks {', '.join(lacking)}; it has {', '.join(have) or 'no columns'}")
     wanted = {name: have[name] for name in (have if columns is None else columns)}
     views = {"user_profile": list(wanted)} if profile else {}
+    history = ["history_ids", "rejected_ids", *(["history_times"] if times else [])]
+    if times and not spec.times:
+        raise ConfigError("user_history: lacks history_times; it was made without history.gaps")
     public = ",".join(p for p in feature_store.redis.split(",") if not p.startswith("password="))
     return LookupUser(
         project=feature_store.project,
@@ -135,9 +144,10 @@ def export_lookup(features: Path, feature_store: Any, columns: list[str] | None 
         user_kind=spec.keys["user_id"],
         item_kind=spec.keys["item_id"],
         seen=spec.seen,
-        views={**views, "user_history": ["history_ids", "rejected_ids"]},
+        views={**views, "user_history": history},
         online=feature_store.online,
         redis=public if feature_store.online == "redis" else "",
+        times=times,
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.features import GAP, HISTORY
 from ...core.kernel import FLOAT32, FLOAT64, INT32, INT64, kernel, read, write
 from ...core.signature import Columns, ColumnSpec, Signature
+from ...workflows.gaps import gap_codes, times_of
 from ...workflows.lookup_tables import GAPS, MISSING_CODE, MISSING_INT, UNKNOWN_CODE, Codes, mapped, to_front
 from .base import Op
 
@@ -35,6 +37,8 @@ class Transform(Op):
     """Item codes in the feature ``history``."""
     item_dtype: str = "int64"
     """dtype of raw item ids."""
+    gaps: bool = False
+    """Whether there is the feature ``history_gap``, from ``history_times``, the seconds beside ``history_ids``."""
 
     kind: ClassVar[str] = "transform"
 
@@ -52,35 +56,52 @@ class Transform(Op):
     def reads(self) -> Signature:
         dims = {"history_ids": "S", "rejected_ids": "X", "exclude_items": "E"}
         ids = {name: ColumnSpec(self.item_dtype, (dim,)) for name, dim in dims.items()}
-        return {**{name: ColumnSpec(dtype, tuple(dims)) for name, (dtype, dims) in self.raw.items()}, **ids}
+        times = {"history_times": ColumnSpec("int64", ("T",))} if self.gaps else {}
+        return {**{name: ColumnSpec(dtype, tuple(dims)) for name, (dtype, dims) in self.raw.items()}, **ids, **times}
 
     @property
     def writes(self) -> Signature:
         specs = {f["name"]: ColumnSpec(_dtype(f), (f.get("length") or 1,)) for f in self.features}
-        return {**specs, "history": ColumnSpec("int64", (self.history,)), "seen_rows": ColumnSpec("int64", ("S",))}
+        histories = [HISTORY, GAP] if self.gaps else [HISTORY]
+        lists = {name: ColumnSpec("int64", (self.history,)) for name in histories}
+        return {**specs, **lists, "seen_rows": ColumnSpec("int64", ("S",))}
 
     def load(self, folder: Path) -> None:
         """Read the lookup tables that ``cascade.workflows.compile`` wrote."""
-        for part in (normalized, combined, to_front, item_lists):
+        for part in (normalized, combined, to_front, item_lists, times_of, gap_codes):
             part.compile()
         self._compute = {f["name"]: (build(f, folder), f["raw"]) for f in self.features}
         self._rows = Codes.load(folder, "item_rows")
         self._codes = mapped(folder / "item_codes.npy").astype(np.int32, copy=False)
 
     def __call__(self, columns: Columns) -> Columns:
-        """Features int64 or float32 [B, length or 1], history int64 [B, N], seen_rows int64 [B, S] padded with -1."""
+        """Features int64 or float32 [B, length or 1], history and its gaps int64 [B, N], seen_rows int64 [B, S] padded
+        with -1."""
         found = {name: compute([columns[raw] for raw in raws]) for name, (compute, raws) in self._compute.items()}
-        return {**found, **self._items(*(columns[name] for name in ("history_ids", "rejected_ids", "exclude_items")))}
+        ids = (columns[name] for name in ("history_ids", "rejected_ids", "exclude_items"))
+        return {**found, **self._items(columns["history_times"] if self.gaps else None, *ids)}
 
-    def _items(self, *ids: NDArray[Any]) -> Columns:
-        """history, and seen_rows of all ``ids``: those of the history, and others, each [B, any number]."""
+    def _items(self, times: NDArray[np.int64] | None, *ids: NDArray[Any]) -> Columns:
+        """history with its gaps, and seen_rows of all ``ids``: those of the history, and others, each [B, any number].
+
+        Args:
+            times: of the history, [B, any number].
+        """
         if self._rows is None:
             raise RuntimeError("Transform: call load() first")
         shown, rejected, excluded = (self._rows(of, MISSING_ROW, UNKNOWN_ROW) for of in ids)
         history = np.empty((len(shown), self.history), np.int64)
         seen = np.empty((len(shown), sum(of.shape[1] for of in ids)), np.int64)
         item_lists(shown, rejected, excluded, self._codes, history, seen)
-        return {"history": history, "seen_rows": seen}
+        gaps = {} if times is None else {GAP: self._gaps(shown, times)}
+        return {HISTORY: history, **gaps, "seen_rows": seen}
+
+    def _gaps(self, shown: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes [B, N] of the history's time gaps."""
+        seconds, codes = (np.empty((len(shown), self.history), np.int64) for _ in range(2))
+        times_of(shown, times, MISSING_ROW, seconds)
+        gap_codes(seconds, codes)
+        return codes
 
 
 @kernel((read(INT64, 2), read(INT64, 2), read(INT64, 2), read(INT32, 1), write(INT64, 2), write(INT64, 2)))

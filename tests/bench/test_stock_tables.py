@@ -67,6 +67,13 @@ def test_items_have_what_features_are_made_of(artifacts):
     assert rows.schema.field("item_id").type == pa.int32()
 
 
+def test_time_gaps_are_refused(artifacts):
+    gap = Feature("history_gap", "user", "categorical", 30, 2, raw=("history_times",))
+    FeatureSchema((*SCHEMA, gap)).save(artifacts["etl"].path / "schema.json")
+    with pytest.raises(ConfigError, match="history.gaps: merlin-systems has no operator that computes history_gap"):
+        stock_tables(artifacts)
+
+
 def test_ids_of_text_are_refused(artifacts):
     kinds = KINDS | {"interactions": KINDS["interactions"] | {"item_id": "string"}}
     (artifacts["data"].path / "tables.json").write_text(json.dumps({"columns": kinds}))

@@ -41,6 +41,9 @@ def test_siblings_have_their_item_s_features_and_an_id_of_their_own(widening, wi
     assert len(np.unique(new.item_ids)) == ITEMS
     rows = Codes.load(wide / "etl" / "transforms", "item_rows")
     np.testing.assert_array_equal(rows(new.item_ids, -2, -1), np.arange(ITEMS))
+    left, right = old.interactions("train"), new.interactions("train")
+    np.testing.assert_array_equal(left.item_row, right.item_row)
+    np.testing.assert_array_equal(left.history, right.history)
 
 
 def test_the_tower_knows_every_item(widening, wide, shop):

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.features import Feature, FeatureSchema
+from cascade.workflows.gaps import CODES
 
 CODE = 3
 """Codes of known values start here."""
@@ -29,6 +28,7 @@ def make_shop(
     strings: bool = False,
     dislikes: bool = False,
     labels: bool = False,
+    gaps: bool = False,
     seed: int = 0,
 ) -> dict[str, Artifact]:
     """A data and an etl artifact. Lower item rows are more popular; four in five events are of the user's
@@ -38,11 +38,12 @@ def make_shop(
         rich: user, item and context features beside the ids.
         label: impressions with a label that follows the taste.
         dislikes: a fifth of the interactions are not positive.
+        gaps: time gaps of the history; the n-th event of a user was at 3^n seconds.
         labels: two further labels, ``click``, which is ``label``, and ``like``, which is 1 where the item is even, too.
     """
     rng = np.random.default_rng(seed)
     tastes = np.arange(users) % 4
-    rows, past = [], {u: list[int]() for u in range(users)}
+    rows, past, seconds, first = [], list[int](), list[int](), [0]
     for user in range(users):
         popular = np.argsort(np.arange(items) / 8 - rng.gumbel(size=items))
         chosen: list[int] = []
@@ -55,10 +56,11 @@ def make_shop(
             if label:
                 positive = bool(rng.random() < (0.8 if item % 4 == tastes[user] else 0.2))
             split = "test" if at == events - 1 else "valid" if valid and at == events - 2 else "train"
-            seen = past[user][-history:][::-1]
-            rows.append((user, item, at, positive, split, seen + [0] * (history - len(seen))))
+            rows.append((user, item, at, positive, split, len(past)))
             if positive:
-                past[user].append(item + CODE)
+                past.append(item + CODE)
+                seconds.append(3**at)
+        first.append(len(past))
     features = [Feature("user_id", "user", "categorical", users + CODE, raw=("user_id",))]
     tables = {"user_id": np.arange(users) + CODE}
     item_tables = {"item_id": np.arange(items) + CODE}
@@ -69,6 +71,8 @@ def make_shop(
         ]
         tables |= {"city": tastes + CODE, "age": rng.normal(size=users)}
     features.append(Feature("history", "user", "categorical", items + CODE, history, "item_id", ("history_ids",)))
+    if gaps:
+        features.append(Feature("history_gap", "user", "categorical", CODES, history, raw=("history_times",)))
     if rich:
         features.append(Feature("hour", "context", "continuous", raw=("hour",)))
     features.append(Feature("item_id", "item", "categorical", items + CODE, raw=("item_id",)))
@@ -95,7 +99,12 @@ def make_shop(
         train = [item for _, item, _, positive, split, _ in rows if split == "train" and positive]
         np.save(path / "item_counts.npy", np.bincount(train, minlength=items))
         for split in ("train", "valid", "test"):
-            write_split(path / "interactions" / split, [row for row in rows if row[4] == split], history, rich, labels)
+            write_split(path / "interactions" / split, [row for row in rows if row[4] == split], rich, labels)
+        (path / "positives").mkdir()
+        np.save(path / "positives" / "first.npy", np.array(first, np.int64))
+        np.save(path / "positives" / "code.npy", np.array(past, np.int32))
+        if gaps:
+            np.save(path / "positives" / "seconds.npy", np.array(seconds, np.int64))
 
     def fill_data(path: Path) -> None:
         (path / "tables.json").write_text(json.dumps({"has_label": label}))
@@ -104,21 +113,23 @@ def make_shop(
     return {"data": data, "etl": write_artifact(folder / "etl", "etl", {"data": data}, fill_etl)}
 
 
-def write_split(folder: Path, rows: list[Any], history: int, rich: bool, labels: bool) -> None:
-    folder.mkdir(parents=True)
-    user, item, at, positive, _, past = zip(*rows, strict=True) if rows else ((),) * 6
+def write_split(folder: Path, rows: list[Any], rich: bool, labels: bool) -> None:
+    (folder / "context").mkdir(parents=True)
+    user, item, at, positive, _, end = zip(*rows, strict=True) if rows else ((),) * 6
+    label = np.array(positive, np.float32)
     columns = {
-        "user_row": pa.array(user, pa.int32()),
-        "item_row": pa.array(item, pa.int32()),
-        "timestamp": pa.array(at, pa.int64()),
-        "positive": pa.array(positive, pa.bool_()),
-        "label": pa.array([float(p) for p in positive], pa.float32()),
-        "history": pa.array(past, pa.list_(pa.int32(), history)),
+        "user_row": np.array(user, np.int32),
+        "item_row": np.array(item, np.int32),
+        "timestamp": np.array(at, np.int64),
+        "positive": np.array(positive, bool),
+        "label": label,
+        "history_end": np.array(end, np.int64),
     }
     if rich:
-        columns["hour"] = pa.array([(t % 24) / 12 - 1 for t in at], pa.float32())
+        columns["context/hour"] = np.array([(t % 24) / 12 - 1 for t in at], np.float32)
     if labels:
-        columns["label:click"] = columns["label"]
-        liked = [float(p and i % 2 == 0) for p, i in zip(positive, item, strict=True)]
-        columns["label:like"] = pa.array(liked, pa.float32())
-    pq.write_table(pa.table(columns), folder / "part-00000.parquet")
+        (folder / "labels").mkdir()
+        columns["labels/click"] = label
+        columns["labels/like"] = label * (np.array(item) % 2 == 0)
+    for name, values in columns.items():
+        np.save(folder / f"{name}.npy", values)

@@ -31,11 +31,11 @@ def run_data(tmp_path):
 def run_etl(tmp_path):
     """Runs the etl stage on a data artifact."""
 
-    def run(data, schema, history=3, seen=10, **etl):
+    def run(data, schema, history=3, seen=10, gaps=False, **etl):
         sections = {
             "schema": SchemaConfig(**schema),
             "etl": EtlConfig(**{"workers": 1, "device": "cpu", **etl}),
-            "history": HistoryConfig(length=history, seen=seen),
+            "history": HistoryConfig(length=history, seen=seen, gaps=gaps),
         }
         return ETL.run(tmp_path / "runs", sections, {"data": data})
 

@@ -70,9 +70,30 @@ def test_history_is_past_positives_newest_first(shop):
     _, tensors = shop
     code = codes(tensors, "abcd")
     test = tensors.interactions("test")
-    assert test.history.tolist() == [[code["b"], code["c"], code["a"]], [code["b"], 0, 0]]
+    assert np.asarray(test.history).tolist() == [[code["b"], code["c"], code["a"]], [code["b"], 0, 0]]
     train = tensors.interactions("train")
     assert train.history[train.user_row == 1].tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(("start", "step"), [(0, 1), (10**12, 1000), (10**15, 10**6)])
+def test_gaps_between_past_positives(run_data, run_etl, start, step):
+    """User 1: a at 10, c and b at 20, a at 30. Whatever the timestamps are: an order, milliseconds, microseconds."""
+    times = [start + time * step for time in SHOP["interactions"]["timestamp"]]
+    tables = {**SHOP, "interactions": {**SHOP["interactions"], "timestamp": times}}
+    data = run_data(SCHEMA, tables, positive="event == 'buy'")
+    tensors = Tensors.load(run_etl(data, SCHEMA, gaps=True).path)
+    test = tensors.interactions("test")
+    assert test.timestamp.tolist() == [times[5], times[6]]
+    assert np.asarray(test.history_gap).tolist() == [[1, 2, 2 + 4], [1, 0, 0]]
+    feature = tensors.schema["history_gap"]
+    assert tensors.schema.names("user") == ["user_id", "geo", "age", "history", "history_gap"]
+    assert (feature.side, feature.length, feature.cardinality, feature.vocabulary) == ("user", 3, 30, None)
+    assert feature.raw == ("history_times",) and "history_gap" not in tensors.users
+
+
+def test_without_gaps_there_are_none(shop):
+    assert shop[1].interactions("train").history_gap is None
+    assert not (shop[1].path / "positives" / "seconds.npy").exists()
 
 
 def test_fitted_on_the_training_part_only(shop):

@@ -18,7 +18,7 @@ KINDS = {
 }
 
 
-def run(folder: Path, seen: int = 1000, label: bool = False) -> Artifact:
+def run(folder: Path, seen: int = 1000, label: bool = False, gaps: bool = False) -> Artifact:
     rows = {"user_id": ["u"] * 3, "item_id": [3, 1, 2], "timestamp": [6, 7, 8], "split": ["train", "train", "test"]}
     positive = [False, True, True]
     impressions = {"label": [int(value) for value in positive]} if label else {}
@@ -32,7 +32,7 @@ def run(folder: Path, seen: int = 1000, label: bool = False) -> Artifact:
     )
     sections = {
         "schema": SchemaConfig(sparse=["user_id", "item_id"]),
-        "history": HistoryConfig(length=1, seen=seen),
+        "history": HistoryConfig(length=1, seen=seen, gaps=gaps),
         "feature_store": FeatureStoreConfig(repo=str(folder / "repo"), project="p"),
     }
     return FEATURES.run(folder / "runs", sections, {"data": data})
@@ -64,6 +64,17 @@ def test_what_was_shown_and_not_clicked_is_not_rejected(tmp_path: Path, label: b
 def test_same_input_gives_the_same_digest(tmp_path: Path) -> None:
     assert run(tmp_path / "a").digest == run(tmp_path / "b").digest
     assert run(tmp_path / "c", seen=5).digest != run(tmp_path / "a").digest
+
+
+def test_times_of_a_history_only_with_gaps(tmp_path: Path) -> None:
+    artifact = run(tmp_path, gaps=True)
+    spec = FeatureSpec.load(artifact.path)
+    assert (spec.times, spec.clock) == (True, False), "timestamps 6, 7, 8 are no clock"
+    assert spec.view("user_history") == View(
+        "user_history", "user", {"history_ids": "list_int", "rejected_ids": "list_int", "history_times": "list_int"}
+    )
+    [row] = pq.read_table(artifact.path / "user_history.parquet").to_pylist()
+    assert (row["history_ids"], row["history_times"]) == ([1], [7])
 
 
 def test_a_table_of_keys_alone_gives_no_view() -> None:

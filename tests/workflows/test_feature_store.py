@@ -37,16 +37,19 @@ def make(tmp_path: Path, section: FeatureStoreConfig) -> Make:
         name: str = "data",
         items: list[int] | None = None,
         positive: tuple[bool, ...] = (True, True, True),
+        timestamps: list[int] | None = None,
+        gaps: bool = False,
     ) -> Artifact:
         kinds = {"interactions": {**IDS, "timestamp": "int"}, "users": {"user_id": "int"}, "items": {"item_id": "int"}}
         users: dict[str, list[Any]] = {"user_id": [1, 2]}
         if ages is not None:
             kinds["users"]["age"], users["age"] = "int", ages
         rows = {**INTERACTIONS, "split": ["train"] * 3, "positive": positive, **({"item_id": items} if items else {})}
+        rows |= {"timestamp": timestamps} if timestamps else {}
         data = data_artifact(tmp_path / name, kinds, rows, users, {"item_id": [10, 11]})
         sections = {
             "schema": SchemaConfig(sparse=list(IDS)),
-            "history": HistoryConfig(length=1, seen=3),
+            "history": HistoryConfig(length=1, seen=3, gaps=gaps),
             "feature_store": section,
         }
         return FEATURES.run(tmp_path / "runs", sections, {"data": data})
@@ -153,6 +156,52 @@ def test_push_refuses_ids_of_another_type(section: FeatureStoreConfig, make: Mak
     feature_store.publish(section, make([30, 31]))
     with pytest.raises(FeatureStoreError, match="ids are integers in this pipeline.*'abc'"):
         feature_store.push_history(section, 1, ["abc"])
+
+
+TIMES = "user_history:history_times"
+
+
+def test_push_keeps_times_beside_the_items(section: FeatureStoreConfig, make: Make) -> None:
+    feature_store.publish(section, make(gaps=True))
+    assert (online(section, 1), online(section, 1, TIMES)) == ([11, 10], [800_000_001, 800_000_000])
+    feature_store.push_history(section, 1, [12, 13], [800_000_005, 800_000_009])
+    assert (online(section, 1), online(section, 1, TIMES)) == ([13, 12, 11], [800_000_009, 800_000_005, 800_000_001])
+    feature_store.push_history(section, 99, [10], [800_000_009_123])
+    assert online(section, 99, TIMES) == [800_000_009], "milliseconds are told by their size"
+
+
+def test_a_push_without_times_is_of_now(section: FeatureStoreConfig, make: Make) -> None:
+    feature_store.publish(section, make(gaps=True))
+    before = int(datetime.now(UTC).timestamp())
+    feature_store.push_history(section, 1, [12, 13])
+    newest, older, last = online(section, 1, TIMES)
+    assert before <= newest == older <= datetime.now(UTC).timestamp() and last == 800_000_001
+
+
+def test_where_there_is_no_clock_a_push_says_when(section: FeatureStoreConfig, make: Make) -> None:
+    feature_store.publish(section, make(gaps=True, timestamps=[1, 2, 1]))
+    with pytest.raises(FeatureStoreError, match="history.gaps needs the time of each event, and this log's timestamps"):
+        feature_store.push_history(section, 1, [12])
+    feature_store.push_history(section, 1, [12], [7])
+    assert (online(section, 1), online(section, 1, TIMES)) == ([12, 11, 10], [7, 2, 1])
+
+
+def test_push_refuses_times_that_do_not_fit(section: FeatureStoreConfig, make: Make) -> None:
+    feature_store.publish(section, make(gaps=True))
+    with pytest.raises(FeatureStoreError, match="there are 2 items and 1 times"):
+        feature_store.push_history(section, 1, [12, 13], [800_000_005])
+    feature_store.publish(section, make(name="without", gaps=False))
+    with pytest.raises(FeatureStoreError, match="keeps no times of a history; leave them out, or set history.gaps"):
+        feature_store.push_history(section, 1, [12], [800_000_005])
+
+
+def test_a_history_pushed_before_there_were_gaps_goes_on(section: FeatureStoreConfig, make: Make) -> None:
+    feature_store.publish(section, make(gaps=False))
+    feature_store.push_history(section, 1, [12])
+    feature_store.publish(section, make(name="gaps", gaps=True))
+    assert (online(section, 1), online(section, 1, TIMES)) == ([12, 11, 10], None)
+    feature_store.push_history(section, 1, [13], [800_000_005])
+    assert (online(section, 1), online(section, 1, TIMES)) == ([13, 12, 11], [800_000_005])
 
 
 def test_push_before_apply_says_what_to_run(section: FeatureStoreConfig) -> None:

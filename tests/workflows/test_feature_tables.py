@@ -52,6 +52,15 @@ def test_history_is_what_came_before_the_test_part_most_recent_first(tmp_path: P
     ]
 
 
+def test_times_are_those_of_the_history_in_seconds(tmp_path: Path) -> None:
+    rows = [(1, 10, 5000, "train"), (1, 11, 6000, "train", False), (1, 12, 7999, "valid"), (1, 13, 8000, "test")]
+    rows += [(2, 20, 1000, "train", False)]
+    out = tmp_path / "out.parquet"
+    write_history(interactions(tmp_path, rows), out, KINDS, seen=5, unit=1000, explicit=True, times=True)
+    found = [(row["history_ids"], row["history_times"]) for row in pq.read_table(out).to_pylist()]
+    assert found == [([12, 10], [7, 5]), ([], [])]
+
+
 RATINGS = [
     *[(1, 10, 1, "train", True), (1, 11, 2, "train", False), (1, 12, 3, "train", False), (1, 10, 4, "train", True)],
     *[(1, 12, 5, "train", True), (1, 13, 6, "valid", False), (1, 11, 7, "valid", False), (1, 14, 8, "test", True)],

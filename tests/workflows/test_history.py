@@ -4,11 +4,18 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.workflows.history import histories
+from cascade.workflows.history import Histories, Positives, positives_before
+
+
+def of(users, positive, codes, length):
+    users, positive = np.array(users, np.int32), np.array(positive, bool)
+    first = np.append(0, np.cumsum(np.bincount(users[positive], minlength=users.max(initial=0) + 1)))
+    past = Positives(first, np.array(codes, np.int32)[positive])
+    return Histories(past, users, positives_before(positive), length)
 
 
 def rows(users, positive, codes, length):
-    return histories(np.array(users, np.int32), np.array(positive, bool), np.array(codes, np.int32), length).tolist()
+    return np.asarray(of(users, positive, codes, length)).tolist()
 
 
 def test_by_hand():
@@ -26,7 +33,21 @@ def test_without_a_positive():
 
 
 def test_no_rows():
-    assert histories(np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(0, np.int32), 3).shape == (0, 3)
+    none = of([], [], [], 3)
+    assert none.shape == np.asarray(none).shape == (0, 3)
+
+
+def test_some_rows_are_those_of_all():
+    some = of([4, 4, 4, 7, 7], [1, 1, 0, 1, 1], [11, 12, 13, 21, 22], 2)
+    every = np.asarray(some)
+    assert (len(some), some.shape, every.dtype) == (5, (5, 2), np.int32)
+    at = np.array([4, 0, 2, 2])
+    for chosen in (at, slice(1, 5, 2), every[:, 0] > 0, 3):
+        np.testing.assert_array_equal(some[chosen], every[chosen])
+        np.testing.assert_array_equal(np.asarray(some.take(chosen)), every[chosen])
+    np.testing.assert_array_equal(some.take(at).take(at[1:]), every[at][at[1:]])
+    np.testing.assert_array_equal(some[1:, :1], every[1:, :1])
+    assert (some[3, 0], np.asarray(some, np.int64).dtype) == (every[3, 0], np.int64)
 
 
 def naive(users, positive, codes, length):

@@ -53,6 +53,6 @@ def test_holds_a_bounded_amount(tmp_path):
     from cascade.workflows.tensors import Tensors
 
     train = Tensors.load(tmp_path / report["etl"]).interactions("train")
-    assert train.history.nbytes > LIMIT
+    assert np.asarray(train.history).nbytes > LIMIT
     assert len(np.unique(train.user_row)) == 12_000
     assert report["held"] < ALLOWED

@@ -1,4 +1,4 @@
-"""What the models are served is what they were trained on: the etl's history against the feature store's."""
+"""What the models are served is what they were trained on: history and gaps of the etl against the feature store's."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -44,16 +44,17 @@ def served(request, run_data, run_etl, tmp_path, monkeypatch):
     """The log's name, data artifact, tensors, and what the served graph's first ops give for all users."""
     tables, options = LOGS[request.param]
     data = run_data(SCHEMA, tables, **options)
-    etl = run_etl(data, SCHEMA, history=LENGTH, seen=SEEN)
+    etl = run_etl(data, SCHEMA, history=LENGTH, seen=SEEN, gaps=True)
     section = FeatureStoreConfig(repo=str(tmp_path / "repo"), project="p")
     sections = {
-        **{"schema": SchemaConfig(**SCHEMA), "history": HistoryConfig(length=LENGTH, seen=SEEN)},
+        **{"schema": SchemaConfig(**SCHEMA), "history": HistoryConfig(length=LENGTH, seen=SEEN, gaps=True)},
         "feature_store": section,
     }
     features = FEATURES.run(tmp_path / "runs", sections, {"data": data})
     feature_store.publish(section, features)
     monkeypatch.setenv("CASCADE_FEATURE_REPO", section.repo)
-    lookup, transform = export_lookup(features.path, section), Transform.compiled(etl.path / "transforms")
+    lookup = export_lookup(features.path, section, times=LENGTH)
+    transform = Transform.compiled(etl.path / "transforms")
     lookup.load(tmp_path)
     transform.load(etl.path / "transforms")
     tensors = Tensors.load(etl.path)
@@ -72,6 +73,8 @@ def test_served_history_is_that_of_the_first_test_event(served):
     assert len(users) == len(tensors.user_ids) == 12
     assert (test.history[first] > 0).all(axis=1).sum() >= 6, "too few full histories to tell"
     np.testing.assert_array_equal(columns["history"][users], test.history[first])
+    np.testing.assert_array_equal(columns["history_gap"][users], test.history_gap[first])
+    assert len(np.unique(columns["history_gap"])) > 4, "too few different gaps to tell"
 
 
 def test_what_is_not_shown_again(served):

@@ -55,6 +55,34 @@ class TestLookupUser(OpContract):
         return users(1, 0, 777, 4, 17)
 
 
+@pytest.fixture
+def with_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LookupUser:
+    """Reads two times of each history."""
+    section = FeatureStoreConfig(repo=str(tmp_path / "repo"), project="times")
+    artifact = shop_features(tmp_path, section, gaps=True)
+    feature_store.publish(section, artifact)
+    monkeypatch.setenv("CASCADE_FEATURE_REPO", section.repo)
+    op = export_lookup(artifact.path, section, times=2)
+    op.load(Path())
+    return op
+
+
+class TestLookupUserWithTimes(OpContract):
+    @pytest.fixture
+    def op(self, with_times: LookupUser) -> LookupUser:
+        return with_times
+
+    def make_batch(self) -> dict[str, NDArray[Any]]:
+        return users(1, 0, 777, 4, 17)
+
+
+def test_times_by_hand(with_times: LookupUser) -> None:
+    """User 3 had items 3 to 6 at 0, 10, 20 and 30 s; of user 4's, 7 and 8 came last and are no positives."""
+    got = with_times(users(3, 4, 0, 777))
+    assert got["history_ids"][:2, :2].tolist() == [[6, 5], [6, 5]]
+    assert got["history_times"].tolist() == [[30, 20], [20, 10], [NO_ITEM] * 2, [NO_ITEM] * 2]
+
+
 def test_known_columns_by_hand(op: LookupUser) -> None:
     got = op(users(3, 10))
     assert got["age"].tolist() == [[NO_ITEM], [2**53 + 10]]

@@ -62,6 +62,25 @@ class TestTransform(OpContract):
         return batch()
 
 
+class TestTransformWithGaps(OpContract):
+    def make_op(self, folder):
+        return make_op(folder, gaps=True)
+
+    def make_batch(self):
+        return batch() | {"history_times": np.array([[70, 69, 60, 8], [9, 9, N, N], [N] * 4, [5, N, N, N]])}
+
+
+def test_gaps_by_hand(tmp_path):
+    """Times may be fewer than items; an id that is missing takes its time with it."""
+    op = make_op(tmp_path, gaps=True)
+    got = op(TestTransformWithGaps().make_batch())
+    assert got["history_gap"].tolist() == [[1, 3, 6], [1, 2, 0], [0, 0, 0], [1, 0, 0]]
+    ids = np.array([[30, N, 20, 10], [30, 10, 20, N], [N] * 4, [N] * 4])
+    got = op({**batch(), "history_ids": ids, "history_times": np.array([[9, 8], [9, 5], [N, N], [N, N]])})
+    assert got["history"].tolist() == [[4, 3, 0], [4, 5, 3], [0, 0, 0], [0, 0, 0]]
+    assert got["history_gap"].tolist() == [[1, 0, 0], [1, 5, 0], [0, 0, 0], [0, 0, 0]]
+
+
 def test_by_hand(tmp_path):
     got = make_op(tmp_path)(batch())
     assert got["user_id"].tolist() == [[4], [3], [2], [1]]
