@@ -29,3 +29,21 @@ def histories(
     wanted = before[:, None] - 1 - np.arange(length)
     codes = np.append(code[positions], 0).astype(np.int32)
     return np.where(wanted >= first[:, None], codes[np.maximum(wanted, 0)], np.int32(0))
+
+
+def known_histories(
+    user_row: NDArray[np.int32],
+    positive: NDArray[np.bool_],
+    code: NDArray[np.int32],
+    test: NDArray[np.bool_],
+    length: int,
+) -> NDArray[np.int32]:
+    """``histories`` in which what is trained on has no test positive, even where the split is not one by time.
+
+    Args:
+        test: bool [n], the test part; its own histories hold everything before.
+    """
+    every = histories(user_row, positive, code, length)
+    if not (test[:-1] & ~test[1:] & (user_row[:-1] == user_row[1:])).any():
+        return every  # nothing follows a test row but the test part
+    return np.where(test[:, None], every, histories(user_row, positive & ~test, code, length))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..core.features import Feature
 from .fit import FittedSide
 from .frames import pieces, to_array, to_frame, whole_users
-from .history import histories
-from .split import NAMES
+from .history import known_histories
+from .split import NAMES, TEST
 from .spool import GROUP_ROWS, rows_of
 from .tensors import LABEL
 from .train_part import context_columns, id_columns
@@ -97,11 +97,13 @@ class InteractionWriter:
 
     def _transformed(self, table: pa.Table) -> pa.Table:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         user_ids, item_ids = id_columns(self.data)
         user_row, item_row = rows_of(table["user_id"], user_ids), rows_of(table["item_id"], item_ids)
         positive = table["positive"].to_numpy()
         codes = np.load(self.folder / "items" / "item_id.npy", mmap_mode="r")[:, 0]
+        test = pc.equal(table["split"], NAMES[TEST]).to_numpy()
         label = table["label"].to_numpy() if "label" in table.column_names else positive
         columns = {
             "user_row": pa.array(user_row),
@@ -112,7 +114,7 @@ class InteractionWriter:
             **{f"{LABEL}{name}": table[name].cast(pa.float32()) for name in self.labels},
             **self._context(table),
             "history": pa.FixedSizeListArray.from_arrays(
-                pa.array(histories(user_row, positive, codes[item_row], self.history).ravel()), self.history
+                pa.array(known_histories(user_row, positive, codes[item_row], test, self.history).ravel()), self.history
             ),
         }
         return pa.table(columns)
