@@ -41,4 +41,4 @@ def encoder(folder: str) -> Any:
 
 def encoder_width(folder: str) -> int:
     """Numbers in a vector of the model in ``folder``."""
-    return int(encoder(folder).get_sentence_embedding_dimension())
+    return int(encoder(folder).encode(["width"], convert_to_numpy=True, show_progress_bar=False).shape[1])

@@ -39,7 +39,8 @@ def _checked(items: pa.Table, name: str) -> pa.Array:
         raise DataError(f"items.{name}: no row holds a vector")
     width = int(np.bincount(given).argmax())
     _refuse(items, name, (sizes > 0) & (sizes != width), f"expected {width} numbers as in most rows, has {{size}}", sizes)
-    values, owners = pc.list_flatten(lists), np.asarray(pc.list_parent_indices(lists))
+    # Not list_parent_indices, which counts the numbers below a null of a fixed-size list, too.
+    values, owners = pc.list_flatten(lists), np.repeat(np.arange(len(lists)), sizes)
     wrong = ~np.asarray(pc.fill_null(pc.is_finite(values), False))
     bad = np.zeros(len(lists), bool)
     bad[owners[wrong]] = True

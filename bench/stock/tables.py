@@ -58,6 +58,9 @@ def stock_tables(artifacts: Mapping[str, Artifact]) -> StockTables:
     for name in ("user_id", "item_id"):
         if kinds["interactions"][name] != "int":
             raise ConfigError(f"{name}: merlin-systems takes whole numbers only, this pipeline's are text")
+    for feature in schema:
+        if feature.kind == "vector":
+            raise ConfigError(f"items.{feature.name}: the stock graph is not compared where items have vectors")
     raw = {name for feature in schema.side("user", "context") for name in feature.raw} - {"user_id", HISTORY}
     context = {name: _most_frequent(data, name) for name in sorted(raw) if name not in kinds["users"]}
     profile = sorted(raw - set(context))

@@ -82,7 +82,7 @@ def main():
     options = parser.parse_args()
     own = [f"data.path={options.folder.resolve()}", "data.split.by=new_items", f"schema.text=[{options.text}]"]
     config, _ = load_config(options.config, [*own, *options.set])
-    tensors = Tensors.load(run(config, options.runs, only="etl")["etl"].path)
+    tensors = Tensors.load(run(config, options.runs, only=["etl"])["etl"].path)
     others = [f.name for f in tensors.schema.side("item") if f.name not in ("item_id", options.text)]
     rows = []
     for features in ([], others, [*others, options.text]):

@@ -12,6 +12,7 @@ from cascade.core.errors import ConfigError, DataError
 from cascade.workflows import content
 from cascade.workflows.config import EtlConfig
 from cascade.workflows.tensors import Tensors
+from cascade.workflows.vectors import vector_columns
 
 INTERACTIONS = {
     "user_id": [1, 1, 1, 2, 2, 2],
@@ -59,9 +60,17 @@ def test_a_vector_is_wider_than_other_lists_may_be(run_data, run_etl):
 
 
 def test_whole_numbers_and_fixed_size_lists_are_vectors_too(run_data, run_etl):
-    fixed = pa.array([[3, 4], None, [1, 0], [0, 5], [2, 0]], pa.list_(pa.int64(), 2))
+    fixed = pa.array([[3, 4], [0, 0], [1, 0], [0, 5], [2, 0]], pa.list_(pa.int64(), 2))
     tensors = Tensors.load(run_etl(run_data(SCHEMA, with_images(fixed)), SCHEMA).path)
     np.testing.assert_allclose(tensors.items["image"], [[0.6, 0.8], [0, 0], [1, 0], [0, 1], [1, 0]], rtol=1e-6)
+
+
+def test_a_missing_fixed_size_list_is_empty():
+    """Parquet cannot hold one, a source of our own may."""
+    fixed = pa.chunked_array([pa.array([[3, 4], None, [1, 0]], pa.list_(pa.int64(), 2))] * 2)
+    found = vector_columns(pa.table({"item_id": range(6), "image": fixed}), ["image"])["image"]
+    assert found.type == pa.list_(pa.float32())
+    assert found.to_pylist() == [[3, 4], [], [1, 0]] * 2
 
 
 @pytest.mark.parametrize(
@@ -110,9 +119,6 @@ class SentenceTransformer:
     def __init__(self, folder, local_files_only=False):
         assert local_files_only
 
-    def get_sentence_embedding_dimension(self):
-        return 2
-
     def encode(self, texts, convert_to_numpy=False, show_progress_bar=True):
         return np.array([[3.0 * len(text), 4.0 * len(text)] for text in texts], np.float32)
 '''
@@ -151,3 +157,20 @@ def test_an_encoder_that_is_not_there(run_data, run_etl, tmp_path, monkeypatch, 
 def test_defaults_are_within_reason():
     text = EtlConfig().text
     assert (text.buckets, text.length, text.ngrams, text.encoder) == (20_000, 64, [3, 4, 5], None)
+
+
+def test_held_out_items_are_new(run_data, run_etl):
+    """data.split.by: new_items: they are out of vocabulary, in no history of training, and all of the test part."""
+    rng = np.random.default_rng(0)
+    events = {"user_id": np.repeat(np.arange(20), 10), "item_id": rng.integers(0, 30, 200), "timestamp": np.arange(200)}
+    tables = {"interactions": events, "users": {"user_id": np.arange(20)}, "items": {"item_id": np.arange(30)}}
+    schema = {"sparse": ["user_id", "item_id"]}
+    etl = run_etl(run_data(schema, tables, split={"by": "new_items", "item_share": 0.2}), schema)
+    tensors = Tensors.load(etl.path)
+    new = tensors.items["item_id"][:, 0] == 2
+    assert new.sum() == 6 and (tensors.item_counts[new] == 0).all()
+    assert new[tensors.interactions("test").item_row].all()
+    for split in ("train", "valid"):
+        part = tensors.interactions(split)
+        assert len(part) and not new[part.item_row].any() and not (part.history == 2).any()
+    assert (tensors.interactions("test").history == 2).any()

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.workflows.history import histories
+from cascade.workflows.history import histories, known_histories
 
 
 def rows(users, positive, codes, length):
@@ -55,3 +55,18 @@ def test_never_looks_ahead(events, data):
     codes[at:] = [99] * len(codes[at:])
     positive[at:] = [not value for value in positive[at:]]
     assert rows(users, positive, codes, 3)[: at + 1] == before
+
+
+def test_what_is_trained_on_knows_no_test_positive():
+    """The second of four events is held out: later training rows have the first alone, the test row what was before it."""
+    user, positive = np.zeros(4, np.int32), np.ones(4, bool)
+    code, test = np.array([3, 4, 5, 6], np.int32), np.array([False, True, False, True])
+    got = known_histories(user, positive, code, test, 3)
+    assert got.tolist() == [[0, 0, 0], [3, 0, 0], [3, 0, 0], [5, 4, 3]]
+
+
+def test_a_test_part_at_the_end_of_each_user_changes_nothing():
+    user, positive = np.array([0, 0, 1, 1], np.int32), np.ones(4, bool)
+    code, test = np.array([3, 4, 5, 6], np.int32), np.array([False, True, False, True])
+    expected = histories(user, positive, code, 2)
+    np.testing.assert_array_equal(known_histories(user, positive, code, test, 2), expected)
