@@ -31,7 +31,7 @@ def _retriever(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
         "item that a user never saw counts as one that was not chosen: what the log showed rarely is found rarely.",
         "A cosine orders items; it is no probability, and does not compare between users.",
         _unknown_users(config),
-        "An item without interactions in training has an untrained id embedding and is placed by its other features.",
+        _unknown_items(config),
         _chosen_on_validation(),
     ]
 
@@ -69,6 +69,15 @@ def _unknown_users(config: Mapping[str, Any]) -> str:
     return (
         f"A user that training did not see is answered from context and history; {config['id_dropout']:.0%} of the "
         "training rows showed their user as unknown to prepare for that."
+    )
+
+
+def _unknown_items(config: Mapping[str, Any]) -> str:
+    if not config["item_id_dropout"]:
+        return "An item without interactions in training has an untrained id and is placed by its other features."
+    return (
+        "An item without interactions in training is placed by its other features; "
+        f"{config['item_id_dropout']:.0%} of the items of a training step showed their id as unknown to prepare for that."
     )
 
 

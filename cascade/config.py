@@ -70,7 +70,7 @@ def load_config(
 ) -> tuple[PipelineConfig, dict[str, str]]:
     """Merge defaults, the file, ``--set a.b=v`` and the environment (``CASCADE_SERVING__ANN__TOPK=300``).
 
-    ``data.path`` is taken relative to the folder of the file.
+    ``data.path`` and ``etl.text.encoder`` are taken relative to the folder of the file.
 
     Returns:
         The config, and for every leaf key its origin: ``default``, ``file:line``, ``--set`` or ``environment NAME``.
@@ -124,6 +124,10 @@ def _derive(sources: Sources, path: Path) -> None:
     data = sources.tree.get("data")
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         data["path"] = str((path.parent / data["path"]).resolve())
+    etl = sources.tree.get("etl")
+    text = etl.get("text") if isinstance(etl, dict) else None
+    if isinstance(text, dict) and isinstance(text.get("encoder"), str):
+        text["encoder"] = str((path.parent / text["encoder"]).resolve())
 
 
 def _leaf_origins(tree: Any, origins: Origins, path: tuple[str, ...] = ()) -> dict[str, str]:

@@ -153,6 +153,7 @@ def _schema(config: PipelineConfig) -> Iterator[str]:
     schema = config.schema_
     for name in sorted(set(schema.dense) & set(schema.sparse)):
         yield f"schema.dense and schema.sparse: both hold {name!r}, a column is one or the other"
+    yield from _content(config)
     for key, names in (("dense", schema.dense), ("sparse", schema.sparse)):
         for name in sorted({n for n in names if names.count(n) > 1}):
             yield f"schema.{key}: holds {name!r} twice"
@@ -165,10 +166,27 @@ def _schema(config: PipelineConfig) -> Iterator[str]:
                 yield f"{key}: {name!r} is not in schema.sparse; {_nearest(name, schema.sparse)}"
 
 
+def _content(config: PipelineConfig) -> Iterator[str]:
+    """A column of text or vectors has that role alone."""
+    schema = config.schema_
+    roles = {"sparse": schema.sparse, "dense": schema.dense, "text": schema.text, "vectors": schema.vectors}
+    for key in ("text", "vectors"):
+        for name in sorted(set(roles[key])):
+            others = [other for other, names in roles.items() if other != key and name in names]
+            if others and not (key == "vectors" and others == ["text"]):
+                yield f"schema.{key} and schema.{others[0]}: both hold {name!r}, a column has one role"
+            if roles[key].count(name) > 1:
+                yield f"schema.{key}: holds {name!r} twice"
+    if any(n < 1 for n in config.etl.text.ngrams):
+        yield f"etl.text.ngrams: is {config.etl.text.ngrams}, every length must be at least 1"
+    if config.etl.text.encoder is not None and not schema.text:
+        yield "etl.text.encoder: there is no schema.text to encode: name a column of items there, or leave it out"
+
+
 def _feature_names(config: PipelineConfig) -> Iterator[str]:
-    """Embedding widths are given for sparse columns, crosses and the history, and its gaps if there are any."""
-    gaps = ["history_gap"] if config.history.gaps else []
-    known = [*config.schema_.sparse, *config.schema_.cross_names, "history", *gaps]
+    """Embedding widths are given for sparse columns, crosses, the history and its gaps, text and vectors."""
+    schema, gaps = config.schema_, ["history_gap"] if config.history.gaps else []
+    known = [*schema.sparse, *schema.cross_names, "history", *gaps, *schema.text, *schema.vectors]
     named = {
         "two_tower.user_tower.emb_dims": config.two_tower.user_tower.emb_dims,
         "two_tower.item_tower.emb_dims": config.two_tower.item_tower.emb_dims,

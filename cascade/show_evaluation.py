@@ -1,4 +1,5 @@
-"""Text of an evaluation beside its table of metrics: intervals, differences, slices; estimates of another policy."""
+"""Text of an evaluation beside its table of metrics: intervals, differences, new items, slices; estimates of another
+policy."""
 
 from __future__ import annotations
 
@@ -13,12 +14,20 @@ if TYPE_CHECKING:
 
 
 def evaluation_text(metrics: Mapping[str, Any]) -> str:
-    """All three, below each other."""
+    """All of these, below each other."""
     from .ensemble.evaluation.report import difference_lines, how
 
     intervals = metrics["intervals"]
     parts = [how(intervals), interval_table(intervals), *difference_lines(metrics["differences"])]
-    return "\n\n".join([*parts, slice_table(metrics["slices"])])
+    return "\n\n".join([*parts, new_item_text(metrics["new_items"]), slice_table(metrics["slices"])])
+
+
+def new_item_text(found: Mapping[str, Any]) -> str:
+    """How many new items there are, and below it a line for each ranking that they are measured in."""
+    from .ensemble.evaluation.new_items import HEAD, new_item_line, new_item_rows
+
+    rows = new_item_rows(found)
+    return "\n\n".join([new_item_line(found), *([table(HEAD, rows)] if rows else [])])
 
 
 def interval_table(intervals: Mapping[str, Any]) -> str:

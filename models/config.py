@@ -90,6 +90,9 @@ class TwoTowerConfig(Section):
     """Learn it with the weights, from that value on."""
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown, so that unknown users get popular items."""
+    item_id_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of a batch's items whose id is shown as unknown, so that an item without interactions is placed by its other
+    features. An item that is there several times is hidden as a whole."""
     training: TrainingConfig = TrainingConfig()
 
 
@@ -195,6 +198,8 @@ class DlrmConfig(Section):
     """Share of the feature vectors' numbers that a training step leaves out."""
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown."""
+    item_id_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of training rows whose item's id is shown as unknown."""
     calibration: Calibration = "platt"
     """How logits become probabilities; fitted on the validation part, exported into the served model. platt: weights of
     the ranker and the retriever and a bias, by logistic regression. isotonic: a rising curve on top of that. none:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.features import Feature
 from .backend import mm, tf
+from .content import Projection
 from .schema import merlin_column, merlin_schema, vocabulary
 
 INITIAL = 0.05
@@ -75,7 +76,8 @@ def weighted_mean(vectors: Any, weights: Any) -> Any:
 
 
 class FeatureVectors(tf.keras.layers.Layer):
-    """Feature columns [..., L] -> vectors [..., 1, D] for each categorical feature: its embedding, lists pooled.
+    """Feature columns [..., L] -> vectors [..., 1, D] for each categorical feature: its embedding, lists pooled; and for
+    each vector feature: its projection.
 
     Args:
         history: the list that gives two, see ``last`` of `RecencyMean`.
@@ -85,16 +87,20 @@ class FeatureVectors(tf.keras.layers.Layer):
         self, features: Sequence[Feature], tables: Mapping[str, Any], history: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.features = tuple(f for f in features if f.kind == "categorical")
+        self.features = tuple(f for f in features if f.kind != "continuous")
         self.tables = {vocabulary(f): tables[vocabulary(f)] for f in self.features}
         self.pools = {
-            f.name: RecencyMean(f.name == history) if f.vocabulary else MaskedMean() for f in self.features if f.length
+            f.name: RecencyMean(f.name == history) if f.vocabulary else MaskedMean()
+            for f in self.features
+            if f.length and f.kind == "categorical"
         }
 
     def call(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         return {f.name: self._vectors(f, columns[f.name]) for f in self.features}
 
     def _vectors(self, feature: Feature, codes: Any) -> Any:
+        if feature.kind == "vector":
+            return self.tables[feature.name](codes)
         rows = embed(self.tables[vocabulary(feature)], codes)
         return self.pools[feature.name](rows, codes) if feature.length else rows
 
@@ -126,12 +132,12 @@ class TowerInputs(tf.keras.layers.Layer):
     def compute_output_shape(self, shapes: Mapping[str, Any]) -> Any:
         """Merlin asks for it; Keras would find it by a call with codes of type float."""
         tables = self.vectors.tables
-        widths = [tables[vocabulary(f)].dim if f.kind == "categorical" else 1 for f in self.features]
+        widths = [1 if f.kind == "continuous" else tables[vocabulary(f)].dim for f in self.features]
         return tf.TensorShape([shapes[self.features[0].name][0], sum(widths)])
 
 
 def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> dict[str, Any]:
-    """One Merlin embedding table for each vocabulary.
+    """One Merlin embedding table for each vocabulary, and a projection for each vector feature.
 
     Args:
         dims: vocabulary -> width.
@@ -139,6 +145,8 @@ def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> di
     tables: dict[str, Any] = {}
     for feature in features:
         name = vocabulary(feature)
+        if feature.kind == "vector":
+            tables[name] = Projection(dims[name], name=f"{name}_projection")
         if feature.kind == "categorical" and name not in tables:
             start = tf.keras.initializers.RandomUniform(-INITIAL, INITIAL)
             tables[name] = mm.EmbeddingTable(

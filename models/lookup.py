@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import tf
+from ..workflows.lookup_tables import UNKNOWN_CODE
 from .events import unknown_user
 from .randomness import uniform
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
+
+
+ITEM_ID = "item_id"
 
 
 class Lookup:
@@ -39,6 +43,23 @@ class Lookup:
             columns |= {name: tf.where(hidden, row[None], columns[name]) for name, row in self.unknown.items()}
         return columns
 
-    def items(self, rows: Any) -> dict[str, Any]:
-        """Item features [..., L] of item rows [...]."""
-        return {name: tf.gather(table, rows) for name, table in self.item_tables.items()}
+    def items(self, rows: Any, id_dropout: float = 0.0, at_once: bool = False) -> dict[str, Any]:
+        """Item features [..., L] of item rows [...].
+
+        Args:
+            id_dropout: share of rows whose item id is shown as out of vocabulary, as that of an item without
+                interactions is; its other features stay.
+            at_once: hide all rows of an item or none, ``rows`` [n]: for rows that are candidates of one another.
+        """
+        columns = {name: tf.gather(table, rows) for name, table in self.item_tables.items()}
+        if id_dropout:
+            hidden = tf.expand_dims(drawn(rows, at_once) < id_dropout, -1)
+            columns[ITEM_ID] = tf.where(hidden, tf.cast(UNKNOWN_CODE, columns[ITEM_ID].dtype), columns[ITEM_ID])
+        return columns
+
+
+def drawn(rows: Any, at_once: bool) -> Any:
+    """A number in [0, 1) for each of the item rows [...]; with ``at_once`` equal rows [n] have equal numbers."""
+    if not at_once:
+        return uniform(tf.shape(rows))
+    return tf.gather(uniform(tf.shape(rows)), tf.unique(rows).idx)

@@ -73,7 +73,8 @@ def batch_numbers(model: Any, rows: int) -> int:
     from .schema import vocabulary
 
     sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
-    embedded = sum(f.dims[0] * int(side.tables[vocabulary(f)].dim) for side in sides for f in side.features)
+    pairs = [(f, int(side.tables[vocabulary(f)].dim)) for side in sides for f in side.features]
+    embedded = sum(f.dims[0] + dim if f.kind == "vector" else f.dims[0] * dim for f, dim in pairs)
     compared = rows if hasattr(model, "candidate") else 0
     return rows * (embedded + sum(dense_widths(model)) + compared)
 

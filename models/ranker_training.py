@@ -62,7 +62,8 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
     @tf.function(reduce_retracing=True)
     def step(batch: Mapping[str, Any]) -> Any:
         moment = {name: values for name, values in batch.items() if name not in rows}
-        columns = {**lookup.users(moment, config.id_dropout), **lookup.items(batch["items"])}
+        users, items = lookup.users(moment, config.id_dropout), lookup.items(batch["items"], config.item_id_dropout)
+        columns = {**users, **items}
         with tf.GradientTape() as tape:
             found = loss(model(columns, training=True, heads=True), batch, config)
         optimizer.minimize(tape, found, model.trainable_variables)

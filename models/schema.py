@@ -18,6 +18,8 @@ def merlin_column(feature: Feature) -> Any:
     ids = {"user_id": [Tags.USER_ID], "item_id": [Tags.ITEM_ID]}.get(feature.name, [])
     if feature.kind == "continuous":
         return ColumnSchema(feature.name, tags=[side, Tags.CONTINUOUS], dtype="float32", dims=(None, 1))
+    if feature.kind == "vector":
+        return ColumnSchema(feature.name, tags=[side, Tags.EMBEDDING], dtype="float32", dims=(None, feature.dims[0]))
     domain = {"min": 0, "max": feature.cardinality - 1, "name": vocabulary(feature)}
     return ColumnSchema(
         feature.name,
@@ -46,7 +48,7 @@ def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> Non
     Raises:
         ConfigError: naming the key, the unknown name and the nearest one.
     """
-    known = [feature.name for feature in schema if feature.kind == "categorical"]
+    known = [feature.name for feature in schema if feature.kind != "continuous"]
     for name in dims:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -55,6 +57,6 @@ def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> Non
 
 
 def table_dims(schema: FeatureSchema, sides: tuple[Side, ...], dims: Mapping[str, int], default: int) -> dict[str, int]:
-    """Vocabulary -> width of its embedding table, for the categorical features of these sides."""
-    features = [f for f in schema.side(*sides) if f.kind == "categorical"]
+    """Vocabulary -> width of its embedding table, or of a vector's projection, for the features of these sides."""
+    features = [f for f in schema.side(*sides) if f.kind != "continuous"]
     return {vocabulary(f): dims.get(f.name, dims.get(vocabulary(f), default)) for f in features}

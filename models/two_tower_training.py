@@ -95,7 +95,9 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective
         moment = {name: values for name, values in batch.items() if name not in OF_ITEMS}
         items_of = objective.rows(batch)
         with tf.GradientTape() as tape:
-            queries, items = model((lookup.users(moment, config.id_dropout), lookup.items(items_of)), training=True)
+            users = lookup.users(moment, config.id_dropout)
+            shown = lookup.items(items_of, config.item_id_dropout, at_once=True)
+            queries, items = model((users, shown), training=True)
             loss = objective(queries, items, batch, model.temperature())
         optimizer.minimize(tape, loss, model.trainable_variables)
         return loss

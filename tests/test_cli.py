@@ -1,6 +1,7 @@
 """The command line as a person meets it, and what a plain ``--help`` must not import."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,7 @@ METRICS = {
         "baselines": {"popularity": {"ndcg@10": [0.01, 0.03]}},
     },
     "differences": {"cascade - retrieval": {"ndcg@10": 0.01, "low": -0.002, "high": 0.021}},
+    "new_items": {"items": 30, "users": 4, "positives": 7, "among_new": {"recall@10": 0.5, "recall@100": 0.987}},
     "slices": [{"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 7, "auc": 0.75}],
 }
 
@@ -222,6 +224,8 @@ def test_evaluate(config_file: Path) -> None:
     assert "ease: too many items" in table
     assert "relevant items: found 3 (25.0%)" in table
     assert "95% intervals by bootstrap over users, 1,000 draws" in table
+    assert "new items (no positive in training): 30; 4 users took 7 of them in the test part" in table
+    assert re.search(r"retriever, new items alone +0.5000 +0.9870", table)
     assert "0.0500 to 0.0700  0.0600 to 0.0800" in table
     assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0020, +0.0210]" in table
     assert rows["new"] == ["users", "0", "7", "0.7500"]

@@ -175,6 +175,10 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ),
         ("schema.crosses=[[brand]]", "schema.crosses[0]: is ['brand'], a cross needs at least two different columns"),
         ("schema.dense=[brand]", "schema.dense and schema.sparse: both hold 'brand', a column is one or the other"),
+        ("schema.text=[brand]", "schema.text and schema.sparse: both hold 'brand', a column has one role"),
+        ("schema.vectors=[image, image]", "schema.vectors: holds 'image' twice"),
+        ("etl.text.ngrams=[0]", "etl.text.ngrams: is [0], every length must be at least 1"),
+        ("etl.text.encoder=minilm", "etl.text.encoder: there is no schema.text to encode: name a column of items there"),
         ("schema.dense=[price, price]", "schema.dense: holds 'price' twice"),
         ("server.http_port=8001", "server.grpc_port and server.http_port: both are 8001; give each its own, or 0"),
         ("data.source=tables", "data.path: required with data.source: tables; the folder of interactions, users"),
@@ -312,3 +316,9 @@ def test_sections_by_dotted_key(guide: Path) -> None:
 
 def test_keys_are_those_of_the_file() -> None:
     assert {"schema", "schema.sparse", "serving.ann.topk"} <= set(keys(PipelineConfig))
+
+
+def test_text_and_vectors_have_widths_and_an_encoder_lies_beside_the_file(guide: Path) -> None:
+    sets = ["schema.text=[title]", "schema.vectors=[image]", "two_tower.item_tower.emb_dims={title: 8, image: 4}"]
+    config, _ = load_config(guide, [*sets, "etl.text.encoder=models/minilm"], {})
+    assert config.etl.text.encoder == str(guide.parent / "models" / "minilm")

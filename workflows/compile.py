@@ -68,6 +68,8 @@ def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSi
     entry: dict[str, Any] = {"name": feature.name, "kind": raw.role, "raw": list(raw.raw), "length": feature.length}
     if raw.role == "continuous":
         return {**entry, **statistics(part.workflow, feature.name)}
+    if raw.role in ("text", "vector"):
+        return entry  # of items, which no request brings
     import pyarrow.parquet as pq
 
     table = pq.read_table(part.folder / "categories" / f"unique.{feature.name}.parquet", columns=list(raw.raw))

@@ -18,6 +18,10 @@ class SchemaConfig(Section):
     """Categorical columns, lists of categories included; user_id and item_id are always among them."""
     crosses: list[list[str]] = []
     """Groups of sparse columns of one side whose combination is a feature of its own."""
+    text: list[str] = []
+    """Items columns of free text: words and character n-grams, see ``etl.text``."""
+    vectors: list[str] = []
+    """Items columns of equally long lists of numbers: pretrained embeddings, each scaled to length 1."""
 
     @model_validator(mode="after")
     def _ids_are_features(self) -> SchemaConfig:
@@ -35,11 +39,15 @@ class SchemaConfig(Section):
 class SplitConfig(Section):
     """How interactions are divided into train, valid and test."""
 
-    by: Literal["last_item", "time", "column"] = "last_item"
+    by: Literal["last_item", "time", "column", "new_items"] = "last_item"
+    """new_items tests on items that training has not seen: all interactions of some items are the test part."""
     valid_share: float = Field(0.2, gt=0, lt=1)
-    """last_item: share of users whose second to last positive is validation. time: share of all interactions."""
+    """last_item: share of users whose second to last positive is validation. new_items: of users whose last positive of
+    the other items is. time: share of all interactions."""
     test_share: float = Field(0.1, gt=0, lt=1)
     """time only: the last share of all interactions in time."""
+    item_share: float = Field(0.1, gt=0, lt=1)
+    """new_items only: share of the items that are held out, drawn at random."""
     column: str | None = None
     """column only: the interactions column that holds train, valid or test; default: ``split``."""
 
@@ -97,6 +105,20 @@ class DataConfig(Section):
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
+class TextConfig(Section):
+    """How ``schema.text`` becomes codes, or vectors with an ``encoder``."""
+
+    buckets: int = Field(20_000, ge=1)
+    """Rows of the embedding table that words and n-grams are hashed into."""
+    length: int = Field(64, ge=1)
+    """Words and n-grams kept of a text, words first."""
+    ngrams: list[int] = [3, 4, 5]
+    """Lengths of the character n-grams of each word, its boundaries marked; [] for words alone."""
+    encoder: str | None = None
+    """Folder of a sentence-transformers model on this machine; a text is then a vector that it computes, and the keys
+    above count for nothing. Needs the extra ``text``: ``pip install merlin-cascade[text]``."""
+
+
 class EtlConfig(Section):
     """How the NVTabular workflows run."""
 
@@ -109,6 +131,7 @@ class EtlConfig(Section):
     """auto: cuDF where there is a GPU and cuDF, else pandas."""
     min_frequency: int = Field(1, ge=1)
     """A category seen less often than this in training is out of vocabulary."""
+    text: TextConfig = TextConfig()
 
 
 class HistoryConfig(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,9 +21,10 @@ from .intake import ENTITIES, Intake
 from .leak_check import check_leaks
 from .positive import names_in
 from .sources import Source, open_source
-from .split import NAMES, by_column, by_time, last_item, time_cuts, validating_users
+from .split import NAMES, by_column, by_time, drawn_items, last_item, new_items, time_cuts, validating_users
 from .spool import GROUP_ROWS, Spool, batches, parts_by_user, rows_of
 from .validate import check_entity_table, check_finite, nearest
+from .vectors import vector_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +40,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     check_known_before(schema, config.labels, "data.labels")
     source = open_source(config)
     spool = Spool(folder / "spool" / "interactions.parquet")
-    entities, has_timestamp = read(source, spool, config)
+    entities, has_timestamp = read(source, spool, config, schema.vectors)
     kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
     first = next(batches(spool.file))
     kinds["interactions"] = {c: str(kind_of(first[c].type)) for c in first.column_names if c not in ("split",)}
@@ -47,7 +48,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     title = _title(config, kinds["items"])
     for name, table in entities.items():
         _write(table, folder / f"{name}.parquet")
-    rows = _write_interactions(folder / "interactions", spool, entities["users"]["user_id"].combine_chunks(), config)
+    users, items = (entities[name][key].combine_chunks() for key, name in ENTITIES.items())
+    rows = _write_interactions(folder / "interactions", spool, users, items, config)
     if not has_timestamp:
         rows.pop("time_span")
     shutil.rmtree(folder / "spool")
@@ -61,8 +63,13 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
 DATA = Stage("data", "Read, check and split interactions, users and items.", ["data", "schema"], [], fill, version=2)
 
 
-def read(source: Source, spool: Spool, config: DataConfig) -> tuple[dict[str, pa.Table], bool]:
+def read(
+    source: Source, spool: Spool, config: DataConfig, vectors: Sequence[str] = ()
+) -> tuple[dict[str, pa.Table], bool]:
     """Write the source's interactions to the spool.
+
+    Args:
+        vectors: columns of items that hold equally long lists of numbers.
 
     Returns:
         ``users`` and ``items``, checked and sorted by id (made from the interactions where the source has none), and
@@ -72,7 +79,7 @@ def read(source: Source, spool: Spool, config: DataConfig) -> tuple[dict[str, pa
     from tqdm import tqdm
 
     given = {name: getattr(source, name) for name in ENTITIES.values()}
-    entities = {name: _checked(table, name) for name, table in given.items() if table is not None}
+    entities = {name: _checked(table, name, vectors) for name, table in given.items() if table is not None}
     known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
     intake = Intake(config, spool, known)
     with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False) as bar:
@@ -84,11 +91,14 @@ def read(source: Source, spool: Spool, config: DataConfig) -> tuple[dict[str, pa
     return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, intake.has_timestamp
 
 
-def _checked(table: pa.Table, name: str) -> pa.Table:
+def _checked(table: pa.Table, name: str, vectors: Sequence[str]) -> pa.Table:
     """Users or items in canonical types."""
     key = next(key for key, value in ENTITIES.items() if value == name)
     check_entity_table(table, name, key)
-    table = canonical(table, name)
+    pretrained = vector_columns(table, vectors) if name == "items" else {}
+    table = canonical(table.drop_columns([*pretrained]), name)
+    for column, lists in pretrained.items():
+        table = table.append_column(column, lists)
     for column in table.column_names:
         check_finite(table, name, column)
     return table
@@ -108,11 +118,13 @@ def _write(table: pa.Table, file: Path) -> None:
     pq.write_table(table, file, row_group_size=GROUP_ROWS)
 
 
-def _write_interactions(folder: Path, spool: Spool, user_ids: pa.Array, config: DataConfig) -> dict[str, Any]:
+def _write_interactions(
+    folder: Path, spool: Spool, user_ids: pa.Array, item_ids: pa.Array, config: DataConfig
+) -> dict[str, Any]:
     """Sort by user and time, split, write; returns the rows of each split, and its first and last timestamp."""
     import pyarrow as pa
 
-    split_rows = _splitter(spool, config.split, len(user_ids))
+    split_rows = _splitter(spool, config.split, len(user_ids), item_ids)
     total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
     for number, part in enumerate(parts_by_user(spool.file, user_ids)):
         user_row = rows_of(part["user_id"], user_ids)
@@ -138,11 +150,16 @@ def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArra
             spans[name] = [int(min(first, own.min())), int(max(last, own.max()))]
 
 
-def _splitter(spool: Spool, config: SplitConfig, n_users: int) -> Splitter:
+def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array) -> Splitter:
     """The function that gives a part's split codes [n] from its rows, sorted by user and time, and user_row [n]."""
     if config.by == "last_item":
         validates = validating_users(n_users, config.valid_share)
         return lambda part, user_row: last_item(user_row, part["positive"].to_numpy(), validates)
+    if config.by == "new_items":
+        validates, held_out = validating_users(n_users, config.valid_share), drawn_items(len(item_ids), config.item_share)
+        return lambda part, user_row: new_items(
+            user_row, held_out[rows_of(part["item_id"], item_ids)], part["positive"].to_numpy(), validates
+        )
     if config.by == "time":
         stamps = np.concatenate([b["timestamp"].to_numpy() for b in batches(spool.file, ["timestamp"])])
         cuts = time_cuts(stamps, config.valid_share, config.test_share)

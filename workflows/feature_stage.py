@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core.artifact import Artifact
 from ..core.stage import Sections, Stage
-from .config import FeatureStoreConfig, HistoryConfig
+from .config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from .feature_tables import is_clock, time_range, time_unit, write_entities, write_history
 
 SPEC = "features.json"
@@ -67,13 +67,20 @@ class FeatureSpec:
         return cls(**{**raw, "views": tuple(View(**view) for view in raw["views"])})
 
 
-def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int, clock: bool | None = None) -> FeatureSpec:
+def feature_spec(
+    tables: Mapping[str, Mapping[str, str]], seen: int, clock: bool | None = None, left_out: Collection[str] = ()
+) -> FeatureSpec:
     """The views that follow from the data's ``tables`` (table -> column -> kind); with times if ``clock`` is given.
 
     Feast knows no view without a feature, so a table that holds only its key gives none.
+
+    Args:
+        left_out: columns of items that no view holds: pretrained vectors, which are large, and which only the item
+            snapshot of a release is asked for.
     """
     keys = {name: tables["interactions"][name] for name in ENTITY_KEYS.values()}
     profile, items = ({k: v for k, v in tables[t].items() if k not in RESERVED} for t in ("users", "items"))
+    items = {name: kind for name, kind in items.items() if name not in left_out}
     views = [View("user_profile", "user", profile), View("item_features", "item", items)]
     ids = f"list_{keys['item_id']}"
     times = {} if clock is None else {"history_times": "list_int"}
@@ -82,14 +89,14 @@ def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int, clock: bool
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    history = sections["history"]
-    assert isinstance(history, HistoryConfig)
+    history, schema = sections["history"], sections["schema"]
+    assert isinstance(history, HistoryConfig) and isinstance(schema, SchemaConfig)
     data = parents["data"].path
     tables = json.loads((data / "tables.json").read_text())
     parts = sorted((data / "interactions").glob("*.parquet"))
     first, last = time_range(parts)
     unit = time_unit(last)
-    spec = feature_spec(tables["columns"], history.seen, is_clock(last) if history.gaps else None)
+    spec = feature_spec(tables["columns"], history.seen, is_clock(last) if history.gaps else None, schema.vectors)
     rows = {}
     for view, source in ((spec.view("user_profile"), "users"), (spec.view("item_features"), "items")):
         if view is not None:

@@ -32,7 +32,7 @@ class RawFeature:
 
     name: str
     side: Side
-    role: Literal["categorical", "continuous", "cross"]
+    role: Literal["categorical", "continuous", "cross", "text", "vector"]
     raw: tuple[str, ...]
     kinds: tuple[str, ...]
     """Types of the raw columns."""
@@ -63,6 +63,8 @@ def sides_of(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
             raise ConfigError(f"schema.dense: {TABLES[found[column]]}.{column} is of type {kind}, expected a number")
         features.append(RawFeature(column, found[column], "continuous", (column,), (kind,)))
     features += [_cross(columns, found, kinds) for columns in schema.crosses]
+    features += [_content("text", column, kinds) for column in schema.text]
+    features += [_content("vectors", column, kinds) for column in schema.vectors]
     _check_names(features)
     return tuple(f for side in TABLES for f in features if f.side == side)
 
@@ -109,6 +111,21 @@ def _side(key: str, column: str, kinds: Kinds) -> Side:
 
 def _kind(column: str, found: Mapping[str, Side], kinds: Kinds) -> str:
     return kinds[TABLES[found[column]]][column]
+
+
+def _content(key: Literal["text", "vectors"], column: str, kinds: Kinds) -> RawFeature:
+    """A column of text or of pretrained vectors, which items alone have."""
+    side = _side(key, column, kinds)
+    if side != "item":
+        raise ConfigError(
+            f"schema.{key}: {TABLES[side]}.{column} is not of items; text and vectors are for items alone, as they are "
+            "computed when the index is built, not for a request"
+        )
+    kind, fitting = kinds[TABLES[side]][column], {"text": ("string",), "vectors": ("list_float", "list_int")}[key]
+    if kind not in fitting:
+        expected = {"text": "text", "vectors": "a list of numbers"}[key]
+        raise ConfigError(f"schema.{key}: items.{column} is of type {kind}, expected {expected}")
+    return RawFeature(column, side, "text" if key == "text" else "vector", (column,), (kind,))
 
 
 def _cross(columns: list[str], found: Mapping[str, Side], kinds: Kinds) -> RawFeature:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.features import Feature, Side
-from .config import EtlConfig
+from .config import EtlConfig, TextConfig
+from .content import content_lengths
 from .features import RawFeature
 from .graph import LONGEST_LIST, build_graph, cardinalities, model_features
 from .train_part import Partition, TrainPart, frame_of, lengths_of
@@ -38,21 +39,26 @@ def fit_sides(
         own = tuple(f for f in raw if f.side == side)
         if own:
             parts = train.partitions(side, config.min_frequency)
-            fitted[side] = fit_side(own, parts, folder / side, device, config.min_frequency)
+            fitted[side] = fit_side(own, parts, folder / side, device, config.min_frequency, config.text)
     return fitted
 
 
 def fit_side(
-    raw: tuple[RawFeature, ...], parts: Sequence[Partition], folder: Path, device: str, min_frequency: int
+    raw: tuple[RawFeature, ...],
+    parts: Sequence[Partition],
+    folder: Path,
+    device: str,
+    min_frequency: int,
+    text: TextConfig = TextConfig(),
 ) -> FittedSide:
     """Fit on ``parts``: one Dask partition each, the same whatever the memory limit, so that the result is too."""
     import dask.dataframe as dd
     from merlin.io import Dataset
     from nvtabular import Workflow
 
-    lengths = lengths_of(parts, raw, LONGEST_LIST)
+    lengths = lengths_of(parts, raw, LONGEST_LIST) | content_lengths(raw, text)
     folder.mkdir(parents=True)
-    workflow = Workflow(build_graph(raw, lengths, folder, min_frequency))
+    workflow = Workflow(build_graph(raw, lengths, folder, min_frequency, text))
     meta = frame_of(parts[0], raw, device).iloc[:0]
     frames = dd.from_map(frame_of, parts, features=raw, device=device, meta=meta)
     workflow.fit(Dataset(frames, cpu=device == "cpu"))

@@ -6,18 +6,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.features import Feature, Side
+from ..core.features import Feature, Kind, Side
+from .config import TextConfig
 from .features import RawFeature
 from .merlin_env import prepare_merlin
 
 LONGEST_LIST = 16
 
 
-def build_graph(features: Sequence[RawFeature], lengths: Mapping[str, int], folder: Path, min_frequency: int) -> Any:
+def build_graph(
+    features: Sequence[RawFeature],
+    lengths: Mapping[str, int],
+    folder: Path,
+    min_frequency: int,
+    text: TextConfig = TextConfig(),
+) -> Any:
     """The NVTabular node that computes all ``features``, which are of one side.
 
     Args:
-        lengths: list feature -> its fixed length.
+        lengths: list, text or vector feature -> its fixed length.
         folder: where Categorify writes its vocabularies.
         min_frequency: below this a category is out of vocabulary. Ids are left alone: rows are entities, each id is
             in one of them, so their frequency is dealt with where the rows are chosen.
@@ -25,6 +32,7 @@ def build_graph(features: Sequence[RawFeature], lengths: Mapping[str, int], fold
     prepare_merlin()
     from nvtabular import ops
 
+    from .content_ops import content_op
     from .ops import Encode, PadList
 
     side = features[0].side
@@ -34,6 +42,9 @@ def build_graph(features: Sequence[RawFeature], lengths: Mapping[str, int], fold
     for feature in features:
         if feature.role == "continuous":
             nodes.append([feature.name] >> ops.FillMedian() >> ops.Normalize(out_dtype="float32") >> tags(side))
+            continue
+        if feature.role in ("text", "vector"):
+            nodes.append([feature.name] >> content_op(feature, lengths[feature.name], text) >> tags(side))
             continue
         is_id = feature.name in ("user_id", "item_id")
         if feature.role == "cross":
@@ -67,13 +78,21 @@ def model_features(
         Feature(
             name=f.name,
             side=f.side,
-            kind="continuous" if f.role == "continuous" else "categorical",
+            kind=kind_of(f, cardinalities),
             cardinality=cardinalities.get(f.name, 0),
             length=lengths.get(f.name),
             raw=f.raw,
         )
         for f in features
     ]
+
+
+def kind_of(feature: RawFeature, cardinalities: Mapping[str, int]) -> Kind:
+    """What a feature is to the models; an encoded text has no codes and is a vector."""
+    if feature.role == "continuous":
+        return "continuous"
+    encoded = feature.role == "text" and feature.name not in cardinalities
+    return "vector" if encoded or feature.role == "vector" else "categorical"
 
 
 def cardinalities(workflow: Any) -> dict[str, int]:

@@ -95,9 +95,29 @@ class HistoryGaps(Histories):
         return codes
 
 
-def positives_before(positive: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many of the rows before each are positive, [n]."""
-    return np.cumsum(positive) - positive
+def order_of(
+    user_row: NDArray[np.int32], positive: NDArray[np.bool_], test: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which rows are positives, in the order in which they are kept, and where each row's history ends among them.
+
+    A user's positives of the test part come last, so that what is trained on has none of them in its histories, even
+    where the split is not one by time. Those of test rows do, once all others are past.
+
+    Args:
+        user_row: [n], each user's rows together.
+        positive, test: bool [n].
+
+    Returns:
+        rows [P], and numbers [n] from 0 to P.
+    """
+    starts = np.flatnonzero(np.diff(user_row, prepend=user_row[:1] - 1))
+    user = np.cumsum(np.diff(user_row, prepend=user_row[:1]) != 0)
+    known, held = (np.append(0, np.cumsum(positive & part)) for part in (~test, test))
+    ends = np.append(starts[1:], len(user_row))
+    before, of_test = known[:-1] - known[starts][user], held[:-1] - held[starts][user]
+    end = before + np.where(test & (known[:-1] == known[ends][user]), of_test, 0)
+    rows = np.flatnonzero(positive)
+    return rows[np.lexsort((test[rows], user[rows]))], end + (known + held)[starts][user]
 
 
 @kernel(

@@ -60,13 +60,13 @@ def check_leaks(data: Path, features: Sequence[RawFeature], config: DataConfig, 
 
 
 def to_check(features: Sequence[RawFeature], config: LeakCheckConfig) -> list[RawFeature]:
-    """Features of one value; not the ids, which no config can leave out, nor crosses, whose parts are checked."""
+    """Features of one value; not the ids, which no config can leave out, nor crosses, whose parts are checked, nor text."""
     known = [feature.name for feature in features]
     for name in config.ignore:
         if name not in known:
             raise ConfigError(f"data.leak_check.ignore: {name!r} is no feature{nearest(name, known)}")
     left_out = ("user_id", "item_id", *config.ignore)
-    return [f for f in features if f.role != "cross" and not f.is_list and f.name not in left_out]
+    return [f for f in features if f.role in ("categorical", "continuous") and not f.is_list and f.name not in left_out]
 
 
 def auc_leak(auc: Auc, most: float) -> str:

@@ -50,6 +50,35 @@ def validating_users(n_users: int, share: float, *, seed: int = 0) -> NDArray[np
     return np.random.default_rng(seed).random(n_users) < share
 
 
+def drawn_items(n_items: int, share: float, *, seed: int = 0) -> NDArray[np.bool_]:
+    """A seeded ``share`` of the items [n_items], at least one."""
+    held_out = np.zeros(n_items, bool)
+    count = max(1, round(n_items * share))
+    held_out[np.random.default_rng([seed, 1]).choice(n_items, count, replace=False)] = True
+    return held_out
+
+
+def new_items(
+    user_row: NDArray[np.int32], held_out: NDArray[np.bool_], positive: NDArray[np.bool_], validates: NDArray[np.bool_]
+) -> NDArray[np.int8]:
+    """All interactions with held-out items test; of the others, the last positive of each user who validates does.
+
+    Args:
+        user_row: [n], rows sorted by user, then time.
+        held_out: [n], of each row's item.
+        positive: [n].
+        validates: [n_users], indexed by user_row.
+
+    Returns:
+        Codes [n].
+    """
+    split = np.where(held_out, TEST, TRAIN).astype(np.int8)
+    users = user_row[~held_out]
+    last = last_item(users, positive[~held_out], np.zeros_like(validates)) == TEST
+    split[~held_out] = np.where(last & validates[users], VALID, TRAIN)
+    return split
+
+
 def time_cuts(timestamp: NDArray[np.int64], valid_share: float, test_share: float) -> tuple[int, int]:
     """From which timestamps on validation and test begin; partitions ``timestamp`` [n] in place.
 

@@ -136,7 +136,7 @@ def context_columns(data: Path, table: pa.Table, names: set[str], *, train_only:
 
 
 def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longest: int) -> dict[str, int]:
-    """Length of each list feature: the longest list of the training part, at most ``longest``.
+    """Length of each list feature: the longest list of the training part, at most ``longest``; of a vector all of it.
 
     Raises:
         DataError: naming a column that has no value in the training part, so that nothing could be learned from it.
@@ -150,7 +150,8 @@ def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longe
             if sum(extent[name][0] for extent in found) == 0:
                 raise DataError(f"{TABLES[feature.side]}.{name}: no value in any row of the training part")
         if feature.is_list:
-            lengths[feature.name] = min(max(extent[feature.name][1] for extent in found), longest)
+            widest = max(extent[feature.name][1] for extent in found)
+            lengths[feature.name] = widest if feature.role == "vector" else min(widest, longest)
     return lengths
 
 

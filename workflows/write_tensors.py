@@ -15,10 +15,10 @@ from ..core.features import Feature
 from .fit import FittedSide
 from .frames import pieces, to_array, to_frame, whole_users
 from .gaps import to_seconds
-from .history import positives_before
+from .history import order_of
 from .interaction_files import CONTEXT, INTERACTIONS, LABELS, POSITIVES, write_rows
 from .lookup_tables import mapped
-from .split import NAMES
+from .split import NAMES, TEST
 from .spool import rows_of
 from .train_part import context_columns, id_columns
 
@@ -97,15 +97,18 @@ class InteractionWriter:
                 at[split] += len(own)
 
     def _transformed(self, table: pa.Table) -> dict[str, NDArray[Any]]:
+        import pyarrow.compute as pc
+
         user_ids, item_ids = id_columns(self.data)
         user_row, item_row = rows_of(table["user_id"], user_ids), rows_of(table["item_id"], item_ids)
         positive, time = table["positive"].to_numpy(), table["timestamp"].to_numpy()
+        test = pc.equal(table["split"], NAMES[TEST]).to_numpy()
         label = table["label"] if "label" in table.column_names else table["positive"]
         labels = {f"{LABELS}/{name}": table[name].to_numpy() for name in self.labels}
         return {
             **{"user_row": user_row, "item_row": item_row, "timestamp": time},
             **{"positive": positive, "label": label.to_numpy()},
-            "history_end": self._write_positives(user_row, item_row, time, positive),
+            "history_end": self._write_positives(user_row, item_row, time, positive, test),
             **self._context(table),
             **labels,
         }
@@ -116,15 +119,17 @@ class InteractionWriter:
         item_row: NDArray[np.int32],
         time: NDArray[np.int64],
         positive: NDArray[np.bool_],
+        test: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
         """Write the positives of whole users; returns where each row's history ends."""
         first = int(mapped(self.folder / POSITIVES / "first.npy")[user_row[0]])
         codes = mapped(self.folder / "items" / "item_id.npy")[:, 0]
-        columns = {"code": codes[item_row[positive]]}
+        order, end = order_of(user_row, positive, test)
+        columns = {"code": codes[item_row[order]]}
         if self.time_unit is not None:
-            columns["seconds"] = to_seconds(time[positive], self.time_unit)
+            columns["seconds"] = to_seconds(time[order], self.time_unit)
         write_rows(self.folder / POSITIVES, columns, first)
-        return first + positives_before(positive)
+        return first + end
 
     def _context(self, table: pa.Table) -> dict[str, NDArray[Any]]:
         if self.context is None:

@@ -60,6 +60,9 @@ def stock_tables(artifacts: Mapping[str, Artifact]) -> StockTables:
             raise ConfigError(f"{name}: merlin-systems takes whole numbers only, this pipeline's are text")
     if GAP in schema.names("user"):
         raise ConfigError(f"history.gaps: merlin-systems has no operator that computes {GAP}; compare without")
+    for feature in schema:
+        if feature.kind == "vector":
+            raise ConfigError(f"items.{feature.name}: the stock graph is not compared where items have vectors")
     raw = {name for feature in schema.side("user", "context") for name in feature.raw} - {"user_id", HISTORY}
     context = {name: _most_frequent(data, name) for name in sorted(raw) if name not in kinds["users"]}
     profile = sorted(raw - set(context))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 Side = Literal["user", "item", "context"]
-Kind = Literal["categorical", "continuous"]
+Kind = Literal["categorical", "continuous", "vector"]
 
 HISTORY, GAP = "history", "history_gap"
 """Features of the user's side that belong to a moment: what the user did before an event, and when."""
@@ -20,8 +20,8 @@ class Feature:
     """One model input column after the transforms.
 
     Categorical: int64 codes [B, length or 1]; 0 is padding, 1 .. are codes, out-of-vocabulary included, all
-    below ``cardinality``. Continuous: float32 [B, 1]. ``vocabulary`` names the feature whose codes this one
-    shares (``history`` shares ``item_id``'s).
+    below ``cardinality``. Continuous: float32 [B, 1]. Vector: float32 [B, length], of length 1 or, where it is missing,
+    all 0. ``vocabulary`` names the feature whose codes this one shares (``history`` shares ``item_id``'s).
     """
 
     name: str
@@ -29,7 +29,7 @@ class Feature:
     kind: Kind
     cardinality: int = 0
     length: int | None = None
-    """Fixed length of a list feature, zero-padded at the end; None for a scalar."""
+    """Fixed length of a list feature, zero-padded at the end, or numbers of a vector; None for a scalar."""
     vocabulary: str | None = None
     raw: tuple[str, ...] = ()
     """The raw columns that it is computed from; more than one for a cross."""

@@ -13,6 +13,7 @@ from ...core.page import STYLE, figure_of, image
 from ...models import metrics
 from ..ops.order import sigmoid
 from .intervals import HEADLINE
+from .new_items import HEAD, new_item_line, new_item_rows
 from .ranking_lists import LIST, RECALL_AT
 
 Intervals = Mapping[str, Sequence[float] | None]
@@ -56,6 +57,8 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 <h2>Ranker</h2>
 {single_row(results["ranking"], results["intervals"]["ranking"])}
 {calibration_curve(logits, label)}
+<h2>New items</h2>
+{new_item_table(results["new_items"])}
 <h2>Slices of the cascade</h2>
 {slice_table(results["slices"])}
 </body></html>
@@ -90,6 +93,14 @@ def slice_table(slices: Sequence[Mapping[str, Any]]) -> str:
         cells = "".join(f"<td>{v:,}</td>" if isinstance(v, int) else _cell(v) for v in (part[n] for n in columns))
         rows.append(f"<tr><th>{escape(part['slice'])}</th>{cells}</tr>")
     return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+
+def new_item_table(found: Mapping[str, Any]) -> str:
+    """How many there are, and one row for each ranking."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEAD)
+    ways = [f"<tr><th>{escape(title)}</th>{''.join(map(_cell, cells))}</tr>" for title, *cells in new_item_rows(found)]
+    shown = f"<table><tr>{head}</tr>{''.join(ways)}</table>" if ways else ""
+    return f'<p class="note">{escape(new_item_line(found))}</p>{shown}'
 
 
 def how(intervals: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
 from .measure import measure, recsys
+from .new_items import Retrieval, measure_new_items
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
 from .replay import Replay, rank_logged, replay
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.json"
 REPORT = "report.html"
-ORDER = ("retrieval", "ranking", "cascade", "funnel", "baselines", "recsys", "intervals", "differences", "slices")
+ORDER = ("retrieval", "ranking", "cascade", "funnel", "baselines", "recsys", "intervals", "differences", "new_items", "slices")
 """What metrics.json holds."""
 
 
@@ -58,7 +59,12 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
     baselines = rank_baselines(tensors.before_test(), held_out.rows, run.seen, max(RECALL_AT))
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
-    results = measure(ranked, rows, held_out.relevant, Bootstrap(config.replicates, config.seed))
+    bootstrap = Bootstrap(config.replicates, config.seed)
+    results = measure(ranked, rows, held_out.relevant, bootstrap)
+    retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
+    results["new_items"] = measure_new_items(
+        tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size
+    )
     results["funnel"] = summary(run.fates)
     results["slices"] = [measure_slice(part, held_out, run.answers, rows) for part in parts]
     results["recsys"] = recsys(results, parents["data"].metrics)
@@ -113,5 +119,5 @@ EVALUATION = Stage(
     sections=("evaluation", "serving", "feature_store"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=2,
+    version=3,
 )

@@ -104,3 +104,11 @@ def test_ids_must_fit_int32(largest, fine):
     else:
         with pytest.raises(ConfigError, match="items.item_id: QueryFaiss takes ids up to 2147483647"):
             storable(table, "items")
+
+
+def test_vectors_are_refused(artifacts):
+    FeatureSchema((*SCHEMA, Feature("image", "item", "vector", length=4, raw=("image",)))).save(
+        artifacts["etl"].path / "schema.json"
+    )
+    with pytest.raises(ConfigError, match="items.image: the stock graph is not compared where items have vectors"):
+        stock_tables(artifacts)

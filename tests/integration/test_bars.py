@@ -52,7 +52,7 @@ def test_the_metrics_have_their_agreed_shape(name, request):
     retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
     cascade = {"ndcg@10", "map@10", "mrr@10", "coverage@10"}
     ours = ["retrieval", "ranking", "cascade", "funnel", "baselines"]
-    assert list(got) == [*ours, "recsys", "intervals", "differences", "slices"]
+    assert list(got) == [*ours, "recsys", "intervals", "differences", "new_items", "slices"]
     assert set(got["retrieval"]) == retrieval
     assert set(got["ranking"]) == {"auc", "gauc", "logloss", "ece"}
     assert set(got["cascade"]) == cascade

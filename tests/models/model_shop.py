@@ -29,6 +29,7 @@ def make_shop(
     dislikes: bool = False,
     labels: bool = False,
     gaps: bool = False,
+    content: bool = False,
     seed: int = 0,
 ) -> dict[str, Artifact]:
     """A data and an etl artifact. Lower item rows are more popular; four in five events are of the user's
@@ -39,6 +40,7 @@ def make_shop(
         label: impressions with a label that follows the taste.
         dislikes: a fifth of the interactions are not positive.
         gaps: time gaps of the history; the n-th event of a user was at 3^n seconds.
+        content: a text ``title`` and a vector ``image`` of items; the image is that of the item's taste, with noise.
         labels: two further labels, ``click``, which is ``label``, and ``like``, which is 1 where the item is even, too.
     """
     rng = np.random.default_rng(seed)
@@ -84,6 +86,16 @@ def make_shop(
         genres = np.zeros((items, 3), int)
         genres[:, 0] = np.arange(items) % 4 + CODE
         item_tables |= {"genres": genres, "price": rng.normal(size=items)}
+    if content:
+        features += [
+            Feature("title", "item", "categorical", 51, 4, raw=("title",)),
+            Feature("image", "item", "vector", length=6, raw=("image",)),
+        ]
+        image = np.eye(4, 6)[np.arange(items) % 4] + 0.2 * rng.normal(size=(items, 6))
+        item_tables |= {
+            "title": rng.integers(0, 51, (items, 4)),
+            "image": image / np.linalg.norm(image, axis=1, keepdims=True),
+        }
     schema = FeatureSchema(tuple(features))
 
     def fill_etl(path: Path) -> None:

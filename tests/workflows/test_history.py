@@ -4,14 +4,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.workflows.history import Histories, Positives, positives_before
+from cascade.workflows.history import Histories, Positives, order_of
 
 
-def of(users, positive, codes, length):
+def of(users, positive, codes, length, test=None):
     users, positive = np.array(users, np.int32), np.array(positive, bool)
+    codes, test = np.array(codes, np.int32), np.zeros(len(users), bool) if test is None else np.array(test)
     first = np.append(0, np.cumsum(np.bincount(users[positive], minlength=users.max(initial=0) + 1)))
-    past = Positives(first, np.array(codes, np.int32)[positive])
-    return Histories(past, users, positives_before(positive), length)
+    order, end = order_of(users, positive, test)
+    return Histories(Positives(first, codes[order]), users, end, length)
 
 
 def rows(users, positive, codes, length):
@@ -76,3 +77,15 @@ def test_never_looks_ahead(events, data):
     codes[at:] = [99] * len(codes[at:])
     positive[at:] = [not value for value in positive[at:]]
     assert rows(users, positive, codes, 3)[: at + 1] == before
+
+
+def test_what_is_trained_on_knows_no_test_positive():
+    """The second of four events is held out: training rows after it lack it, the last test row has it after them."""
+    got = of([0] * 4, [1] * 4, [3, 4, 5, 6], 3, [False, True, False, True])
+    assert np.asarray(got).tolist() == [[0, 0, 0], [3, 0, 0], [3, 0, 0], [4, 5, 3]]
+
+
+def test_a_test_part_at_the_end_of_each_user_changes_nothing():
+    events = [0, 0, 1, 1, 1], [1] * 5, [3, 4, 5, 6, 7], 2
+    held_out = of(*events, [False, True, False, True, True])
+    np.testing.assert_array_equal(np.asarray(held_out), rows(*events))

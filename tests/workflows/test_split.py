@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from cascade.core.errors import DataError
 from cascade.workflows.config import SplitConfig
-from cascade.workflows.split import NAMES, by_column, by_time, last_item, time_cuts, validating_users
+from cascade.workflows.split import (
+    NAMES,
+    by_column,
+    by_time,
+    drawn_items,
+    last_item,
+    new_items,
+    time_cuts,
+    validating_users,
+)
 
 
 def split(users, positive, validates):
@@ -69,3 +78,24 @@ def test_given_column():
     assert by_column(table, "part").tolist() == [2, 0, 1]
     with pytest.raises(DataError, match=r"interactions.part, row 11: 'dev', expected train, valid or test"):
         by_column(pa.table({"part": ["test", "dev"]}), "part", start=10)
+
+
+def test_new_items_take_all_their_interactions_out_of_training():
+    """User 0: old, new, old, old; user 1: old, new. Both validate, user 2 does not."""
+    users = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.int32)
+    held_out = np.array([0, 1, 0, 0, 0, 1, 0, 0], bool)
+    positive = np.array([1, 1, 1, 0, 1, 1, 1, 1], bool)
+    codes = new_items(users, held_out, positive, np.array([True, True, False]))
+    assert "".join(NAMES[code][:2] for code in codes) == "tr" "te" "va" "va" "tr" "te" "tr" "tr"
+
+
+def test_a_positive_of_its_own_is_not_taken_from_training():
+    codes = new_items(np.zeros(3, np.int32), np.array([1, 1, 0], bool), np.ones(3, bool), np.array([True]))
+    assert [NAMES[code] for code in codes] == ["test", "test", "train"]
+
+
+def test_items_are_drawn_by_a_seed():
+    drawn = drawn_items(1000, 0.1)
+    assert drawn.sum() == 100 and (drawn == drawn_items(1000, 0.1)).all()
+    assert (drawn != drawn_items(1000, 0.1, seed=1)).any()
+    assert drawn_items(3, 0.01).sum() == 1

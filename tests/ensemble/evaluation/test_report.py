@@ -30,6 +30,10 @@ def page():
             **{"baselines": {"popularity": {}}, "ranking": {"auc": None, "gauc": [0.741, 0.762]}},
         },
         "differences": {"cascade - retrieval": {"ndcg@10": 0.01, "low": -0.004, "high": 0.024}},
+        "new_items": {
+            **{"items": 30, "users": 4, "positives": 7, "cascade": {"recall@10": 0.123, "ndcg@10": 0.456}},
+            "among_new": {"recall@10": 0.5, "recall@100": 0.987, "ndcg@10": 0.25, "ndcg@100": 0.3},
+        },
         "slices": [
             {"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 0, "auc": None},
             {"slice": "title = <b>", "users": 1234, "recall@10": 0.5, "ndcg@10": 0.25, "rows": 5, "auc": 0.625},
@@ -55,6 +59,12 @@ def test_needs_nothing_but_itself(page):
 def test_says_what_was_skipped_and_escapes(page):
     assert "EASE: &lt;too large&gt;" in page
     assert "a&lt;b" in page
+
+
+def test_new_items_are_shown(page):
+    assert "new items (no positive in training): 30; 4 users took 7" in page
+    assert "<th>cascade</th><td>0.1230</td><td></td><td>0.4560</td><td></td>" in page
+    assert "<th>retriever, new items alone</th><td>0.5000</td><td>0.9870</td>" in page
 
 
 def test_intervals_differences_and_slices_are_shown(page):
