@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from ..core.features import Feature, Side
 from .features import RawFeature
 from .fit import FittedSide
-from .lookup_tables import MISSING_INT, Codes, codes_for
+from .lookup_tables import FIRST_CODE, MISSING_INT, Codes, codes_for
 from .train_part import id_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PARAMS = "params.json"
-FIRST_CODE = 3
-"""Where a vocabulary's codes begin: after padding, missing and out of vocabulary."""
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 DTYPES = {"int": "int64", "float": "float64", "string": "object"}
 
@@ -66,6 +64,8 @@ def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSi
     entry: dict[str, Any] = {"name": feature.name, "kind": raw.role, "raw": list(raw.raw), "length": feature.length}
     if raw.role == "continuous":
         return {**entry, **statistics(part.workflow, feature.name)}
+    if raw.buckets:
+        return {**entry, "buckets": raw.buckets}
     import pyarrow.parquet as pq
 
     table = pq.read_table(part.folder / "categories" / f"unique.{feature.name}.parquet", columns=list(raw.raw))

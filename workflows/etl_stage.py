@@ -65,5 +65,10 @@ def write_interactions(writer: InteractionWriter) -> None:
 
 
 ETL = Stage(
-    "etl", "Fit the NVTabular workflows and turn tables into tensors.", ["schema", "etl", "history"], ["data"], fill
+    "etl",
+    "Fit the NVTabular workflows and turn tables into tensors.",
+    ["schema", "etl", "history"],
+    ["data"],
+    fill,
+    version=2,
 )

@@ -13,7 +13,13 @@ from .merlin_env import prepare_merlin
 LONGEST_LIST = 16
 
 
-def build_graph(features: Sequence[RawFeature], lengths: Mapping[str, int], folder: Path, min_frequency: int) -> Any:
+def build_graph(
+    features: Sequence[RawFeature],
+    lengths: Mapping[str, int],
+    folder: Path,
+    min_frequency: int,
+    max_size: Mapping[str, int],
+) -> Any:
     """The NVTabular node that computes all ``features``, which are of one side.
 
     Args:
@@ -21,10 +27,12 @@ def build_graph(features: Sequence[RawFeature], lengths: Mapping[str, int], fold
         folder: where Categorify writes its vocabularies.
         min_frequency: below this a category is out of vocabulary. Ids are left alone: rows are entities, each id is
             in one of them, so their frequency is dealt with where the rows are chosen.
+        max_size: feature -> categories that it has at most; ids are left alone likewise.
     """
     prepare_merlin()
     from nvtabular import ops
 
+    from .hash_op import Hash
     from .ops import Encode, PadList
 
     side = features[0].side
@@ -36,10 +44,13 @@ def build_graph(features: Sequence[RawFeature], lengths: Mapping[str, int], fold
             nodes.append([feature.name] >> ops.FillMedian() >> ops.Normalize(out_dtype="float32") >> tags(side))
             continue
         is_id = feature.name in ("user_id", "item_id")
-        if feature.role == "cross":
-            node = [list(feature.raw)] >> Encode(encode_type="combo", freq_threshold=threshold, **options)
+        most = 0 if is_id else max_size.get(feature.name, 0)
+        if feature.buckets:
+            node = list(feature.raw) >> Hash(feature.name, feature.raw, feature.buckets)
+        elif feature.role == "cross":
+            node = [list(feature.raw)] >> Encode(most, encode_type="combo", freq_threshold=threshold, **options)
         else:
-            node = [feature.name] >> Encode(freq_threshold=0 if is_id else threshold, **options)
+            node = [feature.name] >> Encode(most, freq_threshold=0 if is_id else threshold, **options)
         if feature.is_list:
             node = node >> PadList(lengths[feature.name])
         nodes.append(node >> tags(side, is_id=is_id))
