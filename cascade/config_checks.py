@@ -26,6 +26,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_layout(config),
         *_schema(config),
         *_feature_names(config),
+        *_vocabularies(config),
         *_data(config),
         *_ports(config),
         *_tune(config),
@@ -196,6 +197,12 @@ def _feature_names(config: PipelineConfig) -> Iterator[str]:
         for name in dims:
             if name not in known:
                 yield f"{key}.{name}: {name!r} is not in schema.sparse; {_nearest(name, known)}"
+
+
+def _vocabularies(config: PipelineConfig) -> Iterator[str]:
+    from .workflows.vocabularies import conflicts as vocabulary_conflicts
+
+    yield from vocabulary_conflicts(config.schema_, config.etl)
 
 
 def _data(config: PipelineConfig) -> Iterator[str]:

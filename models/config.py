@@ -38,6 +38,9 @@ class TrainingConfig(Section):
     """Steps of the optimizer during which the learning rate rises from 0."""
     decay_steps: int = Field(0, ge=0)
     """Steps of the optimizer after the warm-up during which the learning rate falls to 0 as a cosine; 0: it stays."""
+    recompute: bool = False
+    """Compute the activations of hidden layers and interactions again for their gradients instead of keeping them: less
+    memory for a batch, about a third more arithmetic, the same losses."""
     tensorboard: bool = False
     """Write logs for TensorBoard to ``<run folder>.logs``."""
 
@@ -93,6 +96,9 @@ class TwoTowerConfig(Section):
     item_id_dropout: float = Field(0.0, ge=0, lt=1)
     """Share of a batch's items whose id is shown as unknown, so that an item without interactions is placed by its other
     features. An item that is there several times is hidden as a whole."""
+    subsample: float = Field(0, ge=0)
+    """Share of the positives that an item may have before an epoch leaves some of them out: one whose item's share f is
+    larger stays with probability sqrt(subsample / f). 0 keeps all; 1e-4 to 1e-2 are usual. logQ counts what stays."""
     training: TrainingConfig = TrainingConfig()
 
 

@@ -20,6 +20,7 @@ from .item_part import SHARE
 from .layers import embedding_tables
 from .ranker_side import SideVectors
 from .rates import Rates, rated
+from .recompute import recomputed
 from .schema import check_names, table_dims
 
 
@@ -32,6 +33,7 @@ class Dlrm(tf.keras.Model):
     Args:
         top: widths of the top network after its first layer.
         share: each label's share of the score. Several labels have a top network each, from the second layer on.
+        recompute: whether training computes interaction and top networks again for their gradients.
     """
 
     def __init__(
@@ -41,11 +43,12 @@ class Dlrm(tf.keras.Model):
         interaction: Interaction,
         top: Sequence[int],
         share: Sequence[float] = (1.0,),
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.users, self.items, self.interaction = users, items, interaction
         self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
-        self.share = tuple(share)
+        self.share, self.recompute = tuple(share), recompute
 
     @property
     def rates(self) -> list[Rates]:
@@ -61,9 +64,14 @@ class Dlrm(tf.keras.Model):
         users = self.users(self.users.pick(columns), training=training)
         flat, shape = flat_items(self.items.pick(columns))
         items = self.items(flat, training=training)
-        user, item = self.interaction.user_part(users), self.interaction.item_part(items)
-        rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-        logits = self._heads(self.interaction.pair(user, rows, shape))
+
+        def meet(users: Any, items: Any) -> list[Any]:
+            user, item = self.interaction.user_part(users), self.interaction.item_part(items)
+            rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
+            return self._heads(self.interaction.pair(user, rows, shape))
+
+        ready = all(head.built for head in self.heads)
+        logits = recomputed(meet, training and self.recompute and ready)(users, items)
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
@@ -117,8 +125,17 @@ def build(schema: FeatureSchema, config: DlrmConfig, impressions: bool = False) 
     labels, rates = len(config.labels) or 1, RatesConfig(features=[]) if not impressions else config.rates
     numbers = {name: [Rates(f, labels) for f in rated(schema, rates, side)] for name, side in sides_of.items()}
     users, items = (
-        SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name, numbers[name])
+        SideVectors(
+            features,
+            tables,
+            config.bottom_mlp,
+            config.dropout,
+            kind.stacked,
+            name,
+            numbers[name],
+            config.training.recompute,
+        )
         for name, features in sides.items()
     )
     interaction = kind(users.layout, items.layout, config)
-    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels))
+    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), config.training.recompute)

@@ -57,7 +57,7 @@ def draw(config: TwoTowerConfig, catalogue: Catalogue, rng: np.random.Generator,
 
 
 def log_expected(
-    config: TwoTowerConfig, counts: NDArray[np.int64], catalogue: Catalogue, size: int
+    config: TwoTowerConfig, counts: NDArray[np.number[Any]], catalogue: Catalogue, size: int
 ) -> NDArray[np.float32]:
     """Log of an item's expected occurrences among a query's candidates that are not mined, for each in-batch one.
 
@@ -65,14 +65,14 @@ def log_expected(
     never a positive counts as if it were once. A memory counts as full, which it is after its first few batches.
 
     Args:
-        counts: int64 [n_items].
+        counts: [n_items], how often an item is a positive in an epoch; an expectation with ``two_tower.subsample``.
         size: of a batch, B.
 
     Returns:
         float32 [n_items], log of (occurrences / B): a common factor does not matter to a softmax.
     """
     others = drawn(config)
-    in_batch = np.maximum(counts, 0 if others else 1) / max(counts.sum(), 1)
+    in_batch = np.where(counts > 0, counts, 0 if others else 1) / max(counts.sum(), 1)
     expected = in_batch * (1 + config.negatives.memory / size) + catalogue.chance * (others / size)
     return np.asarray(np.log(expected), np.float32)
 

@@ -28,13 +28,13 @@ class Objective(tf.Module):
     """Item and query vectors of a batch -> its loss.
 
     Args:
-        counts: int64 [n_items], how often an item is a positive in the training part.
+        counts: [n_items], how often an item is a positive in an epoch.
         size: of a batch.
         steps: of an epoch.
     """
 
     def __init__(
-        self, config: TwoTowerConfig, counts: NDArray[np.int64], catalogue: Catalogue, size: int, steps: int
+        self, config: TwoTowerConfig, counts: NDArray[np.number[Any]], catalogue: Catalogue, size: int, steps: int
     ) -> None:
         super().__init__()
         self.config = config

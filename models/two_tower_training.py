@@ -15,7 +15,7 @@ from .backend import tf
 from .config import TwoTowerConfig
 from .encode import encode_items, encode_users
 from .events import Events
-from .fit import Fit, fit, prepare, shuffled
+from .fit import Fit, fit, prepare
 from .lookup import Lookup
 from .mining import positive_matrix, with_mining
 from .negatives import Catalogue, draw
@@ -23,6 +23,7 @@ from .objective import OF_ITEMS, Objective
 from .optimizers import Optimizer
 from .ranks import full_ndcg, seen_matrix, target_ranks
 from .step import Step
+from .subsampling import Positives
 from .two_tower import TwoTower, build
 
 if TYPE_CHECKING:
@@ -57,16 +58,17 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     model, lookup = build(tensors.schema, config), Lookup(tensors)
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
-    size = min(config.training.batch_size, len(events))
-    steps = len(events) // size
+    positives = Positives(events.item_row, tensors.item_counts, config.subsample)
+    size = min(config.training.batch_size, positives.size)
+    steps = positives.size // size
     catalogue = Catalogue(tensors.item_counts, config.negatives.popularity)
-    objective = Objective(config, tensors.item_counts, catalogue, size, steps)
+    objective = Objective(config, positives.counts, catalogue, size, steps)
     step = make_step(model, lookup, config, objective)
     if config.neg_sampling == "hard":
         step = with_mining(step, model, lookup, config, positive_matrix(events, seen.shape))
 
     def batches(rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
-        for at in shuffled(len(events), size, rng):
+        for at in positives.batches(size, rng):
             rows = events.take(at)
             yield {**rows.queries(), "item_row": rows.item_row, **draw(config, catalogue, rng, size)}
 

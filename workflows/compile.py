@@ -14,15 +14,13 @@ from ..core.features import Feature, Side
 from .config import HistoryConfig
 from .features import RawFeature
 from .fit import FittedSide
-from .lookup_tables import MISSING_INT, Codes, codes_for
+from .lookup_tables import FIRST_CODE, MISSING_INT, Codes, codes_for
 from .train_part import id_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PARAMS = "params.json"
-FIRST_CODE = 3
-"""Where a vocabulary's codes begin: after padding, missing and out of vocabulary."""
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 DTYPES = {"int": "int64", "float": "float64", "string": "object"}
 
@@ -70,6 +68,8 @@ def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSi
         return {**entry, **statistics(part.workflow, feature.name)}
     if raw.role in ("text", "vector"):
         return entry  # of items, which no request brings
+    if raw.buckets:
+        return {**entry, "buckets": raw.buckets}
     import pyarrow.parquet as pq
 
     table = pq.read_table(part.folder / "categories" / f"unique.{feature.name}.parquet", columns=list(raw.raw))

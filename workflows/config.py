@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -132,6 +132,15 @@ class EtlConfig(Section):
     min_frequency: int = Field(1, ge=1)
     """A category seen less often than this in training is out of vocabulary."""
     text: TextConfig = TextConfig()
+    max_size: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """Sparse column or cross -> its most frequent categories in training that have a code, all others being out of
+    vocabulary. Counted are rows of the column's table; for user_id and item_id, interactions."""
+    hash_buckets: dict[str, Annotated[int, Field(ge=2)]] = {}
+    """Sparse column or cross -> rows that it is hashed into, in place of a vocabulary, so that its embeddings do not
+    grow with the catalogue. No value is rare or unknown to it: one never seen shares the row of others."""
+    cross_buckets: int | None = Field(100_000, ge=2)
+    """A cross of columns whose numbers of categories multiply to more than this is hashed into so many rows, others
+    have a vocabulary of the combinations that occur in training; null: all have."""
 
 
 class HistoryConfig(Section):

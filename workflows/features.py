@@ -36,6 +36,8 @@ class RawFeature:
     raw: tuple[str, ...]
     kinds: tuple[str, ...]
     """Types of the raw columns."""
+    buckets: int = 0
+    """Rows that it is hashed into; 0: it has a vocabulary."""
 
     @property
     def is_list(self) -> bool:

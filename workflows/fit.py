@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..core.features import Feature, Side
@@ -13,6 +14,7 @@ from .content import content_lengths
 from .features import RawFeature
 from .graph import LONGEST_LIST, build_graph, cardinalities, model_features
 from .train_part import Partition, TrainPart, frame_of, lengths_of
+from .vocabularies import with_buckets
 
 SIDES: tuple[Side, ...] = ("user", "context", "item")
 
@@ -38,8 +40,10 @@ def fit_sides(
     for side in SIDES:
         own = tuple(f for f in raw if f.side == side)
         if own:
-            parts = train.partitions(side, config.min_frequency)
-            fitted[side] = fit_side(own, parts, folder / side, device, config.min_frequency, config.text)
+            parts = train.partitions(side, config.min_frequency, config.max_size.get(f"{side}_id"))
+            own = with_buckets(own, parts, config)
+            options = config.min_frequency, config.text, config.max_size
+            fitted[side] = fit_side(own, parts, folder / side, device, *options)
     return fitted
 
 
@@ -50,6 +54,7 @@ def fit_side(
     device: str,
     min_frequency: int,
     text: TextConfig = TextConfig(),
+    max_size: Mapping[str, int] = MappingProxyType({}),
 ) -> FittedSide:
     """Fit on ``parts``: one Dask partition each, the same whatever the memory limit, so that the result is too."""
     import dask.dataframe as dd
@@ -58,7 +63,7 @@ def fit_side(
 
     lengths = lengths_of(parts, raw, LONGEST_LIST) | content_lengths(raw, text)
     folder.mkdir(parents=True)
-    workflow = Workflow(build_graph(raw, lengths, folder, min_frequency, text))
+    workflow = Workflow(build_graph(raw, lengths, folder, min_frequency, text, max_size))
     meta = frame_of(parts[0], raw, device).iloc[:0]
     frames = dd.from_map(frame_of, parts, features=raw, device=device, meta=meta)
     workflow.fit(Dataset(frames, cpu=device == "cpu"))

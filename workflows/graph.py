@@ -19,7 +19,8 @@ def build_graph(
     lengths: Mapping[str, int],
     folder: Path,
     min_frequency: int,
-    text: TextConfig = TextConfig(),
+    text: TextConfig,
+    max_size: Mapping[str, int],
 ) -> Any:
     """The NVTabular node that computes all ``features``, which are of one side.
 
@@ -28,11 +29,13 @@ def build_graph(
         folder: where Categorify writes its vocabularies.
         min_frequency: below this a category is out of vocabulary. Ids are left alone: rows are entities, each id is
             in one of them, so their frequency is dealt with where the rows are chosen.
+        max_size: feature -> categories that it has at most; ids are left alone likewise.
     """
     prepare_merlin()
     from nvtabular import ops
 
     from .content_ops import content_op
+    from .hash_op import Hash
     from .ops import Encode, PadList
 
     side = features[0].side
@@ -47,10 +50,13 @@ def build_graph(
             nodes.append([feature.name] >> content_op(feature, lengths[feature.name], text) >> tags(side))
             continue
         is_id = feature.name in ("user_id", "item_id")
-        if feature.role == "cross":
-            node = [list(feature.raw)] >> Encode(encode_type="combo", freq_threshold=threshold, **options)
+        most = 0 if is_id else max_size.get(feature.name, 0)
+        if feature.buckets:
+            node = list(feature.raw) >> Hash(feature.name, feature.raw, feature.buckets)
+        elif feature.role == "cross":
+            node = [list(feature.raw)] >> Encode(most, encode_type="combo", freq_threshold=threshold, **options)
         else:
-            node = [feature.name] >> Encode(freq_threshold=0 if is_id else threshold, **options)
+            node = [feature.name] >> Encode(most, freq_threshold=0 if is_id else threshold, **options)
         if feature.is_list:
             node = node >> PadList(lengths[feature.name])
         nodes.append(node >> tags(side, is_id=is_id))

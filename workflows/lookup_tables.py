@@ -21,6 +21,8 @@ from ..core.kernel import FLOAT64, INT32, INT64, kernel, read, write
 MISSING_INT = np.iinfo(np.int64).min
 MISSING_CODE = 1
 UNKNOWN_CODE = 2
+FIRST_CODE = 3
+"""Where a vocabulary's codes begin: after padding, missing and out of vocabulary."""
 NOT_FOUND = -1
 GAPS: dict[str, Any] = {"i": MISSING_INT, "f": np.nan}
 """dtype kind -> the missing value."""

@@ -25,7 +25,15 @@ class Encode(Categorify):
 
     NVTabular 23.8 looks at the first value of each column to learn whether it holds lists, and fails where there is
     none. And of a combination it returns only the code, not the columns that went in.
+
+    Args:
+        most: categories that a vocabulary has at most, the most frequent ones; 0: all.
     """
+
+    def __init__(self, most: int = 0, **options: Any) -> None:
+        super().__init__(**options)
+        # Its constructor refuses a size beside a threshold; its fit takes both, first the threshold.
+        self.max_size = most + FIRST_CODE if most else 0
 
     def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
         """Codes for each column or combination of ``df``."""

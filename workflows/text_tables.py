@@ -38,7 +38,7 @@ class MappedText(Codes):
     @classmethod
     def of(cls, values: Sequence[str], codes: NDArray[np.int64]) -> MappedText:
         """From distinct strings."""
-        text, lengths = _encoded(list(values))
+        text, lengths = as_utf8(list(values))
         ends = np.concatenate([[0], np.cumsum(lengths)])
         slots = np.full(1 << (2 * len(values)).bit_length(), EMPTY, np.int32)
         fill_slots(text, ends, slots)
@@ -54,14 +54,14 @@ class MappedText(Codes):
             np.save(folder / f"{name}.{part.name}.npy", getattr(self, part.name))
 
     def __call__(self, values: NDArray[Any], missing: int, unknown: int) -> NDArray[np.int64]:
-        text, lengths = _encoded(values.ravel().tolist())
+        text, lengths = as_utf8(values.ravel().tolist())
         codes = np.empty(values.shape, np.int64)
         tables = (self.text, self.ends, self.codes, self.slots)
         find_text(text, lengths, *tables, missing, unknown, codes.reshape(-1))
         return codes
 
 
-def _encoded(values: list[str | None]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def as_utf8(values: list[str | None]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """All bytes, and the length of each value; MISSING_LENGTH for None."""
     encoded = [None if value is None else value.encode("utf-8", "surrogatepass") for value in values]
     lengths = np.array([MISSING_LENGTH if value is None else len(value) for value in encoded], np.int64)

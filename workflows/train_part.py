@@ -71,18 +71,30 @@ class TrainPart:
             item_positives += np.bincount(item[table["positive"].to_numpy()], minlength=len(items))
         return cls(data, user_events, item_events, item_positives, rows)
 
-    def partitions(self, side: Side, min_frequency: int) -> list[Partition]:
-        """The rows to fit a side's workflow on: entities with a training interaction, or training interactions."""
+    def partitions(self, side: Side, min_frequency: int, max_ids: int | None = None) -> list[Partition]:
+        """The rows to fit a side's workflow on: entities with a training interaction, or training interactions.
+
+        Args:
+            max_ids: so many entities at most have an id that is not left out of the vocabulary, the most frequent ones.
+        """
         if side == "context":
             return [Partition(self.data, piece, side) for piece, rows in self.rows.items() if rows]
         events = self.user_events if side == "user" else self.item_events
-        found, first = [], 0
+        rare, found, first = rare_entities(events, min_frequency, max_ids), [], 0
         for piece in pieces(self.data / f"{TABLES[side]}.parquet"):
-            own = events[first : first + piece.rows]
+            rows = slice(first, first + piece.rows)
             first += piece.rows
-            if own.any():
-                found.append(Partition(self.data, piece, side, own > 0, own < min_frequency))
+            if events[rows].any():
+                found.append(Partition(self.data, piece, side, events[rows] > 0, rare[rows]))
         return found
+
+
+def rare_entities(events: NDArray[np.int64], least: int, most: int | None) -> NDArray[np.bool_]:
+    """Those with fewer than ``least`` of ``events`` [n], and all but the ``most`` frequent; of equals the first stay."""
+    rare = events < least
+    if most is not None:
+        rare[np.argsort(-events, kind="stable")[most:]] = True
+    return rare
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,8 @@ class Partition:
     side: Side
     keep: NDArray[np.bool_] | None = None
     rare: NDArray[np.bool_] | None = None
-    """Entities with fewer training interactions than ``etl.min_frequency``: their id is left out of the vocabulary."""
+    """Entities of few training interactions (``etl.min_frequency``, ``etl.max_size``): their id is left out of the
+    vocabulary."""
 
     def table(self, features: Sequence[RawFeature]) -> pa.Table:
         """The raw columns of ``features``."""

@@ -15,6 +15,7 @@ from ...core.features import GAP, HISTORY
 from ...core.kernel import FLOAT32, FLOAT64, INT32, INT64, kernel, read, write
 from ...core.signature import Columns, ColumnSpec, Signature
 from ...workflows.gaps import gap_codes, times_of
+from ...workflows.hashing import HashedCodes
 from ...workflows.lookup_tables import GAPS, MISSING_CODE, MISSING_INT, UNKNOWN_CODE, Codes, mapped, to_front
 from .base import Op
 
@@ -30,7 +31,8 @@ class Transform(Op):
     """
 
     features: list[dict[str, Any]]
-    """name, kind, raw (column names), length (lists), and for continuous ones fill, mean, std; in schema order."""
+    """name, kind, raw (column names), length (lists), for continuous ones fill, mean, std, for hashed ones buckets; in
+    schema order."""
     raw: dict[str, list[Any]]
     """Raw column -> dtype, dims."""
     history: int
@@ -145,6 +147,8 @@ def build(feature: dict[str, Any], folder: Path) -> Compute:
     """The function from a feature's raw columns, each [B, L], to its values [B, length or 1]."""
     if feature["kind"] == "continuous":
         return lambda raw: normalize(raw[0], feature["fill"], feature["mean"], feature["std"])
+    if "buckets" in feature:
+        return hashed(feature["buckets"], feature["length"])
     if feature["kind"] == "cross":
         parts = [Codes.load(folder, f"{feature['name']}.{column}") for column in feature["raw"]]
         pairs = Codes.load(folder, feature["name"])
@@ -152,13 +156,20 @@ def build(feature: dict[str, Any], folder: Path) -> Compute:
     codes = Codes.load(folder, feature["name"])
     if feature["length"] is None:
         return lambda raw: codes(raw[0], MISSING_CODE, UNKNOWN_CODE)
-    return lambda raw: first_codes(codes, raw[0], feature["length"])
+    return lambda raw: first_codes(codes(raw[0], -1, UNKNOWN_CODE), feature["length"])
 
 
-def first_codes(codes: Codes, values: NDArray[Any], length: int) -> NDArray[np.int64]:
-    """Codes [B, length] of the first values of each row that are not missing, 0 after them."""
-    front = np.empty((len(values), length), np.int64)
-    to_front(codes(values, -1, UNKNOWN_CODE), 0, front)
+def hashed(buckets: int, length: int | None) -> Compute:
+    """``build`` for a column or a combination that has no vocabulary."""
+    codes = HashedCodes(buckets)
+    codes.compile()
+    return codes if length is None else lambda raw: first_codes(codes(raw, -1), length)
+
+
+def first_codes(codes: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Of codes [B, L], which are negative for missing values, each row's first [B, length], 0 after them."""
+    front = np.empty((len(codes), length), np.int64)
+    to_front(codes, 0, front)
     return front
 
 

@@ -1,6 +1,7 @@
 """The compiled transforms against NVTabular's own output: the same bits, whatever the values."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -141,15 +142,25 @@ def table_of(rows):
 
 
 @settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(ROW, max_size=12), st.lists(ROW, min_size=1, max_size=6), st.sampled_from([1, 2]))
-def test_random_tables(tmp_path_factory, seen, asked, min_frequency):
+@given(
+    st.lists(ROW, max_size=12),
+    st.lists(ROW, min_size=1, max_size=6),
+    st.sampled_from([1, 2]),
+    st.sampled_from([{}, {"other": 1, "tags": 2, "text_other": 2}]),
+    st.sampled_from([(), ("text", "whole", "share", "tags", "text_whole", "whole_share_other")]),
+)
+def test_random_tables(tmp_path_factory, seen, asked, min_frequency, max_size, hashed):
     kinds = {
         "users": {"user_id": "int"},
         "interactions": {},
         "items": dict(zip(NAMES, KINDS, strict=True)) | {"item_id": "int"},
     }
-    raw = tuple(f for f in sides_of(SchemaConfig(**SCHEMA), kinds) if f.side == "item")
+    features = [f for f in sides_of(SchemaConfig(**SCHEMA), kinds) if f.side == "item"]
+    raw = tuple(replace(f, buckets=5 if f.name in hashed else 0) for f in features)
     folder = tmp_path_factory.mktemp("fit")
-    fitted = fit_side(raw, [Rows(table_of([SOME, *seen]))], folder / "workflow", "cpu", min_frequency)
+    fitted = fit_side(raw, [Rows(table_of([SOME, *seen]))], folder / "workflow", "cpu", min_frequency, max_size)
+    sizes = {f.name: f.cardinality for f in fitted.features}
+    assert all(sizes[name] <= 3 + most for name, most in max_size.items() if name not in hashed)
+    assert all(sizes[name] == 3 + 5 for name in hashed)
     assert_same_bits(fitted, table_of([*asked, *seen]), folder)
     assert_same_bits(fitted, table_of(asked[:1]), folder)
