@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..core.section import Section
 
@@ -54,6 +54,40 @@ class TowerConfig(Section):
     mlp: list[int] = Field([128, 64], min_length=1)
 
 
+class HistoryTowerConfig(Section):
+    """What the user tower makes of the history; see ``history`` and ``pools``."""
+
+    kind: Literal["recency", "mean", "attention", "transformer"] = "recency"
+    """recency: a mean whose weight of each position is learned. mean: the plain one. attention: a mean whose weights
+    depend on the items, too. transformer: the state of a causal transformer at the most recent item."""
+    features: list[str] = []
+    """Item features, e.g. genres, to read beside the ids of the history's items."""
+    targets: int | None = Field(None, ge=1)
+    """How many of a user's successive positives a training step predicts from one reading of the history: a reading
+    costs the same for all of them, and the last of them has so many fewer items before it. null: 16 with a transformer,
+    else 1."""
+    query: Literal["learned", "last"] = "last"
+    """attention only: what the items are compared with: one vector for all users, or the most recent item."""
+    layers: int = Field(2, ge=1)
+    """transformer only, as all below."""
+    heads: int = Field(2, ge=1)
+    """Each attends with an equal part of the width, which is that of item_id."""
+    hidden: int = Field(128, ge=1)
+    """Width of the layer between, in each layer's network."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    positions: Literal["distance", "window"] = "distance"
+    """distance: attention learns how far back to look, the same from every item. window: a vector for each place of the
+    history, most recent first, is added to the item there (SASRec)."""
+    recency: bool = True
+    """Give the recency mean beside the state."""
+
+
+class UserTowerConfig(TowerConfig):
+    """The user tower."""
+
+    history: HistoryTowerConfig = HistoryTowerConfig()
+
+
 class NegativesConfig(Section):
     """What the retriever learns to score low, beside the other items of the batch."""
 
@@ -79,7 +113,7 @@ class NegativesConfig(Section):
 class TwoTowerConfig(Section):
     """The retriever."""
 
-    user_tower: TowerConfig = TowerConfig()
+    user_tower: UserTowerConfig = UserTowerConfig()
     item_tower: TowerConfig = TowerConfig()
     loss: Literal["bpr", "softmax", "sampled_softmax"] = "sampled_softmax"
     """sampled_softmax is the softmax with logQ correction: each candidate counts for as many as it was drawn from."""
@@ -101,6 +135,12 @@ class TwoTowerConfig(Section):
     larger stays with probability sqrt(subsample / f). 0 keeps all; 1e-4 to 1e-2 are usual. logQ counts what stays."""
     training: TrainingConfig = TrainingConfig()
 
+    @field_validator("user_tower", mode="before")
+    @classmethod
+    def _any_tower(cls, value: Any) -> Any:
+        """A plain ``TowerConfig`` is a user tower with the history's defaults."""
+        return value.model_dump() if type(value) is TowerConfig else value
+
 
 TEMPERATURES = 0.01, 1.0
 """A learned temperature stays between them."""
@@ -119,6 +159,32 @@ def conflicts(config: TwoTowerConfig) -> Iterator[str]:
             f"two_tower.temperature: is {config.temperature:g}, must lie between {low:g} and {high:g} with "
             "two_tower.learn_temperature: true"
         )
+    yield from _history_conflicts(config)
+
+
+ONLY = {
+    "attention": ("query",),
+    "transformer": ("layers", "heads", "hidden", "dropout", "positions", "recency"),
+}
+"""Kind of history -> the keys that are for it alone."""
+
+
+def _history_conflicts(config: TwoTowerConfig) -> Iterator[str]:
+    history, key = config.user_tower.history, "two_tower.user_tower.history"
+    for kind, names in ONLY.items():
+        for name in names:
+            if kind != history.kind and getattr(history, name) != type(history).model_fields[name].default:
+                yield f"{key}.{name}: is for {key}.kind: {kind}, which is {history.kind}: set that, or leave it out"
+    width = config.item_tower.emb_dims.get("item_id", config.item_tower.default_dim)
+    if history.kind == "transformer" and width % history.heads:
+        yield (
+            f"{key}.heads: {history.heads} do not divide the width of two_tower.item_tower.emb_dims.item_id, {width}"
+        )
+
+
+def targets(config: HistoryTowerConfig) -> int:
+    """``targets`` with what null stands for."""
+    return config.targets or (16 if config.kind == "transformer" else 1)
 
 
 def mined(config: NegativesConfig) -> int:

@@ -116,24 +116,38 @@ class TowerInputs(tf.keras.layers.Layer):
     """Feature columns [B, L] -> [B, sum of widths]: the vectors of all features and the continuous ones, side by side.
 
     ``schema`` is what Merlin's Encoder asks an input block for.
+
+    Args:
+        history: a `History` that reads its columns in place of `FeatureVectors`.
     """
 
-    def __init__(self, features: Sequence[Feature], tables: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self, features: Sequence[Feature], tables: Mapping[str, Any], history: Any | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.features = tuple(features)
         self.schema = merlin_schema(features)
-        self.vectors = FeatureVectors(features, tables)
+        self.history = history
+        read = history.reads if history else ()
+        self.features = tuple(f for f in features if f.name not in read[1:])
+        self.vectors = FeatureVectors([f for f in features if f.name not in read], tables)
 
-    def call(self, columns: Mapping[str, Any]) -> Any:
-        vectors = self.vectors(columns)
-        numbers = {f.name: columns[f.name][:, None] for f in self.features if f.kind == "continuous"}
-        return tf.squeeze(tf.concat([{**vectors, **numbers}[f.name] for f in self.features], axis=-1), axis=1)
+    def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
+        found = self.vectors(columns)
+        found |= {f.name: columns[f.name][:, None] for f in self.features if f.kind == "continuous"}
+        if self.history is not None:
+            found[self.history.reads[0]] = self.history(columns, training=training)
+        return tf.squeeze(tf.concat([found[f.name] for f in self.features], axis=-1), axis=1)
 
     def compute_output_shape(self, shapes: Mapping[str, Any]) -> Any:
         """Merlin asks for it; Keras would find it by a call with codes of type float."""
-        tables = self.vectors.tables
-        widths = [1 if f.kind == "continuous" else tables[vocabulary(f)].dim for f in self.features]
-        return tf.TensorShape([shapes[self.features[0].name][0], sum(widths)])
+        return tf.TensorShape([shapes[self.features[0].name][0], sum(map(self._width, self.features))])
+
+    def _width(self, feature: Feature) -> int:
+        if feature.kind == "continuous":
+            return 1
+        if self.history is not None and feature.name == self.history.reads[0]:
+            return int(self.history.width)
+        return int(self.vectors.tables[vocabulary(feature)].dim)
 
 
 def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from .backend import tf
 from ..workflows.lookup_tables import UNKNOWN_CODE
 from .events import unknown_user
+from .history import GAP, HISTORY, PLACE
 from .randomness import uniform
 
 if TYPE_CHECKING:
@@ -33,14 +34,19 @@ class Lookup:
         """User and context features [B, L].
 
         Args:
-            batch: user_row [B], history and its gaps [B, N], and context features [B, 1].
+            batch: user_row [B], history and its gaps [B, N], and context features [B, 1]; or, instead of a history for
+                each row, fewer of them and ``window`` and ``place`` [B], see `History`.
             id_dropout: share of rows whose user is shown as one who is not known.
         """
         columns = {name: tf.gather(table, batch["user_row"]) for name, table in self.user_tables.items()}
         columns |= {name: values for name, values in batch.items() if name != "user_row"}
         if id_dropout:
             hidden = uniform(tf.shape(batch["user_row"])[:1])[:, None] < id_dropout
-            columns |= {name: tf.where(hidden, row[None], columns[name]) for name, row in self.unknown.items()}
+            shared = (HISTORY, GAP) if PLACE in columns else ()
+            shown = {name: row for name, row in self.unknown.items() if name not in shared}
+            columns |= {name: tf.where(hidden, row[None], columns[name]) for name, row in shown.items()}
+            if shared:  # where nothing has been seen
+                columns[PLACE] = tf.where(hidden[:, 0], columns[HISTORY].shape[1], columns[PLACE])
         return columns
 
     def items(self, rows: Any, id_dropout: float = 0.0, at_once: bool = False) -> dict[str, Any]:

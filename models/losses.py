@@ -35,6 +35,16 @@ def shared_logits(scores: Any, rows: Any, temperature: Any, log_q: Any | None = 
     return tf.where((same & ~own) | (rows < 0), EXCLUDED, logits)
 
 
+def without_own_window(logits: Any, window: Any) -> Any:
+    """Logits [B, S] without those of the other items of each query's window, int [B].
+
+    They are positives of the same user: a batch of a few windows would have them as negatives far too often.
+    """
+    size, others = tf.shape(logits)[0], tf.shape(logits)[1]
+    same = (window[:, None] == window[None]) & ~tf.eye(size, dtype=tf.bool)
+    return tf.where(tf.pad(same, [[0, 0], [0, others - size]]), EXCLUDED, logits)
+
+
 def own_logits(scores: Any, rows: Any, positives: Any, temperature: Any, log_q: Any | None = None) -> Any:
     """Logits [B, H] of every query against the negatives that it has for itself.
 

@@ -69,14 +69,16 @@ def estimate(model: Any, config: TrainingConfig) -> MemoryEstimate:
 
 def batch_numbers(model: Any, rows: int) -> int:
     """Numbers that a batch of ``rows`` is on its way through the model: embeddings, layers, rows against rows."""
+    from .history import History
     from .layers import FeatureVectors
     from .schema import vocabulary
 
     sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
     pairs = [(f, int(side.tables[vocabulary(f)].dim)) for side in sides for f in side.features]
     embedded = sum(f.dims[0] + dim if f.kind == "vector" else f.dims[0] * dim for f, dim in pairs)
+    histories = sum(int(part.numbers) for part in model.submodules if isinstance(part, History))
     compared = rows if hasattr(model, "candidate") else 0
-    return rows * (embedded + sum(dense_widths(model)) + compared)
+    return rows * (embedded + histories + sum(dense_widths(model)) + compared)
 
 
 def dense_numbers(model: Any) -> int:

@@ -1,6 +1,6 @@
 """The retriever's loss on a batch: which candidates its queries have, and what of them is hard.
 
-A batch brings ``item_row`` [B]; with mixed sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row``
+A batch brings ``item_row`` [B]; ``window`` [B] where several queries are of one history, see ``windows``; with mixed sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row``
 [B, H] for each query, the mined ones first, of which ``distinct_row`` [E] are the different items and ``distinct_at``
 [B, H] says which is which.
 """
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from .backend import tf
 from .config import TwoTowerConfig, mined
-from .losses import CORRECTED, LOSSES, count_hard, negatives, own_logits, shared_logits, takes_part
+from .history import WINDOW
+from .losses import CORRECTED, LOSSES, count_hard, negatives, own_logits, shared_logits, takes_part, without_own_window
 from .negatives import Catalogue, Memory, log_expected
 
 OF_ITEMS = ("item_row", "drawn_row", "own_row", "distinct_row", "distinct_at")
@@ -66,6 +67,8 @@ class Objective(tf.Module):
         shared, rows = self._shared(vectors, batch, size)
         scores = self._scores(queries, shared, size)
         logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, size))
+        if WINDOW in batch:
+            logits = without_own_window(logits, batch[WINDOW])
         counted = [(scores, negatives(logits))]
         own = None
         if "own_row" in batch:

@@ -44,21 +44,22 @@ class Positives:
 
     def batches(self, batch_size: int, rng: np.random.Generator) -> Iterable[NDArray[Any]]:
         """An epoch's event numbers in random order, in full batches; ``batch_size`` is at most ``size``."""
-        if self._stays is None:
+        kept = self.draw(rng)
+        if kept is None:
             return shuffled(self._events, batch_size, rng)
-        kept = self._draw(rng)[: self.size // batch_size * batch_size]
-        return iter(kept.reshape(-1, batch_size))
+        return iter(kept[: self.size // batch_size * batch_size].reshape(-1, batch_size))
 
-    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Events in random order, each with its probability, and always as many, give or take one.
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
+        """An epoch's event numbers [size] in random order, each with its probability; None for all.
 
         Systematic sampling (Madow and Madow, "On the theory of systematic sampling", 1944): where the running sum of
         probabilities, from a random start, passes a whole number.
         """
-        assert self._stays is not None
+        if self._stays is None:
+            return None
         order = rng.permutation(self._events)
         passed = np.floor(np.cumsum(self._stays[order]) + rng.random()).astype(np.int64)
-        return order[np.diff(passed, prepend=0) > 0]
+        return order[np.diff(passed, prepend=0) > 0][: self.size]
 
 
 def keep_chance(counts: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:

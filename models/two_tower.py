@@ -10,6 +10,7 @@ from ..core.errors import ConfigError
 from ..core.features import FeatureSchema
 from .backend import mm, tf
 from .config import TEMPERATURES, TwoTowerConfig, conflicts
+from .history import ItemTables, history_layer
 from .layers import TowerInputs, embedding_tables
 from .recompute import maybe_recomputed
 from .schema import check_names, table_dims
@@ -35,9 +36,9 @@ class TwoTower(tf.keras.Model):
         self._fixed = temperature
         self._place = self.add_weight("temperature", shape=(), initializer=_place(temperature)) if learn else None
 
-    def call(self, columns: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[Any, Any]:
+    def call(self, columns: tuple[Mapping[str, Any], Mapping[str, Any]], training: bool = False) -> tuple[Any, Any]:
         users, items = columns
-        return self.query(users), self.candidate(items)
+        return self.query(users, training=training), self.candidate(items, training=training)
 
     def temperature(self) -> Any:
         """A number, or a scalar that is learned: low * (high / low) ** sigmoid(weight) stays between the two."""
@@ -54,8 +55,11 @@ def _place(temperature: float) -> Any:
     return tf.keras.initializers.Constant(math.log(share / (1 - share)))
 
 
-def build(schema: FeatureSchema, config: TwoTowerConfig) -> TwoTower:
-    """The retriever; the history's items are looked up in the item tower's own table.
+def build(schema: FeatureSchema, config: TwoTowerConfig, item_columns: ItemTables | None = None) -> TwoTower:
+    """The retriever; the history's items are looked up in the item tower's own tables.
+
+    Args:
+        item_columns: the etl's item features [n_items, L]; needed where the history reads some.
 
     Raises:
         ConfigError: a width for a feature that is not there, towers that end in different widths, or keys that cannot
@@ -68,8 +72,9 @@ def build(schema: FeatureSchema, config: TwoTowerConfig) -> TwoTower:
     user_dims = table_dims(schema, ("user", "context"), user.emb_dims, user.default_dim)
     own = [f for f in users if (f.vocabulary or f.name) not in item_tables]
     user_tables = {**embedding_tables(own, user_dims), **item_tables}
+    history = history_layer(schema, user.history, user_tables, item_columns)
     return TwoTower(
-        encoder("query", TowerInputs(users, user_tables), user.mlp, config.training.recompute),
+        encoder("query", TowerInputs(users, user_tables, history), user.mlp, config.training.recompute),
         encoder("candidate", TowerInputs(items, item_tables), item.mlp, config.training.recompute),
         config.temperature,
         config.learn_temperature,

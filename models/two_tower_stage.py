@@ -65,7 +65,7 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
     from .two_tower import build
 
     config = TwoTowerConfig.model_validate_json((folder / CHECKPOINT / CONFIG).read_text())
-    model = build(tensors.schema, config)
+    model = build(tensors.schema, config, tensors.items)
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
     model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # gives the layers their shapes
     model.load_weights(str(folder / CHECKPOINT / WEIGHTS))

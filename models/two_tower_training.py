@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError
 from .backend import tf
-from .config import TwoTowerConfig
+from .config import TwoTowerConfig, targets
 from .encode import encode_items, encode_users
 from .events import Events
-from .fit import Fit, fit, prepare
+from .fit import Batches, Fit, fit, prepare
 from .lookup import Lookup
 from .mining import positive_matrix, with_mining
 from .negatives import Catalogue, draw
@@ -25,6 +25,7 @@ from .ranks import full_ndcg, seen_matrix, target_ranks
 from .step import Step
 from .subsampling import Positives
 from .two_tower import TwoTower, build
+from .windows import Windows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -55,7 +56,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     if len(events) < 2:
         raise DataError(f"interactions: the training part holds {len(events)} positives, two_tower needs at least 2")
     prepare(config.training.seed)
-    model, lookup = build(tensors.schema, config), Lookup(tensors)
+    model, lookup = build(tensors.schema, config, tensors.items), Lookup(tensors)
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
     positives = Positives(events.item_row, tensors.item_counts, config.subsample)
@@ -67,10 +68,11 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     if config.neg_sampling == "hard":
         step = with_mining(step, model, lookup, config, positive_matrix(events, seen.shape))
 
+    of_epoch = batches_of(events, positives, tensors, config, model, size)
+
     def batches(rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
-        for at in positives.batches(size, rng):
-            rows = events.take(at)
-            yield {**rows.queries(), "item_row": rows.item_row, **draw(config, catalogue, rng, size)}
+        for batch in of_epoch(rng):
+            yield {**batch, **draw(config, catalogue, rng, size)}
 
     def score() -> float:
         return full_ndcg(valid_ranks(model, lookup, valid, seen))
@@ -86,6 +88,23 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
         checkpoint,
     )
     return model, TwoTowerFit(**vars(found), hard_share=objective.hard_share(), temperature=float(model.temperature()))
+
+
+def batches_of(
+    events: Events, positives: Positives, tensors: Tensors, config: TwoTowerConfig, model: TwoTower, size: int
+) -> Batches:
+    """An epoch's events in random order, in batches: each with its history, or windows of them."""
+    most = targets(config.user_tower.history)
+    history = model.query.blocks[0].history
+    if history is None or most == 1:
+        return lambda rng: map(batch_of, (events.take(at) for at in positives.batches(size, rng)))
+    windows = Windows(events, np.asarray(tensors.items["item_id"])[:, 0], min(most, history.length))
+    history.windows_per_row = windows.per_row
+    return lambda rng: windows.batches(size, rng, positives.draw(rng))
+
+
+def batch_of(rows: Events) -> dict[str, Any]:
+    return {**rows.queries(), "item_row": rows.item_row}
 
 
 def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective: Objective) -> Step:
