@@ -15,11 +15,13 @@ from ..core.features import FeatureSchema
 from .backend import mm, tf
 from .config import DlrmConfig
 from .heads import combine, shares
+from .history_items import ItemTables
 from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
 from .layers import embedding_tables
 from .ranker_side import SideVectors
 from .schema import check_names, table_dims
+from .target_attention import TargetAttention, of_schema, reads
 
 
 class Dlrm(tf.keras.Model):
@@ -31,6 +33,7 @@ class Dlrm(tf.keras.Model):
     Args:
         top: widths of the top network after its first layer.
         share: each label's share of the score. Several labels have a top network each, from the second layer on.
+        attention: gives a further share of the top network's first layer, from the history as each candidate weighs it.
     """
 
     def __init__(
@@ -40,40 +43,55 @@ class Dlrm(tf.keras.Model):
         interaction: Interaction,
         top: Sequence[int],
         share: Sequence[float] = (1.0,),
+        attention: TargetAttention | None = None,
     ) -> None:
         super().__init__()
-        self.users, self.items, self.interaction = users, items, interaction
+        self.users, self.items, self.interaction, self.attention = users, items, interaction, attention
         self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
         self.share = tuple(share)
 
     @property
     def part_widths(self) -> dict[str, int]:
         """The tables of an item's part -> their widths."""
-        return self.interaction.part_widths
+        more = self.attention.part_widths if self.attention else {}
+        return {**self.interaction.part_widths, **more}
 
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
         """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
-        users = self.users(of_side(columns, self.users), training=training)
+        user = self._user_part(columns, training=training)
         flat, shape = flat_items(columns, [f.name for f in self.items.features])
-        items = self.items(flat, training=training)
-        user, item = self.interaction.user_part(users), self.interaction.item_part(items)
+        item = self._item_part(flat, training=training)
         rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-        logits = self._heads(self.interaction.pair(user, rows, shape))
+        logits = self._heads(self._first(user, rows, shape))
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
 
     def item_part(self, columns: Mapping[str, Any]) -> Any:
         """Item features [N, L] -> float32 [N, sum of widths], in the order of ``part_widths``."""
-        part = self.interaction.item_part(self.items(of_side(columns, self.items)))
+        part = self._item_part(of_side(columns, self.items))
         return tf.concat([part[name] for name in self.part_widths], axis=-1)
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
         """What ``call`` gives, from user and context features [B, L] and the items' parts [B, K, width]."""
-        user = self.interaction.user_part(self.users(of_side(columns, self.users)))
+        user = self._user_part(columns, many=True)
         shape = sizes(columns[SHARE])[:2]
-        logits = self._heads(self.interaction.pair(user, columns, (shape[0], -1)))
+        logits = self._heads(self._first(user, columns, (shape[0], -1)))
         return tf.reshape(combine(logits, self.share), shape)
+
+    def _user_part(self, columns: Mapping[str, Any], training: bool = False, many: bool = False) -> dict[str, Any]:
+        part = dict(self.interaction.user_part(self.users(of_side(columns, self.users), training=training)))
+        return part | self.attention.user_part(columns, training, many) if self.attention else part
+
+    def _item_part(self, columns: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
+        items = self.items(columns, training=training)
+        part = dict(self.interaction.item_part(items))
+        return part | self.attention.item_part(items) if self.attention else part
+
+    def _first(self, user: Mapping[str, Any], item: Mapping[str, Any], shape: tuple[Any, Any]) -> Any:
+        """The top network's first layer before its activation [B * K, H]."""
+        found = self.interaction.pair(user, item, shape)
+        return found + self.attention.pair(user, item, shape) if self.attention else found
 
     def _heads(self, first: Any) -> list[Any]:
         """Each label's logits [n, 1] from the first layer before its activation [n, H]."""
@@ -96,8 +114,11 @@ def flat_items(columns: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[s
     return {name: tf.reshape(columns[name], [-1, columns[name].shape[-1]]) for name in names}, (first[0], first[1])
 
 
-def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:
+def build(schema: FeatureSchema, config: DlrmConfig, catalogue: ItemTables | None = None) -> Dlrm:
     """The ranker. Dot products need vectors of one width: there, embeddings are projected to the bottom network's last.
+
+    Args:
+        catalogue: the etl's item features [n_items, L]; needed for ``dlrm_ranker.history.features``.
 
     Raises:
         ConfigError: a width for a feature that is not there, or widths that do not fit together.
@@ -109,9 +130,11 @@ def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:
     dims = table_dims(schema, ("user", "context", "item"), config.embedding_dims, config.default_dim)
     tables = embedding_tables([*sides["items"], *sides["users"]], dims)
     kind = INTERACTIONS[config.interactions]
+    sides["users"] = tuple(f for f in sides["users"] if f.name not in reads(config.history))
     users, items = (
         SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name)
         for name, features in sides.items()
     )
     interaction = kind(users.layout, items.layout, config)
-    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels))
+    attention = of_schema(schema, config, tables, items.layout, catalogue)
+    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), attention)

@@ -37,7 +37,7 @@ def train(
     Of several labels it is the mean of their AUCs, each by its own head, weighed as they are served.
     """
     prepare(config.training.seed)
-    model, lookup = build(tensors.schema, config), Lookup(tensors)
+    model, lookup = build(tensors.schema, config, tensors.items), Lookup(tensors)
     valid = rows.valid(config.training.seed)
 
     def score() -> float:
