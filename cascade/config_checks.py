@@ -21,6 +21,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_history_width(config),
         *_negatives(config),
         *_interactions(config),
+        *_ranker_history(config),
         *_labels(config),
         *_sizes(config),
         *_layout(config),
@@ -66,6 +67,17 @@ def _interactions(config: PipelineConfig) -> Iterator[str]:
             f"dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is {ranker.interactions}: "
             "set that to cross, or leave dlrm_ranker.cross out"
         )
+
+
+def _ranker_history(config: PipelineConfig) -> Iterator[str]:
+    """Keys of target attention without it."""
+    history, key = config.dlrm_ranker.history, "dlrm_ranker.history"
+    for name in ("heads", "features"):
+        if history.kind != "target_attention" and getattr(history, name) != getattr(type(history)(), name):
+            yield (
+                f"{key}.{name}: is for {key}.kind: target_attention, which is {history.kind}: set that, or leave "
+                f"{key}.{name} out"
+            )
 
 
 def _labels(config: PipelineConfig) -> Iterator[str]:

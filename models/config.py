@@ -210,6 +210,18 @@ class CrossConfig(Section):
     """Each layer's matrix is a product of two of this rank; null: a full matrix."""
 
 
+class RankerHistoryConfig(Section):
+    """How the ranker reads the user's history."""
+
+    kind: Literal["recency", "target_attention"] = "recency"
+    """recency: a mean whose weight of each position is learned, and the last item. target_attention: beside them, each
+    candidate weighs the history's items for itself (deep interest network)."""
+    heads: int = Field(1, ge=1)
+    """target_attention only: how many times each candidate does so."""
+    features: list[str] = []
+    """target_attention only: item features, e.g. genres, to read beside the ids of the history's items."""
+
+
 class LabelConfig(Section):
     """One of several labels that the ranker predicts."""
 
@@ -247,6 +259,7 @@ class DlrmConfig(Section):
     side through cross layers (DCN-v2), the top network on what comes out."""
     cross: CrossConfig = CrossConfig()
     """cross only."""
+    history: RankerHistoryConfig = RankerHistoryConfig()
     loss: Literal["bce"] = "bce"
     positive_weight: float = Field(1.0, gt=0)
     """How many times a positive counts in the loss. It makes rare positives weigh more; the shift of the probability

@@ -15,6 +15,7 @@ from ..core.features import FeatureSchema, Side
 from .backend import mm, tf
 from .config import DlrmConfig, RatesConfig
 from .heads import combine, shares
+from .history_items import ItemTables
 from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
 from .layers import embedding_tables
@@ -22,6 +23,7 @@ from .ranker_side import SideVectors
 from .rates import Rates, rated
 from .recompute import recomputed
 from .schema import check_names, table_dims
+from .target_attention import TargetAttention, of_schema, reads
 
 
 class Dlrm(tf.keras.Model):
@@ -33,6 +35,7 @@ class Dlrm(tf.keras.Model):
     Args:
         top: widths of the top network after its first layer.
         share: each label's share of the score. Several labels have a top network each, from the second layer on.
+        attention: gives a further share of the top network's first layer, from the history as each candidate weighs it.
         recompute: whether training computes interaction and top networks again for their gradients.
     """
 
@@ -43,10 +46,11 @@ class Dlrm(tf.keras.Model):
         interaction: Interaction,
         top: Sequence[int],
         share: Sequence[float] = (1.0,),
+        attention: TargetAttention | None = None,
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        self.users, self.items, self.interaction = users, items, interaction
+        self.users, self.items, self.interaction, self.attention = users, items, interaction, attention
         self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
         self.share, self.recompute = tuple(share), recompute
 
@@ -57,36 +61,50 @@ class Dlrm(tf.keras.Model):
     @property
     def part_widths(self) -> dict[str, int]:
         """The tables of an item's part -> their widths."""
-        return self.interaction.part_widths
+        more = self.attention.part_widths if self.attention else {}
+        return {**self.interaction.part_widths, **more}
 
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
         """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
         users = self.users(self.users.pick(columns), training=training)
+        read = self.attention.user_part(columns, training) if self.attention else {}
         flat, shape = flat_items(self.items.pick(columns))
         items = self.items(flat, training=training)
 
-        def meet(users: Any, items: Any) -> list[Any]:
-            user, item = self.interaction.user_part(users), self.interaction.item_part(items)
+        def meet(users: Any, items: Any, *values: Any) -> list[Any]:
+            user = {**self.interaction.user_part(users), **dict(zip(read, values, strict=True))}
+            item = self._item_part(items)
             rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-            return self._heads(self.interaction.pair(user, rows, shape))
+            return self._heads(self._first(user, rows, shape))
 
         ready = all(head.built for head in self.heads)
-        logits = recomputed(meet, training and self.recompute and ready)(users, items)
+        logits = recomputed(meet, training and self.recompute and ready)(users, items, *read.values())
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
 
     def item_part(self, columns: Mapping[str, Any]) -> Any:
         """Item features [N, L] -> float32 [N, sum of widths], in the order of ``part_widths``."""
-        part = self.interaction.item_part(self.items(self.items.pick(columns)))
+        part = self._item_part(self.items(self.items.pick(columns)))
         return tf.concat([part[name] for name in self.part_widths], axis=-1)
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
         """What ``call`` gives, from user and context features [B, L] and the items' parts [B, K, width]."""
-        user = self.interaction.user_part(self.users(self.users.pick(columns)))
+        user = dict(self.interaction.user_part(self.users(self.users.pick(columns))))
+        if self.attention:
+            user |= self.attention.user_part(columns, many=True)
         shape = sizes(columns[SHARE])[:2]
-        logits = self._heads(self.interaction.pair(user, columns, (shape[0], -1)))
+        logits = self._heads(self._first(user, columns, (shape[0], -1)))
         return tf.reshape(combine(logits, self.share), shape)
+
+    def _item_part(self, items: Any) -> dict[str, Any]:
+        part = dict(self.interaction.item_part(items))
+        return part | self.attention.item_part(items) if self.attention else part
+
+    def _first(self, user: Mapping[str, Any], item: Mapping[str, Any], shape: tuple[Any, Any]) -> Any:
+        """The top network's first layer before its activation [B * K, H]."""
+        found = self.interaction.pair(user, item, shape)
+        return found + self.attention.pair(user, item, shape) if self.attention else found
 
     def _heads(self, first: Any) -> list[Any]:
         """Each label's logits [n, 1] from the first layer before its activation [n, H]."""
@@ -105,10 +123,13 @@ def flat_items(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, A
     return {name: tf.reshape(own, [-1, own.shape[-1]]) for name, own in columns.items()}, (first[0], first[1])
 
 
-def build(schema: FeatureSchema, config: DlrmConfig, impressions: bool = False) -> Dlrm:
+def build(
+    schema: FeatureSchema, config: DlrmConfig, catalogue: ItemTables | None = None, impressions: bool = False
+) -> Dlrm:
     """The ranker. Dot products need vectors of one width: there, embeddings are projected to the bottom network's last.
 
     Args:
+        catalogue: the etl's item features [n_items, L]; needed for ``dlrm_ranker.history.features``.
         impressions: it learns from these, and so has ``rates``; their tables are still to be filled.
 
     Raises:
@@ -124,6 +145,7 @@ def build(schema: FeatureSchema, config: DlrmConfig, impressions: bool = False) 
     kind = INTERACTIONS[config.interactions]
     labels, rates = len(config.labels) or 1, RatesConfig(features=[]) if not impressions else config.rates
     numbers = {name: [Rates(f, labels) for f in rated(schema, rates, side)] for name, side in sides_of.items()}
+    sides["users"] = tuple(f for f in sides["users"] if f.name not in reads(config.history))
     users, items = (
         SideVectors(
             features,
@@ -138,4 +160,6 @@ def build(schema: FeatureSchema, config: DlrmConfig, impressions: bool = False) 
         for name, features in sides.items()
     )
     interaction = kind(users.layout, items.layout, config)
-    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), config.training.recompute)
+    attention = of_schema(schema, config, tables, items.layout, catalogue)
+    share, recompute = shares(config.labels), config.training.recompute
+    return Dlrm(users, items, interaction, config.top_mlp[1:], share, attention, recompute)

@@ -8,23 +8,18 @@ Shapes: B histories, N places, R rows, D width of an item's vector.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..core.errors import ConfigError
-from ..core.features import Feature, FeatureSchema
+from ..core.features import GAP, HISTORY, FeatureSchema
 from .backend import tf
 from .config import HistoryTowerConfig, targets
-from .layers import MaskedMean, embed
+from .history_items import ItemTables, ItemVectors, by_code, item_features
 from .pools import AttentionPool, MeanPool, RecencyPool
 from .schema import vocabulary
 from .transformer import TransformerPool
 
-HISTORY, GAP = "history", "history_gap"
 WINDOW, PLACE = "window", "place"
 KEY = "two_tower.user_tower.history"
 POOLS: Mapping[str, Any] = {
@@ -33,44 +28,6 @@ POOLS: Mapping[str, Any] = {
     "attention": AttentionPool,
     "transformer": TransformerPool,
 }
-ItemTables = Mapping[str, NDArray[Any]]
-
-
-class ItemVectors(tf.keras.layers.Layer):
-    """Item codes [B, N] -> vectors [B, N, D]: the embedding of the id, and what is known beside it projected onto it.
-
-    Args:
-        table: embedding table of the ids.
-        features: item features -> [cardinality, L], their values for each item code.
-        tables: embedding tables of these features and of the time gap.
-        gap: the feature that holds a time gap for each item, if there is one.
-    """
-
-    def __init__(
-        self, table: Any, features: Mapping[Feature, NDArray[Any]], tables: Mapping[str, Any], gap: Feature | None
-    ) -> None:
-        super().__init__()
-        self.table, self.tables = table, dict(tables)
-        self.features = list(features.items())  # arrays: a tensor from outside would become an input of the ONNX model
-        self.gap = gap
-        self.mean = MaskedMean()
-        beside = bool(features) or gap is not None
-        self.project = tf.keras.layers.Dense(table.dim, use_bias=False) if beside else None
-
-    def call(self, columns: Mapping[str, Any]) -> Any:
-        codes = columns[HISTORY]
-        vectors = embed(self.table, codes)
-        beside = [self._feature(f, tf.gather(tf.constant(values), codes)) for f, values in self.features]
-        if self.gap is not None:
-            beside.append(embed(self.tables[self.gap.name], columns[GAP]))
-        return vectors if self.project is None else vectors + self.project(tf.concat(beside, axis=-1))
-
-    def _feature(self, feature: Feature, values: Any) -> Any:
-        """[B, N, L] -> [B, N, width]."""
-        if feature.kind != "categorical":
-            return values
-        vectors = embed(self.tables[vocabulary(feature)], values)
-        return tf.squeeze(self.mean(vectors, values) if feature.length else vectors, axis=-2)
 
 
 class History(tf.keras.layers.Layer):
@@ -129,32 +86,7 @@ def history_layer(
     length = history.dims[0]
     if (config.targets or 1) > length:
         raise ConfigError(f"{KEY}.targets: is {config.targets}, history.length is {length}: must not be more")
-    features = {f: by_code(history.cardinality, f, items) for f in item_features(schema, config.features)}
+    key = f"{KEY}.features"
+    features = {f: by_code(history.cardinality, f, items, key) for f in item_features(schema, config.features, key)}
     vectors = ItemVectors(tables[vocabulary(history)], features, tables, gap)
     return History(vectors, POOLS[config.kind](config), length, [HISTORY] if gap is None else [HISTORY, GAP])
-
-
-def item_features(schema: FeatureSchema, names: Sequence[str]) -> list[Feature]:
-    """The item features of these names; the id is there anyway.
-
-    Raises:
-        ConfigError: for a name that is none of them.
-    """
-    known = {f.name: f for f in schema.side("item") if f.name != "item_id"}
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
-            raise ConfigError(f"{KEY}.features: no item feature {name!r}; {hint}")
-    return [known[name] for name in dict.fromkeys(names)]
-
-
-def by_code(cardinality: int, feature: Feature, items: ItemTables | None) -> NDArray[Any]:
-    """[cardinality, L]: a feature for each item code; 0, padding, for codes that none or several items have."""
-    if items is None:
-        raise ConfigError(f"{KEY}.features: reads {feature.name}, so the towers are built from the items' tables, too")
-    codes, values = np.asarray(items["item_id"])[:, 0], np.asarray(items[feature.name])
-    alone = np.bincount(codes, minlength=cardinality)[codes] == 1
-    found = np.zeros((cardinality, values.shape[1]), values.dtype)
-    found[codes[alone]] = values[alone]
-    return found

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SLOTS, SHARE = "item_slots", "item_share"
-"""The two tables of an item's part: its vectors side by side, and its share of the top network's first layer."""
+SLOTS, SHARE, QUERY = "item_slots", "item_share", "item_query"
+"""The tables of an item's part: its vectors side by side, its share of the top network's first layer, and what it looks
+for in a history."""
 CHUNK = 8192
 """Items in one call."""
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .backend import tf
+from ..core.features import GAP, HISTORY
 from ..workflows.lookup_tables import UNKNOWN_CODE
+from .backend import tf
 from .events import unknown_user
-from .history import GAP, HISTORY, PLACE
+from .history import PLACE
 from .randomness import uniform
 
 if TYPE_CHECKING:

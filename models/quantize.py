@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .item_part import SHARE, SLOTS
+from .item_part import QUERY, SHARE, SLOTS
 from .ranker_export import INT8, PAIR, PairColumns
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Calibration:
 def candidate_layers(model: Any) -> list[str]:
     """Names of the products of constant weights with what was made of the items' parts."""
     weights = {tensor.name for tensor in model.graph.initializer}
-    of_items, found = {SLOTS, SHARE}, []
+    of_items, found = {SLOTS, SHARE, QUERY}, []
     for node in model.graph.node:  # in the order in which they run
         if of_items.isdisjoint(node.input):
             continue

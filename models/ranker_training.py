@@ -37,7 +37,8 @@ def train(
     Of several labels it is the mean of their AUCs, each by its own head, weighed as they are served.
     """
     prepare(config.training.seed)
-    model, lookup = build(tensors.schema, config, isinstance(rows, ImpressionRows)), Lookup(tensors)
+    impressions = isinstance(rows, ImpressionRows)
+    model, lookup = build(tensors.schema, config, tensors.items, impressions), Lookup(tensors)
     if isinstance(rows, ImpressionRows):
         for layer in model.rates:
             layer.table.assign(rows.rates[layer.feature].table)

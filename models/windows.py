@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.features import GAP, HISTORY
 from .events import Events
-from .history import GAP, HISTORY, PLACE, WINDOW
+from .history import PLACE, WINDOW
 
 Places = NDArray[np.int64]
 BLOCK = 1 << 16

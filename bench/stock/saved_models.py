@@ -42,7 +42,7 @@ def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ran
     from ...models.fusion import Fusion, Ranker
     from ...models.two_tower_stage import CHECKPOINT
 
-    dlrm = build(tensors.schema, config)
+    dlrm = build(tensors.schema, config, tensors.items)
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
     dlrm({**user_columns(tensors, one), **item_columns(tensors, np.zeros((1, 1), np.int64))})  # gives layers shapes
     dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))

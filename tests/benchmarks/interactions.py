@@ -3,7 +3,7 @@
 Run it from the repository's root: ``.venv/bin/python tests/benchmarks/interactions.py [key=value ...]``. Models go into
 ``runs/``, and the stages before the ranker are taken from there where they are up to date. Times are medians of ONNX
 Runtime on one thread, 1 user with 200 candidates, the models taking turns: compare them with each other, not between
-runs.
+runs. A star stands for target attention, which is also told as a multiple of the same interaction without it.
 """
 
 import sys
@@ -24,13 +24,16 @@ from cascade.stages import run
 from cascade.workflows.tensors import Tensors
 
 RUNS, EPOCHS, CANDIDATES, TURNS = Path("runs"), 2, 200, 2000
-KINDS = {
+PLAIN = {
     "dot": {"interactions": "dot"},
     "concat": {"interactions": "concat"},
     "cross": {"interactions": "cross"},
     "cross, rank 64": {"interactions": "cross", "cross": {"rank": 64}},
     "cross, rank 16": {"interactions": "cross", "cross": {"rank": 16}},
 }
+ATTENDING = {"history": {"kind": "target_attention"}}
+KINDS = {**PLAIN, **{f"{name} *": {**options, **ATTENDING} for name, options in PLAIN.items()}}
+"""A star: with target attention."""
 
 
 def train(config, parts):
@@ -75,12 +78,16 @@ def main():
     models = {name: artifact.path / PAIR for name, artifact in made.items()}
     took = microseconds({name: make(one, shown) for name, make in columns.items()}, models)
     there = rows.candidates >= 0
-    print(f"{'interaction':<15} {'us':>6} {'of dot':>6} {'floats/item':>11} {'ndcg':>7} {'auc':>7} {'int8 top50':>10}")
+    print(
+        f"{'interaction':<16} {'us':>6} {'of dot':>6} {'of plain':>8} {'floats/item':>11} {'ndcg':>7} {'auc':>7} "
+        f"{'int8 top50':>10}"
+    )
     for name, artifact in made.items():
         [logits] = scores([models[name]], columns[name], rows.events, rows.candidates)
-        auc = roc_auc_score(rows.label[there], logits[there])
+        auc, plain = roc_auc_score(rows.label[there], logits[there]), took[name.removesuffix(" *")]
         print(
-            f"{name:<15} {took[name]:6.0f} {took[name] / took['dot']:6.2f} {sum(columns[name].widths.values()):11d} "
+            f"{name:<16} {took[name]:6.0f} {took[name] / took['dot']:6.2f} {took[name] / plain:8.2f} "
+            f"{sum(columns[name].widths.values()):11d} "
             f"{artifact.metrics['valid_dlrm']:7.4f} {auc:7.4f} {artifact.metrics['int8']['top50_overlap']:10.3f}"
         )
 

@@ -100,6 +100,9 @@ KINDS = {
     "concat": {"interactions": "concat"},
     "cross": {"interactions": "cross"},
     "cross of low rank": {"interactions": "cross", "cross": {"layers": 3, "rank": 2}},
+    "dot, target attention": {"history": {"kind": "target_attention"}},
+    "concat, target attention": {"interactions": "concat", "history": {"kind": "target_attention", "heads": 3}},
+    "cross, target attention": {"interactions": "cross", "history": {"kind": "target_attention", "heads": 2}},
 }
 
 
@@ -127,6 +130,8 @@ def test_widths_of_an_items_part():
     assert build(SCHEMA, small(**KINDS["concat"])).part_widths == {"item_share": 7}
     assert build(SCHEMA, small(**KINDS["cross"])).part_widths == {"item_slots": item, "item_share": both}
     assert build(SCHEMA, small(**KINDS["cross of low rank"])).part_widths == {"item_slots": item, "item_share": 2}
+    attending = build(SCHEMA, small(**KINDS["concat, target attention"])).part_widths
+    assert attending == {"item_share": 7, "item_query": 3 * 4}
 
 
 def test_logits_of_a_seed():

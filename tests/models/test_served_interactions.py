@@ -18,12 +18,18 @@ KINDS = {
     "concat": {"interactions": "concat"},
     "cross": {"interactions": "cross"},
     "cross of low rank": {"interactions": "cross", "cross": {"layers": 3, "rank": 4}},
+    "dot, target attention": {"history": {"kind": "target_attention", "heads": 2, "features": ["genres", "price"]}},
+    "concat, target attention": {"interactions": "concat", "history": {"kind": "target_attention"}},
+    "cross, target attention": {"interactions": "cross", "history": {"kind": "target_attention"}},
 }
 WIDTHS = {  # item vectors: 8 of the bottom network, item_id and genres of 8; the user's: 8 and 4 of 8
     "dot": {"item_slots": 24, "item_share": 16},
     "concat": {"item_share": 16},
     "cross": {"item_slots": 24, "item_share": 24 + 40},
     "cross of low rank": {"item_slots": 24, "item_share": 4},
+    "dot, target attention": {"item_slots": 24, "item_share": 16, "item_query": 2 * 8},
+    "concat, target attention": {"item_share": 16, "item_query": 8},
+    "cross, target attention": {"item_slots": 24, "item_share": 24 + 40, "item_query": 8},
 }
 TWO_EPOCHS = {"epochs": 2, "batch_size": 128, "learning_rate": 1e-2}
 
