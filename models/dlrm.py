@@ -56,9 +56,7 @@ class Dlrm(tf.keras.Model):
         users = self.users(of_side(columns, self.users), training=training)
         flat, shape = flat_items(columns, [f.name for f in self.items.features])
         items = self.items(flat, training=training)
-        user, item = self.interaction.user_part(users), self.interaction.item_part(items)
-        rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-        logits = self._heads(self.interaction.pair(user, rows, shape))
+        logits = self._heads(self.interaction.at_once(users, items, shape))
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
@@ -91,9 +89,10 @@ def sizes(values: Any) -> Any:
 
 
 def flat_items(columns: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], tuple[Any, Any]]:
-    """Item features [B, K, L] as [B * K, L], and (B, K)."""
+    """Item features [B, K, L] as [B * K, L], and (B, K); K is a number where it is known to be 1."""
     first = tf.shape(columns[names[0]])
-    return {name: tf.reshape(columns[name], [-1, columns[name].shape[-1]]) for name in names}, (first[0], first[1])
+    shape = (first[0], 1 if columns[names[0]].shape[1] == 1 else first[1])
+    return {name: tf.reshape(columns[name], [-1, columns[name].shape[-1]]) for name in names}, shape
 
 
 def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:
