@@ -116,7 +116,9 @@ class TwoTowerConfig(Section):
     user_tower: UserTowerConfig = UserTowerConfig()
     item_tower: TowerConfig = TowerConfig()
     loss: Literal["bpr", "softmax", "sampled_softmax"] = "sampled_softmax"
-    """sampled_softmax is the softmax with logQ correction: each candidate counts for as many as it was drawn from."""
+    """sampled_softmax is the softmax with logQ correction: each candidate counts for as many as it was drawn from. bpr,
+    over pairs of a positive and a negative, has it for all but a query's own negatives. softmax has it not: it learns
+    how much more an item suits a user than it suits others, so popular items stay low."""
     neg_sampling: Literal["in_batch", "hard", "mixed"] = "in_batch"
     """in_batch: the other items of the batch; mixed: and items drawn from the catalogue; hard: and, for each query,
     wrong items that score high."""

@@ -72,10 +72,10 @@ class Dlrm(tf.keras.Model):
         items = self.items(flat, training=training)
 
         def meet(users: Any, items: Any, *values: Any) -> list[Any]:
-            user = {**self.interaction.user_part(users), **dict(zip(read, values, strict=True))}
-            item = self._item_part(items)
-            rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-            return self._heads(self._first(user, rows, shape))
+            first = self.interaction.at_once(users, items, shape)
+            if self.attention:
+                first += self.attention.at_once(dict(zip(read, values, strict=True)), items, shape)
+            return self._heads(first)
 
         ready = all(head.built for head in self.heads)
         logits = recomputed(meet, training and self.recompute and ready)(users, items, *read.values())
@@ -118,9 +118,11 @@ def sizes(values: Any) -> Any:
 
 
 def flat_items(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, Any]]:
-    """Item features [B, K, L] as [B * K, L], and (B, K)."""
-    first = tf.shape(next(iter(columns.values())))
-    return {name: tf.reshape(own, [-1, own.shape[-1]]) for name, own in columns.items()}, (first[0], first[1])
+    """Item features [B, K, L] as [B * K, L], and (B, K); K is a number where it is known to be 1."""
+    first = next(iter(columns.values()))
+    sizes = tf.shape(first)
+    shape = (sizes[0], 1 if first.shape[1] == 1 else sizes[1])
+    return {name: tf.reshape(own, [-1, own.shape[-1]]) for name, own in columns.items()}, shape
 
 
 def build(

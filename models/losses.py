@@ -72,6 +72,10 @@ def bpr(shared: Any, own: Any | None = None) -> Any:
 
     A query's own negatives count as much as all that are shared: a handful would drown in a mean over a thousand.
     Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", 2009.
+
+    Of two items i and j, drawn with chance q as negatives, i is the positive with odds p(i) q(j) / (p(j) q(i)). So with
+    log q taken off both logits the scores learn log p(i), as with negatives drawn uniformly; without it they learn
+    log p(i) / q(i), in which nothing of an in-batch item's popularity is left.
     """
     positive = tf.linalg.diag_part(shared)[:, None]
     loss = _pairs(shared, positive, negatives(shared))
@@ -108,5 +112,5 @@ def count_hard(scores: Any, positive: Any, weights: Any, margin: float) -> Any:
 
 
 LOSSES = {"bpr": bpr, "softmax": softmax, "sampled_softmax": softmax}
-CORRECTED = ("sampled_softmax",)
+CORRECTED = ("bpr", "sampled_softmax")
 """Losses whose logits are corrected for the chance of being drawn."""

@@ -59,7 +59,7 @@ def draw(config: TwoTowerConfig, catalogue: Catalogue, rng: np.random.Generator,
 def log_expected(
     config: TwoTowerConfig, counts: NDArray[np.number[Any]], catalogue: Catalogue, size: int
 ) -> NDArray[np.float32]:
-    """Log of an item's expected occurrences among a query's candidates that are not mined, for each in-batch one.
+    """Log of an item's expected occurrences among the candidates of one sum that are not mined, for each in-batch one.
 
     In the batch and in the memory an item is found by its share of the positives; where nothing is drawn, one that is
     never a positive counts as if it were once. A memory counts as full, which it is after its first few batches.
@@ -71,10 +71,15 @@ def log_expected(
     Returns:
         float32 [n_items], log of (occurrences / B): a common factor does not matter to a softmax.
     """
-    others = drawn(config)
+    others = together(config)
     in_batch = np.where(counts > 0, counts, 0 if others else 1) / max(counts.sum(), 1)
     expected = in_batch * (1 + config.negatives.memory / size) + catalogue.chance * (others / size)
     return np.asarray(np.log(expected), np.float32)
+
+
+def together(config: TwoTowerConfig) -> int:
+    """How many drawn candidates are in one sum with those of the batch: bpr keeps a query's own apart."""
+    return 0 if (config.loss, config.neg_sampling) == ("bpr", "hard") else drawn(config)
 
 
 class Memory(tf.Module):

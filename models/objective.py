@@ -40,7 +40,8 @@ class Objective(tf.Module):
         super().__init__()
         self.config = config
         self._loss, self._steps = LOSSES[config.loss], steps
-        self._mined = mined(config.negatives) if config.neg_sampling == "hard" else 0
+        self._apart = config.loss == "bpr"
+        self._mined = mined(config.negatives) if config.neg_sampling == "hard" and not self._apart else 0
         corrected = config.loss in CORRECTED
         self._log_q = tf.constant(log_expected(config, counts, catalogue, size)) if corrected else None
         width = config.item_tower.mlp[-1]
@@ -74,7 +75,8 @@ class Objective(tf.Module):
         if "own_row" in batch:
             each = tf.gather(vectors[size:], batch["distinct_at"])
             own_scores = tf.einsum("bd,bhd->bh", queries, each)
-            log_q = self.correction(batch["own_row"], batch, size)
+            # Own negatives of bpr are compared as they are: what is taken off the positive is taken off them.
+            log_q = self.correction(batch["item_row"][:, None] if self._apart else batch["own_row"], batch, size)
             own = own_logits(own_scores, batch["own_row"], batch["item_row"], temperature, log_q)
             counted.append((own_scores, takes_part(own)))
         self._count(counted, tf.linalg.diag_part(scores)[:, None])
@@ -113,7 +115,7 @@ class Objective(tf.Module):
     def correction(self, rows: Any, batch: Mapping[str, Any], size: Any) -> Any:
         """Log of the expected occurrences of items [B or 1, n] among a query's candidates, over B; None without logQ.
 
-        A mined item is there once for certain, beside what chance brings.
+        A mined item is there once for certain, beside what chance brings, but where a query's own are apart.
         """
         if self._log_q is None:
             return None

@@ -152,5 +152,5 @@ RANKER = Stage(
     sections=("dlrm_ranker", "serving.ann"),
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
-    version=7,
+    version=8,
 )

@@ -91,6 +91,11 @@ class TargetAttention(tf.keras.layers.Layer):
             weights = tf.reshape(weights, [users, -1, user[VALUES].shape[1]])
         return tf.reshape(tf.matmul(weights, user[VALUES]), [-1, self.hidden])
 
+    def at_once(self, user: Mapping[str, Any], items: Any, shape: tuple[Any, Any]) -> Any:
+        """The share [B * K, H] from a user's part and a candidate's own vectors; ``shape`` is B and K."""
+        rows = {name: tf.reshape(part, [*shape, self.part_widths[name]]) for name, part in self.item_part(items).items()}
+        return self.pair(user, rows, shape)
+
 
 def reads(config: RankerHistoryConfig) -> tuple[str, ...]:
     """The user's features that are read beside the history's items, and so not as lists of their own."""

@@ -78,5 +78,5 @@ TWO_TOWER = Stage(
     sections=("two_tower",),
     parents=("etl",),
     fill=fill,
-    version=2,
+    version=3,
 )

@@ -1,5 +1,6 @@
 """Losses of the retriever against numbers worked out by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -54,6 +55,26 @@ def test_bpr_counts_shared_and_own_negatives_alike_by_hand():
     of_shared = [softplus(1 - 2), softplus(0 - 2), softplus(0 - 3)]
     of_own = [softplus(1.5 - 2), softplus(2.5 - 3), softplus(0.5 - 3)]
     assert float(bpr(shared, own)) == pytest.approx((np.mean(of_shared) + np.mean(of_own)) / 2, rel=1e-6)
+
+
+def test_corrected_bpr_learns_how_likely_an_item_is_whatever_negatives_come():
+    """Where a positive is i with chance p(i) and a negative j with chance q(j), its gradient is 0 at scores log p."""
+    p, q = np.array([0.5, 0.3, 0.15, 0.05], "f4"), np.array([0.1, 0.2, 0.3, 0.4], "f4")
+    scores = tf.Variable(0.2 * np.log(p))
+
+    def gradient(log_q):
+        with tf.GradientTape() as tape:
+            pairs = []
+            for i, j in itertools.permutations(range(4), 2):
+                rows = tf.constant([i, j])
+                taken = None if log_q is None else tf.gather(log_q, rows)[None]
+                logits = shared_logits(tf.gather(scores, rows)[None], rows, 0.2, taken)
+                pairs.append(p[i] * q[j] * bpr(logits))
+            loss = tf.add_n(pairs)
+        return tf.convert_to_tensor(tape.gradient(loss, scores)).numpy()
+
+    np.testing.assert_allclose(gradient(tf.math.log(q)), 0, atol=1e-6)
+    assert np.abs(gradient(None)).max() > 0.1
 
 
 def test_bpr_of_a_batch_of_one_item_is_zero():

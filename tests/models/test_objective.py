@@ -51,9 +51,9 @@ def vectors():
 
 
 def expected_count(section, row, mined_rows):
-    """How often an item is expected among a query's candidates, over the batch's size."""
+    """How often an item is expected among a query's candidates, over the batch's size; without bpr's own ones."""
     popularity = np.maximum(COUNTS, 1) ** 0.5
-    drawn = {"in_batch": 0, "mixed": 3, "hard": 1}[section.neg_sampling]
+    drawn = {"in_batch": 0, "mixed": 3, "hard": int(section.loss != "bpr")}[section.neg_sampling]
     chance = COUNTS[row] / COUNTS.sum() * (SIZE + section.negatives.memory)
     return (chance + drawn * popularity[row] / popularity.sum() + (row in mined_rows)) / SIZE
 
@@ -63,17 +63,19 @@ def pairs(section, queries, items, memory=()):
     shared = [*OF_BATCH, *({"mixed": [5, 1, 6]}.get(section.neg_sampling, [])), *memory]
     for at, query in enumerate(queries):
         own = OWN[at] if section.neg_sampling == "hard" else []
-        mined_rows = {row for row in own[:MINED] if row >= 0}
+        positive, apart = OF_BATCH[at], section.loss == "bpr"
+        mined_rows = set() if apart else {row for row in own[:MINED] if row >= 0}
 
-        def logit(row, query=query, mined_rows=mined_rows):
+        def logit(row, like=None, query=query, mined_rows=mined_rows):
             value = float(query @ items[row]) / TEMPERATURE
-            return value - math.log(expected_count(section, row, mined_rows)) * (section.loss == "sampled_softmax")
+            like = row if like is None else like
+            return value - math.log(expected_count(section, like, mined_rows)) * (section.loss != "softmax")
 
-        positive = OF_BATCH[at]
         wrong = [row for row in shared if row != positive]
         wrong_own = [row for row in own if row not in (positive, -1)]
         ahead = [float(query @ (items[row] - items[positive])) for row in [*wrong, *wrong_own]]
-        yield logit(positive), [logit(row) for row in wrong], [logit(row) for row in wrong_own], ahead
+        of_own = [logit(row, positive if apart else None) for row in wrong_own]
+        yield logit(positive), [logit(row) for row in wrong], of_own, ahead
 
 
 def by_loops(section, queries, items, memory=()):
