@@ -116,10 +116,22 @@ def run(
     runs: Runs = RUNS,
     only: Annotated[list[str], typer.Option(help="This stage and what it needs; may be given again.")] = NONE,
     force: Annotated[bool, typer.Option("--force", help="Run although it is up to date.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that train together.")] = 1,
     verbose: Verbose = False,
 ) -> None:
-    """Run the stages that are not up to date, in order."""
-    _run(load(config, sets), runs, only, force)
+    """Run the stages that are not up to date, in order; with TF_CONFIG set, as one of the workers that it names."""
+    import os
+
+    from .launch import launch, trains
+    from .models.team import joined
+
+    merged = load(config, sets)
+    if workers > 1 and trains(merged, runs, only, force):
+        flags = [*(["--force"] if force else []), *(["--verbose"] if verbose else [])]
+        given = [*_each("--set", sets), *_each("--only", only), *flags]
+        raise typer.Exit(launch(workers, ["run", "--config", str(config), "--runs", str(runs), *given]))
+    with joined(os.environ) as team, team.watched():
+        _run(merged, runs, only, force)
 
 
 @app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")
@@ -248,6 +260,11 @@ def _run(config: PipelineConfig, runs: Path, only: list[str], force: bool) -> di
         typer.echo(progress_line(progress), err=True)
 
     return run_stages(config, runs, only, force, report=report)
+
+
+def _each(option: str, values: list[str]) -> list[str]:
+    """An option that is given again for each value."""
+    return [part for value in values for part in (option, value)]
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -14,7 +14,9 @@ from .core.artifact import Artifact
 from .core.errors import ConfigError
 from .core.files import locked
 from .core.stage import Sections, Stage
+from .follow import DONE, TRAIN, follow, say
 from .model_card import write_card
+from .models.team import team
 from .run_record import RunRecord, changes
 
 STAGES = {
@@ -90,6 +92,8 @@ def run(
 ) -> dict[str, Artifact]:
     """Run what is missing, in order, and publish each artifact.
 
+    Of several workers, all of which call this, the chief does so, and the others take part in the trainings.
+
     Args:
         only: these stages and what they need; all by default.
         force: run the stages of ``only`` (or all) although they are up to date.
@@ -99,7 +103,9 @@ def run(
     """
     stages = all_stages() if stages is None else stages
     wanted = list(only) if only else [stage.name for stage in stages]
-    needed = _with_parents(stages, wanted)
+    needed = with_parents(stages, wanted)
+    if not team().chief:
+        return follow(config, runs, [stage for stage in stages if stage.name in needed])
     done: dict[str, Artifact] = {}
     for stage in (s for s in stages if s.name in needed):
         sections = _sections(config, stage)
@@ -113,6 +119,7 @@ def run(
             found = _run_one(stage, runs, config, done, stages, again=found is not None)
         if stage.publish is not None:
             stage.publish(found, sections)
+        say(DONE)
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
         done[stage.name] = found
     return done
@@ -125,7 +132,7 @@ def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] 
         ConfigError: if it or one of its parents has to run first.
     """
     stages = all_stages() if stages is None else stages
-    _with_parents(stages, [name])
+    with_parents(stages, [name])
     row = next(r for r in plan(config, runs, stages) if r.stage == name)
     if not row.up_to_date or row.folder is None:
         raise ConfigError(f"stage {name} is not up to date ({row.why}): run `cascade run --only {name}` first")
@@ -146,6 +153,8 @@ def _run_one(
     with locked(runs / LOCKS / f"{stage.name}-{stage.key(sections, pins)}"):
         if not again and (made := stage.find(runs, sections, pins)):
             return made
+        if stage.take_part is not None:
+            say(TRAIN)
         artifact = stage.run(runs, sections, parents, lambda aside: _describe(aside, stage, config, done, stages))
         RunRecord.of(stage, sections, artifact).save(artifact.path)
         return artifact
@@ -155,7 +164,7 @@ def _describe(
     artifact: Artifact, stage: Stage, config: PipelineConfig, done: Mapping[str, Artifact], stages: Sequence[Stage]
 ) -> None:
     """The model card, from everything that the artifact is made from."""
-    above = _with_parents(stages, stage.parents)
+    above = with_parents(stages, stage.parents)
     lineage = [one for one in stages if one.name in above]
     keys = dict.fromkeys(key for one in [*lineage, stage] for key in one.sections)
     sections = {key: config.section(key) for key in keys}
@@ -175,7 +184,7 @@ def _why(stage: Stage, runs: Path, sections: Sections, pins: Mapping[str, str], 
     return "; ".join([*changes(newest, stage, sections, pins), *reasons]) or "its run folder is gone"
 
 
-def _with_parents(stages: Sequence[Stage], wanted: Iterable[str]) -> set[str]:
+def with_parents(stages: Sequence[Stage], wanted: Iterable[str]) -> set[str]:
     """``wanted`` and everything that they are made from.
 
     Raises:

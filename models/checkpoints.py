@@ -66,19 +66,23 @@ class Checkpoints:
         folder: where they are; None keeps nothing.
         minutes: between checkpoints within an epoch; 0 makes none there.
         variables: gives every variable that a step reads or writes, in a fixed order, once a step was taken.
+        writes: of several workers one alone does, and all go on from what it wrote.
     """
 
-    def __init__(self, folder: Path | None, minutes: float, variables: Callable[[], Sequence[Any]]) -> None:
+    def __init__(
+        self, folder: Path | None, minutes: float, variables: Callable[[], Sequence[Any]], writes: bool = True
+    ) -> None:
+        self.writes = writes and folder is not None
         self.folder, self.minutes, self.variables = folder, minutes, variables
         self.saved = time.monotonic()
 
     @property
     def due(self) -> bool:
-        return bool(self.folder and self.minutes) and time.monotonic() - self.saved >= 60 * self.minutes
+        return bool(self.writes and self.minutes) and time.monotonic() - self.saved >= 60 * self.minutes
 
     def save(self, progress: Progress) -> None:
         """Replace the last checkpoint by one of this moment."""
-        if self.folder is None:
+        if self.folder is None or not self.writes:
             return
         progress.total = float(progress.total)
 
@@ -101,7 +105,7 @@ class Checkpoints:
 
         One that is newer than the last checkpoint does no harm: the steps since then, taken again, lead to it again.
         """
-        if self.folder is not None:
+        if self.folder is not None and self.writes:
             replace(self.folder / BEST, lambda file: shutil.copyfile(weights, file))
 
     def load(self) -> Progress | None:
@@ -127,7 +131,7 @@ class Checkpoints:
                 if not variable.shape.is_compatible_with(value.shape):
                     raise ArtifactError(self._strange(f"{variable.name} of shape {value.shape}, not {variable.shape}"))
                 variable.assign(value)
-        if (self.folder / BEST).is_file():
+        if self.writes and (self.folder / BEST).is_file():
             weights.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.folder / BEST, weights)
 

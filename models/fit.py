@@ -20,6 +20,7 @@ from .memory_estimate import check_memory
 from .precision import mixed
 from .prefetch import ahead
 from .step import Step
+from .team import team
 from .watch import LOGS, Watch
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,13 @@ class Fit:
     """Validation score of that epoch; None without validation."""
     losses: list[float]
     """Mean training loss of each epoch."""
+    workers: int = 1
+    """Which trained together."""
 
     def metrics(self, score_name: str) -> dict[str, Any]:
         """For the manifest."""
         found: dict[str, Any] = {"epochs": self.epochs, "best_epoch": self.best_epoch, "loss": self.losses}
+        found |= {"workers": self.workers}
         if self.score is None:
             return found | {"notices": [f"no validation part: trained for all {self.epochs} epochs"]}
         return found | {f"valid_{score_name}": self.score}
@@ -63,6 +67,8 @@ def fit(
 ) -> Fit:
     """Train ``model`` and leave it with the weights of its best epoch, which are in ``checkpoint`` too.
 
+    Of several workers, which all call this, the chief alone validates, writes, and gets the best epoch's weights.
+
     Below the folder of an artifact that is being made, a training that was killed goes on from its last checkpoint.
 
     Args:
@@ -79,11 +85,13 @@ def fit(
         FloatingPointError: if no epoch has a validation score that is a number.
     """
     check_memory(title, model, config)
+    own = team()
     rng = np.random.default_rng(config.seed)
     kept = checkpoints(model, config, step, checkpoint)
     with mixed(model, config.precision):
         at = resume(kept, step, batches, rng, checkpoint / WEIGHTS)
-        with Watch(title, config, steps, at, beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")) as watch:
+        logs = beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")
+        with Watch(title, config, steps, at, logs, shown=own.chief) as watch:
             while not at.done(config):
                 for batch in ahead(islice(batches(rng), at.step, None), prefetch):
                     loss = step(batch)
@@ -91,9 +99,10 @@ def fit(
                     watch.step(loss, step.optimizer)
                     if kept.due:
                         kept.save(at)
-                better = at.end_epoch(score() if score else float(at.epoch), rng.bit_generator.state)
+                valid = own.of_chief(score) if score else float(at.epoch)
+                better = at.end_epoch(valid, rng.bit_generator.state)
                 watch.epoch(at, validated=score is not None)
-                if better:
+                if better and own.chief:
                     save_weights(model, checkpoint)
                     kept.keep_best(checkpoint / WEIGHTS)
                 kept.save(at)
@@ -101,20 +110,23 @@ def fit(
                     report(title, at.epoch - 1, at.score)
     if at.best_epoch == 0:
         raise FloatingPointError(f"{title}: the validation score is {at.score}; lower the learning rate")
-    model.load_weights(str(checkpoint / WEIGHTS))
-    return Fit(len(at.losses), at.best_epoch, at.best if score else None, at.losses)
+    if own.chief:
+        model.load_weights(str(checkpoint / WEIGHTS))
+    return Fit(len(at.losses), at.best_epoch, at.best if score else None, at.losses, own.count)
 
 
 def checkpoints(model: Any, config: TrainingConfig, step: Step, checkpoint: Path) -> Checkpoints:
     """Those of this training: none unless its weights go to an artifact that is being made."""
     folder = beside(checkpoint.parent, RESUME)
     own = folder / checkpoint.name if folder else None
-    return Checkpoints(own, config.checkpoint_minutes, lambda: step.variables(model))
+    return Checkpoints(own, config.checkpoint_minutes, lambda: step.variables(model), writes=team().chief)
 
 
 def resume(kept: Checkpoints, step: Step, batches: Batches, rng: np.random.Generator, weights: Path) -> Progress:
     """Where to begin, with everything as it was at the last checkpoint if there is one."""
     at = kept.load()
+    begins = (at.epoch, at.step, at.best_epoch) if at else None
+    team().agree("training", {"run folder": run_folder(weights.parent), "checkpoint": begins})
     if at is None:
         return Progress(rng.bit_generator.state)
     rng.bit_generator.state = at.rng
@@ -122,6 +134,12 @@ def resume(kept: Checkpoints, step: Step, batches: Batches, rng: np.random.Gener
     kept.restore(weights)
     log.warning("%s: going on in epoch %d after %d steps", kept.folder, at.epoch, at.step)
     return at
+
+
+def run_folder(checkpoint: Path) -> str:
+    """The name of the artifact's folder, a hash of all that it is made from; nothing if there is none."""
+    folder = beside(checkpoint.parent, RESUME)
+    return folder.name.removesuffix(RESUME) if folder else ""
 
 
 def save_weights(model: Any, folder: Path) -> None:

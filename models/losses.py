@@ -1,7 +1,8 @@
 """Losses of the retriever, each over a query's candidates, and how many of them are hard.
 
 Shapes: B queries; S candidates that all of them share, the first B of which are the queries' own positives; H that a
-query has for itself. Rows are item rows, -1 where there is no item.
+query has for itself. Rows are item rows, -1 where there is no item. Of several workers each has its own queries, and
+its part of the loss: their sum is the loss of all queries.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .backend import tf
+from .team import team
 
 EXCLUDED = -1e9
 """Logit of what takes no part."""
@@ -64,7 +66,7 @@ def softmax(shared: Any, own: Any | None = None) -> Any:
     """Mean cross-entropy (nats) of each query's positive, the diagonal of ``shared`` [B, S], among all candidates."""
     logits = shared if own is None else tf.concat([shared, own], axis=1)
     positive = tf.range(tf.shape(logits)[0])
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(positive, logits))
+    return team().mean(tf.nn.sparse_softmax_cross_entropy_with_logits(positive, logits))
 
 
 def bpr(shared: Any, own: Any | None = None) -> Any:
@@ -85,7 +87,8 @@ def bpr(shared: Any, own: Any | None = None) -> Any:
 
 
 def _pairs(logits: Any, positive: Any, weights: Any) -> Any:
-    return tf.reduce_sum(tf.nn.softplus(logits - positive) * weights) / tf.maximum(tf.reduce_sum(weights), 1.0)
+    pairs = team().total(tf.reduce_sum(weights))
+    return tf.reduce_sum(tf.nn.softplus(logits - positive) * weights) / tf.maximum(pairs, 1.0)
 
 
 def takes_part(logits: Any) -> Any:

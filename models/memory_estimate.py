@@ -2,7 +2,8 @@
 
 Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, and for a moment three more:
 when Keras reads the best weights back. A step takes less: Adam, which moves every row, makes one copy, of gradients.
-Activations are rough: each number of a batch, its gradient and one to work with.
+Activations are rough: each number of a batch, its gradient and one to work with. Of several workers each holds the
+whole model, its part of a batch, and what it gets of the others' gradients.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from .config import TrainingConfig
+from .team import team
 
 FLOAT = 4
 GB = 1e9
@@ -52,23 +54,28 @@ class MemoryEstimate:
         return f"{sizes}; largest tables {', '.join(tables)}"
 
 
-def estimate(model: Any, config: TrainingConfig) -> MemoryEstimate:
-    """For a model that is described and not built: its tables take no memory yet."""
+def estimate(model: Any, config: TrainingConfig, workers: int = 1) -> MemoryEstimate:
+    """Of one worker, for a model that is described and not built: its tables take no memory yet."""
     from .backend import mm
 
     found = {t.name: t for t in model.submodules if isinstance(t, mm.EmbeddingTable)}
     shapes = {name: (int(t.input_dim), int(t.dim)) for name, t in found.items()}
     tables = {name: FLOAT * rows * width for name, (rows, width) in shapes.items()}
-    numbers, dense = batch_numbers(model, config.batch_size), FLOAT * dense_numbers(model)
+    whole = config.batch_size
+    part = -(-whole // workers)
+    numbers, dense = batch_numbers(model, part, whole), FLOAT * dense_numbers(model)
+    received = batch_numbers(model, whole - part, 0)
     parameters = sum(tables.values()) + dense
-    sums = FLOAT * numbers * config.accumulate if config.accumulate > 1 else 0
-    return MemoryEstimate(
-        tables, shapes, parameters, MOMENTS * parameters, READING * parameters + sums, OF_BATCH * FLOAT * numbers
-    )
+    sums = FLOAT * (numbers + received) * config.accumulate if config.accumulate > 1 else 0
+    activations = FLOAT * (OF_BATCH * numbers + received)
+    return MemoryEstimate(tables, shapes, parameters, MOMENTS * parameters, READING * parameters + sums, activations)
 
 
-def batch_numbers(model: Any, rows: int) -> int:
-    """Numbers that a batch of ``rows`` is on its way through the model: embeddings, layers, rows against rows."""
+def batch_numbers(model: Any, rows: int, others: int) -> int:
+    """Numbers that ``rows`` are on their way through the model: embeddings, layers, a retriever's against ``others``.
+
+    ``rows`` are of one worker, ``others`` of the whole batch.
+    """
     from .history import History
     from .layers import FeatureVectors
     from .schema import vocabulary
@@ -77,7 +84,7 @@ def batch_numbers(model: Any, rows: int) -> int:
     pairs = [(f, int(side.tables[vocabulary(f)].dim)) for side in sides for f in side.features]
     embedded = sum(f.dims[0] + dim if f.kind == "vector" else f.dims[0] * dim for f, dim in pairs)
     histories = sum(int(part.numbers) for part in model.submodules if isinstance(part, History))
-    compared = rows if hasattr(model, "candidate") else 0
+    compared = others if hasattr(model, "candidate") else 0
     return rows * (embedded + histories + sum(dense_widths(model)) + compared)
 
 
@@ -101,14 +108,16 @@ def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstima
     """
     from .backend import tf
 
-    found, free = estimate(model, config), available()
+    own = team()
+    found, free = estimate(model, config, own.count), available() // own.on_this_machine
     if found.total > free and not tf.config.list_physical_devices("GPU"):
         section = "dlrm_ranker" if title == "ranker" else title
         lower = WIDTHS.get(title, f"{section}'s widths")
         if found.activations > found.total / 2:
             lower = f"{section}.training.batch_size"
+        each = f" for each of {own.on_this_machine} workers on this machine" if own.on_this_machine > 1 else ""
         raise ConfigError(
-            f"{title}: training needs {found.total / GB:.2f} GB of memory, {free / GB:.2f} GB are available "
+            f"{title}: training needs {found.total / GB:.2f} GB of memory{each}, {free / GB:.2f} GB are available "
             f"({found}): lower {lower}"
         )
     return found

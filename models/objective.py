@@ -1,8 +1,10 @@
 """The retriever's loss on a batch: which candidates its queries have, and what of them is hard.
 
-A batch brings ``item_row`` [B]; ``window`` [B] where several queries are of one history, see ``windows``; with mixed sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row``
-[B, H] for each query, the mined ones first, of which ``distinct_row`` [E] are the different items and ``distinct_at``
-[B, H] says which is which.
+A batch brings ``item_row`` [B]; ``window`` [B] where several queries are of one history, see ``windows``; with mixed
+sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row`` [B, H] for each query, the mined ones first,
+of which ``distinct_row`` [E] are the different items and ``distinct_at`` [B, H] says which is which. Of several workers
+each has its own queries and what is theirs; ``batch_row`` holds the items of the whole batch, which are candidates of
+all queries.
 """
 
 from __future__ import annotations
@@ -19,10 +21,15 @@ from .config import TwoTowerConfig, mined
 from .history import WINDOW
 from .losses import CORRECTED, LOSSES, count_hard, negatives, own_logits, shared_logits, takes_part, without_own_window
 from .negatives import Catalogue, Memory, log_expected
+from .team import team
 
-OF_ITEMS = ("item_row", "drawn_row", "own_row", "distinct_row", "distinct_at")
+OF_ITEMS = ("item_row", "batch_row", "drawn_row", "own_row", "distinct_row", "distinct_at")
 """What of a batch is not of its queries."""
-JOINED = ("drawn_row", "distinct_row")
+
+
+def batch_rows(batch: Mapping[str, Any]) -> Any:
+    """The items of a batch's queries on all workers, int [B]."""
+    return batch.get("batch_row", batch["item_row"])
 
 
 class Objective(tf.Module):
@@ -50,11 +57,20 @@ class Objective(tf.Module):
         """Hard negatives and all negatives since the epoch began."""
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
 
+    @classmethod
+    def rows(cls, batch: Mapping[str, Any]) -> Any:
+        """The items whose vectors a batch needs, its own first: int [B + M] or [B + E].
+
+        Of several workers each computes its part of those that all queries share, and all of its own queries' own.
+        """
+        shared = team().part(cls.shared_rows(batch))
+        return tf.concat([shared, batch["distinct_row"]], axis=0) if "distinct_row" in batch else shared
+
     @staticmethod
-    def rows(batch: Mapping[str, Any]) -> Any:
-        """The items whose vectors a batch needs, its own first: int [B + M] or [B + E]."""
-        joined = [batch[name] for name in JOINED if name in batch]
-        return tf.concat([batch["item_row"], *joined], axis=0) if joined else batch["item_row"]
+    def shared_rows(batch: Mapping[str, Any]) -> Any:
+        """The items of a batch that all queries share: int [B] or [B + M]."""
+        rows = batch_rows(batch)
+        return tf.concat([rows, batch["drawn_row"]], axis=0) if "drawn_row" in batch else rows
 
     def __call__(self, queries: Any, vectors: Any, batch: Mapping[str, Any], temperature: Any) -> Any:
         """The mean loss; counts hard negatives, and remembers the batch if there is a memory.
@@ -64,10 +80,12 @@ class Objective(tf.Module):
             vectors: float32 [n, D] of the items in ``rows(batch)``.
             temperature: a number or a scalar.
         """
-        size = tf.shape(queries)[0]
-        shared, rows = self._shared(vectors, batch, size)
-        scores = self._scores(queries, shared, size)
-        logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, size))
+        size, of_batch = tf.shape(queries)[0], batch_rows(batch)
+        whole = tf.shape(of_batch)[0]
+        found = team().gather(vectors[:size] if "own_row" in batch else vectors)
+        shared, rows = self._shared(found, batch, whole)
+        scores = self._scores(queries, shared, size, whole)
+        logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, whole))
         if WINDOW in batch:
             logits = without_own_window(logits, batch[WINDOW])
         counted = [(scores, negatives(logits))]
@@ -76,12 +94,12 @@ class Objective(tf.Module):
             each = tf.gather(vectors[size:], batch["distinct_at"])
             own_scores = tf.einsum("bd,bhd->bh", queries, each)
             # Own negatives of bpr are compared as they are: what is taken off the positive is taken off them.
-            log_q = self.correction(batch["item_row"][:, None] if self._apart else batch["own_row"], batch, size)
+            log_q = self.correction(batch["item_row"][:, None] if self._apart else batch["own_row"], batch, whole)
             own = own_logits(own_scores, batch["own_row"], batch["item_row"], temperature, log_q)
             counted.append((own_scores, takes_part(own)))
         self._count(counted, tf.linalg.diag_part(scores)[:, None])
         if self.memory is not None:
-            self.memory.push(vectors[:size], batch["item_row"])
+            self.memory.push(found[:whole], of_batch)
         return self._loss(logits, own)
 
     def hard_share(self) -> float:
@@ -89,15 +107,14 @@ class Objective(tf.Module):
         hard, every = self.hard.numpy()
         return float(hard / max(every, 1))
 
-    def _shared(self, vectors: Any, batch: Mapping[str, Any], size: Any) -> tuple[Any, Any]:
-        """Vectors [S, D] and rows [S] of the candidates that all queries share."""
-        own = "own_row" in batch
-        shared, rows = (vectors[:size], batch["item_row"]) if own else (vectors, self.rows(batch))
+    def _shared(self, vectors: Any, batch: Mapping[str, Any], whole: Any) -> tuple[Any, Any]:
+        """Vectors [S, D] and rows [S] of the candidates that all queries share, those of the queries here first."""
+        shared, rows = (team().own_first(one, whole) for one in (vectors, self.shared_rows(batch)))
         if self.memory is None:
             return shared, rows
         return tf.concat([shared, self.memory.vectors], axis=0), tf.concat([rows, self.memory.rows], axis=0)
 
-    def _scores(self, queries: Any, shared: Any, size: Any) -> Any:
+    def _scores(self, queries: Any, shared: Any, size: Any, whole: Any) -> Any:
         """Cosines [B, S].
 
         Items in the memory do not learn. Those of the batch stand in for them: what one learns as a negative counts for
@@ -105,15 +122,17 @@ class Objective(tf.Module):
         """
         if self.memory is None:
             return tf.matmul(queries, shared, transpose_b=True)
-        for_each = tf.cast(tf.math.count_nonzero(self.memory.rows >= 0), tf.float32) / tf.cast(size, tf.float32)
-        others = (1 - tf.eye(size)) * for_each
-        times = 1 + tf.pad(others, [[0, 0], [0, tf.shape(shared)[0] - size]])
+        for_each = tf.cast(tf.math.count_nonzero(self.memory.rows >= 0), tf.float32) / tf.cast(whole, tf.float32)
+        others = (1 - tf.eye(size, whole)) * for_each
+        times = 1 + tf.pad(others, [[0, 0], [0, tf.shape(shared)[0] - whole]])
         of_items = tf.matmul(tf.stop_gradient(queries), shared, transpose_b=True)
         of_queries = tf.matmul(queries, tf.stop_gradient(shared), transpose_b=True)
         return of_queries + times * (of_items - tf.stop_gradient(of_items))
 
     def correction(self, rows: Any, batch: Mapping[str, Any], size: Any) -> Any:
-        """Log of the expected occurrences of items [B or 1, n] among a query's candidates, over B; None without logQ.
+        """Log of the expected occurrences of items [B or 1, n] among a query's candidates, over ``size``.
+
+        None without logQ; ``size`` is that of the batch on all workers.
 
         A mined item is there once for certain, beside what chance brings, but where a query's own are apart.
         """
@@ -131,7 +150,7 @@ class Objective(tf.Module):
     def _count(self, counted: Sequence[tuple[Any, Any]], positive: Any) -> None:
         """Add up scores and weights [B, C] of negatives; the first step of an epoch starts anew."""
         margin = self.config.negatives.margin
-        now = tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted])
+        now = team().total(tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted]))
         go_on = tf.cast(self.step % self._steps != 0, tf.float64)
         self.hard.assign(self.hard * go_on + now)
         self.step.assign_add(1)

@@ -8,14 +8,15 @@ from typing import Any
 from .accumulation import Accumulation
 from .backend import tf
 from .config import TrainingConfig
+from .team import team
 
 
 class Optimizer:
     """Keras's Adam, and around it what a training section asks for.
 
-    A step of the optimizer: gradients of ``accumulate`` batches, averaged; plus those of ``embedding_l2``; clipped to
-    ``clip_norm``; applied. Under fp16 the loss is scaled up before it is differentiated and a step without finite
-    gradients is left out (Micikevicius et al., "Mixed precision training", 2018).
+    A step of the optimizer: gradients, added up over the workers; of ``accumulate`` batches, averaged; plus those of
+    ``embedding_l2``; clipped to ``clip_norm``; applied. Under fp16 the loss is scaled up before it is differentiated
+    and a step without finite gradients is left out (Micikevicius et al., "Mixed precision training", 2018).
     """
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -44,6 +45,7 @@ class Optimizer:
         gradients, variables = [g for g, _ in pairs], [v for _, v in pairs]
         if self.config.precision == "fp16":
             gradients = self.keras.get_unscaled_gradients(gradients)
+        gradients = team().total(gradients)
         if self.accumulation is None:
             self._apply(gradients, variables)
             return

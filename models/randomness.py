@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .backend import tf
+from .team import team
 
 
 def seed(value: int) -> None:
@@ -22,8 +23,11 @@ def state() -> Any:
 
 
 def uniform(shape: Any) -> Any:
-    """float32 in [0, 1) of this shape."""
-    return tf.random.get_global_generator().uniform(shape)
+    """float32 in [0, 1) of this shape; several workers, whose generators are the same, draw different ones."""
+    generator, own = tf.random.get_global_generator(), team()
+    if own.count == 1:
+        return generator.uniform(shape)
+    return tf.random.stateless_uniform(shape, generator.make_seeds(1)[:, 0] + [0, own.index])
 
 
 class Dropout(tf.keras.layers.Layer):

@@ -9,6 +9,7 @@ import numpy as np
 
 from .backend import tf
 from .config import DlrmConfig
+from .team import team
 
 
 def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
@@ -29,7 +30,7 @@ def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
 
 
 def cross_entropy(logits: Any, batch: Mapping[str, Any], positive_weight: float = 1.0) -> Any:
-    """Weighted mean of the rows' cross-entropy (nats).
+    """Weighted mean of the rows' cross-entropy (nats); of several workers, this one's part of it.
 
     A row that is drawn ``rate`` times on average if it is a negative, and counts ``positive_weight`` times if it is a
     positive, has odds positive_weight / rate times those in the population. So that is added to the logit as it is
@@ -43,4 +44,5 @@ def cross_entropy(logits: Any, batch: Mapping[str, Any], positive_weight: float 
     label = batch["label"]
     weight = batch["weight"] * (1 + (positive_weight - 1) * label)
     trained = logits - batch["log_rate"] + float(np.log(positive_weight))
-    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(label, trained) * weight) / tf.reduce_sum(weight)
+    nats = tf.nn.sigmoid_cross_entropy_with_logits(label, trained) * weight
+    return tf.reduce_sum(nats) / team().total(tf.reduce_sum(weight))

@@ -40,9 +40,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 
     config = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors = Tensors.load(parents["etl"].path)
-    kind = trains_on("impressions" if config.labels else config.train_on, parents["data"].path)
     topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
-    rows = training_rows(kind, tensors, config, parents, topk)
+    kind, rows = training_rows(tensors, config, parents, topk)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT)
     similarity = Similarity.load(parents, tensors)
     fusion, judged = weigh(dlrm, similarity, tensors, valid, config.calibration)
@@ -63,6 +62,16 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     }
 
 
+def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
+    """The training in ``fill``, of a worker that is not the chief."""
+    from ..workflows.tensors import Tensors
+    from .ranker_training import train
+
+    config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
+    topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
+    train(tensors, training_rows(tensors, config, parents, topk)[1], config, folder / CHECKPOINT)
+
+
 def trains_on(wanted: str, data: Path) -> str:
     """``impressions`` or ``candidates``; ``auto`` takes impressions where interactions have a label.
 
@@ -76,13 +85,15 @@ def trains_on(wanted: str, data: Path) -> str:
 
 
 def training_rows(
-    kind: str, tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
-) -> CandidateRows | ImpressionRows:
+    tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
+) -> tuple[str, CandidateRows | ImpressionRows]:
+    """What the ranker is trained on, and its rows."""
     from .ranker_data import CandidateRows, ImpressionRows
 
+    kind = trains_on("impressions" if config.labels else config.train_on, parents["data"].path)
     if kind == "impressions":
-        return ImpressionRows(tensors, config)
-    return CandidateRows(tensors, retriever(tensors, parents, topk), config)
+        return kind, ImpressionRows(tensors, config)
+    return kind, CandidateRows(tensors, retriever(tensors, parents, topk), config)
 
 
 def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> Retriever:
@@ -152,5 +163,6 @@ RANKER = Stage(
     sections=("dlrm_ranker", "serving.ann"),
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
+    take_part=take_part,
     version=8,
 )

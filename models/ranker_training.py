@@ -20,7 +20,8 @@ from .optimizers import Optimizer
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
 from .ranker_loss import loss
 from .ranks import full_ndcg
-from .step import Step
+from .step import Step, traced_once
+from .team import team
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
@@ -68,9 +69,14 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
         with tf.GradientTape() as tape:
             found = loss(model(columns, training=True, heads=True), batch, config)
         optimizer.minimize(tape, found, model.trainable_variables)
-        return found
+        return team().total(found)
 
-    return Step(step, optimizer)
+    return Step(traced_once(step), optimizer).on(own_part)
+
+
+def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """This worker's rows of a batch."""
+    return {name: team().part(values) for name, values in batch.items()}
 
 
 def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import ConfigError
+from .team import team
+
 if TYPE_CHECKING:
     from .optimizers import Optimizer
 
@@ -22,8 +25,49 @@ class Step:
     def __call__(self, batch: Mapping[str, Any]) -> Any:
         return self.run(batch)
 
+    def on(self, part: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Step:
+        """One worker's: ``part`` makes its batch of the whole batch; of one alone, the step itself.
+
+        Raises:
+            ConfigError: when a batch has fewer queries than there are workers.
+        """
+        if team().count == 1:
+            return self
+
+        def run(batch: Mapping[str, Any]) -> Any:
+            if len(batch["user_row"]) < team().count:
+                raise ConfigError(
+                    f"training.batch_size: a batch has {len(batch['user_row'])} queries for {team().count} workers: "
+                    "raise it, or start fewer workers"
+                )
+            return self.run(part(batch))
+
+        return Step(run, self.optimizer, self.state)
+
     def variables(self, model: Any) -> list[Any]:
         """All that the next steps depend on, in a fixed order, once a step was taken."""
         from .randomness import state
 
         return [*model.variables, *self.optimizer.variables, *self.state, state()]
+
+
+def traced_once(step: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
+    """A compiled step; of several workers, one that is traced for its first batch and any number of rows.
+
+    A collective is numbered when it is traced. If a worker traced again, because its part has another size than the
+    last, it would wait for collectives that the others do not know.
+    """
+    if team().count == 1:
+        return step
+    from .backend import tf
+
+    traced: list[Any] = []
+
+    def run(batch: Mapping[str, Any]) -> Any:
+        tensors = {name: tf.convert_to_tensor(values) for name, values in batch.items()}
+        if not traced:
+            open_ended = {n: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for n, t in tensors.items()}
+            traced.append(step.get_concrete_function(open_ended))
+        return traced[0](tensors)
+
+    return run

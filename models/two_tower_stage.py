@@ -42,6 +42,14 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
 
 
+def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
+    """The training in ``fill``, of a worker that is not the chief."""
+    from ..workflows.tensors import Tensors
+    from .two_tower_training import train
+
+    train(Tensors.load(parents["etl"].path), cast(TwoTowerConfig, sections["two_tower"]), folder / CHECKPOINT)
+
+
 def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
     """Write both towers; the largest difference to TensorFlow on real rows."""
     from .events import Events, item_columns, user_columns
@@ -78,5 +86,6 @@ TWO_TOWER = Stage(
     sections=("two_tower",),
     parents=("etl",),
     fill=fill,
+    take_part=take_part,
     version=3,
 )

@@ -22,8 +22,9 @@ from .negatives import Catalogue, draw
 from .objective import OF_ITEMS, Objective
 from .optimizers import Optimizer
 from .ranks import full_ndcg, seen_matrix, target_ranks
-from .step import Step
+from .step import Step, traced_once
 from .subsampling import Positives
+from .team import team
 from .two_tower import TwoTower, build
 from .windows import Windows
 
@@ -67,6 +68,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     step = make_step(model, lookup, config, objective)
     if config.neg_sampling == "hard":
         step = with_mining(step, model, lookup, config, positive_matrix(events, seen.shape))
+    step = step.on(own_part)
 
     of_epoch = batches_of(events, positives, tensors, config, model, size)
 
@@ -121,9 +123,17 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective
             queries, items = model((users, shown), training=True)
             loss = objective(queries, items, batch, model.temperature())
         optimizer.minimize(tape, loss, model.trainable_variables)
-        return loss
+        return team().total(loss)
 
-    return Step(step, optimizer, objective.variables)
+    return Step(traced_once(step), optimizer, objective.variables)
+
+
+def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """This worker's queries of a batch, and the items of all."""
+    if team().count == 1:
+        return batch
+    own = {name: values if name == "drawn_row" else team().part(values) for name, values in batch.items()}
+    return {**own, "batch_row": batch["item_row"]}
 
 
 def valid_ranks(model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix) -> NDArray[np.int64]:

@@ -23,15 +23,20 @@ class Watch:
         steps: batches of an epoch.
         at: where the training begins.
         logs: where the curves go if ``config.tensorboard``.
+        shown: else it keeps quiet.
     """
 
-    def __init__(self, title: str, config: TrainingConfig, steps: int, at: Progress, logs: Path) -> None:
+    def __init__(
+        self, title: str, config: TrainingConfig, steps: int, at: Progress, logs: Path, shown: bool = True
+    ) -> None:
         from tqdm import tqdm
 
         self.rows, self.steps = config.batch_size, (at.epoch - 1) * steps + at.step
         total, begun = config.epochs * steps * self.rows, self.steps * self.rows
-        self.bar = tqdm(total=total, initial=begun, desc=title, unit="rows", unit_scale=True, disable=None)
-        self.log = TrainingLog(logs / title) if config.tensorboard else None
+        self.bar = tqdm(
+            total=total, initial=begun, desc=title, unit="rows", unit_scale=True, disable=None if shown else True
+        )
+        self.log = TrainingLog(logs / title) if config.tensorboard and shown else None
         self.since = time.perf_counter()
 
     def __enter__(self) -> Watch:

@@ -67,7 +67,7 @@ def write_artifact(
         fill: called with the empty folder; returns the metrics for the manifest.
         describe: called with the artifact while it is still aside; may add what is in ``ABOUT``.
     """
-    aside = _aside(path)
+    aside = aside_of(path)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
@@ -87,7 +87,7 @@ def write_artifact(
     return Artifact.load(path, kind)
 
 
-def _aside(path: Path) -> Path:
+def aside_of(path: Path) -> Path:
     """Where an artifact is made before it is renamed to ``path``."""
     return path.with_name(f".{path.name}.{os.getpid()}")
 
@@ -95,7 +95,7 @@ def _aside(path: Path) -> Path:
 def beside(aside: Path, suffix: str) -> Path | None:
     """``<run folder><suffix>``, for the folder that ``write_artifact`` hands to ``fill``; None for any other folder."""
     path = aside.with_name(aside.name.removeprefix(".").removesuffix(f".{os.getpid()}"))
-    return path.with_name(path.name + suffix) if _aside(path) == aside else None
+    return path.with_name(path.name + suffix) if aside_of(path) == aside else None
 
 
 def replace_folder(aside: Path, path: Path) -> None:

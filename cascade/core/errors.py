@@ -31,3 +31,7 @@ class ServerError(CascadeError):
 
 class FeatureStoreError(CascadeError):
     """The feature store holds nothing for this pipeline, or cannot be read or written."""
+
+
+class WorkerError(CascadeError):
+    """One of several workers that train together has ended, or is not of one mind with the others."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .artifact import MANIFEST, Artifact, write_artifact
+from .artifact import MANIFEST, Artifact, aside_of, write_artifact
 from .section import Section
 
 # Keys may be dotted: a stage that reads ``serving.ann`` is not run again when ``serving.rerank`` changes.
@@ -33,6 +33,8 @@ class Stage:
     version: int = 1
     publish: Callable[[Artifact, Sections], None] | None = None
     """Bring the finished artifact where it is used (Feast's store, the model repository); quick when it is there."""
+    take_part: Callable[[Path, Sections, Mapping[str, Artifact]], None] | None = None
+    """What of ``fill`` several workers do together, for those that are not the chief and write nothing."""
 
     def key(self, sections: Sections, parents: Mapping[str, str]) -> str:
         """The name of the run folder: a hash of the sections that the stage reads and its parents' digests."""
@@ -56,7 +58,16 @@ class Stage:
         describe: Callable[[Artifact], None] | None = None,
     ) -> Artifact:
         """Run the stage, whether or not its artifact is there already; ``describe`` as in `write_artifact`."""
-        pins = {name: artifact.digest for name, artifact in parents.items()}
-        own = {name: sections[name] for name in self.sections}
-        folder = self.folder(runs, sections, pins)
+        folder, own = self._made(runs, sections, parents)
         return write_artifact(folder, self.name, parents, lambda aside: self.fill(aside, own, parents), describe)
+
+    def join(self, runs: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
+        """Take part in the ``run`` of a chief in another process."""
+        assert self.take_part is not None
+        folder, own = self._made(runs, sections, parents)
+        self.take_part(aside_of(folder), own, parents)
+
+    def _made(self, runs: Path, sections: Sections, parents: Mapping[str, Artifact]) -> tuple[Path, Sections]:
+        """The run folder, and the sections that the stage reads."""
+        pins = {name: artifact.digest for name, artifact in parents.items()}
+        return self.folder(runs, sections, pins), {name: sections[name] for name in self.sections}

@@ -1,6 +1,6 @@
 """A run of one stage that is killed in the middle of an epoch, as `kill -9` does it.
 
-Arguments: folder of runs, stage, its section as JSON, ``name=path`` of each parent, checkpoints until the kill.
+Arguments: folder of runs, stage, its section as JSON, checkpoints until the kill, ``name=path`` of each parent.
 """
 
 import os
@@ -15,7 +15,14 @@ from cascade.models.checkpoints import Checkpoints
 
 
 def main(folder, stage, section, saves, *parents):
-    save, left = Checkpoints.save, [int(saves)]
+    die_after(int(saves))
+    parts = {name: Artifact.load(Path(path), name) for name, path in (parent.split("=") for parent in parents)}
+    run_stage(Path(folder), STAGES[stage], section, parts)
+
+
+def die_after(saves):
+    """Kill this process once it has saved so many checkpoints."""
+    save, left = Checkpoints.save, [saves]
 
     def save_or_die(self, progress):
         save(self, progress)
@@ -24,8 +31,6 @@ def main(folder, stage, section, saves, *parents):
             os.kill(os.getpid(), signal.SIGKILL)
 
     Checkpoints.save = save_or_die
-    parts = {name: Artifact.load(Path(path), name) for name, path in (parent.split("=") for parent in parents)}
-    run_stage(Path(folder), STAGES[stage], section, parts)
 
 
 if __name__ == "__main__":

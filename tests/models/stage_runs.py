@@ -47,9 +47,12 @@ def run_stages(folder, shop, **ann):
 
 def run_stage(folder, stage, section, parts):
     """One stage with the first of its sections as JSON."""
+    return stage.run(folder, section_of(stage, section), {name: parts[name] for name in stage.parents})
+
+
+def section_of(stage, section):
     own, *others = stage.sections
-    sections = {own: type(SECTIONS[own]).model_validate_json(section), **{name: Ann(topk=20) for name in others}}
-    return stage.run(folder, sections, {name: parts[name] for name in stage.parents})
+    return {own: type(SECTIONS[own]).model_validate_json(section), **{name: Ann(topk=20) for name in others}}
 
 
 def rank_again(folder, parts, **options):

@@ -1,0 +1,34 @@
+"""One of several workers that train models, each with the whole of a small shop.
+
+Arguments: folder of runs; checkpoints after which the chief kills itself, 0 for never; the trainings as JSON, a stage
+and its section each; ``name=path`` of each parent. The chief prints the metrics and the path of each artifact.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from killed_run import die_after
+from stage_runs import STAGES, run_stage, section_of
+
+from cascade.core.artifact import Artifact
+from cascade.models.team import joined
+
+
+def main(folder, saves, cases, *parents):
+    parts = {name: Artifact.load(Path(path), name) for name, path in (parent.split("=") for parent in parents)}
+    with joined(os.environ) as team, team.watched():
+        if team.chief and int(saves):
+            die_after(int(saves))
+        for name, section in json.loads(cases):
+            stage = STAGES[name]
+            if team.chief:
+                made = run_stage(Path(folder), stage, section, parts)
+                print(json.dumps({**made.metrics, "path": str(made.path)}), flush=True)
+            else:
+                stage.join(Path(folder), section_of(stage, section), {name: parts[name] for name in stage.parents})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

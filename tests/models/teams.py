@@ -1,0 +1,50 @@
+"""Several workers on one machine for the tests of what they do together; see ``team_run``."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from stage_runs import STAGES
+
+from cascade.launch import free_ports
+from cascade.models.cluster import tf_config
+
+SCRIPT = Path(__file__).with_name("team_run.py")
+WITHIN_S = 120
+"""Longer than anything here takes on a busy machine."""
+
+
+def start(folder, parts, cases, others=None, count=2, saves=0):
+    """Worker processes, which train ``cases`` (name of the stage, section as JSON) one after the other.
+
+    Args:
+        others: what all but the chief train instead.
+        saves: checkpoints after which the chief kills itself; 0: never.
+    """
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    parents = [f"{name}={parts[name].path}" for name in sorted({p for name, _ in cases for p in STAGES[name].parents})]
+    every = [cases, *[others or cases] * (count - 1)]
+    return [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), *parents],
+            env={**os.environ, "TF_CONFIG": tf_config(addresses, index), "TF_NUM_INTRAOP_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(count)
+    ]
+
+
+def finish(workers):
+    """What the chief tells of each case."""
+    try:
+        told = [worker.communicate(timeout=WITHIN_S) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    for worker, (_, errors) in zip(workers, told, strict=True):
+        assert worker.returncode == 0, errors[-3000:]
+    return [json.loads(line) for line in told[0][0].splitlines()]
