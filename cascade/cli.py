@@ -118,8 +118,12 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Run although it is up to date.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run the stages that are not up to date, in order."""
-    _run(load(config, sets), runs, only, force)
+    """Run the stages that are not up to date, in order; an evaluation's figures come last."""
+    from .show_evaluation import whole_text
+
+    done = _run(load(config, sets), runs, only, force)
+    if "evaluation" in done:
+        typer.echo(f"\n{whole_text(done['evaluation'])}")
 
 
 @app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")
@@ -204,9 +208,8 @@ def evaluate(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure the served graph on the test part, beside popularity, iALS and EASE."""
-    from .show import metrics_table
-    from .show_evaluation import estimate_policy, evaluation_text, policy_table
+    """Measure the served graph on the test part, beside baselines."""
+    from .show_evaluation import estimate_policy, policy_table, whole_text
 
     merged = load(config, sets)
     if policy is not None:
@@ -217,7 +220,7 @@ def evaluate(
     else:
         artifact = _run(merged, runs, ["evaluation"], force)["evaluation"]
         found = artifact.metrics
-        text = f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}"
+        text = whole_text(artifact)
     if as_json:
         _print_json(found)
     else:

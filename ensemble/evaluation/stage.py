@@ -13,12 +13,15 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
+from ..config import BASELINES
 from ..ops.lookup_user import REPO_VARIABLE
 from .baselines import rank_baselines
 from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
+from .impressions import Logged, measure_impressions, ranker_logits
 from .measure import measure, recsys
+from .past import Past
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
 from .replay import Replay, rank_logged, replay
@@ -29,12 +32,16 @@ from .slices import all_slices, measure_slice
 if TYPE_CHECKING:
     from ...core.signature import Signature
     from ...workflows.config import FeatureStoreConfig
+    from ...models.config import DlrmConfig
     from ..config import EvaluationConfig, ServingConfig
     from ..executor import Executor
 
 METRICS = "metrics.json"
 REPORT = "report.html"
-ORDER = ("retrieval", "ranking", "cascade", "funnel", "baselines", "recsys", "intervals", "differences", "slices")
+ORDER = (
+    *("retrieval", "ranking", "cascade", "funnel", "baselines", "impressions"),
+    *("recsys", "intervals", "differences", "slices"),
+)
 """What metrics.json holds."""
 
 
@@ -56,9 +63,17 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         rows = _impressions(executor, logged, config) if impressions else run.candidates
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
-    baselines = rank_baselines(tensors.before_test(), held_out.rows, run.seen, max(RECALL_AT))
+    past, bootstrap = Past.read(tensors), Bootstrap(config.replicates, config.seed)
+    names = BASELINES if config.baselines is None else config.baselines
+    baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
-    results = measure(ranked, rows, held_out.relevant, Bootstrap(config.replicates, config.seed))
+    results = measure(ranked, rows, held_out.relevant, bootstrap)
+    results["impressions"] = {}
+    if impressions:
+        dlrm: DlrmConfig = sections["dlrm_ranker"]  # type: ignore[assignment]
+        shown = Logged.read(tensors, past, rows.events)
+        own = ranker_logits(rows, shown, tensors, parents["ranker"], dlrm)
+        results["impressions"] = measure_impressions(rows, shown, own, tensors, parents["ranker"].metrics, names, bootstrap)
     results["funnel"] = summary(run.fates)
     results["slices"] = [measure_slice(part, held_out, run.answers, rows) for part in parts]
     results["recsys"] = recsys(results, parents["data"].metrics)
@@ -110,8 +125,8 @@ def feature_repo(path: str) -> Iterator[None]:
 EVALUATION = Stage(
     name="evaluation",
     help="Measure the served graph on the test part, beside baselines.",
-    sections=("evaluation", "serving", "feature_store"),
+    sections=("evaluation", "serving", "feature_store", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=2,
+    version=3,
 )
