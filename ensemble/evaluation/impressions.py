@@ -1,7 +1,7 @@
 """The ranker on logged impressions beside baselines that see the same features, label by label.
 
-All are fitted on the training part, and those that stop early do so on the validation part. For the test impressions,
-as for the served graph, a user's history ends where the test part begins.
+All are fitted on the training part, stop early on the validation part, and see the history of a test impression that the
+served graph is shown.
 """
 
 from __future__ import annotations
@@ -47,15 +47,20 @@ class Logged:
     test: Events
 
     @classmethod
-    def read(cls, tensors: Tensors, past: Past, events: NDArray[np.integer[Any]]) -> Logged:
-        """``events``: [M], which rows of the test part are measured."""
-        train, valid, test = (Events.of(tensors.interactions(split)) for split in ("train", "valid", "test"))
-        drawn = (part.sample(MOST_ROWS, SEED) for part in (train, valid))
-        return cls(*drawn, before_test(test.take(np.asarray(events, np.int64)), tensors, past))
+    def read(cls, tensors: Tensors, test: Events) -> Logged:
+        """Beside the measured ``test`` rows, what to fit on."""
+        parts = (Events.of(tensors.interactions(split)) for split in ("train", "valid"))
+        return cls(*(part.sample(MOST_ROWS, SEED) for part in parts), test)
+
+
+def events_of_test(tensors: Tensors, rows: NDArray[np.integer[Any]], history: str, past: Past) -> Events:
+    """The test part's ``rows`` [M], with the history of ``evaluation.history``."""
+    events = Events.of(tensors.interactions("test")).take(np.asarray(rows, np.int64))
+    return events if history == "at_event" else before_test(events, tensors, past)
 
 
 def before_test(events: Events, tensors: Tensors, past: Past) -> Events:
-    """Test events with the history that their users had when the test part began, as the feature store has it."""
+    """Test events with the history that their users had when the test part began."""
     codes = np.append(np.asarray(tensors.items["item_id"])[:, 0], 0)
     history = codes[past.last(events.user_row, events.moment["history"].shape[1])].astype(np.int32)
     return replace(events, moment={**events.moment, "history": history})
@@ -116,14 +121,14 @@ def compare(
 
 
 def ranker_logits(
-    served: RankedRows, logged: Logged, tensors: Tensors, artifact: Artifact, config: DlrmConfig
+    served: RankedRows, test: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig
 ) -> dict[str, Logits]:
     """Label -> logits [M]: what is served where that is the label alone, else those of the label's own head."""
     names = list(config.labels) or [LABEL]
     alone = {name for name, share in zip(names, shares(config.labels), strict=True) if share == 1}
     found = {name: served.logits for name in names}
     if set(names) - alone:
-        heads = _heads(logged.test, tensors, artifact, config)
+        heads = _heads(test, tensors, artifact, config)
         found |= {name: heads[:, at] for at, name in enumerate(names) if name not in alone}
     return found
 

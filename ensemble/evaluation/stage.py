@@ -19,12 +19,12 @@ from .baselines import rank_baselines
 from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
-from .impressions import Logged, measure_impressions, ranker_logits
+from .impressions import Logged, measure_impressions, ranker_logits, events_of_test
 from .measure import measure, recsys
 from .past import Past
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
-from .replay import Replay, rank_logged, replay
+from .replay import EVENT_HISTORY, Replay, rank_logged, replay
 from .report import render
 from .retrieval import exact_top
 from .slices import all_slices, measure_slice
@@ -32,7 +32,9 @@ from .slices import all_slices, measure_slice
 if TYPE_CHECKING:
     from ...core.signature import Signature
     from ...workflows.config import FeatureStoreConfig
+    from ...workflows.tensors import Tensors
     from ...models.config import DlrmConfig
+    from ...models.events import Events
     from ..config import EvaluationConfig, ServingConfig
     from ..executor import Executor
 
@@ -53,30 +55,29 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     config: EvaluationConfig = sections["evaluation"]  # type: ignore[assignment]
     serving: ServingConfig = sections["serving"]  # type: ignore[assignment]
     store: FeatureStoreConfig = sections["feature_store"]  # type: ignore[assignment]
-    tensors = Tensors.load(parents["etl"].path)
+    dlrm: DlrmConfig = sections["dlrm_ranker"]  # type: ignore[assignment]
+    tensors, names = Tensors.load(parents["etl"].path), BASELINES if config.baselines is None else config.baselines
+    past, bootstrap = Past.read(tensors), Bootstrap(config.replicates, config.seed)
     logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)
     parts = all_slices(config.slices, parents["data"].path, logged, tensors)
+    impressions = parents["ranker"].metrics["train_on"] == "impressions"
     with feature_repo(store.repo):
         executor = Executor.load(exported(parents["export"].path))
         held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
-        impressions = parents["ranker"].metrics["train_on"] == "impressions"
-        rows = _impressions(executor, logged, config) if impressions else run.candidates
+        rows, shown = _impressions(executor, logged, config, tensors, past) if impressions else (run.candidates, None)
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
-    past, bootstrap = Past.read(tensors), Bootstrap(config.replicates, config.seed)
-    names = BASELINES if config.baselines is None else config.baselines
     baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
     results = measure(ranked, rows, held_out.relevant, bootstrap)
-    results["impressions"] = {}
-    if impressions:
-        dlrm: DlrmConfig = sections["dlrm_ranker"]  # type: ignore[assignment]
-        shown = Logged.read(tensors, past, rows.events)
-        own = ranker_logits(rows, shown, tensors, parents["ranker"], dlrm)
-        results["impressions"] = measure_impressions(rows, shown, own, tensors, parents["ranker"].metrics, names, bootstrap)
     results["funnel"] = summary(run.fates)
     results["slices"] = [measure_slice(part, held_out, run.answers, rows) for part in parts]
     results["recsys"] = recsys(results, parents["data"].metrics)
+    results["impressions"] = {}
+    if shown is not None:
+        own = ranker_logits(rows, shown, tensors, parents["ranker"], dlrm)
+        fits, trained = Logged.read(tensors, shown), parents["ranker"].metrics
+        results["impressions"] = measure_impressions(rows, fits, own, tensors, trained, names, bootstrap)
     results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
     facts = {"release": executor.release["release"], "test users": f"{len(held_out.rows):,}"}
@@ -92,11 +93,16 @@ def _replayed(
     return held_out, replay(executor, held_out, min_score, config.batch_size)
 
 
-def _impressions(executor: Executor, logged: LoggedTest, config: EvaluationConfig) -> RankedRows:
-    """The logged items as the ranker scores them."""
-    shown, events = logged.impressions(_inputs(executor), config.max_users, config.seed)
-    logits = rank_logged(executor, shown, config.batch_size)
-    return RankedRows(logits, logged.label[events], logged.users[events], logged.items[events], events)
+def _impressions(
+    executor: Executor, logged: LoggedTest, config: EvaluationConfig, tensors: Tensors, past: Past
+) -> tuple[RankedRows, Events]:
+    """The logged items as the ranker scores them, and the interactions that they are from."""
+    columns, rows = logged.impressions(_inputs(executor), config.max_users, config.seed)
+    events = events_of_test(tensors, rows, config.history, past)
+    if config.history == "at_event":
+        columns[EVENT_HISTORY] = events.moment["history"].astype(np.int64)
+    logits = rank_logged(executor, columns, config.batch_size)
+    return RankedRows(logits, logged.label[rows], logged.users[rows], logged.items[rows], rows), events
 
 
 def _inputs(executor: Executor) -> Signature:
