@@ -119,11 +119,15 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that train together.")] = 1,
     verbose: Verbose = False,
 ) -> None:
-    """Run the stages that are not up to date, in order; with TF_CONFIG set, as one of the workers that it names."""
+    """Run the stages that are not up to date, in order; an evaluation's figures come last.
+
+    With TF_CONFIG set it runs as one of the workers that it names.
+    """
     import os
 
     from .launch import launch, trains
     from .models.team import joined
+    from .show_evaluation import whole_text
 
     merged = load(config, sets)
     if workers > 1 and trains(merged, runs, only, force):
@@ -131,7 +135,9 @@ def run(
         given = [*_each("--set", sets), *_each("--only", only), *flags]
         raise typer.Exit(launch(workers, ["run", "--config", str(config), "--runs", str(runs), *given]))
     with joined(os.environ) as team, team.watched():
-        _run(merged, runs, only, force)
+        done = _run(merged, runs, only, force)
+    if team.chief and "evaluation" in done:
+        typer.echo(f"\n{whole_text(done['evaluation'])}")
 
 
 @app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")
@@ -216,9 +222,8 @@ def evaluate(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure the served graph on the test part, beside popularity, iALS and EASE."""
-    from .show import metrics_table
-    from .show_evaluation import estimate_policy, evaluation_text, policy_table
+    """Measure the served graph on the test part, beside baselines."""
+    from .show_evaluation import estimate_policy, policy_table, whole_text
 
     merged = load(config, sets)
     if policy is not None:
@@ -229,7 +234,7 @@ def evaluate(
     else:
         artifact = _run(merged, runs, ["evaluation"], force)["evaluation"]
         found = artifact.metrics
-        text = f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}"
+        text = whole_text(artifact)
     if as_json:
         _print_json(found)
     else:

@@ -71,9 +71,30 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     rows = [[name, *map(values.get, columns)] for name, values in methods.items() if name not in skipped]
     parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
     parts.append("ranking: " + ", ".join(f"{name} {_number(value)}" for name, value in metrics["ranking"].items()))
+    parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
     fates = (f"{name} {_number(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
     parts.append("relevant items: " + ", ".join(fates))
     return "\n\n".join(parts)
+
+
+def impression_table(label: str, found: Mapping[str, Any]) -> str:
+    """The ranker and the baselines on logged impressions, with their intervals, and how far they are apart."""
+    from .ensemble.evaluation.report import difference_lines
+
+    measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
+    columns = list(dict.fromkeys(key for values in measured.values() for key in values))
+    rows = [
+        [name, *(_with_interval(values.get(key), found["intervals"][name].get(key)) for key in columns)]
+        for name, values in measured.items()
+    ]
+    skipped = [f"{name}: {values['skipped']}" for name, values in found["methods"].items() if "skipped" in values]
+    lines = [*difference_lines(found["differences"]), *skipped]
+    return "\n".join([table([f"impressions, {label}", *columns], rows), *lines])
+
+
+def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    text = _number(value)
+    return f"{text} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else text
 
 
 def _key_metrics(artifact: Artifact) -> str:

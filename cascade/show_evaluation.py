@@ -7,10 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .show import table
+from .show import metrics_table, table
 
 if TYPE_CHECKING:
+    from .core.artifact import Artifact
     from .ensemble.config import EvaluationConfig
+
+
+def whole_text(artifact: Artifact) -> str:
+    """Every figure of a finished evaluation, and where its report is."""
+    found = artifact.metrics
+    return f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}"
 
 
 def evaluation_text(metrics: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from .backend import tf
 from .config import TwoTowerConfig, targets
 from .encode import encode_items, encode_users
@@ -100,6 +100,11 @@ def batches_of(
     history = model.query.blocks[0].history
     if history is None or most == 1:
         return lambda rng: map(batch_of, (events.take(at) for at in positives.batches(size, rng)))
+    if team().count > 1:
+        raise ConfigError(
+            f"two_tower.user_tower.history.targets: {most} positives of one history are read together, which several "
+            "workers cannot share: set it to 1, or start one worker"
+        )
     windows = Windows(events, np.asarray(tensors.items["item_id"])[:, 0], min(most, history.length))
     history.windows_per_row = windows.per_row
     return lambda rng: windows.batches(size, rng, positives.draw(rng))

@@ -61,8 +61,15 @@ METRICS = {
         **{"retrieval": {"ndcg@10": [0.05, 0.07]}, "cascade": {"ndcg@10": [0.06, 0.08]}, "ranking": {"auc": None}},
         "baselines": {"popularity": {"ndcg@10": [0.01, 0.03]}},
     },
-    "differences": {"cascade - retrieval": {"ndcg@10": 0.01, "low": -0.002, "high": 0.021}},
     "new_items": {"items": 30, "users": 4, "positives": 7, "among_new": {"recall@10": 0.5, "recall@100": 0.987}},
+    "impressions": {
+        "label": {
+            "methods": {"ranker": {"auc": 0.9, "valid_auc": None}, "lightgbm": {"skipped": "no negatives"}},
+            "intervals": {"ranker": {"auc": [0.88, 0.92]}},
+            "differences": {"ranker - lightgbm": {"auc": {"value": 0.02, "low": 0.01, "high": 0.03}}},
+        }
+    },
+    "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.002, "high": 0.021}}},
     "slices": [{"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 7, "auc": 0.75}],
 }
 
@@ -196,7 +203,8 @@ def test_plan_run_plan(config_file: Path) -> None:
         ["evaluation", "would", "run", "not", "run", "before;", "data", "would", "run", "first"],
     ]
     result = invoke("run")
-    assert result.exit_code == 0 and result.stdout == ""
+    assert result.exit_code == 0 and invoke("run", "--only", "data").stdout == ""
+    assert all(text in result.stdout for text in ("popularity", "AUC, ranker - lightgbm: +0.0200", "report.html"))
     assert "n_users 943, auc 0.5000" in result.stderr
     assert [row["up_to_date"] for row in json.loads(invoke("plan", "--json").output)] == [True, True]
     assert invoke("run").stderr.count("up to date") == 2

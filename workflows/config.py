@@ -95,6 +95,9 @@ class DataConfig(Section):
     """Text column -> the separator that splits it into a list, e.g. {genres: "|"}."""
     positive: str | None = None
     """Expression over interactions, e.g. ``rating >= 4``; default: ``label == 1`` if there is a label, else all."""
+    label: str | None = None
+    """Expression over interactions, in the same language, that makes the 0/1 ``label`` of logged impressions where the
+    table has none, e.g. ``rating >= 4``: with it every interaction is an impression."""
     labels: list[str] = []
     """Further interactions columns of 0 and 1 for the ranker to predict (``dlrm_ranker.labels``), e.g. [click, like].
     They are known after the event, so none is a feature. With them, interactions are logged impressions."""

@@ -36,6 +36,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     """Write interactions/part-*.parquet, users.parquet, items.parquet, tables.json."""
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
     check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
+    check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
     check_known_before(schema, [config.split.column] if config.split.column else (), "data.split.column")
     check_known_before(schema, config.labels, "data.labels")
     source = open_source(config)

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.errors import DataError
 from .canonical import IDS, canonical
 from .config import DataConfig
-from .positive import positives
+from .positive import positives, with_label
 from .split import NAMES, by_column
 from .validate import check_columns, check_finite, check_interactions, check_known, check_type
 
@@ -46,6 +46,7 @@ class Intake:
         start = self.spool.rows
         check_interactions(raw, self.config.labels, start=start)
         chunk = self._with_timestamp(canonical(raw, "interactions", start=start), start)
+        chunk = with_label(chunk, self.config.label)
         self._check_reserved(chunk)
         for column in IDS:
             self._note_ids(chunk, column, start)

@@ -6,21 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...core.artifact import Artifact
 from ...core.features import Feature
 
 if TYPE_CHECKING:
     from ...models.config import DlrmConfig
     from ...models.fusion import Ranker
-    from ...workflows.tensors import Tensors
 
 QUERY, SCORE = "query", "score"
 
 
 def save_models(folder: Path, artifacts: Mapping[str, Artifact], config: DlrmConfig) -> tuple[Path, Path]:
     """Write ``query_tower`` and ``ranker`` below ``folder``; their paths."""
+    from ...models.trained import load_ranker
     from ...models.two_tower_stage import load_towers
     from ...workflows.tensors import Tensors
 
@@ -32,21 +30,6 @@ def save_models(folder: Path, artifacts: Mapping[str, Artifact], config: DlrmCon
     _save(query, lambda columns: {QUERY: towers.query(columns)}, users)
     _save(scorer, lambda columns: {SCORE: score(ranker, towers, columns, users, items)}, [*users, *items])
     return query, scorer
-
-
-def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:
-    """The trained ranker with its fusion weights, in TensorFlow."""
-    from ...models.dlrm import build
-    from ...models.events import Events, item_columns, user_columns
-    from ...models.fit import WEIGHTS
-    from ...models.fusion import Fusion, Ranker
-    from ...models.two_tower_stage import CHECKPOINT
-
-    dlrm = build(tensors.schema, config, tensors.items)
-    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
-    dlrm({**user_columns(tensors, one), **item_columns(tensors, np.zeros((1, 1), np.int64))})  # gives layers shapes
-    dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
-    return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))
 
 
 def score(

@@ -1,23 +1,26 @@
-"""What a recommender has to beat: popularity, iALS and EASE, from RecTools and implicit.
+"""What a recommender has to beat: popularity, iALS and EASE, from RecTools and implicit, and a Markov chain.
 
-All three are fitted on the positives before the test part and have the same items masked as the cascade has.
+All are fitted on the positives before the test part and have the same items masked as the cascade has.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .markov import markov_scores, transitions
+from .past import Past
 from .ranking_lists import Rows, drop
 from .retrieval import best
 
 log = logging.getLogger(__name__)
 
+BASELINES = ("popularity", "ials", "ease", "markov")
 EASE_MAX_ITEMS = 15_000
 """EASE inverts a dense [n_items, n_items] matrix: 0.9 GB of float32 and minutes at this size."""
 # What comes closest to reference figures on MovieLens 100k and Amazon Beauty, last item out.
@@ -31,26 +34,45 @@ UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 def rank_baselines(
-    positives: csr_matrix, users: NDArray[np.int64], seen: csr_matrix, k: int
+    positives: csr_matrix, past: Past, users: NDArray[np.int64], seen: csr_matrix, k: int, names: Collection[str]
 ) -> Mapping[str, Rows | str]:
     """The first ``k`` unseen items of each baseline [U, k], or the reason why it was left out.
 
-    A user without a positive gets the popular items from iALS and EASE too, which know nothing about them.
+    A user without a positive gets the popular items from all of them.
 
     Args:
         positives: [n_users, n_items], what happened before the test part.
+        past: the same in order.
         users: [U] ascending user rows of the test users.
         seen: [U, n_items], what no method may recommend to them.
+        names: which of ``BASELINES``.
     """
+    if not set(names) & set(BASELINES):
+        return {}
     dataset = _dataset(positives)
     popular = np.tile(_popular(dataset, k + int(np.diff(seen.indptr).max(initial=0))), (len(users), 1))
-    ranked: dict[str, Rows | str] = {"popularity": drop(popular, seen, k)}
-    ranked["ials"] = _personal(_ials(dataset), dataset, users, seen, popular, k)
-    if positives.shape[1] > EASE_MAX_ITEMS:
-        ranked["ease"] = f"{positives.shape[1]:,} items: EASE is cubic in items and left out above {EASE_MAX_ITEMS:,}"
-        log.warning("baseline ease skipped: %s", ranked["ease"])
-    else:
-        ranked["ease"] = _personal(_ease(dataset), dataset, users, seen, popular, k)
+    rank: Mapping[str, Callable[[], Rows | str]] = {
+        "popularity": lambda: drop(popular, seen, k),
+        "ials": lambda: _personal(_ials(dataset), dataset, users, seen, popular, k),
+        "ease": lambda: _ranked_ease(dataset, users, seen, popular, k),
+        "markov": lambda: _ranked_markov(past, users, seen, popular, k),
+    }
+    return {name: rank[name]() for name in BASELINES if name in names}
+
+
+def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows | str:
+    if seen.shape[1] > EASE_MAX_ITEMS:
+        why = f"{seen.shape[1]:,} items: EASE is cubic in items and left out above {EASE_MAX_ITEMS:,}"
+        log.warning("baseline ease skipped: %s", why)
+        return why
+    return _personal(_ease(dataset), dataset, users, seen, popular, k)
+
+
+def _ranked_markov(past: Past, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
+    known, chain = np.isin(users, past.users), transitions(past)
+    ranked = np.empty((len(users), k), np.int64)
+    ranked[known] = best(lambda batch: markov_scores(past, users[known][batch], chain), seen[known], k, BATCH)
+    ranked[~known] = drop(popular[~known], seen[~known], k)
     return ranked
 
 

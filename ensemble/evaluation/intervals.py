@@ -14,10 +14,16 @@ from ...models import metrics
 from .bootstrap import Bootstrap, Interval, Sums
 from .ranking import RankedRows
 
+Draws = dict[str, NDArray[np.float64]]
+"""Metric -> its value in each draw [replicates]."""
 UserValues = Mapping[str, metrics.Values]
 """Metric -> its value for each user [U]."""
 HEADLINE = "ndcg@10"
-"""What methods are compared in."""
+"""What lists are compared in."""
+RETRIEVED = ("recall@10", "recall@100")
+"""What retrievers are compared in."""
+Difference = dict[str, float]
+"""``value``, ``low`` and ``high``."""
 BINS, ECE_BINS = 256, 15
 """Quantiles of each class between which scores count as equal in a draw's AUC; bins of the ECE, as in `metrics.ece`."""
 
@@ -27,23 +33,39 @@ def list_intervals(values: UserValues, bootstrap: Bootstrap) -> dict[str, Interv
     return dict(zip(values, bootstrap.means(np.stack([*values.values()], axis=1)), strict=True))
 
 
-def differences(methods: Mapping[str, UserValues], bootstrap: Bootstrap) -> dict[str, dict[str, float]]:
-    """By how much the cascade's NDCG@10 exceeds the retriever's and the best baseline's: paired, user by user."""
-    cascade = methods["cascade"][HEADLINE]
-    baselines = {name: v[HEADLINE].mean() for name, v in methods.items() if name not in ("cascade", "retrieval")}
-    others = ["retrieval", *([max(baselines, key=lambda name: baselines[name])] if baselines else [])]
-    found = {}
-    for name in others:
-        apart = cascade - methods[name][HEADLINE]
-        low, high = bootstrap.means(apart[:, None])[0]
-        found[f"cascade - {name}"] = {HEADLINE: float(apart.mean()), "low": low, "high": high}
-    return found
+def differences(methods: Mapping[str, UserValues], bootstrap: Bootstrap) -> dict[str, dict[str, Difference]]:
+    """By how much one method exceeds another: paired, user by user.
+
+    The cascade against the retriever and the baseline with the best NDCG@10, in that; the retriever against each
+    baseline in recall.
+    """
+    baselines = [name for name in methods if name not in ("cascade", "retrieval")]
+    best = sorted(baselines, key=lambda name: methods[name][HEADLINE].mean())[-1:]
+    pairs = [("cascade", name, (HEADLINE,)) for name in ("retrieval", *best)]
+    pairs += [("retrieval", name, RETRIEVED) for name in baselines]  # type: ignore[misc]
+    return {
+        f"{ours} - {other}": {m: _apart(methods[ours][m] - methods[other][m], bootstrap) for m in metrics}
+        for ours, other, metrics in pairs
+    }
+
+
+def _apart(values: metrics.Values, bootstrap: Bootstrap) -> Difference:
+    low, high = bootstrap.means(values[:, None])[0]
+    return {"value": float(values.mean()), "low": low, "high": high}
 
 
 def ranking_intervals(
     rows: RankedRows, measured: Mapping[str, float | None], bootstrap: Bootstrap
 ) -> dict[str, Interval | None]:
-    """Intervals of the ranker's ``measured`` auc, gauc, logloss and ece; None where there is no figure.
+    """Intervals of the ranker's ``measured`` auc, gauc, logloss and ece; None where there is no figure."""
+    draws = ranking_draws(rows, measured, bootstrap)
+    return {
+        name: None if value is None else bootstrap.interval(value, draws[name]) for name, value in measured.items()
+    }
+
+
+def ranking_draws(rows: RankedRows, measured: Mapping[str, float | None], bootstrap: Bootstrap) -> Draws:
+    """What each draw makes of the figures in ``measured``, those left out that are None.
 
     A draw's AUC takes scores within a bin for equal, which takes less than 1 / BINS off it.
     """
@@ -52,12 +74,24 @@ def ranking_intervals(
     totals = {name: part(rows, owner) for name, part in parts.items() if measured[name] is not None}
     sums = bootstrap.sums(hstack([*totals.values()], format="csr"))
     ends = np.cumsum([part.shape[1] for part in totals.values()])[:-1]
-    draws = dict(zip(totals, np.split(sums, ends, axis=1), strict=True))
     of = {"auc": _auc, "gauc": _ratio, "logloss": _ratio, "ece": _ece}
-    return {
-        name: None if value is None else bootstrap.interval(value, of[name](draws[name]))
-        for name, value in measured.items()
-    }
+    return {name: of[name](own) for name, own in zip(totals, np.split(sums, ends, axis=1), strict=True)}
+
+
+def ranking_differences(
+    ours: tuple[Mapping[str, float | None], Draws], theirs: tuple[Mapping[str, float | None], Draws],
+    bootstrap: Bootstrap,
+) -> dict[str, Difference]:  # fmt: skip
+    """By how much our figures exceed theirs on the same rows: figures and draws of each; the draws are of the same users.
+
+    What binning takes off an AUC in a draw, it takes off both.
+    """
+    found = {}
+    for name in ours[1]:
+        value = float(ours[0][name] or 0) - float(theirs[0][name] or 0)
+        low, high = bootstrap.interval(value, ours[1][name] - theirs[1][name])
+        found[name] = {"value": value, "low": low, "high": high}
+    return found
 
 
 def _per_user(owner: NDArray[np.int64], column: NDArray[np.int64], weights: NDArray[Any], width: int) -> csr_matrix:

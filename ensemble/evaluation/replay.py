@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from ...core.signature import Columns
+from ...core.signature import Columns, ColumnSpec, Signature
 from ..executor import Executor
 from ..inputs import Input
+from ..ops.base import Op
 from .funnel import fates
 from .held_out import HeldOut
 from .ranking import RankedRows, labelled
@@ -20,6 +21,8 @@ from .ranking_lists import LIST, Rows, membership
 
 Settings = Mapping[str, np.generic]
 """Input -> the value that it has in every request."""
+EVENT_HISTORY = "event_history"
+"""What the user had when an impression was logged: int64 [M, N], item codes as the feature ``history`` holds them."""
 TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
 
 
@@ -61,11 +64,42 @@ def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray
     """The ranker's logit float32 [M] for the item of each logged interaction: only the steps that lead to it run.
 
     Args:
-        logged: requests, with the item in ``candidate_rows`` int64 [M, 1].
+        logged: requests, with the item in ``candidate_rows`` int64 [M, 1]; with ``EVENT_HISTORY``, that is the history.
     """
-    part = part_of(executor, ["logits"], ["candidate_rows"])
+    part = part_of(with_event_history(executor) if EVENT_HISTORY in logged else executor, ["logits"], ["candidate_rows"])
     batches = _run(part, logged, {}, [], batch_size, "impressions")
     return np.concatenate([columns["logits"][:, 0] for _, columns in batches])
+
+
+@dataclass
+class EventHistory(Op):
+    """Puts the request's own ``EVENT_HISTORY`` in the place of the history [B, N] that the store has."""
+
+    length: int
+
+    kind: ClassVar[str] = "event_history"
+
+    @property
+    def reads(self) -> Signature:
+        return {**self.writes, EVENT_HISTORY: ColumnSpec("int64", (self.length,))}
+
+    @property
+    def writes(self) -> Signature:
+        return {"history": ColumnSpec("int64", (self.length,))}
+
+    def __call__(self, columns: Columns) -> Columns:
+        return {"history": columns[EVENT_HISTORY]}
+
+
+def with_event_history(executor: Executor) -> Executor:
+    """The graph with one more input, ``EVENT_HISTORY``."""
+    ops: dict[str, Op] = {}
+    for node in executor.nodes:
+        ops[node.name] = node.op
+        if "history" in node.op.writes:
+            op = ops[EventHistory.kind] = EventHistory(int(executor.signature["history"].dims[0]))
+    given = Input(EVENT_HISTORY, "int64", op.writes["history"].dims, required=True)
+    return Executor([*executor.inputs, given], ops, executor.outputs, max_users=executor.max_users)
 
 
 def part_of(executor: Executor, outputs: Collection[str], given: Collection[str]) -> Executor:

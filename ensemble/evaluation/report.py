@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ...core.page import STYLE, figure_of, image
 from ...models import metrics
 from ..ops.order import sigmoid
-from .intervals import HEADLINE
 from .new_items import HEAD, new_item_line, new_item_rows
 from .ranking_lists import LIST, RECALL_AT
 
@@ -23,10 +22,19 @@ TITLES = {
     "popularity": "Popularity",
     "ials": "iALS",
     "ease": "EASE",
+    "markov": "Markov chain",
+    "lightgbm": "LightGBM",
+    "factorization_machine": "Factorization machine",
+    "ranker": "Ranker",
     "retrieval": "Retriever",
     "cascade": "Cascade",
 }
-COLORS = {"popularity": "#9aa0a6", "ials": "#5f9ea0", "ease": "#b8860b", "retrieval": "#1f77b4", "cascade": "#c44e52"}
+COLORS = {
+    **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "ease": "#b8860b", "markov": "#8172b2"},
+    **{"retrieval": "#1f77b4", "cascade": "#c44e52"},
+}
+LOWER = ("logloss", "ece")
+"""Metrics of which less is better."""
 
 
 def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray[Any], label: NDArray[Any]) -> str:
@@ -39,7 +47,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
     """
     methods, intervals = ({**of["baselines"], **{n: of[n] for n in OURS}} for of in (results, results["intervals"]))
     measured = {name: values for name, values in methods.items() if "skipped" not in values}
-    notes = [f"{TITLES[name]}: {values['skipped']}" for name, values in methods.items() if "skipped" in values]
+    notes = skipped_lines(methods)
     said = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>cascade: evaluation</title><style>{STYLE}</style></head><body>
@@ -59,6 +67,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 {calibration_curve(logits, label)}
 <h2>New items</h2>
 {new_item_table(results["new_items"])}
+{impression_tables(results["impressions"])}
 <h2>Slices of the cascade</h2>
 {slice_table(results["slices"])}
 </body></html>
@@ -68,14 +77,35 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Intervals]) -> str:
     """One row a method, one column a metric, the best of each column in bold, intervals below."""
     columns = list(dict.fromkeys(name for values in methods.values() for name in values))
-    best = {name: max(values[name] for values in methods.values() if name in values) for name in columns}
+    best = {name: _best(name, [values.get(name) for values in methods.values()]) for name in columns}
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     rows = []
     for method, values in methods.items():
         own = intervals.get(method, {})
-        cells = "".join(_cell(values.get(name), own.get(name), values.get(name) == best[name]) for name in columns)
+        cells = "".join(_cell(values.get(name), own.get(name), values.get(name) is not None and values.get(name) == best[name]) for name in columns)
         rows.append(f"<tr><th>{escape(TITLES[method])}</th>{cells}</tr>")
     return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+
+def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
+    """For each label of logged impressions: the ranker and the baselines, and how far they are apart."""
+    parts = []
+    for label, found in labels.items():
+        measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
+        parts.append(f"<h3>Logged impressions: {escape(label)}</h3>{comparison(measured, found['intervals'])}")
+        lines = [*difference_lines(found["differences"]), *skipped_lines(found["methods"])]
+        parts += [f"<p>{escape(line)}</p>" for line in lines]
+    return "".join(parts)
+
+
+def skipped_lines(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """``LightGBM: why it was left out``."""
+    return [f"{TITLES[name]}: {values['skipped']}" for name, values in methods.items() if "skipped" in values]
+
+
+def _best(metric: str, values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return (min if metric in LOWER else max)(there, default=None)
 
 
 def single_row(values: Mapping[str, float | None], intervals: Intervals) -> str:
@@ -108,10 +138,13 @@ def how(intervals: Mapping[str, Any]) -> str:
     return f"{intervals['level']:.0%} intervals by bootstrap over users, {intervals['replicates']:,} draws."
 
 
-def difference_lines(differences: Mapping[str, Mapping[str, float]]) -> list[str]:
+def difference_lines(differences: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
     """``NDCG@10, cascade - retrieval: +0.0123 [0.0050, 0.0200]``."""
-    metric = HEADLINE.upper()
-    return [f"{metric}, {k}: {v[HEADLINE]:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]" for k, v in differences.items()]
+    return [
+        f"{metric.upper()}, {pair}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
+        for pair, metrics in differences.items()
+        for metric, v in metrics.items()
+    ]
 
 
 def recall_curve(methods: Mapping[str, Mapping[str, float]]) -> str:

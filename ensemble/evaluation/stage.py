@@ -13,29 +13,38 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
+from ..config import BASELINES
 from ..ops.lookup_user import REPO_VARIABLE
 from .baselines import rank_baselines
 from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
+from .impressions import Logged, events_of_test, measure_impressions, ranker_logits
 from .measure import measure, recsys
 from .new_items import Retrieval, measure_new_items
+from .past import Past
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
-from .replay import Replay, rank_logged, replay
+from .replay import EVENT_HISTORY, Replay, rank_logged, replay
 from .report import render
 from .retrieval import exact_top
 from .slices import all_slices, measure_slice
 
 if TYPE_CHECKING:
     from ...core.signature import Signature
+    from ...models.config import DlrmConfig
+    from ...models.events import Events
     from ...workflows.config import FeatureStoreConfig
+    from ...workflows.tensors import Tensors
     from ..config import EvaluationConfig, ServingConfig
     from ..executor import Executor
 
 METRICS = "metrics.json"
 REPORT = "report.html"
-ORDER = ("retrieval", "ranking", "cascade", "funnel", "baselines", "recsys", "intervals", "differences", "new_items", "slices")
+ORDER = (
+    *("retrieval", "ranking", "cascade", "funnel", "baselines", "impressions"),
+    *("recsys", "intervals", "differences", "new_items", "slices"),
+)
 """What metrics.json holds."""
 
 
@@ -47,17 +56,19 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     config: EvaluationConfig = sections["evaluation"]  # type: ignore[assignment]
     serving: ServingConfig = sections["serving"]  # type: ignore[assignment]
     store: FeatureStoreConfig = sections["feature_store"]  # type: ignore[assignment]
-    tensors = Tensors.load(parents["etl"].path)
+    dlrm: DlrmConfig = sections["dlrm_ranker"]  # type: ignore[assignment]
+    tensors, names = Tensors.load(parents["etl"].path), BASELINES if config.baselines is None else config.baselines
+    past, bootstrap = Past.read(tensors), Bootstrap(config.replicates, config.seed)
     logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)
     parts = all_slices(config.slices, parents["data"].path, logged, tensors)
+    impressions = parents["ranker"].metrics["train_on"] == "impressions"
     with feature_repo(store.repo):
         executor = Executor.load(exported(parents["export"].path))
         held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
-        impressions = parents["ranker"].metrics["train_on"] == "impressions"
-        rows = _impressions(executor, logged, config) if impressions else run.candidates
+        rows, shown = _impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
-    baselines = rank_baselines(tensors.before_test(), held_out.rows, run.seen, max(RECALL_AT))
+    baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
     bootstrap = Bootstrap(config.replicates, config.seed)
     results = measure(ranked, rows, held_out.relevant, bootstrap)
@@ -68,6 +79,11 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     results["funnel"] = summary(run.fates)
     results["slices"] = [measure_slice(part, held_out, run.answers, rows) for part in parts]
     results["recsys"] = recsys(results, parents["data"].metrics)
+    results["impressions"] = {}
+    if shown is not None:
+        own = ranker_logits(rows, shown, tensors, parents["ranker"], dlrm)
+        fits, trained = Logged.read(tensors, shown), parents["ranker"].metrics
+        results["impressions"] = measure_impressions(rows, fits, own, tensors, trained, names, bootstrap)
     results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
     facts = {"release": executor.release["release"], "test users": f"{len(held_out.rows):,}"}
@@ -83,11 +99,16 @@ def _replayed(
     return held_out, replay(executor, held_out, min_score, config.batch_size)
 
 
-def _impressions(executor: Executor, logged: LoggedTest, config: EvaluationConfig) -> RankedRows:
-    """The logged items as the ranker scores them."""
-    shown, events = logged.impressions(_inputs(executor), config.max_users, config.seed)
-    logits = rank_logged(executor, shown, config.batch_size)
-    return RankedRows(logits, logged.label[events], logged.users[events], logged.items[events], events)
+def _impressions(
+    executor: Executor, logged: LoggedTest, config: EvaluationConfig, tensors: Tensors
+) -> tuple[RankedRows, Events]:
+    """The logged items as the ranker scores them, and the interactions that they are from."""
+    columns, rows = logged.impressions(_inputs(executor), config.max_users, config.seed)
+    events = events_of_test(tensors, rows, config.history)
+    if config.history == "at_event":
+        columns[EVENT_HISTORY] = events.moment["history"].astype(np.int64)
+    logits = rank_logged(executor, columns, config.batch_size)
+    return RankedRows(logits, logged.label[rows], logged.users[rows], logged.items[rows], rows), events
 
 
 def _inputs(executor: Executor) -> Signature:
@@ -116,7 +137,7 @@ def feature_repo(path: str) -> Iterator[None]:
 EVALUATION = Stage(
     name="evaluation",
     help="Measure the served graph on the test part, beside baselines.",
-    sections=("evaluation", "serving", "feature_store"),
+    sections=("evaluation", "serving", "feature_store", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
     version=3,

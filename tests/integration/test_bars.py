@@ -51,12 +51,12 @@ def test_the_metrics_have_their_agreed_shape(name, request):
     got = pipeline.metrics
     retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
     cascade = {"ndcg@10", "map@10", "mrr@10", "coverage@10"}
-    ours = ["retrieval", "ranking", "cascade", "funnel", "baselines"]
+    ours = ["retrieval", "ranking", "cascade", "funnel", "baselines", "impressions"]
     assert list(got) == [*ours, "recsys", "intervals", "differences", "new_items", "slices"]
     assert set(got["retrieval"]) == retrieval
     assert set(got["ranking"]) == {"auc", "gauc", "logloss", "ece"}
     assert set(got["cascade"]) == cascade
-    assert set(got["baselines"]) == {"popularity", "ials", "ease"}
+    assert set(got["baselines"]) == {"popularity", "ials", "ease", "markov"}
     assert all(set(values) == retrieval | cascade for values in got["baselines"].values())
     names = {f"recsys_{name}" for name in ("auc", "gauc", "ece", "ndcg@10", "map@10", "mrr@10", "label_leak_check")}
     assert set(got["recsys"]) == names and got["recsys"]["recsys_label_leak_check"] == 1
@@ -72,7 +72,7 @@ def test_every_interval_holds_its_figure(name, request):
             assert (value is None) == (interval is None)
             assert value is None or interval[0] <= value <= interval[1]
     for apart in got["differences"].values():
-        assert apart["low"] <= apart["ndcg@10"] <= apart["high"]
+        assert all(each["low"] <= each["value"] <= each["high"] for each in apart.values())
     assert {"new users", "new items", "head items", "tail items"} == {part["slice"] for part in got["slices"]}
 
 
@@ -80,6 +80,11 @@ def test_the_shop_is_ranked_on_its_impressions(shop):
     tables = json.loads((shop.artifacts["data"].path / "tables.json").read_text())
     assert tables["has_label"]
     assert 0.5 < shop.metrics["ranking"]["auc"] <= 1
+    found = shop.metrics["impressions"]["label"]
+    assert set(found["methods"]) == {"ranker", "lightgbm", "factorization_machine"}
+    assert all(0.5 < values["auc"] <= 1 for values in found["methods"].values())
+    assert found["methods"]["ranker"]["auc"] == shop.metrics["ranking"]["auc"]
+    assert set(found["differences"]) == {"ranker - lightgbm", "ranker - factorization_machine"}
 
 
 def test_the_report_stands_alone(movielens):

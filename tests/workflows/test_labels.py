@@ -70,3 +70,22 @@ def test_a_label_is_no_feature(run_data, role):
     schema = {**SCHEMA, role: [*SCHEMA[role], "like"]}
     with pytest.raises(ConfigError, match="'like' is a feature, and data.labels reads it: what comes of an event"):
         run_data(schema, SHOP, **OPTIONS)
+
+
+RATED = {"interactions": {**SHOP["interactions"], "rating": [5, 1, 4, 2, 3, 5, 5, 4]}}
+
+
+def test_a_label_is_made_of_an_expression(run_data, run_etl):
+    data = run_data(SCHEMA, RATED, label="rating >= 4", split=OPTIONS["split"])
+    assert json.loads((data.path / "tables.json").read_text())["has_label"]
+    tensors = Tensors.load(run_etl(data, SCHEMA).path)
+    assert "rating" not in {feature.name for feature in tensors.schema}
+    parts = [tensors.interactions(split) for split in ("train", "valid", "test")]
+    assert sum(len(part) for part in parts) == 8
+    assert sum(part.label.sum() for part in parts) == sum(part.positive.sum() for part in parts) == 5
+
+
+def test_what_makes_the_label_is_no_feature(run_data):
+    schema = {**SCHEMA, "dense": ["hour", "rating"]}
+    with pytest.raises(ConfigError, match="'rating' is a feature, and data.label reads it"):
+        run_data(schema, RATED, label="rating >= 4", split=OPTIONS["split"])

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from cascade.core.errors import ConfigError, DataError
-from cascade.workflows.positive import positives
+from cascade.workflows.positive import positives, with_label
 
 TABLE = pa.table({"rating": [5, 3, None, 4], "event": ["buy", "view", "buy", None], "item_id": [1, 2, 3, 4]})
 
@@ -50,3 +50,28 @@ def test_refuses_what_gives_no_truth_value():
 def test_names_types_that_do_not_compare():
     with pytest.raises(DataError, match="cannot be applied to interactions .*'event': 'string'"):
         positives(TABLE, "event >= 4")
+
+
+def test_makes_a_label():
+    table = with_label(TABLE, "rating >= 4")
+    assert table["label"].to_pylist() == [1, 0, 0, 1]
+    assert positives(table, None).tolist() == [True, False, False, True]
+    assert with_label(TABLE, None) is TABLE
+
+
+def test_a_label_is_not_replaced():
+    with pytest.raises(ConfigError, match="data.label: interactions has a column 'label' already, 'rating >= 4'"):
+        with_label(pa.table({"label": [0, 1], "rating": [4, 5]}), "rating >= 4")
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("ratng >= 4", "data.label: interactions has no column 'ratng', did you mean 'rating'"),
+        ("rating + 1", "data.label: 'rating . 1' does not give true or false"),
+        ("rating[0] > 1", "data.label: Subscript in"),
+    ],
+)
+def test_a_label_is_refused_by_its_own_name(expression, message):
+    with pytest.raises(ConfigError, match=message):
+        with_label(TABLE, expression)

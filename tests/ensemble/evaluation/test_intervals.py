@@ -1,5 +1,7 @@
 """Intervals of ranking metrics beside the slow way: rows of drawn users put together, measured by scikit-learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,13 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import log_loss, roc_auc_score
 
 from cascade.ensemble.evaluation.bootstrap import Bootstrap
-from cascade.ensemble.evaluation.intervals import differences, list_intervals, ranking_intervals
+from cascade.ensemble.evaluation.intervals import (
+    differences,
+    list_intervals,
+    ranking_differences,
+    ranking_draws,
+    ranking_intervals,
+)
 from cascade.ensemble.evaluation.measure import measure, recsys
 from cascade.ensemble.evaluation.ranking import RankedRows, ranking_metrics
 from cascade.models import metrics
@@ -71,14 +79,35 @@ def test_the_order_of_the_rows_does_not_matter():
 def test_differences_are_paired():
     rng = np.random.default_rng(2)
     hard = rng.random(500)  # what differs between users does not count
-    values = {name: {"ndcg@10": hard + gain + 0.01 * rng.random(500)} for name, gain in
-              [("retrieval", 0.0), ("cascade", 0.1), ("popularity", -0.5), ("ials", 0.05)]}  # fmt: skip
+    gains = {"retrieval": 0.0, "cascade": 0.1, "popularity": -0.5, "ials": 0.05}
+    names = ("ndcg@10", "recall@10", "recall@100")
+    values = {name: {m: hard + gain + 0.01 * rng.random(500) for m in names} for name, gain in gains.items()}
     got = differences(values, Bootstrap(300))
-    assert list(got) == ["cascade - retrieval", "cascade - ials"]
-    assert got["cascade - ials"]["ndcg@10"] == pytest.approx(0.05, abs=0.002)
-    assert got["cascade - ials"]["low"] > 0.045 and got["cascade - ials"]["high"] < 0.055
+    assert list(got) == ["cascade - retrieval", "cascade - ials", "retrieval - popularity", "retrieval - ials"]
+    assert list(got["cascade - ials"]) == ["ndcg@10"] and list(got["retrieval - ials"]) == ["recall@10", "recall@100"]
+    apart = got["cascade - ials"]["ndcg@10"]
+    assert apart["value"] == pytest.approx(0.05, abs=0.002)
+    assert apart["low"] > 0.045 and apart["high"] < 0.055
+    assert got["retrieval - popularity"]["recall@100"]["value"] == pytest.approx(0.5, abs=0.002)
     alone = list_intervals(values["cascade"], Bootstrap(300))["ndcg@10"]
-    assert alone[1] - alone[0] > 10 * (got["cascade - ials"]["high"] - got["cascade - ials"]["low"])
+    assert alone[1] - alone[0] > 10 * (apart["high"] - apart["low"])
+
+
+def test_differences_of_rankings_are_paired():
+    rows = some_rows(4)
+    worse = replace(rows, logits=rows.logits + np.random.default_rng(9).normal(size=len(rows)).astype("f4"))
+    boot = Bootstrap(300)
+    ours, theirs = ((ranking_metrics(r), ranking_draws(r, ranking_metrics(r), boot)) for r in (rows, worse))
+    got = ranking_differences(ours, theirs, boot)
+    assert list(got) == ["auc", "gauc", "logloss", "ece"]
+    assert got["auc"]["value"] == pytest.approx(
+        roc_auc_score(rows.label, rows.logits) - roc_auc_score(rows.label, worse.logits)
+    )
+    assert 0 < got["auc"]["low"] < got["auc"]["value"] < got["auc"]["high"]
+    assert got["logloss"]["high"] < 0
+    alone = boot.interval(ours[0]["auc"], ours[1]["auc"])
+    assert alone[1] - alone[0] > got["auc"]["high"] - got["auc"]["low"]
+    assert all(apart == {"value": 0, "low": 0, "high": 0} for apart in ranking_differences(ours, ours, boot).values())
 
 
 def test_all_that_is_measured():

@@ -29,11 +29,22 @@ def page():
             **{"level": 0.95, "replicates": 200, "retrieval": {}, "cascade": {"ndcg@10": [0.071, 0.089]}},
             **{"baselines": {"popularity": {}}, "ranking": {"auc": None, "gauc": [0.741, 0.762]}},
         },
-        "differences": {"cascade - retrieval": {"ndcg@10": 0.01, "low": -0.004, "high": 0.024}},
         "new_items": {
             **{"items": 30, "users": 4, "positives": 7, "cascade": {"recall@10": 0.123, "ndcg@10": 0.456}},
             "among_new": {"recall@10": 0.5, "recall@100": 0.987, "ndcg@10": 0.25, "ndcg@100": 0.3},
         },
+        "impressions": {
+            "like": {
+                "methods": {
+                    "ranker": {"auc": 0.7, "logloss": 0.55, "valid_auc": None},
+                    "lightgbm": {"auc": 0.6875, "logloss": 0.5, "valid_auc": 0.75},
+                    "factorization_machine": {"skipped": "too <few>"},
+                },
+                "intervals": {"ranker": {"auc": [0.6, 0.8]}, "lightgbm": {}},
+                "differences": {"ranker - lightgbm": {"auc": {"value": 0.0125, "low": 0.001, "high": 0.02}}},
+            }
+        },
+        "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.004, "high": 0.024}}},
         "slices": [
             {"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 0, "auc": None},
             {"slice": "title = <b>", "users": 1234, "recall@10": 0.5, "ndcg@10": 0.25, "rows": 5, "auc": 0.625},
@@ -73,6 +84,14 @@ def test_intervals_differences_and_slices_are_shown(page):
     assert "95% intervals by bootstrap over users, 200 draws." in page
     assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0040, +0.0240]" in page
     assert "<th>title = &lt;b&gt;</th><td>1,234</td><td>0.5000</td><td>0.2500</td><td>5</td><td>0.6250</td>" in page
+
+
+def test_the_labels_of_impressions_are_shown(page):
+    part = page[page.index("Logged impressions: like") : page.index("Slices of the cascade")]
+    assert "0.7000<br><small>[0.6000, 0.8000]</small>" in part
+    assert re.findall(r'class="best">([\d.]+)<', part) == ["0.7000", "0.5000", "0.7500"]
+    assert "AUC, ranker - lightgbm: +0.0125 [+0.0010, +0.0200]" in part
+    assert "Factorization machine: too &lt;few&gt;" in part
 
 
 def test_the_best_of_each_metric_stands_out():

@@ -1,0 +1,40 @@
+"""A first-order Markov chain over items: what follows what.
+
+Shani et al., "An MDP-based recommender system", 2005. It knows nothing but the order of things, and that is much: where
+the next item depends on the last few, it is ahead of every model of sets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags
+
+from .past import Past
+
+LAST = 5
+"""Of a user's items, how many of the last ones tell what comes next."""
+DECAY, PRIOR = 0.5, 10.0
+"""Weight of an item beside that of the one after it; transitions to nowhere that are added to each item's.
+
+Chosen on the validation parts of MovieLens 1M and Amazon Beauty."""
+POPULARITY = 1e-6
+"""Weight of an item's share of all positives: it orders what no transition leads to."""
+
+
+def transitions(past: Past, prior: float = PRIOR) -> csr_matrix:
+    """[n_items, n_items]: how often an item was followed at once by another, over its transitions and ``prior``."""
+    follows = np.flatnonzero(past.users[1:] == past.users[:-1])
+    cells = (np.ones(len(follows), np.float32), (past.items[follows], past.items[follows + 1]))
+    counts = csr_matrix(cells, shape=(past.n_items, past.n_items))
+    leaving = np.asarray(counts.sum(axis=1)).ravel() + prior
+    return csr_matrix(diags(np.divide(1, leaving, where=leaving > 0, out=np.zeros_like(leaving))) @ counts)
+
+
+def markov_scores(past: Past, users: NDArray[np.int64], chain: csr_matrix) -> NDArray[np.float32]:
+    """Scores [B, n_items] for users [B]: sum over their last items of DECAY^(items since) times the transitions."""
+    last = past.last(users, LAST)
+    at, since = np.nonzero(last >= 0)
+    weights = csr_matrix((DECAY**since, (at, last[at, since])), shape=(len(users), past.n_items))
+    popular = np.bincount(past.items, minlength=past.n_items) / max(1, len(past.items))
+    return np.asarray((weights @ chain).toarray() + POPULARITY * popular, np.float32)

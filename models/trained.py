@@ -1,0 +1,29 @@
+"""A trained ranker in TensorFlow again, from its artifact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.artifact import Artifact
+
+if TYPE_CHECKING:
+    from ..workflows.tensors import Tensors
+    from .config import DlrmConfig
+    from .fusion import Ranker
+
+
+def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:
+    """The trained ranker with its fusion weights."""
+    from .dlrm import build
+    from .events import Events, item_columns, user_columns
+    from .fit import WEIGHTS
+    from .fusion import Fusion, Ranker
+    from .two_tower_stage import CHECKPOINT
+
+    dlrm = build(tensors.schema, config, tensors.items, artifact.metrics["train_on"] == "impressions")
+    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
+    dlrm({**user_columns(tensors, one), **item_columns(tensors, np.zeros((1, 1), np.int64))})  # gives layers shapes
+    dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
+    return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))
