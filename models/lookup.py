@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .backend import tf
 from ..workflows.lookup_tables import UNKNOWN_CODE
+from .backend import tf
 from .events import unknown_user
 from .randomness import uniform
 

@@ -59,9 +59,7 @@ class FeatureSpec:
         return cls(raw["keys"], tuple(View(**view) for view in raw["views"]), raw["seen"])
 
 
-def feature_spec(
-    tables: Mapping[str, Mapping[str, str]], seen: int, left_out: Collection[str] = ()
-) -> FeatureSpec:
+def feature_spec(tables: Mapping[str, Mapping[str, str]], seen: int, left_out: Collection[str] = ()) -> FeatureSpec:
     """The views that follow from the data's ``tables`` (table -> column -> kind).
 
     Feast knows no view without a feature, so a table that holds only its key gives none.

@@ -49,7 +49,7 @@ def fit_side(
     folder: Path,
     device: str,
     min_frequency: int,
-    text: TextConfig = TextConfig(),
+    text: TextConfig,
 ) -> FittedSide:
     """Fit on ``parts``: one Dask partition each, the same whatever the memory limit, so that the result is too."""
     import dask.dataframe as dd

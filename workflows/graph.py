@@ -19,7 +19,7 @@ def build_graph(
     lengths: Mapping[str, int],
     folder: Path,
     min_frequency: int,
-    text: TextConfig = TextConfig(),
+    text: TextConfig,
 ) -> Any:
     """The NVTabular node that computes all ``features``, which are of one side.
 

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.json"
 REPORT = "report.html"
-ORDER = ("retrieval", "ranking", "cascade", "funnel", "baselines", "recsys", "intervals", "differences", "new_items", "slices")
+ORDER = (
+    *("retrieval", "ranking", "cascade", "funnel", "baselines"),
+    *("recsys", "intervals", "differences", "new_items", "slices"),
+)
 """What metrics.json holds."""
 
 

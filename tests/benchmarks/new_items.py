@@ -2,8 +2,8 @@
 
 Run it from the repository's root on a folder of tables such as MovieLens 1M's:
 ``.venv/bin/python tests/benchmarks/new_items.py FOLDER --runs runs``. A seeded tenth of the items is held out entirely
-(``data.split.by: new_items``); one ETL, one retriever for each set of item features and each share of hidden ids. Warm is
-the validation part, whose items training has seen.
+(``data.split.by: new_items``); one ETL, one retriever for each set of item features and each share of hidden ids. Warm
+is the validation part, whose items training has seen.
 """
 
 import argparse

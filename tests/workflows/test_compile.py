@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cascade.core.features import FeatureSchema
 from cascade.ensemble.ops.transform import Transform, build
 from cascade.workflows.compile import compile_feature, pairs, raw_array
-from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig, SchemaConfig
+from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig, SchemaConfig, TextConfig
 from cascade.workflows.data_stage import DATA
 from cascade.workflows.etl_stage import ETL
 from cascade.workflows.features import sides_of
@@ -150,6 +150,6 @@ def test_random_tables(tmp_path_factory, seen, asked, min_frequency):
     }
     raw = tuple(f for f in sides_of(SchemaConfig(**SCHEMA), kinds) if f.side == "item")
     folder = tmp_path_factory.mktemp("fit")
-    fitted = fit_side(raw, [Rows(table_of([SOME, *seen]))], folder / "workflow", "cpu", min_frequency)
+    fitted = fit_side(raw, [Rows(table_of([SOME, *seen]))], folder / "workflow", "cpu", min_frequency, TextConfig())
     assert_same_bits(fitted, table_of([*asked, *seen]), folder)
     assert_same_bits(fitted, table_of(asked[:1]), folder)

@@ -58,7 +58,7 @@ def test_never_looks_ahead(events, data):
 
 
 def test_what_is_trained_on_knows_no_test_positive():
-    """The second of four events is held out: later training rows have the first alone, the test row what was before it."""
+    """The second of four events is held out: later training rows have the first alone, test rows all before them."""
     user, positive = np.zeros(4, np.int32), np.ones(4, bool)
     code, test = np.array([3, 4, 5, 6], np.int32), np.array([False, True, False, True])
     got = known_histories(user, positive, code, test, 3)
