@@ -87,7 +87,10 @@ def main():
     rows = []
     for features in ([], others, [*others, options.text]):
         for share in options.hidden:
-            section = config.two_tower.model_copy(update={"item_id_dropout": share})
+            tower = config.two_tower.item_tower
+            dims = {name: dim for name, dim in tower.emb_dims.items() if name in ("item_id", *features)}
+            own_tower = tower.model_copy(update={"emb_dims": dims})
+            section = config.two_tower.model_copy(update={"item_tower": own_tower, "item_id_dropout": share})
             found, warm, took = learned(keep(tensors, features), section)
             alone = found["among_new"]
             figures = [alone["recall@10"], alone["recall@100"], alone["ndcg@10"]]
