@@ -77,7 +77,7 @@ def _unknown_items(config: Mapping[str, Any]) -> str:
         return "An item without interactions in training has an untrained id and is placed by its other features."
     return (
         "An item without interactions in training is placed by its other features; "
-        f"{config['item_id_dropout']:.0%} of the items of a training step showed their id as unknown to prepare for that."
+        f"{config['item_id_dropout']:.0%} of the items of a step showed their id as unknown to prepare for that."
     )
 
 

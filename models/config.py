@@ -130,8 +130,8 @@ class TwoTowerConfig(Section):
     id_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown, so that unknown users get popular items."""
     item_id_dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of a batch's items whose id is shown as unknown, so that an item without interactions is placed by its other
-    features. An item that is there several times is hidden as a whole."""
+    """Share of a batch's items whose id is shown as unknown, so that an item without interactions is placed by its
+    other features. An item that is there several times is hidden as a whole."""
     subsample: float = Field(0, ge=0)
     """Share of the positives that an item may have before an epoch leaves some of them out: one whose item's share f is
     larger stays with probability sqrt(subsample / f). 0 keeps all; 1e-4 to 1e-2 are usual. logQ counts what stays."""

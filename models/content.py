@@ -8,8 +8,10 @@ from .backend import tf
 
 
 class Projection(tf.keras.layers.Layer):
-    """Pretrained vectors float32 [..., W] -> [..., 1, D], linear and without a bias: a missing vector, 0, stays 0, as an
-    empty list is. ``dim`` is D, as an embedding table has it.
+    """Pretrained vectors float32 [..., W] -> [..., 1, D].
+
+    Linear and without a bias: a missing vector, 0, stays 0, as an empty list is. ``dim`` is D, as an embedding table
+    has it.
     """
 
     def __init__(self, dim: int, **kwargs: Any) -> None:

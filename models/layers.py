@@ -76,8 +76,7 @@ def weighted_mean(vectors: Any, weights: Any) -> Any:
 
 
 class FeatureVectors(tf.keras.layers.Layer):
-    """Feature columns [..., L] -> vectors [..., 1, D] for each categorical feature: its embedding, lists pooled; and for
-    each vector feature: its projection.
+    """Feature columns [..., L] -> vectors [..., 1, D]: embeddings, lists pooled, and projections of pretrained vectors.
 
     Args:
         history: the list that gives two, see ``last`` of `RecencyMean`.

@@ -147,7 +147,7 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("servin.x=3", "servin: no such key; did you mean serving? (--set)"),
         (
             "etl.zzz=3",
-            "etl.zzz: no such key; valid here: scheduler, workers, memory_limit, device, min_frequency (--set)",
+            "etl.zzz: no such key; valid here: scheduler, workers, memory_limit, device, min_frequency, text (--set)",
         ),
         ("serving.ann.topk=0", "serving.ann.topk: is 0, should be greater than or equal to 1 (--set)"),
         ("serving.ann.topk.x=1", "serving.ann.topk: is {'x': 1}, should be a valid integer (--set)"),
@@ -178,7 +178,10 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("schema.text=[brand]", "schema.text and schema.sparse: both hold 'brand', a column has one role"),
         ("schema.vectors=[image, image]", "schema.vectors: holds 'image' twice"),
         ("etl.text.ngrams=[0]", "etl.text.ngrams: is [0], every length must be at least 1"),
-        ("etl.text.encoder=minilm", "etl.text.encoder: there is no schema.text to encode: name a column of items there"),
+        (
+            "etl.text.encoder=minilm",
+            "etl.text.encoder: there is no schema.text to encode: name a column of items there",
+        ),
         ("schema.dense=[price, price]", "schema.dense: holds 'price' twice"),
         ("server.http_port=8001", "server.grpc_port and server.http_port: both are 8001; give each its own, or 0"),
         ("data.source=tables", "data.path: required with data.source: tables; the folder of interactions, users"),

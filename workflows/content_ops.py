@@ -85,7 +85,7 @@ class HashText(Fixed):
 
 
 class UnitVector(Fixed):
-    """Vectors divided by their L2 norm, so that it does not matter what scale a model gives them; missing ones are 0."""
+    """Vectors divided by their L2 norm, so that it does not matter what scale a model gives them; missing are 0."""
 
     def rows(self, values: Any) -> NDArray[Any]:
         found = np.zeros((len(values), self.length))

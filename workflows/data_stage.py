@@ -157,7 +157,8 @@ def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Arra
         validates = validating_users(n_users, config.valid_share)
         return lambda part, user_row: last_item(user_row, part["positive"].to_numpy(), validates)
     if config.by == "new_items":
-        validates, held_out = validating_users(n_users, config.valid_share), drawn_items(len(item_ids), config.item_share)
+        validates = validating_users(n_users, config.valid_share)
+        held_out = drawn_items(len(item_ids), config.item_share)
         return lambda part, user_row: new_items(
             user_row, held_out[rows_of(part["item_id"], item_ids)], part["positive"].to_numpy(), validates
         )

@@ -53,7 +53,7 @@ def fit_side(
     folder: Path,
     device: str,
     min_frequency: int,
-    text: TextConfig = TextConfig(),
+    text: TextConfig,
     max_size: Mapping[str, int] = MappingProxyType({}),
 ) -> FittedSide:
     """Fit on ``parts``: one Dask partition each, the same whatever the memory limit, so that the result is too."""

@@ -60,7 +60,7 @@ def check_leaks(data: Path, features: Sequence[RawFeature], config: DataConfig, 
 
 
 def to_check(features: Sequence[RawFeature], config: LeakCheckConfig) -> list[RawFeature]:
-    """Features of one value; not the ids, which no config can leave out, nor crosses, whose parts are checked, nor text."""
+    """Features of one value that is no text; not the ids, which cannot be left out, nor crosses, which are of parts."""
     known = [feature.name for feature in features]
     for name in config.ignore:
         if name not in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,20 +38,20 @@ def _checked(items: pa.Table, name: str) -> pa.Array:
     if not len(given):
         raise DataError(f"items.{name}: no row holds a vector")
     width = int(np.bincount(given).argmax())
-    _refuse(items, name, (sizes > 0) & (sizes != width), f"expected {width} numbers as in most rows, has {{size}}", sizes)
+    other = (sizes > 0) & (sizes != width)
+    _refuse(items, name, other, f"expected {width} numbers as in most rows, has {sizes[other.argmax()]}")
     # Not list_parent_indices, which counts the numbers below a null of a fixed-size list, too.
     values, owners = pc.list_flatten(lists), np.repeat(np.arange(len(lists)), sizes)
     wrong = ~np.asarray(pc.fill_null(pc.is_finite(values), False))
     bad = np.zeros(len(lists), bool)
     bad[owners[wrong]] = True
-    _refuse(items, name, bad, "expected finite numbers, one is missing, NaN or infinite", sizes)
+    _refuse(items, name, bad, "expected finite numbers, one is missing, NaN or infinite")
     offsets = np.append(0, np.cumsum(sizes)).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values)
 
 
-def _refuse(items: pa.Table, name: str, wrong: NDArray[np.bool_], why: str, sizes: NDArray[Any]) -> None:
-    """Raise for the first of the rows that are ``wrong`` [n]; ``sizes`` [n] is how many numbers they have."""
+def _refuse(items: pa.Table, name: str, wrong: NDArray[np.bool_], why: str) -> None:
+    """Raise for the first of the rows that are ``wrong`` [n]."""
     if wrong.any():
         row = int(wrong.argmax())
-        where = f"items.{name}, row {row} (item_id {items['item_id'][row].as_py()!r})"
-        raise DataError(f"{where}: {why.format(size=sizes[row])}")
+        raise DataError(f"items.{name}, row {row} (item_id {items['item_id'][row].as_py()!r}): {why}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cascade.core.features import FeatureSchema
 from cascade.ensemble.ops.transform import Transform, build
 from cascade.workflows.compile import compile_feature, pairs, raw_array
-from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig, SchemaConfig
+from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig, SchemaConfig, TextConfig
 from cascade.workflows.data_stage import DATA
 from cascade.workflows.etl_stage import ETL
 from cascade.workflows.features import sides_of
@@ -158,7 +158,8 @@ def test_random_tables(tmp_path_factory, seen, asked, min_frequency, max_size, h
     features = [f for f in sides_of(SchemaConfig(**SCHEMA), kinds) if f.side == "item"]
     raw = tuple(replace(f, buckets=5 if f.name in hashed else 0) for f in features)
     folder = tmp_path_factory.mktemp("fit")
-    fitted = fit_side(raw, [Rows(table_of([SOME, *seen]))], folder / "workflow", "cpu", min_frequency, max_size)
+    options = min_frequency, TextConfig(), max_size
+    fitted = fit_side(raw, [Rows(table_of([SOME, *seen]))], folder / "workflow", "cpu", *options)
     sizes = {f.name: f.cardinality for f in fitted.features}
     assert all(sizes[name] <= 3 + most for name, most in max_size.items() if name not in hashed)
     assert all(sizes[name] == 3 + 5 for name in hashed)

@@ -93,7 +93,10 @@ def test_wrong_vectors_are_refused_at_the_border(run_data, images, message):
     [
         ({"text": ["bio"]}, "schema.text: users.bio is not of items; text and vectors are for items alone"),
         ({"text": ["image"], "vectors": []}, "schema.text: items.image is of type list_float, expected text"),
-        ({"vectors": ["title"], "text": []}, "schema.vectors: items.title is of type string, expected a list of numbers"),
+        (
+            {"vectors": ["title"], "text": []},
+            "schema.vectors: items.title is of type string, expected a list of numbers",
+        ),
         ({"vectors": ["imag"]}, "schema.vectors: 'imag' is in no table, did you mean 'image'"),
         ({"sparse": ["user_id", "item_id", "title"]}, "schema: title is named twice"),
     ],
@@ -111,7 +114,7 @@ def test_no_view_of_the_feature_store_holds_vectors(run_data):
     assert "image" in feature_spec(columns, 10).view("item_features").columns
 
 
-STAND_IN = '''
+STAND_IN = """
 import numpy as np
 
 
@@ -121,7 +124,7 @@ class SentenceTransformer:
 
     def encode(self, texts, convert_to_numpy=False, show_progress_bar=True):
         return np.array([[3.0 * len(text), 4.0 * len(text)] for text in texts], np.float32)
-'''
+"""
 
 
 @pytest.fixture

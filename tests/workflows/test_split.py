@@ -86,7 +86,7 @@ def test_new_items_take_all_their_interactions_out_of_training():
     held_out = np.array([0, 1, 0, 0, 0, 1, 0, 0], bool)
     positive = np.array([1, 1, 1, 0, 1, 1, 1, 1], bool)
     codes = new_items(users, held_out, positive, np.array([True, True, False]))
-    assert "".join(NAMES[code][:2] for code in codes) == "tr" "te" "va" "va" "tr" "te" "tr" "tr"
+    assert "".join(NAMES[code][:2] for code in codes) == "trtevavatrtetrtr"
 
 
 def test_a_positive_of_its_own_is_not_taken_from_training():
