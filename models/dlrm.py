@@ -58,9 +58,10 @@ class Dlrm(tf.keras.Model):
 
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
         """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
-        user = self._user_part(columns, training=training)
+        users = self.users(of_side(columns, self.users), training=training)
         flat, shape = flat_items(columns, [f.name for f in self.items.features])
-        item = self._item_part(flat, training=training)
+        items = self.items(flat, training=training)
+        user, item = self._user_part(users, columns, training), self._item_part(items)
         rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
         logits = self._heads(self._first(user, rows, shape))
         if heads:
@@ -69,22 +70,23 @@ class Dlrm(tf.keras.Model):
 
     def item_part(self, columns: Mapping[str, Any]) -> Any:
         """Item features [N, L] -> float32 [N, sum of widths], in the order of ``part_widths``."""
-        part = self._item_part(of_side(columns, self.items))
+        part = self._item_part(self.items(of_side(columns, self.items)))
         return tf.concat([part[name] for name in self.part_widths], axis=-1)
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
         """What ``call`` gives, from user and context features [B, L] and the items' parts [B, K, width]."""
-        user = self._user_part(columns, many=True)
+        user = self._user_part(self.users(of_side(columns, self.users)), columns, many=True)
         shape = sizes(columns[SHARE])[:2]
         logits = self._heads(self._first(user, columns, (shape[0], -1)))
         return tf.reshape(combine(logits, self.share), shape)
 
-    def _user_part(self, columns: Mapping[str, Any], training: bool = False, many: bool = False) -> dict[str, Any]:
-        part = dict(self.interaction.user_part(self.users(of_side(columns, self.users), training=training)))
+    def _user_part(
+        self, users: Any, columns: Mapping[str, Any], training: bool = False, many: bool = False
+    ) -> dict[str, Any]:
+        part = dict(self.interaction.user_part(users))
         return part | self.attention.user_part(columns, training, many) if self.attention else part
 
-    def _item_part(self, columns: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        items = self.items(columns, training=training)
+    def _item_part(self, items: Any) -> dict[str, Any]:
         part = dict(self.interaction.item_part(items))
         return part | self.attention.item_part(items) if self.attention else part
 

@@ -38,7 +38,7 @@ class ItemVectors(tf.keras.layers.Layer):
     ) -> None:
         super().__init__()
         self.table, self.tables, self.gap = table, dict(tables), gap
-        self.features = [(feature, tf.constant(values)) for feature, values in features.items()]
+        self.features = [*features.items()]
         self.mean = MaskedMean()
         beside = self.features or gap is not None
         self.project = tf.keras.layers.Dense(table.dim, use_bias=False) if beside else None
@@ -46,7 +46,7 @@ class ItemVectors(tf.keras.layers.Layer):
     def call(self, columns: Mapping[str, Any]) -> Any:
         codes = columns[HISTORY]
         vectors = embed(self.table, codes)
-        beside = [self._feature(feature, tf.gather(values, codes)) for feature, values in self.features]
+        beside = [self._feature(feature, tf.gather(tf.constant(values), codes)) for feature, values in self.features]
         if self.gap is not None:
             beside.append(embed(self.tables[vocabulary(self.gap)], columns[GAP]))
         return vectors if self.project is None else vectors + self.project(tf.concat(beside, axis=-1))

@@ -71,11 +71,13 @@ def batch_numbers(model: Any, rows: int) -> int:
     """Numbers that a batch of ``rows`` is on its way through the model: embeddings, layers, rows against rows."""
     from .layers import FeatureVectors
     from .schema import vocabulary
+    from .target_attention import TargetAttention
 
     sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
     embedded = sum(f.dims[0] * int(side.tables[vocabulary(f)].dim) for side in sides for f in side.features)
     compared = rows if hasattr(model, "candidate") else 0
-    return rows * (embedded + sum(dense_widths(model)) + compared)
+    attended = sum(part.numbers for part in model.submodules if isinstance(part, TargetAttention))
+    return rows * (embedded + sum(dense_widths(model)) + compared + attended)
 
 
 def dense_numbers(model: Any) -> int:
