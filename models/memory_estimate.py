@@ -79,11 +79,12 @@ def batch_numbers(model: Any, rows: int, others: int) -> int:
     from .history import History
     from .layers import FeatureVectors
     from .schema import vocabulary
+    from .target_attention import TargetAttention
 
     sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
     pairs = [(f, int(side.tables[vocabulary(f)].dim)) for side in sides for f in side.features]
     embedded = sum(f.dims[0] + dim if f.kind == "vector" else f.dims[0] * dim for f, dim in pairs)
-    histories = sum(int(part.numbers) for part in model.submodules if isinstance(part, History))
+    histories = sum(int(part.numbers) for part in model.submodules if isinstance(part, (History, TargetAttention)))
     compared = others if hasattr(model, "candidate") else 0
     return rows * (embedded + histories + sum(dense_widths(model)) + compared)
 

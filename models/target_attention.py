@@ -57,6 +57,12 @@ class TargetAttention(tf.keras.layers.Layer):
         """What ``item_part`` gives: name -> width."""
         return {QUERY: self.heads * self.width}
 
+    @property
+    def numbers(self) -> int:
+        """At most so many numbers does a training step compute here for each of its rows; for the memory estimate."""
+        length = int(self.recency.shape[0])
+        return length * self.width + self.heads * (2 * length + self.width)
+
     def user_part(self, columns: Mapping[str, Any], training: bool = False, many: bool = False) -> dict[str, Any]:
         """What depends on the user alone.
 

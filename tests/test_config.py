@@ -155,6 +155,14 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("schema.sparse=[item_id]", "schema.sparse: must hold user_id and item_id, lacks user_id (--set)"),
         ("history.seen=3", "history.seen: must be at least length (50), is 3 (--set)"),
         (
+            "dlrm_ranker.history.heads=2",
+            "dlrm_ranker.history.heads: is for dlrm_ranker.history.kind: target_attention, which is recency",
+        ),
+        (
+            "dlrm_ranker.history.features=[genres]",
+            "set that, or leave dlrm_ranker.history.features out",
+        ),
+        (
             "dlrm_ranker.cross.rank=8",
             "dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is dot: set that to cross",
         ),

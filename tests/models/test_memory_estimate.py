@@ -11,7 +11,7 @@ from cascade.core.errors import ConfigError
 from cascade.models import memory_estimate
 from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
 from cascade.models.dlrm import build as build_dlrm
-from cascade.models.memory_estimate import available, check_memory, estimate
+from cascade.models.memory_estimate import available, batch_numbers, check_memory, estimate
 from cascade.models.two_tower import build
 
 TRAINING = SECTIONS["two_tower"].training
@@ -65,3 +65,14 @@ def test_a_control_groups_limit_counts(limit, expected, tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     (tmp_path / "memory.current").write_text("1000\n")
     assert available() == expected if expected else available() > 1_000_000
+
+
+def test_target_attention_counts(tensors):
+    """5 items of a history of width 8; their weights by 2 heads and what comes of these."""
+    plain = SECTIONS["dlrm_ranker"]
+    history = {"kind": "target_attention", "heads": 2}
+    attending = type(plain).model_validate({**plain.model_dump(), "history": history})
+    more = batch_numbers(build_dlrm(tensors.schema, attending), 10) - batch_numbers(
+        build_dlrm(tensors.schema, plain), 10
+    )
+    assert more == 10 * (5 * 8 + 2 * (2 * 5 + 8))

@@ -10,6 +10,7 @@ from cascade.models.backend import tf
 from cascade.models.dlrm import build
 from cascade.models.history_items import ItemVectors, by_code
 from cascade.models.layers import embedding_tables
+from cascade.models.onnx_export import export, run, session, specs
 from cascade.models.ranker_side import Layout
 from cascade.models.target_attention import TargetAttention
 
@@ -154,3 +155,26 @@ def test_an_order_of_the_history_matters_to_the_candidate_that_it_holds():
 def test_features_that_are_not_there_are_named(names, catalogue, message):
     with pytest.raises(ConfigError, match=message):
         build(SCHEMA, attending(features=names), catalogue)
+
+
+@pytest.fixture(scope="module", params=["dot", "concat", "cross"])
+def exported(request, tmp_path_factory):
+    """The model and its ONNX twin: several heads, item features, a time gap."""
+    options = {"interactions": request.param, "history": {"kind": "target_attention", "heads": 2}}
+    options["history"]["features"] = ["category", "price"]
+    model, file = build(WITH_GAP, small(**options), CATALOGUE), tmp_path_factory.mktemp("onnx") / "ranker.onnx"
+    model(columns(WITH_GAP, 1, 1))
+    inputs = [*specs(WITH_GAP.side("user", "context"), None), *specs(WITH_GAP.side("item"), None, None)]
+    export(file, model, inputs, "logits")
+    return model, session(file)
+
+
+@pytest.mark.parametrize(("batch", "candidates"), [(3, 5), (1, 1), (0, 3), (2, 0)])
+def test_onnx_says_the_same_of_any_number(exported, batch, candidates):
+    model, onnx = exported
+    asked = columns(WITH_GAP, batch, candidates)
+    asked["history"][1:] = 0  # of one user, and of some none
+    expected = model(asked).numpy()
+    got = run(onnx, asked)
+    assert got.shape == expected.shape == (batch, candidates) and np.isfinite(got).all()
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
