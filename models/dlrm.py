@@ -15,7 +15,7 @@ from ..core.features import FeatureSchema
 from .backend import mm, tf
 from .config import DlrmConfig
 from .heads import combine, shares
-from .interactions import INTERACTIONS, Interaction
+from .interactions import INTERACTIONS, Dot, Interaction
 from .item_part import SHARE
 from .layers import embedding_tables
 from .ranker_side import SideVectors
@@ -53,10 +53,13 @@ class Dlrm(tf.keras.Model):
 
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
         """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
-        users = self.users(of_side(columns, self.users), training=training)
         flat, shape = flat_items(columns, [f.name for f in self.items.features])
-        items = self.items(flat, training=training)
-        logits = self._heads(self.interaction.at_once(users, items, shape))
+        users = of_side(columns, self.users)
+        if isinstance(self.interaction, Dot) and isinstance(shape[1], int):
+            first = self.interaction.one(self.users.apart(users, training), self.items.apart(flat, training))
+        else:
+            first = self._many(self.users(users, training=training), self.items(flat, training=training), shape)
+        logits = self._heads(first)
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
@@ -72,6 +75,12 @@ class Dlrm(tf.keras.Model):
         shape = sizes(columns[SHARE])[:2]
         logits = self._heads(self.interaction.pair(user, columns, (shape[0], -1)))
         return tf.reshape(combine(logits, self.share), shape)
+
+    def _many(self, users: Any, items: Any, shape: tuple[Any, Any]) -> Any:
+        """The first layer before its activation [B * K, H], from both sides' vectors and (B, K)."""
+        user, item = self.interaction.user_part(users), self.interaction.item_part(items)
+        rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
+        return self.interaction.pair(user, rows, shape)
 
     def _heads(self, first: Any) -> list[Any]:
         """Each label's logits [n, 1] from the first layer before its activation [n, H]."""

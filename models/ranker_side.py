@@ -75,6 +75,15 @@ class SideVectors(tf.keras.layers.Layer):
         self.layout = Layout((bottom[-1], *own) if dense else tuple(own), dense)
 
     def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
+        rows = self._rows(columns)
+        vectors = tf.concat(rows, axis=-2) if self.stacked else tf.squeeze(tf.concat(rows, axis=-1), axis=-2)
+        return self.dropout(vectors, training=training)
+
+    def apart(self, columns: Mapping[str, Any], training: bool = False) -> list[Any]:
+        """What ``call`` stacks, each vector by itself [..., 1, D]."""
+        return [self.dropout(row, training=training) for row in self._rows(columns)]
+
+    def _rows(self, columns: Mapping[str, Any]) -> list[Any]:
         found = self.vectors(columns)
         if self.history is not None:
             found[self.history], found[LAST] = tf.split(found[self.history], 2, axis=-2)
@@ -83,5 +92,4 @@ class SideVectors(tf.keras.layers.Layer):
         rows = [found[name] for name in self.order]
         if self.bottom is not None:
             rows = [tf.expand_dims(self.bottom(continuous(self.features, columns)), axis=-2), *rows]
-        vectors = tf.concat(rows, axis=-2) if self.stacked else tf.squeeze(tf.concat(rows, axis=-1), axis=-2)
-        return self.dropout(vectors, training=training)
+        return rows

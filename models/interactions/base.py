@@ -50,13 +50,3 @@ class Interaction(tf.keras.layers.Layer):
             item: what ``item_part`` gave, as [B, K, width].
             shape: B and K; K is -1 where no axis can be empty.
         """
-
-    def at_once(self, users: Any, items: Any, shape: tuple[Any, Any]) -> Any:
-        """The layer [B * K, H] in one go, from both sides' vectors: B users' and B * K items'.
-
-        Args:
-            shape: B and K; K is a number where it is known to be 1.
-        """
-        user, item = self.user_part(users), self.item_part(items)
-        rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-        return self.pair(user, rows, shape)
