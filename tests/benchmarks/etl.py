@@ -69,7 +69,7 @@ def transformed(table, known, schema, names=None):
     for name in names or [n for n in [*schema.dense, *schema.sparse, *crosses] if usable(n, crosses, table)]:
         if name in schema.dense:
             filled, own = (part[name].fillna(known[name].median()) for part in (table, known))
-            found[name] = ((filled - own.mean()) / own.std(ddof=0)).astype("float32")
+            found[name] = ((filled - own.mean()) / own.std()).astype("float32")
         else:
             values, own = (joined_text(part, crosses.get(name, [name])) for part in (table, known))
             codes = pd.Categorical(values, categories=own.dropna().unique()).codes.astype("int32")

@@ -190,3 +190,38 @@ def test_ranks_of_positives_by_hand():
     assert positive_ranks(logits, label).tolist() == [2, -1, 1]
     judged = judge(logits, ValidRows(None, np.zeros((3, 3), np.int32), label))
     assert judged == pytest.approx((1 / 2 + 0 + 1 / np.log2(3)) / 3)
+
+
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("schema", [SCHEMA, IDS_ALONE], ids=["rich", "ids alone"])
+def test_weights_made_with_one_candidate_are_those_of_many(options, schema, tmp_path):
+    """One candidate takes a path of its own through dot: it makes the same weights, saves them and gives the same."""
+    made = []
+    for candidates in (1, 2):
+        tf.keras.utils.set_random_seed(3)
+        model = build(schema, small(**options))
+        model(columns(schema, 4, candidates))
+        made.append(model)
+    one, many = made
+    for first, second in zip(one.get_weights(), many.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    one.save_weights(str(tmp_path / "model.weights.h5"))
+    many.set_weights([np.zeros_like(w) for w in many.get_weights()])
+    many.load_weights(str(tmp_path / "model.weights.h5"))
+    batch = columns(schema, 4, 1)
+    twice = {f.name: np.repeat(batch[f.name], 2, axis=1) if f.side == "item" else batch[f.name] for f in schema}
+    np.testing.assert_allclose(many(twice), np.repeat(one(batch), 2, axis=1), rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_with_one_candidate_are_those_of_many():
+    model = build(SCHEMA, small())
+    batch = columns(SCHEMA, 4, 1)
+    twice = {f.name: np.repeat(batch[f.name], 2, axis=1) if f.side == "item" else batch[f.name] for f in SCHEMA}
+
+    def gradients(made):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(made) - 1.0))
+        return [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, model.trainable_variables)]
+
+    for one, many in zip(gradients(batch), gradients(twice), strict=True):
+        np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-6)

@@ -40,8 +40,8 @@ def two_tower(loss, sampling, seed=42):
 
 
 def ranker(interactions, seed=42):
-    training = RankerTrainingConfig(epochs=EPOCHS, batch_size=512, learning_rate=1e-2, seed=seed)
-    widths = {"default_dim": 8, "bottom_mlp": [16, 8], "top_mlp": [16, 1]}
+    training = RankerTrainingConfig(epochs=EPOCHS, batch_size=256, learning_rate=1e-2, seed=seed)
+    widths = {"default_dim": 8, "bottom_mlp": [16, 8], "top_mlp": [64, 16, 1]}
     return DlrmConfig(**widths, interactions=interactions, dropout=0.1, negatives=8, training=training)
 
 
