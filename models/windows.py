@@ -54,7 +54,7 @@ class Windows:
         return self._last - newest
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        """All events but what is over, in batches of ``size`` rows: windows in random order, each one's events together.
+        """All events but what is over, in batches of ``size``: windows in random order, each one's events together.
 
         Yields:
             ``user_row``, ``item_row``, ``window`` and ``place`` int32 [size], context features [size, 1], and
