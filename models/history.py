@@ -76,8 +76,8 @@ class ItemVectors(tf.keras.layers.Layer):
 class History(tf.keras.layers.Layer):
     """Columns ``history`` int [B, N], and ``history_gap`` if it is read -> float32 [B, 1, width] at place 0.
 
-    With ``window`` and ``place`` int [R] among the columns: float32 [R, 1, width], of history ``window`` at ``place``. At
-    a place where nothing has been seen, and at place N, it is 0.
+    With ``window`` and ``place`` int [R] among the columns: float32 [R, 1, width], of history ``window`` at ``place``.
+    Where nothing has been seen, and at place N, it is 0.
 
     Args:
         reads: names of the columns, ``history`` first.

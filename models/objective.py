@@ -1,9 +1,8 @@
 """The retriever's loss on a batch: which candidates its queries have, and what of them is hard.
 
 A batch brings ``item_row`` [B]; ``window`` [B] where several queries are of one history (see ``windows``); with mixed
-sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row``
-[B, H] for each query, the mined ones first, of which ``distinct_row`` [E] are the different items and ``distinct_at``
-[B, H] says which is which.
+sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row`` [B, H] for each query, the mined ones first,
+of which ``distinct_row`` [E] are the different items and ``distinct_at`` [B, H] says which is which.
 """
 
 from __future__ import annotations
