@@ -105,7 +105,7 @@ class History(tf.keras.layers.Layer):
     def numbers(self) -> float:
         """About how many numbers a training step computes here for each of its rows."""
         width = int(self.items.table.dim)
-        return self.windows_per_row * self.length * (width + self.pool.numbers(self.length, width))
+        return float(self.windows_per_row * self.length * (width + self.pool.numbers(self.length, width)))
 
 
 def history_layer(
