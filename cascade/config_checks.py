@@ -19,6 +19,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
     return [
         *_dims(config),
         *_history_width(config),
+        *_history(config),
         *_negatives(config),
         *_interactions(config),
         *_ranker_history(config),
@@ -112,6 +113,19 @@ def _history_width(config: PipelineConfig) -> Iterator[str]:
                 f"two_tower.item_tower.emb_dims.item_id {width}: "
                 "both must be equal, the history's items share the item tower's table"
             )
+
+
+def _history(config: PipelineConfig) -> Iterator[str]:
+    """What the user tower reads of a history."""
+    history, known = config.two_tower.user_tower.history, [*config.schema_.sparse, *config.schema_.dense]
+    for name in history.features:
+        if name not in known and name not in config.schema_.cross_names:
+            yield f"two_tower.user_tower.history.features: {name!r} is not in schema; {_nearest(name, known)}"
+    if (history.targets or 1) > config.history.length:
+        yield (
+            f"two_tower.user_tower.history.targets: is {history.targets}, history.length is {config.history.length}: "
+            "must not be more"
+        )
 
 
 def _negatives(config: PipelineConfig) -> Iterator[str]:

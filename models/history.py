@@ -1,7 +1,7 @@
 """The user tower's reading of a history: a vector for each of its items, and what all of them come to.
 
-A history is most recent first, so its place p is the moment at which items p, p + 1, ... had been seen and items before p
-had not. A request stands at place 0. Training may stand at several places of one history: see ``windows``.
+A history is most recent first, so its place p is the moment at which items p, p + 1, ... had been seen and items before
+p had not. A request stands at place 0. Training may stand at several places of one history: see ``windows``.
 
 Shapes: B histories, N places, R rows, D width of an item's vector.
 """
@@ -33,8 +33,8 @@ POOLS: Mapping[str, Any] = {
 class History(tf.keras.layers.Layer):
     """Columns ``history`` int [B, N], and ``history_gap`` if it is read -> float32 [B, 1, width] at place 0.
 
-    With ``window`` int [R] and ``place`` int [R] among the columns: float32 [R, 1, width], of row ``window`` at ``place``.
-    At a place where nothing has been seen, and at place N, it is 0.
+    With ``window`` and ``place`` int [R] among the columns: float32 [R, 1, width], of history ``window`` at ``place``.
+    Where nothing has been seen, and at place N, it is 0.
 
     Args:
         reads: names of the columns, ``history`` first.
@@ -62,7 +62,7 @@ class History(tf.keras.layers.Layer):
     def numbers(self) -> float:
         """About how many numbers a training step computes here for each of its rows."""
         width = int(self.items.table.dim)
-        return self.windows_per_row * self.length * (width + self.pool.numbers(self.length, width))
+        return float(self.windows_per_row * self.length * (width + self.pool.numbers(self.length, width)))
 
 
 def history_layer(

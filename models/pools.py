@@ -1,8 +1,8 @@
 """Weighted means of a history, at one place of it or at all.
 
-A pool takes vectors [B, N, D] of the items, most recent first, and ``seen`` [B, N], 1 for an item and 0 for padding, and
-gives [B, places, times * D] for places 0 .. places - 1. At place p only items p, p + 1, ... count, each by how far it lies
-behind p; where there is none of them, the result is 0.
+A pool takes vectors [B, N, D] of the items, most recent first, and ``seen`` [B, N], 1 for an item and 0 for padding,
+and gives [B, places, times * D] for places 0 .. places - 1. At place p only items p, p + 1, ... count, each by how far
+it lies behind p; where there is none of them, the result is 0.
 """
 
 from __future__ import annotations

@@ -52,10 +52,10 @@ class Windows:
         shift = rng.integers(0, self.size, self._chain[-1:].max(initial=-1) + 1)[self._chain]
         back = self._last - at
         newest = np.maximum((back + shift) // self.size * self.size - shift, 0)
-        return self._last - newest
+        return np.asarray(self._last - newest, np.int64)
 
     def batches(self, size: int, rng: np.random.Generator, kept: Places | None = None) -> Iterator[dict[str, Any]]:
-        """All events but what is over, in batches of ``size`` rows: windows in random order, each one's events together.
+        """All events but what is over, in batches of ``size``: windows in random order, each one's events together.
 
         Args:
             kept: the events of the epoch; all by default.

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_shop import make_shop
-from stage_runs import SECTIONS, STAGES, run_stage
+from stage_runs import SECTIONS, STAGES, TOWER, run_stage
 
 from cascade.core.artifact import RESUME
 from cascade.models.checkpoints import STATE
+from cascade.models.config import UserTowerConfig
 
 HERE = Path(__file__).parent
 OPTIONS = {
@@ -27,6 +28,13 @@ OPTIONS = {
             "warmup_steps": 5,
             "decay_steps": 60,
         },
+    },
+    "two_tower with a transformer on windows": {
+        "id_dropout": 0.3,
+        "user_tower": UserTowerConfig(
+            **TOWER.model_dump(), history={"kind": "transformer", "features": ["genres"], "targets": 3}
+        ),
+        "training": {"accumulate": 2},
     },
 }
 
