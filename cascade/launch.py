@@ -65,7 +65,7 @@ def _worker(
     """A worker with a process group of its own, which is gone afterwards, and as soon as this process is."""
     output = None if index == 0 else log
     worker = subprocess.Popen(
-        [*dying_with_us(), *COMMAND, *arguments],
+        [*dying_with_us("KILL"), *COMMAND, *arguments],
         env=_environment(os.environ, addresses, index),
         stdout=output,
         stderr=output,

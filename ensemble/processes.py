@@ -21,15 +21,15 @@ def adopt_orphans(on: bool) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
 
 
-def dying_with_us() -> list[str]:
-    """What to put before a command, so that it gets SIGTERM when this process ends, killed or not; may be nothing.
+def dying_with_us(sign: str = "TERM") -> list[str]:
+    """What to put before a command, so that it gets a signal when this process ends, killed or not; may be nothing.
 
     The kernel sends it when the thread ends that started the command, so only the main thread's commands get it.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None or threading.current_thread() is not threading.main_thread():
         return []
-    return [setpriv, "--pdeathsig", "TERM", "--"]
+    return [setpriv, "--pdeathsig", sign, "--"]
 
 
 def end_group(leader: subprocess.Popen[str], grace_s: float) -> None:

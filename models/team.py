@@ -9,6 +9,7 @@ variables stay plain ones, because Merlin's tables, our kernels of Adam and our 
 from __future__ import annotations
 
 import logging
+import signal
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -86,7 +87,9 @@ class Team(Alone):
 
         self.count, self.index, self.on_this_machine = len(place.addresses), place.index, place.on_this_machine
         log.info("worker %d of %d: waiting for the others at %s", self.index, self.count, ", ".join(place.addresses))
+        on_term = signal.getsignal(signal.SIGTERM)
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        signal.signal(signal.SIGTERM, on_term or signal.SIG_DFL)  # TensorFlow takes it for a notice of preemption, and goes on
         if (replicas := self._strategy.num_replicas_in_sync) != self.count:
             raise ConfigError(
                 f"CUDA_VISIBLE_DEVICES: {self.count} workers see {replicas} GPUs, each must see one: set it for each, "
