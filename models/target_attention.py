@@ -99,7 +99,9 @@ class TargetAttention(tf.keras.layers.Layer):
 
     def at_once(self, user: Mapping[str, Any], items: Any, shape: tuple[Any, Any]) -> Any:
         """The share [B * K, H] from a user's part and a candidate's own vectors; ``shape`` is B and K."""
-        rows = {name: tf.reshape(part, [*shape, self.part_widths[name]]) for name, part in self.item_part(items).items()}
+        rows = {
+            name: tf.reshape(part, [*shape, self.part_widths[name]]) for name, part in self.item_part(items).items()
+        }
         return self.pair(user, rows, shape)
 
 

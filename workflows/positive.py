@@ -1,4 +1,4 @@
-"""``data.positive`` and ``data.label``: expressions over interactions, read as Python, of columns and constants only."""
+"""``data.positive`` and ``data.label``: expressions over interactions, as Python reads them, of columns and constants."""
 
 from __future__ import annotations
 

@@ -59,9 +59,7 @@ def ranking_intervals(
 ) -> dict[str, Interval | None]:
     """Intervals of the ranker's ``measured`` auc, gauc, logloss and ece; None where there is no figure."""
     draws = ranking_draws(rows, measured, bootstrap)
-    return {
-        name: None if value is None else bootstrap.interval(value, draws[name]) for name, value in measured.items()
-    }
+    return {name: None if value is None else bootstrap.interval(value, draws[name]) for name, value in measured.items()}
 
 
 def ranking_draws(rows: RankedRows, measured: Mapping[str, float | None], bootstrap: Bootstrap) -> Draws:
@@ -82,7 +80,7 @@ def ranking_differences(
     ours: tuple[Mapping[str, float | None], Draws], theirs: tuple[Mapping[str, float | None], Draws],
     bootstrap: Bootstrap,
 ) -> dict[str, Difference]:  # fmt: skip
-    """By how much our figures exceed theirs on the same rows: figures and draws of each; the draws are of the same users.
+    """By how much our figures exceed theirs on the same rows: figures and draws of each, of the same users.
 
     What binning takes off an AUC in a draw, it takes off both.
     """
