@@ -68,7 +68,7 @@ class HistoryTowerConfig(Section):
     else 1."""
     query: Literal["learned", "last"] = "last"
     """attention only: what the items are compared with: one vector for all users, or the most recent item."""
-    layers: int = Field(2, ge=1)
+    layers: int = Field(1, ge=1)
     """transformer only, as all below."""
     heads: int = Field(2, ge=1)
     """Each attends with an equal part of the width, which is that of item_id."""

@@ -30,8 +30,8 @@ KINDS = [
     {"kind": "mean"},
     {"kind": "attention"},
     {"kind": "attention", "query": "learned"},
-    {"kind": "transformer"},
-    {"kind": "transformer", "positions": "window", "recency": False, "layers": 1},
+    {"kind": "transformer", "layers": 2},
+    {"kind": "transformer", "positions": "window", "recency": False},
 ]
 
 

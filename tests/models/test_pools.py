@@ -22,7 +22,7 @@ KINDS = {
     "mean": {},
     "attention": {},
     "attention, learned query": {"query": "learned"},
-    "transformer": {},
+    "transformer": {"layers": 2},
     "transformer alone": {"recency": False},
     "transformer, window": {"positions": "window"},
 }
