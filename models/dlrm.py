@@ -19,7 +19,6 @@ from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
 from .layers import embedding_tables
 from .ranker_side import SideVectors
-from .recompute import recomputed
 from .schema import check_names, table_dims
 
 
@@ -32,7 +31,6 @@ class Dlrm(tf.keras.Model):
     Args:
         top: widths of the top network after its first layer.
         share: each label's share of the score. Several labels have a top network each, from the second layer on.
-        recompute: whether training computes interaction and top networks again for their gradients.
     """
 
     def __init__(
@@ -42,12 +40,11 @@ class Dlrm(tf.keras.Model):
         interaction: Interaction,
         top: Sequence[int],
         share: Sequence[float] = (1.0,),
-        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.users, self.items, self.interaction = users, items, interaction
         self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
-        self.share, self.recompute = tuple(share), recompute
+        self.share = tuple(share)
 
     @property
     def part_widths(self) -> dict[str, int]:
@@ -59,14 +56,9 @@ class Dlrm(tf.keras.Model):
         users = self.users(of_side(columns, self.users), training=training)
         flat, shape = flat_items(columns, [f.name for f in self.items.features])
         items = self.items(flat, training=training)
-
-        def meet(users: Any, items: Any) -> list[Any]:
-            user, item = self.interaction.user_part(users), self.interaction.item_part(items)
-            rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
-            return self._heads(self.interaction.pair(user, rows, shape))
-
-        ready = all(head.built for head in self.heads)
-        logits = recomputed(meet, training and self.recompute and ready)(users, items)
+        user, item = self.interaction.user_part(users), self.interaction.item_part(items)
+        rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
+        logits = self._heads(self.interaction.pair(user, rows, shape))
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
@@ -118,8 +110,8 @@ def build(schema: FeatureSchema, config: DlrmConfig) -> Dlrm:
     tables = embedding_tables([*sides["items"], *sides["users"]], dims)
     kind = INTERACTIONS[config.interactions]
     users, items = (
-        SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name, config.training.recompute)
+        SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name)
         for name, features in sides.items()
     )
     interaction = kind(users.layout, items.layout, config)
-    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), config.training.recompute)
+    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels))

@@ -10,7 +10,6 @@ from ..core.features import Feature
 from .backend import mm, tf
 from .layers import FeatureVectors, continuous
 from .randomness import Dropout
-from .recompute import maybe_recomputed
 from .schema import vocabulary
 
 LAST = "last_item"
@@ -54,7 +53,6 @@ class SideVectors(tf.keras.layers.Layer):
         dropout: float,
         stacked: bool,
         name: str,
-        recompute: bool = False,
     ) -> None:
         super().__init__(name=name)
         self.features = tuple(features)
@@ -71,7 +69,7 @@ class SideVectors(tf.keras.layers.Layer):
             if stacked and width != bottom[-1]
         }
         dense = any(f.kind == "continuous" for f in features)
-        self.bottom = maybe_recomputed(mm.MLPBlock(list(bottom)), recompute) if dense else None
+        self.bottom = mm.MLPBlock(list(bottom)) if dense else None
         self.dropout = Dropout(dropout)
         own = [bottom[-1] if stacked else width for width in widths.values()]
         self.layout = Layout((bottom[-1], *own) if dense else tuple(own), dense)
