@@ -38,9 +38,6 @@ class TrainingConfig(Section):
     """Steps of the optimizer during which the learning rate rises from 0."""
     decay_steps: int = Field(0, ge=0)
     """Steps of the optimizer after the warm-up during which the learning rate falls to 0 as a cosine; 0: it stays."""
-    recompute: bool = False
-    """Compute the activations of hidden layers and interactions again for their gradients instead of keeping them: less
-    memory for a batch, about a third more arithmetic, the same losses."""
     tensorboard: bool = False
     """Write logs for TensorBoard to ``<run folder>.logs``."""
 

@@ -21,7 +21,6 @@ from .item_part import SHARE
 from .layers import embedding_tables
 from .ranker_side import SideVectors
 from .rates import Rates, rated
-from .recompute import recomputed
 from .schema import check_names, table_dims
 from .target_attention import TargetAttention, of_schema, reads
 
@@ -36,7 +35,6 @@ class Dlrm(tf.keras.Model):
         top: widths of the top network after its first layer.
         share: each label's share of the score. Several labels have a top network each, from the second layer on.
         attention: gives a further share of the top network's first layer, from the history as each candidate weighs it.
-        recompute: whether training computes interaction and top networks again for their gradients.
     """
 
     def __init__(
@@ -47,12 +45,11 @@ class Dlrm(tf.keras.Model):
         top: Sequence[int],
         share: Sequence[float] = (1.0,),
         attention: TargetAttention | None = None,
-        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.users, self.items, self.interaction, self.attention = users, items, interaction, attention
         self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
-        self.share, self.recompute = tuple(share), recompute
+        self.share = tuple(share)
 
     @property
     def rates(self) -> list[Rates]:
@@ -67,18 +64,12 @@ class Dlrm(tf.keras.Model):
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
         """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
         users = self.users(self.users.pick(columns), training=training)
-        read = self.attention.user_part(columns, training) if self.attention else {}
         flat, shape = flat_items(self.items.pick(columns))
         items = self.items(flat, training=training)
-
-        def meet(users: Any, items: Any, *values: Any) -> list[Any]:
-            first = self.interaction.at_once(users, items, shape)
-            if self.attention:
-                first += self.attention.at_once(dict(zip(read, values, strict=True)), items, shape)
-            return self._heads(first)
-
-        ready = all(head.built for head in self.heads)
-        logits = recomputed(meet, training and self.recompute and ready)(users, items, *read.values())
+        first = self.interaction.at_once(users, items, shape)
+        if self.attention:
+            first += self.attention.at_once(self.attention.user_part(columns, training), items, shape)
+        logits = self._heads(first)
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
@@ -149,19 +140,9 @@ def build(
     numbers = {name: [Rates(f, labels) for f in rated(schema, rates, side)] for name, side in sides_of.items()}
     sides["users"] = tuple(f for f in sides["users"] if f.name not in reads(config.history))
     users, items = (
-        SideVectors(
-            features,
-            tables,
-            config.bottom_mlp,
-            config.dropout,
-            kind.stacked,
-            name,
-            numbers[name],
-            config.training.recompute,
-        )
+        SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name, numbers[name])
         for name, features in sides.items()
     )
     interaction = kind(users.layout, items.layout, config)
     attention = of_schema(schema, config, tables, items.layout, catalogue)
-    share, recompute = shares(config.labels), config.training.recompute
-    return Dlrm(users, items, interaction, config.top_mlp[1:], share, attention, recompute)
+    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), attention)

@@ -11,7 +11,6 @@ from .backend import mm, tf
 from .layers import FeatureVectors, continuous
 from .randomness import Dropout
 from .rates import PREFIX, Rates
-from .recompute import maybe_recomputed
 from .schema import vocabulary
 
 LAST = "last_item"
@@ -57,7 +56,6 @@ class SideVectors(tf.keras.layers.Layer):
         stacked: bool,
         name: str,
         rates: Sequence[Rates] = (),
-        recompute: bool = False,
     ) -> None:
         super().__init__(name=name)
         self.features = tuple(features)
@@ -75,7 +73,7 @@ class SideVectors(tf.keras.layers.Layer):
         }
         self.rates = list(rates)
         dense = bool(rates) or any(f.kind == "continuous" for f in features)
-        self.bottom = maybe_recomputed(mm.MLPBlock(list(bottom)), recompute) if dense else None
+        self.bottom = mm.MLPBlock(list(bottom)) if dense else None
         self.dropout = Dropout(dropout)
         own = [bottom[-1] if stacked else width for width in widths.values()]
         self.layout = Layout((bottom[-1], *own) if dense else tuple(own), dense)

@@ -12,7 +12,6 @@ from .backend import mm, tf
 from .config import TEMPERATURES, TwoTowerConfig, conflicts
 from .history import ItemTables, history_layer
 from .layers import TowerInputs, embedding_tables
-from .recompute import maybe_recomputed
 from .schema import check_names, table_dims
 
 USER_TOWER, ITEM_TOWER = "two_tower.user_tower", "two_tower.item_tower"
@@ -74,16 +73,16 @@ def build(schema: FeatureSchema, config: TwoTowerConfig, item_columns: ItemTable
     user_tables = {**embedding_tables(own, user_dims), **item_tables}
     history = history_layer(schema, user.history, user_tables, item_columns)
     return TwoTower(
-        encoder("query", TowerInputs(users, user_tables, history), user.mlp, config.training.recompute),
-        encoder("candidate", TowerInputs(items, item_tables), item.mlp, config.training.recompute),
+        encoder("query", TowerInputs(users, user_tables, history), user.mlp),
+        encoder("candidate", TowerInputs(items, item_tables), item.mlp),
         config.temperature,
         config.learn_temperature,
     )
 
 
-def encoder(name: str, inputs: TowerInputs, widths: list[int], recompute: bool = False) -> Any:
+def encoder(name: str, inputs: TowerInputs, widths: list[int]) -> Any:
     """A Merlin encoder: input vectors, layers of these widths (the last one linear), scaled to length 1."""
-    layers = maybe_recomputed(mm.MLPBlock(list(widths), no_activation_last_layer=True), recompute)
+    layers = mm.MLPBlock(list(widths), no_activation_last_layer=True)
     return mm.Encoder(inputs, layers, post=UnitLength(), prep_features=False, name=name)
 
 

@@ -90,7 +90,7 @@ class TrainPart:
 
 
 def rare_entities(events: NDArray[np.int64], least: int, most: int | None) -> NDArray[np.bool_]:
-    """Those with less than ``least`` of ``events`` [n], and all but the ``most`` frequent; of equals the first stay."""
+    """Those of fewer than ``least`` events [n], and all but the ``most`` frequent; of equals the first stay."""
     rare = events < least
     if most is not None:
         rare[np.argsort(-events, kind="stable")[most:]] = True

@@ -18,6 +18,7 @@ OPTIONS = {
     "two_tower": {"id_dropout": 0.3},
     "ranker": {"id_dropout": 0.3, "dropout": 0.2},
     "two_tower with everything": {
+        "subsample": 0.02,
         "id_dropout": 0.3,
         "training": {
             "precision": "fp16",

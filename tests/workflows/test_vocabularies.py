@@ -132,14 +132,8 @@ def test_rare_entities():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"max_size": {"brnd": 3}},
-            "etl.max_size.brnd: 'brnd' is no sparse column and no cross; did you mean 'brand'?",
-        ),
-        (
-            {"hash_buckets": {"zzz": 3}},
-            "etl.hash_buckets.zzz: 'zzz' is no sparse column and no cross; there are user_id",
-        ),
+        ({"max_size": {"brnd": 3}}, "etl.max_size.brnd: 'brnd' is no sparse column and no cross; did you mean"),
+        ({"hash_buckets": {"zzz": 3}}, "etl.hash_buckets.zzz: 'zzz' is no sparse column and no cross; there are"),
         (
             {"max_size": {"geo_device": 3}, "hash_buckets": {"geo_device": 3}},
             "etl.max_size.geo_device and etl.hash_buckets.geo_device: a hashed column has no vocabulary to cut",
