@@ -12,7 +12,6 @@ from ...core.features import Feature
 if TYPE_CHECKING:
     from ...models.config import DlrmConfig
     from ...models.fusion import Ranker
-    from ...workflows.tensors import Tensors
 
 QUERY, SCORE = "query", "score"
 

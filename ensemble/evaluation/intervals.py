@@ -59,9 +59,7 @@ def ranking_intervals(
 ) -> dict[str, Interval | None]:
     """Intervals of the ranker's ``measured`` auc, gauc, logloss and ece; None where there is no figure."""
     draws = ranking_draws(rows, measured, bootstrap)
-    return {
-        name: None if value is None else bootstrap.interval(value, draws[name]) for name, value in measured.items()
-    }
+    return {name: None if value is None else bootstrap.interval(value, draws[name]) for name, value in measured.items()}
 
 
 def ranking_draws(rows: RankedRows, measured: Mapping[str, float | None], bootstrap: Bootstrap) -> Draws:

@@ -66,7 +66,9 @@ def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray
     Args:
         logged: requests, with the item in ``candidate_rows`` int64 [M, 1]; with ``EVENT_HISTORY``, that is the history.
     """
-    part = part_of(with_event_history(executor) if EVENT_HISTORY in logged else executor, ["logits"], ["candidate_rows"])
+    part = part_of(
+        with_event_history(executor) if EVENT_HISTORY in logged else executor, ["logits"], ["candidate_rows"]
+    )
     batches = _run(part, logged, {}, [], batch_size, "impressions")
     return np.concatenate([columns["logits"][:, 0] for _, columns in batches])
 

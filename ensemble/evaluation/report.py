@@ -79,7 +79,10 @@ def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[st
     rows = []
     for method, values in methods.items():
         own = intervals.get(method, {})
-        cells = "".join(_cell(values.get(name), own.get(name), values.get(name) is not None and values.get(name) == best[name]) for name in columns)
+        cells = "".join(
+            _cell(values.get(name), own.get(name), values.get(name) is not None and values.get(name) == best[name])
+            for name in columns
+        )
         rows.append(f"<tr><th>{escape(TITLES[method])}</th>{cells}</tr>")
     return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
 

@@ -19,7 +19,7 @@ from .baselines import rank_baselines
 from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
-from .impressions import Logged, measure_impressions, ranker_logits, events_of_test
+from .impressions import Logged, events_of_test, measure_impressions, ranker_logits
 from .measure import measure, recsys
 from .past import Past
 from .ranking import RankedRows
@@ -31,10 +31,10 @@ from .slices import all_slices, measure_slice
 
 if TYPE_CHECKING:
     from ...core.signature import Signature
-    from ...workflows.config import FeatureStoreConfig
-    from ...workflows.tensors import Tensors
     from ...models.config import DlrmConfig
     from ...models.events import Events
+    from ...workflows.config import FeatureStoreConfig
+    from ...workflows.tensors import Tensors
     from ..config import EvaluationConfig, ServingConfig
     from ..executor import Executor
 
