@@ -1,4 +1,4 @@
-"""``data.positive`` and ``data.label``: expressions over interactions, read as Python, of columns and constants only."""
+"""``data.positive`` and ``data.label``: expressions over interactions, in Python, of columns and constants only."""
 
 from __future__ import annotations
 
