@@ -119,8 +119,8 @@ class EvaluationConfig(Section):
     """What to compare with: popularity, ials, ease and markov rank the catalogue; lightgbm and factorization_machine
     predict logged impressions, where the ranker learns from them. All that apply by default; each takes its time."""
     history: Literal["at_event", "before_test"] = "at_event"
-    """What logged impressions are scored with. at_event: what the user had before that impression, as a store has it that
-    positives are pushed to. before_test: what the user had when the test part began, as if nothing were pushed."""
+    """What logged impressions are scored with. at_event: what the user had before that impression, as a store has it
+    that positives are pushed to. before_test: what the user had when the test part began, as if nothing were pushed."""
     slices: list[str] = []
     """Columns of users, items or interactions; the cascade is measured for each of their values, beside new users, new
     items, and the head and tail of the catalogue."""

@@ -1,7 +1,7 @@
 """The ranker on logged impressions beside baselines that see the same features, label by label.
 
-All are fitted on the training part, stop early on the validation part, and see the history of a test impression that the
-served graph is shown.
+All are fitted on the training part, stop early on the validation part, and see the history of a test impression that
+the served graph is shown.
 """
 
 from __future__ import annotations
