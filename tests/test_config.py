@@ -147,8 +147,8 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("servin.x=3", "servin: no such key; did you mean serving? (--set)"),
         (
             "etl.zzz=3",
-            "etl.zzz: no such key; valid here: scheduler, workers, memory_limit, device, min_frequency, text, max_size, "
-            "hash_buckets, cross_buckets (--set)",
+            "etl.zzz: no such key; valid here: scheduler, workers, memory_limit, device, min_frequency, text, "
+            "max_size, hash_buckets, cross_buckets (--set)",
         ),
         ("serving.ann.topk=0", "serving.ann.topk: is 0, should be greater than or equal to 1 (--set)"),
         ("serving.ann.topk.x=1", "serving.ann.topk: is {'x': 1}, should be a valid integer (--set)"),

@@ -1,4 +1,4 @@
-"""``data.positive`` and ``data.label``: expressions over interactions, as Python reads them, of columns and constants."""
+"""``data.positive`` and ``data.label``: expressions over interactions, in Python, of columns and constants only."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def ranking_differences(
     ours: tuple[Mapping[str, float | None], Draws], theirs: tuple[Mapping[str, float | None], Draws],
     bootstrap: Bootstrap,
 ) -> dict[str, Difference]:  # fmt: skip
-    """By how much our figures exceed theirs on the same rows: figures and draws of each, of the same users.
+    """By how much our figures exceed theirs on the same rows; each brings figures and draws of the same users.
 
     What binning takes off an AUC in a draw, it takes off both.
     """

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from model_shop import make_shop
 from served import Served
-from stage_runs import rank_again, request, run_stages
+from sklearn.metrics import roc_auc_score
+from stage_runs import SECTIONS, rank_again, request, run_stages
 from test_dlrm import SCHEMA, columns
 
 from cascade.core.errors import DataError
+from cascade.ensemble.evaluation.impressions import ranker_logits
+from cascade.ensemble.evaluation.ranking import RankedRows
 from cascade.models.backend import tf
 from cascade.models.config import DlrmConfig
 from cascade.models.dlrm import build
@@ -133,3 +136,16 @@ def test_a_label_that_is_always_the_same_is_refused(logged, monkeypatch):
 
 def test_the_manifest_holds_it_as_json(logged):
     assert json.loads((logged["ranker"].path / "manifest.json").read_text())["metrics"]["valid_auc_of"]["click"]
+
+
+def test_the_evaluation_asks_each_head_for_its_own_label(logged):
+    tensors, config = (
+        Tensors.load(logged["etl"].path),
+        DlrmConfig.model_validate({**SECTIONS["dlrm_ranker"].model_dump(), "labels": LABELS}),
+    )
+    events = Events.of(tensors.interactions("valid"))
+    served = RankedRows(*np.zeros((5, len(events)), np.float32))
+    got = ranker_logits(served, events, tensors, logged["ranker"], config)
+    known = logged["ranker"].metrics["valid_auc_of"]
+    for name, logits in got.items():
+        assert roc_auc_score(events.labels[name] > 0, logits) == pytest.approx(known[name])
