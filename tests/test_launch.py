@@ -18,6 +18,7 @@ from cascade.config import PipelineConfig
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError, WorkerError
 from cascade.core.stage import Stage
+from cascade.ensemble.processes import dying_with_us
 from cascade.follow import DONE, follow
 from cascade.launch import free_ports, launch
 from cascade.models import cluster
@@ -39,7 +40,7 @@ def run(folder, *arguments):
     """`cascade run --only two_tower` in a process of its own."""
     command = [sys.executable, "-c", "from cascade.cli import main; main()", "run", "-c", "strings.yaml"]
     return subprocess.Popen(
-        [*command, "--only", "two_tower", *arguments],
+        [*dying_with_us("KILL"), *command, "--only", "two_tower", *arguments],
         cwd=folder,
         env=clean_environment(),
         stderr=subprocess.PIPE,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stage_runs import STAGES
 
+from cascade.ensemble.processes import dying_with_us
 from cascade.launch import free_ports
 from cascade.models.cluster import tf_config
 
@@ -28,7 +29,7 @@ def start(folder, parts, cases, others=None, count=2, saves=0):
     every = [cases, *[others or cases] * (count - 1)]
     return [
         subprocess.Popen(
-            [sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), *parents],
+            [*dying_with_us("KILL"), sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), *parents],
             env={**os.environ, "TF_CONFIG": tf_config(addresses, index), "TF_NUM_INTRAOP_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
