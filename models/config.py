@@ -267,6 +267,8 @@ class DlrmConfig(Section):
     """Impressions only: several 0/1 labels to learn at once, ``label`` or columns named in ``data.labels``, each with a
     top network of its own. Served is the weighted mean of their probabilities."""
     rates: RatesConfig = RatesConfig()
+    warm_start: bool = True
+    """Begin item embeddings at the retriever's item vectors; see ``warm_start``."""
     train_on: Literal["auto", "impressions", "candidates"] = "auto"
     """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
     negatives: int = Field(16, ge=1)

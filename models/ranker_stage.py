@@ -42,8 +42,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     tensors = Tensors.load(parents["etl"].path)
     topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
     kind, rows = training_rows(tensors, config, parents, topk)
-    dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT)
     similarity = Similarity.load(parents, tensors)
+    dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     fusion, judged = weigh(dlrm, similarity, tensors, valid, config.calibration)
     ranker = Ranker(dlrm, fusion)
     columns = export_ranker(folder, ranker, similarity, tensors)
@@ -69,7 +69,8 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
 
     config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
     topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
-    train(tensors, training_rows(tensors, config, parents, topk)[1], config, folder / CHECKPOINT)
+    vectors = Similarity.load(parents, tensors).vectors
+    train(tensors, training_rows(tensors, config, parents, topk)[1], config, folder / CHECKPOINT, vectors)
 
 
 def trains_on(wanted: str, data: Path) -> str:

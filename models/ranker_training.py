@@ -22,6 +22,7 @@ from .ranker_loss import loss
 from .ranks import full_ndcg
 from .step import Step, traced_once
 from .team import team
+from .warm_start import start_at
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
@@ -31,11 +32,18 @@ SCORED_ROWS = 65536
 
 
 def train(
-    tensors: Tensors, rows: CandidateRows | ImpressionRows, config: DlrmConfig, checkpoint: Path
+    tensors: Tensors,
+    rows: CandidateRows | ImpressionRows,
+    config: DlrmConfig,
+    checkpoint: Path,
+    vectors: NDArray[np.float32] | None = None,
 ) -> tuple[Dlrm, Fit, ValidRows | None]:
     """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions.
 
     Of several labels it is the mean of their AUCs, each by its own head, weighed as they are served.
+
+    Args:
+        vectors: the retriever's, of all items; item embeddings begin there with ``dlrm_ranker.warm_start``.
     """
     prepare(config.training.seed)
     impressions = isinstance(rows, ImpressionRows)
@@ -43,6 +51,8 @@ def train(
     if isinstance(rows, ImpressionRows):
         for layer in model.rates:
             layer.table.assign(rows.rates[layer.feature].table)
+    if config.warm_start and vectors is not None:
+        start_at(model.items.vectors.tables["item_id"], np.asarray(tensors.items["item_id"])[:, 0], vectors)
     valid = rows.valid(config.training.seed)
 
     def score() -> float:
