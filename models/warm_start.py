@@ -1,7 +1,7 @@
 """Where the ranker's item embeddings begin: at the retriever's item vectors.
 
 The retriever learns from every positive, the ranker from far fewer; what the former knows of items that go together
-need not be learned twice. Queries are not taken over: of the events that both learn from, the retriever knows the answers.
+need not be learned twice. Queries are not taken over: the retriever knows the answers of events that both learn from.
 """
 
 from __future__ import annotations
