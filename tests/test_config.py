@@ -161,7 +161,7 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ),
         (
             "dlrm_ranker.history.features=[genres]",
-            "set that, or leave dlrm_ranker.history.features out",
+            "dlrm_ranker.history.features: is for dlrm_ranker.history.kind: target_attention, which is recency",
         ),
         (
             "dlrm_ranker.cross.rank=8",

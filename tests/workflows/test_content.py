@@ -175,5 +175,5 @@ def test_held_out_items_are_new(run_data, run_etl):
     assert new[tensors.interactions("test").item_row].all()
     for split in ("train", "valid"):
         part = tensors.interactions(split)
-        assert len(part) and not new[part.item_row].any() and not (part.history == 2).any()
-    assert (tensors.interactions("test").history == 2).any()
+        assert len(part) and not new[part.item_row].any() and not (np.asarray(part.history) == 2).any()
+    assert (np.asarray(tensors.interactions("test").history) == 2).any()
