@@ -58,11 +58,14 @@ class AttentionPool(RecencyPool):
     def build(self, shape: Any) -> None:
         super().build(shape)
         width = shape[-1]
-        self.query = self.add_weight("query", shape=(1 if self.learned else width, width), initializer="zeros")
+        self.query = self.add_weight("query", shape=(width, 1 if self.learned else width), initializer="zeros")
 
     def call(self, vectors: Any, seen: Any, places: int = 1, training: bool = False) -> Any:
-        query = self.query if self.learned else tf.matmul(vectors[:, :places], self.query)
-        scores = tf.matmul(query, vectors, transpose_b=True) / math.sqrt(vectors.shape[-1])
+        if self.learned:
+            scores = tf.transpose(tf.matmul(vectors, self.query), [0, 2, 1])
+        else:
+            scores = tf.matmul(tf.matmul(vectors[:, :places], self.query), vectors, transpose_b=True)
+        scores /= math.sqrt(vectors.shape[-1])
         mask = allowed(seen, places)
         return tf.matmul(softmax(scores + by_distance(self.log_weight, places), mask), vectors)
 

@@ -88,7 +88,7 @@ class TargetAttention(tf.keras.layers.Layer):
         users, candidates = shape
         query = item[QUERY]
         if self.heads > 1:
-            rows = candidates if isinstance(candidates, int) else candidates * self.heads
+            rows = -1 if isinstance(candidates, int) and candidates < 0 else candidates * self.heads
             query = tf.reshape(query, [users, rows, self.width])
         weights = tf.sigmoid(tf.matmul(query, user[ITEMS], transpose_b=True) + self.recency)
         if VALUES not in user:

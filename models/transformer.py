@@ -46,7 +46,8 @@ class Attention(tf.keras.layers.Layer):
 
     def build(self, shape: Any) -> None:
         length, width = shape[1:]
-        self.query, self.key, self.value = (tf.keras.layers.Dense(width) for _ in range(3))
+        self.query, self.value = tf.keras.layers.Dense(width), tf.keras.layers.Dense(width)
+        self.key = tf.keras.layers.Dense(width, use_bias=False)  # one would shift all scores of a place alike
         self.out = tf.keras.layers.Dense(width, kernel_initializer="zeros")
         self.bias = self.add_weight("bias", shape=(self.heads, length), initializer="zeros")
 

@@ -106,7 +106,7 @@ def _impressions(
     columns, rows = logged.impressions(_inputs(executor), config.max_users, config.seed)
     events = events_of_test(tensors, rows, config.history)
     if config.history == "at_event":
-        columns[EVENT_HISTORY] = events.moment["history"].astype(np.int64)
+        columns[EVENT_HISTORY] = np.asarray(events.moment["history"], np.int64)
     logits = rank_logged(executor, columns, config.batch_size)
     return RankedRows(logits, logged.label[rows], logged.users[rows], logged.items[rows], rows), events
 

@@ -7,7 +7,7 @@ from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
 from cascade.models.backend import tf
 from cascade.models.config import TwoTowerConfig
-from cascade.models.history import ItemVectors, by_code
+from cascade.models.history_items import ItemVectors, by_code
 from cascade.models.layers import embedding_tables
 from cascade.models.onnx_export import check_parity, export, specs
 from cascade.models.two_tower import build
@@ -77,7 +77,7 @@ def test_by_default_nothing_has_changed():
 
 def test_items_are_ids_and_what_is_known_beside_them():
     tables = embedding_tables([ITEM, GENRES, GAP], {"item_id": 4, "genres": 2, "history_gap": 3})
-    features = {f: by_code(20, f, ITEMS) for f in (GENRES, PRICE)}
+    features = {f: by_code(20, f, ITEMS, "key") for f in (GENRES, PRICE)}
     layer = ItemVectors(tables["item_id"], features, tables, GAP)
     codes, gaps = np.array([[3, 7, UNKNOWN_CODE]]), np.array([[1, 4, 2]])
     got = layer({"history": codes, "history_gap": gaps}).numpy()[0]
@@ -99,7 +99,7 @@ def test_history_items_share_the_item_towers_tables():
 
 def test_a_code_of_several_items_or_of_none_has_no_features():
     items = {"item_id": np.array([[3], [2], [2]]), "genres": np.array([[5, 6], [7, 0], [8, 0]])}
-    assert by_code(5, GENRES, items).tolist() == [[0, 0], [0, 0], [0, 0], [5, 6], [0, 0]]
+    assert by_code(5, GENRES, items, "key").tolist() == [[0, 0], [0, 0], [0, 0], [5, 6], [0, 0]]
 
 
 KEY = r"two_tower\.user_tower\.history"

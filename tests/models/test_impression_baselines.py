@@ -8,7 +8,6 @@ from sklearn.metrics import roc_auc_score
 from cascade.ensemble.evaluation.bootstrap import Bootstrap
 from cascade.ensemble.evaluation.click_features import FEW, click_table
 from cascade.ensemble.evaluation.impressions import BASELINES, Logged, events_of_test, measure_impressions
-from cascade.ensemble.evaluation.past import Past
 from cascade.ensemble.evaluation.ranking import RankedRows
 from cascade.models.backend import tf
 from cascade.models.events import Events
@@ -25,7 +24,7 @@ def clicks(tmp_path_factory):
 
 def shown(tensors, history="at_event"):
     every = np.arange(len(tensors.interactions("test")))
-    return events_of_test(tensors, every, history, Past.read(tensors))
+    return events_of_test(tensors, every, history)
 
 
 def test_both_learn_the_taste_and_are_compared_with_the_ranker(clicks):

@@ -72,7 +72,6 @@ def test_target_attention_counts(tensors):
     plain = SECTIONS["dlrm_ranker"]
     history = {"kind": "target_attention", "heads": 2}
     attending = type(plain).model_validate({**plain.model_dump(), "history": history})
-    more = batch_numbers(build_dlrm(tensors.schema, attending), 10) - batch_numbers(
-        build_dlrm(tensors.schema, plain), 10
-    )
+    with_it, without = (batch_numbers(build_dlrm(tensors.schema, own), 10, 10) for own in (attending, plain))
+    more = with_it - without
     assert more == 10 * (5 * 8 + 2 * (2 * 5 + 8))

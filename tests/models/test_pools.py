@@ -129,7 +129,7 @@ def test_attention_pooling_by_hand():
     vectors = np.array([[[1.0, 0.0], [0.0, 2.0], [5.0, 5.0]]], np.float32)
     pool(vectors, np.ones((1, 3), np.float32))
     pool.log_weight.assign([0.5, 0.25, 0.0])
-    pool.query.assign([[math.sqrt(2), 2 * math.sqrt(2)]])
+    pool.query.assign([[math.sqrt(2)], [2 * math.sqrt(2)]])
     first, second = math.exp(0.5 + 1), math.exp(0.25 + 4)
     got = pool(vectors, np.array([[1, 1, 0]], np.float32)).numpy()[0, 0]
     np.testing.assert_allclose(got, [first / (first + second), 2 * second / (first + second)], rtol=1e-5)
