@@ -44,7 +44,8 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         logs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count)]
         addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         workers = [stack.enter_context(_worker(at, addresses, arguments, logs[at])) for at in range(count)]
-        stack.callback(lambda: [worker.terminate() for worker in workers])  # all at once, before each is waited for
+        for worker in workers:
+            stack.callback(worker.terminate)  # all, before any of them is waited for
         while (code := workers[0].poll()) is None:
             for at, worker in enumerate(workers):
                 if at and worker.poll():

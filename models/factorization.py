@@ -59,8 +59,8 @@ class FactorizationMachine(tf.keras.Model):
 
     def call(self, columns: Mapping[str, Any]) -> Any:
         rows = [*self.vectors(columns).values()]
-        if self.numbers is not None:
-            rows.append(continuous(self.features, columns)[..., None] * self.numbers)
+        if (numbers := continuous(self.features, columns)) is not None:
+            rows.append(numbers[..., None] * self.numbers)
         weights, factors = tf.split(tf.concat(rows, axis=-2), [1, -1], axis=-1)
         together, alone = tf.square(tf.reduce_sum(factors, axis=-2)), tf.reduce_sum(tf.square(factors), axis=-2)
         return self.bias + tf.reduce_sum(weights, axis=[-2, -1]) + tf.reduce_sum(together - alone, axis=-1) / 2

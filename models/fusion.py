@@ -89,7 +89,7 @@ def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Fusion
         found = LogisticRegression(C=1e4).fit(x / scale, label)
         ranker, *retriever = (float(weight) for weight in found.coef_[0] / scale)
         if ranker > 0 and all(weight >= 0 for weight in retriever):
-            return Fusion(ranker, *(retriever or [0.0]), float(found.intercept_[0]))
+            return Fusion(ranker, retriever[0] if retriever else 0.0, float(found.intercept_[0]))
     return Fusion()
 
 

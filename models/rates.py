@@ -83,7 +83,7 @@ def _sums(codes: NDArray[Any], labels: Floats, cardinality: int, keep: NDArray[n
     """Each code's sum of every label, and its count [cardinality, T + 1]; codes of unknown values have none."""
     own = codes[keep]
     columns = [np.bincount(own, y, cardinality) for y in (*labels[keep].T, np.ones(len(own)))]
-    sums = np.stack(columns, axis=1)
+    sums = np.stack(columns, axis=1).astype(np.float64)
     sums[: UNKNOWN_CODE + 1] = 0
     return sums
 
@@ -92,7 +92,7 @@ def _numbers(sums: NDArray[np.float64], mean: NDArray[np.float64], config: Rates
     count = sums[:, -1:]
     share = (sums[:, :-1] + config.smoothing * mean) / (count + config.smoothing)
     odds = np.log(share / (1 - share)) - np.log(mean / (1 - mean))
-    return np.concatenate([np.where(count > 0, odds, 0.0), np.log1p(count)], axis=1).astype(np.float32)
+    return np.asarray(np.concatenate([np.where(count > 0, odds, 0.0), np.log1p(count)], axis=1), np.float32)
 
 
 def rated(schema: FeatureSchema, config: RatesConfig, side: Sequence[Side]) -> list[Feature]:
@@ -122,5 +122,5 @@ def _codes(tensors: Tensors, events: Events, feature: Feature) -> NDArray[Any]:
     if feature.side == "context":
         return np.asarray(events.moment[feature.name])[:, 0]
     if feature.side == "user":
-        return np.asarray(tensors.users[feature.name])[events.user_row, 0]
-    return np.asarray(tensors.items[feature.name])[events.item_row, 0]
+        return np.asarray(tensors.users[feature.name][events.user_row, 0])
+    return np.asarray(tensors.items[feature.name][events.item_row, 0])

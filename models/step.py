@@ -51,14 +51,15 @@ class Step:
         return [*model.variables, *self.optimizer.variables, *self.state, state()]
 
 
-def traced_once(step: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
+def traced_once(step: Any) -> Callable[[Mapping[str, Any]], Any]:
     """A compiled step; of several workers, one that is traced for its first batch and any number of rows.
 
     A collective is numbered when it is traced. If a worker traced again, because its part has another size than the
     last, it would wait for collectives that the others do not know.
     """
+    compiled: Callable[[Mapping[str, Any]], Any] = step
     if team().count == 1:
-        return step
+        return compiled
     from .backend import tf
 
     traced: list[Any] = []

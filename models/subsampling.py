@@ -47,7 +47,7 @@ class Positives:
         kept = self.draw(rng)
         if kept is None:
             return shuffled(self._events, batch_size, rng)
-        return iter(kept[: self.size // batch_size * batch_size].reshape(-1, batch_size))
+        return list(kept[: self.size // batch_size * batch_size].reshape(-1, batch_size))
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
         """An epoch's event numbers [size] in random order, each with its probability; None for all.
@@ -67,4 +67,4 @@ def keep_chance(counts: NDArray[np.int64], threshold: float) -> NDArray[np.float
     if not threshold:
         return np.ones(len(counts))
     share = np.maximum(counts, 1) / max(counts.sum(), 1)
-    return np.minimum(1.0, np.sqrt(threshold / share))
+    return np.asarray(np.minimum(1.0, np.sqrt(threshold / share)), np.float64)

@@ -10,7 +10,8 @@ from ..core.errors import ConfigError
 from ..core.features import FeatureSchema
 from .backend import mm, tf
 from .config import TEMPERATURES, TwoTowerConfig, conflicts
-from .history import ItemTables, history_layer
+from .history import history_layer
+from .history_items import ItemTables
 from .layers import TowerInputs, embedding_tables
 from .schema import check_names, table_dims
 

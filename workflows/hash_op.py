@@ -18,7 +18,8 @@ from merlin.schema import ColumnSchema, Tags  # noqa: E402
 from nvtabular.ops.operator import ColumnSelector, Operator  # noqa: E402
 
 from .compile import raw_array  # noqa: E402
-from .hashing import FIRST_CODE, HashedCodes  # noqa: E402
+from .hashing import HashedCodes  # noqa: E402
+from .lookup_tables import FIRST_CODE  # noqa: E402
 
 
 class Hash(Operator):

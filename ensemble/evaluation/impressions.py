@@ -49,8 +49,8 @@ class Logged:
     @classmethod
     def read(cls, tensors: Tensors, test: Events) -> Logged:
         """Beside the measured ``test`` rows, what to fit on."""
-        parts = (Events.of(tensors.interactions(split)) for split in ("train", "valid"))
-        return cls(*(part.sample(MOST_ROWS, SEED) for part in parts), test)
+        train, valid = (Events.of(tensors.interactions(split)).sample(MOST_ROWS, SEED) for split in ("train", "valid"))
+        return cls(train, valid, test)
 
 
 def events_of_test(tensors: Tensors, rows: NDArray[np.integer[Any]], history: str) -> Events:
@@ -62,7 +62,8 @@ def events_of_test(tensors: Tensors, rows: NDArray[np.integer[Any]], history: st
 def before_test(events: Events, tensors: Tensors) -> Events:
     """Test events with the history that their users had when the test part began."""
     parts = [tensors.interactions(split) for split in ("train", "valid")]
-    known = sum(np.bincount(part.user_row[part.positive], minlength=len(tensors.user_ids)) for part in parts)
+    positives = np.concatenate([part.user_row[part.positive] for part in parts])
+    known = np.bincount(positives, minlength=len(tensors.user_ids))
     of_user = {name: values for name, values in events.moment.items() if isinstance(values, Histories)}
     moved = {name: replace(h, end=h.of.first[h.user_row] + known[h.user_row]) for name, h in of_user.items()}
     return replace(events, moment={**events.moment, **moved})
@@ -109,7 +110,7 @@ def compare(
         for name, each in scored.items()
     }
     intervals = {
-        name: {m: bootstrap.interval(measured[name][m], values) for m, values in own.items()}
+        name: {m: bootstrap.interval(float(measured[name][m] or 0), values) for m, values in own.items()}
         for name, own in draws.items()
     }
     differences = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,9 @@ class Past:
         order = np.lexsort((stamps, users))
         return cls(users[order], items[order], len(tensors.user_ids), len(tensors.item_ids))
 
-    def last(self, users: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    def last(self, users: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
         """The item rows int64 [U, count] that users [U] had last, most recent first, padded with -1."""
         starts, ends = (np.searchsorted(self.users, users, side) for side in ("left", "right"))
         places = ends[:, None] - 1 - np.arange(count)
-        padded = np.append(self.items, -1).astype(np.int64)  # its last one is also what -1 finds
-        return padded[np.where(places >= starts[:, None], places, -1)]
+        padded: NDArray[np.int64] = np.append(self.items, -1).astype(np.int64)  # its last one is also what -1 finds
+        return np.asarray(padded[np.where(places >= starts[:, None], places, -1)])
