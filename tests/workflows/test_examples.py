@@ -30,6 +30,14 @@ KUAIRAND = {
         **{**dict.fromkeys(["video_type", "upload_dt", "upload_type"], "string"), "tag": "list_string"},
     },
 }
+SHOP = {
+    "interactions": {**IDS, "session_time": "float", "device": "string", "label": "int"},
+    "users": {"user_id": "int", "age_norm": "float", "geo": "string"},
+    "items": {
+        **{"item_id": "int", "brand": "string", "category": "string"},
+        **{"price": "float", "discount": "float"},
+    },
+}
 KINDS = {
     "ml-1m.yaml": ML_1M,
     "ml-1m-ranking.yaml": ML_1M,
@@ -39,14 +47,8 @@ KINDS = {
         "users": {"user_id": "int"},
         "items": {"item_id": "int", "attributes": "list_int"},
     },
-    "shop.yaml": {
-        "interactions": {**IDS, "session_time": "float", "device": "string", "label": "int"},
-        "users": {"user_id": "int", "age_norm": "float", "geo": "string"},
-        "items": {
-            **{"item_id": "int", "brand": "string", "category": "string"},
-            **{"price": "float", "discount": "float"},
-        },
-    },
+    "shop.yaml": SHOP,
+    "shop-10m.yaml": SHOP,
 }
 
 
@@ -56,7 +58,7 @@ def test_every_example_is_here():
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_reads_and_fits_its_tables(name):
-    sets = [] if name == "shop.yaml" else ["data.path=anywhere"]
+    sets = [] if name.startswith("shop") else ["data.path=anywhere"]
     config, _ = load_config(EXAMPLES / name, sets, environ={})
     found = {feature.name for feature in sides_of(config.section("schema"), KINDS[name])}
     embedded = set(config.two_tower.user_tower.emb_dims) | set(config.two_tower.item_tower.emb_dims)
