@@ -111,8 +111,8 @@ def sizes(values: Any) -> Any:
 def flat_items(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, Any]]:
     """Item features [B, K, L] as [B * K, L], and (B, K); K is a number where it is known to be 1."""
     first = next(iter(columns.values()))
-    sizes = tf.shape(first)
-    shape = (sizes[0], 1 if first.shape[1] == 1 else sizes[1])
+    users, candidates = tf.unstack(tf.shape(first)[:2])
+    shape = (users, 1 if first.shape[1] == 1 else candidates)
     return {name: tf.reshape(own, [-1, own.shape[-1]]) for name, own in columns.items()}, shape
 
 

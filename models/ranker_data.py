@@ -135,16 +135,17 @@ class ImpressionRows:
                 message = f"interactions.{name}: must hold both 0 and 1 in the training part to train on impressions"
                 raise DataError(message)
         self.rates = encode_rates(tensors, self.events, self.happened, config.rates, config.training.seed)
+        items = {f.name for f in tensors.schema.side("item")}
+        own = {name: known.rows[:, None] if name in items else known.rows for name, known in self.rates.items()}
+        self._rates = {f"{PREFIX}{name}": rows for name, rows in own.items()}
         most = max(FEWEST_ROWS, len(self.events) // FEWEST_STEPS)
         self.size = min(config.training.batch_size, most, len(self.events))
         self.steps = len(self.events) // self.size
 
     def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
-        items = {f.name for f in self.tensors.schema.side("item")}
         for at in shuffled(len(self.events), self.size, rng):
             events = self.events.take(at)
-            rates = {f"{PREFIX}{name}": known.rows[at] for name, known in self.rates.items()}
-            rates |= {f"{PREFIX}{name}": rates[f"{PREFIX}{name}"][:, None] for name in self.rates if name in items}
+            rates = {name: rows[at] for name, rows in self._rates.items()}
             label = self.happened[at][:, None] if self.labels else self.happened[at]
             one = np.ones((len(at), 1), np.float32)
             rows = {"items": events.item_row[:, None], "label": label, "log_rate": 0 * one, "weight": one}

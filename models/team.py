@@ -87,11 +87,10 @@ class Team(Alone):
 
         self.count, self.index, self.on_this_machine = len(place.addresses), place.index, place.on_this_machine
         log.info("worker %d of %d: waiting for the others at %s", self.index, self.count, ", ".join(place.addresses))
+        # TensorFlow takes SIGTERM for a notice of preemption, and goes on.
         on_term = signal.getsignal(signal.SIGTERM)
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        signal.signal(
-            signal.SIGTERM, on_term or signal.SIG_DFL
-        )  # TensorFlow takes it for a notice of preemption, and goes on
+        signal.signal(signal.SIGTERM, on_term or signal.SIG_DFL)
         if (replicas := self._strategy.num_replicas_in_sync) != self.count:
             raise ConfigError(
                 f"CUDA_VISIBLE_DEVICES: {self.count} workers see {replicas} GPUs, each must see one: set it for each, "

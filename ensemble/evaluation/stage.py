@@ -70,7 +70,6 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
     baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
-    bootstrap = Bootstrap(config.replicates, config.seed)
     results = measure(ranked, rows, held_out.relevant, bootstrap)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
     results["new_items"] = measure_new_items(
