@@ -38,6 +38,8 @@ class TrainingConfig(Section):
     """Steps of the optimizer during which the learning rate rises from 0."""
     decay_steps: int = Field(0, ge=0)
     """Steps of the optimizer after the warm-up during which the learning rate falls to 0 as a cosine; 0: it stays."""
+    average: float = Field(0, ge=0)
+    """Epochs over which the weights are averaged, which is what is validated and kept; 0: those of the last step."""
     tensorboard: bool = False
     """Write logs for TensorBoard to ``<run folder>.logs``."""
 
@@ -49,6 +51,10 @@ class TowerConfig(Section):
     """A feature that is not named gets ``default_dim``."""
     default_dim: int = Field(16, ge=1)
     mlp: list[int] = Field([128, 64], min_length=1)
+    shortcut: bool = True
+    """Add a linear map of the input vectors to what the layers make of them."""
+    dropout: float = Field(0, ge=0, lt=1)
+    """Share of the input vectors' numbers that a training step leaves out."""
 
 
 class HistoryTowerConfig(Section):

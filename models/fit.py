@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.artifact import RESUME, beside
+from .averaging import Average
 from .checkpoints import Checkpoints, Progress, replace
 from .config import TrainingConfig
 from .memory_estimate import check_memory
@@ -85,6 +87,8 @@ def fit(
         FloatingPointError: if no epoch has a validation score that is a number.
     """
     check_memory(title, model, config)
+    if config.average:
+        step = dataclasses.replace(step, average=Average(model, config.average * steps))
     own = team()
     rng = np.random.default_rng(config.seed)
     kept = checkpoints(model, config, step, checkpoint)
@@ -99,12 +103,13 @@ def fit(
                     watch.step(loss, step.optimizer)
                     if kept.due:
                         kept.save(at)
-                valid = own.of_chief(score) if score else float(at.epoch)
-                better = at.end_epoch(valid, rng.bit_generator.state)
+                with step.shown():
+                    valid = own.of_chief(score) if score else float(at.epoch)
+                    better = at.end_epoch(valid, rng.bit_generator.state)
+                    if better and own.chief:
+                        save_weights(model, checkpoint)
+                        kept.keep_best(checkpoint / WEIGHTS)
                 watch.epoch(at, validated=score is not None)
-                if better and own.chief:
-                    save_weights(model, checkpoint)
-                    kept.keep_best(checkpoint / WEIGHTS)
                 kept.save(at)
                 if score and (report := WATCH.get()):
                     report(title, at.epoch - 1, at.score)

@@ -12,6 +12,7 @@ from typing import Any
 from ..core.features import Feature
 from .backend import mm, tf
 from .content import Projection
+from .randomness import Dropout
 from .schema import merlin_column, merlin_schema, vocabulary
 
 INITIAL = 0.05
@@ -118,12 +119,19 @@ class TowerInputs(tf.keras.layers.Layer):
 
     Args:
         history: a `History` that reads its columns in place of `FeatureVectors`.
+        dropout: share of the numbers that a training step leaves out.
     """
 
     def __init__(
-        self, features: Sequence[Feature], tables: Mapping[str, Any], history: Any | None = None, **kwargs: Any
+        self,
+        features: Sequence[Feature],
+        tables: Mapping[str, Any],
+        history: Any | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.dropout = Dropout(dropout)
         self.schema = merlin_schema(features)
         self.history = history
         read = history.reads if history else ()
@@ -135,7 +143,8 @@ class TowerInputs(tf.keras.layers.Layer):
         found |= {f.name: columns[f.name][:, None] for f in self.features if f.kind == "continuous"}
         if self.history is not None:
             found[self.history.reads[0]] = self.history(columns, training=training)
-        return tf.squeeze(tf.concat([found[f.name] for f in self.features], axis=-1), axis=1)
+        rows = tf.squeeze(tf.concat([found[f.name] for f in self.features], axis=-1), axis=1)
+        return self.dropout(rows, training=training)
 
     def compute_output_shape(self, shapes: Mapping[str, Any]) -> Any:
         """Merlin asks for it; Keras would find it by a call with codes of type float."""

@@ -1,7 +1,7 @@
 """What a training will take of the machine's memory, known before it takes any.
 
-Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, and for a moment three more:
-when Keras reads the best weights back. A step takes less: Adam, which moves every row, makes one copy, of gradients.
+Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, one of their average if there is one, and for a
+moment three more: when Keras reads the best weights back. A step takes less: Adam, which moves every row, makes one copy, of gradients.
 Activations are rough: each number of a batch, its gradient and one to work with. Of several workers each holds the
 whole model, its part of a batch, and what it gets of the others' gradients.
 """
@@ -68,7 +68,8 @@ def estimate(model: Any, config: TrainingConfig, workers: int = 1) -> MemoryEsti
     parameters = sum(tables.values()) + dense
     sums = FLOAT * (numbers + received) * config.accumulate if config.accumulate > 1 else 0
     activations = FLOAT * (OF_BATCH * numbers + received)
-    return MemoryEstimate(tables, shapes, parameters, MOMENTS * parameters, READING * parameters + sums, activations)
+    copies = (MOMENTS + bool(config.average)) * parameters
+    return MemoryEstimate(tables, shapes, parameters, copies, READING * parameters + sums, activations)
 
 
 def batch_numbers(model: Any, rows: int, others: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ..core.errors import ConfigError
 from .team import team
 
 if TYPE_CHECKING:
+    from .averaging import Average
     from .optimizers import Optimizer
 
 
@@ -21,9 +23,17 @@ class Step:
     optimizer: Optimizer
     state: Sequence[Any] = ()
     """Variables that it reads and writes beside the model's and the optimizer's; checkpoints hold them too."""
+    average: Average | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:
-        return self.run(batch)
+        loss = self.run(batch)
+        if self.average:
+            self.average.step()
+        return loss
+
+    def shown(self) -> AbstractContextManager[None]:
+        """Meanwhile the model has the weights that count: the average's if there is one."""
+        return self.average.shown() if self.average else nullcontext()
 
     def on(self, part: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Step:
         """One worker's: ``part`` makes its batch of the whole batch; of one alone, the step itself.
@@ -48,7 +58,8 @@ class Step:
         """All that the next steps depend on, in a fixed order, once a step was taken."""
         from .randomness import state
 
-        return [*model.variables, *self.optimizer.variables, *self.state, state()]
+        average = self.average.variables if self.average else []
+        return [*model.variables, *self.optimizer.variables, *self.state, *average, state()]
 
 
 def traced_once(step: Any) -> Callable[[Mapping[str, Any]], Any]:

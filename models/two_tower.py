@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import ConfigError
 from ..core.features import FeatureSchema
 from .backend import mm, tf
-from .config import TEMPERATURES, TwoTowerConfig, conflicts
+from .config import TEMPERATURES, TowerConfig, TwoTowerConfig, conflicts
 from .history import history_layer
 from .history_items import ItemTables
 from .layers import TowerInputs, embedding_tables
@@ -74,17 +74,39 @@ def build(schema: FeatureSchema, config: TwoTowerConfig, item_columns: ItemTable
     user_tables = {**embedding_tables(own, user_dims), **item_tables}
     history = history_layer(schema, user.history, user_tables, item_columns)
     return TwoTower(
-        encoder("query", TowerInputs(users, user_tables, history), user.mlp),
-        encoder("candidate", TowerInputs(items, item_tables), item.mlp),
+        encoder("query", TowerInputs(users, user_tables, history, user.dropout), user),
+        encoder("candidate", TowerInputs(items, item_tables, dropout=item.dropout), item),
         config.temperature,
         config.learn_temperature,
     )
 
 
-def encoder(name: str, inputs: TowerInputs, widths: list[int]) -> Any:
+def encoder(name: str, inputs: TowerInputs, config: TowerConfig) -> Any:
     """A Merlin encoder: input vectors, layers of these widths (the last one linear), scaled to length 1."""
-    layers = mm.MLPBlock(list(widths), no_activation_last_layer=True)
+    layers = mm.MLPBlock(list(config.mlp), no_activation_last_layer=True)
+    if config.shortcut:
+        layers = Shortcut(layers, config.mlp[-1])
     return mm.Encoder(inputs, layers, post=UnitLength(), prep_features=False, name=name)
+
+
+class Shortcut(tf.keras.layers.Layer):
+    """layers(x) + x W: a straight way past the layers, as the wide part of a wide and deep model has it.
+
+    Cheng et al., "Wide & deep learning for recommender systems", 2016. On it two embeddings meet as in a factorization,
+    which needs few events.
+    """
+
+    def __init__(self, layers: Any, width: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.straight = tf.keras.layers.Dense(width, use_bias=False)
+
+    def call(self, rows: Any) -> Any:
+        return self.layers(rows) + self.straight(rows)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Merlin asks for it."""
+        return tf.TensorShape([shape[0], self.straight.units])
 
 
 class UnitLength(tf.keras.layers.Layer):

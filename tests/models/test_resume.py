@@ -28,6 +28,7 @@ OPTIONS = {
             "embedding_l2": 1e-4,
             "warmup_steps": 5,
             "decay_steps": 60,
+            "average": 0.5,
         },
     },
     "two_tower with a transformer on windows": {

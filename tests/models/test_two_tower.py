@@ -171,3 +171,16 @@ def test_without_a_validation_part_it_says_so(tmp_path):
     _, found = train(Tensors.load(shop["etl"].path), config(epochs=2), tmp_path / "checkpoint")
     assert found.metrics("ndcg")["notices"] == ["no validation part: trained for all 2 epochs"]
     assert found.best_epoch == 2
+
+
+def test_the_shortcut_is_a_linear_map_of_the_inputs_beside_the_layers(tensors):
+    columns = item_columns(tensors, np.arange(6))
+    tower = build(tensors.schema, config()).candidate
+    tower(columns)
+    inputs, layers = tower.layers[0](columns), tower.layers[1]
+    found = layers(inputs).numpy() - layers.layers(inputs).numpy()
+    np.testing.assert_allclose(found, inputs.numpy() @ layers.straight.kernel.numpy(), atol=1e-6)
+    plain = TowerConfig(default_dim=8, mlp=[16, 8], shortcut=False)
+    without = build(tensors.schema, TwoTowerConfig(user_tower=plain, item_tower=plain)).candidate
+    without(columns)
+    assert len(tower.trainable_variables) == len(without.trainable_variables) + 1

@@ -1,0 +1,70 @@
+"""A moving average of the weights: what a training is judged by and leaves behind, in the place of its last step's.
+
+Steps of a constant size end in noise around the optimum, of which the average of many steps has less (Polyak and
+Juditsky, "Acceleration of stochastic approximation by averaging", 1992). Embeddings gain most: few rows of a batch move
+each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .backend import tf
+
+MOVES = 20
+"""In a horizon: to move the average at every step would change it little and cost as much as the optimizer."""
+SOONER = 9
+"""The n-th move keeps n / (n + SOONER) at most, so that the first steps do not stay in the average for long."""
+
+
+class Average:
+    """average += (1 - keep) (weights - average), every few steps.
+
+    Args:
+        model: its trainable variables are averaged; they need not exist before the first step.
+        horizon: steps after which a step's share of the average has fallen to 1 / e, about.
+    """
+
+    def __init__(self, model: Any, horizon: float) -> None:
+        self.model = model
+        self.every = max(1, round(horizon / MOVES))
+        self.keep = max(0.0, 1 - self.every / horizon)
+        self.steps = tf.Variable(0, trainable=False, name="averaged_steps", dtype=tf.int64)
+        self.means: list[Any] = []
+        self._move = tf.function(self._moved)
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that the next steps depend on, in a fixed order."""
+        return [self.steps, *self.means]
+
+    def step(self) -> None:
+        """To be called after each step of the training."""
+        if not self.means:
+            self.means = [tf.Variable(v, trainable=False) for v in self.model.trainable_variables]
+        if int(self.steps.assign_add(1)) % self.every == 0:
+            self._move()
+
+    def _moved(self) -> None:
+        moves = tf.cast(self.steps // self.every, tf.float32)
+        keep = tf.minimum(self.keep, moves / (moves + SOONER))
+        for mean, variable in zip(self.means, self.model.trainable_variables, strict=True):
+            mean.assign_sub((1 - keep) * (mean - variable))
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Meanwhile the model has the average's weights."""
+        variables = self.model.trainable_variables
+        own = [v.numpy() for v in variables]
+        assign(variables, self.means)
+        try:
+            yield
+        finally:
+            assign(variables, own)
+
+
+def assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
