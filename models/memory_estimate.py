@@ -1,7 +1,8 @@
 """What a training will take of the machine's memory, known before it takes any.
 
-Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, one of their average if there is one, and for a
-moment three more: when Keras reads the best weights back. A step takes less: Adam, which moves every row, makes one copy, of gradients.
+Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, one of their average with
+``average``, and for a moment three more: when Keras reads the best weights back. A step takes less: Adam, which moves
+every row, makes one copy, of gradients.
 Activations are rough: each number of a batch, its gradient and one to work with. Of several workers each holds the
 whole model, its part of a batch, and what it gets of the others' gradients.
 """
