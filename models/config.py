@@ -38,7 +38,7 @@ class TrainingConfig(Section):
     """Steps of the optimizer during which the learning rate rises from 0."""
     decay_steps: int = Field(0, ge=0)
     """Steps of the optimizer after the warm-up during which the learning rate falls to 0 as a cosine; 0: it stays."""
-    average: float = Field(0, ge=0)
+    average: float = Field(1, ge=0)
     """Epochs over which the weights are averaged, which is what is validated and kept; 0: those of the last step."""
     tensorboard: bool = False
     """Write logs for TensorBoard to ``<run folder>.logs``."""
