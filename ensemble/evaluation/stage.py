@@ -25,7 +25,7 @@ from .new_items import Retrieval, measure_new_items
 from .past import Past
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
-from .replay import EVENT_HISTORY, Replay, rank_logged, replay
+from .replay import Replay, event_columns, rank_logged, replay
 from .report import render
 from .retrieval import exact_top
 from .slices import all_slices, measure_slice
@@ -65,7 +65,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     with feature_repo(store.repo):
         executor = Executor.load(exported(parents["export"].path))
         held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
-        rows, shown = _impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
+        rows, shown = scored_impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
     baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
@@ -98,14 +98,14 @@ def _replayed(
     return held_out, replay(executor, held_out, min_score, config.batch_size)
 
 
-def _impressions(
+def scored_impressions(
     executor: Executor, logged: LoggedTest, config: EvaluationConfig, tensors: Tensors
 ) -> tuple[RankedRows, Events]:
     """The logged items as the ranker scores them, and the interactions that they are from."""
     columns, rows = logged.impressions(_inputs(executor), config.max_users, config.seed)
     events = events_of_test(tensors, rows, config.history)
     if config.history == "at_event":
-        columns[EVENT_HISTORY] = np.asarray(events.moment["history"], np.int64)
+        columns |= event_columns(events.moment)
     logits = rank_logged(executor, columns, config.batch_size)
     return RankedRows(logits, logged.label[rows], logged.users[rows], logged.items[rows], rows), events
 
@@ -139,5 +139,5 @@ EVALUATION = Stage(
     sections=("evaluation", "serving", "feature_store", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=3,
+    version=4,
 )
