@@ -19,7 +19,7 @@ from .baselines import rank_baselines
 from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
-from .impressions import Logged, events_of_test, measure_impressions, ranker_logits
+from .impressions import Logged, events_of_test, measure_impressions, ranker_logits, without_impressions
 from .measure import measure, recsys
 from .new_items import Retrieval, measure_new_items
 from .past import Past
@@ -69,7 +69,8 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
     baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
-    ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
+    left_out = {} if impressions else without_impressions(config.baselines)
+    ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines, **left_out}
     results = measure(ranked, rows, held_out.relevant, bootstrap)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
     results["new_items"] = measure_new_items(

@@ -1,6 +1,7 @@
 """Time gaps end to end: a served model that reads them, on Feast's own sqlite store."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,13 @@ from cascade.core.errors import ConfigError, RequestError
 from cascade.ensemble.config import AnnConfig, EvaluationConfig, ExportConfig, RerankConfig, ServingConfig
 from cascade.ensemble.evaluation.held_out import LoggedTest
 from cascade.ensemble.evaluation.replay import event_columns, rank_logged
-from cascade.ensemble.evaluation.stage import scored_impressions
+from cascade.ensemble.evaluation.stage import EVALUATION, scored_impressions
 from cascade.ensemble.executor import Executor
 from cascade.ensemble.export_stage import EXPORT
 from cascade.ensemble.ops.lookup_user import export_lookup
+from cascade.models.config import DlrmConfig
 from cascade.models.events import Events, item_columns, user_columns
+from cascade.show_evaluation import whole_text
 from cascade.testing.feature_data import write_table
 from cascade.testing.miniature_models import save_query_tower, save_ranker
 from cascade.workflows import feature_store
@@ -86,11 +89,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
     for stage in (ETL, FEATURES):
         made[stage.name] = stage.run(folder, sections, {"data": made["data"]})
     feature_store.publish(section, made["features"])
-    artifact = EXPORT.run(folder, sections, models(folder, made))
+    made["export"] = artifact = EXPORT.run(folder, sections, models(folder, made))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASCADE_FEATURE_REPO", section.repo)
         executor = Executor.load(artifact.path / "cascade" / "1", validate=True)
-        yield SimpleNamespace(section=section, made=made, tensors=Tensors.load(made["etl"].path), executor=executor)
+        tensors = Tensors.load(made["etl"].path)
+        yield SimpleNamespace(section=section, sections=sections, made=made, tensors=tensors, executor=executor)
 
 
 def answer(served: SimpleNamespace, user: int) -> dict[str, NDArray[Any]]:
@@ -186,6 +190,19 @@ def test_earlier_moments_have_other_gaps(served: SimpleNamespace) -> None:
     np.testing.assert_allclose(got, offline(served, events), atol=1e-5)
     with pytest.raises(RequestError, match="event_history_gap"):
         rank_logged(served.executor, {**request, "event_history": given["event_history"]}, batch_size=4)
+
+
+def test_baselines_of_impressions_are_left_out_in_the_open(served: SimpleNamespace, tmp_path: Path) -> None:
+    """A ranker that learned from candidates has no impressions to predict: one that was named says so."""
+    ranker = replace(served.made["ranker"], metrics={"train_on": "candidates"})
+    section = EvaluationConfig(baselines=["popularity", "lightgbm"], replicates=100)
+    sections = {**served.sections, "evaluation": section, "dlrm_ranker": DlrmConfig()}
+    made = EVALUATION.run(tmp_path, sections, {**served.made, "ranker": ranker})
+    assert list(made.metrics["baselines"]) == ["popularity", "lightgbm"] and made.metrics["impressions"] == {}
+    why = made.metrics["baselines"]["lightgbm"]["skipped"]
+    assert why.startswith("predicts logged impressions, and there are none: the ranker was trained on candidates")
+    assert f"LightGBM: {why}" in (made.path / "report.html").read_text()
+    assert f"lightgbm: {why}" in whole_text(made)
 
 
 def test_feasts_own_push_and_sdk(served: SimpleNamespace) -> None:
