@@ -35,9 +35,9 @@ What it does not do and ours does: drop what the user has seen, diversity, unkno
 users in a call, draws that can be repeated (and SoftmaxSampling's temperature is inverted).
 """
 
-from .build import StockServed, build
+from .build import StockServed, build, check_config
 from .check import Agreement, check
 from .measure import measure
 from .server import StockServer
 
-__all__ = ["Agreement", "StockServed", "StockServer", "build", "check", "measure"]
+__all__ = ["Agreement", "StockServed", "StockServer", "build", "check", "check_config", "measure"]
