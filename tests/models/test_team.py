@@ -40,8 +40,8 @@ CASES = {
     "ranker": case("ranker"),
     "mined, and a memory, bpr": case("two_tower", loss="bpr", neg_sampling="hard", negatives=HARD),
     "mined, corrected": case("two_tower", neg_sampling="hard", negatives={**HARD, "memory": 0}),
-    "windows, mined, and a memory": case(
-        "two_tower", {"batch_size": 101}, user_tower=READING, neg_sampling="hard", negatives=HARD
+    "windows, mined, in batches so small that one item more or less shows": case(
+        "two_tower", {"batch_size": 33}, user_tower=READING, neg_sampling="hard", negatives={**HARD, "memory": 0}
     ),
     "mixed, and every option of training": case(
         "two_tower", EVERYTHING, neg_sampling="mixed", negatives={"drawn": 32}, learn_temperature=True
