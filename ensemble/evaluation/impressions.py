@@ -150,7 +150,7 @@ def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmCon
 def without_impressions(named: Collection[str] | None) -> dict[str, str]:
     """For a ranker that learned from candidates: why those of ``named`` that predict impressions are left out."""
     why = "predicts logged impressions, and there are none: the ranker was trained on candidates (dlrm_ranker.train_on)"
-    found = {name: why for name in IMPRESSION_BASELINES if name in (named or ())}
+    found: dict[str, str] = {name: why for name in IMPRESSION_BASELINES if name in (named or ())}
     for name in found:
         log.warning("baseline %s skipped: %s", name, why)
     return found
