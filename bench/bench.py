@@ -61,9 +61,9 @@ def run(
     """
     if wanted.compare and not (1 in wanted.plan.batches and wanted.plan.concurrency):
         raise ConfigError("--compare: expected --batch 1 and a --concurrency; the rival answers one user a request")
+    measure = None if wanted.compare is None else rival(wanted.compare, subject.config)
     generator, note = choose_generator()
     found = Report(generator.name, notes=note, workload=asdict(wanted.workload), machine=machine())
-    measure = None if wanted.compare is None else rival(wanted.compare)
     with tempfile.TemporaryDirectory(prefix="cascade-load-") as folder:
         requests = Path(folder) / "requests.json"
         wanted.workload.write(subject.user_ids, requests)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import ConfigError
 from .probe import Target
 from .results import Point, best
 from .serving import Subject
 
-RIVALS = {"merlin": ".stock:measure"}
-"""Name on the command line -> module and function, a `Measure`."""
+if TYPE_CHECKING:
+    from ..config import PipelineConfig
+
+RIVALS = {"merlin": ".stock"}
+"""Name on the command line -> module, which has ``measure``, a `Measure`, and ``check_config``."""
 CONCURRENCY = (1, 4, 16)
 SECONDS = 30.0
 """At least so long for each point: a window must hold many requests of a rival that takes a second for one."""
@@ -34,16 +37,17 @@ class Measure(Protocol):
         ...
 
 
-def rival(name: str) -> Measure:
+def rival(name: str, config: PipelineConfig) -> Measure:
     """The function that measures it.
 
     Raises:
-        ConfigError: if there is none of that name.
+        ConfigError: if there is none of that name, or it cannot serve what ``config`` trains.
     """
     if name not in RIVALS:
         raise ConfigError(f"--compare {name}: expected one of {', '.join(RIVALS)}")
-    module, _, function = RIVALS[name].partition(":")
-    measure: Measure = getattr(importlib.import_module(module, __package__), function)
+    module = importlib.import_module(RIVALS[name], __package__)
+    module.check_config(config)
+    measure: Measure = module.measure
     return measure
 
 

@@ -24,6 +24,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_interactions(config),
         *_ranker_history(config),
         *_labels(config),
+        *_baselines(config),
         *_sizes(config),
         *_layout(config),
         *_schema(config),
@@ -99,6 +100,18 @@ def _labels(config: PipelineConfig) -> Iterator[str]:
         yield (
             "dlrm_ranker.positive_weight: is for one label, there are dlrm_ranker.labels: "
             "give each its own, dlrm_ranker.labels.<name>.positive_weight"
+        )
+
+
+def _baselines(config: PipelineConfig) -> Iterator[str]:
+    """Baselines of logged impressions where the ranker does not learn from them."""
+    from .ensemble.config import IMPRESSION_BASELINES
+
+    named = [name for name in config.evaluation.baselines or [] if name in IMPRESSION_BASELINES]
+    if named and config.dlrm_ranker.train_on == "candidates":
+        yield (
+            f"evaluation.baselines: {' and '.join(named)} predict logged impressions, dlrm_ranker.train_on is "
+            "candidates: leave them out, or set dlrm_ranker.train_on: impressions"
         )
 
 

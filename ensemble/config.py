@@ -105,6 +105,8 @@ class ServerConfig(Section):
 
 BaselineName = Literal["popularity", "ials", "ease", "markov", "lightgbm", "factorization_machine"]
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
+IMPRESSION_BASELINES: tuple[BaselineName, ...] = ("lightgbm", "factorization_machine")
+"""Those that predict logged impressions; the others rank the catalogue."""
 
 
 class EvaluationConfig(Section):
@@ -117,7 +119,8 @@ class EvaluationConfig(Section):
     """Draws of users that the 95 % intervals come from."""
     baselines: list[BaselineName] | None = None
     """What to compare with: popularity, ials, ease and markov rank the catalogue; lightgbm and factorization_machine
-    predict logged impressions, where the ranker learns from them. All that apply by default; each takes its time."""
+    predict logged impressions, where the ranker learns from them; named without that, the report says so. All that
+    apply by default; each takes its time."""
     history: Literal["at_event", "before_test"] = "at_event"
     """What logged impressions are scored with. at_event: what the user had before that impression, as a store has it
     that positives are pushed to. before_test: what the user had when the test part began, as if nothing were pushed."""

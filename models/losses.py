@@ -38,13 +38,16 @@ def shared_logits(scores: Any, rows: Any, temperature: Any, log_q: Any | None = 
 
 
 def without_own_window(logits: Any, window: Any) -> Any:
-    """Logits [B, S] without those of the other items of each query's window, int [B].
+    """Logits [B, S] without those of the other items of each query's window.
 
     They are positives of the same user: a batch of a few windows would have them as negatives far too often.
+
+    Args:
+        window: int [W], of the first W candidates; the first B are those of the queries.
     """
-    size, others = tf.shape(logits)[0], tf.shape(logits)[1]
-    same = (window[:, None] == window[None]) & ~tf.eye(size, dtype=tf.bool)
-    return tf.where(tf.pad(same, [[0, 0], [0, others - size]]), EXCLUDED, logits)
+    size, others, known = tf.shape(logits)[0], tf.shape(logits)[1], tf.shape(window)[0]
+    same = (window[:size, None] == window[None]) & ~tf.eye(size, known, dtype=tf.bool)
+    return tf.where(tf.pad(same, [[0, 0], [0, others - known]]), EXCLUDED, logits)
 
 
 def own_logits(scores: Any, rows: Any, positives: Any, temperature: Any, log_q: Any | None = None) -> Any:

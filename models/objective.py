@@ -4,7 +4,7 @@ A batch brings ``item_row`` [B]; ``window`` [B] where several queries are of one
 sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row`` [B, H] for each query, the mined ones first,
 of which ``distinct_row`` [E] are the different items and ``distinct_at`` [B, H] says which is which. Of several workers
 each has its own queries and what is theirs; ``batch_row`` holds the items of the whole batch, which are candidates of
-all queries.
+all queries, and ``batch_window`` their windows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .losses import CORRECTED, LOSSES, count_hard, negatives, own_logits, shared
 from .negatives import Catalogue, Memory, log_expected
 from .team import team
 
-OF_ITEMS = ("item_row", "batch_row", "drawn_row", "own_row", "distinct_row", "distinct_at")
+OF_ITEMS = ("item_row", "batch_row", "batch_window", "drawn_row", "own_row", "distinct_row", "distinct_at")
 """What of a batch is not of its queries."""
 
 
@@ -87,7 +87,7 @@ class Objective(tf.Module):
         scores = self._scores(queries, shared, size, whole)
         logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, whole))
         if WINDOW in batch:
-            logits = without_own_window(logits, batch[WINDOW])
+            logits = without_own_window(logits, team().own_first(batch.get("batch_window", batch[WINDOW]), whole))
         counted = [(scores, negatives(logits))]
         own = None
         if "own_row" in batch:

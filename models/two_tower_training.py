@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import ConfigError, DataError
+from ..core.errors import DataError
 from .backend import tf
 from .config import TwoTowerConfig, targets
 from .encode import encode_items, encode_users
 from .events import Events
 from .fit import Batches, Fit, fit, prepare
+from .history import WINDOW
 from .lookup import Lookup
 from .mining import positive_matrix, with_mining
 from .negatives import Catalogue, draw
@@ -26,7 +27,7 @@ from .step import Step, traced_once
 from .subsampling import Positives
 from .team import team
 from .two_tower import TwoTower, build
-from .windows import Windows
+from .windows import SHARED, Windows, read_by
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -100,11 +101,6 @@ def batches_of(
     history = model.query.blocks[0].history
     if history is None or most == 1:
         return lambda rng: map(batch_of, (events.take(at) for at in positives.batches(size, rng)))
-    if team().count > 1:
-        raise ConfigError(
-            f"two_tower.user_tower.history.targets: {most} positives of one history are read together, which several "
-            "workers cannot share: set it to 1, or start one worker"
-        )
     windows = Windows(events, np.asarray(tensors.items["item_id"])[:, 0], min(most, history.length))
     history.windows_per_row = windows.per_row
     return lambda rng: windows.batches(size, rng, positives.draw(rng))
@@ -134,11 +130,13 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective
 
 
 def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
-    """This worker's queries of a batch, and the items of all."""
+    """This worker's queries of a batch, with what they read of the histories, and the items of all."""
     if team().count == 1:
         return batch
-    own = {name: values if name == "drawn_row" else team().part(values) for name, values in batch.items()}
-    return {**own, "batch_row": batch["item_row"]}
+    shared = {"drawn_row", *(SHARED if WINDOW in batch else ())}
+    own = {name: values if name in shared else team().part(values) for name, values in batch.items()}
+    own |= {"batch_row": batch["item_row"]}
+    return {**own, **read_by(own), "batch_window": batch[WINDOW]} if WINDOW in batch else own
 
 
 def valid_ranks(model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix) -> NDArray[np.int64]:

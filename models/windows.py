@@ -9,7 +9,7 @@ alone, its context features, stays its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from .events import Events
 from .history import PLACE, WINDOW
 
 Places = NDArray[np.int64]
+SHARED = (HISTORY, GAP)
+"""What of a batch is a row for each window."""
 BLOCK = 1 << 16
 """Events whose histories are compared at once."""
 
@@ -77,11 +79,24 @@ class Windows:
         """A batch of the events ``at`` [B], each in the window of the event ``newest`` [B]."""
         shown, window = np.unique(newest, return_inverse=True)
         moment = self.events.moment
-        shared = {name: np.asarray(moment[name][shown]) for name in (HISTORY, GAP) if name in moment}
+        shared = {name: np.asarray(moment[name][shown]) for name in SHARED if name in moment}
         own = {name: np.asarray(values[at]) for name, values in moment.items() if name not in shared}
         places = {WINDOW: window.astype(np.int32), PLACE: (newest - at).astype(np.int32)}
         rows = {"user_row": self.events.user_row[at], "item_row": self.events.item_row[at]}
         return {**rows, **own, **shared, **places}
+
+
+def read_by(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The histories that the rows of ``batch`` read, and their ``window`` [B] among these.
+
+    A window that is cut, since some of its rows are another worker's, is read by both: what a row learns from it does
+    not depend on how many others do.
+
+    Args:
+        batch: ``window`` [B], and ``SHARED`` [windows, N] with more windows than these.
+    """
+    read, window = np.unique(batch[WINDOW], return_inverse=True)
+    return {WINDOW: window.astype(np.int32), **{name: batch[name][read] for name in SHARED if name in batch}}
 
 
 def follows(events: Events, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -92,7 +107,7 @@ def follows(events: Events, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
     """
     count = len(events)
     found = np.zeros(count, bool)
-    lists = [events.moment[name] for name in (HISTORY, GAP) if name in events.moment]
+    lists = [events.moment[name] for name in SHARED if name in events.moment]
     for start in range(1, count, BLOCK):
         now = np.arange(start, min(start + BLOCK, count))
         same = events.user_row[now] == events.user_row[now - 1]

@@ -258,6 +258,17 @@ def test_negatives_that_cannot_work(guide: Path, overrides: list[str], line: str
     assert found.startswith(line)
 
 
+def test_baselines_of_impressions_need_impressions(guide: Path) -> None:
+    named = "evaluation.baselines=[popularity, lightgbm, factorization_machine]"
+    [line] = fails(guide, named, "dlrm_ranker.train_on=candidates")
+    assert line == (
+        "evaluation.baselines: lightgbm and factorization_machine predict logged impressions, dlrm_ranker.train_on is "
+        "candidates: leave them out, or set dlrm_ranker.train_on: impressions"
+    )
+    load_config(guide, [named], {})
+    load_config(guide, ["dlrm_ranker.train_on=candidates"], {})
+
+
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
 @pytest.mark.parametrize("sampling", ["in_batch", "mixed", "hard"])
 def test_every_loss_takes_every_sampling(guide: Path, loss: str, sampling: str) -> None:

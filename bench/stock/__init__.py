@@ -19,8 +19,8 @@ What had to differ for it to run at all, or to do the same work:
 - Context columns: merlin-systems has no optional inputs. Each holds one value for all, the most frequent one, stored
   beside the user's features, so that a request names a user alone.
 - History: the ETL's own code computes it, no fitted workflow. Here the user's workflow encodes the stored item ids by
-  the item workflow's vocabulary (Categorify), pads and renames them. User and context share one workflow, which saves
-  the stock graph a model.
+  the item workflow's vocabulary (Categorify), pads and renames them; hashed item ids, which have none, are refused.
+  User and context share one workflow, which saves the stock graph a model.
 - The fitted workflows' Categorify and padding are our subclasses in `cascade.workflows.ops`. They cost it half a
   millisecond of CPU a column beside their parents, a few percent of a request.
 - Item ids: the graph of the example answers Categorify codes, which several items share. The item workflow passes the
@@ -35,9 +35,9 @@ What it does not do and ours does: drop what the user has seen, diversity, unkno
 users in a call, draws that can be repeated (and SoftmaxSampling's temperature is inverted).
 """
 
-from .build import StockServed, build
+from .build import StockServed, build, check_config
 from .check import Agreement, check
 from .measure import measure
 from .server import StockServer
 
-__all__ = ["Agreement", "StockServed", "StockServer", "build", "check", "measure"]
+__all__ = ["Agreement", "StockServed", "StockServer", "build", "check", "check_config", "measure"]

@@ -54,6 +54,19 @@ class StockServed:
         return sorted(file.parent.name for file in self.repository.glob("*/config.pbtxt"))
 
 
+def check_config(config: PipelineConfig) -> None:
+    """What the config alone tells, before anything is measured.
+
+    Raises:
+        ConfigError: naming the key that the stock graph has no place for.
+    """
+    if "item_id" in config.etl.hash_buckets:
+        raise ConfigError(
+            "etl.hash_buckets.item_id: the stock graph encodes a history by the vocabulary of item_id, expected one, "
+            f"but it is hashed into {config.etl.hash_buckets['item_id']} buckets: leave the key out to compare"
+        )
+
+
 def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path) -> StockServed:
     """Build the stock ensemble of these artifacts in ``folder``, which is emptied first.
 
@@ -63,6 +76,7 @@ def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Pat
     from ...models.two_tower_stage import CHECKPOINT
     from .tables import stock_tables
 
+    check_config(config)
     if not (artifacts["ranker"].path / CHECKPOINT).is_dir():
         raise ConfigError("compare: the stock ensemble needs the models' checkpoints; a widened catalogue has none")
     folder = folder.resolve()

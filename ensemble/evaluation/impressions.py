@@ -18,6 +18,7 @@ from ...core.artifact import Artifact
 from ...models.events import Events
 from ...models.heads import shares, targets
 from ...workflows.history import Histories
+from ..config import IMPRESSION_BASELINES
 from .bootstrap import Bootstrap
 from .intervals import ranking_differences, ranking_draws
 from .ranking import RankedRows, ranking_metrics
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RANKER, LABEL = "ranker", "label"
-BASELINES = ("lightgbm", "factorization_machine")
 MOST_ROWS = 2_000_000
 """Rows of the training and of the validation part that baselines are fitted on; more are drawn from."""
 SEED = 42
@@ -79,7 +79,7 @@ def measure_impressions(
         served: the test impressions as the served graph scores them.
         own: label -> the ranker's own logits [M] for it.
         ranker: metrics of the ranker's artifact.
-        names: which of ``BASELINES``.
+        names: which of ``IMPRESSION_BASELINES``.
     """
     found = {}
     for label, logits in own.items():
@@ -147,6 +147,15 @@ def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmCon
     return score_heads(dlrm, Lookup(tensors), ValidRows(events, events.item_row[:, None], events.label[:, None] > 0))
 
 
+def without_impressions(named: Collection[str] | None) -> dict[str, str]:
+    """For a ranker that learned from candidates: why those of ``named`` that predict impressions are left out."""
+    why = "predicts logged impressions, and there are none: the ranker was trained on candidates (dlrm_ranker.train_on)"
+    found: dict[str, str] = {name: why for name in IMPRESSION_BASELINES if name in (named or ())}
+    for name in found:
+        log.warning("baseline %s skipped: %s", name, why)
+    return found
+
+
 def unfit(train: NDArray[np.float32], valid: NDArray[np.float32]) -> str:
     """Why nothing can be fitted on these labels; empty if it can."""
     for name, label in (("training", train), ("validation", valid)):
@@ -160,7 +169,7 @@ def _fitters(names: Collection[str]) -> Iterator[tuple[str, Fitter]]:
     from .trees import tree_logits
 
     every: Mapping[str, Fitter] = {"lightgbm": tree_logits, "factorization_machine": factorization_logits}
-    yield from ((name, every[name]) for name in BASELINES if name in names)
+    yield from ((name, every[name]) for name in IMPRESSION_BASELINES if name in names)
 
 
 def _fitted(

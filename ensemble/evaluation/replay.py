@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
+from ...core.features import GAP, HISTORY
 from ...core.signature import Columns, ColumnSpec, Signature
 from ..executor import Executor
 from ..inputs import Input
@@ -21,8 +22,8 @@ from .ranking_lists import LIST, Rows, membership
 
 Settings = Mapping[str, np.generic]
 """Input -> the value that it has in every request."""
-EVENT_HISTORY = "event_history"
-"""What the user had when an impression was logged: int64 [M, N], item codes as the feature ``history`` holds them."""
+EVENT_COLUMNS = {HISTORY: "event_history", GAP: "event_history_gap"}
+"""Feature -> the column that holds it for the moment when an impression was logged: int64 [M, N], the same codes."""
 TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
 
 
@@ -64,44 +65,55 @@ def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray
     """The ranker's logit float32 [M] for the item of each logged interaction: only the steps that lead to it run.
 
     Args:
-        logged: requests, with the item in ``candidate_rows`` int64 [M, 1]; with ``EVENT_HISTORY``, that is the history.
+        logged: requests, with the item in ``candidate_rows`` int64 [M, 1]; with ``EVENT_COLUMNS``, those are what the
+            user did before: all that the graph has of them.
     """
-    part = part_of(
-        with_event_history(executor) if EVENT_HISTORY in logged else executor, ["logits"], ["candidate_rows"]
-    )
+    own = any(column in logged for column in EVENT_COLUMNS.values())
+    part = part_of(with_event_history(executor) if own else executor, ["logits"], ["candidate_rows"])
     batches = _run(part, logged, {}, [], batch_size, "impressions")
     return np.concatenate([columns["logits"][:, 0] for _, columns in batches])
 
 
 @dataclass
 class EventHistory(Op):
-    """Puts the request's own ``EVENT_HISTORY`` in the place of the history [B, N] that the store has."""
+    """Puts the request's own ``EVENT_COLUMNS`` in the place of what the store has: the history [B, N] and its gaps."""
 
     length: int
+    features: Sequence[str]
+    """Keys of ``EVENT_COLUMNS``."""
 
     kind: ClassVar[str] = "event_history"
 
     @property
     def reads(self) -> Signature:
-        return {**self.writes, EVENT_HISTORY: ColumnSpec("int64", (self.length,))}
+        return {**self.writes, **{EVENT_COLUMNS[name]: spec for name, spec in self.writes.items()}}
 
     @property
     def writes(self) -> Signature:
-        return {"history": ColumnSpec("int64", (self.length,))}
+        return dict.fromkeys(self.features, ColumnSpec("int64", (self.length,)))
 
     def __call__(self, columns: Columns) -> Columns:
-        return {"history": columns[EVENT_HISTORY]}
+        return {name: columns[EVENT_COLUMNS[name]] for name in self.features}
 
 
 def with_event_history(executor: Executor) -> Executor:
-    """The graph with one more input, ``EVENT_HISTORY``."""
+    """The graph with more inputs: ``EVENT_COLUMNS`` of the features that it has."""
+    features = [name for name in EVENT_COLUMNS if name in executor.signature]
+    own = EventHistory(int(executor.signature[HISTORY].dims[0]), features)
     ops: dict[str, Op] = {}
     for node in executor.nodes:
         ops[node.name] = node.op
-        if "history" in node.op.writes:
-            op = ops[EventHistory.kind] = EventHistory(int(executor.signature["history"].dims[0]))
-    given = Input(EVENT_HISTORY, "int64", op.writes["history"].dims, required=True)
-    return Executor([*executor.inputs, given], ops, executor.outputs, max_users=executor.max_users)
+        if HISTORY in node.op.writes:
+            ops[own.kind] = own
+    given = [Input(EVENT_COLUMNS[name], spec.dtype, spec.dims, required=True) for name, spec in own.writes.items()]
+    return Executor([*executor.inputs, *given], ops, executor.outputs, max_users=executor.max_users)
+
+
+def event_columns(moment: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
+    """``EVENT_COLUMNS`` [M, N] of ``Events.moment`` of M events."""
+    return {
+        EVENT_COLUMNS[name]: np.asarray(values, np.int64) for name, values in moment.items() if name in EVENT_COLUMNS
+    }
 
 
 def part_of(executor: Executor, outputs: Collection[str], given: Collection[str]) -> Executor:

@@ -19,13 +19,13 @@ from .baselines import rank_baselines
 from .bootstrap import Bootstrap
 from .funnel import summary
 from .held_out import HeldOut, LoggedTest
-from .impressions import Logged, events_of_test, measure_impressions, ranker_logits
+from .impressions import Logged, events_of_test, measure_impressions, ranker_logits, without_impressions
 from .measure import measure, recsys
 from .new_items import Retrieval, measure_new_items
 from .past import Past
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
-from .replay import EVENT_HISTORY, Replay, rank_logged, replay
+from .replay import Replay, event_columns, rank_logged, replay
 from .report import render
 from .retrieval import exact_top
 from .slices import all_slices, measure_slice
@@ -65,11 +65,12 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     with feature_repo(store.repo):
         executor = Executor.load(exported(parents["export"].path))
         held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
-        rows, shown = _impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
+        rows, shown = scored_impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
     baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
-    ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines}
+    left_out = {} if impressions else without_impressions(config.baselines)
+    ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines, **left_out}
     results = measure(ranked, rows, held_out.relevant, bootstrap)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
     results["new_items"] = measure_new_items(
@@ -98,14 +99,14 @@ def _replayed(
     return held_out, replay(executor, held_out, min_score, config.batch_size)
 
 
-def _impressions(
+def scored_impressions(
     executor: Executor, logged: LoggedTest, config: EvaluationConfig, tensors: Tensors
 ) -> tuple[RankedRows, Events]:
     """The logged items as the ranker scores them, and the interactions that they are from."""
     columns, rows = logged.impressions(_inputs(executor), config.max_users, config.seed)
     events = events_of_test(tensors, rows, config.history)
     if config.history == "at_event":
-        columns[EVENT_HISTORY] = np.asarray(events.moment["history"], np.int64)
+        columns |= event_columns(events.moment)
     logits = rank_logged(executor, columns, config.batch_size)
     return RankedRows(logits, logged.label[rows], logged.users[rows], logged.items[rows], rows), events
 
@@ -139,5 +140,5 @@ EVALUATION = Stage(
     sections=("evaluation", "serving", "feature_store", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=3,
+    version=4,
 )

@@ -6,15 +6,21 @@ from dataclasses import replace
 
 import pytest
 
+from cascade.bench.bench import Wanted, run
 from cascade.bench.compare import comparison, rival
 from cascade.bench.load import Driven, Load
 from cascade.bench.page import render
 from cascade.bench.probe import Interval, Snapshot
 from cascade.bench.results import Point, Report, best, machine
+from cascade.bench.serving import Subject
 from cascade.bench.sizing_card import LAST_BENCH, Measured
+from cascade.bench.stock import measure
 from cascade.bench.text import as_text
+from cascade.config import PipelineConfig
 from cascade.core.errors import ConfigError
+from cascade.workflows.config import EtlConfig, SchemaConfig
 
+CONFIG = PipelineConfig(schema=SchemaConfig(sparse=["user_id", "item_id"]))
 STAGES = {"lookup_user": 0.25, "rank": 0.5}
 POINT = Point(
     "fused", "concurrency", 4, 1, 1000.0, 1000.0, 3.5, 5.25, 8.0, 0.9, 0.1, 2.5, errors=0, error="", stages_ms=STAGES
@@ -129,4 +135,16 @@ def test_a_comparison_needs_a_rate_on_both_sides():
 
 def test_an_unknown_rival_is_named():
     with pytest.raises(ConfigError, match="--compare tensorflow: expected one of merlin"):
-        rival("tensorflow")
+        rival("tensorflow", CONFIG)
+
+
+def test_a_rival_that_cannot_serve_the_config_says_why_before_anything_is_measured():
+    """The stock graph has the item ids of a history encoded by their vocabulary."""
+    assert rival("merlin", CONFIG) is measure
+    hashed = CONFIG.model_copy(update={"etl": EtlConfig(hash_buckets={"item_id": 500, "user_id": 50})})
+    message = "etl.hash_buckets.item_id: the stock graph .* expected one, but it is hashed into 500 buckets"
+    with pytest.raises(ConfigError, match=message):
+        rival("merlin", hashed)
+    nothing = Subject(hashed, lambda name: pytest.fail(f"{name} was read"))
+    with pytest.raises(ConfigError, match=message):
+        run(nothing, Wanted(("fused",), compare="merlin"), report=lambda point: pytest.fail("was measured"))

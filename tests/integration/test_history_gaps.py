@@ -1,6 +1,7 @@
 """Time gaps end to end: a served model that reads them, on Feast's own sqlite store."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,17 @@ import pytest
 from numpy.typing import NDArray
 
 from cascade.core.artifact import Artifact, write_artifact
-from cascade.core.errors import ConfigError
-from cascade.ensemble.config import AnnConfig, ExportConfig, RerankConfig, ServingConfig
+from cascade.core.errors import ConfigError, RequestError
+from cascade.ensemble.config import AnnConfig, EvaluationConfig, ExportConfig, RerankConfig, ServingConfig
+from cascade.ensemble.evaluation.held_out import LoggedTest
+from cascade.ensemble.evaluation.replay import event_columns, rank_logged
+from cascade.ensemble.evaluation.stage import EVALUATION, scored_impressions
 from cascade.ensemble.executor import Executor
 from cascade.ensemble.export_stage import EXPORT
 from cascade.ensemble.ops.lookup_user import export_lookup
+from cascade.models.config import DlrmConfig
+from cascade.models.events import Events, item_columns, user_columns
+from cascade.show_evaluation import whole_text
 from cascade.testing.feature_data import write_table
 from cascade.testing.miniature_models import save_query_tower, save_ranker
 from cascade.workflows import feature_store
@@ -82,11 +89,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
     for stage in (ETL, FEATURES):
         made[stage.name] = stage.run(folder, sections, {"data": made["data"]})
     feature_store.publish(section, made["features"])
-    artifact = EXPORT.run(folder, sections, models(folder, made))
+    made["export"] = artifact = EXPORT.run(folder, sections, models(folder, made))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASCADE_FEATURE_REPO", section.repo)
         executor = Executor.load(artifact.path / "cascade" / "1", validate=True)
-        yield SimpleNamespace(section=section, made=made, tensors=Tensors.load(made["etl"].path), executor=executor)
+        tensors = Tensors.load(made["etl"].path)
+        yield SimpleNamespace(section=section, sections=sections, made=made, tensors=tensors, executor=executor)
 
 
 def answer(served: SimpleNamespace, user: int) -> dict[str, NDArray[Any]]:
@@ -141,6 +149,60 @@ def test_a_push_without_times_is_of_now(served: SimpleNamespace) -> None:
 
 def test_nobody_s_history_is_padding(served: SimpleNamespace) -> None:
     assert gaps(served, 4711) == [0, 0, 0]
+
+
+def offline(served: SimpleNamespace, events: Events) -> NDArray[np.float32]:
+    """The ranker's logit [M] for the item of each event, by its models alone."""
+    import onnxruntime
+
+    tower, ranker = (
+        onnxruntime.InferenceSession(served.made[name].path / file)
+        for name, file in (("two_tower", "query_tower.onnx"), ("ranker", "ranker.onnx"))
+    )
+    users, rows = user_columns(served.tensors, events), events.item_row[:, None]
+    vectors = np.load(served.made["index"].path / "item_vectors.npy")[rows]
+    query = {"query": tower.run(["query"], users)[0], "item_vectors": vectors}
+    [logits] = ranker.run(["logits"], {**users, **item_columns(served.tensors, rows), **query})
+    return logits[:, 0]  # type: ignore[no-any-return]
+
+
+def test_impressions_are_scored_with_the_gaps_of_their_moment(served: SimpleNamespace) -> None:
+    """Whatever has been pushed since; what the user had, and when, is the event's own."""
+    feature_store.push_history(served.section, 3, [9, 10], [START + 1000 * DAY, START + 1000 * DAY + 60])
+    tensors = served.tensors
+    logged = LoggedTest.read(served.made["data"].path, tensors.user_ids, tensors.item_ids)
+    rows, events = scored_impressions(served.executor, logged, EvaluationConfig(), tensors)
+    stored = answer(served, 3)
+    at = int(np.flatnonzero(tensors.user_ids[events.user_row] == 3)[0])
+    own = np.asarray(events.moment["history_gap"])[at]
+    assert (own != stored["history_gap"][0]).any() and len(rows.logits) == USERS
+    np.testing.assert_allclose(rows.logits, offline(served, events), atol=1e-5)
+
+
+def test_earlier_moments_have_other_gaps(served: SimpleNamespace) -> None:
+    """Each of several impressions of one user has its own; one without them is refused."""
+    events = Events.of(served.tensors.interactions("train"))
+    request = {"user_id": served.tensors.user_ids[events.user_row][:, None], "candidate_rows": events.item_row[:, None]}
+    request["candidate_rows"] = request["candidate_rows"].astype(np.int64)
+    given = event_columns(events.moment)
+    assert len(np.unique(given["event_history_gap"][events.user_row == 0], axis=0)) > 2
+    got = rank_logged(served.executor, {**request, **given}, batch_size=4)
+    np.testing.assert_allclose(got, offline(served, events), atol=1e-5)
+    with pytest.raises(RequestError, match="event_history_gap"):
+        rank_logged(served.executor, {**request, "event_history": given["event_history"]}, batch_size=4)
+
+
+def test_baselines_of_impressions_are_left_out_in_the_open(served: SimpleNamespace, tmp_path: Path) -> None:
+    """A ranker that learned from candidates has no impressions to predict: one that was named says so."""
+    ranker = replace(served.made["ranker"], metrics={"train_on": "candidates"})
+    section = EvaluationConfig(baselines=["popularity", "lightgbm"], replicates=100)
+    sections = {**served.sections, "evaluation": section, "dlrm_ranker": DlrmConfig()}
+    made = EVALUATION.run(tmp_path, sections, {**served.made, "ranker": ranker})
+    assert list(made.metrics["baselines"]) == ["popularity", "lightgbm"] and made.metrics["impressions"] == {}
+    why = made.metrics["baselines"]["lightgbm"]["skipped"]
+    assert why.startswith("predicts logged impressions, and there are none: the ranker was trained on candidates")
+    assert f"LightGBM: {why}" in (made.path / "report.html").read_text()
+    assert f"lightgbm: {why}" in whole_text(made)
 
 
 def test_feasts_own_push_and_sdk(served: SimpleNamespace) -> None:

@@ -7,9 +7,10 @@ import pytest
 from model_shop import make_shop
 from sklearn.metrics import roc_auc_score
 
+from cascade.ensemble.config import IMPRESSION_BASELINES
 from cascade.ensemble.evaluation.bootstrap import Bootstrap
 from cascade.ensemble.evaluation.click_features import FEW, click_table
-from cascade.ensemble.evaluation.impressions import BASELINES, Logged, events_of_test, measure_impressions
+from cascade.ensemble.evaluation.impressions import Logged, events_of_test, measure_impressions
 from cascade.ensemble.evaluation.ranking import RankedRows
 from cascade.models.backend import tf
 from cascade.models.events import Events
@@ -35,12 +36,12 @@ def test_both_learn_the_taste_and_are_compared_with_the_ranker(clicks):
     served = RankedRows(noise, test.label > 0, test.user_row, test.item_row, np.arange(len(test)))
     trained = {"valid_auc_of": {"like": 0.5}}
     got = measure_impressions(
-        served, Logged.read(clicks, test), {"like": noise}, clicks, trained, BASELINES, Bootstrap(100)
+        served, Logged.read(clicks, test), {"like": noise}, clicks, trained, IMPRESSION_BASELINES, Bootstrap(100)
     )["like"]
     assert list(got["methods"]) == ["ranker", "lightgbm", "factorization_machine"]
     assert got["methods"]["ranker"]["auc"] == pytest.approx(roc_auc_score(test.labels["like"] > 0, noise))
     assert got["methods"]["ranker"]["valid_auc"] == 0.5
-    for name in BASELINES:
+    for name in IMPRESSION_BASELINES:
         figures, apart = got["methods"][name], got["differences"][f"ranker - {name}"]["auc"]
         assert figures["auc"] > 0.8 and figures["valid_auc"] > 0.8 and figures["ece"] < 0.2
         assert apart["value"] == pytest.approx(got["methods"]["ranker"]["auc"] - figures["auc"])

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from stage_runs import SECTIONS, STAGES, run_stage
+from stage_runs import SECTIONS, STAGES, TOWER, run_stage
 from teams import WITHIN_S, finish, start
 
 from cascade.core.artifact import RESUME
@@ -26,6 +26,7 @@ def case(stage, training=None, **options):
 
 
 HARD = {"per_query": 4, "share": 0.5, "memory": 150, "refresh_steps": 5}
+READING = {**TOWER.model_dump(), "history": {"kind": "transformer", "dropout": 0.0, "targets": 4, "hidden": 16}}
 EVERYTHING = {
     "batch_size": 101,
     "accumulate": 2,
@@ -39,6 +40,9 @@ CASES = {
     "ranker": case("ranker"),
     "mined, and a memory, bpr": case("two_tower", loss="bpr", neg_sampling="hard", negatives=HARD),
     "mined, corrected": case("two_tower", neg_sampling="hard", negatives={**HARD, "memory": 0}),
+    "windows, mined, in batches so small that one item more or less shows": case(
+        "two_tower", {"batch_size": 33}, user_tower=READING, neg_sampling="hard", negatives={**HARD, "memory": 0}
+    ),
     "mixed, and every option of training": case(
         "two_tower", EVERYTHING, neg_sampling="mixed", negatives={"drawn": 32}, learn_temperature=True
     ),

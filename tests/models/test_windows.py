@@ -13,7 +13,7 @@ from cascade.models.negatives import Catalogue
 from cascade.models.objective import Objective
 from cascade.models.two_tower import build
 from cascade.models.two_tower_training import batch_of, make_step, train
-from cascade.models.windows import Windows, follows
+from cascade.models.windows import Windows, follows, read_by
 from cascade.workflows.tensors import Tensors
 
 LENGTH = 12
@@ -137,6 +137,28 @@ def test_other_items_of_the_window_are_no_negatives():
     got = without_own_window(logits, np.array([0, 1, 0])).numpy()
     excluded = np.array([[0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
     np.testing.assert_array_equal(got, np.where(excluded, np.float32(EXCLUDED), logits))
+
+
+def test_windows_of_the_whole_batch_are_known_to_a_part_of_its_queries():
+    """Queries of windows 2 and 0; the batch's other items are of 0, 5 and 2; one more candidate is of none."""
+    logits = np.arange(12.0, dtype=np.float32).reshape(2, 6)
+    got = without_own_window(logits, np.array([2, 0, 0, 5, 2])).numpy()
+    excluded = np.array([[0, 0, 0, 0, 1, 0], [0, 0, 1, 0, 0, 0]], bool)
+    np.testing.assert_array_equal(got, np.where(excluded, np.float32(EXCLUDED), logits))
+
+
+@pytest.mark.parametrize("cut", [1, 17, 25, 49])
+def test_parts_of_a_batch_read_their_own_windows(cut, tensors, events):
+    """Wherever a batch is cut, also within a window, which then both parts read."""
+    windows, at = Windows(events, codes(tensors), 4), np.arange(40, 90)
+    batch = windows.read(at, windows.cut(np.random.default_rng(1))[at])
+    parts = [{**batch, "window": batch["window"][rows]} for rows in (slice(cut), slice(cut, None))]
+    found = [read_by(part) for part in parts]
+    within = batch["window"][cut - 1] == batch["window"][cut]
+    assert sum(len(part["history"]) for part in found) == len(batch["history"]) + within
+    rows = np.concatenate([part["history"][part["window"]] for part in found])
+    np.testing.assert_array_equal(rows, batch["history"][batch["window"]])
+    assert all(set(part["window"]) == set(range(len(part["history"]))) for part in found)
 
 
 def test_a_user_shown_as_unknown_has_no_history(tensors, events):

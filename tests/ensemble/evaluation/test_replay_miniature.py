@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 
 from cascade.ensemble.evaluation.held_out import HeldOut
 from cascade.ensemble.evaluation.ranking_lists import drop
-from cascade.ensemble.evaluation.replay import EVENT_HISTORY, rank_logged, replay
+from cascade.ensemble.evaluation.replay import EVENT_COLUMNS, rank_logged, replay
 from cascade.ensemble.executor import Executor
 from cascade.testing.miniature import miniature_repository
 
@@ -55,10 +55,10 @@ def test_a_history_of_the_event_takes_the_place_of_the_stored_one(release, held_
     _, executor = release
     columns, _ = executor.run(held_out.columns, ["candidate_rows", "logits", "history"])
     first = {**held_out.columns, "candidate_rows": columns["candidate_rows"][:, :1]}
-    same = rank_logged(executor, {**first, EVENT_HISTORY: columns["history"]}, batch_size=6)
+    same = rank_logged(executor, {**first, EVENT_COLUMNS["history"]: columns["history"]}, batch_size=6)
     np.testing.assert_allclose(same, columns["logits"][:, 0], rtol=1e-5)
     other = np.roll(columns["history"], 1, axis=0)
-    got = rank_logged(executor, {**first, EVENT_HISTORY: other}, batch_size=6)
+    got = rank_logged(executor, {**first, EVENT_COLUMNS["history"]: other}, batch_size=6)
     moved = (other != columns["history"]).any(axis=1)
     assert moved.any() and not np.isclose(got, same)[moved].all()
     np.testing.assert_array_equal(got[~moved], same[~moved])
