@@ -36,7 +36,7 @@ def in_slices(segment: Segment, columns: Columns) -> Any:
         columns: tensors [B, ...].
     """
     draws = Draws()
-    with draws.counted():
+    with draws.counted(), tf.GradientTape() as tape:
         like = segment({name: values[:1] for name, values in columns.items()})  # makes what it has of variables
     rows = tf.shape(next(iter(columns.values())))[0]
     draws.begin(rows)
@@ -49,7 +49,7 @@ def in_slices(segment: Segment, columns: Columns) -> Any:
     @tf.custom_gradient
     def found() -> tuple[Any, Callable[..., Any]]:
         def gradient(upstream: Any, variables: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-            return [], backward(of_slice, upstream, variables, size)
+            return [], backward(of_slice, upstream, variables, tape.gradient(like, variables), size)
 
         return forward(of_slice, like, rows, size), gradient
 
@@ -67,8 +67,10 @@ def forward(of_slice: Callable[[Any], Any], like: Any, rows: Any, size: Any) -> 
     return parts.concat()
 
 
-def backward(of_slice: Callable[[Any], Any], upstream: Any, variables: Sequence[Any], size: Any) -> list[Any]:
-    """Gradients of the variables, each as `tf.GradientTape` would give it: of rows, or dense."""
+def backward(
+    of_slice: Callable[[Any], Any], upstream: Any, variables: Sequence[Any], like: Sequence[Any], size: Any
+) -> list[Any]:
+    """Gradients of the variables; each of the kind of ``like``, of rows or dense."""
 
     def gradients(at: Any) -> list[Any]:
         with tf.GradientTape() as tape:
@@ -80,7 +82,7 @@ def backward(of_slice: Callable[[Any], Any], upstream: Any, variables: Sequence[
 
     with tf.control_dependencies([upstream]):  # nothing of it before
         start = tf.constant(0)
-    begin = (start, [nothing(of, variable) for of, variable in zip(gradients(start), variables, strict=True)])
+    begin = (start, [nothing(of, variable) for of, variable in zip(like, variables, strict=True)])
     rows = tf.shape(upstream)[0]
     _, sums = tf.while_loop(lambda at, *_: at < rows, one, begin, parallel_iterations=1)
     return [whole(total, variable) for total, variable in zip(sums, variables, strict=True)]

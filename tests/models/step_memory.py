@@ -1,4 +1,4 @@
-"""Take a training step with and without ``training.recompute``; print the estimate, the peak (bytes) and the loss of each.
+"""Take a training step with and without ``training.recompute``; print estimate and peak of each, bytes, and the loss.
 
 Arguments: ``two_tower`` or ``dlrm_ranker``. What recomputes comes first, so that it finds no pages that the other left.
 """
@@ -30,7 +30,10 @@ SIZES = {"two_tower": (192, 160), "dlrm_ranker": (8192, 40)}
 
 def shop(length):
     history = Feature("history", "user", "categorical", ITEMS + 3, length, "item_id")
-    user, item = Feature("user_id", "user", "categorical", USERS + 3), Feature("item_id", "item", "categorical", ITEMS + 3)
+    user, item = (
+        Feature("user_id", "user", "categorical", USERS + 3),
+        Feature("item_id", "item", "categorical", ITEMS + 3),
+    )
     users, items = np.arange(USERS, dtype="i4"), np.arange(ITEMS, dtype="i4")
     columns = {"user_id": users[:, None] + 3}, {"item_id": items[:, None] + 3}
     counts = np.ones(ITEMS, np.int64)

@@ -16,7 +16,7 @@ from cascade.models.backend import tf
 from cascade.models.config import DlrmConfig, TwoTowerConfig
 from cascade.models.dlrm import build as build_dlrm
 from cascade.models.memory_estimate import estimate
-from cascade.models.randomness import Dropout, Draws, seed, state, uniform
+from cascade.models.randomness import Draws, Dropout, seed, state, uniform
 from cascade.models.ranker_data import ImpressionRows
 from cascade.models.recompute import SLICES, in_slices
 from cascade.models.two_tower import build
@@ -24,11 +24,9 @@ from cascade.workflows.tensors import Tensors
 
 EVERYTHING = {"accumulate": 2, "clip_norm": 0.5, "embedding_l2": 1e-3, "embedding_optimizer": "lazy_adam"}
 CASES = {
-    "windows": ("two_tower", {"kind": "transformer", "layers": 2, "features": ["genres"]}, {}, 1e-5),
-    "single places": ("two_tower", {"kind": "attention"}, EVERYTHING, 1e-5),
+    "windows": ("two_tower", {"kind": "transformer", "features": ["genres"]}, {}, 1e-5),
     "ranker": ("ranker", {"kind": "target_attention", "features": ["genres"]}, EVERYTHING, 1e-5),
-    "fp16": ("ranker", {}, {"precision": "fp16"}, 1e-3),
-    "bf16": ("ranker", {}, {"precision": "bf16"}, 1e-2),
+    "16 bits": ("ranker", {}, {"precision": "fp16"}, 1e-3),
 }
 """Model, its history, its training, and by how much losses may differ, relatively."""
 
