@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +73,16 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
     rows = ("items", "label", "log_rate", "weight")
 
     def logits(columns: Mapping[str, Any]) -> Any:
-        whole = partial(model, training=True, heads=True)
-        return in_slices(whole, columns) if config.training.recompute else whole(columns)
+        return model(columns, training=True, heads=True)
 
     @tf.function(reduce_retracing=True)
     def step(batch: Mapping[str, Any]) -> Any:
         moment = {name: values for name, values in batch.items() if name not in rows}
         users, items = lookup.users(moment, config.id_dropout), lookup.items(batch["items"], config.item_id_dropout)
         with tf.GradientTape() as tape:
-            found = loss(logits({**users, **items}), batch, config)
+            columns = {**users, **items}
+            shown = in_slices(logits, columns) if config.training.recompute else logits(columns)
+            found = loss(shown, batch, config)
         optimizer.minimize(tape, found, model.trainable_variables)
         return team().total(found)
 
