@@ -42,7 +42,6 @@ CASES = {
     "mixed, and every option of training": case(
         "two_tower", EVERYTHING, neg_sampling="mixed", negatives={"drawn": 32}, learn_temperature=True
     ),
-    "recomputed": case("ranker", {"recompute": True}, history={"kind": "target_attention"}),
 }
 """Neither 101 rows nor the 133 items that they share can be halved."""
 
