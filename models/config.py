@@ -27,6 +27,9 @@ class TrainingConfig(Section):
     """Largest L2 norm of a step's gradients together; larger ones are scaled down to it; 0 clips nothing."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients are averaged for one step of the optimizer; see ``accumulation``."""
+    recompute: bool = False
+    """Compute parts of the model again for their gradient rather than keep them, a slice of the batch after the other:
+    the ranker, or the two towers' reading of the history; see ``recompute``."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     """What the dense layers compute in; embeddings, interactions and losses are fp32 always."""
     embedding_optimizer: Literal["adam", "lazy_adam"] = "adam"
@@ -180,6 +183,11 @@ def _history_conflicts(config: TwoTowerConfig) -> Iterator[str]:
         for name in names:
             if kind != history.kind and getattr(history, name) != type(history).model_fields[name].default:
                 yield f"{key}.{name}: is for {key}.kind: {kind}, which is {history.kind}: set that, or leave it out"
+    if config.training.recompute and history.kind in ("recency", "mean"):
+        yield (
+            f"two_tower.training.recompute: recomputes what attends to the history, {key}.kind is {history.kind}: set "
+            "that to transformer or attention, or leave two_tower.training.recompute out"
+        )
     width = config.item_tower.emb_dims.get("item_id", config.item_tower.default_dim)
     if history.kind == "transformer" and width % history.heads:
         yield (

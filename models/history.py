@@ -17,6 +17,7 @@ from .backend import tf
 from .config import HistoryTowerConfig, targets
 from .history_items import ItemTables, ItemVectors, by_code, item_features
 from .pools import AttentionPool, MeanPool, RecencyPool
+from .recompute import in_slices
 from .schema import vocabulary
 from .transformer import TransformerPool
 
@@ -39,22 +40,31 @@ class History(tf.keras.layers.Layer):
     Args:
         reads: names of the columns, ``history`` first.
         pool: one of ``pools``.
+        recompute: training keeps nothing of the reading, see ``recompute``.
     """
 
-    def __init__(self, items: ItemVectors, pool: Any, length: int, reads: Sequence[str]) -> None:
+    def __init__(
+        self, items: ItemVectors, pool: Any, length: int, reads: Sequence[str], recompute: bool = False
+    ) -> None:
         super().__init__()
-        self.items, self.pool, self.length = items, pool, length
+        self.items, self.pool, self.length, self.recompute = items, pool, length, recompute
         self.reads = tuple(reads)
         self.width = pool.times * int(items.table.dim)
         self.windows_per_row = 1.0
         """How many histories a training step reads for each of its rows; for the memory estimate."""
 
     def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
-        vectors = self.items(columns)
-        seen = tf.cast(tf.minimum(columns[HISTORY], 1), vectors.dtype)
+        places = self.length if PLACE in columns else 1
+
+        def read(own: Mapping[str, Any]) -> Any:
+            vectors = self.items(own)
+            seen = tf.cast(tf.minimum(own[HISTORY], 1), vectors.dtype)
+            return self.pool(vectors, seen, places=places, training=training)
+
+        own = {name: columns[name] for name in self.reads}
+        states = in_slices(read, own) if training and self.recompute else read(own)
         if PLACE not in columns:
-            return self.pool(vectors, seen, places=1, training=training)
-        states = self.pool(vectors, seen, places=self.length, training=training)
+            return states
         states = tf.pad(states, [[0, 0], [0, 1], [0, 0]])
         return tf.gather_nd(states, tf.stack([columns[WINDOW], columns[PLACE]], axis=1))[:, None]
 
@@ -64,15 +74,25 @@ class History(tf.keras.layers.Layer):
         width = int(self.items.table.dim)
         return float(self.windows_per_row * self.length * (width + self.pool.numbers(self.length, width)))
 
+    @property
+    def kept(self) -> float:
+        """About how many of them are there at once where they are recomputed: what it gives, and gradients of items."""
+        return float(self.windows_per_row * self.length * (self.width + int(self.items.table.dim)))
+
 
 def history_layer(
-    schema: FeatureSchema, config: HistoryTowerConfig, tables: Mapping[str, Any], items: ItemTables | None
+    schema: FeatureSchema,
+    config: HistoryTowerConfig,
+    tables: Mapping[str, Any],
+    items: ItemTables | None,
+    recompute: bool = False,
 ) -> History | None:
     """What reads the history, or None where a recency mean of the ids is all: `FeatureVectors` has that.
 
     Args:
         tables: embedding tables by vocabulary, of users and items.
         items: the etl's item features [n_items, L]; needed where the history reads some.
+        recompute: see `History`.
 
     Raises:
         ConfigError: naming the key that does not fit the schema.
@@ -89,4 +109,5 @@ def history_layer(
     key = f"{KEY}.features"
     features = {f: by_code(history.cardinality, f, items, key) for f in item_features(schema, config.features, key)}
     vectors = ItemVectors(tables[vocabulary(history)], features, tables, gap)
-    return History(vectors, POOLS[config.kind](config), length, [HISTORY] if gap is None else [HISTORY, GAP])
+    reads = [HISTORY] if gap is None else [HISTORY, GAP]
+    return History(vectors, POOLS[config.kind](config), length, reads, recompute)

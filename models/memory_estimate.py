@@ -2,9 +2,9 @@
 
 Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, one of their average with
 ``average``, and for a moment three more: when Keras reads the best weights back. A step takes less: Adam, which moves
-every row, makes one copy, of gradients.
-Activations are rough: each number of a batch, its gradient and one to work with. Of several workers each holds the
-whole model, its part of a batch, and what it gets of the others' gradients.
+every row, makes one copy, of gradients. Activations are rough: each number of a batch, its gradient and one to work with.
+What is recomputed is there for a slice of the batch, with one number more; its step is several graphs, which take memory
+of their own. Of several workers each holds the whole model, its part of a batch, and what it gets of the others' gradients.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
+from ..core.features import Feature
 from .config import TrainingConfig
+from .recompute import SLICES
 from .team import team
 
 FLOAT = 4
 GB = 1e9
-MOMENTS, READING, OF_BATCH = 2, 3, 3
+MOMENTS, READING, OF_BATCH, OF_SLICE = 2, 3, 3, 4
+GRAPHS = 150_000_000
+"""Bytes that TensorFlow takes for the graphs of a step that recomputes."""
 CGROUP = Path("/sys/fs/cgroup")
 WIDTHS = {
     "two_tower": "two_tower.user_tower.emb_dims and two_tower.item_tower.emb_dims",
@@ -69,8 +73,36 @@ def estimate(model: Any, config: TrainingConfig, workers: int = 1) -> MemoryEsti
     parameters = sum(tables.values()) + dense
     sums = FLOAT * (numbers + received) * config.accumulate if config.accumulate > 1 else 0
     activations = FLOAT * (OF_BATCH * numbers + received)
+    if config.recompute:
+        again, kept = recomputed(model, part)
+        saved = OF_BATCH * (again - kept) - OF_SLICE * again / SLICES
+        activations += GRAPHS - FLOAT * int(saved)
     copies = (MOMENTS + bool(config.average)) * parameters
     return MemoryEstimate(tables, shapes, parameters, copies, READING * parameters + sums, activations)
+
+
+def recomputed(model: Any, rows: int) -> tuple[float, float]:
+    """Of the numbers that ``rows`` are: those that are recomputed, and what is there of them for the whole batch.
+
+    That is what a history's reading gives, or the gradients of the ranker's embeddings: rows of tables, each at most
+    once for a slice.
+    """
+    from .history import History
+
+    if not hasattr(model, "candidate"):
+        looked_up = (min(rows * f.dims[0], SLICES * f.cardinality) * dim for f, dim in widths(model))
+        return batch_numbers(model, rows, 0), sum(looked_up)
+    histories = [part for part in model.submodules if isinstance(part, History)]
+    return rows * sum(part.numbers for part in histories), rows * sum(part.kept for part in histories)
+
+
+def widths(model: Any) -> list[tuple[Feature, int]]:
+    """The features that have vectors, and how wide these are."""
+    from .layers import FeatureVectors
+    from .schema import vocabulary
+
+    sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
+    return [(f, int(side.tables[vocabulary(f)].dim)) for side in sides for f in side.features]
 
 
 def batch_numbers(model: Any, rows: int, others: int) -> int:
@@ -79,13 +111,9 @@ def batch_numbers(model: Any, rows: int, others: int) -> int:
     ``rows`` are of one worker, ``others`` of the whole batch.
     """
     from .history import History
-    from .layers import FeatureVectors
-    from .schema import vocabulary
     from .target_attention import TargetAttention
 
-    sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
-    pairs = [(f, int(side.tables[vocabulary(f)].dim)) for side in sides for f in side.features]
-    embedded = sum(f.dims[0] + dim if f.kind == "vector" else f.dims[0] * dim for f, dim in pairs)
+    embedded = sum(f.dims[0] + dim if f.kind == "vector" else f.dims[0] * dim for f, dim in widths(model))
     histories = sum(int(part.numbers) for part in model.submodules if isinstance(part, (History, TargetAttention)))
     compared = others if hasattr(model, "candidate") else 0
     return rows * (embedded + histories + sum(dense_widths(model)) + compared)
@@ -118,6 +146,8 @@ def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstima
         lower = WIDTHS.get(title, f"{section}'s widths")
         if found.activations > found.total / 2:
             lower = f"{section}.training.batch_size"
+            if not config.recompute and recomputed(model, 1)[0]:
+                lower += f", or set {section}.training.recompute: true"
         each = f" for each of {own.on_this_machine} workers on this machine" if own.on_this_machine > 1 else ""
         raise ConfigError(
             f"{title}: training needs {found.total / GB:.2f} GB of memory{each}, {free / GB:.2f} GB are available "

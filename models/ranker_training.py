@@ -20,6 +20,7 @@ from .optimizers import Optimizer
 from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
 from .ranker_loss import loss
 from .ranks import full_ndcg
+from .recompute import in_slices
 from .step import Step, traced_once
 from .team import team
 from .warm_start import start_at
@@ -71,13 +72,17 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
     optimizer = Optimizer(config.training)
     rows = ("items", "label", "log_rate", "weight")
 
+    def logits(columns: Mapping[str, Any]) -> Any:
+        return model(columns, training=True, heads=True)
+
     @tf.function(reduce_retracing=True)
     def step(batch: Mapping[str, Any]) -> Any:
         moment = {name: values for name, values in batch.items() if name not in rows}
         users, items = lookup.users(moment, config.id_dropout), lookup.items(batch["items"], config.item_id_dropout)
-        columns = {**users, **items}
         with tf.GradientTape() as tape:
-            found = loss(model(columns, training=True, heads=True), batch, config)
+            columns = {**users, **items}
+            shown = in_slices(logits, columns) if config.training.recompute else logits(columns)
+            found = loss(shown, batch, config)
         optimizer.minimize(tape, found, model.trainable_variables)
         return team().total(found)
 

@@ -72,7 +72,7 @@ def build(schema: FeatureSchema, config: TwoTowerConfig, item_columns: ItemTable
     user_dims = table_dims(schema, ("user", "context"), user.emb_dims, user.default_dim)
     own = [f for f in users if (f.vocabulary or f.name) not in item_tables]
     user_tables = {**embedding_tables(own, user_dims), **item_tables}
-    history = history_layer(schema, user.history, user_tables, item_columns)
+    history = history_layer(schema, user.history, user_tables, item_columns, config.training.recompute)
     return TwoTower(
         encoder("query", TowerInputs(users, user_tables, history, user.dropout), user),
         encoder("candidate", TowerInputs(items, item_tables, dropout=item.dropout), item),
