@@ -2,9 +2,10 @@
 
 Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, one of their average with
 ``average``, and for a moment three more: when Keras reads the best weights back. A step takes less: Adam, which moves
-every row, makes one copy, of gradients. Activations are rough: each number of a batch, its gradient and one to work with.
-What is recomputed is there for a slice of the batch, with one number more; its step is several graphs, which take memory
-of their own. Of several workers each holds the whole model, its part of a batch, and what it gets of the others' gradients.
+every row, makes one copy, of gradients. Activations are rough: each number of a batch, its gradient and one to work
+with. What is recomputed is there for a slice of the batch, with one number more; its step is several graphs, which take
+memory of their own. Of several workers each holds the whole model, its part of a batch, and what it gets of the others'
+gradients.
 """
 
 from __future__ import annotations
