@@ -165,5 +165,5 @@ RANKER = Stage(
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
     take_part=take_part,
-    version=8,
+    version=9,
 )
