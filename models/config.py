@@ -35,9 +35,8 @@ class TrainingConfig(Section):
     embedding_optimizer: Literal["adam", "lazy_adam"] = "adam"
     """adam moves every row of a table at every step, lazy_adam only those of the batch: much faster on large tables,
     but rare rows learn more slowly, because Adam goes on moving a row for some steps after a batch has it."""
-    embedding_l2: float | None = Field(None, ge=0)
-    """Weight of the squared norms of the embeddings that a batch touches; null: 1e-4 for a ranker that learns from
-    impressions, which else knows its ids by heart, and 0 for others."""
+    embedding_l2: float = Field(0, ge=0)
+    """Weight of the squared norms of the embeddings that a batch touches."""
     warmup_steps: int = Field(0, ge=0)
     """Steps of the optimizer during which the learning rate rises from 0."""
     decay_steps: int = Field(0, ge=0)

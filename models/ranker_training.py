@@ -28,8 +28,6 @@ from .warm_start import start_at
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
 
-IMPRESSIONS_L2 = 1e-4
-"""What ``embedding_l2: null`` is on impressions."""
 SCORED_ROWS = 65536
 """Rows scored at once outside of training."""
 
@@ -50,9 +48,6 @@ def train(
     """
     prepare(config.training.seed)
     impressions = isinstance(rows, ImpressionRows)
-    if impressions and config.training.embedding_l2 is None:
-        training = config.training.model_copy(update={"embedding_l2": IMPRESSIONS_L2})
-        config = config.model_copy(update={"training": training})
     model, lookup = build(tensors.schema, config, tensors.items, impressions), Lookup(tensors)
     if isinstance(rows, ImpressionRows):
         for layer in model.rates:
