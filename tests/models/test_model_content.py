@@ -68,7 +68,7 @@ def test_the_ranker_takes_vectors_and_its_parts_agree(interaction):
 def test_the_memory_estimate_counts_a_vector_once():
     model = build(SCHEMA, TwoTowerConfig.model_validate({"user_tower": {"mlp": [4]}, "item_tower": {"mlp": [4]}}))
     embedded = 16 * (1 + 3) + 16 * (1 + 6) + (5 + 16)
-    projected, layers, compared = 16, 4 + 4, 10
+    projected, layers, compared = 16, 2 * (4 + 4), 10  # layers and shortcut
     assert batch_numbers(model, 10, 10) == 10 * (embedded + projected + layers + compared)
     assert "image_projection" not in estimate(model, SECTIONS["two_tower"].training).tables
 
