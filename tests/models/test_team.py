@@ -15,6 +15,8 @@ from cascade.models.two_tower import build
 
 TOLERANCE = 1e-4
 """Relative; sums are taken in another order."""
+FLIPS = 5e-3
+"""Of NDCG over some 150 events: two scores that are all but equal change places, which is 0.37 of one event at most."""
 
 
 def case(stage, training=None, **options):
@@ -64,10 +66,9 @@ def test_two_workers_learn_what_one_does(name, together, parts, tmp_path):
     assert (alone["workers"], found["workers"]) == (1, 2)
     np.testing.assert_allclose(found["loss"], alone["loss"], rtol=TOLERANCE)
     assert found["loss"][1] < found["loss"][0]
-    keys = {"valid_ndcg", "temperature", "recsys_hardneg_share"} & alone.keys()
-    assert "valid_ndcg" in keys
-    for key in keys:
+    for key in {"temperature", "recsys_hardneg_share"} & alone.keys():
         assert found[key] == pytest.approx(alone[key], rel=1e-3, abs=1e-3), key
+    assert found["valid_ndcg"] == pytest.approx(alone["valid_ndcg"], abs=FLIPS)
 
 
 def test_a_team_that_was_killed_goes_on_exactly(parts, tmp_path):
