@@ -16,7 +16,7 @@ from cascade.models.two_tower import build
 TOLERANCE = 1e-4
 """Relative; sums are taken in another order."""
 FLIPS = 5e-3
-"""Of NDCG over fewer than 200 events: two scores that are all but equal change places, which is 0.37 of one event at most."""
+"""Of NDCG over fewer than 200 events: of two scores that are all but equal the other is first, 0.37 of an event."""
 
 
 def case(stage, training=None, **options):
