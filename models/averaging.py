@@ -31,7 +31,8 @@ class Average:
         self.model = model
         self.every = max(1, round(horizon / MOVES))
         self.keep = max(0.0, 1 - self.every / horizon)
-        self.steps = tf.Variable(0, trainable=False, name="averaged_steps", dtype=tf.int64)
+        with tf.device("CPU"):  # read at every step, which must not wait for a GPU
+            self.steps = tf.Variable(0, trainable=False, name="averaged_steps", dtype=tf.int64)
         self.means: list[Any] = []
         self._move = tf.function(self._moved)
 

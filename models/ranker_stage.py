@@ -40,15 +40,15 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 
     config = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors = Tensors.load(parents["etl"].path)
-    topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
-    kind, rows = training_rows(tensors, config, parents, topk)
+    ann: Any = sections["serving.ann"]
+    kind, rows = training_rows(tensors, config, parents, ann.topk)
     similarity = Similarity.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     fusion, judged = weigh(dlrm, similarity, tensors, valid, config.calibration)
     ranker = Ranker(dlrm, fusion)
     columns = export_ranker(folder, ranker, similarity, tensors)
     difference, of_split = differences(folder, ranker, columns)
-    int8 = quantize(folder, columns, retriever(tensors, parents, topk), rows.events, valid)
+    int8 = quantize(folder, columns, retriever(tensors, parents, ann.topk), rows.events, valid)
     results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
     if valid is not None and valid.happened is not None:
         aucs = label_aucs(score_heads(dlrm, Lookup(tensors), valid), valid.happened)
@@ -68,9 +68,9 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     from .ranker_training import train
 
     config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
-    topk: int = sections["serving.ann"].topk  # type: ignore[attr-defined]
+    ann: Any = sections["serving.ann"]
     vectors = Similarity.load(parents, tensors).vectors
-    train(tensors, training_rows(tensors, config, parents, topk)[1], config, folder / CHECKPOINT, vectors)
+    train(tensors, training_rows(tensors, config, parents, ann.topk)[1], config, folder / CHECKPOINT, vectors)
 
 
 def trains_on(wanted: str, data: Path) -> str:

@@ -7,13 +7,15 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
-from ..config import BASELINES
+from ...models.config import DlrmConfig
+from ...workflows.config import FeatureStoreConfig
+from ..config import BASELINES, EvaluationConfig, ServingConfig
 from ..ops.lookup_user import REPO_VARIABLE
 from .baselines import rank_baselines
 from .bootstrap import Bootstrap
@@ -32,11 +34,8 @@ from .slices import all_slices, measure_slice
 
 if TYPE_CHECKING:
     from ...core.signature import Signature
-    from ...models.config import DlrmConfig
     from ...models.events import Events
-    from ...workflows.config import FeatureStoreConfig
     from ...workflows.tensors import Tensors
-    from ..config import EvaluationConfig, ServingConfig
     from ..executor import Executor
 
 METRICS = "metrics.json"
@@ -53,10 +52,10 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     from ...workflows.tensors import Tensors
     from ..executor import Executor
 
-    config: EvaluationConfig = sections["evaluation"]  # type: ignore[assignment]
-    serving: ServingConfig = sections["serving"]  # type: ignore[assignment]
-    store: FeatureStoreConfig = sections["feature_store"]  # type: ignore[assignment]
-    dlrm: DlrmConfig = sections["dlrm_ranker"]  # type: ignore[assignment]
+    config = cast(EvaluationConfig, sections["evaluation"])
+    serving = cast(ServingConfig, sections["serving"])
+    store = cast(FeatureStoreConfig, sections["feature_store"])
+    dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors, names = Tensors.load(parents["etl"].path), BASELINES if config.baselines is None else config.baselines
     past, bootstrap = Past.read(tensors), Bootstrap(config.replicates, config.seed)
     logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)

@@ -104,7 +104,7 @@ def answer(served: SimpleNamespace, user: int) -> dict[str, NDArray[Any]]:
 
 
 def gaps(served: SimpleNamespace, user: int) -> list[int]:
-    return answer(served, user)["history_gap"][0].tolist()  # type: ignore[no-any-return]
+    return [int(gap) for gap in answer(served, user)["history_gap"][0]]
 
 
 def code(seconds: int) -> int:
@@ -163,7 +163,7 @@ def offline(served: SimpleNamespace, events: Events) -> NDArray[np.float32]:
     vectors = np.load(served.made["index"].path / "item_vectors.npy")[rows]
     query = {"query": tower.run(["query"], users)[0], "item_vectors": vectors}
     [logits] = ranker.run(["logits"], {**users, **item_columns(served.tensors, rows), **query})
-    return logits[:, 0]  # type: ignore[no-any-return]
+    return np.asarray(logits[:, 0])
 
 
 def test_impressions_are_scored_with_the_gaps_of_their_moment(served: SimpleNamespace) -> None:

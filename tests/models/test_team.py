@@ -15,8 +15,6 @@ from cascade.models.two_tower import build
 
 TOLERANCE = 1e-4
 """Relative; sums are taken in another order."""
-FLIPS = 5e-3
-"""Of NDCG over fewer than 200 events: of two scores that are all but equal the other is first, 0.37 of an event."""
 
 
 def case(stage, training=None, **options):
@@ -43,7 +41,12 @@ CASES = {
     "mined, and a memory, bpr": case("two_tower", loss="bpr", neg_sampling="hard", negatives=HARD),
     "mined, corrected": case("two_tower", neg_sampling="hard", negatives={**HARD, "memory": 0}),
     "windows, mined, in batches so small that one item more or less shows": case(
-        "two_tower", {"batch_size": 33}, user_tower=READING, neg_sampling="hard", negatives={**HARD, "memory": 0}
+        # With seed 42 two items all but tie: one worker mines the one, two the other, and trainings part there.
+        "two_tower",
+        {"batch_size": 33, "seed": 7},
+        user_tower=READING,
+        neg_sampling="hard",
+        negatives={**HARD, "memory": 0},
     ),
     "mixed, and every option of training": case(
         "two_tower", EVERYTHING, neg_sampling="mixed", negatives={"drawn": 32}, learn_temperature=True
@@ -66,9 +69,10 @@ def test_two_workers_learn_what_one_does(name, together, parts, tmp_path):
     assert (alone["workers"], found["workers"]) == (1, 2)
     np.testing.assert_allclose(found["loss"], alone["loss"], rtol=TOLERANCE)
     assert found["loss"][1] < found["loss"][0]
-    for key in {"temperature", "recsys_hardneg_share"} & alone.keys():
+    keys = {"valid_ndcg", "temperature", "recsys_hardneg_share"} & alone.keys()
+    assert "valid_ndcg" in keys
+    for key in keys:
         assert found[key] == pytest.approx(alone[key], rel=1e-3, abs=1e-3), key
-    assert found["valid_ndcg"] == pytest.approx(alone["valid_ndcg"], abs=FLIPS)
 
 
 def test_a_team_that_was_killed_goes_on_exactly(parts, tmp_path):
