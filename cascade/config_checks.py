@@ -23,6 +23,7 @@ def conflicts(config: PipelineConfig) -> list[str]:
         *_negatives(config),
         *_interactions(config),
         *_ranker_history(config),
+        *_transitions(config),
         *_labels(config),
         *_baselines(config),
         *_sizes(config),
@@ -80,6 +81,14 @@ def _ranker_history(config: PipelineConfig) -> Iterator[str]:
                 f"{key}.{name}: is for {key}.kind: target_attention, which is {history.kind}: set that, or leave "
                 f"{key}.{name} out"
             )
+
+
+def _transitions(config: PipelineConfig) -> Iterator[str]:
+    own, key, length = config.dlrm_ranker.transitions, "dlrm_ranker.transitions", config.history.length
+    if own.last > length:
+        yield f"{key}.last: is {own.last}, history.length is {length}: must not be more"
+    if not own.last and own.window != type(own)().window:
+        yield f"{key}.window: is for {key}.last above 0: set that, e.g. 5, or leave {key}.window out"
 
 
 def _labels(config: PipelineConfig) -> Iterator[str]:

@@ -78,7 +78,7 @@ def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
     query = features >> do["encode_query"]
     retrieved = query + features >> do["retrieve"]
     candidates = retrieved + features >> do["drop_seen"]
-    items = candidates >> do["lookup_items"]
+    items = candidates + features >> do["lookup_items"]
     scored = features + query + items + candidates >> do["rank"]
     ranked = candidates + items + scored + ["top_k", "temperature", "seed"] >> do["order"]
     answer = ranked + user + ["top_k"] >> do["respond"]

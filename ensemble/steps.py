@@ -10,11 +10,13 @@ import numpy as np
 
 from ..core.artifact import Artifact
 from ..core.errors import ArtifactError
-from ..core.features import FeatureSchema, Side
+from ..core.features import HISTORY, FeatureSchema, Side
+from ..models.index_stage import VECTORS
 from ..models.item_part import write_item_part
 from ..models.onnx_tables import model_files
 from ..models.ranker_export import ITEM
 from ..workflows.config import FeatureStoreConfig
+from ..workflows.transitions import TRANSITIONS, WIDTH, Transitions
 from .config import RankerServingConfig, ServingConfig
 from .graph import Step, Steps, request_inputs
 from .inputs import Input
@@ -39,7 +41,7 @@ def steps_of(
     etl, index = parts["etl"].path, parts["index"].path
     schema = FeatureSchema.load(etl / "schema.json")
     users, items = _inputs(schema, "user", "context"), _inputs(schema, "item")
-    dim = np.load(index / "item_vectors.npy", mmap_mode="r").shape[1]
+    dim = np.load(index / VECTORS, mmap_mode="r").shape[1]
     strings = np.load(etl / "item_ids.npy", mmap_mode="r").dtype.kind == "U"
     transform, tables = _transform(etl / "transforms")
     profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
@@ -47,21 +49,42 @@ def steps_of(
     times = transform.history if transform.gaps else 0
     lookup = export_lookup(parts["features"].path, store, [name for name in raw if name in profile], times)
     tower = parts["two_tower"].path / "query_tower.onnx"
-    ranker, items, item_files = served_ranker(parts, serving.ranker, items, work)
-    for_user, for_item = {**users, "query": ("float32", dim)}, {**items, "item_vectors": ("float32", dim)}
+    lookup_items, rank = ranker_steps(parts, serving.ranker, users, items, work)
     steps = Steps(
         lookup_user=Step(lookup),
         transform=Step(transform, tables),
         encode_query=Step(EncodeQuery(taken(tower, users)[0], dim), model_files(tower, tower.name)),
         retrieve=Step(Retrieve(serving.ann.topk, dim), _file(parts["index"], "index.faiss")),
         drop_seen=Step(DropSeen(serving.ann.topk)),
-        lookup_items=Step(LookupItems(items, dim), {**item_files, "item_vectors.npy": index / "item_vectors.npy"}),
-        rank=Step(Rank(*taken(ranker, for_user, for_item)), model_files(ranker, "ranker.onnx")),
+        lookup_items=lookup_items,
+        rank=rank,
         order=Step(Order(dim, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
         respond=Step(Respond(strings, release), _file(parts["etl"], "item_ids.npy")),
     )
     contexts = {name: spec for name, spec in raw.items() if name not in profile}
     return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
+
+
+def ranker_steps(
+    parts: Mapping[str, Artifact], config: RankerServingConfig, users: Inputs, items: Inputs, work: Path
+) -> tuple[Step, Step]:
+    """The steps lookup_items, whose snapshot holds what the ranker reads, and rank.
+
+    Args:
+        parts: the artifacts etl, index and ranker.
+        users, items: the features of the users, those of the context among them, and of the items.
+        work: takes the items' parts.
+    """
+    vectors, ranker = parts["index"].path / VECTORS, parts["ranker"]
+    dim = np.load(vectors, mmap_mode="r").shape[1]
+    model, items, files = served_ranker(parts, config, items, work)
+    op, files = LookupItems(items, dim), {**files, VECTORS: vectors}
+    if last := ranker.metrics.get("transitions", {}).get("last"):
+        op = LookupItems(items, dim, last, users[HISTORY][1])
+        files |= {file.name: file for file in Transitions.files(ranker.path).values()}
+    for_item: Inputs = {**items, "item_vectors": ("float32", dim), TRANSITIONS: ("float32", WIDTH)}
+    inputs = taken(model, {**users, "query": ("float32", dim)}, for_item)
+    return Step(op, files), Step(Rank(*inputs), model_files(model, "ranker.onnx"))
 
 
 def served_ranker(

@@ -260,6 +260,18 @@ class RatesConfig(Section):
     """A training row has its categories' numbers from the events of the other folds."""
 
 
+class TransitionsConfig(Section):
+    """Counts of what followed what in the training part's histories, as numbers of a user and a candidate.
+
+    See ``transitions``.
+    """
+
+    last: int = Field(0, ge=0)
+    """How many of the user's last items to read the followers of; 0: none of this."""
+    window: int = Field(10, ge=1)
+    """A later item of a history counts as a follower up to so many items after; each counts 1 / distance."""
+
+
 class DlrmConfig(Section):
     """The ranker."""
 
@@ -273,6 +285,7 @@ class DlrmConfig(Section):
     cross: CrossConfig = CrossConfig()
     """cross only."""
     history: RankerHistoryConfig = RankerHistoryConfig()
+    transitions: TransitionsConfig = TransitionsConfig()
     loss: Literal["bce"] = "bce"
     positive_weight: float = Field(1.0, gt=0)
     """How many times a positive counts in the loss. It makes rare positives weigh more; the shift of the probability

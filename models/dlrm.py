@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.features import FeatureSchema, Side
+from ..workflows.transitions import TRANSITIONS, WIDTH
 from .backend import mm, tf
 from .config import DlrmConfig, RatesConfig
 from .heads import combine, shares
@@ -35,6 +36,7 @@ class Dlrm(tf.keras.Model):
         top: widths of the top network after its first layer.
         share: each label's share of the score. Several labels have a top network each, from the second layer on.
         attention: gives a further share of the top network's first layer, from the history as each candidate weighs it.
+        followers: a matrix that gives another, from ``transitions`` float32 [B, K, WIDTH].
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Dlrm(tf.keras.Model):
         top: Sequence[int],
         share: Sequence[float] = (1.0,),
         attention: TargetAttention | None = None,
+        followers: Any | None = None,
     ) -> None:
         super().__init__()
+        self.followers = followers
         self.users, self.items, self.interaction, self.attention = users, items, interaction, attention
         self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
         self.share = tuple(share)
@@ -69,7 +73,7 @@ class Dlrm(tf.keras.Model):
         first = self.interaction.at_once(users, items, shape)
         if self.attention:
             first += self.attention.at_once(self.attention.user_part(columns, training), items, shape)
-        logits = self._heads(first)
+        logits = self._heads(self._with_followers(first, columns))
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])
         return tf.reshape(combine(logits, self.share), shape)
@@ -85,7 +89,7 @@ class Dlrm(tf.keras.Model):
         if self.attention:
             user |= self.attention.user_part(columns, many=True)
         shape = sizes(columns[SHARE])[:2]
-        logits = self._heads(self._first(user, columns, (shape[0], -1)))
+        logits = self._heads(self._with_followers(self._first(user, columns, (shape[0], -1)), columns))
         return tf.reshape(combine(logits, self.share), shape)
 
     def _item_part(self, items: Any) -> dict[str, Any]:
@@ -96,6 +100,11 @@ class Dlrm(tf.keras.Model):
         """The top network's first layer before its activation [B * K, H]."""
         found = self.interaction.pair(user, item, shape)
         return found + self.attention.pair(user, item, shape) if self.attention else found
+
+    def _with_followers(self, first: Any, columns: Mapping[str, Any]) -> Any:
+        if self.followers is None:
+            return first
+        return first + self.followers(tf.reshape(columns[TRANSITIONS], [-1, WIDTH]))
 
     def _heads(self, first: Any) -> list[Any]:
         """Each label's logits [n, 1] from the first layer before its activation [n, H]."""
@@ -145,4 +154,6 @@ def build(
     )
     interaction = kind(users.layout, items.layout, config)
     attention = of_schema(schema, config, tables, items.layout, catalogue)
-    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), attention)
+    followers = tf.keras.layers.Dense(config.top_mlp[0], use_bias=False, name="followers")
+    own = followers if config.transitions.last else None
+    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), attention, own)

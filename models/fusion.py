@@ -1,10 +1,10 @@
 """The served ranker: DLRM and the retriever's own opinion, weighed on the validation part.
 
 The retriever was trained on the ranker's training events, so there its similarities look better than they are; on the
-validation part both are out of sample. A logistic regression of what happened on the two logits there gives the
-weights, and calibrates their sum as it does so (stacking: Wolpert, "Stacked generalization", 1992; scaling: Platt,
-"Probabilistic outputs for support vector machines", 1999). Where a straight line does not fit, an isotonic curve on top
-of it may: see ``calibration``.
+validation part both are out of sample. What was chosen there gives the weights (stacking: Wolpert, "Stacked
+generalization", 1992), and a logistic regression of what happened on their sum calibrates it (Platt, "Probabilistic
+outputs for support vector machines", 1999). Where a straight line does not fit, an isotonic curve on top of it may: see
+``calibration``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 FEWEST_POSITIVES = 50
 """Fewer positives in the validation part say too little about three numbers."""
+RIDGE = 1e-4
+"""Keeps weights finite where the validation part is told apart without a mistake."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,18 @@ class Fusion:
 
 
 def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibration: Calibration = "platt") -> Fusion:
-    """What ``dlrm_ranker.calibration`` asks for, from logits, cosines and label [M] of the validation part.
+    """What ``dlrm_ranker.calibration`` asks for, from the validation part.
 
     It says so in the log where there is too little to fit that.
+
+    Args:
+        logits: [n, K], the candidates of n requests; -inf where there is none.
+        cosine, label: [n, K].
     """
     if calibration == "none":
         return Fusion()
-    line = fit_line(logits, cosine, label)
+    line, there = fit_line(logits, cosine, label), np.isfinite(logits)
+    logits, cosine, label = logits[there], cosine[there], label[there]
     if calibration == "isotonic" and min(label.sum(), (~label).sum()) >= FEWEST_POSITIVES:
         line = replace(line, curve=fit_curve(line(logits, cosine), label))
     if line.calibration != calibration:
@@ -74,23 +81,59 @@ def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibra
 
 
 def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Fusion:
-    """Logistic regression of label [M] on both [M]; on DLRM's alone where it would turn the retriever upside down.
+    """Weights and a bias from [n, K], where a logit of -inf is no candidate.
 
-    Nothing is fitted where there is too little to fit to, or it would turn DLRM upside down.
+    DLRM's logit is taken alone where its weight or the retriever's would not be above 0, and nothing is fitted where
+    that does not help, or there is too little to fit to.
     """
+    there = np.isfinite(logits)
+    if label.sum() < FEWEST_POSITIVES or label[there].all():
+        return Fusion()
+    both, happened = np.stack([logits, cosine], axis=-1), label[there]
+    weights = choice(both, label) if logits.shape[1] > 1 else regression(both[there], happened)[0]
+    if weights[0] <= 0 or weights[1] < 0:
+        weights = np.array([1.0, 0.0])
+    (scale,), bias = regression(both[there] @ weights[:, None], happened)
+    return Fusion(*(float(weight) for weight in scale * weights), bias) if scale > 0 else Fusion()
+
+
+def regression(x: NDArray[Any], label: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Logistic regression of label [M] on x [M, C]: weights [C] and bias."""
     from sklearn.linear_model import LogisticRegression
 
-    if label.sum() < FEWEST_POSITIVES or label.all():
-        return Fusion()
-    for columns in ([logits, cosine], [logits]):
-        x = np.stack(columns, axis=1).astype(np.float64)
-        scale = x.std(axis=0)
-        scale[scale == 0] = 1.0
-        found = LogisticRegression(C=1e4).fit(x / scale, label)
-        ranker, *retriever = (float(weight) for weight in found.coef_[0] / scale)
-        if ranker > 0 and all(weight >= 0 for weight in retriever):
-            return Fusion(ranker, retriever[0] if retriever else 0.0, float(found.intercept_[0]))
-    return Fusion()
+    scale = spread(x)
+    found = LogisticRegression(C=1 / RIDGE).fit(x / scale, label)
+    return found.coef_[0] / scale, float(found.intercept_[0])
+
+
+def choice(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights [C] that tell best which candidate of a request it was, from x [n, K, C] and label [n, K].
+
+    The conditional logit (McFadden, "Conditional logit analysis of qualitative choice behavior", 1974). A regression on
+    all rows at once would also tell apart requests, some of which are easier than others, and that orders no candidates.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import softmax
+
+    asked, there = label.any(axis=1), np.isfinite(x).all(axis=-1)
+    there, label = there[asked], label[asked]
+    x = np.where(there[..., None], x[asked], 0).astype(np.float64)
+    scale = spread(x[there])
+    x /= scale
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        chance = softmax(np.where(there, x @ weights, -np.inf), axis=1)
+        slope = np.einsum("nk,nkc->c", chance - label, x) + 2 * RIDGE * weights
+        return float(-np.log(chance[label]).sum() + RIDGE * weights @ weights), slope
+
+    found: NDArray[np.float64] = minimize(loss, np.ones(x.shape[-1]), jac=True, method="L-BFGS-B").x
+    return found / scale
+
+
+def spread(x: NDArray[Any]) -> NDArray[np.float64]:
+    """Standard deviation [C] of x [M, C], 1 where that is 0."""
+    found = x.std(axis=0, dtype=np.float64)
+    return np.where(found > 0, found, 1.0)
 
 
 class Ranker(tf.keras.Model):

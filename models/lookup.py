@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.features import GAP, HISTORY
 from ..workflows.lookup_tables import UNKNOWN_CODE
+from ..workflows.transitions import TRANSITIONS, UNKNOWN_USER
 from .backend import tf
 from .events import unknown_user
 from .history import PLACE
@@ -16,16 +17,20 @@ from .randomness import uniform
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
+    from .followers import Followers
 
 
 ITEM_ID = "item_id"
 
 
 class Lookup:
-    """The user and item tables of an etl artifact as tensors."""
+    """The user and item tables of an etl artifact as tensors.
 
-    def __init__(self, tensors: Tensors) -> None:
-        self.schema = tensors.schema
+    ``followers``: what a ranker reads of users and candidates together, if it does.
+    """
+
+    def __init__(self, tensors: Tensors, followers: Followers | None = None) -> None:
+        self.schema, self.followers = tensors.schema, followers
         self.user_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.users.items()}
         self.item_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.items.items()}
         unknown = unknown_user(tensors.schema, tensors.users)
@@ -48,6 +53,8 @@ class Lookup:
             columns |= {name: tf.where(hidden, row[None], columns[name]) for name, row in shown.items()}
             if shared:  # where nothing has been seen
                 columns[PLACE] = tf.where(hidden[:, 0], columns[HISTORY].shape[1], columns[PLACE])
+            if TRANSITIONS in columns:
+                columns[TRANSITIONS] *= tf.where(hidden[..., None], UNKNOWN_USER, 1.0)
         return columns
 
     def items(self, rows: Any, id_dropout: float = 0.0, at_once: bool = False) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from ..workflows.tensors import Interactions, Tensors
+    from .followers import Followers
 
 VALID_EVENTS = 5000
 CHUNK = 4096
@@ -71,8 +72,10 @@ class ValidRows:
 class CandidateRows:
     """Positives of the training part against drawn candidates; see ``candidates``."""
 
-    def __init__(self, tensors: Tensors, retriever: Retriever, config: DlrmConfig) -> None:
-        self.tensors, self.retriever = tensors, retriever
+    def __init__(
+        self, tensors: Tensors, retriever: Retriever, config: DlrmConfig, followers: Followers | None = None
+    ) -> None:
+        self.tensors, self.retriever, self.followers = tensors, retriever, followers
         source = tensors.interactions("train")
         self.events = Events.positives(source).sample(config.max_events, config.training.seed)
         if not len(self.events):
@@ -110,6 +113,8 @@ class CandidateRows:
                 self.disliked[users],
             )
             rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
+            if self.followers:
+                rows |= self.followers.columns(events, draw.items, own=events.item_row)
             yield {**events.queries(), **rows}
 
     def valid(self, seed: int) -> ValidRows | None:
@@ -125,10 +130,12 @@ class CandidateRows:
 class ImpressionRows:
     """Logged impressions, clicked or not: one candidate each, nothing drawn and so nothing to correct."""
 
-    def __init__(self, tensors: Tensors, config: DlrmConfig) -> None:
-        self.tensors = tensors
+    def __init__(self, tensors: Tensors, config: DlrmConfig, followers: Followers | None = None) -> None:
+        self.tensors, self.followers = tensors, followers
         self.labels, self.share = tuple(config.labels), shares(config.labels)
-        self.events = Events.of(tensors.interactions("train"))
+        source = tensors.interactions("train")
+        self.events = Events.of(source)
+        self.counted = np.where(source.positive, source.item_row, PAD)
         self.happened = targets(self.events, self.labels or ("label",))
         for name, own in zip(self.labels or ("label",), self.happened.T, strict=True):
             if not 0 < own.sum() < len(own):
@@ -149,6 +156,8 @@ class ImpressionRows:
             label = self.happened[at][:, None] if self.labels else self.happened[at]
             one = np.ones((len(at), 1), np.float32)
             rows = {"items": events.item_row[:, None], "label": label, "log_rate": 0 * one, "weight": one}
+            if self.followers:
+                rows |= self.followers.columns(events, rows["items"], own=self.counted[at])
             yield {**events.queries(), **rates, **rows}
 
     def valid(self, seed: int) -> ValidRows | None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..workflows.transitions import TRANSITIONS, WIDTH
 from .item_part import split_part
 
 if TYPE_CHECKING:
     from ..workflows.tensors import Tensors
     from .events import Events
+    from .followers import Followers
     from .fusion import Ranker
     from .ranker_stage import Similarity
 
@@ -33,6 +35,7 @@ class PairColumns:
     item_model: Path
     widths: Mapping[str, int]
     """Table of the item's part -> its width."""
+    followers: Followers | None = None
 
     @cached_property
     def _items(self) -> Any:
@@ -45,7 +48,8 @@ class PairColumns:
 
         items = item_columns(self.tensors, rows)
         retriever = self.similarity.columns(events, rows)
-        return {**user_columns(self.tensors, events), **items, **self.parts(items, rows.shape), **retriever}
+        both = self.followers.columns(events, rows) if self.followers else {}
+        return {**user_columns(self.tensors, events), **items, **self.parts(items, rows.shape), **retriever, **both}
 
     def parts(self, items: Columns, shape: tuple[int, ...]) -> Columns:
         """Parts [n, K, width] of items by their features [n, K, L]."""
@@ -56,7 +60,9 @@ class PairColumns:
         return {name: part.reshape(*shape, -1) for name, part in found.items()}
 
 
-def export_ranker(folder: Path, ranker: Ranker, similarity: Similarity, tensors: Tensors) -> PairColumns:
+def export_ranker(
+    folder: Path, ranker: Ranker, similarity: Similarity, tensors: Tensors, followers: Followers | None = None
+) -> PairColumns:
     """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns what gives them their inputs."""
     from .backend import tf
     from .onnx_export import export, specs
@@ -64,12 +70,13 @@ def export_ranker(folder: Path, ranker: Ranker, similarity: Similarity, tensors:
     users, item = tensors.schema.side("user", "context"), tensors.schema.side("item")
     dim, widths = similarity.vectors.shape[1], ranker.dlrm.part_widths
     retriever = [tf.TensorSpec([None, dim], name="query"), tf.TensorSpec([None, None, dim], name="item_vectors")]
-    fused = retriever if ranker.fusion.retriever else []
+    both = [tf.TensorSpec([None, None, WIDTH], name=TRANSITIONS)] if followers else []
+    fused = [*(retriever if ranker.fusion.retriever else []), *both]
     export(folder / WHOLE, ranker, [*specs(users, None), *specs(item, None, None), *fused], "logits")
     export(folder / ITEM, ranker.dlrm.item_part, specs(item, None), "item_part")
     part = [tf.TensorSpec([None, None, width], name=name) for name, width in widths.items()]
     export(folder / PAIR, ranker.pair, [*specs(users, None), *part, *fused], "logits", empty=False)
-    return PairColumns(similarity, tensors, folder / ITEM, widths)
+    return PairColumns(similarity, tensors, folder / ITEM, widths, followers)
 
 
 def differences(folder: Path, ranker: Ranker, columns: PairColumns) -> tuple[float, float]:

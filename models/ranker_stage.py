@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from .dlrm import Dlrm
     from .events import Events
     from .fusion import Fusion
+    from .lookup import Lookup
     from .ranker_data import CandidateRows, ImpressionRows, Retriever, ValidRows
 
 CHUNK = 1024
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``ranker.onnx``, ``ranker_item.onnx``, ``ranker_pair.onnx``, its int8 twin and ``checkpoint/``."""
+    """Write ``ranker.onnx``, ``ranker_item.onnx``, ``ranker_pair.onnx``, its int8 twin, ``checkpoint/`` and tables."""
     from ..workflows.tensors import Tensors
     from .fusion import Ranker
     from .heads import label_aucs
@@ -42,18 +43,22 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     tensors = Tensors.load(parents["etl"].path)
     ann: Any = sections["serving.ann"]
     kind, rows = training_rows(tensors, config, parents, ann.topk)
+    if rows.followers:
+        rows.followers.transitions.save(folder)
     similarity = Similarity.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
-    fusion, judged = weigh(dlrm, similarity, tensors, valid, config.calibration)
+    lookup = Lookup(tensors, rows.followers)
+    fusion, judged = weigh(dlrm, similarity, lookup, valid, config.calibration)
     ranker = Ranker(dlrm, fusion)
-    columns = export_ranker(folder, ranker, similarity, tensors)
+    columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
     difference, of_split = differences(folder, ranker, columns)
     int8 = quantize(folder, columns, retriever(tensors, parents, ann.topk), rows.events, valid)
     results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
     if valid is not None and valid.happened is not None:
-        aucs = label_aucs(score_heads(dlrm, Lookup(tensors), valid), valid.happened)
+        aucs = label_aucs(score_heads(dlrm, lookup, valid), valid.happened)
         results |= {"valid_auc_of": dict(zip(config.labels, aucs, strict=True))}
     return results | {
+        "transitions": config.transitions.model_dump(),
         "fusion": asdict(fusion),
         "calibration": fusion.calibration,
         "onnx_max_difference": difference,
@@ -89,12 +94,14 @@ def training_rows(
     tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
 ) -> tuple[str, CandidateRows | ImpressionRows]:
     """What the ranker is trained on, and its rows."""
+    from .followers import Followers
     from .ranker_data import CandidateRows, ImpressionRows
 
     kind = trains_on("impressions" if config.labels else config.train_on, parents["data"].path)
+    followers = Followers.of(tensors, config.transitions)
     if kind == "impressions":
-        return kind, ImpressionRows(tensors, config)
-    return kind, CandidateRows(tensors, retriever(tensors, parents, topk), config)
+        return kind, ImpressionRows(tensors, config, followers)
+    return kind, CandidateRows(tensors, retriever(tensors, parents, topk), config, followers)
 
 
 def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> Retriever:
@@ -141,18 +148,16 @@ class Similarity:
 
 
 def weigh(
-    dlrm: Dlrm, similarity: Similarity, tensors: Tensors, valid: ValidRows | None, calibration: Calibration = "platt"
+    dlrm: Dlrm, similarity: Similarity, lookup: Lookup, valid: ValidRows | None, calibration: Calibration = "platt"
 ) -> tuple[Fusion, dict[str, float]]:
     """The fusion's weights, and the validation score of the retriever's order, the DLRM's and both together."""
     from .fusion import Fusion, fit_fusion
-    from .lookup import Lookup
     from .ranker_training import judge, score_rows
 
     if valid is None:
         return Fusion(), {}
-    logits, similar = score_rows(dlrm, Lookup(tensors), valid), similarity(valid)
-    there = np.isfinite(logits)
-    fusion = fit_fusion(logits[there], similar[there], valid.label[there], calibration)
+    logits, similar = score_rows(dlrm, lookup, valid), similarity(valid)
+    fusion, there = fit_fusion(logits, similar, valid.label, calibration), np.isfinite(logits)
     both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
     scores = {"retriever": similar, "dlrm": logits, "fused": both}
     return fusion, {f"valid_{name}": judge(values, valid) for name, values in scores.items()}
@@ -165,5 +170,5 @@ RANKER = Stage(
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
     take_part=take_part,
-    version=9,
+    version=10,
 )

@@ -48,7 +48,7 @@ def train(
     """
     prepare(config.training.seed)
     impressions = isinstance(rows, ImpressionRows)
-    model, lookup = build(tensors.schema, config, tensors.items, impressions), Lookup(tensors)
+    model, lookup = build(tensors.schema, config, tensors.items, impressions), Lookup(tensors, rows.followers)
     if isinstance(rows, ImpressionRows):
         for layer in model.rates:
             layer.table.assign(rows.rates[layer.feature].table)
@@ -112,8 +112,9 @@ def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
     step = max(1, SCORED_ROWS // rows.candidates.shape[1])
     for at in range(0, len(rows.events), step):
         part = np.arange(at, min(at + step, len(rows.events)))
-        users = lookup.users(rows.events.take(part).queries())
-        yield {**users, **lookup.items(padded_items(rows.candidates[part]))}
+        events, items = rows.events.take(part), padded_items(rows.candidates[part])
+        both = lookup.followers.columns(events, items) if lookup.followers else {}
+        yield {**lookup.users(events.queries()), **lookup.items(items), **both}
 
 
 def judge(logits: NDArray[np.float32], rows: ValidRows) -> float:

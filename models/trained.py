@@ -19,11 +19,15 @@ def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ran
     from .dlrm import build
     from .events import Events, item_columns, user_columns
     from .fit import WEIGHTS
+    from .followers import Followers
     from .fusion import Fusion, Ranker
     from .two_tower_stage import CHECKPOINT
 
+    followers = Followers.open(artifact.path, config.transitions)
     dlrm = build(tensors.schema, config, tensors.items, artifact.metrics["train_on"] == "impressions")
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
-    dlrm({**user_columns(tensors, one), **item_columns(tensors, np.zeros((1, 1), np.int64))})  # gives layers shapes
+    items = np.zeros((1, 1), np.int64)
+    both = followers.columns(one, items) if followers else {}
+    dlrm({**user_columns(tensors, one), **item_columns(tensors, items), **both})  # gives layers shapes
     dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
     return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))

@@ -164,6 +164,11 @@ def test_other_variables_are_not_config(guide: Path) -> None:
             "dlrm_ranker.history.features: is for dlrm_ranker.history.kind: target_attention, which is recency",
         ),
         (
+            "dlrm_ranker.transitions.window=5",
+            "dlrm_ranker.transitions.window: is for dlrm_ranker.transitions.last above 0: set that, e.g. 5",
+        ),
+        ("dlrm_ranker.transitions.last=51", "dlrm_ranker.transitions.last: is 51, history.length is 50: must not be"),
+        (
             "dlrm_ranker.cross.rank=8",
             "dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is dot: set that to cross",
         ),

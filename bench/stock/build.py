@@ -65,6 +65,11 @@ def check_config(config: PipelineConfig) -> None:
             "etl.hash_buckets.item_id: the stock graph encodes a history by the vocabulary of item_id, expected one, "
             f"but it is hashed into {config.etl.hash_buckets['item_id']} buckets: leave the key out to compare"
         )
+    if config.dlrm_ranker.transitions.last:
+        raise ConfigError(
+            "dlrm_ranker.transitions.last: merlin-systems has no operator that looks transitions up, expected 0, got "
+            f"{config.dlrm_ranker.transitions.last}"
+        )
 
 
 def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path) -> StockServed:

@@ -138,13 +138,15 @@ def ranker_logits(
 
 def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig) -> Logits:
     """Logits [M, T] of all heads, by the checkpoint."""
+    from ...models.followers import Followers
     from ...models.lookup import Lookup
     from ...models.ranker_data import ValidRows
     from ...models.ranker_training import score_heads
     from ...models.trained import load_ranker
 
     dlrm = load_ranker(artifact, config, tensors).dlrm
-    return score_heads(dlrm, Lookup(tensors), ValidRows(events, events.item_row[:, None], events.label[:, None] > 0))
+    lookup = Lookup(tensors, Followers.open(artifact.path, config.transitions))
+    return score_heads(dlrm, lookup, ValidRows(events, events.item_row[:, None], events.label[:, None] > 0))
 
 
 def without_impressions(named: Collection[str] | None) -> dict[str, str]:

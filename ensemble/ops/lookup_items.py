@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ArtifactError
+from ...core.features import HISTORY
 from ...core.kernel import FLOAT32, INT32, INT64, kernel, read, write
 from ...core.signature import Columns, ColumnSpec, Signature
+from ...workflows.transitions import TRANSITIONS, WIDTH, Transitions, look_up
 from .base import Op
 from .onnx_model import Inputs, specs
 
@@ -25,33 +27,50 @@ class LookupItems(Op):
 
     Loads ``<feature>.npy`` [items, length] and ``item_vectors.npy`` [items, dim], memory-mapped, so that the
     instances of a server share them; whole numbers may be stored as int32. Zeros where a candidate is -1.
+
+    With ``last``, history int64 [B, history] is read, too: transitions float32 [B, K, WIDTH] say how often each candidate
+    has followed its last items. They come from the files of `Transitions`.
     """
 
     features: Inputs
     dim: int
+    last: int = 0
+    """How many of the history's items they are read from."""
+    history: int = 0
+    """Length of the history."""
 
     kind: ClassVar[str] = "lookup_items"
     tables: dict[str, NDArray[Any]] = field(init=False, repr=False, compare=False)
+    transitions: Transitions | None = field(init=False, repr=False, compare=False, default=None)
 
     @property
     def reads(self) -> Signature:
-        return {"candidate_rows": ColumnSpec("int64", ("K",))}
+        candidates = {"candidate_rows": ColumnSpec("int64", ("K",))}
+        return {**candidates, HISTORY: ColumnSpec("int64", (self.history,))} if self.last else candidates
 
     @property
     def writes(self) -> Signature:
+        both = {TRANSITIONS: ColumnSpec("float32", ("K", WIDTH))} if self.last else {}
+        return {**self._of_items, **both}
+
+    @property
+    def _of_items(self) -> Signature:
         return specs({**self.features, "item_vectors": ("float32", self.dim)}, "K")
 
     def load(self, folder: Path) -> None:
-        self.tables = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in self.writes}
+        self.tables = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in self._of_items}
         shapes = {name: table.shape for name, table in self.tables.items()}
         items = {shape[0] for shape in shapes.values()}
-        lengths = {name: (spec.dims[-1],) for name, spec in self.writes.items()}
+        lengths = {name: (spec.dims[-1],) for name, spec in self._of_items.items()}
         if len(items) != 1 or {name: shape[1:] for name, shape in shapes.items()} != lengths:
             raise ArtifactError(f"item snapshot: expected tables [items, {lengths}], found {shapes}")
-        for name, spec in self.writes.items():
+        for name, spec in self._of_items.items():
             if (stored := self.tables[name].dtype.name) not in STORED[spec.dtype]:
                 raise ArtifactError(f"{name}.npy: expected {' or '.join(STORED[spec.dtype])}, holds {stored}")
         gather.compile()
+        if self.last:
+            self.transitions = Transitions.open(folder)
+            look_up.compile()
 
     def __call__(self, columns: Columns) -> Columns:
         rows = np.ascontiguousarray(columns["candidate_rows"])
@@ -60,6 +79,8 @@ class LookupItems(Op):
             dtype = np.int64 if table.dtype.kind == "i" else np.float32
             out[name] = np.empty((*rows.shape, table.shape[1]), dtype)
             gather(table, rows, out[name])
+        if self.transitions:
+            out[TRANSITIONS] = self.transitions(columns[HISTORY], rows, self.last)
         return out
 
 

@@ -18,6 +18,7 @@ from cascade.bench.stock import measure
 from cascade.bench.text import as_text
 from cascade.config import PipelineConfig
 from cascade.core.errors import ConfigError
+from cascade.models.config import DlrmConfig, TransitionsConfig
 from cascade.workflows.config import EtlConfig, SchemaConfig
 
 CONFIG = PipelineConfig(schema=SchemaConfig(sparse=["user_id", "item_id"]))
@@ -145,6 +146,9 @@ def test_a_rival_that_cannot_serve_the_config_says_why_before_anything_is_measur
     message = "etl.hash_buckets.item_id: the stock graph .* expected one, but it is hashed into 500 buckets"
     with pytest.raises(ConfigError, match=message):
         rival("merlin", hashed)
+    followed = CONFIG.model_copy(update={"dlrm_ranker": DlrmConfig(transitions=TransitionsConfig(last=5))})
+    with pytest.raises(ConfigError, match=r"dlrm_ranker.transitions.last: .* expected 0, got 5"):
+        rival("merlin", followed)
     nothing = Subject(hashed, lambda name: pytest.fail(f"{name} was read"))
     with pytest.raises(ConfigError, match=message):
         run(nothing, Wanted(("fused",), compare="merlin"), report=lambda point: pytest.fail("was measured"))

@@ -3,35 +3,26 @@
 import shutil
 
 from cascade.ensemble.config import RankerServingConfig
-from cascade.ensemble.ops import LookupItems, Rank
-from cascade.ensemble.steps import served_ranker, taken
-from cascade.models.onnx_tables import model_files
-
-DIM = 8
+from cascade.ensemble.steps import ranker_steps
 
 
 class Served:
-    """lookup_items and rank, loaded from what `served_ranker` found."""
+    """lookup_items and rank, loaded from what `ranker_steps` made."""
 
     def __init__(self, parts, tensors, folder, **options):
         items = {f.name: (f.dtype, f.dims[0]) for f in tensors.schema.side("item")}
         users = {f.name: (f.dtype, f.dims[0]) for f in tensors.schema.side("user", "context")}
-        self.model, items, files = served_ranker(parts, RankerServingConfig(**options), items, folder)
-        files |= {
-            "item_vectors.npy": parts["index"].path / "item_vectors.npy",
-            **model_files(self.model, "ranker.onnx"),
-        }
+        lookup, rank = ranker_steps(parts, RankerServingConfig(**options), users, items, folder)
+        self.lookup, self.rank, self.model = lookup.op, rank.op, rank.files["ranker.onnx"]
         node = folder / "node"
         node.mkdir()
-        for name, file in files.items():
+        for name, file in {**lookup.files, **rank.files}.items():
             shutil.copyfile(file, node / name)
-        of_user, of_item = {**users, "query": ("float32", DIM)}, {**items, "item_vectors": ("float32", DIM)}
-        self.lookup, self.rank = LookupItems(items, DIM), Rank(*taken(self.model, of_user, of_item))
         self.lookup.load(node)
         self.rank.load(node)
 
     def columns(self, asked):
-        have = {**asked, **self.lookup({"candidate_rows": asked["candidate_rows"]})}
+        have = {**asked, **self.lookup({name: asked[name] for name in self.lookup.reads})}
         return {name: have[name] for name in self.rank.reads}
 
     def __call__(self, asked):

@@ -76,11 +76,16 @@ def test_it_is_near_scikit_learn_on_all_rows():
     assert apart.mean() < 0.005 and apart.max() < 0.04  # the oracle has a step wherever a few rows make one
 
 
+def fitted(logits, cosine, label, *kind):
+    """The fusion of requests with one candidate each, all [M]."""
+    return fit_fusion(*(values[:, None] for values in (logits, cosine, label)), *kind)
+
+
 def test_it_calibrates_what_platt_cannot():
     logits, label, _ = bent_sample(100_000, 3)
     fresh, happened, _ = bent_sample(100_000, 4)
     nothing = np.zeros_like(logits)
-    platt, isotonic = (fit_fusion(logits, nothing, label, kind) for kind in ("platt", "isotonic"))
+    platt, isotonic = (fitted(logits, nothing, label, kind) for kind in ("platt", "isotonic"))
     ece = [metrics.ece(expit(f(fresh, nothing).astype(float)), happened) for f in (platt, isotonic)]
     assert ece[1] < 0.005 < ece[0]
 
@@ -96,13 +101,13 @@ def test_it_leaves_alone_what_is_calibrated():
 class TestFitFusion:
     def test_none_fits_nothing(self):
         logits, label, _ = bent_sample(5000, 6)
-        found = fit_fusion(logits, logits, label, "none")
+        found = fitted(logits, logits, label, "none")
         assert found == Fusion() and found.calibration == "none"
 
     def test_platt_is_the_default_and_has_no_curve(self):
         logits, label, _ = bent_sample(5000, 6)
-        found = fit_fusion(logits, np.zeros_like(logits), label)
-        assert found == fit_fusion(logits, np.zeros_like(logits), label, "platt")
+        found = fitted(logits, np.zeros_like(logits), label)
+        assert found == fitted(logits, np.zeros_like(logits), label, "platt")
         assert found.curve is None and found.calibration == "platt"
 
     @pytest.mark.parametrize("positives", [FEWEST_POSITIVES - 1, 2000 - FEWEST_POSITIVES + 1])
@@ -110,7 +115,7 @@ class TestFitFusion:
         logits, _, _ = bent_sample(2000, 7)
         label = np.zeros(2000, bool)
         label[np.argsort(-logits)[:positives]] = True
-        found = fit_fusion(logits, np.zeros_like(logits), label, "isotonic")
+        found = fitted(logits, np.zeros_like(logits), label, "isotonic")
         assert found.curve is None
         assert f"isotonic cannot be fitted to {positives:,} positives" in caplog.text
 

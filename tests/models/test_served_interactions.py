@@ -21,6 +21,11 @@ KINDS = {
     "dot, target attention": {"history": {"kind": "target_attention", "heads": 2, "features": ["genres", "price"]}},
     "concat, target attention": {"interactions": "concat", "history": {"kind": "target_attention"}},
     "cross, target attention": {"interactions": "cross", "history": {"kind": "target_attention"}},
+    "dot, transitions": {"transitions": {"last": 3}},
+    "concat, transitions, target attention": {
+        **{"interactions": "concat", "history": {"kind": "target_attention"}},
+        "transitions": {"last": 1, "window": 2},
+    },
 }
 WIDTHS = {  # item vectors: 8 of the bottom network, item_id and genres of 8; the user's: 8 and 4 of 8
     "dot": {"item_slots": 24, "item_share": 16},
@@ -30,6 +35,8 @@ WIDTHS = {  # item vectors: 8 of the bottom network, item_id and genres of 8; th
     "dot, target attention": {"item_slots": 24, "item_share": 16, "item_query": 2 * 8},
     "concat, target attention": {"item_share": 16, "item_query": 8},
     "cross, target attention": {"item_slots": 24, "item_share": 24 + 40, "item_query": 8},
+    "dot, transitions": {"item_slots": 24, "item_share": 16},
+    "concat, transitions, target attention": {"item_share": 16, "item_query": 8},
 }
 TWO_EPOCHS = {"epochs": 2, "batch_size": 128, "learning_rate": 1e-2}
 

@@ -6,6 +6,7 @@ import pytest
 from cascade.core.errors import ArtifactError
 from cascade.ensemble.ops.lookup_items import LookupItems
 from cascade.testing.op_contract import OpContract
+from cascade.workflows.transitions import Transitions
 
 
 def loaded(folder):
@@ -24,6 +25,35 @@ class TestLookupItems(OpContract):
 
     def make_batch(self):
         return {"candidate_rows": np.array([[2, 0, 1], [1, -1, -1], [-1, -1, -1]], dtype=np.int64)}
+
+
+def reading(folder):
+    """The same with transitions: of rows 0, 1, 2 with codes 3, 4, 5; 1 followed 0 twice, 2 followed 1."""
+    loaded(folder)
+    history, items = np.array([[3], [3], [4]], np.int32), np.array([1, 1, 2], np.int32)
+    Transitions.of(history, items, (6, 3), window=1).save(folder)
+    op = LookupItems({"brand": ("int64", 1)}, dim=3, last=2, history=2)
+    op.load(folder)
+    return op
+
+
+class TestLookupItemsWithTransitions(OpContract):
+    def make_op(self, folder):
+        return reading(folder)
+
+    def make_batch(self):
+        rows = np.array([[2, 0, 1], [1, -1, -1], [-1, -1, -1]], dtype=np.int64)
+        return {"candidate_rows": rows, "history": np.array([[4, 3], [3, 0], [0, 0]], dtype=np.int64)}
+
+
+def test_transitions_are_of_the_users_last_items(tmp_path):
+    asked = np.array([[2, -1, 1], [2, 0, 1]]), np.array([[4, 3], [0, 0]])
+    op = reading(tmp_path)
+    got = op(dict(zip(("candidate_rows", "history"), asked, strict=True)))
+    np.testing.assert_array_equal(got["transitions"], Transitions.open(tmp_path)(asked[1], asked[0], 2))
+    after_4, after_3 = got["transitions"][0, 0], got["transitions"][0, 2]
+    assert after_4[0] > 0 and after_3[0] == 0 < after_3[1]  # the last item is 4, the one before it 3
+    assert not got["transitions"][0, 1].any() and not got["transitions"][1, :, :2].any()
 
 
 def test_takes_rows_and_fills_zeros_where_there_is_no_candidate(tmp_path):
