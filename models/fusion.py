@@ -94,7 +94,7 @@ def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Fusion
     if weights[0] <= 0 or weights[1] < 0:
         weights = np.array([1.0, 0.0])
     (scale,), bias = regression(both[there] @ weights[:, None], happened)
-    return Fusion(*(float(weight) for weight in scale * weights), bias) if scale > 0 else Fusion()
+    return Fusion(float(scale * weights[0]), float(scale * weights[1]), bias) if scale > 0 else Fusion()
 
 
 def regression(x: NDArray[Any], label: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
@@ -110,7 +110,7 @@ def choice(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float
     """Weights [C] that tell best which candidate of a request it was, from x [n, K, C] and label [n, K].
 
     The conditional logit (McFadden, "Conditional logit analysis of qualitative choice behavior", 1974). A regression on
-    all rows at once would also tell apart requests, some of which are easier than others, and that orders no candidates.
+    all rows at once would also tell apart requests, some of which are easier than others; that orders no candidates.
     """
     from scipy.optimize import minimize
     from scipy.special import softmax

@@ -1,13 +1,13 @@
 """What followed what in the histories of the training part: numbers that tell a ranker what an embedding forgets.
 
-A table of counts remembers each pair of items, where the product of two vectors smooths over them ("memorization", Cheng
-et al., "Wide & deep learning for recommender systems", 2016). It is the first-order Markov chain (Shani et al., "An
-MDP-based recommender system", 2005), beside one whose steps may skip items.
+A table of counts remembers each pair of items, where the product of two vectors smooths over them ("memorization",
+Cheng et al., "Wide & deep learning for recommender systems", 2016). It is the first-order Markov chain (Shani et al.,
+"An MDP-based recommender system", 2005), beside one whose steps may skip items.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Transitions:
         """
         from scipy.sparse import csr_matrix
 
-        counts = csr_matrix(sizes, dtype=np.complex64)  # of both kinds at once: real and imaginary part
+        counts = csr_matrix(sizes, dtype=np.complex64)  # real: soon, imaginary: at once
         for at in range(0, len(item_row), CHUNK):
             codes = np.asarray(history[at : at + CHUNK])[:, :window]
             after, place = np.nonzero(codes)
@@ -70,7 +70,8 @@ class Transitions:
         total = [np.bincount(codes, weights=of_kind, minlength=sizes[0]) for of_kind in both.T]
         share = np.bincount(item_row, minlength=sizes[1]) / max(1, len(item_row))
         table = np.stack(total, axis=1).astype(np.float32)
-        return cls(counts.indptr.astype(np.int64), counts.indices, both, table, share.astype(np.float32))
+        rows = counts.indices.astype(np.int32)
+        return cls(counts.indptr.astype(np.int64), rows, both, table, share.astype(np.float32))
 
     @classmethod
     def open(cls, folder: Path) -> Transitions:
@@ -80,11 +81,11 @@ class Transitions:
     @classmethod
     def files(cls, folder: Path) -> dict[str, Path]:
         """Field -> its file."""
-        return {name: folder / f"{TRANSITIONS}_{name}.npy" for name in cls.__dataclass_fields__}
+        return {field.name: folder / f"{TRANSITIONS}_{field.name}.npy" for field in fields(cls)}
 
     def save(self, folder: Path) -> None:
         for name, file in self.files(folder).items():
-            np.save(file, asdict(self)[name])
+            np.save(file, getattr(self, name))
 
     def __call__(
         self,
@@ -188,9 +189,9 @@ def look_up(
 ) -> None:
     """Add the numbers of all candidates to ``out`` [B, K, WIDTH], which is 0; see `Transitions`."""
     size = 4
-    while size < 2 * candidates.shape[1]:
+    while size < 16 * candidates.shape[1]:  # so that most followers, which are no candidates, meet an empty slot
         size *= 2
-    slots, first = np.empty(size, np.int64), np.empty(candidates.shape[1], np.int64)
+    slots, first = np.empty(size, np.int32), np.empty(candidates.shape[1], np.int64)
     for user in range(len(candidates)):
         rows, found_for = candidates[user], out[user]
         places_of(rows, slots, first)

@@ -28,8 +28,8 @@ class LookupItems(Op):
     Loads ``<feature>.npy`` [items, length] and ``item_vectors.npy`` [items, dim], memory-mapped, so that the
     instances of a server share them; whole numbers may be stored as int32. Zeros where a candidate is -1.
 
-    With ``last``, history int64 [B, history] is read, too: transitions float32 [B, K, WIDTH] say how often each candidate
-    has followed its last items. They come from the files of `Transitions`.
+    With ``last``, history int64 [B, history] is read, too: transitions float32 [B, K, WIDTH] say how often each
+    candidate has followed its last items. They come from the files of `Transitions`.
     """
 
     features: Inputs

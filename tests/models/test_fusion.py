@@ -37,7 +37,7 @@ def test_a_weight_of_the_wrong_sign_leaves_the_dlrm_alone():
 
 
 def choices(n=6000, k=5, seed=0):
-    """Requests that choose one of k candidates by 1.0 * logit + 3.0 * cosine; some are refused as a whole, by their kind."""
+    """Requests that choose one of k candidates by 1.0 * logit + 3.0 * cosine; half choose none, by their kind."""
     rng = np.random.default_rng(seed)
     logits, cosine = rng.normal(size=(n, k)), rng.uniform(-1, 1, (n, k))
     score = 1.0 * logits + 3.0 * cosine + rng.gumbel(size=(n, k))
@@ -62,7 +62,9 @@ def test_scores_of_choices_are_calibrated():
 
 def test_places_without_a_candidate_count_for_nothing():
     logits, cosine, label = choices()
-    wider = [np.pad(values, ((0, 0), (0, 2)), constant_values=fill) for values, fill in ((logits, -np.inf), (cosine, 9))]
+    wider = [
+        np.pad(values, ((0, 0), (0, 2)), constant_values=fill) for values, fill in ((logits, -np.inf), (cosine, 9))
+    ]
     assert fit_fusion(*wider, np.pad(label, ((0, 0), (0, 2)))) == fit_fusion(logits, cosine, label)
 
 

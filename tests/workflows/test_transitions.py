@@ -114,7 +114,10 @@ def logs(draw):
         row[: len(past)] = np.array(past) + FIRST
     window = draw(st.integers(1, length))
     return SimpleNamespace(
-        history=history, item=np.array([item for _, item in events], np.int32), window=window, last=draw(st.integers(1, 4))
+        history=history,
+        item=np.array([item for _, item in events], np.int32),
+        window=window,
+        last=draw(st.integers(1, 4)),
     )
 
 
