@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from cascade.config import load_config
 from cascade.models.events import Events
+from cascade.models.followers import Followers
 from cascade.models.lookup import Lookup
 from cascade.models.quantize import scores
 from cascade.models.ranker_data import CandidateRows
@@ -74,7 +75,11 @@ class Validation:
         found = retriever(self.tensors, parts, config.section("serving.ann").topk)
         rows = CandidateRows(self.tensors, found, config.dlrm_ranker).valid(seed=0)
         similarity, ranker = Similarity.load(parts, self.tensors), parts["ranker"]
-        columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, ranker.metrics["split"]["widths"])
+        widths, followers = (
+            ranker.metrics["split"]["widths"],
+            Followers.open(ranker.path, config.dlrm_ranker.transitions),
+        )
+        columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, widths, followers)
         [logits] = scores([ranker.path / PAIR], columns, rows.events, rows.candidates)
         there = rows.candidates >= 0
         popular = self.tensors.item_counts[rows.candidates][there]

@@ -17,6 +17,7 @@ from cascade.config import load_config
 from cascade.models.config import DlrmConfig
 from cascade.models.onnx_export import session
 from cascade.models.quantize import scores
+from cascade.models.followers import Followers
 from cascade.models.ranker_data import CandidateRows, padded_items
 from cascade.models.ranker_export import ITEM, PAIR, PairColumns
 from cascade.models.ranker_stage import RANKER, Similarity, retriever
@@ -69,8 +70,12 @@ def main():
     parts = run(config, RUNS, only=["index"])
     made, tensors = train(config, parts), Tensors.load(parts["etl"].path)
     similarity = Similarity.load(parts, tensors)
+    reads = config.dlrm_ranker.transitions
     columns = {
-        name: PairColumns(similarity, tensors, artifact.path / ITEM, artifact.metrics["split"]["widths"])
+        name: PairColumns(
+            *(similarity, tensors, artifact.path / ITEM, artifact.metrics["split"]["widths"]),
+            Followers.open(artifact.path, reads),
+        )
         for name, artifact in made.items()
     }
     rows = CandidateRows(tensors, retriever(tensors, parts, CANDIDATES), config.dlrm_ranker).valid(seed=0)

@@ -41,9 +41,9 @@ def test_a_server_answers_as_the_executor_does(strings, offline, users, layout, 
     sections["serving"] = sections["serving"].model_copy(update={"layout": layout})
     made = EXPORT.run(tmp_path, sections, {name: strings.artifacts[name] for name in EXPORT.parents})
     name = strings.config.export.model_name
-    with TritonServer(made.path, name, feature_repo=strings.feature_repo, config=free) as server:
-        with CascadeClient(server.grpc_url) as client:
-            answers = client.recommend(users, temperature=0)
+    running = TritonServer(made.path, name, feature_repo=strings.feature_repo, config=free)
+    with running as server, CascadeClient(server.grpc_url) as client:
+        answers = client.recommend(users, temperature=0)
     for answer, ids, scores in zip(answers, offline["item_ids"], offline["scores"], strict=True):
         assert [item.item_id for item in answer.items] == ids[: len(answer.items)].tolist()
         np.testing.assert_allclose([item.score for item in answer.items], scores[: len(answer.items)], rtol=1e-5)
