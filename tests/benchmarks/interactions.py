@@ -15,9 +15,9 @@ from sklearn.metrics import roc_auc_score
 
 from cascade.config import load_config
 from cascade.models.config import DlrmConfig
+from cascade.models.followers import Followers
 from cascade.models.onnx_export import session
 from cascade.models.quantize import scores
-from cascade.models.followers import Followers
 from cascade.models.ranker_data import CandidateRows, padded_items
 from cascade.models.ranker_export import ITEM, PAIR, PairColumns
 from cascade.models.ranker_stage import RANKER, Similarity, retriever
