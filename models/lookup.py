@@ -21,13 +21,36 @@ if TYPE_CHECKING:
 ITEM_ID = "item_id"
 
 
+class Columns:
+    """Tables [n, L] by name, those of a type side by side: a row of all of them is gathered at once.
+
+    A gather of many rows of one number each takes as long as one of rows of several.
+    """
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        of_type: dict[np.dtype[Any], dict[str, Any]] = {}
+        for name, table in tables.items():
+            of_type.setdefault(np.asarray(table).dtype, {})[name] = np.asarray(table)
+        self.order = tuple(tables)
+        self.groups = [
+            (tuple(own), [table.shape[1] for table in own.values()], tf.constant(np.concatenate([*own.values()], axis=1)))
+            for own in of_type.values()
+        ]
+
+    def __call__(self, rows: Any) -> dict[str, Any]:
+        """Columns [..., L] of rows [...], in the order of the tables."""
+        found: dict[str, Any] = {}
+        for names, widths, table in self.groups:
+            found |= zip(names, tf.split(tf.gather(table, rows), widths, axis=-1), strict=True)
+        return {name: found[name] for name in self.order}
+
+
 class Lookup:
     """The user and item tables of an etl artifact as tensors."""
 
     def __init__(self, tensors: Tensors) -> None:
         self.schema = tensors.schema
-        self.user_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.users.items()}
-        self.item_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.items.items()}
+        self._users, self._items = Columns(tensors.users), Columns(tensors.items)
         unknown = unknown_user(tensors.schema, tensors.users)
         self.unknown = {name: tf.constant(values) for name, values in unknown.items()}
 
@@ -39,7 +62,7 @@ class Lookup:
                 each row, fewer of them and ``window`` and ``place`` [B], see `History`.
             id_dropout: share of rows whose user is shown as one who is not known.
         """
-        columns = {name: tf.gather(table, batch["user_row"]) for name, table in self.user_tables.items()}
+        columns = self._users(batch["user_row"])
         columns |= {name: values for name, values in batch.items() if name != "user_row"}
         if id_dropout:
             hidden = uniform(tf.shape(batch["user_row"])[:1])[:, None] < id_dropout
@@ -58,7 +81,7 @@ class Lookup:
                 interactions is; its other features stay.
             at_once: hide all rows of an item or none, ``rows`` [n]: for rows that are candidates of one another.
         """
-        columns = {name: tf.gather(table, rows) for name, table in self.item_tables.items()}
+        columns = self._items(rows)
         if id_dropout:
             hidden = tf.expand_dims(drawn(rows, at_once) < id_dropout, -1)
             columns[ITEM_ID] = tf.where(hidden, tf.cast(UNKNOWN_CODE, columns[ITEM_ID].dtype), columns[ITEM_ID])
