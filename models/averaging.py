@@ -13,11 +13,11 @@ from typing import Any
 
 from .backend import tf
 
-MOVES, FEWEST, APART = 10, 5, 4
-"""Moves of the average in a horizon, and how many there are at least where these would be less than ``APART`` steps from
-each other. A move passes over all weights, as a step of the optimizer does: at every step it would cost a third as much
-again. It would not change the average much, as weights do not go far within a few steps: of noise that is new at every
-move, an average over ten in a horizon keeps 23 %, over 20 16 %.
+MOVES, APART, FEWEST = 20, 4, 5
+"""Moves of the average in a horizon. Where they would be less than ``APART`` steps from each other they are fewer, down
+to ``FEWEST``: a move passes over all weights, which at every step is a tenth of the training, and tells the average
+little, as the weights of a few steps are nearly the same. What is new at every move, an average over 20 of them in a
+horizon keeps 16 % of, over 5 33 %, over one all.
 """
 SOONER = 9
 """The n-th move keeps n / (n + SOONER) at most, so that the first steps do not stay in the average for long."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.features import GAP, HISTORY
 from ..workflows.lookup_tables import UNKNOWN_CODE
@@ -22,19 +23,22 @@ ITEM_ID = "item_id"
 
 
 class Columns:
-    """Tables [n, L] by name, those of a type side by side: a row of all of them is gathered at once.
-
-    A gather of many rows of one number each takes as long as one of rows of several.
+    """Tables [n, L] by name; those of one type lie side by side, as many rows of a number each take as long to gather
+    as rows of several.
     """
 
-    def __init__(self, tables: Mapping[str, Any]) -> None:
-        of_type: dict[np.dtype[Any], dict[str, Any]] = {}
+    def __init__(self, tables: Mapping[str, NDArray[Any]]) -> None:
+        of_type: dict[np.dtype[Any], list[str]] = {}
         for name, table in tables.items():
-            of_type.setdefault(np.asarray(table).dtype, {})[name] = np.asarray(table)
+            of_type.setdefault(table.dtype, []).append(name)
         self.order = tuple(tables)
         self.groups = [
-            (tuple(own), [table.shape[1] for table in own.values()], tf.constant(np.concatenate([*own.values()], axis=1)))
-            for own in of_type.values()
+            (
+                names,
+                [tables[n].shape[1] for n in names],
+                tf.constant(np.concatenate([tables[n] for n in names], axis=1)),
+            )
+            for names in of_type.values()
         ]
 
     def __call__(self, rows: Any) -> dict[str, Any]:

@@ -73,7 +73,8 @@ class Dot(Interaction):
         dense = [tf.squeeze(own[0], axis=1) for own, layout in sides if layout.dense]
         vectors = tf.concat([*users, *items], axis=1)
         products = tf.reshape(gram(vectors), [-1, vectors.shape[1] ** 2])
-        return tf.matmul(tf.concat([*dense, products], axis=1), self._kernel()) + self.top_pair.bias
+        first = tf.matmul(tf.concat([*dense, products], axis=1), self._kernel())
+        return tf.nn.bias_add(first, self.top_pair.bias)
 
     def _kernel(self) -> Any:
         """Weights of the dense vectors and of all products [n * n] among a user's vectors and one item's."""
