@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cascade.models.averaging import MOVES, SOONER, Average, between_moves
+from cascade.models.averaging import SOONER, Average, between_moves
 from cascade.models.backend import tf
 from cascade.models.config import TrainingConfig
 from cascade.models.fit import fit
@@ -57,7 +57,8 @@ def test_a_weight_that_walks_is_followed_at_the_horizon(horizon):
     """The mean age of what is in an exponential average is its horizon, here less half of the steps between moves."""
     average = Average(Walker(), horizon)
     steps = 40 * horizon
-    assert steps / average.every > 10 * SOONER * MOVES / 9
+    half = steps / average.every / 2
+    assert half / (half + SOONER) > average.keep
     walk(average, steps)
     behind = steps - average.means[0].numpy()
     assert behind == pytest.approx(horizon - average.every, rel=0.01)
