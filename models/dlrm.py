@@ -20,7 +20,7 @@ from .history_items import ItemTables
 from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
 from .layers import embedding_tables
-from .ranker_side import SideVectors
+from .ranker_side import SideVectors, beside
 from .rates import Rates, rated
 from .schema import check_names, table_dims
 from .target_attention import TargetAttention, of_schema, reads
@@ -67,12 +67,14 @@ class Dlrm(tf.keras.Model):
 
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
         """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
-        users = self.users(self.users.pick(columns), training=training)
         flat, shape = flat_items(self.items.pick(columns))
-        items = self.items(flat, training=training)
-        first = self.interaction.at_once(users, items, shape)
+        pairs = isinstance(shape[1], int)
+        users = self.users(self.users.pick(columns), training=training, apart=pairs)
+        items = self.items(flat, training=training, apart=pairs)
+        first = self.interaction.of_pairs(users, items) if pairs else self.interaction.at_once(users, items, shape)
         if self.attention:
-            first += self.attention.at_once(self.attention.user_part(columns, training), items, shape)
+            own = beside(items, self.interaction.stacked) if pairs else items
+            first += self.attention.at_once(self.attention.user_part(columns, training), own, shape)
         logits = self._heads(self._with_followers(first, columns))
         if heads:
             return tf.reshape(tf.concat(logits, axis=-1), [*shape, len(logits)])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.features import GAP, HISTORY
 from ..workflows.lookup_tables import UNKNOWN_CODE
@@ -23,6 +24,33 @@ if TYPE_CHECKING:
 ITEM_ID = "item_id"
 
 
+class Columns:
+    """Tables [n, L] by name; those of one type lie side by side, as many rows of a number each take as long to gather
+    as rows of several.
+    """
+
+    def __init__(self, tables: Mapping[str, NDArray[Any]]) -> None:
+        of_type: dict[np.dtype[Any], list[str]] = {}
+        for name, table in tables.items():
+            of_type.setdefault(table.dtype, []).append(name)
+        self.order = tuple(tables)
+        self.groups = [
+            (
+                names,
+                [tables[n].shape[1] for n in names],
+                tf.constant(np.concatenate([tables[n] for n in names], axis=1)),
+            )
+            for names in of_type.values()
+        ]
+
+    def __call__(self, rows: Any) -> dict[str, Any]:
+        """Columns [..., L] of rows [...], in the order of the tables."""
+        found: dict[str, Any] = {}
+        for names, widths, table in self.groups:
+            found |= zip(names, tf.split(tf.gather(table, rows), widths, axis=-1), strict=True)
+        return {name: found[name] for name in self.order}
+
+
 class Lookup:
     """The user and item tables of an etl artifact as tensors.
 
@@ -31,8 +59,7 @@ class Lookup:
 
     def __init__(self, tensors: Tensors, followers: Followers | None = None) -> None:
         self.schema, self.followers = tensors.schema, followers
-        self.user_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.users.items()}
-        self.item_tables = {name: tf.constant(np.asarray(table)) for name, table in tensors.items.items()}
+        self._users, self._items = Columns(tensors.users), Columns(tensors.items)
         unknown = unknown_user(tensors.schema, tensors.users)
         self.unknown = {name: tf.constant(values) for name, values in unknown.items()}
 
@@ -44,7 +71,7 @@ class Lookup:
                 each row, fewer of them and ``window`` and ``place`` [B], see `History`.
             id_dropout: share of rows whose user is shown as one who is not known.
         """
-        columns = {name: tf.gather(table, batch["user_row"]) for name, table in self.user_tables.items()}
+        columns = self._users(batch["user_row"])
         columns |= {name: values for name, values in batch.items() if name != "user_row"}
         if id_dropout:
             hidden = uniform(tf.shape(batch["user_row"])[:1])[:, None] < id_dropout
@@ -65,7 +92,7 @@ class Lookup:
                 interactions is; its other features stay.
             at_once: hide all rows of an item or none, ``rows`` [n]: for rows that are candidates of one another.
         """
-        columns = {name: tf.gather(table, rows) for name, table in self.item_tables.items()}
+        columns = self._items(rows)
         if id_dropout:
             hidden = tf.expand_dims(drawn(rows, at_once) < id_dropout, -1)
             columns[ITEM_ID] = tf.where(hidden, tf.cast(UNKNOWN_CODE, columns[ITEM_ID].dtype), columns[ITEM_ID])

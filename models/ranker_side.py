@@ -44,7 +44,7 @@ class SideVectors(tf.keras.layers.Layer):
     Args:
         rates: what else there is in numbers.
         stacked: project each vector to the bottom network's width D and give [..., F, D]; else each keeps its own
-            width and they lie side by side, [..., ``layout.total``].
+            width and they lie side by side, [..., ``layout.total``]; see `beside`.
     """
 
     def __init__(
@@ -78,7 +78,19 @@ class SideVectors(tf.keras.layers.Layer):
         own = [bottom[-1] if stacked else width for width in widths.values()]
         self.layout = Layout((bottom[-1], *own) if dense else tuple(own), dense)
 
-    def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
+    def call(self, columns: Mapping[str, Any], training: bool = False, apart: bool = False) -> Any:
+        """With ``apart`` a list of the vectors, each [..., 1, D], for who would only take them apart again."""
+        rows = self._rows(columns)
+        if apart and not self.dropout.rate:
+            return rows
+        vectors = self.dropout(beside(rows, self.stacked), training=training)
+        if not apart:
+            return vectors
+        if self.stacked:
+            return tf.split(vectors, self.layout.count, axis=-2)
+        return tf.split(tf.expand_dims(vectors, axis=-2), self.layout.widths, axis=-1)
+
+    def _rows(self, columns: Mapping[str, Any]) -> list[Any]:
         found = self.vectors(columns)
         if self.history is not None:
             found[self.history], found[LAST] = tf.split(found[self.history], 2, axis=-2)
@@ -87,8 +99,7 @@ class SideVectors(tf.keras.layers.Layer):
         rows = [found[name] for name in self.order]
         if self.bottom is not None:
             rows = [tf.expand_dims(self.bottom(self._numbers(columns)), axis=-2), *rows]
-        vectors = tf.concat(rows, axis=-2) if self.stacked else tf.squeeze(tf.concat(rows, axis=-1), axis=-2)
-        return self.dropout(vectors, training=training)
+        return rows
 
     def _numbers(self, columns: Mapping[str, Any]) -> Any:
         """All that the bottom network sees [..., C]."""
@@ -99,3 +110,8 @@ class SideVectors(tf.keras.layers.Layer):
         """What of ``columns`` belongs to this side."""
         names = [f.name for f in self.features] + [f"{PREFIX}{layer.feature}" for layer in self.rates]
         return {name: columns[name] for name in names if name in columns}
+
+
+def beside(rows: Sequence[Any], stacked: bool) -> Any:
+    """Vectors, each [..., 1, D], as one tensor: [..., F, D] where ``stacked``, else side by side [..., W]."""
+    return tf.concat(rows, axis=-2) if stacked else tf.squeeze(tf.concat(rows, axis=-1), axis=-2)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..backend import tf
 from ..config import DlrmConfig
-from ..ranker_side import Layout
+from ..ranker_side import Layout, beside
 
 Parts = Mapping[str, Any]
 """Name -> tensor."""
@@ -52,11 +52,12 @@ class Interaction(tf.keras.layers.Layer):
         """
 
     def at_once(self, users: Any, items: Any, shape: tuple[Any, Any]) -> Any:
-        """The layer [B * K, H] in one go, from both sides' vectors: B users' and B * K items'.
-
-        Args:
-            shape: B and K; K is a number where it is known to be 1.
-        """
+        """The layer [B * K, H] in one go, from both sides' vectors: B users' and B * K items'; ``shape`` is B and K."""
         user, item = self.user_part(users), self.item_part(items)
         rows = {name: tf.reshape(item[name], [*shape, width]) for name, width in self.part_widths.items()}
         return self.pair(user, rows, shape)
+
+    def of_pairs(self, users: Sequence[Any], items: Sequence[Any]) -> Any:
+        """The layer [B, H] for users with one candidate each, from both sides' vectors, each [B, 1, D]."""
+        shape = (tf.shape(users[0])[0], 1)
+        return self.at_once(beside(users, self.stacked), beside(items, self.stacked), shape)

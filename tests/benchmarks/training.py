@@ -32,6 +32,8 @@ RATE, SIZE, LARGE = 1e-3, 8192, 32768
 """Learning rate, rows of a ranker's batch, and of a larger one, whose rate is higher by the root of their ratio."""
 HELD_OUT = 0.1
 """Share of the events that is not trained on."""
+OF_CITY = 0.8
+"""Share of the users with the taste of their city."""
 CANDIDATES = 23
 """Rows a user that the ranker draws by default: the positive and its negatives."""
 USERS, ITEMS = 100_000, 50_000
@@ -53,7 +55,9 @@ SCHEMA = FeatureSchema(
 
 @dataclass(frozen=True)
 class Shop:
-    """Users with a taste for a category, popular items drawn more often, clicks that follow the taste."""
+    """Users with a taste for a category, most often that of their city, popular items drawn more often, clicks that
+    follow the taste. The held-out AUC is .78 for who knows every taste, .72 for who knows those of the cities alone.
+    """
 
     tensors: Tensors
     events: Events
@@ -70,11 +74,11 @@ class Shop:
             "category": np.arange(ITEMS) % 50,
             "brand": rng.integers(0, 1000, ITEMS),
         }
+        taste = np.where(rng.random(USERS) < OF_CITY, users["city"], rng.integers(0, 50, USERS)) % 50
         user = rng.integers(0, USERS, count)
         item = (ITEMS * rng.random(count) ** 2).astype(int) // 50 * 50
-        liked = rng.random(count) < 0.7
-        item += np.where(liked, user % 50, rng.integers(0, 50, count))
-        label = (rng.random(count) < np.where(item % 50 == user % 50, 0.6, 0.2)).astype("f4")
+        item += np.where(rng.random(count) < 0.5, taste[user], rng.integers(0, 50, count))
+        label = (rng.random(count) < np.where(item % 50 == taste[user], 0.75, 0.2)).astype("f4")
         counts = np.bincount(item, minlength=ITEMS)
         moment = {"hour": rng.normal(size=(count, 1)).astype("f4")}
         tables = (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cascade.models.averaging import MOVES, SOONER, Average
+from cascade.models.averaging import SOONER, Average, between_moves
 from cascade.models.backend import tf
 from cascade.models.config import TrainingConfig
 from cascade.models.fit import fit
@@ -36,8 +36,8 @@ def walk(average, steps):
 
 
 def test_the_first_moves_by_hand():
-    """After steps 1, 2, 3 of horizon 20, so a move each: means 1 (as it began), 2 - 2/11, and so on."""
-    average = Average(Walker(), horizon=MOVES)
+    """After steps 1, 2, 3 of horizon 3, so a move each: means 1 (as it began), 2 - 2/11, and so on."""
+    average = Average(Walker(), horizon=3)
     walk(average, 1)
     assert average.means[0].numpy() == pytest.approx(1)
     walk(average, 1)
@@ -47,12 +47,18 @@ def test_the_first_moves_by_hand():
     assert average.means[0].numpy() == pytest.approx(3 / 12 * second + 9 / 12 * 3)
 
 
+@pytest.mark.parametrize(("horizon", "steps"), [(1, 1), (3, 1), (10, 2), (24, 4), (80, 4), (122, 6), (5000, 250)])
+def test_twenty_moves_a_horizon_or_four_steps_between_but_five_moves_at_least(horizon, steps):
+    assert between_moves(horizon) == steps
+
+
 @pytest.mark.parametrize("horizon", [20, 200])
 def test_a_weight_that_walks_is_followed_at_the_horizon(horizon):
     """The mean age of what is in an exponential average is its horizon, here less half of the steps between moves."""
     average = Average(Walker(), horizon)
     steps = 40 * horizon
-    assert steps / average.every > 10 * SOONER * MOVES / 9
+    half = steps / average.every / 2
+    assert half / (half + SOONER) > average.keep
     walk(average, steps)
     behind = steps - average.means[0].numpy()
     assert behind == pytest.approx(horizon - average.every, rel=0.01)
@@ -76,6 +82,21 @@ def test_shown_for_a_while_and_taken_back_whatever_happens():
         assert average.model.weight.numpy() == mean
         raise KeyError
     assert average.model.weight.numpy() == 3
+
+
+def test_weights_and_average_part_again_after_it_was_shown():
+    """They share memory meanwhile, which neither may go on writing to."""
+    average = Average(Walker(), 3)
+    walk(average, 4)
+    mean = float(average.means[0])
+    with average.shown():
+        average.model.weight.assign_add(1.0)
+        assert float(average.means[0]) == mean
+    assert float(average.model.weight) == 4
+    average.means[0].assign(0.0)
+    assert float(average.model.weight) == 4
+    walk(average, 1)
+    assert float(average.model.weight) == 5 and 0 < float(average.means[0]) < 5
 
 
 def test_a_training_is_judged_by_it_and_leaves_it_behind(tmp_path):

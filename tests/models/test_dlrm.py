@@ -5,12 +5,14 @@ import pytest
 
 from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
+from cascade.models import randomness
 from cascade.models.backend import mm, tf
 from cascade.models.config import DlrmConfig
 from cascade.models.dlrm import build
 from cascade.models.interactions.dot import own_inputs, own_width
 from cascade.models.item_part import split_part
 from cascade.models.ranker_data import ValidRows
+from cascade.models.ranker_side import beside
 from cascade.models.ranker_training import judge, positive_ranks
 
 SCHEMA = FeatureSchema(
@@ -213,8 +215,9 @@ def test_weights_made_with_one_candidate_are_those_of_many(options, schema, tmp_
     np.testing.assert_allclose(many(twice), np.repeat(one(batch), 2, axis=1), rtol=1e-4, atol=1e-6)
 
 
-def test_gradients_with_one_candidate_are_those_of_many():
-    model = build(SCHEMA, small())
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+def test_gradients_with_one_candidate_are_those_of_many(options):
+    model = build(SCHEMA, small(**options))
     batch = columns(SCHEMA, 4, 1)
     twice = {f.name: np.repeat(batch[f.name], 2, axis=1) if f.side == "item" else batch[f.name] for f in SCHEMA}
 
@@ -225,3 +228,19 @@ def test_gradients_with_one_candidate_are_those_of_many():
 
     for one, many in zip(gradients(batch), gradients(twice), strict=True):
         np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dropout", [0, 0.5])
+@pytest.mark.parametrize("options", [{}, {"interactions": "concat"}], ids=["stacked", "side by side"])
+def test_vectors_apart_are_those_beside_each_other_and_drop_the_same_numbers(options, dropout):
+    side = build(SCHEMA, small(dropout=dropout, **options)).users
+    made = side.pick(columns(SCHEMA, 4, 1))
+    side(made)
+    found = []
+    for apart in (False, True):
+        randomness.seed(3)
+        found.append(side(made, training=True, apart=apart))
+    together, alone = found
+    assert [tuple(vector.shape) for vector in alone] == [(4, 1, width) for width in side.layout.widths]
+    np.testing.assert_array_equal(beside(alone, side.stacked), together)
+    assert (np.mean(together == 0) > 0.3) == bool(dropout)

@@ -7,7 +7,7 @@ from cascade.models.backend import tf
 from cascade.models.config import TrainingConfig
 from cascade.models.fit import WEIGHTS, fit, shuffled
 from cascade.models.optimizers import Optimizer
-from cascade.models.step import Step
+from cascade.models.step import Step, traced_once
 
 
 class Counter(tf.Module):
@@ -75,3 +75,9 @@ def test_batches_are_full_and_never_repeat_a_row():
     batches = list(shuffled(10, 4, np.random.default_rng(0)))
     assert [len(b) for b in batches] == [4, 4] and len(set(np.concatenate(batches))) == 8
     assert [sorted(b) for b in shuffled(3, 8, np.random.default_rng(0))] == [[0, 1, 2]]
+
+
+def test_a_compiled_step_gets_tensors():
+    """What is not one, it converts slowly."""
+    got = traced_once(lambda batch: batch)({"rows": np.arange(3, dtype=np.int32), "label": tf.ones(3)})
+    assert all(tf.is_tensor(values) for values in got.values()) and got["rows"].dtype == tf.int32

@@ -133,6 +133,7 @@ def test_steps_draw_from_the_generator_that_is_kept(tmp_path, monkeypatch):
 
     for module in (two_tower_training, ranker_training):
         monkeypatch.setattr(module, "fit", look)
+        monkeypatch.setattr(module, "traced_once", lambda compiled: compiled)
     with pytest.raises(InterruptedError):
         two_tower_training.train(tensors, SECTIONS["two_tower"], tmp_path / "made")
     config = DlrmConfig(dropout=0.2)
