@@ -7,8 +7,8 @@ two_tower.negatives.share=1`` and the like try other settings. The exit code is 
 popularity's.
 
 The retriever ranks the whole catalogue; the ranker, with the retriever's opinion in it as it is served, orders the
-retriever's candidates, and an item that is not among them counts 0. Popularity does both alike. AUC is over all
-candidates of all users together.
+retriever's candidates, and an item that is not among them counts 0. Popularity does both alike. gAUC is over the
+candidates of each request by itself, as that is what is ordered.
 """
 
 import argparse
@@ -19,12 +19,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from cascade.config import load_config
 from cascade.models.events import Events
 from cascade.models.followers import Followers
 from cascade.models.lookup import Lookup
+from cascade.models.metrics import gauc, grouped_auc
 from cascade.models.quantize import scores
 from cascade.models.ranker_data import CandidateRows
 from cascade.models.ranker_export import ITEM, PAIR, PairColumns
@@ -50,7 +50,7 @@ DEFAULTS = [
 """Nine in ten users are validated: the standard error of recall@10 is about 0.01. The ranker learns from a fifth of the
 positives, in a fifth of the time."""
 OF_RETRIEVER = ("recall@10", "recall@100", "ndcg@10", "ndcg")
-OF_RANKER = ("ranked ndcg@10", "auc")
+OF_RANKER = ("ranked ndcg@10", "gauc")
 
 
 class Validation:
@@ -71,7 +71,7 @@ class Validation:
         return of_ranks(valid_ranks(model, Lookup(self.tensors), self.events, self.seen))
 
     def ranked(self, parts, config):
-        """NDCG@10 and AUC of the served order, and AUC of the order by popularity of the same candidates."""
+        """NDCG@10 and gAUC of the served order, and gAUC of the order by popularity of the same candidates."""
         found = retriever(self.tensors, parts, config.section("serving.ann").topk)
         rows = CandidateRows(self.tensors, found, config.dlrm_ranker).valid(seed=0)
         similarity, ranker = Similarity.load(parts, self.tensors), parts["ranker"]
@@ -82,11 +82,14 @@ class Validation:
         columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, widths, followers)
         [logits] = scores([ranker.path / PAIR], columns, rows.events, rows.candidates)
         there = rows.candidates >= 0
-        popular = self.tensors.item_counts[rows.candidates][there]
+        popular, (request, _) = self.tensors.item_counts[rows.candidates][there], np.nonzero(there)
         ranks = positive_ranks(np.where(there, logits, -np.inf), rows.label)
         gain = np.where((ranks >= 0) & (ranks < 10), 1 / np.log2(2.0 + ranks.clip(0)), 0)
-        auc, of_popularity = (roc_auc_score(rows.label[there], order) for order in (logits[there], popular))
-        return [float(gain.mean()), auc, of_popularity]
+        label, count = rows.label[there], there.sum(axis=1)
+        own, of_popularity = (
+            gauc(grouped_auc(order, label, request, len(count)), count) for order in (logits[there], popular)
+        )
+        return [float(gain.mean()), own, of_popularity]
 
 
 def of_ranks(ranks):
