@@ -156,6 +156,7 @@ def build(
     )
     interaction = kind(users.layout, items.layout, config)
     attention = of_schema(schema, config, tables, items.layout, catalogue)
-    followers = tf.keras.layers.Dense(config.top_mlp[0], use_bias=False, name="followers")
-    own = followers if config.transitions.last else None
-    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), attention, own)
+    followers = None
+    if config.transitions.last:
+        followers = tf.keras.layers.Dense(config.top_mlp[0], use_bias=False, name="followers")
+    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), attention, followers)

@@ -87,5 +87,5 @@ TWO_TOWER = Stage(
     parents=("etl",),
     fill=fill,
     take_part=take_part,
-    version=4,
+    version=5,
 )

@@ -75,10 +75,8 @@ class Validation:
         found = retriever(self.tensors, parts, config.section("serving.ann").topk)
         rows = CandidateRows(self.tensors, found, config.dlrm_ranker).valid(seed=0)
         similarity, ranker = Similarity.load(parts, self.tensors), parts["ranker"]
-        widths, followers = (
-            ranker.metrics["split"]["widths"],
-            Followers.open(ranker.path, config.dlrm_ranker.transitions),
-        )
+        widths = ranker.metrics["split"]["widths"]
+        followers = Followers.open(ranker.path, config.dlrm_ranker.transitions)
         columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, widths, followers)
         [logits] = scores([ranker.path / PAIR], columns, rows.events, rows.candidates)
         there = rows.candidates >= 0
