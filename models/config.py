@@ -213,6 +213,8 @@ class RankerTrainingConfig(TrainingConfig):
     """Scored rows: a positive and its negatives are several."""
     learning_rate: float = Field(2e-3, gt=0)
     patience: int = Field(2, ge=1)
+    renew_embeddings: bool = False
+    """Begin each epoch with new embeddings; see ``renewal``."""
 
 
 class CrossConfig(Section):

@@ -60,6 +60,12 @@ class Dlrm(tf.keras.Model):
         return [*self.users.rates, *self.items.rates]
 
     @property
+    def tables(self) -> list[Any]:
+        """Embedding tables, each once."""
+        every = {**self.users.vectors.tables, **self.items.vectors.tables}
+        return [table for table in every.values() if isinstance(table, mm.EmbeddingTable)]
+
+    @property
     def part_widths(self) -> dict[str, int]:
         """The tables of an item's part -> their widths."""
         more = self.attention.part_widths if self.attention else {}

@@ -66,6 +66,7 @@ def fit(
     score: Callable[[], float] | None,
     checkpoint: Path,
     prefetch: int = 2,
+    begin: Callable[[int], None] | None = None,
 ) -> Fit:
     """Train ``model`` and leave it with the weights of its best epoch, which are in ``checkpoint`` too.
 
@@ -81,6 +82,7 @@ def fit(
         score: the validation score, higher is better; without it every epoch is better than the one before.
         checkpoint: folder for the weights.
         prefetch: batches made ahead by a second thread; 0 where ``batches`` reads what a step changes.
+        begin: called with the number of each epoch from the second on, before its first step.
 
     Raises:
         ConfigError: if it does not fit into the machine's memory.
@@ -97,6 +99,8 @@ def fit(
         logs = beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")
         with Watch(title, config, steps, at, logs, shown=own.chief) as watch:
             while not at.done(config):
+                if begin and at.epoch > 1 and at.step == 0:
+                    begin(at.epoch)
                 for batch in ahead(islice(batches(rng), at.step, None), prefetch):
                     loss = step(batch)
                     at.step, at.total = at.step + 1, at.total + loss

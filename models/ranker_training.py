@@ -21,6 +21,7 @@ from .ranker_data import CandidateRows, ImpressionRows, ValidRows, padded_items
 from .ranker_loss import loss
 from .ranks import full_ndcg
 from .recompute import in_slices
+from .renewal import Renewal
 from .step import Step, traced_once
 from .team import team
 from .warm_start import start_at
@@ -52,8 +53,12 @@ def train(
     if isinstance(rows, ImpressionRows):
         for layer in model.rates:
             layer.table.assign(rows.rates[layer.feature].table)
-    if config.warm_start and vectors is not None:
-        start_at(model.items.vectors.tables["item_id"], np.asarray(tensors.items["item_id"])[:, 0], vectors)
+
+    def warm_start() -> None:
+        if config.warm_start and vectors is not None:
+            start_at(model.items.vectors.tables["item_id"], np.asarray(tensors.items["item_id"])[:, 0], vectors)
+
+    warm_start()
     valid = rows.valid(config.training.seed)
 
     def score() -> float:
@@ -63,7 +68,9 @@ def train(
         return judge(score_rows(model, lookup, valid), valid)
 
     step = make_step(model, lookup, config)
-    found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, score if valid else None, checkpoint)
+    judged = score if valid else None
+    begin = Renewal(model.tables, config.training.seed, warm_start) if config.training.renew_embeddings else None
+    found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, judged, checkpoint, begin=begin)
     return model, found, valid
 
 

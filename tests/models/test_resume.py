@@ -16,7 +16,7 @@ from cascade.models.config import UserTowerConfig
 HERE = Path(__file__).parent
 OPTIONS = {
     "two_tower": {"id_dropout": 0.3},
-    "ranker": {"id_dropout": 0.3, "dropout": 0.2},
+    "ranker": {"id_dropout": 0.3, "dropout": 0.2, "training": {"renew_embeddings": True}},
     "two_tower with everything": {
         "subsample": 0.02,
         "id_dropout": 0.3,
@@ -126,7 +126,7 @@ def test_steps_draw_from_the_generator_that_is_kept(tmp_path, monkeypatch):
     tensors = Tensors.load(make_shop(tmp_path, users=30, items=12, events=5, label=True)["etl"].path)
     drawn = []
 
-    def look(model, config, title, steps, batches, step, *rest):
+    def look(model, config, title, steps, batches, step, *rest, **more):
         batch = next(iter(batches(np.random.default_rng(0))))
         drawn.append(operations(step.run.get_concrete_function(batch)))
         raise InterruptedError
