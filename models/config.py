@@ -255,7 +255,7 @@ class RatesConfig(Section):
     """
 
     features: list[str] = ["user_id", "item_id"]
-    """Single categories of any side; []: none."""
+    """Categories of any side, single ones and lists, ``history`` among them; []: none."""
     smoothing: float = Field(10, gt=0)
     """Events with the mean of all that each category is given beside its own."""
     folds: int = Field(5, ge=2)

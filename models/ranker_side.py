@@ -108,7 +108,8 @@ class SideVectors(tf.keras.layers.Layer):
 
     def pick(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """What of ``columns`` belongs to this side."""
-        names = [f.name for f in self.features] + [f"{PREFIX}{layer.feature}" for layer in self.rates]
+        rated = [layer.feature for layer in self.rates]
+        names = [*(f.name for f in self.features), *rated, *(f"{PREFIX}{name}" for name in rated)]
         return {name: columns[name] for name in names if name in columns}
 
 

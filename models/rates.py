@@ -7,7 +7,7 @@ id's mean, so that is taken over the events of the other folds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,25 +19,30 @@ from ..core.features import Feature, FeatureSchema, Side
 from ..workflows.lookup_tables import UNKNOWN_CODE
 from .backend import tf
 from .config import RatesConfig
+from .layers import there, weighted_mean
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from ..workflows.tensors import Tensors
     from .events import Events
 
 Floats = NDArray[np.float32]
 PREFIX = "rates:"
 """Before the name of a feature: its numbers in a batch."""
+CHUNK = 1 << 18
+"""Events that are looked at together."""
 
 
 class Rates(tf.keras.layers.Layer):
-    """Code [..., 1] -> its numbers float32 [..., C]: C - 1 rates and the log of how many events they are from.
+    """Codes [..., L] -> their numbers float32 [..., C]: C - 1 rates and the log of how many events they are from.
 
-    All are 0 for codes without events, those of unknown and missing values among them.
+    All are 0 for codes without events, those of unknown and missing values among them. Of a list it is the mean.
     """
 
     def __init__(self, feature: Feature, labels: int) -> None:
         super().__init__(name=f"{feature.name}_rates")
-        self.feature, self.width = feature.name, labels + 1
+        self.feature, self.length, self.width = feature.name, feature.length, labels + 1
         shape = (feature.cardinality, self.width)
         self.table = self.add_weight("table", shape, trainable=False, initializer="zeros")
 
@@ -46,8 +51,10 @@ class Rates(tf.keras.layers.Layer):
         codes = columns[self.feature]
         given = columns.get(f"{PREFIX}{self.feature}")
         if given is None:
-            return tf.gather(self.table, tf.squeeze(codes, axis=-1))
-        return tf.where(codes == UNKNOWN_CODE, tf.zeros_like(given), given)
+            numbers = tf.gather(self.table, codes)
+            pooled = weighted_mean(numbers, there(codes, numbers.dtype)) if self.length else numbers
+            return tf.squeeze(pooled, axis=-2)
+        return given if self.length else tf.where(codes == UNKNOWN_CODE, tf.zeros_like(given), given)
 
 
 @dataclass(frozen=True)
@@ -60,53 +67,68 @@ class Encoded:
     """[n, C] for each event, from the events of the other folds."""
 
 
-def encode(codes: NDArray[Any], labels: Floats, cardinality: int, config: RatesConfig, seed: int) -> Encoded:
+def encode(
+    codes: Callable[[NDArray[np.int64]], NDArray[Any]], labels: Floats, cardinality: int, config: RatesConfig, seed: int
+) -> Encoded:
     """The numbers of one feature.
 
-    A rate is the log-odds of (sum + smoothing * mean) / (count + smoothing), less those of the mean.
+    A rate is the log-odds of (sum + smoothing * mean) / (count + smoothing), less those of the mean. Each entry of a
+    list is an event of its code.
 
     Args:
-        codes: int [n].
+        codes: gives the codes int [m, L] of some of the n events, 0 is padding.
         labels: [n, T], 0 or 1, each of them present.
     """
-    fold = np.random.default_rng(seed).integers(0, config.folds, len(codes))
-    mean = labels.mean(axis=0, dtype=np.float64)
-    sums = np.stack([_sums(codes, labels, cardinality, fold == k) for k in range(config.folds)])
+    count, mean = len(labels), labels.mean(axis=0, dtype=np.float64)
+    fold = np.random.default_rng(seed).integers(0, config.folds, count)
+    happened = np.concatenate([labels, np.ones((count, 1))], axis=1)
+    own = np.zeros((config.folds * cardinality, happened.shape[1]))
+
+    def chunks() -> Iterator[tuple[NDArray[np.int64], csr_matrix]]:
+        """Some of the events [m], and how often each has a code of its fold: [m, folds * cardinality]."""
+        for at in range(0, count, CHUNK):
+            part = np.arange(at, min(at + CHUNK, count))
+            yield part, _entries(codes(part), fold[part], cardinality, config.folds)
+
+    for part, entries in chunks():
+        own += entries.T @ happened[part]
+    sums = own.reshape(config.folds, cardinality, -1)
+    sums[:, : UNKNOWN_CODE + 1] = 0
     every = sums.sum(axis=0)
-    others = np.concatenate([every[codes[fold == k]] - sums[k, codes[fold == k]] for k in range(config.folds)])
-    rows = np.empty((len(codes), labels.shape[1] + 1), np.float32)
-    rows[np.concatenate([np.flatnonzero(fold == k) for k in range(config.folds)])] = _numbers(others, mean, config)
+    without = _numbers(every - sums, mean, config).reshape(config.folds * cardinality, -1)
+    rows = np.empty((count, without.shape[1]), np.float32)
+    for part, entries in chunks():
+        rows[part] = (entries @ without) / np.maximum(np.diff(entries.indptr), 1)[:, None]
     return Encoded(_numbers(every, mean, config), rows)
 
 
-def _sums(codes: NDArray[Any], labels: Floats, cardinality: int, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Each code's sum of every label, and its count [cardinality, T + 1]; codes of unknown values have none."""
-    own = codes[keep]
-    columns = [np.bincount(own, y, cardinality) for y in (*labels[keep].T, np.ones(len(own)))]
-    sums = np.stack(columns, axis=1).astype(np.float64)
-    sums[: UNKNOWN_CODE + 1] = 0
-    return sums
+def _entries(codes: NDArray[Any], fold: NDArray[np.int64], cardinality: int, folds: int) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
+    some = codes != 0
+    columns = (codes + fold[:, None] * cardinality)[some]
+    ends = np.concatenate([[0], some.sum(axis=1).cumsum()])
+    return csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(codes), folds * cardinality))
 
 
 def _numbers(sums: NDArray[np.float64], mean: NDArray[np.float64], config: RatesConfig) -> Floats:
-    count = sums[:, -1:]
-    share = (sums[:, :-1] + config.smoothing * mean) / (count + config.smoothing)
+    """Sums of the labels and counts [..., T + 1] -> numbers of that shape."""
+    count = sums[..., -1:]
+    share = (sums[..., :-1] + config.smoothing * mean) / (count + config.smoothing)
     odds = np.log(share / (1 - share)) - np.log(mean / (1 - mean))
-    return np.asarray(np.concatenate([np.where(count > 0, odds, 0.0), np.log1p(count)], axis=1), np.float32)
+    return np.asarray(np.concatenate([np.where(count > 0, odds, 0.0), np.log1p(count)], axis=-1), np.float32)
 
 
 def rated(schema: FeatureSchema, config: RatesConfig, side: Sequence[Side]) -> list[Feature]:
     """The features of a side whose rates the ranker reads.
 
     Raises:
-        ConfigError: if one of ``rates.features`` is no single category.
+        ConfigError: if one of ``rates.features`` holds no categories.
     """
-    known = {f.name: f for f in schema if f.kind == "categorical" and f.length is None}
+    known = {f.name: f for f in schema if f.kind == "categorical"}
     for name in config.features:
         if name not in known:
-            raise ConfigError(
-                f"dlrm_ranker.rates.features: {name!r} is no single category; there are {', '.join(known)}"
-            )
+            raise ConfigError(f"dlrm_ranker.rates.features: {name!r} holds no categories; there are {', '.join(known)}")
     return [known[name] for name in config.features if known[name].side in side]
 
 
@@ -114,13 +136,20 @@ def encode_rates(
     tensors: Tensors, events: Events, labels: Floats, config: RatesConfig, seed: int
 ) -> dict[str, Encoded]:
     """Feature -> its numbers for the training part's ``events`` with labels [n, T]."""
-    features = rated(tensors.schema, config, ("user", "context", "item"))
-    return {f.name: encode(_codes(tensors, events, f), labels, f.cardinality, config, seed) for f in features}
+
+    def encoded(feature: Feature) -> Encoded:
+        def codes(at: NDArray[np.int64]) -> NDArray[Any]:
+            return _codes(tensors, events, feature, at)
+
+        return encode(codes, labels, feature.cardinality, config, seed)
+
+    return {f.name: encoded(f) for f in rated(tensors.schema, config, ("user", "context", "item"))}
 
 
-def _codes(tensors: Tensors, events: Events, feature: Feature) -> NDArray[Any]:
-    if feature.side == "context":
-        return np.asarray(events.moment[feature.name])[:, 0]
+def _codes(tensors: Tensors, events: Events, feature: Feature, at: NDArray[np.int64]) -> NDArray[Any]:
+    """Of the events ``at`` [m]: [m, L]."""
+    if feature.name in events.moment:
+        return np.asarray(events.moment[feature.name].take(at, axis=0))
     if feature.side == "user":
-        return np.asarray(tensors.users[feature.name][events.user_row, 0])
-    return np.asarray(tensors.items[feature.name][events.item_row, 0])
+        return np.asarray(tensors.users[feature.name][events.user_row[at]])
+    return np.asarray(tensors.items[feature.name][events.item_row[at]])

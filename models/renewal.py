@@ -1,9 +1,10 @@
 """New embeddings at the beginning of each epoch, so that the ranker does not learn its rows by heart.
 
-An embedding that sees an id's few events for a second time knows their labels, and the layers above it come to trust it:
-click models get worse from the second or third epoch on. With new embeddings they see the events as if they were new, and
-go on learning what holds for any. Fan et al., "Multi-epoch learning with data augmentation for deep click-through rate
-prediction", 2024 (MEDA). The average of the weights, which is what is kept, has several epochs' embeddings in it.
+An embedding that sees an id's few events for a second time knows their labels, and the layers above it come to trust
+it: click models get worse from the second or third epoch on. With new embeddings they see the events as if they were
+new, and go on learning what holds for any. Fan et al., "Multi-epoch learning with data augmentation for deep
+click-through rate prediction", 2024 (MEDA). The average of the weights, which is what is kept, has several epochs'
+embeddings in it.
 """
 
 from __future__ import annotations
