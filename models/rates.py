@@ -1,4 +1,4 @@
-"""How often the label of logged impressions was 1, for each user and item: numbers that the ranker reads.
+"""How often the label of logged impressions was 1 for each user, item or other category: numbers that the ranker reads.
 
 Target encoding (Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes", 2001). With few
 events an id, an embedding cannot learn what its mean says at once. A training row must not see its own label in its
@@ -47,14 +47,15 @@ class Rates(tf.keras.layers.Layer):
         self.table = self.add_weight("table", shape, trainable=False, initializer="zeros")
 
     def call(self, columns: Mapping[str, Any]) -> Any:
-        """The numbers of a training batch, where it has them, do not have its own labels in them."""
+        """The numbers of a training batch, where it has them, do not have its own labels in them, hidden ids none."""
         codes = columns[self.feature]
         given = columns.get(f"{PREFIX}{self.feature}")
         if given is None:
             numbers = tf.gather(self.table, codes)
             pooled = weighted_mean(numbers, there(codes, numbers.dtype)) if self.length else numbers
             return tf.squeeze(pooled, axis=-2)
-        return given if self.length else tf.where(codes == UNKNOWN_CODE, tf.zeros_like(given), given)
+        known = tf.reduce_any(codes > UNKNOWN_CODE, axis=-1, keepdims=True)
+        return tf.where(known, given, tf.zeros_like(given))
 
 
 @dataclass(frozen=True)

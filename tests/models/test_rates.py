@@ -80,10 +80,10 @@ def test_unknown_and_missing_values_say_nothing():
 def test_layer_takes_a_batchs_own_numbers_and_hides_those_of_hidden_ids():
     layer = Rates(next(iter(SCHEMA)), labels=1)
     layer.table.assign(np.arange(18, dtype=np.float32).reshape(9, 2))
-    codes = np.array([[4], [2]])
-    np.testing.assert_array_equal(layer({"user_id": codes}), [[8, 9], [4, 5]])
-    given = np.array([[0.5, 0.25], [0.5, 0.25]], np.float32)
-    np.testing.assert_array_equal(layer({"user_id": codes, "rates:user_id": given}), [[0.5, 0.25], [0, 0]])
+    codes = np.array([[4], [2], [1]])
+    np.testing.assert_array_equal(layer({"user_id": codes}), [[8, 9], [4, 5], [2, 3]])
+    given = np.tile(np.array([[0.5, 0.25]], np.float32), (3, 1))
+    np.testing.assert_array_equal(layer({"user_id": codes, "rates:user_id": given}), [[0.5, 0.25], [0, 0], [0, 0]])
 
 
 LISTS = np.array([[3, 4], [3, 0], [4, 4], [0, 0]])
@@ -131,7 +131,7 @@ def test_layer_takes_the_mean_of_a_list_without_its_padding():
     codes = np.array([[3, 5, 0, 0], [0, 0, 0, 0]])
     np.testing.assert_allclose(layer({"history": codes}), [[8, 9], [0, 0]], rtol=1e-6)
     given = np.ones((2, 2), np.float32)
-    np.testing.assert_array_equal(layer({"history": codes, "rates:history": given}), given)
+    np.testing.assert_array_equal(layer({"history": codes, "rates:history": given}), [[1, 1], [0, 0]])
 
 
 @pytest.mark.parametrize("kind", ["recency", "target_attention"])
