@@ -61,8 +61,9 @@ class Dlrm(tf.keras.Model):
 
     @property
     def tables(self) -> list[Any]:
-        """Embedding tables, each once."""
-        every = {**self.users.vectors.tables, **self.items.vectors.tables}
+        """Embedding tables, each once: of both sides, and what the attention alone reads."""
+        attended = self.attention.items.tables if self.attention else {}
+        every = {**self.users.vectors.tables, **self.items.vectors.tables, **attended}
         return [table for table in every.values() if isinstance(table, mm.EmbeddingTable)]
 
     @property

@@ -6,7 +6,9 @@ from model_shop import make_shop
 from stage_runs import SECTIONS
 
 from cascade.core.features import Feature
+from cascade.models.backend import mm
 from cascade.models.config import DlrmConfig
+from cascade.models.dlrm import build
 from cascade.models.layers import INITIAL, embedding_tables
 from cascade.models.ranker_data import ImpressionRows
 from cascade.models.ranker_training import train
@@ -57,6 +59,16 @@ def test_rows_that_do_not_begin_at_random_are_set_last(tables):
     rows = tables[1].table.embeddings
     Renewal(tables, 1, lambda: rows.assign(np.full(rows.shape, 7.0)))(2)
     assert (rows.numpy() == 7).all() and np.abs(values(tables)[0]).max() <= INITIAL
+
+
+@pytest.mark.parametrize("kind", ["recency", "target_attention"])
+def test_all_of_the_rankers_tables_are_renewed(kind, tmp_path):
+    """With attention the table of the time gaps belongs to neither side."""
+    tensors = Tensors.load(make_shop(tmp_path, label=True, gaps=True)["etl"].path)
+    model = build(tensors.schema, DlrmConfig.model_validate({"history": {"kind": kind}}), tensors.items)
+    names = [table.name for table in model.tables]
+    every = [part.name for part in model.submodules if isinstance(part, mm.EmbeddingTable)]
+    assert sorted(names) == sorted(every) and "history_gap_table" in names
 
 
 @pytest.mark.parametrize(("renew", "epochs"), [(True, 1), (True, 3), (False, 3)])
