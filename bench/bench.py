@@ -10,19 +10,36 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
-from .compare import CONCURRENCY, SECONDS, comparison, rival
+from .compare import (
+    CONCURRENCY,
+    SECONDS,
+    comparison,
+    rival,
+)
 from .floors import floors
-from .load import Generator
+from .load.generator import Generator
+from .load.own_generator import OwnGenerator
+from .load.perf_analyzer import PerfAnalyzer
+from .load.perf_tool import NoPerfAnalyzerError, perf_tool
+from .load.soak import parts_of, soak
+from .load.sweep import Bench, Plan, sweep
+from .load.workload import Workload
 from .memory import memory_of, summary
-from .own_generator import OwnGenerator
-from .perf_analyzer import PerfAnalyzer
-from .perf_tool import NoPerfAnalyzerError, perf_tool
 from .probe import Probe, Target
-from .results import Point, Report, best, machine
-from .serving import Layout, Served, Subject, parts, running, served
-from .soak import parts_of, soak
-from .sweep import Bench, Plan, sweep
-from .workload import Workload
+from .report.results import (
+    Point,
+    Report,
+    best,
+    machine,
+)
+from .serving import (
+    Layout,
+    Served,
+    Subject,
+    parts,
+    running,
+    served,
+)
 
 
 @dataclass(frozen=True)

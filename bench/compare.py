@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import ConfigError
 from .probe import Target
-from .results import Point, best
+from .report.results import Point, best
 from .serving import Subject
 
 if TYPE_CHECKING:
-    from ..config import PipelineConfig
+    from ..config.pipeline import PipelineConfig
 
 RIVALS = {"merlin": ".stock"}
 """Name on the command line -> module, which has ``measure``, a `Measure`, and ``check_config``."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from ..core.signature import Columns
-    from ..ensemble.executor import Executor, Node
+    from ..ensemble.graph.executor import Executor, Node
 
 Call = Callable[[], object]
 USERS = 300
@@ -35,8 +35,8 @@ def floors(version: Path, feature_repo: Path, user_ids: NDArray[Any]) -> dict[st
         feature_repo: of the online store that it reads, in sqlite or Redis.
         user_ids: [users] raw ids.
     """
-    from ..ensemble.executor import Executor
-    from ..ensemble.ops.lookup_user import REPO_VARIABLE
+    from ..ensemble.graph.executor import Executor
+    from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
 
     before = os.environ.get(REPO_VARIABLE)
     os.environ[REPO_VARIABLE] = str(feature_repo)
@@ -75,8 +75,8 @@ def _cpu_ms(calls: list[Call]) -> float:
 
 def _lookup_user(op: Any, columns: Columns) -> Call:
     """Feast's rows of the user as they lie in the store, each value parsed by Feast's own message."""
-    from ..workflows.feature_online import entity_key
-    from ..workflows.feature_values import value_message
+    from ..workflows.features.online import entity_key
+    from ..workflows.features.values import value_message
 
     parse = value_message().FromString
     wanted = op.reader.wanted
@@ -121,7 +121,7 @@ def _lookup_items(op: Any, columns: Columns) -> Call:
 
 def _order(op: Any, columns: Columns) -> Call:
     """MMR by its kernel, and Gumbel top-k by numpy."""
-    from ..ensemble.ops.diversity import diverse_pool
+    from ..ensemble.graph.ops.diversity import diverse_pool
 
     logits = columns["logits"]
     relevance = 1 / (1 + np.exp(-logits.astype(np.float64)))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
-from ..ensemble.watchdog import running_stubs
+from ..ensemble.server.watchdog import running_stubs
 from .probe import processes
 
 MB = 1e6

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
-from ..ensemble.requests import ask_for
-from .stage_times import PUBLISHED_S, TOTAL, StageTimes
+from ..ensemble.protocol.wire import ask_for
+from .report.stage_times import PUBLISHED_S, TOTAL, StageTimes
 
 if TYPE_CHECKING:
     import psutil

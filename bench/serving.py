@@ -17,7 +17,7 @@ from .probe import ANSWER_S, Target
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..config import PipelineConfig
+    from ..config.pipeline import PipelineConfig
 
 Layout = Literal["fused", "ensemble"]
 LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -59,7 +59,7 @@ def served(subject: Subject, layout: Layout, forward: Callable[[str], None]) -> 
     Args:
         forward: takes each line of the server's log.
     """
-    from ..ensemble.server import TritonServer
+    from ..ensemble.server.server import TritonServer
 
     config = subject.config
     with tempfile.TemporaryDirectory(prefix="cascade-bench-") as folder:
@@ -84,7 +84,7 @@ def export_aside(subject: Subject, layout: Layout, folder: Path) -> Path:
     Raises:
         ConfigError: if a stage is not up to date.
     """
-    from ..ensemble.export_stage import EXPORT
+    from ..ensemble.repository.stage import EXPORT
 
     config = subject.config
     changed = config.model_copy(update={"serving": config.serving.model_copy(update={"layout": layout})})
@@ -99,7 +99,7 @@ def parts(subject: Subject) -> dict[str, Artifact]:
     Raises:
         ConfigError: if a stage is not up to date.
     """
-    from ..ensemble.export_stage import EXPORT
+    from ..ensemble.repository.stage import EXPORT
 
     return {name: subject.artifact(name) for name in EXPORT.parents}
 
@@ -112,7 +112,7 @@ def running(url: str, model: str, metrics_url: str | None) -> Served:
     """
     import tritonclient.grpc as grpc
 
-    from ..ensemble.requests import ask_for
+    from ..ensemble.protocol.wire import ask_for
 
     host, _, port = url.rpartition(":")
     if not host or not port.isdigit():

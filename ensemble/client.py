@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import RequestError, ServerError
-from .requests import WireType, ask_for, one_line
+from .protocol.wire import WireType, ask_for, one_line
 
 if TYPE_CHECKING:
     import tritonclient.grpc as grpc

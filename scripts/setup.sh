@@ -25,7 +25,7 @@ fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' constraints.txt)"
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" \
   --constraint constraints.txt --override "scripts/overrides-$gpu.txt" --editable ".[$extras]"
-has_libpython='import sys; from cascade.ensemble.triton_runtime import find_libpython as find; sys.exit(find() is None)'
+has_libpython='import sys; from cascade.ensemble.server.runtime import find_libpython as find; sys.exit(find() is None)'
 if ! "$venv/bin/python" -c "$has_libpython"; then
   scripts/apt.sh libpython3.11 || echo "setup: without libpython3.11.so.1.0 Triton cannot run; see \`cascade doctor\`" >&2
 fi

@@ -25,7 +25,7 @@ class Pipeline:
     folder: Path
     config_file: Path
     config: Any
-    """cascade.config.PipelineConfig"""
+    """cascade.config.pipeline.PipelineConfig"""
     artifacts: Mapping[str, Artifact]
 
     @property
@@ -72,8 +72,8 @@ def build_pipeline(worker_root: Path) -> Build:
     """``build_pipeline(name, config_file)``: run every stage in a folder ``name`` that all test workers share."""
 
     def build(name: str, source: Path) -> Pipeline:
-        from cascade.config import load_config
-        from cascade.stages import run
+        from cascade.config.pipeline import load_config
+        from cascade.pipeline.stages import run
 
         folder = worker_root / name
         folder.mkdir(exist_ok=True)

@@ -6,10 +6,10 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..config import PipelineConfig, parsed, validated
-from ..config_checks import conflicts
-from ..config_sources import Sources
-from ..config_tune import SHORTHANDS, Dimension, keys_of
+from ..config.checks import conflicts
+from ..config.pipeline import PipelineConfig, parsed, validated
+from ..config.sources import Sources
+from ..config.tune import SHORTHANDS, Dimension, keys_of
 from ..core.errors import ConfigError
 from ..core.section import Section
 from .space import Parameter, Space

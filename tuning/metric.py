@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError
 from ..core.stage import Stage
-from ..stages import all_stages
+from ..pipeline.stages import all_stages
 
 Direction = Literal["maximize", "minimize"]
 

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config_sources import Sources, read_file
-from ..config_tune import SHORTHANDS, Dimension, keys_of
+from ..config.sources import Sources, read_file
+from ..config.tune import SHORTHANDS, Dimension, keys_of
 from ..core.errors import ConfigError
 
 if TYPE_CHECKING:

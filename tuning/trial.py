@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import ConfigError
-from ..models.fit import WATCH
-from ..stages import run
-from ..workflows.merlin_env import prepare_merlin
+from ..models.training.loop import WATCH
+from ..pipeline.stages import run
+from ..workflows.etl.merlin_env import prepare_merlin
 from .configure import trial_config
 from .metric import Metric
 from .space import Space

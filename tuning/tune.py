@@ -10,17 +10,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import PipelineConfig, validated
-from ..config_sources import Sources
+from ..config.pipeline import PipelineConfig, validated
+from ..config.sources import Sources
 from ..core.errors import ConfigError
 from .configure import checked_space, trial_config
 from .crew import crew
-from .metric import Direction, Metric, check_influence, default_metric, is_read, read_metric, sections_read
+from .metric import (
+    Direction,
+    Metric,
+    check_influence,
+    default_metric,
+    is_read,
+    read_metric,
+    sections_read,
+)
 from .report import as_html
 from .results import Results, results_of
 from .search import Plan, search
 from .space import Space, default_space, read_space
-from .study import BASELINE, check_meaning, only_one, open_study, settle
+from .study import (
+    BASELINE,
+    check_meaning,
+    only_one,
+    open_study,
+    settle,
+)
 from .trial import Outcome, Task, Ticket
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..config import PipelineConfig
+    from ..config.pipeline import PipelineConfig
     from ..models.config import TowerConfig
 
 WIDEST = 512

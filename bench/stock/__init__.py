@@ -21,7 +21,7 @@ What had to differ for it to run at all, or to do the same work:
 - History: the ETL's own code computes it, no fitted workflow. Here the user's workflow encodes the stored item ids by
   the item workflow's vocabulary (Categorify), pads and renames them; hashed item ids, which have none, are refused.
   User and context share one workflow, which saves the stock graph a model.
-- The fitted workflows' Categorify and padding are our subclasses in `cascade.workflows.ops`. They cost it half a
+- The fitted workflows' Categorify and padding are our subclasses in `cascade.workflows.etl.ops`. They cost it half a
   millisecond of CPU a column beside their parents, a few percent of a request.
 - Item ids: the graph of the example answers Categorify codes, which several items share. The item workflow passes the
   raw id on under another name, and that is what comes back. Ids must be whole numbers below 2^31 (QueryFaiss).

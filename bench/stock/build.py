@@ -17,7 +17,7 @@ from ...core.artifact import Artifact
 from ...core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ...config import PipelineConfig
+    from ...config.pipeline import PipelineConfig
     from .tables import StockTables
 
 MODEL = "executor_model"
@@ -78,7 +78,7 @@ def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Pat
     Raises:
         ConfigError: if the stock operators cannot take this pipeline's columns or models.
     """
-    from ...models.two_tower_stage import CHECKPOINT
+    from ...models.retriever.stage import CHECKPOINT
     from .tables import stock_tables
 
     check_config(config)

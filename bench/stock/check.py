@@ -13,9 +13,9 @@ from ...core.artifact import Artifact
 from .server import StockServer
 
 if TYPE_CHECKING:
-    from ...config import PipelineConfig
+    from ...config.pipeline import PipelineConfig
     from ...core.signature import Columns
-    from ...ensemble.executor import Executor
+    from ...ensemble.graph.executor import Executor
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def check(
 
     Ours reads the pipeline's own feature store, so a history that was pushed since the run makes a difference.
     """
-    from ...ensemble.evaluation.replay import part_of
-    from ...ensemble.evaluation.stage import exported, feature_repo
-    from ...ensemble.executor import Executor
+    from ...ensemble.graph.executor import Executor
+    from ...evaluation.replay import part_of
+    from ...evaluation.stage import exported, feature_repo
 
     rng = np.random.default_rng(seed)
     asked = rng.choice(server.served.users, min(users, len(server.served.users)), replace=False)

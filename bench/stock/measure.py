@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import ServerError
-from ...ensemble.export_stage import EXPORT
+from ...ensemble.repository.stage import EXPORT
 from ..compare import Send
+from ..load.workload import REQUESTS, draw_users
 from ..memory import memory_of, summary
 from ..probe import Target
-from ..results import Point
+from ..report.results import Point
 from ..serving import Subject
-from ..workload import REQUESTS, draw_users
 from .build import StockServed, build
 from .check import check
 from .server import StockServer

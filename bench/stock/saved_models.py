@@ -11,16 +11,16 @@ from ...core.features import Feature
 
 if TYPE_CHECKING:
     from ...models.config import DlrmConfig
-    from ...models.fusion import Ranker
+    from ...models.ranker.score_fusion import Ranker
 
 QUERY, SCORE = "query", "score"
 
 
 def save_models(folder: Path, artifacts: Mapping[str, Artifact], config: DlrmConfig) -> tuple[Path, Path]:
     """Write ``query_tower`` and ``ranker`` below ``folder``; their paths."""
-    from ...models.trained import load_ranker
-    from ...models.two_tower_stage import load_towers
-    from ...workflows.tensors import Tensors
+    from ...models.ranker.load import load_ranker
+    from ...models.retriever.stage import load_towers
+    from ...workflows.etl.tensors import Tensors
 
     tensors = Tensors.load(artifacts["etl"].path)
     towers = load_towers(artifacts["two_tower"].path, tensors)
@@ -36,7 +36,7 @@ def score(
     ranker: Ranker, towers: Any, columns: Mapping[str, Any], users: Sequence[Feature], items: Sequence[Feature]
 ) -> Any:
     """Probability float32 [N, 1] of N pairs of a user and an item, all features [N, L]."""
-    from ...models.backend import tf
+    from ...models._merlin import tf
 
     user = {f.name: columns[f.name] for f in users}
     item = {f.name: columns[f.name] for f in items}
@@ -48,7 +48,7 @@ def score(
 
 def _save(folder: Path, call: Callable[[Mapping[str, Any]], Mapping[str, Any]], features: Sequence[Feature]) -> None:
     """A SavedModel whose inputs are what NVTabular's workflows give: int32 or float32, scalars [N], lists [N, L]."""
-    from ...models.backend import tf
+    from ...models._merlin import tf
 
     def serve(columns: Mapping[str, Any]) -> Mapping[str, Any]:
         shaped = {f.name: tf.reshape(columns[f.name], [-1, *f.dims]) for f in features}

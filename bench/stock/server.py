@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ...core.errors import ServerError
 from ...ensemble.config import ServerConfig
-from ...ensemble.ports import claim_ports
-from ...ensemble.processes import adopt_orphans, dying_with_us, end_group
-from ...ensemble.requests import ask_for
-from ...ensemble.server_log import ServerLog
-from ...ensemble.triton_runtime import assemble_runtime
+from ...ensemble.protocol.wire import ask_for
+from ...ensemble.server.log import ServerLog
+from ...ensemble.server.ports import claim_ports
+from ...ensemble.server.processes import adopt_orphans, dying_with_us, end_group
+from ...ensemble.server.runtime import assemble_runtime
 from .build import StockServed
 
 STARTUP_S = 300.0

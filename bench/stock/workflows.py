@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.features import FeatureSchema
-from ...workflows.merlin_env import prepare_merlin
+from ...workflows.etl.merlin_env import prepare_merlin
 from .tables import HISTORY, StockTable
 
 prepare_merlin()
@@ -18,7 +18,7 @@ import pandas as pd  # noqa: E402
 from merlin.schema import ColumnSchema, Schema  # noqa: E402
 from nvtabular import Workflow, ops  # noqa: E402
 
-from ...workflows.ops import PadList  # noqa: E402
+from ...workflows.etl.ops import PadList  # noqa: E402
 
 RAW_ID = "raw_item_id"
 """The item's id as it came, beside its code."""

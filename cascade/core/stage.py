@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .artifact import MANIFEST, Artifact, aside_of, write_artifact
+from .artifact import (
+    MANIFEST,
+    Artifact,
+    aside_of,
+    write_artifact,
+)
 from .section import Section
 
 # Keys may be dotted: a stage that reads ``serving.ann`` is not run again when ``serving.rerank`` changes.

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..core.artifact import Artifact, write_artifact
 from ..workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
-from ..workflows.feature_stage import FEATURES
-from ..workflows.feature_tables import arrow_type
+from ..workflows.features.stage import FEATURES
+from ..workflows.features.tables import arrow_type
 
 Table = Mapping[str, Sequence[Any]]
 

@@ -12,10 +12,23 @@ from numpy.typing import NDArray
 from ..core.features import Feature
 from ..core.signature import ColumnSpec
 from ..ensemble.config import AnnConfig, RerankConfig, ServingConfig
-from ..ensemble.graph import Step, Steps, request_graph, request_inputs
-from ..ensemble.inputs import MISSING, Input
-from ..ensemble.ops import DropSeen, EncodeQuery, LookupItems, Order, Rank, Respond, Retrieve
-from ..ensemble.release import Release
+from ..ensemble.graph.inputs import MISSING, Input
+from ..ensemble.graph.ops import (
+    DropSeen,
+    EncodeQuery,
+    LookupItems,
+    Order,
+    Rank,
+    Respond,
+    Retrieve,
+)
+from ..ensemble.graph.request_graph import (
+    Step,
+    Steps,
+    request_graph,
+    request_inputs,
+)
+from ..ensemble.repository.release import Release
 from .miniature_models import save_query_tower, save_ranker
 from .miniature_ops import MiniatureTransform, MiniatureUsers
 
@@ -97,7 +110,7 @@ def miniature_repository(
     Inputs: user_id (100 .. 119, or "u100" .. "u119"), hour (int64 context), exclude_items, top_k (at most 12),
     temperature, seed. At most 64 users a call. With ``serving.layout: ensemble`` a model for each step as well.
     """
-    from ..ensemble.export import export
+    from ..ensemble.repository.export import export
 
     parts = Path(folder).with_name(f"{Path(folder).name}-parts")
     made = miniature(parts, string_ids=string_ids, serving=serving)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ..core.signature import Columns, Signature
-from ..ensemble.ops.base import Op
+from ..ensemble.graph.ops.base import Op
 
 PADDING: dict[str, set[Any]] = {
     "i": {-1, 0, int(np.iinfo(np.int64).min)},

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cascade.bench.floors import CALLS, floors, steps_of
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.ops.lookup_user import REPO_VARIABLE
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
 
 
 @pytest.fixture

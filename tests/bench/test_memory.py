@@ -6,7 +6,14 @@ import numpy as np
 import psutil
 import pytest
 
-from cascade.bench.memory import MemoryLog, Usage, growth, memory_of, summary, usage
+from cascade.bench.memory import (
+    MemoryLog,
+    Usage,
+    growth,
+    memory_of,
+    summary,
+    usage,
+)
 
 
 def test_growth_of_five_minutes_by_hand():

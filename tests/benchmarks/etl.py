@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cascade.config import load_config
+from cascade.config.pipeline import load_config
 from cascade.core.artifact import Artifact
-from cascade.stages import run
-from cascade.workflows.etl_stage import ETL
-from cascade.workflows.tensors import Tensors
+from cascade.pipeline.stages import run
+from cascade.workflows.etl.stage import ETL
+from cascade.workflows.etl.tensors import Tensors
 
 CONFIG, RUNS = Path("examples/shop.yaml"), Path("runs")
 NULL, UNKNOWN, FIRST = 1, 2, 3

@@ -20,22 +20,27 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config import load_config
-from cascade.models.events import Events
-from cascade.models.followers import Followers
-from cascade.models.lookup import Lookup
+from cascade.cli.text import table
+from cascade.config.pipeline import load_config
+from cascade.models.layers.feature_gather import Lookup
 from cascade.models.metrics import gauc, grouped_auc
-from cascade.models.quantize import scores
-from cascade.models.ranker_data import CandidateRows
-from cascade.models.ranker_export import ITEM, PAIR, PairColumns
-from cascade.models.ranker_stage import Similarity, retriever
-from cascade.models.ranker_training import positive_ranks
-from cascade.models.ranks import full_ndcg, rank_metrics, seen_matrix, target_ranks
-from cascade.models.two_tower_stage import load_towers
-from cascade.models.two_tower_training import valid_ranks
-from cascade.show import table
-from cascade.stages import run
-from cascade.workflows.tensors import Tensors
+from cascade.models.ranker.export import ITEM, PAIR, PairColumns
+from cascade.models.ranker.quantize import scores
+from cascade.models.ranker.rows import CandidateRows
+from cascade.models.ranker.stage import Similarity, retriever
+from cascade.models.ranker.training import positive_ranks
+from cascade.models.ranker.transition_features import Followers
+from cascade.models.retriever.full_ranks import (
+    full_ndcg,
+    rank_metrics,
+    seen_matrix,
+    target_ranks,
+)
+from cascade.models.retriever.stage import load_towers
+from cascade.models.retriever.training import valid_ranks
+from cascade.models.training.rows import Events
+from cascade.pipeline.stages import run
+from cascade.workflows.etl.tensors import Tensors
 
 RUNS = Path("runs")
 LOSSES, SAMPLINGS = ("bpr", "softmax", "sampled_softmax"), ("in_batch", "mixed", "hard")

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from cascade.config import load_config
+from cascade.config.pipeline import load_config
 from cascade.models.config import DlrmConfig
-from cascade.models.followers import Followers
-from cascade.models.onnx_export import session
-from cascade.models.quantize import scores
-from cascade.models.ranker_data import CandidateRows, padded_items
-from cascade.models.ranker_export import ITEM, PAIR, PairColumns
-from cascade.models.ranker_stage import RANKER, Similarity, retriever
-from cascade.stages import run
-from cascade.workflows.tensors import Tensors
+from cascade.models.onnx.export import session
+from cascade.models.ranker.export import ITEM, PAIR, PairColumns
+from cascade.models.ranker.quantize import scores
+from cascade.models.ranker.rows import CandidateRows, padded_items
+from cascade.models.ranker.stage import RANKER, Similarity, retriever
+from cascade.models.ranker.transition_features import Followers
+from cascade.pipeline.stages import run
+from cascade.workflows.etl.tensors import Tensors
 
 RUNS, EPOCHS, CANDIDATES, TURNS = Path("runs"), 2, 200, 2000
 PLAIN = {

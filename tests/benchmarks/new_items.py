@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config import load_config
+from cascade.cli.text import table
+from cascade.config.pipeline import load_config
 from cascade.core.features import FeatureSchema
-from cascade.ensemble.evaluation.bootstrap import Bootstrap
-from cascade.ensemble.evaluation.new_items import Retrieval, measure_new_items
-from cascade.ensemble.evaluation.retrieval import exact_top
-from cascade.models.encode import encode_items, encode_users
-from cascade.models.events import Events
-from cascade.models.lookup import Lookup
-from cascade.models.ranks import rank_metrics, seen_matrix
-from cascade.models.two_tower_training import train, valid_ranks
-from cascade.show import table
-from cascade.stages import run
-from cascade.workflows.tensors import Tensors
+from cascade.evaluation.bootstrap import Bootstrap
+from cascade.evaluation.new_items import Retrieval, measure_new_items
+from cascade.evaluation.retrieval import exact_top
+from cascade.models.layers.feature_gather import Lookup
+from cascade.models.retriever.encode import encode_items, encode_users
+from cascade.models.retriever.full_ranks import rank_metrics, seen_matrix
+from cascade.models.retriever.training import train, valid_ranks
+from cascade.models.training.rows import Events
+from cascade.pipeline.stages import run
+from cascade.workflows.etl.tensors import Tensors
 
 HEAD = ["item features", "hidden ids", "new alone R@10", "R@100", "N@10", "all R@100", "warm R@100", "warm N@10", "s"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cascade.config import load_config
-from cascade.show import table
-from cascade.stages import run
+from cascade.cli.text import table
+from cascade.config.pipeline import load_config
+from cascade.pipeline.stages import run
 
 READ = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
 

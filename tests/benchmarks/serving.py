@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config import load_config
+from cascade.config.pipeline import load_config
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import CascadeClient
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server import TritonServer
-from cascade.ensemble.watchdog import running_stubs
-from cascade.stages import find
+from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.watchdog import running_stubs
+from cascade.pipeline.stages import find
 
 MEMORY_MB, HEALED_S = 400, 5
 CLIENTS, KILLS, LONGEST_S = 4, 3, 60

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from cascade.config import load_config
-from cascade.models.backend import tf
-from cascade.models.fit import shuffled
-from cascade.stages import run
-from cascade.workflows.tensors import Tensors
+from cascade.config.pipeline import load_config
+from cascade.models._merlin import tf
+from cascade.models.training.loop import shuffled
+from cascade.pipeline.stages import run
+from cascade.workflows.etl.tensors import Tensors
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop-10m.yaml"
 WEIGHTS = (1e-3, 3e-3, 1e-2)

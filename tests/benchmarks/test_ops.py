@@ -5,9 +5,9 @@ from itertools import cycle, islice
 import numpy as np
 import pytest
 
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.ops import OPS
-from cascade.ensemble.ops.lookup_user import REPO_VARIABLE
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.graph.ops import OPS
+from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
 from cascade.testing.op_contract import assert_declared
 
 KINDS = [kind for kind in OPS if not kind.startswith("miniature")]

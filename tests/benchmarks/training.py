@@ -19,13 +19,19 @@ from pathlib import Path
 import numpy as np
 
 from cascade.core.features import Feature, FeatureSchema
-from cascade.models.backend import mm, tf
-from cascade.models.config import DlrmConfig, RankerTrainingConfig, TowerConfig, TrainingConfig, TwoTowerConfig
-from cascade.models.events import Events
-from cascade.models.fit import fit, prepare, shuffled
-from cascade.models.lookup import Lookup
-from cascade.models.schema import merlin_column
-from cascade.workflows.tensors import Tensors
+from cascade.models._merlin import mm, tf
+from cascade.models.config import (
+    DlrmConfig,
+    RankerTrainingConfig,
+    TowerConfig,
+    TrainingConfig,
+    TwoTowerConfig,
+)
+from cascade.models.layers.feature_gather import Lookup
+from cascade.models.layers.schema import merlin_column
+from cascade.models.training.loop import fit, prepare, shuffled
+from cascade.models.training.rows import Events
+from cascade.workflows.etl.tensors import Tensors
 
 BAR = 2.0
 RATE, SIZE, LARGE = 1e-3, 8192, 32768
@@ -103,10 +109,10 @@ def typed(name):
 
 
 def ours_two_tower(shop, options, size):
-    from cascade.models.negatives import Catalogue
-    from cascade.models.objective import Objective
-    from cascade.models.two_tower import build
-    from cascade.models.two_tower_training import make_step
+    from cascade.models.retriever.negatives import Catalogue
+    from cascade.models.retriever.objective import Objective
+    from cascade.models.retriever.training import make_step
+    from cascade.models.retriever.two_tower import build
 
     tower = TowerConfig(default_dim=DIM, mlp=TOWER, shortcut=False)
     training = TrainingConfig(batch_size=size, epochs=options.epochs, **options.set)
@@ -126,9 +132,9 @@ def ours_two_tower(shop, options, size):
 
 def ours_ranker(shop, options, size, candidates=1):
     """With one candidate a user, as on impressions, or more, as on the retriever's candidates."""
-    from cascade.models.dlrm import build
-    from cascade.models.ranker_data import ValidRows
-    from cascade.models.ranker_training import make_step, score_rows
+    from cascade.models.ranker.dlrm import build
+    from cascade.models.ranker.rows import ValidRows
+    from cascade.models.ranker.training import make_step, score_rows
 
     rate = RATE * (size / SIZE) ** 0.5
     training = RankerTrainingConfig(batch_size=size, epochs=options.epochs, learning_rate=rate, **options.set)

@@ -8,7 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from cascade.core.kernel import INT64, Kernel, kernel, read, write
+from cascade.core.kernel import (
+    INT64,
+    Kernel,
+    kernel,
+    read,
+    write,
+)
 
 TYPES = (read(INT64, 2), INT64, write(INT64, 2))
 
@@ -52,7 +58,7 @@ def test_without_a_folder_to_keep_it_in_a_kernel_is_compiled_by_every_process(ca
 
 def test_the_next_process_reads_what_one_has_compiled(tmp_path):
     code = (
-        "from cascade.ensemble.ops.drop_seen import DropSeen, keep_unseen\n"
+        "from cascade.ensemble.graph.ops.drop_seen import DropSeen, keep_unseen\n"
         "DropSeen(1).load(None)\n"
         "print(sum(keep_unseen._compiled.stats.cache_hits.values()))"
     )

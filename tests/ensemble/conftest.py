@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cascade.ensemble.executor import Executor
+from cascade.ensemble.graph.executor import Executor
 from cascade.testing.miniature import SERVING, miniature, miniature_repository
 
 OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release")

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 from google.protobuf import json_format, text_format
-from test_backend import MODULE, Response, Tensor, TritonError
+from triton_fakes import MODULE, Response, Tensor, TritonError
 from tritonclient.grpc import model_config_pb2 as pb
 
-from cascade.ensemble.step_backend import TritonPythonModel
+from cascade.ensemble.triton.step_model import TritonPythonModel
 
 
 class Refusal(TritonError):

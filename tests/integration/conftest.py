@@ -10,7 +10,7 @@ import pytest
 
 from cascade.ensemble.client import CascadeClient
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server import TritonServer
+from cascade.ensemble.server.server import TritonServer
 
 
 @pytest.fixture(scope="session")

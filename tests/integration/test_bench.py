@@ -13,18 +13,18 @@ from pipelines import Pipeline
 from shipping import clean_environment
 
 from cascade.bench.bench import Wanted, run
-from cascade.bench.load import Load
-from cascade.bench.own_generator import OwnGenerator
-from cascade.bench.perf_analyzer import PerfAnalyzer
-from cascade.bench.perf_tool import NoPerfAnalyzerError, perf_tool
+from cascade.bench.load.generator import Load
+from cascade.bench.load.own_generator import OwnGenerator
+from cascade.bench.load.perf_analyzer import PerfAnalyzer
+from cascade.bench.load.perf_tool import NoPerfAnalyzerError, perf_tool
+from cascade.bench.load.sweep import Plan
+from cascade.bench.load.workload import Workload
 from cascade.bench.probe import Probe, Target
 from cascade.bench.serving import Subject, running
-from cascade.bench.sweep import Plan
-from cascade.bench.workload import Workload
-from cascade.config import load_config
+from cascade.config.pipeline import load_config
 from cascade.core.artifact import write_artifact
 from cascade.core.errors import ConfigError, ServerError
-from cascade.ensemble.server import TritonServer
+from cascade.ensemble.server.server import TritonServer
 
 KNOWN = np.arange(100, 120)
 WORKLOAD = Workload(top_k=6, requests=256)
@@ -147,7 +147,7 @@ def test_the_command_from_end_to_end(shop: Pipeline, tmp_path: Path):
     page = tmp_path / "page.html"
     flags = ["--concurrency", "2", "--rate", "20", "--batch", "1", "--seconds", "2", "--warmup", "0.3"]
     flags += ["--layout", "fused", "--layout", "ensemble"]
-    code = "from cascade.cli import main; main()"
+    code = "from cascade.cli.main import main; main()"
     call = [sys.executable, "-c", code, "bench", *flags, "--json", "--html", str(page)]
     done = subprocess.run(
         call,

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 
 from cascade.core.artifact import Artifact
 from cascade.core.errors import FeatureStoreError
-from cascade.ensemble.ops.lookup_user import LookupUser, export_lookup
+from cascade.ensemble.graph.ops.lookup_user import LookupUser, export_lookup
 from cascade.testing.feature_data import shop_features
-from cascade.workflows import feature_store
 from cascade.workflows.config import FeatureStoreConfig
-from cascade.workflows.feature_definitions import PUSH_SOURCE
-from cascade.workflows.feature_online import Wanted, entity_key, open_reader
-from cascade.workflows.feature_values import ValueDecoder
+from cascade.workflows.features import store as feature_store
+from cascade.workflows.features.definitions import PUSH_SOURCE
+from cascade.workflows.features.online import Wanted, entity_key, open_reader
+from cascade.workflows.features.values import ValueDecoder
 
 COLUMNS = ("age", "city", "income", "tags")
 LISTS = ("history_ids", "rejected_ids")

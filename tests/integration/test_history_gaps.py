@@ -11,27 +11,34 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from cascade.cli.evaluation_text import whole_text
 from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.errors import ConfigError, RequestError
-from cascade.ensemble.config import AnnConfig, EvaluationConfig, ExportConfig, RerankConfig, ServingConfig
-from cascade.ensemble.evaluation.held_out import LoggedTest
-from cascade.ensemble.evaluation.replay import event_columns, rank_logged
-from cascade.ensemble.evaluation.stage import EVALUATION, scored_impressions
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.export_stage import EXPORT
-from cascade.ensemble.ops.lookup_user import export_lookup
+from cascade.ensemble.config import AnnConfig, ExportConfig, RerankConfig, ServingConfig
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.graph.ops.lookup_user import export_lookup
+from cascade.ensemble.repository.stage import EXPORT
+from cascade.evaluation.config import EvaluationConfig
+from cascade.evaluation.held_out import LoggedTest
+from cascade.evaluation.replay import event_columns, rank_logged
+from cascade.evaluation.stage import EVALUATION, scored_impressions
 from cascade.models.config import DlrmConfig
-from cascade.models.events import Events, item_columns, user_columns
-from cascade.show_evaluation import whole_text
+from cascade.models.training.rows import Events, item_columns, user_columns
 from cascade.testing.feature_data import write_table
 from cascade.testing.miniature_models import save_query_tower, save_ranker
-from cascade.workflows import feature_store
-from cascade.workflows.config import DataConfig, EtlConfig, FeatureStoreConfig, HistoryConfig, SchemaConfig
-from cascade.workflows.data_stage import DATA
-from cascade.workflows.etl_stage import ETL
-from cascade.workflows.feature_definitions import PUSH_SOURCE
-from cascade.workflows.feature_stage import FEATURES
-from cascade.workflows.tensors import Tensors
+from cascade.workflows.config import (
+    DataConfig,
+    EtlConfig,
+    FeatureStoreConfig,
+    HistoryConfig,
+    SchemaConfig,
+)
+from cascade.workflows.etl.stage import ETL
+from cascade.workflows.etl.tensors import Tensors
+from cascade.workflows.features import store as feature_store
+from cascade.workflows.features.definitions import PUSH_SOURCE
+from cascade.workflows.features.stage import FEATURES
+from cascade.workflows.tables.stage import DATA
 
 DIM, ITEMS, USERS, DAY = 8, 12, 6, 86_400
 START = 1_700_000_000

@@ -10,8 +10,8 @@ import pytest
 
 from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.client import CascadeClient
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.server import TritonServer
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.server.server import TritonServer
 from cascade.testing import miniature
 
 STEPS = 9

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cascade.ensemble.client import CascadeClient
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.export_stage import EXPORT
-from cascade.ensemble.ops.lookup_user import REPO_VARIABLE
-from cascade.ensemble.server import TritonServer
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
+from cascade.ensemble.repository.stage import EXPORT
+from cascade.ensemble.server.server import TritonServer
 
 USERS = 8
 

@@ -7,8 +7,8 @@ import pytest
 
 from cascade.core.errors import ServerError
 from cascade.ensemble.client import CascadeClient
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.server import TritonServer
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.server.server import TritonServer
 
 USERS = list(range(100, 120))
 

@@ -11,9 +11,9 @@ import tritonclient.grpc as grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from cascade.ensemble.client import CascadeClient
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.server import TritonServer
-from cascade.ensemble.watchdog import running_stubs
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.watchdog import running_stubs
 from cascade.testing.miniature import SERVING, miniature_repository
 
 TYPES = {"int64": "INT64", "int32": "INT32", "float32": "FP32"}

@@ -8,8 +8,8 @@ import pytest
 
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import CascadeClient
-from cascade.ensemble.server import TritonServer
-from cascade.ensemble.watchdog import running_stubs
+from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.watchdog import running_stubs
 
 HEALED_S = 60
 

@@ -13,9 +13,9 @@ import pytest
 from cascade.core.errors import CascadeError, ServerError
 from cascade.ensemble.client import CascadeClient
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.hang_check import HangCheck
-from cascade.ensemble.server import TritonServer
-from cascade.ensemble.watchdog import running_stubs
+from cascade.ensemble.server.hang_check import HangCheck
+from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.watchdog import running_stubs
 
 HEALED_S = 30  # proves the healing; benchmarks/serving.py measures it against the bar of 5 s
 

@@ -9,9 +9,9 @@ import pytest
 
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import CascadeClient
-from cascade.ensemble.executor import Executor
-from cascade.ensemble.server import TritonServer
-from cascade.ensemble.watchdog import running_stubs
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.watchdog import running_stubs
 
 pytestmark = pytest.mark.timeout(1500)  # the first test to ask for the pipeline builds it
 

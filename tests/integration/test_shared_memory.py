@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server import TritonServer
-from cascade.ensemble.watchdog import running_stubs
+from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.watchdog import running_stubs
 
 INSTANCES = 2
 MAPPED = ("item_vectors.npy", "item_slots.npy", "item_share.npy", "index.faiss")

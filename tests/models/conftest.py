@@ -4,8 +4,8 @@ import pytest
 from model_shop import make_shop
 from stage_runs import run_stages
 
-from cascade.models.ranker_stage import Similarity
-from cascade.workflows.tensors import Tensors
+from cascade.models.ranker.stage import Similarity
+from cascade.workflows.etl.tensors import Tensors
 
 
 @pytest.fixture(scope="session")

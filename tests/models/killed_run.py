@@ -11,7 +11,7 @@ from pathlib import Path
 from stage_runs import STAGES, run_stage
 
 from cascade.core.artifact import Artifact
-from cascade.models.checkpoints import Checkpoints
+from cascade.models.training.checkpoints import Checkpoints
 
 
 def main(folder, stage, section, saves, *parents):

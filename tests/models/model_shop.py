@@ -10,7 +10,7 @@ import numpy as np
 
 from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.features import Feature, FeatureSchema
-from cascade.workflows.gaps import CODES
+from cascade.workflows.history.gaps import CODES
 
 CODE = 3
 """Codes of known values start here."""

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from cascade.core.features import Feature, FeatureSchema
-from cascade.models.backend import tf
+from cascade.models._merlin import tf
 from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
-from cascade.models.events import Events
-from cascade.models.fit import fit, prepare, shuffled
-from cascade.models.lookup import Lookup
-from cascade.models.memory_estimate import estimate
-from cascade.models.negatives import Catalogue
-from cascade.models.objective import Objective
-from cascade.models.two_tower import build
-from cascade.models.two_tower_training import make_step
-from cascade.workflows.tensors import Tensors
+from cascade.models.layers.feature_gather import Lookup
+from cascade.models.retriever.negatives import Catalogue
+from cascade.models.retriever.objective import Objective
+from cascade.models.retriever.training import make_step
+from cascade.models.retriever.two_tower import build
+from cascade.models.training.loop import fit, prepare, shuffled
+from cascade.models.training.memory_estimate import estimate
+from cascade.models.training.rows import Events
+from cascade.workflows.etl.tensors import Tensors
 
 
 def train(rows, rule):

@@ -4,11 +4,17 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from cascade.models.config import DlrmConfig, RankerTrainingConfig, TowerConfig, TrainingConfig, TwoTowerConfig
-from cascade.models.events import Events, item_columns, user_columns
-from cascade.models.index_stage import INDEX
-from cascade.models.ranker_stage import RANKER
-from cascade.models.two_tower_stage import TWO_TOWER
+from cascade.models.config import (
+    DlrmConfig,
+    RankerTrainingConfig,
+    TowerConfig,
+    TrainingConfig,
+    TwoTowerConfig,
+)
+from cascade.models.index.stage import INDEX
+from cascade.models.ranker.stage import RANKER
+from cascade.models.retriever.stage import TWO_TOWER
+from cascade.models.training.rows import Events, item_columns, user_columns
 
 TOWER = TowerConfig(default_dim=8, mlp=[16, 8])
 SECTIONS = {

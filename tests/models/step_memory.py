@@ -13,15 +13,18 @@ import numpy as np
 from peak_memory import Peak
 
 from cascade.core.features import Feature, FeatureSchema
-from cascade.models import dlrm, ranker_training, two_tower, two_tower_training
-from cascade.models.backend import tf
+from cascade.models._merlin import tf
 from cascade.models.config import DlrmConfig, TwoTowerConfig
-from cascade.models.fit import prepare
-from cascade.models.lookup import Lookup
-from cascade.models.memory_estimate import estimate
-from cascade.models.negatives import Catalogue
-from cascade.models.objective import Objective
-from cascade.workflows.tensors import Tensors
+from cascade.models.layers.feature_gather import Lookup
+from cascade.models.ranker import dlrm
+from cascade.models.ranker import training as ranker_training
+from cascade.models.retriever import training as two_tower_training
+from cascade.models.retriever import two_tower
+from cascade.models.retriever.negatives import Catalogue
+from cascade.models.retriever.objective import Objective
+from cascade.models.training.loop import prepare
+from cascade.models.training.memory_estimate import estimate
+from cascade.workflows.etl.tensors import Tensors
 
 USERS, ITEMS = 100, 2000
 SIZES = {"two_tower": (192, 160), "dlrm_ranker": (8192, 40)}

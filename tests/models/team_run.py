@@ -13,7 +13,7 @@ from killed_run import die_after
 from stage_runs import STAGES, run_stage, section_of
 
 from cascade.core.artifact import Artifact
-from cascade.models.team import joined
+from cascade.models.training.worker_group import joined
 
 
 def main(folder, saves, cases, *parents):

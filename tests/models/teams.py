@@ -8,9 +8,9 @@ from pathlib import Path
 
 from stage_runs import STAGES
 
-from cascade.ensemble.processes import dying_with_us
-from cascade.launch import free_ports
-from cascade.models.cluster import tf_config
+from cascade.ensemble.server.processes import dying_with_us
+from cascade.models.training.tf_config import tf_config
+from cascade.pipeline.launch import free_ports
 
 SCRIPT = Path(__file__).with_name("team_run.py")
 WITHIN_S = 240

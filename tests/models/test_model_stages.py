@@ -9,13 +9,18 @@ from scipy.sparse import csr_matrix
 from stage_runs import SECTIONS, request, run_stages
 
 from cascade.core.errors import ConfigError
-from cascade.models.candidates import retrieve
-from cascade.models.events import Events, item_columns, unknown_user, user_columns
-from cascade.models.index_stage import query_vectors
-from cascade.models.onnx_export import run, session
-from cascade.models.ranker_stage import trains_on
-from cascade.models.two_tower_stage import TWO_TOWER, load_towers
-from cascade.workflows.tensors import Tensors
+from cascade.models.index.stage import query_vectors
+from cascade.models.onnx.export import run, session
+from cascade.models.ranker.candidates import retrieve
+from cascade.models.ranker.stage import trains_on
+from cascade.models.retriever.stage import TWO_TOWER, load_towers
+from cascade.models.training.rows import (
+    Events,
+    item_columns,
+    unknown_user,
+    user_columns,
+)
+from cascade.workflows.etl.tensors import Tensors
 
 SHAPES = {
     "ids alone, strings, no validation": {"rich": False, "strings": True, "valid": False},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade.core.signature import ColumnSpec
-from cascade.ensemble.ops.base import Op
+from cascade.ensemble.graph.ops.base import Op
 from cascade.testing.op_contract import OpContract, assert_row_equal
 
 

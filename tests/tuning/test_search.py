@@ -11,7 +11,12 @@ from cascade.core.errors import ConfigError
 from cascade.tuning.crew import Alone, crew, environment
 from cascade.tuning.results import results_of
 from cascade.tuning.search import Plan, search
-from cascade.tuning.study import check_meaning, only_one, open_study, settle
+from cascade.tuning.study import (
+    check_meaning,
+    only_one,
+    open_study,
+    settle,
+)
 from cascade.tuning.trial import Outcome, Ticket
 
 RANGE = {"x": FloatDistribution(-4, 4)}

@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from tuning_shop import TINY
 
-from cascade.config import load_config
+from cascade.config.pipeline import load_config
 from cascade.core.errors import ConfigError
 from cascade.tuning.configure import checked_space, trial_config
 from cascade.tuning.space import default_space, read_space

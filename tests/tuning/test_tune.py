@@ -7,13 +7,13 @@ import pytest
 from tuning_shop import SPACE, TINY
 from typer.testing import CliRunner
 
-from cascade import cli
-from cascade.config import load_config
+from cascade.cli import main as cli
+from cascade.config.pipeline import load_config
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError
 from cascade.models.config import TrainingConfig
-from cascade.models.fit import WATCH, fit
-from cascade.stages import plan
+from cascade.models.training.loop import WATCH, fit
+from cascade.pipeline.stages import plan
 from cascade.tuning.trial import Task, Ticket
 from cascade.tuning.tune import Options, prepare
 
@@ -178,9 +178,9 @@ def test_epochs_cannot_prune_what_is_minimized(folder):
 
 
 def test_whoever_watches_can_end_a_training(tmp_path):
-    from cascade.models.backend import tf
-    from cascade.models.optimizers import Optimizer
-    from cascade.models.step import Step
+    from cascade.models._merlin import tf
+    from cascade.models.training.optimizers import Optimizer
+    from cascade.models.training.step import Step
 
     class Still(tf.Module):
         variables = ()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tuning_shop import TINY
 
-from cascade.config import load_config
+from cascade.config.pipeline import load_config
 from cascade.core.errors import ConfigError
 from cascade.tuning.configure import checked_space, trial_config
 from cascade.tuning.widths import halving

@@ -4,9 +4,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig, SchemaConfig
-from cascade.workflows.data_stage import DATA
-from cascade.workflows.etl_stage import ETL
+from cascade.workflows.config import (
+    DataConfig,
+    EtlConfig,
+    HistoryConfig,
+    SchemaConfig,
+)
+from cascade.workflows.etl.stage import ETL
+from cascade.workflows.tables.stage import DATA
 
 TABLES = ("interactions", "users", "items")
 

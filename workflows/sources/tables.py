@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ...core.errors import ConfigError, DataError
-from ..canonical import split_text
 from ..config import DataConfig
-from ..validate import nearest
+from ..tables.canonical import split_text
+from ..tables.validate import nearest
 from .source import Source
 
 if TYPE_CHECKING:

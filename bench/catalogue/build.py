@@ -1,0 +1,92 @@
+"""A catalogue of any size for load tests: a small shop is trained, then its catalogue is widened.
+
+What a large catalogue costs at request time follows from the size of its tables and its index, not from how long its
+embeddings were trained. Index and export run as they do for any pipeline.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.artifact import MANIFEST, Artifact, write_artifact
+from ...core.errors import ConfigError
+from .widening import Widening
+
+if TYPE_CHECKING:
+    from ...config.pipeline import PipelineConfig
+    from ...core.stage import Stage
+
+SHOP = Path(__file__).parents[1] / "shop.yaml"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A pipeline that serves many items: its config, and the artifact of each stage."""
+
+    config: PipelineConfig
+    artifacts: Mapping[str, Artifact]
+
+
+def build(items: int, folder: Path, feature_repo: Path) -> Catalogue:
+    """Train the shop, widen it to ``items`` items, build its index and export it; what is there already is kept.
+
+    Args:
+        folder: takes everything that is made.
+        feature_repo: a Feast repository whose definitions are copied.
+
+    Raises:
+        ConfigError: if the catalogue is smaller than the shop that it grows from.
+    """
+    from ...config.pipeline import load_config
+    from ...ensemble.repository.stage import EXPORT
+    from ...models.index.stage import INDEX
+    from ...pipeline.stages import run
+
+    own = {"feature_store.repo": folder / "feature_repo", "export.repository": folder / f"model_repository-{items}"}
+    config, _ = load_config(SHOP, [f"{key}={value}" for key, value in own.items()], {})
+    shop = config.data.synthetic.items or 0
+    if items < shop:
+        raise ConfigError(f"--items: expected at least {shop}, the size of the shop that is widened, got {items}")
+    ignored = shutil.ignore_patterns("data", "__*")
+    shutil.copytree(feature_repo, own["feature_store.repo"], ignore=ignored, dirs_exist_ok=True)
+    done = run(config, folder / "runs", ["features", "ranker"])
+
+    runs = folder / f"runs-{items}"
+    widening = Widening(done["etl"].path, items, config.data.synthetic.seed)
+    _widen(runs, done, "etl", ("data",), widening.write_etl)
+    _widen(runs, done, "two_tower", ("etl",), widening.write_models)
+    _run(runs, done, INDEX, config)
+    _widen(runs, done, "ranker", ("data", "etl", "two_tower", "index"), widening.write_models)
+    _run(runs, done, EXPORT, config)
+    return Catalogue(config, done)
+
+
+def _widen(
+    runs: Path, done: dict[str, Artifact], kind: str, parents: tuple[str, ...], write: Callable[[Path, Path], None]
+) -> None:
+    """Replace the trained artifact in ``done`` by its widened twin."""
+    old = done[kind]
+    path = runs / kind / old.digest[:12]
+    if (path / MANIFEST).is_file():
+        done[kind] = Artifact.load(path, kind)
+        return
+
+    def fill(folder: Path) -> Mapping[str, object]:
+        write(old.path, folder)
+        return old.metrics
+
+    done[kind] = write_artifact(path, kind, {name: done[name] for name in parents}, fill)
+
+
+def _run(runs: Path, done: dict[str, Artifact], stage: Stage, config: PipelineConfig) -> None:
+    """Run a stage on what is done so far, unless it has run."""
+    sections = {key: config.section(key) for key in stage.sections}
+    parents = {name: done[name] for name in stage.parents}
+    pins = {name: artifact.digest for name, artifact in parents.items()}
+    done[stage.name] = stage.find(runs, sections, pins) or stage.run(runs, sections, parents)
+    if stage.publish is not None:
+        stage.publish(done[stage.name], sections)

@@ -1,0 +1,112 @@
+"""The sizing card's formulas: capacity, cost and memory from a few measured figures.
+
+They are those of the practitioner's guide that this project follows; symbols as there: t_infer is the machine's time
+for one request in seconds, U the utilisation that is planned for (0 .. 1), c the price of a machine per hour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ...core.errors import ConfigError
+
+BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+"""Bytes of one number."""
+OPTIMIZER_COPIES = {"sgd": 0, "momentum": 1, "adagrad": 1, "adam": 2}
+"""Numbers that an optimizer keeps beside each parameter."""
+GIB = 2**30
+GUIDE_MEMORY_GB = (24, 48, 80)
+GUIDE_DIMS = (64, 128)
+EMBEDDING_SHARE = 0.75
+"""Share of a device's memory that the guide gives to embeddings."""
+PHASES = {
+    "features": ("lookup_user", "transform"),
+    "ann": ("encode_query", "retrieve", "drop_seen"),
+    "join": ("lookup_items",),
+    "rank": ("rank",),
+    "rules": ("order", "respond"),
+    "transport": ("unpack", "pack"),
+}
+"""The guide's terms of a request's latency -> stages of our graph; transport is between Triton and it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One embedding table."""
+
+    name: str
+    rows: int
+    dim: int
+
+    @classmethod
+    def parse(cls, text: str) -> Table:
+        """From ``NAME=ROWSxDIM``.
+
+        Raises:
+            ConfigError: naming the flag, what was expected and what came.
+        """
+        name, equals, size = text.partition("=")
+        rows, times, dim = size.partition("x")
+        if not (name and equals and times and rows.isdigit() and dim.isdigit() and int(rows) and int(dim)):
+            raise ConfigError(f"--table: expected NAME=ROWSxDIM, e.g. item_id=1000000x64, got {text!r}")
+        return cls(name, int(rows), int(dim))
+
+
+def requests_per_s(t_infer: float, utilization: float) -> float:
+    """What one machine answers: U / t_infer."""
+    return utilization / t_infer
+
+
+def cost_per_million(t_infer: float, utilization: float, price_per_hour: float) -> float:
+    """Price of a million requests, in the currency of ``price_per_hour``: c * 1e6 * t_infer / (3600 * U)."""
+    return price_per_hour * 1e6 * t_infer / (3600 * utilization)
+
+
+def machines(qps: float, t_infer: float, utilization: float) -> int:
+    """Machines that ``qps`` requests a second need: ceil(QPS * t_infer / U)."""
+    # Rounded first: 700 requests at 1 ms and U = 0.7 fill one machine; floats make it 1.0000000000000002.
+    return max(1, math.ceil(round(qps * t_infer / utilization, 9)))
+
+
+def epoch_seconds(samples: int, samples_per_s: float, devices: int, utilization: float) -> float:
+    """T_epoch = N / (samples per second of a device * devices * U)."""
+    return samples / (samples_per_s * devices * utilization)
+
+
+def parameter_bytes(tables: Iterable[Table], dtype: str) -> int:
+    """Mem_params = sum of |V_i| * d_i * bytes."""
+    return sum(table.rows * table.dim for table in tables) * BYTES[dtype]
+
+
+def training_bytes(tables: Iterable[Table], dtype: str, optimizer: str) -> dict[str, int]:
+    """Bytes of parameters, gradients (as large, where they are dense) and what the optimizer keeps: 2 copies for Adam.
+
+    Activations come on top; they follow from the batch, not from the tables.
+    """
+    parameters = parameter_bytes(tables, dtype)
+    parts = {"parameters": parameters, "gradients": parameters, "optimizer": OPTIMIZER_COPIES[optimizer] * parameters}
+    return {**parts, "total": sum(parts.values())}
+
+
+def embeddings_that_fit(memory_gb: float, dim: int, dtype: str, share: float = EMBEDDING_SHARE) -> int:
+    """Embeddings of ``dim`` numbers in ``share`` of a device's memory.
+
+    The guide's gigabytes are 2^30 bytes: 151 million of 64 dims at fp16 in 75 % of 24 GB are 128 bytes each.
+    """
+    return int(memory_gb * GIB * share // (dim * BYTES[dtype]))
+
+
+def latency_ms(stages_ms: Mapping[str, float]) -> dict[str, float]:
+    """Latency_total = t_features + t_ann + t_join + t_rank + t_rules + t_transport, ms, from those of our stages.
+
+    Raises:
+        ConfigError: naming a stage that belongs to none of the terms.
+    """
+    known = {stage for stages in PHASES.values() for stage in stages}
+    strange = [stage for stage in stages_ms if stage not in known]
+    if strange:
+        raise ConfigError(f"stages_ms: expected stages among {', '.join(sorted(known))}, got {', '.join(strange)}")
+    parts = {phase: sum(stages_ms.get(stage, 0.0) for stage in stages) for phase, stages in PHASES.items()}
+    return {**parts, "total": sum(parts.values())}

@@ -1,0 +1,89 @@
+"""The demo: a server on free ports, a few users, what they had and what they are offered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config.pipeline import PipelineConfig
+from ..core.artifact import Artifact
+from .logging import is_verbose
+from .text import answer_notes, answer_table
+
+_KNOWN_USERS = 3
+_LAST_ITEMS = 5
+
+
+def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifact], top_k: int) -> None:
+    """Serve the exported model on free ports, ask over gRPC for a few users, print, and stop the server.
+
+    Args:
+        artifacts: what the pipeline made, by stage.
+    """
+    from ..ensemble.client import CascadeClient
+    from ..ensemble.server.server import TritonServer
+
+    users = _users(artifacts["etl"].path)
+    titles = _titles(artifacts["data"].path)
+    history = _history(artifacts["features"].path, users)
+    server = TritonServer(
+        Path(config.export.repository),
+        config.export.model_name,
+        feature_repo=Path(config.feature_store.repo),
+        config=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
+        forward=_forward_log if is_verbose() else lambda line: None,
+    )
+    with server, CascadeClient(server.grpc_url, config.export.model_name) as client:
+        print(f"\nTriton answers on {server.grpc_url} (gRPC); release {server.release}")
+        for user in users:
+            [answer] = client.recommend([user], top_k=top_k)
+            print(f"\nuser {user}\nhistory: {_last_items(history.get(user), titles)}")
+            print(answer_table(answer, titles))
+            print(answer_notes(answer))
+
+
+def _users(etl: Path) -> list[Any]:
+    """Raw ids of users spread over the data, and one that nobody knows."""
+    import numpy as np
+
+    ids = np.load(etl / "user_ids.npy")
+    known = ids[np.linspace(0, len(ids) - 1, num=min(_KNOWN_USERS, len(ids)), dtype=int)].tolist()
+    unknown = int(ids.max()) + 1 if ids.dtype.kind in "iu" else f"{max(ids.tolist())}-new"
+    return [*dict.fromkeys(known), unknown]
+
+
+def _titles(data: Path) -> dict[Any, str]:
+    """Raw item id -> what to show to people; empty if items have nothing of the kind."""
+    import pyarrow.parquet as pq
+
+    column = json.loads((data / "tables.json").read_text())["title"]
+    if column is None:
+        return {}
+    table = pq.read_table(data / "items.parquet", columns=["item_id", column])
+    return dict(zip(table["item_id"].to_pylist(), table[column].to_pylist(), strict=True))
+
+
+def _history(features: Path, users: Sequence[Any]) -> dict[Any, list[Any]]:
+    """User id -> raw item ids of the user's positives, most recent first; without users that nobody knows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    file = features / "user_history.parquet"
+    kind = pq.read_schema(file).field("user_id").type
+    wanted = pc.field("user_id").isin(pa.array(users, type=kind))
+    table = pq.read_table(file, columns=["user_id", "history_ids"], filters=wanted)
+    return dict(zip(table["user_id"].to_pylist(), table["history_ids"].to_pylist(), strict=True))
+
+
+def _last_items(item_ids: Sequence[Any] | None, titles: Mapping[Any, str]) -> str:
+    if item_ids is None:
+        return "none, this user is unknown"
+    return "; ".join(str(titles.get(item, item)) for item in item_ids[:_LAST_ITEMS]) or "no positive yet"
+
+
+def _forward_log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,139 @@
+"""Where config values come from: the YAML file, ``--set``, the environment; each leaf remembers its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..core.errors import ConfigError
+
+Keys = tuple[str, ...]
+Origins = dict[Keys, str]
+
+PREFIX = "CASCADE_"
+SEPARATOR = "__"
+"""Only variables that hold it are config keys, so that CASCADE_CONFIG, CASCADE_FEATURE_REPO and the like are free."""
+
+
+@dataclass
+class Sources:
+    """Nested values and the origin of each leaf."""
+
+    tree: dict[Any, Any] = field(default_factory=dict)
+    origins: Origins = field(default_factory=dict)
+
+    def _written(self, path: Keys) -> Keys:
+        """``path`` with each key spelled as it is there already: an environment variable's name has no case."""
+        node: Any = self.tree
+        spelled: list[str] = []
+        for name in path:
+            have = node if isinstance(node, dict) else {}
+            same = (k for k in have if isinstance(k, str) and k.lower() == name.lower())
+            spelled.append(name if name in have else next(same, name))
+            node = have.get(spelled[-1])
+        return tuple(spelled)
+
+    def put(self, path: Keys, value: Any, origin: str) -> None:
+        """Set ``path`` to ``value``; a mapping replaces what was there as a whole."""
+        path = self._written(path)
+        node = self.tree
+        for name in path[:-1]:
+            if not isinstance(node.get(name), dict):
+                node[name] = {}
+            node = node[name]
+        node[path[-1]] = value
+        self.origins = {k: v for k, v in self.origins.items() if k[: len(path)] != path and path[: len(k)] != k}
+        self.origins |= {(*path, *leaf): origin for leaf in _leaves(value)}
+
+    def override(self, values: Sequence[tuple[Keys, Any, str]]) -> None:
+        """Put every ``(path, value, origin)``, later ones over earlier ones."""
+        for path, value, origin in values:
+            self.put(path, value, origin)
+
+
+def _leaves(value: Any) -> Iterator[Keys]:
+    """The keys below ``value`` that hold no further keys; the empty path for a plain value."""
+    if isinstance(value, dict) and value:
+        yield from ((str(name), *leaf) for name in value for leaf in _leaves(value[name]))
+    else:
+        yield ()
+
+
+def read_file(path: Path) -> Sources:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: no such file, a syntax error (with its line), a key given twice, or no mapping at the top.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: byte {error.start}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}{_place(error)}") from None
+    if not isinstance(tree, dict):
+        found = "nothing" if tree is None else f"a {type(tree).__name__}"
+        raise ConfigError(f"{path}: expected sections such as schema and data, found {found}")
+    return Sources(tree, dict(_lines(node, path)))
+
+
+def read_sets(sets: Sequence[str]) -> list[tuple[Keys, Any, str]]:
+    """``a.b=value`` -> path, the value parsed as YAML, origin."""
+    values = []
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.split(".")):
+            raise ConfigError(f"--set {text}: expected key=value, e.g. --set serving.ann.topk=300")
+        values.append((tuple(key.strip().split(".")), _value(value, f"--set {key}"), "--set"))
+    return values
+
+
+def read_environment(environ: Mapping[str, str]) -> list[tuple[Keys, Any, str]]:
+    """``CASCADE_SERVING__ANN__TOPK=300`` -> path, the value parsed as YAML, origin."""
+    values = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and SEPARATOR in name:
+            path = tuple(name.removeprefix(PREFIX).lower().split(SEPARATOR))
+            values.append((path, _value(environ[name], name), f"environment {name}"))
+    return values
+
+
+def _value(text: str, what: str) -> Any:
+    """A value as the file would hold it; a lone ``|`` is a character here, not the start of a block."""
+    if text[:1] in ("|", ">"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{what}: {text!r} is not YAML{_place(error)}") from None
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """``:line: what is wrong`` of a YAML error."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f":{mark.line + 1}: {problem} (column {mark.column + 1})" if mark else f": {problem}"
+
+
+def _lines(node: yaml.Node | None, file: Path, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Every leaf's key and ``file:line``."""
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        if node is not None and path:
+            yield path, f"{file}:{node.start_mark.line + 1}"
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            where = ".".join((*path, key.value))
+            raise ConfigError(f"{file}:{line}: {where} is given twice, first in line {seen[key.value]}")
+        seen[key.value] = line
+        yield from _lines(value, file, (*path, key.value))

@@ -1,0 +1,166 @@
+"""What the feature store knows of a user: profile columns and history."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....core.errors import ConfigError, FeatureStoreError
+from ....core.signature import Columns, ColumnSpec, Signature
+from ....workflows.features.online import (
+    OnlineReader,
+    Stored,
+    Wanted,
+    open_reader,
+)
+from ....workflows.features.values import (
+    DTYPES,
+    Serialized,
+    ValueDecoder,
+    int_lists,
+)
+from .base import Op
+
+REPO_VARIABLE = "CASCADE_FEATURE_REPO"
+REDIS_VARIABLE = "CASCADE_FEATURE_STORE__REDIS"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class LookupUser(Op):
+    """user_id [B, 1] -> the raw user ``columns`` [B, 1] (lists [B, L]), history_ids [B, S] and rejected_ids [B, X]
+    (raw item ids, most recent first), known_user bool [B, 1], features_stale bool [B, 1]; with ``times`` history_times.
+
+    L, S and X are the longest list in the batch, at least 1; of a history the first ``seen`` ids count.
+
+    What is missing and what pads a list: None for strings, the smallest int64 for ints, NaN for floats.
+    ``known_user``: a view of the store holds the user. ``features_stale``: the store could not be read, so
+    everything is missing and ``known_user`` says nothing.
+
+    Reads Feast's online store in the folder that CASCADE_FEATURE_REPO names, else ``feature_repo`` in the current
+    one; one query for the whole batch.
+    """
+
+    project: str
+    columns: dict[str, str]
+    """Raw user column -> int, float, string, list_int, list_float or list_string."""
+    user_kind: str
+    item_kind: str
+    seen: int
+    views: dict[str, list[str]]
+    """Feature view -> its features among ``columns``, ``history_ids`` and ``rejected_ids``; a user is known if one of
+    the views holds it."""
+    online: str = "sqlite"
+    redis: str = ""
+    """Feast's connection string without its password; CASCADE_FEATURE_STORE__REDIS goes first."""
+    timeout: float = 0.5
+    """Seconds to wait for the store."""
+    times: int = 0
+    """How many history_times int64 [B, T] to read, the seconds of the first history_ids; 0 for none."""
+
+    kind: ClassVar[str] = "lookup_user"
+    reader: OnlineReader = field(init=False, repr=False, compare=False)
+    decoder: ValueDecoder = field(init=False, repr=False, compare=False)
+    reachable: bool = field(init=False, repr=False, compare=False, default=True)
+
+    @property
+    def reads(self) -> Signature:
+        return {"user_id": ColumnSpec(DTYPES[self.user_kind])}
+
+    @property
+    def writes(self) -> Signature:
+        flags = {"known_user": ColumnSpec("bool"), "features_stale": ColumnSpec("bool")}
+        dtype = DTYPES[self.item_kind]
+        items = {"history_ids": ColumnSpec(dtype, ("S",)), "rejected_ids": ColumnSpec(dtype, ("X",))}
+        times = {"history_times": ColumnSpec("int64", ("T",))} if self.times else {}
+        return {**{name: _spec(name, kind) for name, kind in self.columns.items()}, **items, **times, **flags}
+
+    def load(self, folder: Path) -> None:
+        self.decoder = ValueDecoder()
+        int_lists.compile()
+        repo = Path(os.environ.get(REPO_VARIABLE, "feature_repo"))
+        redis = os.environ.get(REDIS_VARIABLE, self.redis)
+        self.reader = open_reader(Wanted(self.project, "user_id", self.views), repo, self.online, redis, self.timeout)
+
+    def __call__(self, columns: Columns) -> Columns:
+        users = columns["user_id"][:, 0].tolist()
+        stored = self._read(users)
+        nothing: list[bytes | None] = [None] * len(users)
+        values = {} if stored is None else stored.values
+        found = {name: self._column(values.get(name, nothing), kind) for name, kind in self.columns.items()}
+        if self.times:
+            found["history_times"] = self.decoder.lists(values.get("history_times", nothing), "int", self.times)
+        return {
+            **found,
+            "history_ids": self.decoder.lists(values.get("history_ids", nothing), self.item_kind, self.seen),
+            "rejected_ids": self.decoder.lists(values.get("rejected_ids", nothing), self.item_kind),
+            "known_user": np.array(stored.known if stored else nothing, dtype=bool).reshape(-1, 1),
+            "features_stale": np.full((len(users), 1), stored is None),
+        }
+
+    def _read(self, users: list[Any]) -> Stored | None:
+        """What the store holds of each user; None if it cannot be read, which is logged once until it can."""
+        try:
+            stored = self.reader.read(users)
+        except FeatureStoreError as error:
+            if self.reachable:
+                log.warning("answering without user features: %s", error)
+            self.reachable = False
+            return None
+        self.reachable = True
+        return stored
+
+    def _column(self, values: Serialized, kind: str) -> NDArray[Any]:
+        if kind.startswith("list_"):
+            return self.decoder.lists(values, kind.removeprefix("list_"))
+        return self.decoder.scalars(values, kind)
+
+
+def export_lookup(features: Path, feature_store: Any, columns: list[str] | None = None, times: int = 0) -> LookupUser:
+    """The op for the features artifact in folder ``features``; it has no files of its own.
+
+    Args:
+        feature_store: the config section of that name.
+        columns: the raw user columns that the transforms read; all by default.
+        times: how many of the history's times they read.
+
+    Raises:
+        ConfigError: if the artifact lacks one of ``columns``, or times.
+    """
+    from ....workflows.features.stage import FeatureSpec
+
+    spec = FeatureSpec.load(features)
+    profile = spec.view("user_profile")
+    have = dict(profile.columns) if profile else {}
+    lacking = [name for name in columns or [] if name not in have]
+    if lacking:
+        raise ConfigError(f"user_profile: lacks {', '.join(lacking)}; it has {', '.join(have) or 'no columns'}")
+    wanted = {name: have[name] for name in (have if columns is None else columns)}
+    views = {"user_profile": list(wanted)} if profile else {}
+    history = ["history_ids", "rejected_ids", *(["history_times"] if times else [])]
+    if times and not spec.times:
+        raise ConfigError("user_history: lacks history_times; it was made without history.gaps")
+    public = ",".join(p for p in feature_store.redis.split(",") if not p.startswith("password="))
+    return LookupUser(
+        project=feature_store.project,
+        columns=wanted,
+        user_kind=spec.keys["user_id"],
+        item_kind=spec.keys["item_id"],
+        seen=spec.seen,
+        views={**views, "user_history": history},
+        online=feature_store.online,
+        redis=public if feature_store.online == "redis" else "",
+        times=times,
+    )
+
+
+def _spec(name: str, kind: str) -> ColumnSpec:
+    width = f"{name}_length" if kind.startswith("list_") else 1
+    return ColumnSpec(DTYPES[kind.removeprefix("list_")], (width,))

@@ -1,0 +1,49 @@
+"""The ranker: how likely is each candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ....core.signature import Columns, ColumnSpec, Signature
+from .base import Op
+from .onnx_model import Inputs, OnnxModel, specs
+
+MOST_USERS = 8
+"""In one call of the model."""
+
+
+@dataclass
+class Rank(Op):
+    """User and context features [B, length], item features [B, K, length], candidate_rows int64 [B, K]
+    -> logits float32 [B, K], -inf where there is no candidate. Loads ``ranker.onnx``.
+    """
+
+    user_inputs: Inputs
+    """User and context features."""
+    item_inputs: Inputs
+
+    kind: ClassVar[str] = "rank"
+    model: OnnxModel = field(init=False, repr=False, compare=False)
+
+    @property
+    def reads(self) -> Signature:
+        candidates = {"candidate_rows": ColumnSpec("int64", ("K",))}
+        return {**specs(self.user_inputs), **specs(self.item_inputs, "K"), **candidates}
+
+    @property
+    def writes(self) -> Signature:
+        return {"logits": ColumnSpec("float32", ("K",))}
+
+    def load(self, folder: Path) -> None:
+        inputs = [*self.user_inputs, *self.item_inputs]
+        self.model = OnnxModel(folder / "ranker.onnx", inputs, "logits", MOST_USERS)
+
+    def __call__(self, columns: Columns) -> Columns:
+        rows = columns["candidate_rows"]
+        logits = self.model(columns, len(rows), rows.shape[1:])
+        np.putmask(logits, rows < 0, np.float32(-np.inf))
+        return {"logits": logits}

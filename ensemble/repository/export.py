@@ -1,0 +1,71 @@
+"""Export of a request graph to a Triton model repository: data only, any version, the caller's graph left alone.
+
+Importing this module imports merlin-systems, which imports TensorFlow: do it inside the function that exports.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...workflows.etl.merlin_env import prepare_merlin
+from ..config import ServingConfig
+from ..graph.inputs import Input
+from ..graph.merlin_adapter import Operator, to_signature
+from ..graph.request_graph import Step
+from .layout import Exported, write
+from .release import Release
+
+prepare_merlin()
+
+from merlin.dag import postorder_iter_nodes  # noqa: E402
+from merlin.systems.dag import Ensemble  # noqa: E402
+from merlin.systems.dag.runtimes.triton.runtime import TritonExecutorRuntime  # noqa: E402
+
+
+class DataRuntime(TritonExecutorRuntime):
+    """merlin-systems' Triton runtime, writing json, npy, onnx and faiss files where it pickles.
+
+    The backend rebuilds the ops from what is written here.
+    """
+
+    def __init__(self, inputs: Sequence[Input], release: Release, serving: ServingConfig) -> None:
+        super().__init__()
+        self.inputs, self.release, self.serving = tuple(inputs), release, serving
+
+    def export(
+        self, ensemble: Ensemble, path: str | os.PathLike[str], version: int = 1, name: str | None = None
+    ) -> tuple[Path, list[Any]]:
+        """Write the models of the layout; other versions stay as they are.
+
+        Returns:
+            the version's folder of the model that clients call, and no further models.
+
+        Raises:
+            WiringError: if no step reads an input.
+        """
+        nodes = postorder_iter_nodes(ensemble.graph.output_node, flatten_subgraphs=True)
+        found = [node.op for node in nodes if isinstance(node.op, Operator)]
+        steps = {
+            f"{at:02d}_{operator.export_name}": Step(operator.op, operator.files) for at, operator in enumerate(found)
+        }
+        outputs = to_signature(ensemble.output_schema)
+        exported = Exported(steps, self.inputs, outputs, self.release, self.serving)
+        return write(exported, Path(path), name or self.release.model, version), []
+
+
+def export(
+    ensemble: Ensemble,
+    repository: Path,
+    inputs: Sequence[Input],
+    release: Release,
+    *,
+    version: int,
+    serving: ServingConfig,
+) -> Path:
+    """Export ``ensemble`` as version ``version`` of the model that ``release`` names; returns its folder."""
+    runtime = DataRuntime(inputs, release, serving)
+    folder, _ = ensemble.export(repository, runtime=runtime, version=version, name=release.model)
+    return Path(folder)

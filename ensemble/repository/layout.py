@@ -1,0 +1,204 @@
+"""The folders of a model repository: a fused model, or an ensemble and a model for each of its steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...core.artifact import replace_folder
+from ...core.errors import WiringError
+from ...core.files import place
+from ...core.signature import Signature
+from ..config import ServingConfig
+from ..graph.executor import GRAPH, NODES, RELEASE
+from ..graph.inputs import Input
+from ..graph.request_graph import Step
+from .model_config import config_text
+from .release import Release
+from .step_config import (
+    ensemble_text,
+    onnx_text,
+    step_model,
+    step_text,
+)
+from .step_plan import (
+    FILES,
+    STEP,
+    StepPlan,
+    plan,
+)
+
+CONFIG = "config.pbtxt"
+BY_ONNXRUNTIME = ("encode_query", "rank")
+"""The steps that ``serving.backend: onnxruntime`` takes away from python."""
+
+MODEL_PY = '''"""Answers with the release that lies beside this file."""
+
+from cascade.ensemble.{module} import TritonPythonModel
+
+__all__ = ["TritonPythonModel"]
+'''
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A request graph whose wiring has been checked, ready to be written."""
+
+    nodes: Mapping[str, Step]
+    """Name in graph.json -> op and files, in the order in which they run."""
+    inputs: Sequence[Input]
+    outputs: Signature
+    release: Release
+    serving: ServingConfig
+
+    def __post_init__(self) -> None:
+        read = {column for step in self.nodes.values() for column in step.op.reads}
+        for entry in self.inputs:
+            if entry.name not in read:
+                raise WiringError(f"input {entry.name}: expected a step that reads it, there is none")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a repository."""
+
+    name: str
+    config: str
+    fill: Callable[[Path], None]
+    """Writes a version's folder."""
+
+
+def write(exported: Exported, repository: Path, name: str, version: int) -> Path:
+    """Write all models of the layout that the config asks for; their other versions stay as they are.
+
+    Every version is written aside. Only when all are there are they renamed, the model that clients call last.
+
+    Returns:
+        the version's folder of that model.
+    """
+    models = fused(exported, name) if exported.serving.layout == "fused" else ensemble(exported, name, version)
+    with ExitStack() as stack:
+        aside = {}
+        for model in models:
+            folder = repository / model.name
+            folder.mkdir(parents=True, exist_ok=True)
+            aside[model.name] = folder / f".{version}.{os.getpid()}"
+            stack.callback(shutil.rmtree, aside[model.name], ignore_errors=True)
+            shutil.rmtree(aside[model.name], ignore_errors=True)
+            aside[model.name].mkdir()
+            model.fill(aside[model.name])
+            exported.release.save(aside[model.name] / RELEASE)
+        for model in models:
+            replace_folder(aside[model.name], repository / model.name / str(version))
+            write_aside(repository / model.name / CONFIG, model.config)
+    return repository / name / str(version)
+
+
+def fused(exported: Exported, name: str) -> list[Model]:
+    """One python model that runs all steps."""
+    stages = list(dict.fromkeys(step.op.kind for step in exported.nodes.values()))
+
+    def fill(folder: Path) -> None:
+        for node, step in exported.nodes.items():
+            _place(step, folder / NODES / node)
+        _write_json(folder / GRAPH, _graph(exported, {}))
+        (folder / "model.py").write_text(MODEL_PY.format(module="backend"))
+
+    serving = exported.serving
+    text = config_text(name, exported.inputs, exported.outputs, stages, serving.queue_delay_us, serving.max_queue_size)
+    return [Model(name, text, fill)]
+
+
+def ensemble(exported: Exported, name: str, version: int) -> list[Model]:
+    """A model for each step, and the ensemble, whose graph.json names their folders: it runs offline, too."""
+    untimed = BY_ONNXRUNTIME if exported.serving.backend == "onnxruntime" else ()
+    ops = {node: step.op for node, step in exported.nodes.items()}
+    steps = plan(ops, exported.inputs, exported.outputs, untimed)
+    places = {step.node: f"../../{step_model(name, step.name)}/{version}/{FILES}" for step in steps}
+
+    def fill(folder: Path) -> None:
+        _write_json(folder / GRAPH, _graph(exported, places))
+
+    text = ensemble_text(name, exported.inputs, exported.outputs, steps)
+    return [*(_step(exported, name, step) for step in steps), Model(name, text, fill)]
+
+
+def _step(exported: Exported, name: str, step: StepPlan) -> Model:
+    model, files = step_model(name, step.name), exported.nodes[step.node]
+    if not step.timed:
+        return Model(model, onnx_text(name, step, exported.serving), partial(_fill_onnx, exported, step, files))
+    text = step_text(name, step, exported.inputs, exported.serving)
+    return Model(model, text, partial(_fill_step, exported, step, files))
+
+
+def _fill_step(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
+    _place(source, folder / FILES)
+    inputs = [entry.to_json() for entry in exported.inputs] if step.first else None
+    facts = {
+        "max_batch_size": exported.serving.max_batch_size,
+        "inputs": inputs,
+        "reads": _as_json(step.reads),
+        "node": _node(step.node, source),
+    }
+    _write_json(folder / STEP, facts)
+    (folder / "model.py").write_text(MODEL_PY.format(module="step_backend"))
+
+
+def _fill_onnx(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
+    from .onnx_step import write_model
+
+    _place(source, folder / FILES)
+    write_model(step, source, exported.release.release, folder)
+
+
+def _graph(exported: Exported, places: Mapping[str, str]) -> dict[str, Any]:
+    """What graph.json holds; ``places`` (node -> folder of its files) where that is another than its own."""
+    nodes = [
+        _node(name, step) | ({"folder": places[name]} if name in places else {})
+        for name, step in exported.nodes.items()
+    ]
+    return {
+        "inputs": [entry.to_json() for entry in exported.inputs],
+        "outputs": list(exported.outputs),
+        "max_batch_size": exported.serving.max_batch_size,
+        "nodes": nodes,
+    }
+
+
+def _node(name: str, step: Step) -> dict[str, Any]:
+    op = step.op
+    return {
+        "name": name,
+        "op": op.kind,
+        "params": op.params(),
+        "reads": _as_json(op.reads),
+        "writes": _as_json(op.writes),
+    }
+
+
+def _as_json(signature: Signature) -> dict[str, Any]:
+    return {name: [spec.dtype, list(spec.dims)] for name, spec in signature.items()}
+
+
+def _place(step: Step, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, source in step.files.items():
+        place(source, folder / name)
+
+
+def _write_json(file: Path, value: Any) -> None:
+    file.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def write_aside(file: Path, text: str) -> None:
+    """Replace ``file`` in one step, so that a reader finds the old text or the new."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_text(text)
+    aside.replace(file)

@@ -1,0 +1,75 @@
+"""Releases: which transforms, towers, ranker, item snapshot and index belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ...core.artifact import Artifact
+from ...core.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Release:
+    """What release.json holds."""
+
+    release: str
+    """Short hash of the parts and the settings; travels in every response."""
+    created: str
+    """UTC, ISO 8601."""
+    model: str
+    pipeline: str
+    parts: Mapping[str, str]
+    """Stage -> digest of its artifact."""
+    notices: tuple[str, ...] = ()
+    """What runs otherwise than configured."""
+
+    def save(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def make_release(
+    parts: Mapping[str, Artifact],
+    *,
+    model: str,
+    pipeline: str,
+    settings: Mapping[str, Any],
+    notices: Iterable[str] = (),
+) -> Release:
+    """Pin ``parts`` (stage -> artifact) together.
+
+    Args:
+        settings: what else the answers depend on (the serving section), as JSON can hold it.
+
+    Raises:
+        ArtifactError: if parts come from different releases.
+    """
+    check_parts(parts)
+    pins = {stage: artifact.digest for stage, artifact in sorted(parts.items())}
+    text = json.dumps([pins, dict(settings)], sort_keys=True)
+    return Release(
+        release=hashlib.sha256(text.encode()).hexdigest()[:12],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=model,
+        pipeline=pipeline,
+        parts=pins,
+        notices=tuple(notices),
+    )
+
+
+def check_parts(parts: Mapping[str, Artifact]) -> None:
+    """Raise ArtifactError unless every part was made from the very parents that are among ``parts``."""
+    for stage, artifact in parts.items():
+        if artifact.kind != stage:
+            raise ArtifactError(f"{stage}: expected an artifact of kind {stage!r}, got {artifact.kind!r}")
+        for parent, digest in artifact.parents.items():
+            if parent not in parts:
+                raise ArtifactError(f"{stage}: was made from {parent} {digest[:12]}, which the release lacks")
+            if parts[parent].digest != digest:
+                have = parts[parent].digest[:12]
+                raise ArtifactError(f"{stage}: was made from {parent} {digest[:12]}, the release holds {parent} {have}")

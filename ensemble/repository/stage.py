@@ -1,0 +1,100 @@
+"""The export stage: from the artifacts of a release to a version of the model that Triton serves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ...core.artifact import Artifact, replace_folder
+from ...core.files import place
+from ...core.stage import Sections, Stage
+from ...workflows.config import FeatureStoreConfig
+from ..config import ExportConfig, ServingConfig
+from ..graph.executor import RELEASE
+from .layout import CONFIG
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    """Write ``<model_name>/config.pbtxt`` and ``<model_name>/<version>/``, and those of the steps of an ensemble.
+
+    Raises:
+        ArtifactError: if the parts come from different releases.
+        WiringError: if a step does not find what it reads.
+    """
+    from ..graph.request_graph import request_graph
+    from ..graph.steps import steps_of
+    from .export import export
+    from .ranker_choice import choose_ranker
+    from .release import make_release
+
+    config, serving = cast(ExportConfig, sections["export"]), cast(ServingConfig, sections["serving"])
+    store = cast(FeatureStoreConfig, sections["feature_store"])
+    of_parts = [notice for part in parents.values() for notice in part.metrics.get("notices", [])]
+    release = make_release(
+        parents,
+        model=config.model_name,
+        pipeline=store.project or config.model_name,
+        settings=serving.model_dump(mode="json"),
+        notices=[*of_parts, *choose_ranker(parents, serving.ranker).notices],
+    )
+    work = folder / ".work"
+    work.mkdir()
+    steps, inputs = steps_of(parents, serving, store, release.release, work)
+    graph = request_graph(steps, inputs)
+    export(graph, folder, inputs, release, version=config.version, serving=serving)
+    shutil.rmtree(work)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return {
+        "release": release.release,
+        "version": config.version,
+        "layout": serving.layout,
+        "backend": serving.backend,
+        "mib": round(size / 2**20, 1),
+        "notices": list(release.notices),
+    }
+
+
+def publish(artifact: Artifact, sections: Sections) -> None:
+    """Place the artifact's models in ``export.repository``, unless they are there."""
+    repository = Path(cast(ExportConfig, sections["export"]).repository)
+    served = cast(ExportConfig, sections["export"]).model_name
+    models = sorted(file.parent.name for file in artifact.path.glob(f"*/{CONFIG}"))
+    for model in sorted(models, key=lambda name: name == served):  # its steps come before an ensemble
+        install(artifact.path / model, repository / model)
+
+
+def install(model: Path, target: Path) -> None:
+    """Place the versions of ``model`` in ``target``, each aside and then renamed; its other versions stay.
+
+    A version whose release.json is the same is there already and stays.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for version in sorted(file.parent for file in model.glob(f"*/{RELEASE}")):
+        if not same(version / RELEASE, target / version.name / RELEASE):
+            aside = target / f".{version.name}.{os.getpid()}"
+            shutil.rmtree(aside, ignore_errors=True)
+            place(version, aside)
+            replace_folder(aside, target / version.name)
+    if not same(model / CONFIG, target / CONFIG):
+        aside = target / f".{CONFIG}.{os.getpid()}"
+        shutil.copyfile(model / CONFIG, aside)
+        aside.replace(target / CONFIG)
+
+
+def same(left: Path, right: Path) -> bool:
+    """Whether both files are there and hold the same bytes."""
+    return right.is_file() and left.read_bytes() == right.read_bytes()
+
+
+EXPORT = Stage(
+    name="export",
+    help="Export the request graph as a Triton model.",
+    sections=("schema", "history", "serving", "export", "feature_store"),
+    parents=("data", "etl", "features", "two_tower", "index", "ranker"),
+    fill=fill,
+    publish=publish,
+    version=3,
+)

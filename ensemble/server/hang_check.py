@@ -1,0 +1,88 @@
+"""Ends a stub that lives but does not answer; the watchdog then replaces it like any dead one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+import psutil
+
+from ...core.errors import ServerError
+from ..protocol.wire import NoAnswerError
+from .watchdog import running_stubs
+
+_log = logging.getLogger("cascade.serve")
+
+
+class HangCheck:
+    """A thread that sends a probe now and then.
+
+    A probe that gets no answer is not enough: many requests may wait before it. So the stubs of a server are killed
+    only if a number of probes in a row failed and the server answered nobody else either meanwhile.
+
+    Args:
+        server: process id of tritonserver.
+        probe: returns when the model has answered, raises NoAnswerError if it does not in time.
+        answered: how many requests the server has answered so far.
+        interval: seconds between two probes.
+        patience: how many probes in a row must fail.
+    """
+
+    def __init__(
+        self,
+        server: int,
+        probe: Callable[[], object],
+        answered: Callable[[], int],
+        interval: float = 5.0,
+        patience: int = 2,
+    ) -> None:
+        self._server = server
+        self._probe = probe
+        self._answered = answered
+        self._interval = interval
+        self._patience = patience
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cascade-hang-check", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a probe that is under way is not waited for."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        failed, before = 0, -1
+        while not self._stop.wait(self._interval):
+            if not self._times_out():
+                failed = 0
+                continue
+            now = self._count()
+            failed, before = (failed + 1 if now == before else 1), now
+            if failed >= self._patience and not self._stop.is_set():
+                self._end_stubs()
+                failed = 0
+
+    def _times_out(self) -> bool:
+        """An error is an answer: a stub that is dead or being replaced gives one, and the watchdog is at it."""
+        try:
+            self._probe()
+        except NoAnswerError:
+            return True
+        except ServerError:
+            return False
+        return False
+
+    def _count(self) -> int:
+        try:
+            return self._answered()
+        except ServerError:
+            return -1
+
+    def _end_stubs(self) -> None:
+        for stub in running_stubs(self._server):
+            _log.warning("stub %d of model %s does not answer, killing it", stub.process.pid, stub.model)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stub.process.kill()

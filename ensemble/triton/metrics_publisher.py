@@ -1,0 +1,80 @@
+"""What this process counts, on Triton's metrics endpoint."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .latency_histogram import Series
+
+_log = logging.getLogger("cascade.backend")
+
+Values = Callable[[], Mapping[Series, float]]
+
+
+class Publisher:
+    """A thread that tells Triton now and then by how much the counters of a model have grown.
+
+    Label ``pid`` keeps instances apart: Triton removes a series with the instance that made it, even if another
+    instance goes on to use it. Sum over ``pid`` for the model. A counter whose process ends goes with it.
+
+    Args:
+        triton: Triton's python module.
+        model: name of the model, a label of every series.
+        values: the counters as they are, always the same series.
+        help_texts: name of a series -> what it counts.
+        interval: seconds between two messages.
+    """
+
+    def __init__(
+        self, triton: Any, model: str, values: Values, help_texts: Mapping[str, str], interval: float = 1.0
+    ) -> None:
+        self._triton, self._values, self._help = triton, values, help_texts
+        self._own = {"model": model, "pid": str(os.getpid())}
+        self._interval = interval
+        self._families: dict[str, Any] = {}
+        self._metrics: dict[Series, Any] = {}
+        self._sent: dict[Series, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cascade-metrics", daemon=True)
+
+    def start(self) -> None:
+        """Make the series and start the thread; where the server has its metrics turned off there are none."""
+        try:
+            self._metrics = {series: self._metric(series) for series in self._values()}
+        except self._triton.TritonModelException as error:
+            _log.warning("no metrics of this model: %s", error)
+            return
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send what is left and take the series away."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._metrics.clear()
+        self._families.clear()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._send()
+        self._send()
+
+    def _send(self) -> None:
+        for series, value in self._values().items():
+            grown = value - self._sent.get(series, 0)
+            if grown > 0:
+                self._metrics[series].increment(grown)
+                self._sent[series] = value
+
+    def _metric(self, series: Series) -> Any:
+        name, labels = series
+        if name not in self._families:
+            kinds = self._triton.MetricFamily
+            # The parts of a histogram are no counters by type: parsers append "_total" to the name of a counter.
+            kind = kinds.COUNTER if name.endswith("_total") else kinds.GAUGE
+            self._families[name] = kinds(name=name, description=self._help[name], kind=kind)
+        return self._families[name].Metric(labels={**self._own, **dict(labels)})

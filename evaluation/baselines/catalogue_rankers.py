@@ -1,0 +1,142 @@
+"""What a recommender has to beat: popularity, iALS and EASE, from RecTools and implicit, and a Markov chain.
+
+All are fitted on the positives before the test part and have the same items masked as the cascade has.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ..ranking_lists import Rows, drop
+from ..retrieval import best
+from .markov import markov_scores, transitions
+from .past import Past
+
+log = logging.getLogger(__name__)
+
+BASELINES = ("popularity", "ials", "ease", "markov")
+EASE_MAX_ITEMS = 15_000
+"""EASE inverts a dense [n_items, n_items] matrix: 0.9 GB of float32 and minutes at this size."""
+# What comes closest to reference figures on MovieLens 100k and Amazon Beauty, last item out.
+EASE_REGULARIZATION = 100.0
+IALS = {"factors": 128, "regularization": 30.0, "alpha": 10.0, "iterations": 15, "random_state": 42}
+BATCH = 256
+"""Users ranked at once: bounds the matrix of scores."""
+
+UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""RecTools' user numbers [B] -> scores [B, items of the dataset]."""
+
+
+def rank_baselines(
+    positives: csr_matrix, past: Past, users: NDArray[np.int64], seen: csr_matrix, k: int, names: Collection[str]
+) -> Mapping[str, Rows | str]:
+    """The first ``k`` unseen items of each baseline [U, k], or the reason why it was left out.
+
+    A user without a positive gets the popular items from all of them.
+
+    Args:
+        positives: [n_users, n_items], what happened before the test part.
+        past: the same in order.
+        users: [U] ascending user rows of the test users.
+        seen: [U, n_items], what no method may recommend to them.
+        names: which of ``BASELINES``.
+    """
+    if not set(names) & set(BASELINES):
+        return {}
+    dataset = _dataset(positives)
+    popular = np.tile(_popular(dataset, k + int(np.diff(seen.indptr).max(initial=0))), (len(users), 1))
+    rank: Mapping[str, Callable[[], Rows | str]] = {
+        "popularity": lambda: drop(popular, seen, k),
+        "ials": lambda: _personal(_ials(dataset), dataset, users, seen, popular, k),
+        "ease": lambda: _ranked_ease(dataset, users, seen, popular, k),
+        "markov": lambda: _ranked_markov(past, users, seen, popular, k),
+    }
+    return {name: rank[name]() for name in BASELINES if name in names}
+
+
+def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows | str:
+    if seen.shape[1] > EASE_MAX_ITEMS:
+        why = f"{seen.shape[1]:,} items: EASE is cubic in items and left out above {EASE_MAX_ITEMS:,}"
+        log.warning("baseline ease skipped: %s", why)
+        return why
+    return _personal(_ease(dataset), dataset, users, seen, popular, k)
+
+
+def _ranked_markov(past: Past, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
+    known, chain = np.isin(users, past.users), transitions(past)
+    ranked = np.empty((len(users), k), np.int64)
+    ranked[known] = best(lambda batch: markov_scores(past, users[known][batch], chain), seen[known], k, BATCH)
+    ranked[~known] = drop(popular[~known], seen[~known], k)
+    return ranked
+
+
+def _dataset(positives: csr_matrix) -> Any:
+    import pandas as pd
+    from rectools.dataset import Dataset
+
+    cells = positives.tocoo()
+    table = {"user_id": cells.row, "item_id": cells.col, "weight": 1.0, "datetime": pd.Timestamp(0)}
+    return Dataset.construct(pd.DataFrame(table))
+
+
+def _ials(dataset: Any) -> UserScores:
+    """Hu et al., "Collaborative Filtering for Implicit Feedback Datasets", 2008."""
+    from implicit.cpu.als import AlternatingLeastSquares
+    from rectools.models import ImplicitALSWrapperModel
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):  # implicit has threads of its own
+        model = ImplicitALSWrapperModel(AlternatingLeastSquares(**IALS))
+        model.fit(dataset)
+    users, items = model.get_vectors()
+    return lambda chosen: np.asarray(users[chosen] @ items.T)
+
+
+def _ease(dataset: Any) -> UserScores:
+    """Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", 2019: X @ B.
+
+    RecTools fits that B and then ranks by its transpose, so its own ``recommend`` is of no use here.
+    """
+    from rectools.models import EASEModel
+
+    model = EASEModel(regularization=EASE_REGULARIZATION)
+    model.fit(dataset)
+    taken = dataset.get_user_item_matrix()
+    return lambda chosen: np.asarray(taken[chosen] @ model.weight)
+
+
+def _popular(dataset: Any, width: int) -> Rows:
+    """The most popular items [1, <= width], the same for everybody; ties in the order of item rows."""
+    from rectools.models import PopularModel
+
+    model = PopularModel()
+    model.fit(dataset)
+    anybody = dataset.user_id_map.external_ids[:1]
+    table = model.recommend(users=anybody, dataset=dataset, k=dataset.item_id_map.size, filter_viewed=False)
+    ordered = table.sort_values(["score", "item_id"], ascending=[False, True])["item_id"]
+    return np.asarray(ordered, np.int64)[None, :width]
+
+
+def _personal(
+    score: UserScores, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int
+) -> Rows:
+    """The best items [U, k] by ``score``; a user whom it does not know gets ``popular`` [U, W]."""
+    known = np.isin(users, dataset.user_id_map.external_ids)
+    numbers = dataset.user_id_map.convert_to_internal(users[known])
+    items = dataset.item_id_map.external_ids
+
+    def scores(batch: slice) -> NDArray[np.float32]:
+        everything = np.full((len(numbers[batch]), seen.shape[1]), -np.inf, np.float32)
+        everything[:, items] = score(numbers[batch])
+        return everything
+
+    ranked = np.empty((len(users), k), np.int64)
+    ranked[known] = best(scores, seen[known], k, BATCH)
+    ranked[~known] = drop(popular[~known], seen[~known], k)
+    return ranked

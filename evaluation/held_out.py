@@ -1,0 +1,115 @@
+"""The questions of the evaluation: requests of the test users, and what they went on to take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ..core.errors import DataError
+from ..core.signature import Signature
+from ..workflows.transforms.compile import raw_array
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Requests and their answers, ascending by user row.
+
+    ``columns``: the request's inputs [U, 1]: user_id and the raw context columns. ``rows``: int64 [U] user rows.
+    ``relevant``: bool [U, n_items]. ``events``: int64 [U], the test interaction that the context is from.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    rows: NDArray[np.int64]
+    relevant: csr_matrix
+    events: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LoggedTest:
+    """The test interactions of a data artifact, in file order.
+
+    ``table``: the raw columns as an Arrow table. ``users``, ``items``: int64 [M] rows. ``positive``: bool [M].
+    ``label``: bool [M], what the ranker predicts: the label column if there is one, else ``positive``.
+    """
+
+    table: Any
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    positive: NDArray[np.bool_]
+    label: NDArray[np.bool_]
+    n_items: int
+
+    @classmethod
+    def read(cls, data: Path, user_ids: NDArray[Any], item_ids: NDArray[Any]) -> LoggedTest:
+        """Read the test part of the data artifact in ``data``; the ids are those of all rows, in row order."""
+        import pyarrow.dataset as ds
+
+        table = ds.dataset(data / "interactions").to_table(filter=ds.field("split") == "test")
+        positive = np.asarray(table["positive"].to_numpy(), bool)
+        return cls(
+            table=table,
+            users=rows_of(table["user_id"], user_ids),
+            items=rows_of(table["item_id"], item_ids),
+            positive=positive,
+            label=table["label"].to_numpy() > 0 if "label" in table.column_names else positive,
+            n_items=len(item_ids),
+        )
+
+    def users_held_out(self, inputs: Signature, max_users: int | None, seed: int) -> HeldOut:
+        """One request for each user with a positive, in the context of the first of them.
+
+        Args:
+            inputs: what a request may hold; context columns among them are taken from the interaction.
+            max_users: draw that many users with ``seed`` if there are more.
+
+        Raises:
+            DataError: if no user has a positive.
+        """
+        positives = np.flatnonzero(self.positive)
+        if not len(positives):
+            raise DataError("interactions: the test part holds no positive, so there is nothing to evaluate")
+        users, first = np.unique(self.users[positives], return_index=True)
+        drawn = draw(len(users), max_users, seed)
+        users, first = users[drawn], first[drawn]
+        taken = positives[np.isin(self.users[positives], users)]
+        cells = (np.ones(len(taken), bool), (np.searchsorted(users, self.users[taken]), self.items[taken]))
+        relevant = csr_matrix(cells, shape=(len(users), self.n_items), dtype=bool)
+        return HeldOut(self._columns(positives[first], inputs), users, relevant, positives[first])
+
+    def impressions(
+        self, inputs: Signature, max_users: int | None, seed: int
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+        """One request for each interaction of the test users, and which interaction it is int64 [M].
+
+        The requests come with the one item that was shown, as ``candidate_rows`` int64 [M, 1].
+        """
+        users = np.unique(self.users)
+        chosen = np.flatnonzero(np.isin(self.users, users[draw(len(users), max_users, seed)]))
+        chosen = chosen[np.argsort(self.users[chosen], kind="stable")]
+        shown = {"candidate_rows": self.items[chosen][:, None]}
+        return self._columns(chosen, inputs) | shown, chosen
+
+    def _columns(self, at: NDArray[np.int64], inputs: Signature) -> dict[str, NDArray[Any]]:
+        part = self.table.take(at)
+        names = [name for name in self.table.column_names if name in inputs]
+        return {name: raw_array(part[name]).astype(inputs[name].dtype)[:, None] for name in names}
+
+
+def draw(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
+    """All of 0 .. count - 1, or ``most`` of them drawn with ``seed``; ascending."""
+    if most is None or most >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def rows_of(column: Any, ids: NDArray[Any]) -> NDArray[np.int64]:
+    """The row int64 [M] of each id of an Arrow column among ``ids`` [N], which are unique."""
+    import pandas as pd
+
+    return np.asarray(pd.Index(ids).get_indexer(column.to_pandas()), np.int64)

@@ -1,0 +1,184 @@
+"""The ranker on logged impressions beside baselines that see the same features, label by label.
+
+All are fitted on the training part, stop early on the validation part, and see the history of a test impression that
+the served graph is shown.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.artifact import Artifact
+from ..models.ranker.heads import shares, targets
+from ..models.training.rows import Events
+from ..workflows.history.history import Histories
+from .bootstrap import Bootstrap
+from .config import IMPRESSION_BASELINES
+from .intervals import ranking_differences, ranking_draws
+from .ranking import RankedRows, ranking_metrics
+
+if TYPE_CHECKING:
+    from ..models.config import DlrmConfig
+    from ..workflows.etl.tensors import Tensors
+
+log = logging.getLogger(__name__)
+
+RANKER, LABEL = "ranker", "label"
+MOST_ROWS = 2_000_000
+"""Rows of the training and of the validation part that baselines are fitted on; more are drawn from."""
+SEED = 42
+
+Logits = NDArray[np.float32]
+Fitter = Callable[..., Sequence[Logits]]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Rows to fit on, to stop on, and to be measured on."""
+
+    train: Events
+    valid: Events
+    test: Events
+
+    @classmethod
+    def read(cls, tensors: Tensors, test: Events) -> Logged:
+        """Beside the measured ``test`` rows, what to fit on."""
+        train, valid = (Events.of(tensors.interactions(split)).sample(MOST_ROWS, SEED) for split in ("train", "valid"))
+        return cls(train, valid, test)
+
+
+def events_of_test(tensors: Tensors, rows: NDArray[np.integer[Any]], history: str) -> Events:
+    """The test part's ``rows`` [M], with the history of ``evaluation.history``."""
+    events = Events.of(tensors.interactions("test")).take(np.asarray(rows, np.int64))
+    return events if history == "at_event" else before_test(events, tensors)
+
+
+def before_test(events: Events, tensors: Tensors) -> Events:
+    """Test events with the history that their users had when the test part began."""
+    parts = [tensors.interactions(split) for split in ("train", "valid")]
+    positives = np.concatenate([part.user_row[part.positive] for part in parts])
+    known = np.bincount(positives, minlength=len(tensors.user_ids))
+    of_user = {name: values for name, values in events.moment.items() if isinstance(values, Histories)}
+    moved = {name: replace(h, end=h.of.first[h.user_row] + known[h.user_row]) for name, h in of_user.items()}
+    return replace(events, moment={**events.moment, **moved})
+
+
+def measure_impressions(
+    served: RankedRows, logged: Logged, own: Mapping[str, Logits], tensors: Tensors, ranker: Mapping[str, Any],
+    names: Collection[str], bootstrap: Bootstrap,
+) -> dict[str, Any]:  # fmt: skip
+    """Label -> ``methods``: auc, gauc, logloss, ece and valid_auc of each; ``intervals`` and ``differences`` of these.
+
+    Args:
+        served: the test impressions as the served graph scores them.
+        own: label -> the ranker's own logits [M] for it.
+        ranker: metrics of the ranker's artifact.
+        names: which of ``IMPRESSION_BASELINES``.
+    """
+    found = {}
+    for label, logits in own.items():
+        train, valid, test = (targets(part, [label])[:, 0] for part in (logged.train, logged.valid, logged.test))
+        valid_auc = ranker.get("valid_auc_of", {}).get(label, ranker.get("valid_fused"))
+        scored: dict[str, tuple[Logits, float | None] | str] = {RANKER: (logits, valid_auc)}
+        if names:
+            why = unfit(train, valid)
+            for name, fitter in _fitters(names):
+                scored[name] = why or _fitted(fitter, tensors, logged, train, valid)
+        rows = {
+            name: replace(served, logits=each[0], label=test > 0)
+            for name, each in scored.items()
+            if not isinstance(each, str)
+        }
+        found[label] = compare(rows, scored, bootstrap)
+    return found
+
+
+def compare(
+    rows: Mapping[str, RankedRows], scored: Mapping[str, tuple[Logits, float | None] | str], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Figures of each method, their intervals, and by how much the ranker's differ from each baseline's."""
+    measured = {name: ranking_metrics(each) for name, each in rows.items()}
+    draws = {name: ranking_draws(each, measured[name], bootstrap) for name, each in rows.items()}
+    methods: dict[str, Any] = {
+        name: {"skipped": each} if isinstance(each, str) else measured[name] | {"valid_auc": each[1]}
+        for name, each in scored.items()
+    }
+    intervals = {
+        name: {m: bootstrap.interval(float(measured[name][m] or 0), values) for m, values in own.items()}
+        for name, own in draws.items()
+    }
+    differences = {
+        f"{RANKER} - {name}": ranking_differences(
+            (measured[RANKER], draws[RANKER]), (measured[name], draws[name]), bootstrap
+        )
+        for name in rows
+        if name != RANKER
+    }
+    return {"methods": methods, "intervals": intervals, "differences": differences}
+
+
+def ranker_logits(
+    served: RankedRows, test: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig
+) -> dict[str, Logits]:
+    """Label -> logits [M]: what is served where that is the label alone, else those of the label's own head."""
+    names = list(config.labels) or [LABEL]
+    alone = {name for name, share in zip(names, shares(config.labels), strict=True) if share == 1}
+    found = {name: served.logits for name in names}
+    if set(names) - alone:
+        heads = _heads(test, tensors, artifact, config)
+        found |= {name: heads[:, at] for at, name in enumerate(names) if name not in alone}
+    return found
+
+
+def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig) -> Logits:
+    """Logits [M, T] of all heads, by the checkpoint."""
+    from ..models.layers.feature_gather import Lookup
+    from ..models.ranker.load import load_ranker
+    from ..models.ranker.rows import ValidRows
+    from ..models.ranker.training import score_heads
+    from ..models.ranker.transition_features import Followers
+
+    dlrm = load_ranker(artifact, config, tensors).dlrm
+    lookup = Lookup(tensors, Followers.open(artifact.path, config.transitions))
+    return score_heads(dlrm, lookup, ValidRows(events, events.item_row[:, None], events.label[:, None] > 0))
+
+
+def without_impressions(named: Collection[str] | None) -> dict[str, str]:
+    """For a ranker that learned from candidates: why those of ``named`` that predict impressions are left out."""
+    why = "predicts logged impressions, and there are none: the ranker was trained on candidates (dlrm_ranker.train_on)"
+    found: dict[str, str] = {name: why for name in IMPRESSION_BASELINES if name in (named or ())}
+    for name in found:
+        log.warning("baseline %s skipped: %s", name, why)
+    return found
+
+
+def unfit(train: NDArray[np.float32], valid: NDArray[np.float32]) -> str:
+    """Why nothing can be fitted on these labels; empty if it can."""
+    for name, label in (("training", train), ("validation", valid)):
+        if not 0 < label.sum() < len(label):
+            return f"the {name} part does not hold both 0 and 1"
+    return ""
+
+
+def _fitters(names: Collection[str]) -> Iterator[tuple[str, Fitter]]:
+    from .baselines.factorization_machine import factorization_logits
+    from .baselines.trees import tree_logits
+
+    every: Mapping[str, Fitter] = {"lightgbm": tree_logits, "factorization_machine": factorization_logits}
+    yield from ((name, every[name]) for name in IMPRESSION_BASELINES if name in names)
+
+
+def _fitted(
+    fitter: Fitter, tensors: Tensors, logged: Logged, train: NDArray[np.float32], valid: NDArray[np.float32]
+) -> tuple[Logits, float]:
+    """A baseline's logits for the test rows, and its AUC on the validation part."""
+    from sklearn.metrics import roc_auc_score
+
+    judged, asked = fitter(tensors, (logged.train, train), (logged.valid, valid), (logged.valid, logged.test))
+    return asked, float(roc_auc_score(valid > 0, judged))

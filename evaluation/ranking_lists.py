@@ -1,0 +1,63 @@
+"""Ranked lists, int64 [U, R] item rows padded with -1: how they are cut, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ..models import metrics
+
+Rows = NDArray[np.int64]
+"""Item rows [U, R], best first, padded with -1."""
+
+RECALL_AT = (10, 20, 100, 200)
+NDCG_AT = (10, 20)
+LIST = 10
+"""Length of the list that the whole cascade is measured on."""
+
+
+def membership(rows: Rows, n_items: int) -> csr_matrix:
+    """Sparse bool [U, n_items] that holds where an item is in a user's padded ``rows``."""
+    users, places = np.nonzero(rows >= 0)
+    cells = (np.ones(len(users), bool), (users, rows[users, places]))
+    return csr_matrix(cells, shape=(len(rows), n_items), dtype=bool)
+
+
+def drop(ranked: Rows, seen: csr_matrix, k: int) -> Rows:
+    """The first ``k`` of each list that are not in ``seen`` [U, n_items], padded with -1."""
+    hidden, _ = metrics.find_hits(ranked, seen)
+    keep = ~hidden & (ranked >= 0)
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+    kept = np.where(np.take_along_axis(keep, order, axis=1), np.take_along_axis(ranked, order, axis=1), -1)
+    return np.pad(kept, ((0, 0), (0, k - kept.shape[1])), constant_values=-1)
+
+
+def retrieval_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Values]:
+    """recall@{10,20,100,200} and ndcg@{10,20} of each user [U]."""
+    hits, counts = metrics.find_hits(ranked, relevant)
+    recall = {f"recall@{k}": metrics.recall(hits, counts, k) for k in RECALL_AT}
+    return recall | {f"ndcg@{k}": metrics.ndcg(hits, counts, k) for k in NDCG_AT}
+
+
+def list_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Values]:
+    """ndcg@10, map@10, mrr@10 of each user [U]."""
+    hits, counts = metrics.find_hits(ranked, relevant)
+    return {
+        f"ndcg@{LIST}": metrics.ndcg(hits, counts, LIST),
+        f"map@{LIST}": metrics.average_precision(hits, counts, LIST),
+        f"mrr@{LIST}": metrics.reciprocal_rank(hits, LIST),
+    }
+
+
+def means(values: Mapping[str, metrics.Values]) -> dict[str, float]:
+    """Over users."""
+    return {name: float(each.mean()) for name, each in values.items()}
+
+
+def coverage(ranked: Rows, n_items: int) -> dict[str, float]:
+    """coverage@10: the share of the catalogue shown to anybody."""
+    shown = np.unique(ranked[:, :LIST])
+    return {f"coverage@{LIST}": float((shown >= 0).sum() / n_items)}

@@ -1,0 +1,189 @@
+"""The evaluation as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.page import STYLE, figure_of, image
+from ..ensemble.graph.ops.order import sigmoid
+from ..models import metrics
+from .new_items import HEAD, new_item_line, new_item_rows
+from .ranking_lists import LIST, RECALL_AT
+
+Intervals = Mapping[str, Sequence[float] | None]
+"""Metric -> low and high; None where there is no figure."""
+OURS = ("retrieval", "cascade")
+TITLES = {
+    "popularity": "Popularity",
+    "ials": "iALS",
+    "ease": "EASE",
+    "markov": "Markov chain",
+    "lightgbm": "LightGBM",
+    "factorization_machine": "Factorization machine",
+    "ranker": "Ranker",
+    "retrieval": "Retriever",
+    "cascade": "Cascade",
+}
+COLORS = {
+    **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "ease": "#b8860b", "markov": "#8172b2"},
+    **{"retrieval": "#1f77b4", "cascade": "#c44e52"},
+}
+LOWER = ("logloss", "ece")
+"""Metrics of which less is better."""
+
+
+def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray[Any], label: NDArray[Any]) -> str:
+    """The page.
+
+    Args:
+        results: the metrics as metrics.json holds them.
+        facts: what the page says about the run, name -> value.
+        logits, label: float32 and bool [M], what the ranker's metrics were computed from.
+    """
+    methods, intervals = ({**of["baselines"], **{n: of[n] for n in OURS}} for of in (results, results["intervals"]))
+    measured = {name: values for name, values in methods.items() if "skipped" not in values}
+    notes = skipped_lines(methods)
+    said = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>cascade: evaluation</title><style>{STYLE}</style></head><body>
+<h1>Evaluation through the served graph</h1>
+<table>{said}</table>
+<h2>Full ranking over the catalogue, mean over test users</h2>
+{comparison(measured, intervals)}
+<p class="note">{escape(how(results["intervals"]))}</p>
+{"".join(f"<p>{escape(line)}</p>" for line in difference_lines(results["differences"]))}
+{"".join(f'<p class="note">{escape(note)}</p>' for note in notes)}
+{recall_curve(measured)}
+<h2>Where relevant items are lost</h2>
+<p class="note">An item is found when it is among the first {LIST} of the answer.</p>
+{funnel_bars(results["funnel"])}
+<h2>Ranker</h2>
+{single_row(results["ranking"], results["intervals"]["ranking"])}
+{calibration_curve(logits, label)}
+<h2>New items</h2>
+{new_item_table(results["new_items"])}
+{impression_tables(results["impressions"])}
+<h2>Slices of the cascade</h2>
+{slice_table(results["slices"])}
+</body></html>
+"""
+
+
+def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Intervals]) -> str:
+    """One row a method, one column a metric, the best of each column in bold, intervals below."""
+    columns = list(dict.fromkeys(name for values in methods.values() for name in values))
+    best = {name: _best(name, [values.get(name) for values in methods.values()]) for name in columns}
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    rows = []
+    for method, values in methods.items():
+        own = intervals.get(method, {})
+        cells = "".join(
+            _cell(values.get(name), own.get(name), values.get(name) is not None and values.get(name) == best[name])
+            for name in columns
+        )
+        rows.append(f"<tr><th>{escape(TITLES[method])}</th>{cells}</tr>")
+    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+
+def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
+    """For each label of logged impressions: the ranker and the baselines, and how far they are apart."""
+    parts = []
+    for label, found in labels.items():
+        measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
+        parts.append(f"<h3>Logged impressions: {escape(label)}</h3>{comparison(measured, found['intervals'])}")
+        lines = [*difference_lines(found["differences"]), *skipped_lines(found["methods"])]
+        parts += [f"<p>{escape(line)}</p>" for line in lines]
+    return "".join(parts)
+
+
+def skipped_lines(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """``LightGBM: why it was left out``."""
+    return [f"{TITLES[name]}: {values['skipped']}" for name, values in methods.items() if "skipped" in values]
+
+
+def _best(metric: str, values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return (min if metric in LOWER else max)(there, default=None)
+
+
+def single_row(values: Mapping[str, float | None], intervals: Intervals) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in values)
+    cells = "".join(_cell(value, intervals.get(name)) for name, value in values.items())
+    return f"<table><tr>{head}</tr><tr>{cells}</tr></table>"
+
+
+def slice_table(slices: Sequence[Mapping[str, Any]]) -> str:
+    """One row a slice."""
+    columns = [name for name in slices[0] if name != "slice"]
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    rows = []
+    for part in slices:
+        cells = "".join(f"<td>{v:,}</td>" if isinstance(v, int) else _cell(v) for v in (part[n] for n in columns))
+        rows.append(f"<tr><th>{escape(part['slice'])}</th>{cells}</tr>")
+    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+
+
+def new_item_table(found: Mapping[str, Any]) -> str:
+    """How many there are, and one row for each ranking."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEAD)
+    ways = [f"<tr><th>{escape(title)}</th>{''.join(map(_cell, cells))}</tr>" for title, *cells in new_item_rows(found)]
+    shown = f"<table><tr>{head}</tr>{''.join(ways)}</table>" if ways else ""
+    return f'<p class="note">{escape(new_item_line(found))}</p>{shown}'
+
+
+def how(intervals: Mapping[str, Any]) -> str:
+    """What the intervals are."""
+    return f"{intervals['level']:.0%} intervals by bootstrap over users, {intervals['replicates']:,} draws."
+
+
+def difference_lines(differences: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """``NDCG@10, cascade - retrieval: +0.0123 [0.0050, 0.0200]``."""
+    return [
+        f"{metric.upper()}, {pair}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
+        for pair, metrics in differences.items()
+        for metric, v in metrics.items()
+    ]
+
+
+def recall_curve(methods: Mapping[str, Mapping[str, float]]) -> str:
+    figure, axes = figure_of("items retrieved, k", "recall@k")
+    for method, values in methods.items():
+        if f"recall@{RECALL_AT[0]}" in values:
+            recalls = [values[f"recall@{k}"] for k in RECALL_AT]
+            axes.plot(RECALL_AT, recalls, marker="o", label=TITLES[method], color=COLORS[method])
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return image(figure, "Recall at k of the retriever and the baselines")
+
+
+def funnel_bars(funnel: Mapping[str, Mapping[str, float]]) -> str:
+    names = [name.replace("_", " ") for name in funnel]
+    shares = [part["share"] for part in funnel.values()]
+    figure, axes = figure_of("share of the relevant items", "")
+    colors = ["#55a868" if name == "found" else "#c9ccd1" for name in names]
+    bars = axes.barh(names, shares, color=colors)
+    axes.bar_label(bars, [f"{p['share']:.1%}  ({p['count']:,})" for p in funnel.values()], padding=4)
+    axes.invert_yaxis()
+    axes.set_xlim(0, min(1.0, max(shares)) * 1.3)
+    return image(figure, "Share of relevant items by where they were lost")
+
+
+def calibration_curve(logits: NDArray[Any], label: NDArray[Any]) -> str:
+    predicted, observed, _ = metrics.calibration(sigmoid(logits.astype(np.float64)), label)
+    top = 1.05 * max(predicted.max(), observed.max())
+    figure, axes = figure_of("mean predicted probability", "observed rate")
+    axes.plot([0, top], [0, top], color="#c9ccd1", linewidth=1)
+    axes.plot(predicted, observed, marker="o", color=COLORS["cascade"])
+    return image(figure, "Calibration of the ranker, bins of equally many rows")
+
+
+def _cell(value: float | None, interval: Sequence[float] | None = None, best: bool = False) -> str:
+    text = "" if value is None else f"{value:.4f}"
+    if value is not None and interval:
+        text += "<br><small>[{:.4f}, {:.4f}]</small>".format(*interval)
+    return f'<td class="best">{text}</td>' if best else f"<td>{text}</td>"

@@ -1,0 +1,88 @@
+"""The index stage: vectors of all items through the exported item tower, and the FAISS index over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.artifact import Artifact
+from ...core.stage import Sections, Stage
+from ..ranker.item_part import create
+from ..retriever.stage import ITEM, QUERY
+
+if TYPE_CHECKING:
+    from ...workflows.etl.tensors import Tensors
+
+VECTORS, FAISS, INFO = "item_vectors.npy", "index.faiss", "index.json"
+CHUNK = 8192
+QUERIES = 1000
+"""Events whose query vectors recall is measured on."""
+UNKNOWN_SHARE = 4
+"""One in so many of them is asked again by a user whom nobody knows."""
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    """Write ``item_vectors.npy`` float32 [n_items, D], ``index.faiss`` and ``index.json``."""
+    import faiss
+
+    from ...workflows.etl.tensors import Tensors
+    from .vector_index import build_index
+
+    ann: Any = sections["serving.ann"]
+    tensors, towers = Tensors.load(parents["etl"].path), parents["two_tower"].path
+    vectors = item_vectors(tensors, towers / ITEM, folder / VECTORS)
+    queries = query_vectors(tensors, towers / QUERY)
+    index, info = build_index(vectors, ann.type, queries, ann.topk, ann.recall_target)
+    faiss.write_index(index, str(folder / FAISS))
+    (folder / INFO).write_text(json.dumps(info, indent=1))
+    return {**info, "dim": vectors.shape[1]}
+
+
+def item_vectors(tensors: Tensors, tower: Path, file: Path) -> NDArray[np.float32]:
+    """All items through the item tower into ``file``: float32 [n_items, D] in the order of item rows, memory-mapped."""
+    from tqdm import tqdm
+
+    from ..onnx.export import run, session
+    from ..training.rows import item_columns
+
+    model, count = session(tower), len(tensors.item_ids)
+    dim = run(model, item_columns(tensors, np.arange(1))).shape[1]
+    vectors = create(file, (count, dim))
+    with tqdm(total=count, desc="item vectors", unit=" items", unit_scale=True, disable=None) as bar:
+        for at in range(0, count, CHUNK):
+            rows = np.arange(at, min(at + CHUNK, count))
+            vectors[rows[0] : rows[-1] + 1] = run(model, item_columns(tensors, rows))
+            bar.update(len(rows))
+    return np.load(file, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def query_vectors(tensors: Tensors, tower: Path) -> dict[str, NDArray[np.float32]]:
+    """Query vectors [n, D] of positive events, of the validation part if there is one: ``known`` as they were, and
+    ``unknown`` with the user's features, history included, as they are for somebody whom nobody knows."""
+    from ..onnx.export import run, session
+    from ..training.rows import Events, unknown_user, user_columns
+
+    found = (Events.positives(tensors.interactions(part)).sample(QUERIES, seed=0) for part in ("valid", "train"))
+    events = next(filter(len, found), None)
+    if events is None:
+        return {}
+    known, model = user_columns(tensors, events), session(tower)
+    some = {name: values[::UNKNOWN_SHARE] for name, values in known.items()}
+    stranger = unknown_user(tensors.schema, tensors.users)
+    some |= {name: np.broadcast_to(row, some[name].shape).astype(some[name].dtype) for name, row in stranger.items()}
+    return {"known": run(model, known), "unknown": run(model, some)}
+
+
+INDEX = Stage(
+    name="index",
+    help="Compute all item vectors and build the vector index.",
+    sections=("serving.ann",),
+    parents=("etl", "two_tower"),
+    fill=fill,
+    version=2,
+)

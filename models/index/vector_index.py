@@ -1,0 +1,170 @@
+"""The vector index: FAISS, by inner product, ids are item rows."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tuning import Queries, tune
+
+log = logging.getLogger(__name__)
+
+FLAT_BELOW = 20_000
+"""Items from which ``auto`` takes ivf."""
+HNSW_LINKS = 32
+POINTS_PER_LIST = 40
+"""Vectors that k-means sees for each list; FAISS warns below 39."""
+MOST_LISTS = 8192
+"""More make building dearer in proportion."""
+ROUNDS = 8
+"""Of k-means."""
+CHUNK = 1 << 16
+
+
+def resolve(kind: str, count: int) -> tuple[str, str | None]:
+    """The index type that this machine builds for ``count`` items, and a notice if it is not the one asked for.
+
+    Args:
+        kind: auto, flat, ivf, hnsw, or gpu_ before one of the last three.
+    """
+    if kind == "auto":
+        return ("flat" if count < FLAT_BELOW else "ivf"), None
+    if not kind.startswith("gpu_"):
+        return kind, None
+    twin = kind.removeprefix("gpu_")
+    if twin != "hnsw" and gpus() > 0:
+        return kind, None
+    why = "FAISS has no HNSW on the GPU" if gpus() > 0 else "no GPU that FAISS can use"
+    notice = f"serving.ann.type {kind}: {why}, runs as {twin}"
+    log.warning(notice)
+    return twin, notice
+
+
+def gpus() -> int:
+    """GPUs that this build of FAISS can use."""
+    import faiss
+
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+
+
+def build_index(
+    vectors: NDArray[np.float32],
+    kind: str,
+    queries: Queries | None = None,
+    topk: int = 200,
+    recall_target: float = 0.99,
+) -> tuple[Any, dict[str, Any]]:
+    """An index of ``vectors`` that looks as far as ``recall_target`` asks for.
+
+    Args:
+        vectors: float32 [n_items, D], may be memory-mapped.
+        kind: as ``resolve`` takes it; a GPU trains and fills, the result is a CPU index that any machine can read.
+        queries: group of users -> float32 [n, D], what recall is measured on; without them it is not tuned.
+        topk: of the exact nearest so many, ``recall_target`` must be found.
+
+    Returns:
+        The index, and what ``index.json`` says of it: type, metric, items, search, recall, recall_target, queries,
+        notices. ``search`` is set on the index and goes with its file.
+    """
+    count, dim = vectors.shape
+    resolved, notice = resolve(kind, count)
+    base = resolved.removeprefix("gpu_")
+    with every_core():
+        index = {"flat": _flat, "ivf": _ivf, "hnsw": _hnsw}[base](count, dim)
+        index = _fill_on_gpu(index, vectors) if resolved.startswith("gpu_") else _fill(index, vectors)
+        tuned = tune(index, base, vectors, queries or {}, min(topk, count), recall_target)
+    notices = [*([notice] if notice else []), *tuned.pop("notices")]
+    return index, {"type": base, "metric": "inner_product", "items": count, **tuned, "notices": notices}
+
+
+@contextmanager
+def every_core() -> Iterator[None]:
+    """FAISS as it is fastest for many vectors, whatever a served index in this process has set."""
+    import faiss
+
+    threads, threshold = faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold
+    faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
+    faiss.cvar.distance_compute_blas_threshold = 20
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
+        faiss.cvar.distance_compute_blas_threshold = threshold
+
+
+def _flat(count: int, dim: int) -> Any:
+    import faiss
+
+    return faiss.IndexFlatIP(dim)
+
+
+def _ivf(count: int, dim: int) -> Any:
+    """fp16 vectors in 4 sqrt(n) lists, as FAISS's guidelines have it, fewer for small and very large sets."""
+    import faiss
+
+    lists = max(1, min(int(4 * np.sqrt(count)), count // POINTS_PER_LIST, MOST_LISTS))
+    return faiss.IndexIVFScalarQuantizer(
+        faiss.IndexFlatIP(dim), dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+
+
+def _hnsw(count: int, dim: int) -> Any:
+    import faiss
+
+    index = faiss.IndexHNSWFlat(dim, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 200
+    return index
+
+
+def _fill_on_gpu(index: Any, vectors: NDArray[np.float32]) -> Any:
+    import faiss
+
+    on_gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+    if not on_gpu.is_trained:
+        on_gpu.train(_sample(vectors, index.nlist))
+    _add(on_gpu, vectors)
+    return faiss.index_gpu_to_cpu(on_gpu)
+
+
+def _fill(index: Any, vectors: NDArray[np.float32]) -> Any:
+    if not index.is_trained:
+        sample = _sample(vectors, index.nlist)
+        _find_centroids(index, sample)
+        index.train(sample)
+    _add(index, vectors)
+    return index
+
+
+def _find_centroids(index: Any, sample: NDArray[np.float32]) -> None:
+    """k-means into the index's quantizer, which ``train`` then takes as it is; a round at a time, for the bar."""
+    import faiss
+    from tqdm import trange
+
+    means = faiss.Clustering(index.d, index.nlist, index.cp)
+    means.niter, means.min_points_per_centroid = 1, 1
+    for _ in trange(ROUNDS, desc=f"k-means, {index.nlist} lists", unit="round", disable=None):
+        means.train(sample, index.quantizer)
+
+
+def _sample(vectors: NDArray[np.float32], lists: int) -> NDArray[np.float32]:
+    """Up to ``POINTS_PER_LIST`` vectors for each list, drawn with a fixed seed."""
+    most = POINTS_PER_LIST * lists
+    if len(vectors) <= most:
+        return np.asarray(vectors)
+    return np.asarray(vectors[np.sort(np.random.default_rng(0).choice(len(vectors), most, replace=False))])
+
+
+def _add(index: Any, vectors: NDArray[np.float32]) -> None:
+    from tqdm import tqdm
+
+    with tqdm(total=len(vectors), desc="index", unit=" items", unit_scale=True, disable=None) as bar:
+        for at in range(0, len(vectors), CHUNK):
+            part = np.ascontiguousarray(vectors[at : at + CHUNK])
+            index.add(part)
+            bar.update(len(part))

@@ -1,0 +1,92 @@
+"""The items of a user's history as vectors, one for each.
+
+Shapes: B users, N items of a history, L length of a list, D width of an item's vector.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import ConfigError
+from ...core.features import (
+    GAP,
+    HISTORY,
+    Feature,
+    FeatureSchema,
+)
+from .._merlin import tf
+from .feature_vectors import MaskedMean, embed
+from .schema import vocabulary
+
+ItemTables = Mapping[str, NDArray[Any]]
+
+
+class ItemVectors(tf.keras.layers.Layer):
+    """Item codes [B, N] -> vectors [B, N, D]: the embedding of the id, and what is known beside it projected onto it.
+
+    Args:
+        table: embedding table of the ids.
+        features: item features -> [cardinality, L], their values for each item code; constants of the graph.
+        tables: embedding tables of these features and of the time gap.
+        gap: the feature that holds a time gap for each item, if there is one.
+    """
+
+    def __init__(
+        self, table: Any, features: Mapping[Feature, NDArray[Any]], tables: Mapping[str, Any], gap: Feature | None
+    ) -> None:
+        super().__init__()
+        self.table, self.tables, self.gap = table, dict(tables), gap
+        self.features = list(features.items())  # arrays: a tensor from outside would become an input of the ONNX model
+        self.mean = MaskedMean()
+        beside = self.features or gap is not None
+        self.project = tf.keras.layers.Dense(table.dim, use_bias=False) if beside else None
+
+    def call(self, columns: Mapping[str, Any]) -> Any:
+        codes = columns[HISTORY]
+        vectors = embed(self.table, codes)
+        beside = [self._feature(feature, tf.gather(tf.constant(values), codes)) for feature, values in self.features]
+        if self.gap is not None:
+            beside.append(embed(self.tables[vocabulary(self.gap)], columns[GAP]))
+        return vectors if self.project is None else vectors + self.project(tf.concat(beside, axis=-1))
+
+    def _feature(self, feature: Feature, values: Any) -> Any:
+        """[B, N, L] -> [B, N, width]."""
+        if feature.kind != "categorical":
+            return values
+        vectors = embed(self.tables[vocabulary(feature)], values)
+        return tf.squeeze(self.mean(vectors, values) if feature.length else vectors, axis=-2)
+
+
+def item_features(schema: FeatureSchema, names: Sequence[str], key: str) -> list[Feature]:
+    """The item features of these names, which ``key`` of the config holds; the id is there anyway.
+
+    Raises:
+        ConfigError: for a name that is none of them.
+    """
+    known = {f.name: f for f in schema.side("item") if f.name != "item_id"}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+            raise ConfigError(f"{key}: no item feature {name!r}; {hint}")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def by_code(cardinality: int, feature: Feature, items: ItemTables | None, key: str) -> NDArray[Any]:
+    """[cardinality, L]: a feature for each item code; 0, padding, for codes that none or several items have.
+
+    Raises:
+        ConfigError: without ``items``, the etl's item features [n_items, L].
+    """
+    if items is None:
+        raise ConfigError(f"{key}: reads {feature.name}, so the model is built from the items' tables, too")
+    codes, values = np.asarray(items["item_id"])[:, 0], np.asarray(items[feature.name])
+    alone = np.bincount(codes, minlength=cardinality)[codes] == 1
+    found = np.zeros((cardinality, values.shape[1]), values.dtype)
+    found[codes[alone]] = values[alone]
+    return found

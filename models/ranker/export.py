@@ -1,0 +1,104 @@
+"""The ranker as ONNX models: whole, and split into the item's part and the pair's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...workflows.history.transitions import TRANSITIONS, WIDTH
+from .item_part import split_part
+
+if TYPE_CHECKING:
+    from ...workflows.etl.tensors import Tensors
+    from ..training.rows import Events
+    from .score_fusion import Ranker
+    from .stage import Similarity
+    from .transition_features import Followers
+
+WHOLE, ITEM, PAIR, INT8 = "ranker.onnx", "ranker_item.onnx", "ranker_pair.onnx", "ranker_pair_int8.onnx"
+PARITY_USERS, PARITY_CANDIDATES = 64, 32
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class PairColumns:
+    """All that the models of a folder take, for events and item rows [n, K]."""
+
+    similarity: Similarity
+    tensors: Tensors
+    item_model: Path
+    widths: Mapping[str, int]
+    """Table of the item's part -> its width."""
+    followers: Followers | None = None
+
+    @cached_property
+    def _items(self) -> Any:
+        from ..onnx.export import session
+
+        return session(self.item_model)
+
+    def __call__(self, events: Events, rows: NDArray[np.integer[Any]]) -> Columns:
+        from ..training.rows import item_columns, user_columns
+
+        items = item_columns(self.tensors, rows)
+        retriever = self.similarity.columns(events, rows)
+        both = self.followers.columns(events, rows) if self.followers else {}
+        return {**user_columns(self.tensors, events), **items, **self.parts(items, rows.shape), **retriever, **both}
+
+    def parts(self, items: Columns, shape: tuple[int, ...]) -> Columns:
+        """Parts [n, K, width] of items by their features [n, K, L]."""
+        from ..onnx.export import run
+
+        flat = {name: values.reshape(-1, values.shape[-1]) for name, values in items.items()}
+        found = split_part(run(self._items, flat), self.widths)
+        return {name: part.reshape(*shape, -1) for name, part in found.items()}
+
+
+def export_ranker(
+    folder: Path, ranker: Ranker, similarity: Similarity, tensors: Tensors, followers: Followers | None = None
+) -> PairColumns:
+    """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns what gives them their inputs."""
+    from .._merlin import tf
+    from ..onnx.export import export, specs
+
+    users, item = tensors.schema.side("user", "context"), tensors.schema.side("item")
+    dim, widths = similarity.vectors.shape[1], ranker.dlrm.part_widths
+    retriever = [tf.TensorSpec([None, dim], name="query"), tf.TensorSpec([None, None, dim], name="item_vectors")]
+    both = [tf.TensorSpec([None, None, WIDTH], name=TRANSITIONS)] if followers else []
+    fused = [*(retriever if ranker.fusion.retriever else []), *both]
+    export(folder / WHOLE, ranker, [*specs(users, None), *specs(item, None, None), *fused], "logits")
+    export(folder / ITEM, ranker.dlrm.item_part, specs(item, None), "item_part")
+    part = [tf.TensorSpec([None, None, width], name=name) for name, width in widths.items()]
+    export(folder / PAIR, ranker.pair, [*specs(users, None), *part, *fused], "logits", empty=False)
+    return PairColumns(similarity, tensors, folder / ITEM, widths, followers)
+
+
+def differences(folder: Path, ranker: Ranker, columns: PairColumns) -> tuple[float, float]:
+    """Compare the models on real rows: users of the training part, items drawn at random.
+
+    Returns:
+        the largest absolute difference of the whole model to TensorFlow, and the largest difference of the split one to
+        TensorFlow and to the whole one, relative to max(1, |logit|).
+    """
+    from ..onnx.export import check_parity, run, session
+    from ..training.rows import Events
+
+    events = Events.of(columns.tensors.interactions("train")).sample(PARITY_USERS, seed=0)
+    items = np.random.default_rng(0).integers(0, len(columns.tensors.item_ids), (len(events), PARITY_CANDIDATES))
+    feed = columns(events, items)
+    expected = ranker(feed).numpy()
+    whole, split = (run(session(folder / name), feed) for name in (WHOLE, PAIR))
+    return check_parity(folder / WHOLE, expected, feed), max(relative(split, expected), relative(split, whole))
+
+
+def relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The largest difference, relative to max(1, |expected|)."""
+    if got.shape != expected.shape:
+        return float("inf")
+    return float((np.abs(got - expected) / np.maximum(1, np.abs(expected))).max(initial=0.0))

@@ -1,0 +1,62 @@
+"""The item's part of the ranker: what depends on the item alone, computed once for the whole catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SLOTS, SHARE, QUERY = "item_slots", "item_share", "item_query"
+"""The tables of an item's part: its vectors side by side, its share of the top network's first layer, and what it looks
+for in a history."""
+CHUNK = 8192
+"""Items in one call."""
+
+
+def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str, int], folder: Path) -> list[Path]:
+    """Compute the part of every item chunk by chunk; returns the files, ``<table>.npy`` float32 [items, width].
+
+    Args:
+        model: ``ranker_item.onnx``.
+        tables: item feature -> .npy [items, L].
+        widths: table of the part -> width, in the order in which the model gives them side by side.
+    """
+    from tqdm import tqdm
+
+    from ..onnx.export import run, session
+
+    ranker = session(model)
+    types = {value.name: value.type for value in ranker.get_inputs()}
+    features = {name: np.load(tables[name], mmap_mode="r") for name in types}
+    items = len(next(iter(features.values())))
+    files = {name: folder / f"{name}.npy" for name in widths}
+    parts = {name: create(file, (items, widths[name])) for name, file in files.items()}
+    with tqdm(total=items, desc="item parts", unit="item", unit_scale=True, disable=None) as bar:
+        for at in range(0, items, CHUNK):
+            chunk = {name: cast(table[at : at + CHUNK], types[name]) for name, table in features.items()}
+            found = run(ranker, chunk)
+            for name, values in split_part(found, widths).items():
+                parts[name][at : at + CHUNK] = values
+            bar.update(len(found))
+    return [*files.values()]
+
+
+def create(file: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A new .npy file as an array; what is written into it need not fit into memory."""
+    made: NDArray[np.float32] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        file, "w+", np.float32, shape
+    )
+    return made
+
+
+def split_part(found: NDArray[np.float32], widths: Mapping[str, int]) -> dict[str, NDArray[np.float32]]:
+    """What the item model gives, [N, sum of widths], by table."""
+    return dict(zip(widths, np.split(found, np.cumsum([*widths.values()])[:-1], axis=1), strict=True))
+
+
+def cast(values: NDArray[Any], onnx_type: str) -> NDArray[Any]:
+    """``values`` as an ONNX model takes them: int64 or float32."""
+    return values.astype(np.int64 if onnx_type == "tensor(int64)" else np.float32)

@@ -1,0 +1,48 @@
+"""The ranker's loss on rows that were drawn and weighed, and how neither stays in its probability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._merlin import tf
+from ..config import DlrmConfig
+from ..training.worker_group import team
+
+
+def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
+    """The loss of a batch (nats a row): of several labels, the weighted mean of theirs.
+
+    Args:
+        logits: float32 [B, M, T].
+        batch: see `cross_entropy`; with several labels, ``label`` is [B, M, T].
+    """
+    if not config.labels:
+        return cross_entropy(logits[:, :, 0], batch, config.positive_weight)
+    labels, happened = config.labels.values(), tf.unstack(batch["label"], axis=-1)
+    own = [
+        label.weight * cross_entropy(logits[:, :, at], {**batch, "label": happened[at]}, label.positive_weight)
+        for at, label in enumerate(labels)
+    ]
+    return tf.add_n(own) / sum(label.weight for label in labels)
+
+
+def cross_entropy(logits: Any, batch: Mapping[str, Any], positive_weight: float = 1.0) -> Any:
+    """Weighted mean of the rows' cross-entropy (nats); of several workers, this one's part of it.
+
+    A row that is drawn ``rate`` times on average if it is a negative, and counts ``positive_weight`` times if it is a
+    positive, has odds positive_weight / rate times those in the population. So that is added to the logit as it is
+    trained, and sigmoid(logit) is the probability in the population (King and Zeng, "Logistic regression in rare events
+    data", 2001; Elkan, "The foundations of cost-sensitive learning", 2001).
+
+    Args:
+        logits: float32 [B, M].
+        batch: ``label``, ``weight`` and ``log_rate``, the log of the rate, float32 [B, M].
+    """
+    label = batch["label"]
+    weight = batch["weight"] * (1 + (positive_weight - 1) * label)
+    trained = logits - batch["log_rate"] + float(np.log(positive_weight))
+    nats = tf.nn.sigmoid_cross_entropy_with_logits(label, trained) * weight
+    return tf.reduce_sum(nats) / team().total(tf.reduce_sum(weight))

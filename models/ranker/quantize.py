@@ -1,0 +1,138 @@
+"""The pair model in int8, and what it loses by that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .export import INT8, PAIR, PairColumns
+from .item_part import QUERY, SHARE, SLOTS
+
+if TYPE_CHECKING:
+    from ..training.rows import Events
+    from .rows import Retriever, ValidRows
+
+CALIBRATION_USERS, OVERLAP_USERS, CHUNK = 128, 512, 64
+TOP = 50
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the int8 model loses against the fp32 one, on the validation part."""
+
+    auc_loss: float
+    """AUC of the fp32 logits less that of the int8 ones, over all rows that have a label."""
+    top50_overlap: float
+    """Share of the fp32 model's top 50 (of 100 candidates or less: its better half) that is among the int8 one's."""
+
+
+def quantize(
+    folder: Path, columns: PairColumns, retriever: Retriever, train: Events, valid: ValidRows | None
+) -> Loss | None:
+    """Write ``ranker_pair_int8.onnx``; None, and no file, where the validation part has too little to judge it by."""
+    from .candidates import PAD
+
+    if valid is None or len(np.unique(valid.label[valid.candidates != PAD])) < 2:
+        return None
+    some = train.sample(CALIBRATION_USERS, seed=1)
+    to_int8(folder / PAIR, folder / INT8, columns(some, retrieved(retriever, columns, some)))
+    models = folder / PAIR, folder / INT8
+    shown = valid.events.sample(OVERLAP_USERS, seed=1)
+    fp32, int8 = scores(models, columns, valid.events, valid.candidates)
+    fp32_shown, int8_shown = scores(models, columns, shown, retrieved(retriever, columns, shown))
+    return Loss(auc_loss(fp32, int8, valid.label), overlap(fp32_shown, int8_shown))
+
+
+def to_int8(pair: Path, out: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write ``pair`` with int8 weights, one scale a column, and int8 inputs in the layers that see candidates.
+
+    The ranges of the inputs are those of ``columns``: ranges taken anew in each call would be faster still, but an
+    answer would depend on who shares the batch.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    from ..onnx.external_tables import move_tables_out
+
+    model = onnx.load(str(pair), load_external_data=False)
+    feed = {value.name: columns[value.name] for value in model.graph.input}
+    quantize_static(
+        str(pair),
+        str(out),
+        Calibration([feed]),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        nodes_to_quantize=candidate_layers(model),
+    )
+    model = onnx.load(str(out))
+    move_tables_out(model, out.parent)
+    onnx.save(model, str(out))
+
+
+class Calibration:
+    """Batches as onnxruntime's quantizer reads them."""
+
+    def __init__(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+        self.batches: Iterator[Mapping[str, NDArray[Any]]] = iter(batches)
+
+    def get_next(self) -> Mapping[str, NDArray[Any]] | None:
+        return next(self.batches, None)
+
+
+def candidate_layers(model: Any) -> list[str]:
+    """Names of the products of constant weights with what was made of the items' parts."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    of_items, found = {SLOTS, SHARE, QUERY}, []
+    for node in model.graph.node:  # in the order in which they run
+        if of_items.isdisjoint(node.input):
+            continue
+        of_items.update(node.output)
+        if node.op_type in ("MatMul", "Gemm") and not weights.isdisjoint(node.input):
+            found.append(node.name)
+    return found
+
+
+def retrieved(retriever: Retriever, columns: PairColumns, events: Events) -> NDArray[np.int32]:
+    """Candidates [n, K] of events as the retriever gives them, of items seen as well."""
+    from scipy.sparse import csr_matrix
+
+    nothing = csr_matrix((len(events), len(columns.tensors.item_ids)), dtype=bool)
+    return retriever(columns.tensors, events, nothing)
+
+
+def scores(
+    models: Iterable[Path], columns: PairColumns, events: Events, candidates: NDArray[np.int32]
+) -> list[NDArray[np.float32]]:
+    """Logits [n, K] of each model; -inf where there is no candidate."""
+    from ..onnx.export import run, session
+    from .candidates import PAD
+    from .rows import padded_items
+
+    sessions, found = [session(model) for model in models], []
+    for at in range(0, len(events), CHUNK):
+        part = np.arange(at, min(at + CHUNK, len(events)))
+        feed = columns(events.take(part), padded_items(candidates[part]))
+        found.append([run(opened, feed) for opened in sessions])
+    return [np.where(candidates == PAD, -np.inf, np.concatenate(logits)) for logits in zip(*found, strict=True)]
+
+
+def auc_loss(fp32: NDArray[np.float32], int8: NDArray[np.float32], label: NDArray[np.bool_]) -> float:
+    """`Loss.auc_loss` of logits [n, K] and what happened [n, K]; rows that are -inf do not count."""
+    from sklearn.metrics import roc_auc_score
+
+    there = np.isfinite(fp32)
+    return float(roc_auc_score(label[there], fp32[there]) - roc_auc_score(label[there], int8[there]))
+
+
+def overlap(fp32: NDArray[np.float32], int8: NDArray[np.float32], most: int = TOP) -> float:
+    """`Loss.top50_overlap` of logits [n, K]."""
+    top = min(most, max(1, fp32.shape[1] // 2))
+    both = [np.argsort(-logits, axis=1, kind="stable")[:, :top] for logits in (fp32, int8)]
+    return float(np.mean([len(np.intersect1d(*pair)) / top for pair in zip(*both, strict=True)]))

@@ -1,0 +1,206 @@
+"""The ranker's training and validation rows, from logged impressions or from the retriever's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import DataError
+from ..config import DlrmConfig
+from ..onnx.export import run, session
+from ..retriever.full_ranks import seen_matrix
+from ..training.loop import shuffled
+from ..training.rows import Events, user_columns
+from .candidates import PAD, Sampler, retrieve
+from .heads import (
+    can_judge,
+    draw_label,
+    shares,
+    targets,
+)
+from .target_encoding import PREFIX, encode_rates
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from ...workflows.etl.tensors import Interactions, Tensors
+    from .transition_features import Followers
+
+VALID_EVENTS = 5000
+CHUNK = 4096
+FEWEST_STEPS, FEWEST_ROWS = 100, 256
+"""Of impressions an epoch is at least so many steps, unless their batches would be smaller than that."""
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """The exported query tower and the index: what the served graph retrieves with."""
+
+    query: Any
+    index: Any
+    topk: int
+
+    @classmethod
+    def load(cls, query_tower: Path, index: Path, topk: int) -> Retriever:
+        import faiss
+
+        return cls(session(query_tower), faiss.read_index(str(index)), topk)
+
+    def __call__(self, tensors: Tensors, events: Events, seen: csr_matrix) -> NDArray[np.int32]:
+        """Candidates int32 [n, topk] of events, without what their users have in ``seen`` [n, n_items]; -1 padded."""
+        found = [np.zeros((0, self.topk), np.int32)]
+        for at in range(0, len(events), CHUNK):
+            part = np.arange(at, min(at + CHUNK, len(events)))
+            queries = run(self.query, user_columns(tensors, events.take(part)))
+            found.append(retrieve(self.index, queries, seen[part], self.topk))
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class ValidRows:
+    """What the ranker is judged on: n requests of K candidates."""
+
+    events: Events
+    candidates: NDArray[np.int32]
+    """[n, K], -1 padded."""
+    label: NDArray[np.bool_]
+    """[n, K]; of several labels one, drawn as they are served: see ``heads``."""
+    happened: NDArray[np.float32] | None = None
+    """[n, T], all of several labels."""
+
+
+class CandidateRows:
+    """Positives of the training part against drawn candidates; see ``candidates``."""
+
+    def __init__(
+        self, tensors: Tensors, retriever: Retriever, config: DlrmConfig, followers: Followers | None = None
+    ) -> None:
+        self.tensors, self.retriever, self.followers = tensors, retriever, followers
+        source = tensors.interactions("train")
+        self.events = Events.positives(source).sample(config.max_events, config.training.seed)
+        if not len(self.events):
+            raise DataError("interactions: the training part holds no positive, the ranker needs some")
+        self.seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
+        self.disliked = disliked(source, self.seen.shape)
+        explicit = config.explicit_negatives if self.disliked.nnz else 0
+        self.sampler = Sampler(len(tensors.item_ids), config.negatives, config.random_negatives, explicit)
+        self.size = max(1, min(config.training.batch_size // self.sampler.rows, len(self.events)))
+        self.steps = len(self.events) // self.size
+        self.candidates, self.retrieved = self._candidates()
+
+    def _candidates(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Candidates [n, topk - 1] without the positive, and whether it is among the topk.
+
+        The positive is not seen yet, and the retriever may show it; its user's other positives cannot be negatives.
+        """
+        seen = without(self.seen[self.events.user_row], self.events.item_row)
+        found = self.retriever(self.tensors, self.events, seen)
+        own = found == self.events.item_row[:, None]
+        last = np.where(own.any(axis=1), own.argmax(axis=1), found.shape[1] - 1)
+        kept = np.where(np.arange(found.shape[1] - 1) < last[:, None], found[:, :-1], found[:, 1:])
+        return kept, own.any(axis=1)
+
+    def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
+        for at in shuffled(len(self.events), self.size, rng):
+            events = self.events.take(at)
+            users = events.user_row
+            draw = self.sampler(
+                rng,
+                events.item_row,
+                self.candidates[at],
+                self.retrieved[at],
+                self.seen[users],
+                self.disliked[users],
+            )
+            rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
+            if self.followers:
+                rows |= self.followers.columns(events, draw.items, own=events.item_row)
+            yield {**events.queries(), **rows}
+
+    def valid(self, seed: int) -> ValidRows | None:
+        """Validation positives among the retriever's candidates; None without a validation part."""
+        events = Events.positives(self.tensors.interactions("valid")).sample(VALID_EVENTS, seed)
+        if not len(events):
+            return None
+        seen = without(self.seen[events.user_row], events.item_row)
+        candidates = self.retriever(self.tensors, events, seen)
+        return ValidRows(events, candidates, candidates == events.item_row[:, None])
+
+
+class ImpressionRows:
+    """Logged impressions, clicked or not: one candidate each, nothing drawn and so nothing to correct."""
+
+    def __init__(self, tensors: Tensors, config: DlrmConfig, followers: Followers | None = None) -> None:
+        self.tensors, self.followers = tensors, followers
+        self.labels, self.share = tuple(config.labels), shares(config.labels)
+        source = tensors.interactions("train")
+        self.events = Events.of(source)
+        self.counted = np.where(source.positive, source.item_row, PAD)
+        self.happened = targets(self.events, self.labels or ("label",))
+        for name, own in zip(self.labels or ("label",), self.happened.T, strict=True):
+            if not 0 < own.sum() < len(own):
+                message = f"interactions.{name}: must hold both 0 and 1 in the training part to train on impressions"
+                raise DataError(message)
+        self.rates = encode_rates(tensors, self.events, self.happened, config.rates, config.training.seed)
+        items = {f.name for f in tensors.schema.side("item")}
+        own = {name: known.rows[:, None] if name in items else known.rows for name, known in self.rates.items()}
+        self._rates = {f"{PREFIX}{name}": rows for name, rows in own.items()}
+        most = max(FEWEST_ROWS, len(self.events) // FEWEST_STEPS)
+        self.size = min(config.training.batch_size, most, len(self.events))
+        self.steps = len(self.events) // self.size
+
+    def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
+        for at in shuffled(len(self.events), self.size, rng):
+            events = self.events.take(at)
+            rates = {name: rows[at] for name, rows in self._rates.items()}
+            label = self.happened[at][:, None] if self.labels else self.happened[at]
+            one = np.ones((len(at), 1), np.float32)
+            rows = {"items": events.item_row[:, None], "label": label, "log_rate": 0 * one, "weight": one}
+            if self.followers:
+                rows |= self.followers.columns(events, rows["items"], own=self.counted[at])
+            yield {**events.queries(), **rates, **rows}
+
+    def valid(self, seed: int) -> ValidRows | None:
+        """Validation impressions; None without both 0 and 1 among what they are judged by."""
+        events = Events.of(self.tensors.interactions("valid")).sample(20 * VALID_EVENTS, seed)
+        if not len(events):
+            return None
+        happened = targets(events, self.labels or ("label",))
+        label = draw_label(happened, self.share, seed)
+        if not can_judge(happened, self.share) or not 0 < label.sum() < len(label):
+            return None
+        return ValidRows(events, events.item_row[:, None], label[:, None] > 0, happened if self.labels else None)
+
+
+def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:
+    """bool [n_users, n_items]: what a user has in ``source`` and never as a positive."""
+    from scipy.sparse import csr_matrix
+
+    def matrix(keep: NDArray[np.bool_]) -> csr_matrix:
+        cells = (np.ones(keep.sum(), np.int8), (source.user_row[keep], source.item_row[keep]))
+        return csr_matrix(cells, shape=shape, dtype=np.int8)
+
+    had, liked = matrix(~source.positive), matrix(source.positive)
+    had.data[:] = 1
+    rest = (had - had.multiply(liked > 0)).tocsr()
+    rest.eliminate_zeros()
+    return rest.astype(bool)
+
+
+def without(matrix: csr_matrix, columns: NDArray[np.int32]) -> csr_matrix:
+    """``matrix`` [n, n_items] with entry [i, columns[i]] cleared in each row."""
+    matrix = matrix.tocsr().copy()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    matrix.data[matrix.indices == columns[rows]] = False
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def padded_items(candidates: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Candidates with row 0 in place of padding, so that features can be looked up."""
+    return np.where(candidates == PAD, 0, candidates)

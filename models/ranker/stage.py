@@ -1,0 +1,179 @@
+"""The ranker stage: train the DLRM, weigh it with the retriever, export both as one model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.artifact import Artifact
+from ...core.errors import ConfigError
+from ...core.stage import Sections, Stage
+from ..config import Calibration, DlrmConfig
+from ..index.stage import FAISS, VECTORS
+from ..retriever.stage import CHECKPOINT, QUERY
+
+if TYPE_CHECKING:
+    from ...workflows.etl.tensors import Tensors
+    from ..layers.feature_gather import Lookup
+    from ..training.rows import Events
+    from .dlrm import Dlrm
+    from .rows import (
+        CandidateRows,
+        ImpressionRows,
+        Retriever,
+        ValidRows,
+    )
+    from .score_fusion import Fusion
+
+CHUNK = 1024
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    """Write ``ranker.onnx``, ``ranker_item.onnx``, ``ranker_pair.onnx``, its int8 twin, ``checkpoint/`` and tables."""
+    from ...workflows.etl.tensors import Tensors
+    from ..layers.feature_gather import Lookup
+    from .export import differences, export_ranker
+    from .heads import label_aucs
+    from .quantize import quantize
+    from .score_fusion import Ranker
+    from .training import score_heads, train
+
+    config = cast(DlrmConfig, sections["dlrm_ranker"])
+    tensors = Tensors.load(parents["etl"].path)
+    ann: Any = sections["serving.ann"]
+    kind, rows = training_rows(tensors, config, parents, ann.topk)
+    if rows.followers:
+        rows.followers.transitions.save(folder)
+    similarity = Similarity.load(parents, tensors)
+    dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
+    lookup = Lookup(tensors, rows.followers)
+    fusion, judged = weigh(dlrm, similarity, lookup, valid, config.calibration)
+    ranker = Ranker(dlrm, fusion)
+    columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
+    difference, of_split = differences(folder, ranker, columns)
+    int8 = quantize(folder, columns, retriever(tensors, parents, ann.topk), rows.events, valid)
+    results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
+    if valid is not None and valid.happened is not None:
+        aucs = label_aucs(score_heads(dlrm, lookup, valid), valid.happened)
+        results |= {"valid_auc_of": dict(zip(config.labels, aucs, strict=True))}
+    return results | {
+        "transitions": config.transitions.model_dump(),
+        "fusion": asdict(fusion),
+        "calibration": fusion.calibration,
+        "onnx_max_difference": difference,
+        "split": {"widths": columns.widths, "max_difference": of_split},
+        "int8": asdict(int8) if int8 else None,
+    }
+
+
+def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
+    """The training in ``fill``, of a worker that is not the chief."""
+    from ...workflows.etl.tensors import Tensors
+    from .training import train
+
+    config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
+    ann: Any = sections["serving.ann"]
+    vectors = Similarity.load(parents, tensors).vectors
+    train(tensors, training_rows(tensors, config, parents, ann.topk)[1], config, folder / CHECKPOINT, vectors)
+
+
+def trains_on(wanted: str, data: Path) -> str:
+    """``impressions`` or ``candidates``; ``auto`` takes impressions where interactions have a label.
+
+    Raises:
+        ConfigError: if impressions are asked for and there is no label.
+    """
+    has_label = bool(json.loads((data / "tables.json").read_text())["has_label"])
+    if wanted == "impressions" and not has_label:
+        raise ConfigError("dlrm_ranker.train_on: impressions needs a 0/1 column label in interactions, there is none")
+    return wanted if wanted != "auto" else ("impressions" if has_label else "candidates")
+
+
+def training_rows(
+    tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
+) -> tuple[str, CandidateRows | ImpressionRows]:
+    """What the ranker is trained on, and its rows."""
+    from .rows import CandidateRows, ImpressionRows
+    from .transition_features import Followers
+
+    kind = trains_on("impressions" if config.labels else config.train_on, parents["data"].path)
+    followers = Followers.of(tensors, config.transitions)
+    if kind == "impressions":
+        return kind, ImpressionRows(tensors, config, followers)
+    return kind, CandidateRows(tensors, retriever(tensors, parents, topk), config, followers)
+
+
+def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> Retriever:
+    from .rows import Retriever
+
+    query, index = parents["two_tower"].path / QUERY, parents["index"].path / FAISS
+    return Retriever.load(query, index, min(topk, len(tensors.item_ids)))
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """The retriever's opinion, by its exported query tower and the item vectors of its index."""
+
+    query: Any
+    vectors: NDArray[np.float32]
+    """[n_items, D]."""
+    tensors: Tensors
+
+    @classmethod
+    def load(cls, parents: Mapping[str, Artifact], tensors: Tensors) -> Similarity:
+        from ..onnx.export import session
+
+        vectors = np.load(parents["index"].path / VECTORS, mmap_mode="r")
+        return cls(session(parents["two_tower"].path / QUERY), vectors, tensors)
+
+    def columns(self, events: Events, items: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float32]]:
+        """What `fusion.Ranker` takes of it: query [n, D] and item_vectors [n, K, D] for item rows [n, K]."""
+        from ..onnx.export import run
+        from ..training.rows import user_columns
+
+        return {"query": run(self.query, user_columns(self.tensors, events)), "item_vectors": self.vectors[items]}
+
+    def __call__(self, rows: ValidRows) -> NDArray[np.float32]:
+        """Cosines [n, K]; -inf where there is no candidate."""
+        from .candidates import PAD
+        from .rows import padded_items
+
+        found = [np.zeros((0, rows.candidates.shape[1]), np.float32)]
+        for at in range(0, len(rows.events), CHUNK):
+            part = np.arange(at, min(at + CHUNK, len(rows.events)))
+            columns = self.columns(rows.events.take(part), padded_items(rows.candidates[part]))
+            found.append(np.einsum("nd,nkd->nk", columns["query"], columns["item_vectors"]))
+        return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+
+
+def weigh(
+    dlrm: Dlrm, similarity: Similarity, lookup: Lookup, valid: ValidRows | None, calibration: Calibration = "platt"
+) -> tuple[Fusion, dict[str, float]]:
+    """The fusion's weights, and the validation score of the retriever's order, the DLRM's and both together."""
+    from .score_fusion import Fusion, fit_fusion
+    from .training import judge, score_rows
+
+    if valid is None:
+        return Fusion(), {}
+    logits, similar = score_rows(dlrm, lookup, valid), similarity(valid)
+    fusion, there = fit_fusion(logits, similar, valid.label, calibration), np.isfinite(logits)
+    both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
+    scores = {"retriever": similar, "dlrm": logits, "fused": both}
+    return fusion, {f"valid_{name}": judge(values, valid) for name, values in scores.items()}
+
+
+RANKER = Stage(
+    name="ranker",
+    help="Train the DLRM ranker on impressions or on the retriever's candidates, and export it.",
+    sections=("dlrm_ranker", "serving.ann"),
+    parents=("data", "etl", "two_tower", "index"),
+    fill=fill,
+    take_part=take_part,
+    version=10,
+)

@@ -1,0 +1,148 @@
+"""How the ranker learns: a weighted cross-entropy on its rows, judged by the order that it gives candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._merlin import tf
+from ..config import DlrmConfig
+from ..layers.feature_gather import Lookup
+from ..retriever.full_ranks import full_ndcg
+from ..training.gradient_checkpointing import in_slices
+from ..training.loop import Fit, fit, prepare
+from ..training.optimizers import Optimizer
+from ..training.step import Step, traced_once
+from ..training.worker_group import team
+from .candidates import PAD
+from .dlrm import Dlrm, build
+from .embedding_reset import Renewal
+from .heads import label_aucs, mean_auc
+from .loss import loss
+from .rows import (
+    CandidateRows,
+    ImpressionRows,
+    ValidRows,
+    padded_items,
+)
+from .warm_start import start_at
+
+if TYPE_CHECKING:
+    from ...workflows.etl.tensors import Tensors
+
+SCORED_ROWS = 65536
+"""Rows scored at once outside of training."""
+
+
+def train(
+    tensors: Tensors,
+    rows: CandidateRows | ImpressionRows,
+    config: DlrmConfig,
+    checkpoint: Path,
+    vectors: NDArray[np.float32] | None = None,
+) -> tuple[Dlrm, Fit, ValidRows | None]:
+    """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions.
+
+    Of several labels it is the mean of their AUCs, each by its own head, weighed as they are served.
+
+    Args:
+        vectors: the retriever's, of all items; item embeddings begin there with ``dlrm_ranker.warm_start``.
+    """
+    prepare(config.training.seed)
+    impressions = isinstance(rows, ImpressionRows)
+    model, lookup = build(tensors.schema, config, tensors.items, impressions), Lookup(tensors, rows.followers)
+    if isinstance(rows, ImpressionRows):
+        for layer in model.rates:
+            layer.table.assign(rows.rates[layer.feature].table)
+
+    def warm_start() -> None:
+        if config.warm_start and vectors is not None:
+            start_at(model.items.vectors.tables["item_id"], np.asarray(tensors.items["item_id"])[:, 0], vectors)
+
+    warm_start()
+    valid = rows.valid(config.training.seed)
+
+    def score() -> float:
+        assert valid is not None
+        if valid.happened is not None:
+            return mean_auc(label_aucs(score_heads(model, lookup, valid), valid.happened), model.share)
+        return judge(score_rows(model, lookup, valid), valid)
+
+    step = make_step(model, lookup, config)
+    judged = score if valid else None
+    begin = Renewal(model.tables, config.training.seed, warm_start) if config.training.renew_embeddings else None
+    found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, judged, checkpoint, begin=begin)
+    return model, found, valid
+
+
+def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
+    """A compiled training step: batch -> loss (nats a row)."""
+    optimizer = Optimizer(config.training)
+    rows = ("items", "label", "log_rate", "weight")
+
+    def logits(columns: Mapping[str, Any]) -> Any:
+        return model(columns, training=True, heads=True)
+
+    @tf.function(reduce_retracing=True)
+    def step(batch: Mapping[str, Any]) -> Any:
+        moment = {name: values for name, values in batch.items() if name not in rows}
+        users, items = lookup.users(moment, config.id_dropout), lookup.items(batch["items"], config.item_id_dropout)
+        with tf.GradientTape() as tape:
+            columns = {**users, **items}
+            shown = in_slices(logits, columns) if config.training.recompute else logits(columns)
+            found = loss(shown, batch, config)
+        optimizer.minimize(tape, found, model.trainable_variables)
+        return team().total(found)
+
+    return Step(traced_once(step), optimizer).on(own_part)
+
+
+def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """This worker's rows of a batch."""
+    return {name: team().part(values) for name, values in batch.items()}
+
+
+def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
+    """Logits [n, K] of any model of user and item columns; -inf where there is no candidate."""
+    none = np.zeros((0, rows.candidates.shape[1]), np.float32)
+    found = [none, *(model(columns).numpy() for columns in column_chunks(lookup, rows))]
+    return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
+
+
+def score_heads(model: Dlrm, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
+    """Logits [n, T] of each label for impressions."""
+    found = [model(columns, heads=True).numpy()[:, 0] for columns in column_chunks(lookup, rows)]
+    return np.concatenate(found)
+
+
+def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
+    """User and item columns of the rows, as many as are scored at once."""
+    step = max(1, SCORED_ROWS // rows.candidates.shape[1])
+    for at in range(0, len(rows.events), step):
+        part = np.arange(at, min(at + step, len(rows.events)))
+        events, items = rows.events.take(part), padded_items(rows.candidates[part])
+        both = lookup.followers.columns(events, items) if lookup.followers else {}
+        yield {**lookup.users(events.queries()), **lookup.items(items), **both}
+
+
+def judge(logits: NDArray[np.float32], rows: ValidRows) -> float:
+    """How well ``logits`` [n, K] order the candidates.
+
+    NDCG over all candidates, 0 for a positive that is not among them; AUC where each request has one candidate.
+    """
+    if rows.candidates.shape[1] == 1:
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(rows.label[:, 0], logits[:, 0]))
+    ranks = positive_ranks(logits, rows.label)
+    return full_ndcg(ranks[ranks >= 0]) * float(np.mean(ranks >= 0)) if (ranks >= 0).any() else 0.0
+
+
+def positive_ranks(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rank [n] of the positive among its candidates [n, K], 0 is best; -1 if it is not there."""
+    own = np.where(label, logits, -np.inf).max(axis=1)
+    return np.where(label.any(axis=1), (logits > own[:, None]).sum(axis=1), -1)

@@ -1,0 +1,52 @@
+"""What followed the user's last items in the training part, as the ranker reads it: see ``workflows.transitions``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.features import HISTORY
+from ...workflows.history.transitions import TRANSITIONS, Transitions
+from ..config import TransitionsConfig
+from ..training.rows import Events
+
+if TYPE_CHECKING:
+    from ...workflows.etl.tensors import Tensors
+
+
+@dataclass(frozen=True)
+class Followers:
+    """The counts, and how the ranker reads them."""
+
+    transitions: Transitions
+    config: TransitionsConfig
+
+    @classmethod
+    def of(cls, tensors: Tensors, config: TransitionsConfig) -> Followers | None:
+        """Counted anew; None where the ranker does not read them."""
+        if not config.last:
+            return None
+        events = Events.positives(tensors.interactions("train"))
+        history: Any = events.moment[HISTORY]
+        sizes = tensors.schema[HISTORY].cardinality, len(tensors.item_ids)
+        return cls(Transitions.of(history, events.item_row, sizes, config.window), config)
+
+    @classmethod
+    def open(cls, folder: Path, config: TransitionsConfig) -> Followers | None:
+        """Those of a trained ranker."""
+        return cls(Transitions.open(folder), config) if config.last else None
+
+    def columns(
+        self, events: Events, items: NDArray[np.integer[Any]], own: NDArray[np.int32] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """``transitions`` float32 [n, K, WIDTH] of n events and item rows [n, K].
+
+        Args:
+            own: int32 [n], the items of those events that are among the counts, and are taken off again; -1 for others.
+        """
+        config, history = self.config, np.asarray(events.moment[HISTORY])
+        return {TRANSITIONS: self.transitions(history, items, config.last, own, config.window)}

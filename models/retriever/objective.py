@@ -1,0 +1,165 @@
+"""The retriever's loss on a batch: which candidates its queries have, and what of them is hard.
+
+A batch brings ``item_row`` [B]; ``window`` [B] where several queries are of one history, see ``windows``; with mixed
+sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row`` [B, H] for each query, the mined ones first,
+of which ``distinct_row`` [E] are the different items and ``distinct_at`` [B, H] says which is which. Of several workers
+each has its own queries and what is theirs; ``batch_row`` holds the items of the whole batch, which are candidates of
+all queries, and ``batch_window`` their windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._merlin import tf
+from ..config import TwoTowerConfig, mined
+from ..training.worker_group import team
+from .history_encoder import WINDOW
+from .losses import (
+    CORRECTED,
+    LOSSES,
+    count_hard,
+    negatives,
+    own_logits,
+    shared_logits,
+    takes_part,
+    without_own_window,
+)
+from .negatives import Catalogue, Memory, log_expected
+
+OF_ITEMS = ("item_row", "batch_row", "batch_window", "drawn_row", "own_row", "distinct_row", "distinct_at")
+"""What of a batch is not of its queries."""
+
+
+def batch_rows(batch: Mapping[str, Any]) -> Any:
+    """The items of a batch's queries on all workers, int [B]."""
+    return batch.get("batch_row", batch["item_row"])
+
+
+class Objective(tf.Module):
+    """Item and query vectors of a batch -> its loss.
+
+    Args:
+        counts: [n_items], how often an item is a positive in an epoch.
+        size: of a batch.
+        steps: of an epoch.
+    """
+
+    def __init__(
+        self, config: TwoTowerConfig, counts: NDArray[np.number[Any]], catalogue: Catalogue, size: int, steps: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self._loss, self._steps = LOSSES[config.loss], steps
+        self._apart = config.loss == "bpr"
+        self._mined = mined(config.negatives) if config.neg_sampling == "hard" and not self._apart else 0
+        corrected = config.loss in CORRECTED
+        self._log_q = tf.constant(log_expected(config, counts, catalogue, size)) if corrected else None
+        width = config.item_tower.mlp[-1]
+        self.memory = Memory(config.negatives.memory, width) if config.negatives.memory else None
+        self.hard = tf.Variable(tf.zeros([2], tf.float64), trainable=False)
+        """Hard negatives and all negatives since the epoch began."""
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @classmethod
+    def rows(cls, batch: Mapping[str, Any]) -> Any:
+        """The items whose vectors a batch needs, its own first: int [B + M] or [B + E].
+
+        Of several workers each computes its part of those that all queries share, and all of its own queries' own.
+        """
+        shared = team().part(cls.shared_rows(batch))
+        return tf.concat([shared, batch["distinct_row"]], axis=0) if "distinct_row" in batch else shared
+
+    @staticmethod
+    def shared_rows(batch: Mapping[str, Any]) -> Any:
+        """The items of a batch that all queries share: int [B] or [B + M]."""
+        rows = batch_rows(batch)
+        return tf.concat([rows, batch["drawn_row"]], axis=0) if "drawn_row" in batch else rows
+
+    def __call__(self, queries: Any, vectors: Any, batch: Mapping[str, Any], temperature: Any) -> Any:
+        """The mean loss; counts hard negatives, and remembers the batch if there is a memory.
+
+        Args:
+            queries: float32 [B, D].
+            vectors: float32 [n, D] of the items in ``rows(batch)``.
+            temperature: a number or a scalar.
+        """
+        size, of_batch = tf.shape(queries)[0], batch_rows(batch)
+        whole = tf.shape(of_batch)[0]
+        found = team().gather(vectors[:size] if "own_row" in batch else vectors)
+        shared, rows = self._shared(found, batch, whole)
+        scores = self._scores(queries, shared, size, whole)
+        logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, whole))
+        if WINDOW in batch:
+            logits = without_own_window(logits, team().own_first(batch.get("batch_window", batch[WINDOW]), whole))
+        counted = [(scores, negatives(logits))]
+        own = None
+        if "own_row" in batch:
+            each = tf.gather(vectors[size:], batch["distinct_at"])
+            own_scores = tf.einsum("bd,bhd->bh", queries, each)
+            # Own negatives of bpr are compared as they are: what is taken off the positive is taken off them.
+            log_q = self.correction(batch["item_row"][:, None] if self._apart else batch["own_row"], batch, whole)
+            own = own_logits(own_scores, batch["own_row"], batch["item_row"], temperature, log_q)
+            counted.append((own_scores, takes_part(own)))
+        self._count(counted, tf.linalg.diag_part(scores)[:, None])
+        if self.memory is not None:
+            self.memory.push(found[:whole], of_batch)
+        return self._loss(logits, own)
+
+    def hard_share(self) -> float:
+        """Hard negatives among all negatives of the epoch."""
+        hard, every = self.hard.numpy()
+        return float(hard / max(every, 1))
+
+    def _shared(self, vectors: Any, batch: Mapping[str, Any], whole: Any) -> tuple[Any, Any]:
+        """Vectors [S, D] and rows [S] of the candidates that all queries share, those of the queries here first."""
+        shared, rows = (team().own_first(one, whole) for one in (vectors, self.shared_rows(batch)))
+        if self.memory is None:
+            return shared, rows
+        return tf.concat([shared, self.memory.vectors], axis=0), tf.concat([rows, self.memory.rows], axis=0)
+
+    def _scores(self, queries: Any, shared: Any, size: Any, whole: Any) -> Any:
+        """Cosines [B, S].
+
+        Items in the memory do not learn. Those of the batch stand in for them: what one learns as a negative counts for
+        its share of the memory, too; else items would be drawn to their queries and hardly away from others.
+        """
+        if self.memory is None:
+            return tf.matmul(queries, shared, transpose_b=True)
+        for_each = tf.cast(tf.math.count_nonzero(self.memory.rows >= 0), tf.float32) / tf.cast(whole, tf.float32)
+        others = (1 - tf.eye(size, whole)) * for_each
+        times = 1 + tf.pad(others, [[0, 0], [0, tf.shape(shared)[0] - whole]])
+        of_items = tf.matmul(tf.stop_gradient(queries), shared, transpose_b=True)
+        of_queries = tf.matmul(queries, tf.stop_gradient(shared), transpose_b=True)
+        return of_queries + times * (of_items - tf.stop_gradient(of_items))
+
+    def correction(self, rows: Any, batch: Mapping[str, Any], size: Any) -> Any:
+        """Log of the expected occurrences of items [B or 1, n] among a query's candidates, over ``size``.
+
+        None without logQ; ``size`` is that of the batch on all workers.
+
+        A mined item is there once for certain, beside what chance brings, but where a query's own are apart.
+        """
+        if self._log_q is None:
+            return None
+        log_q = tf.gather(self._log_q, tf.maximum(rows, 0))
+        if not self._mined:
+            return log_q
+        mined_rows = batch["own_row"][:, : self._mined]
+        # One item after the other: all at once would be a tensor of B x n x mined.
+        same = [rows == mined_rows[:, at : at + 1] for at in range(self._mined)]
+        once = tf.cast(reduce(tf.logical_or, same), tf.float32) / tf.cast(size, tf.float32)
+        return tf.math.log(tf.exp(log_q) + once)
+
+    def _count(self, counted: Sequence[tuple[Any, Any]], positive: Any) -> None:
+        """Add up scores and weights [B, C] of negatives; the first step of an epoch starts anew."""
+        margin = self.config.negatives.margin
+        now = team().total(tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted]))
+        go_on = tf.cast(self.step % self._steps != 0, tf.float64)
+        self.hard.assign(self.hard * go_on + now)
+        self.step.assign_add(1)

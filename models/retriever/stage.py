@@ -1,0 +1,91 @@
+"""The two_tower stage: train the retriever, export both towers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ...core.artifact import Artifact
+from ...core.stage import Sections, Stage
+from ..config import TwoTowerConfig
+
+if TYPE_CHECKING:
+    from ...workflows.etl.tensors import Tensors
+
+QUERY, ITEM, CHECKPOINT = "query_tower.onnx", "item_tower.onnx", "checkpoint"
+CONFIG = "two_tower.json"
+PARITY_ROWS = 512
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    """Write ``query_tower.onnx``, ``item_tower.onnx`` and ``checkpoint/``."""
+    from ...workflows.etl.tensors import Tensors
+    from ..layers.feature_gather import Lookup
+    from ..training.rows import Events
+    from .full_ranks import rank_metrics, seen_matrix
+    from .training import VALID_EVENTS, train, valid_ranks
+
+    config = cast(TwoTowerConfig, sections["two_tower"])
+    tensors = Tensors.load(parents["etl"].path)
+    model, found = train(tensors, config, folder / CHECKPOINT)
+    (folder / CHECKPOINT / CONFIG).write_text(config.model_dump_json(indent=1))
+    valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
+    results = found.metrics("ndcg")
+    if len(valid):
+        seen = seen_matrix(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
+        ranks = valid_ranks(model, Lookup(tensors), valid, seen)
+        results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
+    results |= {"recsys_hardneg_share": found.hard_share, "temperature": found.temperature}
+    return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
+
+
+def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
+    """The training in ``fill``, of a worker that is not the chief."""
+    from ...workflows.etl.tensors import Tensors
+    from .training import train
+
+    train(Tensors.load(parents["etl"].path), cast(TwoTowerConfig, sections["two_tower"]), folder / CHECKPOINT)
+
+
+def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
+    """Write both towers; the largest difference to TensorFlow on real rows."""
+    from ..onnx.export import check_parity, export, specs
+    from ..training.rows import Events, item_columns, user_columns
+
+    schema = tensors.schema
+    export(folder / QUERY, model.query, specs(schema.side("user", "context"), None), "query")
+    export(folder / ITEM, model.candidate, specs(schema.side("item"), None), "item_vector")
+    users = user_columns(tensors, Events.of(tensors.interactions("train")).sample(PARITY_ROWS, seed=0))
+    items = item_columns(tensors, np.arange(min(PARITY_ROWS, len(tensors.item_ids))))
+    return max(
+        check_parity(folder / QUERY, model.query(users).numpy(), users),
+        check_parity(folder / ITEM, model.candidate(items).numpy(), items),
+    )
+
+
+def load_towers(folder: Path, tensors: Tensors) -> Any:
+    """The trained retriever of a two_tower artifact, in TensorFlow."""
+    from ..training.loop import WEIGHTS
+    from ..training.rows import Events, item_columns, user_columns
+    from .two_tower import build
+
+    config = TwoTowerConfig.model_validate_json((folder / CHECKPOINT / CONFIG).read_text())
+    model = build(tensors.schema, config, tensors.items)
+    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
+    model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # gives the layers their shapes
+    model.load_weights(str(folder / CHECKPOINT / WEIGHTS))
+    return model
+
+
+TWO_TOWER = Stage(
+    name="two_tower",
+    help="Train the two-tower retriever and export its towers.",
+    sections=("two_tower",),
+    parents=("etl",),
+    fill=fill,
+    take_part=take_part,
+    version=5,
+)

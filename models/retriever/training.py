@@ -1,0 +1,149 @@
+"""How the retriever learns: next positives, against the other items of the batch and what else is drawn or mined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import DataError
+from .._merlin import tf
+from ..config import TwoTowerConfig, targets
+from ..layers.feature_gather import Lookup
+from ..training.loop import (
+    Batches,
+    Fit,
+    fit,
+    prepare,
+)
+from ..training.optimizers import Optimizer
+from ..training.rows import Events
+from ..training.step import Step, traced_once
+from ..training.worker_group import team
+from .encode import encode_items, encode_users
+from .full_ranks import full_ndcg, seen_matrix, target_ranks
+from .hard_negatives import positive_matrix, with_mining
+from .history_encoder import WINDOW
+from .negatives import Catalogue, draw
+from .objective import OF_ITEMS, Objective
+from .subsampling import Positives
+from .two_tower import TwoTower, build
+from .windows import SHARED, Windows, read_by
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from ...workflows.etl.tensors import Tensors
+
+VALID_EVENTS = 5000
+"""Validation draws at most that many events."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoTowerFit(Fit):
+    """What the retriever's training came to."""
+
+    hard_share: float
+    """Share of the last epoch's negatives that score above their positive less ``two_tower.negatives.margin``."""
+    temperature: float
+
+
+def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[TwoTower, TwoTowerFit]:
+    """Train on the positives of the training part, stop on NDCG over the whole catalogue of the validation part.
+
+    Raises:
+        DataError: if the training part holds fewer than two positives.
+    """
+    source = tensors.interactions("train")
+    events = Events.positives(source)
+    if len(events) < 2:
+        raise DataError(f"interactions: the training part holds {len(events)} positives, two_tower needs at least 2")
+    prepare(config.training.seed)
+    model, lookup = build(tensors.schema, config, tensors.items), Lookup(tensors)
+    valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
+    seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
+    positives = Positives(events.item_row, tensors.item_counts, config.subsample)
+    size = min(config.training.batch_size, positives.size)
+    steps = positives.size // size
+    catalogue = Catalogue(tensors.item_counts, config.negatives.popularity)
+    objective = Objective(config, positives.counts, catalogue, size, steps)
+    step = make_step(model, lookup, config, objective)
+    if config.neg_sampling == "hard":
+        step = with_mining(step, model, lookup, config, positive_matrix(events, seen.shape))
+    step = step.on(own_part)
+
+    of_epoch = batches_of(events, positives, tensors, config, model, size)
+
+    def batches(rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
+        for batch in of_epoch(rng):
+            yield {**batch, **draw(config, catalogue, rng, size)}
+
+    def score() -> float:
+        return full_ndcg(valid_ranks(model, lookup, valid, seen))
+
+    found = fit(
+        model,
+        config.training,
+        "two_tower",
+        steps,
+        batches,
+        step,
+        score if len(valid) else None,
+        checkpoint,
+    )
+    return model, TwoTowerFit(**vars(found), hard_share=objective.hard_share(), temperature=float(model.temperature()))
+
+
+def batches_of(
+    events: Events, positives: Positives, tensors: Tensors, config: TwoTowerConfig, model: TwoTower, size: int
+) -> Batches:
+    """An epoch's events in random order, in batches: each with its history, or windows of them."""
+    most = targets(config.user_tower.history)
+    history = model.query.blocks[0].history
+    if history is None or most == 1:
+        return lambda rng: map(batch_of, (events.take(at) for at in positives.batches(size, rng)))
+    windows = Windows(events, np.asarray(tensors.items["item_id"])[:, 0], min(most, history.length))
+    history.windows_per_row = windows.per_row
+    return lambda rng: windows.batches(size, rng, positives.draw(rng))
+
+
+def batch_of(rows: Events) -> dict[str, Any]:
+    return {**rows.queries(), "item_row": rows.item_row}
+
+
+def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective: Objective) -> Step:
+    """A compiled training step: batch -> loss."""
+    optimizer = Optimizer(config.training)
+
+    @tf.function(reduce_retracing=True)
+    def step(batch: Mapping[str, Any]) -> Any:
+        moment = {name: values for name, values in batch.items() if name not in OF_ITEMS}
+        items_of = objective.rows(batch)
+        with tf.GradientTape() as tape:
+            users = lookup.users(moment, config.id_dropout)
+            shown = lookup.items(items_of, config.item_id_dropout, at_once=True)
+            queries, items = model((users, shown), training=True)
+            loss = objective(queries, items, batch, model.temperature())
+        optimizer.minimize(tape, loss, model.trainable_variables)
+        return team().total(loss)
+
+    return Step(traced_once(step), optimizer, objective.variables)
+
+
+def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """This worker's queries of a batch, with what they read of the histories, and the items of all."""
+    if team().count == 1:
+        return batch
+    shared = {"drawn_row", *(SHARED if WINDOW in batch else ())}
+    own = {name: values if name in shared else team().part(values) for name, values in batch.items()}
+    own |= {"batch_row": batch["item_row"]}
+    return {**own, **read_by(own), "batch_window": batch[WINDOW]} if WINDOW in batch else own
+
+
+def valid_ranks(model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix) -> NDArray[np.int64]:
+    """Rank [n] of each validation event's item among all items that its user has not in ``seen``."""
+    return target_ranks(encode_users(model, lookup, valid), encode_items(model, lookup, seen.shape[1]), valid, seen)

@@ -1,0 +1,91 @@
+"""Interactions as training rows, and the look-up of their features, which ETL keeps once for each user and item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.features import GAP, HISTORY, FeatureSchema
+from ...workflows.transforms.lookup_tables import MISSING_CODE, UNKNOWN_CODE
+
+if TYPE_CHECKING:
+    from ...workflows.etl.tensors import Interactions, Tensors
+    from ...workflows.history.history import Histories
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Events:
+    """n interactions, by row of user and item."""
+
+    user_row: NDArray[np.int32]
+    item_row: NDArray[np.int32]
+    label: NDArray[np.float32]
+    moment: Mapping[str, Array | Histories]
+    """What belongs to the event, not to its user: ``history`` and ``history_gap`` int32 [n, N], gathered when they are
+    read, and context features [n, 1]."""
+    labels: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """``data.labels`` -> [n]."""
+
+    @classmethod
+    def of(cls, source: Interactions, keep: NDArray[np.bool_] | None = None) -> Events:
+        """The interactions of a split, or those to ``keep`` bool [n]."""
+        moment: dict[str, Array | Histories] = {**source.context, HISTORY: source.history}
+        if source.history_gap is not None:
+            moment[GAP] = source.history_gap
+        every = cls(source.user_row, source.item_row, source.label, moment, source.labels)
+        return every if keep is None else every.take(np.flatnonzero(keep))
+
+    @classmethod
+    def positives(cls, source: Interactions) -> Events:
+        return cls.of(source, source.positive)
+
+    def __len__(self) -> int:
+        return len(self.user_row)
+
+    def take(self, at: NDArray[np.int64]) -> Events:
+        moment = {name: values.take(at, axis=0) for name, values in self.moment.items()}
+        labels = {name: values[at] for name, values in self.labels.items()}
+        return Events(self.user_row[at], self.item_row[at], self.label[at], moment, labels)
+
+    def sample(self, most: int, seed: int) -> Events:
+        """All, or ``most`` of them drawn with ``seed``, in order."""
+        if len(self) <= most:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False)))
+
+    def queries(self) -> dict[str, Array]:
+        """What the look-up of the user side needs: user_row [n] and the moment's columns."""
+        return {"user_row": self.user_row, **{name: np.asarray(values) for name, values in self.moment.items()}}
+
+
+def user_columns(tensors: Tensors, events: Events) -> dict[str, Array]:
+    """User and context features [n, L] of events as the exported models take them: int64 or float32."""
+    columns = {**{name: table[events.user_row] for name, table in tensors.users.items()}, **events.queries()}
+    return {f.name: columns[f.name].astype(f.dtype) for f in tensors.schema.side("user", "context")}
+
+
+def item_columns(tensors: Tensors, rows: NDArray[np.integer[Any]]) -> dict[str, Array]:
+    """Item features [..., L] of item rows [...], as the exported models take them."""
+    return {f.name: np.asarray(tensors.items[f.name])[rows].astype(f.dtype) for f in tensors.schema.side("item")}
+
+
+def unknown_user(schema: FeatureSchema, tables: Mapping[str, Array]) -> dict[str, Array]:
+    """The features [L] of a user whom the feature store does not know, ``history`` included.
+
+    The id is out of vocabulary, other categories are missing, lists are empty, and a missing number was filled with
+    the median before it was normalized.
+    """
+    row: dict[str, Array] = {}
+    for feature in schema.side("user"):
+        if feature.kind == "continuous":
+            row[feature.name] = np.median(tables[feature.name], axis=0).astype(np.float32)
+        else:
+            code = UNKNOWN_CODE if feature.name == "user_id" else MISSING_CODE
+            row[feature.name] = np.full(feature.dims, 0 if feature.length else code, np.int32)
+    return row

@@ -1,0 +1,322 @@
+"""The command line as a person meets it, and what a plain ``--help`` must not import."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shipping import clean_environment
+from typer.testing import CliRunner
+
+from cascade.cli import main as cli
+from cascade.core.artifact import Artifact
+from cascade.core.errors import ConfigError
+from cascade.core.stage import Stage
+from cascade.ensemble import client
+from cascade.ensemble.client import Recommendation, RecommendedItem
+from cascade.pipeline import stages
+
+VERBS = [
+    "doctor",
+    "config",
+    "plan",
+    "run",
+    "features",
+    "serve",
+    "recommend",
+    "evaluate",
+    "bench",
+    "show",
+    "tune",
+    "demo",
+]
+SUBVERBS = [["features", verb] for verb in ("apply", "materialize", "push")]
+HEAVY = [
+    "tensorflow",
+    "merlin",
+    "nvtabular",
+    "pandas",
+    "pyarrow",
+    "feast",
+    "numpy",
+    "yaml",
+    "faiss",
+    "dask",
+    "scipy",
+    "optuna",
+]
+METRICS = {
+    "retrieval": {"recall@100": 0.5, "ndcg@10": 0.06},
+    "ranking": {"auc": 0.9, "logloss": 0.1, "ece": 0.01},
+    "cascade": {"ndcg@10": 0.07, "map@10": 0.05},
+    "funnel": {"found": {"count": 3, "share": 0.25}},
+    "baselines": {"popularity": {"recall@100": 0.3, "ndcg@10": 0.02}, "ease": {"skipped": "too many items"}},
+    "recsys": {"recsys_auc": 0.9},
+    "intervals": {
+        **{"level": 0.95, "replicates": 1000},
+        **{"retrieval": {"ndcg@10": [0.05, 0.07]}, "cascade": {"ndcg@10": [0.06, 0.08]}, "ranking": {"auc": None}},
+        "baselines": {"popularity": {"ndcg@10": [0.01, 0.03]}},
+    },
+    "new_items": {"items": 30, "users": 4, "positives": 7, "among_new": {"recall@10": 0.5, "recall@100": 0.987}},
+    "impressions": {
+        "label": {
+            "methods": {"ranker": {"auc": 0.9, "valid_auc": None}, "lightgbm": {"skipped": "no negatives"}},
+            "intervals": {"ranker": {"auc": [0.88, 0.92]}},
+            "differences": {"ranker - lightgbm": {"auc": {"value": 0.02, "low": 0.01, "high": 0.03}}},
+        }
+    },
+    "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.002, "high": 0.021}}},
+    "slices": [{"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 7, "auc": 0.75}],
+}
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A valid pipeline.yaml in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "pipeline.yaml"
+    file.write_text("schema: {sparse: [user_id, item_id]}\n")
+    return file
+
+
+def invoke(*args: str) -> Any:
+    return CliRunner().invoke(cli.app, list(args), catch_exceptions=False)
+
+
+def cascade(
+    *args: str, cwd: Path, code: str = "from cascade.cli.main import main; main()"
+) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    call = [sys.executable, "-c", code, *args]
+    return subprocess.run(
+        call, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("verb", [*([verb] for verb in VERBS), *SUBVERBS], ids=" ".join)
+def test_every_verb_has_help_with_an_example(verb: list[str]) -> None:
+    result = invoke(*verb, "--help")
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    assert f"Example: cascade {' '.join(verb)}" in text
+
+
+def test_help_lists_every_verb() -> None:
+    listed = invoke("--help").output
+    assert all(f"\n  {verb} " in listed for verb in VERBS)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"]])
+def test_help_imports_nothing_heavy(tmp_path: Path, args: list[str]) -> None:
+    code = (
+        "import sys, cascade.cli.main\n"
+        "try: cascade.cli.main.main()\n"
+        f"finally: print('LOADED', [m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    )
+    result = cascade(*args, cwd=tmp_path, code=code)
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[-1] == "LOADED []"
+
+
+def test_config_errors_are_one_line_each_and_exit_code_2(config_file: Path) -> None:
+    result = cascade("config", "--set", "serving.ann.topkk=1", "--set", "etl.wrokers=2", cwd=config_file.parent)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert sorted(result.stderr.splitlines()) == [
+        "error: etl.wrokers: no such key; did you mean etl.workers? (--set)",
+        "error: serving.ann.topkk: no such key; did you mean serving.ann.topk? (--set)",
+    ]
+
+
+def test_verbose_shows_the_traceback(config_file: Path) -> None:
+    result = cascade("config", "--set", "nonsense", "--verbose", cwd=config_file.parent)
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr and "error: --set nonsense: expected key=value" in result.stderr
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    result = cascade("plan", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "error: pipeline.yaml: cannot be read: No such file or directory\n"
+
+
+def test_a_bug_is_one_line_too(config_file: Path) -> None:
+    code = (
+        "import cascade.config.pipeline as c, cascade.cli.main\n"
+        "c.load_config = lambda *a: 1 / 0\ncascade.cli.main.main()"
+    )
+    result = cascade("config", cwd=config_file.parent, code=code)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "error: ZeroDivisionError: division by zero (--verbose says where)\n",
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_unwinds(config_file: Path, number: int, code: int) -> None:
+    program = (
+        "import os, cascade.config.pipeline as c, cascade.cli.main\n"
+        "def load(*args):\n"
+        f"    try: os.kill(os.getpid(), {int(number)})\n"
+        "    finally: print('cleaned up')\n"
+        "c.load_config = load\n"
+        "cascade.cli.main.main()"
+    )
+    result = cascade("config", cwd=config_file.parent, code=program)
+    assert (result.returncode, result.stdout) == (code, "cleaned up\n") and "Traceback" not in result.stderr
+
+
+def test_config_prints_values_and_origins(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASCADE_SERVING__ANN__TOPK", "300")
+    lines = invoke("config", "--set", "history.length=7").output.splitlines()
+    found = {line.split("#")[0].strip(): line.partition("#")[2].strip() for line in lines}
+    assert found["topk: 300"] == "environment CASCADE_SERVING__ANN__TOPK"
+    assert found["length: 7"] == "--set"
+    assert found["sparse: [user_id, item_id]"] == "pipeline.yaml:1"
+    assert found["seen: 1000"] == "default"
+
+
+def test_what_config_prints_is_a_config(config_file: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.yaml"
+    again.write_text(invoke("config", "--set", 'data.separators.genres="|"').output)
+    first = json.loads(invoke("config", "--set", 'data.separators.genres="|"', "--json").output)["config"]
+    assert json.loads(invoke("config", "-c", str(again), "--json").output)["config"] == first
+
+
+@pytest.fixture
+def two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline of two stages in place of the real one."""
+
+    def fill(folder: Path, sections: Mapping[str, Any], parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
+        (folder / "report.html").write_text("x")
+        return METRICS if parents else {"n_users": 943, "auc": 0.5}
+
+    fakes = (Stage("data", "Read.", ["data"], [], fill), Stage("evaluation", "Measure.", [], ["data"], fill))
+    monkeypatch.setattr(stages, "all_stages", lambda: fakes)
+
+
+@pytest.mark.usefixtures("two_stages")
+def test_plan_run_plan(config_file: Path) -> None:
+    rows = [line.split() for line in invoke("plan").output.splitlines()[2:]]
+    assert rows == [
+        ["data", "would", "run", "not", "run", "before"],
+        ["evaluation", "would", "run", "not", "run", "before;", "data", "would", "run", "first"],
+    ]
+    result = invoke("run")
+    assert result.exit_code == 0 and invoke("run", "--only", "data").stdout == ""
+    assert all(text in result.stdout for text in ("popularity", "AUC, ranker - lightgbm: +0.0200", "report.html"))
+    assert "n_users 943, auc 0.5000" in result.stderr
+    assert [row["up_to_date"] for row in json.loads(invoke("plan", "--json").output)] == [True, True]
+    assert invoke("run").stderr.count("up to date") == 2
+
+
+def test_evaluate_a_policy_from_its_log(config_file: Path) -> None:
+    log = config_file.with_name("log.csv")
+    log.write_text("propensity,new_propensity,reward\n0.5,0.25,1\n0.25,0.75,1\n0.5,0.0,0\n")
+    found = json.loads(invoke("evaluate", "--policy", str(log), "--json").stdout)
+    assert found["ips"]["value"] == pytest.approx(3.5 / 3) and found["snips"]["value"] == pytest.approx(1.0)
+    clipped = invoke("evaluate", "--policy", str(log), "--clip", "2").stdout
+    assert [line.split()[:2] for line in clipped.splitlines()[2:]] == [["ips", "0.8333"], ["snips", "1.0000"]]
+    with pytest.raises(ConfigError, match="--clip: goes with --policy"):
+        invoke("evaluate", "--clip", "2")
+
+
+@pytest.mark.usefixtures("two_stages")
+def test_evaluate(config_file: Path) -> None:
+    shown = invoke("evaluate", "--json")
+    assert json.loads(shown.stdout) == METRICS
+    table = invoke("evaluate").stdout
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
+    assert rows["popularity"] == ["0.3000", "0.0200"]
+    assert rows["cascade"] == ["0.0700", "0.0500"]
+    assert "ease: too many items" in table
+    assert "relevant items: found 3 (25.0%)" in table
+    assert "95% intervals by bootstrap over users, 1,000 draws" in table
+    assert "new items (no positive in training): 30; 4 users took 7 of them in the test part" in table
+    assert re.search(r"retriever, new items alone +0.5000 +0.9870", table)
+    assert "0.0500 to 0.0700  0.0600 to 0.0800" in table
+    assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0020, +0.0210]" in table
+    assert rows["new"] == ["users", "0", "7", "0.7500"]
+    assert "retrieval.recall@100 0.5000, cascade.ndcg@10 0.0700, ranking.auc 0.9000" in invoke("evaluate").stderr
+    assert Path(table.split("report: ")[1].strip()).is_file()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the client was asked; it answers without a server."""
+    seen: dict[str, Any] = {}
+
+    def recommend(self: Any, user_ids: list[Any], **how: Any) -> list[Recommendation]:
+        seen.update(how, users=user_ids, url=self.url, model=self.model)
+        return [
+            Recommendation(user, [RecommendedItem(50, 0.75, 1.0)], ["unknown_user"], "abc", {"rank": 0.5})
+            for user in user_ids
+        ]
+
+    monkeypatch.setattr(client.CascadeClient, "recommend", recommend)
+    return seen
+
+
+def test_recommend_json_is_an_object_or_a_list(config_file: Path, asked: dict[str, Any]) -> None:
+    one = json.loads(invoke("recommend", "--user", "42", "--json").stdout)
+    assert one == {
+        "user_id": 42,
+        "items": [{"item_id": 50, "score": 0.75, "propensity": 1.0}],
+        "reasons": ["unknown_user"],
+        "release": "abc",
+        "stages_ms": {"rank": 0.5},
+    }
+    two = json.loads(invoke("recommend", "--user", "007", "--user", "A1", "--json").stdout)
+    assert [answer["user_id"] for answer in two] == ["007", "A1"]
+
+
+def test_recommend_passes_everything_on(config_file: Path, asked: dict[str, Any]) -> None:
+    args = ["--top-k", "3", "--context", "hour=20", "--exclude", "5", "--temperature", "0.5", "--seed", "1"]
+    text = invoke("recommend", "--user", "42", *args, "--set", "server.grpc_port=9").stdout
+    assert asked == {
+        "users": [42],
+        "top_k": 3,
+        "context": {"hour": "20"},
+        "exclude_items": [5],
+        "temperature": 0.5,
+        "seed": 1,
+        "url": "127.0.0.1:9",
+        "model": "cascade",
+    }
+    assert "0.7500" in text and "reasons: unknown_user; release: abc" in text
+
+
+def test_recommend_needs_no_config_with_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("recommend", "--user", "1", "--url", "far:1", "--model", "shop").exit_code == 0
+    assert (asked["url"], asked["model"]) == ("far:1", "shop")
+
+
+def test_a_context_without_a_value(config_file: Path) -> None:
+    result = cascade("recommend", "--user", "1", "--context", "hour", cwd=config_file.parent)
+    assert result.returncode == 2
+    assert result.stderr == "error: --context hour: expected COLUMN=VALUE, e.g. --context hour=20\n"
+
+
+def test_doctor_exits_1_if_something_needed_is_missing(config_file: Path) -> None:
+    result = invoke("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(result.stdout)}
+    assert checks["feast"]["status"] == "fail", "there is no feature_repo in this folder"
+    assert result.exit_code == 1
+
+
+def test_ports_of_serve_are_flags(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cascade.ensemble.server import server
+
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(server, "serve", lambda config, **how: seen.update(how, config=config))
+    assert invoke("serve", "--grpc-port", "0", "--host", "0.0.0.0", "--set", "server.http_port=9000").exit_code == 0
+    assert (seen["config"].grpc_port, seen["config"].http_port, seen["config"].host) == (0, 9000, "0.0.0.0")
+    assert (seen["repository"], seen["model"]) == (Path("model_repository"), "cascade")
+    assert seen["feature_repo"] == Path("feature_repo")

@@ -1,0 +1,42 @@
+"""serving.layout and what only one of them can have."""
+
+import pytest
+
+from cascade.config.pipeline import load_config
+from cascade.core.errors import ConfigError
+
+GOOD = [
+    "serving.layout=fused",
+    "serving.layout=ensemble serving.step_instances.rank=2 serving.step_instances.order=3",
+    "serving.layout=ensemble serving.backend=onnxruntime",
+    "serving.layout=ensemble serving.backend=onnxruntime serving.tensorrt.enabled=true",
+]
+BAD = {
+    "serving.backend=onnxruntime": r"serving.backend: .* serving.layout is fused: set serving.layout: ensemble",
+    "serving.layout=ensemble serving.tensorrt.enabled=true": (
+        "serving.tensorrt.enabled: .* serving.backend is python: set serving.backend: onnxruntime"
+    ),
+    "serving.step_instances.rank=2": "serving.step_instances: .* it is fused; server.instances is for that",
+    "serving.layout=ensemble serving.step_instances.ranks=2": (
+        "serving.step_instances.ranks: the request path has no such step; did you mean 'rank'"
+    ),
+    "serving.layout=ensemble serving.step_instances.rank=0": "serving.step_instances.rank: is 0, must be at least 1",
+}
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    file = tmp_path / "pipeline.yaml"
+    file.write_text("schema:\n  sparse: [user_id, item_id, brand]\n")
+    return file
+
+
+@pytest.mark.parametrize("sets", GOOD)
+def test_what_fits(config_file, sets):
+    load_config(config_file, sets.split())
+
+
+@pytest.mark.parametrize("sets", BAD)
+def test_what_does_not_fit_is_named_with_what_would(config_file, sets):
+    with pytest.raises(ConfigError, match=BAD[sets]):
+        load_config(config_file, sets.split())

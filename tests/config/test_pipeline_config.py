@@ -1,0 +1,352 @@
+"""pipeline.yaml: precedence, origins, and errors that name key, value and what would be right."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade.config.errors import keys
+from cascade.config.pipeline import PipelineConfig, load_config, project_name
+from cascade.core.errors import ConfigError
+
+GUIDE = """\
+schema:
+  dense:  ["price", "discount", "session_time", "age_norm"]
+  sparse: ["user_id", "item_id", "brand", "category", "geo", "device"]
+  crosses: [["brand", "category"], ["geo", "device"]]
+two_tower:
+  user_tower: { emb_dims: { user_id: 64, geo: 16, device: 8 }, mlp: [256, 128, 64] }
+  item_tower: { emb_dims: { item_id: 64, brand: 16, category: 16 }, mlp: [256, 128, 64] }
+  loss: "bpr"              # bpr | softmax | sampled_softmax
+  neg_sampling: "in_batch" # in_batch | hard | mixed
+dlrm_ranker:
+  embedding_dims: { user_id: 64, item_id: 64, brand: 16, category: 16, geo: 16, device: 8 }
+  bottom_mlp: [256, 128]
+  top_mlp: [256, 128, 1]
+  interactions: "dot"      # dot | concat | cross
+  loss: "bce"
+serving:
+  ann: { type: "gpu_hnsw", topk: 200 }   # gpu_flat | gpu_ivf | gpu_hnsw, and flat | ivf | hnsw
+  rerank: { k: 50, diversity_lambda: 0.2 }
+  thresholds: { min_score: 0.05 }
+data: {source: synthetic}
+"""
+SMALL = "schema:\n  sparse: [user_id, item_id, brand, category]\n"
+
+
+@pytest.fixture
+def guide(tmp_path: Path) -> Path:
+    file = tmp_path / "guide.yaml"
+    file.write_text(GUIDE)
+    return file
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "p.yaml"
+    file.write_text(text)
+    return file
+
+
+def fails(file: Path, *sets: str, environ: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, sets, environ or {})
+    assert "Traceback" not in str(caught.value)
+    return str(caught.value).splitlines()
+
+
+def test_the_guides_five_sections_are_enough(guide: Path) -> None:
+    config, origins = load_config(guide, environ={})
+    assert config.schema_.crosses == [["brand", "category"], ["geo", "device"]]
+    assert (config.two_tower.loss, config.serving.ann.type, config.serving.thresholds.min_score) == (
+        "bpr",
+        "gpu_hnsw",
+        0.05,
+    )
+    assert config.two_tower.user_tower.emb_dims == {"user_id": 64, "geo": 16, "device": 8}
+    assert origins["serving.ann.topk"] == f"{guide}:17"
+    assert origins["two_tower.user_tower.emb_dims.geo"] == f"{guide}:6"
+    assert origins["history.length"] == "default"
+
+
+def test_a_key_that_is_set_to_its_own_value_changes_nothing_beside_it(tmp_path: Path) -> None:
+    file = write(tmp_path, SMALL)
+    config, origins = load_config(file, environ={})
+    for key in (key for key, origin in origins.items() if origin == "default"):
+        value: Any = config.tree()
+        for part in key.split("."):
+            value = value[part]
+        if value is not None:
+            assert load_config(file, [f"{key}={json.dumps(value)}"], environ={})[0] == config, key
+
+
+def test_the_repositorys_own_file_loads() -> None:
+    config, _ = load_config(Path(__file__).parents[2] / "pipeline.yaml", environ={})
+    assert config.data.source == "movielens-100k"
+
+
+def test_every_leaf_has_an_origin(guide: Path) -> None:
+    config, origins = load_config(guide, environ={})
+
+    def leaves(tree: object, path: str) -> list[str]:
+        if isinstance(tree, dict) and tree:
+            return [leaf for k, v in tree.items() for leaf in leaves(v, f"{path}.{k}" if path else k)]
+        return [path]
+
+    assert sorted(origins) == sorted(leaves(config.tree(), ""))
+
+
+def test_precedence_default_file_set_environment(guide: Path) -> None:
+    key, variable = "serving.ann.topk", "CASCADE_SERVING__ANN__TOPK"
+    assert load_config(write(guide.parent, SMALL), environ={})[0].serving.ann.topk == 200
+    for sets, environ, value, origin in [
+        ([f"{key}=300"], {}, 300, "--set"),
+        ([f"{key}=300"], {variable: "400"}, 400, f"environment {variable}"),
+        ([], {variable: "400"}, 400, f"environment {variable}"),
+        ([f"{key}=300", f"{key}=301"], {}, 301, "--set"),
+    ]:
+        config, origins = load_config(guide, sets, environ)
+        assert (config.serving.ann.topk, origins[key]) == (value, origin)
+
+
+def test_values_are_yaml(guide: Path) -> None:
+    sets = ["two_tower.user_tower={mlp: [32]}", "two_tower.item_tower.mlp=[16, 32]", "data.separators.tags=|"]
+    config, origins = load_config(guide, sets, {"CASCADE_DATA__POSITIVE": "rating >= 4"})
+    assert config.two_tower.user_tower.mlp == [32]
+    assert config.two_tower.user_tower.emb_dims == {}, "a mapping replaces what was there"
+    assert config.two_tower.item_tower.mlp == [16, 32]
+    assert config.data.separators == {"tags": "|"}
+    assert config.data.positive == "rating >= 4"
+    assert origins["two_tower.user_tower.mlp"] == "--set"
+
+
+def test_an_override_below_an_overridden_section_keeps_both_origins(guide: Path) -> None:
+    environ = {"CASCADE_TWO_TOWER__USER_TOWER__EMB_DIMS__GEO": "4"}
+    _, origins = load_config(guide, ["two_tower.user_tower={mlp: [64]}"], environ)
+    assert origins["two_tower.user_tower.mlp"] == "--set"
+    assert origins["two_tower.user_tower.emb_dims.geo"] == f"environment {next(iter(environ))}"
+
+
+def test_an_environment_name_finds_a_column_of_any_case(tmp_path: Path) -> None:
+    file = write(tmp_path, SMALL.replace("brand", "Brand") + "dlrm_ranker: {embedding_dims: {Brand: 8}}")
+    config, _ = load_config(file, environ={"CASCADE_DLRM_RANKER__EMBEDDING_DIMS__BRAND": "4"})
+    assert config.dlrm_ranker.embedding_dims == {"Brand": 4}
+
+
+def test_other_variables_are_not_config(guide: Path) -> None:
+    load_config(guide, environ={"CASCADE_FEATURE_REPO": "x", "CASCADE_CONFIG": "y", "HOME": "/"})
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("serving.ann.topkk=3", "serving.ann.topkk: no such key; did you mean serving.ann.topk? (--set)"),
+        ("serving.topk=3", "serving.topk: no such key; did you mean serving.ann.topk? (--set)"),
+        ("servin.x=3", "servin: no such key; did you mean serving? (--set)"),
+        (
+            "etl.zzz=3",
+            "etl.zzz: no such key; valid here: scheduler, workers, memory_limit, device, min_frequency, text, "
+            "max_size, hash_buckets, cross_buckets (--set)",
+        ),
+        ("serving.ann.topk=0", "serving.ann.topk: is 0, should be greater than or equal to 1 (--set)"),
+        ("serving.ann.topk.x=1", "serving.ann.topk: is {'x': 1}, should be a valid integer (--set)"),
+        ("serving.ann=3", "serving.ann: is 3, should be a mapping of keys (--set)"),
+        ("schema.sparse=[item_id]", "schema.sparse: must hold user_id and item_id, lacks user_id (--set)"),
+        ("history.seen=3", "history.seen: must be at least length (50), is 3 (--set)"),
+        (
+            "dlrm_ranker.history.heads=2",
+            "dlrm_ranker.history.heads: is for dlrm_ranker.history.kind: target_attention, which is recency",
+        ),
+        (
+            "dlrm_ranker.history.features=[genres]",
+            "dlrm_ranker.history.features: is for dlrm_ranker.history.kind: target_attention, which is recency",
+        ),
+        (
+            "dlrm_ranker.transitions.window=5",
+            "dlrm_ranker.transitions.window: is for dlrm_ranker.transitions.last above 0: set that, e.g. 5",
+        ),
+        ("dlrm_ranker.transitions.last=51", "dlrm_ranker.transitions.last: is 51, history.length is 50: must not be"),
+        (
+            "dlrm_ranker.cross.rank=8",
+            "dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is dot: set that to cross",
+        ),
+        (
+            "dlrm_ranker.labels={clik: {}}",
+            "dlrm_ranker.labels.clik: 'clik' is not in data.labels; it holds label",
+        ),
+        ("dlrm_ranker.labels={label: {serve: 0}}", "dlrm_ranker.labels: at least one needs a serve above 0"),
+        ("data.labels=[split]", "data.labels: 'split' means something else in interactions"),
+        ("dlrm_ranker.top_mlp=[8, 3]", "dlrm_ranker.top_mlp: ends in 3, must end in 1 (one logit), e.g. [8, 3, 1]"),
+        (
+            "dlrm_ranker.embedding_dims.brnd=3",
+            "dlrm_ranker.embedding_dims.brnd: 'brnd' is not in schema.sparse; did you mean 'brand'?",
+        ),
+        (
+            "schema.crosses=[[brand, categoy]]",
+            "schema.crosses[0]: 'categoy' is not in schema.sparse; did you mean 'category'?",
+        ),
+        ("schema.crosses=[[brand]]", "schema.crosses[0]: is ['brand'], a cross needs at least two different columns"),
+        ("schema.dense=[brand]", "schema.dense and schema.sparse: both hold 'brand', a column is one or the other"),
+        ("schema.text=[brand]", "schema.text and schema.sparse: both hold 'brand', a column has one role"),
+        ("schema.vectors=[image, image]", "schema.vectors: holds 'image' twice"),
+        ("etl.text.ngrams=[0]", "etl.text.ngrams: is [0], every length must be at least 1"),
+        (
+            "etl.text.encoder=minilm",
+            "etl.text.encoder: there is no schema.text to encode: name a column of items there",
+        ),
+        ("schema.dense=[price, price]", "schema.dense: holds 'price' twice"),
+        ("server.http_port=8001", "server.grpc_port and server.http_port: both are 8001; give each its own, or 0"),
+        ("data.source=tables", "data.path: required with data.source: tables; the folder of interactions, users"),
+        ("data.split.by=column", "data.split.column: required with data.split.by: column; it holds train, valid"),
+        ("dlrm_ranker.bottom_mlp=[0]", "dlrm_ranker.bottom_mlp: holds 0, every width must be at least 1"),
+    ],
+)
+def test_an_error_names_key_value_and_remedy(guide: Path, override: str, line: str) -> None:
+    lines = fails(guide, override)
+    assert len(lines) == 1 and lines[0].startswith(line), lines
+
+
+def test_a_wrong_choice_is_told_the_nearest(guide: Path) -> None:
+    [line] = fails(guide, environ={"CASCADE_SERVING__ANN__TYPE": "hnws"})
+    assert line.startswith("serving.ann.type: is 'hnws', should be 'auto', 'flat', 'ivf'")
+    assert line.endswith("did you mean 'hnsw'? (environment CASCADE_SERVING__ANN__TYPE)")
+
+
+def test_conflicts_name_both_keys(guide: Path) -> None:
+    [towers, sizes] = fails(guide, "two_tower.user_tower.mlp=[32]", "serving.rerank.k=201")
+    assert "two_tower.user_tower.mlp ends in 32 and two_tower.item_tower.mlp in 64" in towers
+    assert "serving.rerank.k: is 201, serving.ann.topk is 200" in sizes
+
+
+def test_several_labels_leave_no_room_for_what_is_for_one(guide: Path) -> None:
+    sets = ("dlrm_ranker.labels={label: {}}", "dlrm_ranker.positive_weight=2", "dlrm_ranker.train_on=candidates")
+    [candidates, weight] = fails(guide, *sets)
+    assert candidates.startswith("dlrm_ranker.labels: are learned from impressions, dlrm_ranker.train_on is candidates")
+    assert weight.startswith("dlrm_ranker.positive_weight: is for one label, there are dlrm_ranker.labels")
+
+
+def test_gaps_have_a_width_where_there_are_gaps(guide: Path) -> None:
+    widths = ("two_tower.user_tower.emb_dims.history_gap=8", "dlrm_ranker.embedding_dims.history_gap=8")
+    assert all("'history_gap' is not in schema.sparse" in line for line in fails(guide, *widths))
+    load_config(guide, [*widths, "history.gaps=true"], {})
+
+
+@pytest.mark.parametrize("name", ["item_id", "history"])
+def test_the_history_shares_the_item_towers_table(guide: Path, name: str) -> None:
+    [line] = fails(guide, f"two_tower.user_tower.emb_dims.{name}=32")
+    assert f"two_tower.user_tower.emb_dims.{name}: is 32, two_tower.item_tower.emb_dims.item_id 64" in line
+    load_config(guide, [f"two_tower.user_tower.emb_dims.{name}=64"], {})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["two_tower.neg_sampling=hard", "two_tower.negatives.share=0.05"],
+            "two_tower.negatives.share: 0.05 of two_tower.negatives.per_query 8 is less than one mined item",
+        ),
+        (
+            ["two_tower.learn_temperature=true", "two_tower.temperature=2"],
+            "two_tower.temperature: is 2, must lie between 0.01 and 1 with two_tower.learn_temperature: true",
+        ),
+        (["two_tower.negatives.share=0"], "two_tower.negatives.share: is 0, should be greater than 0"),
+        (
+            ["two_tower.negatives.shar=1"],
+            "two_tower.negatives.shar: no such key; did you mean two_tower.negatives.share?",
+        ),
+    ],
+)
+def test_negatives_that_cannot_work(guide: Path, overrides: list[str], line: str) -> None:
+    [found] = fails(guide, *overrides)
+    assert found.startswith(line)
+
+
+def test_baselines_of_impressions_need_impressions(guide: Path) -> None:
+    named = "evaluation.baselines=[popularity, lightgbm, factorization_machine]"
+    [line] = fails(guide, named, "dlrm_ranker.train_on=candidates")
+    assert line == (
+        "evaluation.baselines: lightgbm and factorization_machine predict logged impressions, dlrm_ranker.train_on is "
+        "candidates: leave them out, or set dlrm_ranker.train_on: impressions"
+    )
+    load_config(guide, [named], {})
+    load_config(guide, ["dlrm_ranker.train_on=candidates"], {})
+
+
+@pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
+@pytest.mark.parametrize("sampling", ["in_batch", "mixed", "hard"])
+def test_every_loss_takes_every_sampling(guide: Path, loss: str, sampling: str) -> None:
+    config, _ = load_config(guide, [f"two_tower.loss={loss}", f"two_tower.neg_sampling={sampling}"], {})
+    assert (config.two_tower.loss, config.two_tower.neg_sampling) == (loss, sampling)
+
+
+def test_crosses_may_have_a_width_of_their_own(guide: Path) -> None:
+    config, _ = load_config(guide, ["dlrm_ranker.embedding_dims.brand_category=4"], {})
+    assert config.dlrm_ranker.embedding_dims["brand_category"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "p.yaml: expected sections such as schema and data, found nothing"),
+        ("- 1", "p.yaml: expected sections such as schema and data, found a list"),
+        ("a: [1\n b: 2", "p.yaml:2: expected ',' or ']', but got ':' (column 3)"),
+        ("etl: {}\nhistory: {}\netl: {}", "p.yaml:3: etl is given twice, first in line 1"),
+        ("two_tower: {}", "schema: required, and not given"),
+        (SMALL + "data:\n", "data: is None, should be a mapping of keys (FILE:3)"),
+        (SMALL + "etl:\n  wrokers: 3\n", "etl.wrokers: no such key; did you mean etl.workers? (FILE:4)"),
+    ],
+)
+def test_a_file_that_is_wrong(tmp_path: Path, text: str, line: str) -> None:
+    file = write(tmp_path, text)
+    assert fails(file)[-1].endswith(line.replace("FILE", str(file)))
+
+
+def test_no_file_and_no_text(tmp_path: Path) -> None:
+    assert fails(tmp_path / "none.yaml") == [f"{tmp_path}/none.yaml: cannot be read: No such file or directory"]
+    binary = tmp_path / "b.yaml"
+    binary.write_bytes(b"a: \xff")
+    assert fails(binary) == [f"{binary}: not UTF-8 text: byte 3"]
+
+
+@pytest.mark.parametrize("text", ["serving.ann.topk", "=3", "serving..topk=3"])
+def test_set_without_key_or_value(guide: Path, text: str) -> None:
+    assert fails(guide, text)[0].startswith(f"--set {text}: expected key=value")
+
+
+def test_data_path_is_relative_to_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, SMALL + "data: {source: tables, path: shop}")
+    assert load_config(file, environ={})[0].data.path == str(tmp_path / "shop")
+    assert load_config(file, ["data.path=/srv/shop"], {})[0].data.path == "/srv/shop"
+
+
+def test_the_project_is_named_after_the_file(guide: Path) -> None:
+    config, origins = load_config(guide, environ={})
+    assert config.feature_store.project == "guide"
+    assert origins["feature_store.project"].startswith("default")
+    assert load_config(guide, ["feature_store.project=mine"], {})[0].feature_store.project == "mine"
+
+
+@given(st.text(min_size=1).filter(lambda s: s.strip(".") and "/" not in s and "\0" not in s))
+def test_any_file_name_gives_an_identifier(stem: str) -> None:
+    name = project_name(Path(f"{stem}.yaml"))
+    assert name.isidentifier() and name.isascii() and name[0].isalpha()
+
+
+def test_sections_by_dotted_key(guide: Path) -> None:
+    config, _ = load_config(guide, environ={})
+    assert config.section("serving.ann") is config.serving.ann
+    assert config.section("schema") is config.schema_
+    with pytest.raises(ConfigError, match="serving.ann.topk: expected a section"):
+        config.section("serving.ann.topk")
+
+
+def test_keys_are_those_of_the_file() -> None:
+    assert {"schema", "schema.sparse", "serving.ann.topk"} <= set(keys(PipelineConfig))
+
+
+def test_text_and_vectors_have_widths_and_an_encoder_lies_beside_the_file(guide: Path) -> None:
+    sets = ["schema.text=[title]", "schema.vectors=[image]", "two_tower.item_tower.emb_dims={title: 8, image: 4}"]
+    config, _ = load_config(guide, [*sets, "etl.text.encoder=models/minilm"], {})
+    assert config.etl.text.encoder == str(guide.parent / "models" / "minilm")

@@ -1,0 +1,30 @@
+"""Steps from artifacts; the whole of it is tested with the export stage."""
+
+import pytest
+
+from cascade.core.errors import ArtifactError
+from cascade.ensemble.graph.steps import taken
+from cascade.testing.miniature import (
+    DIM,
+    ITEM_FEATURES,
+    ITEM_INPUTS,
+    USER_FEATURES,
+    USER_INPUTS,
+)
+from cascade.testing.miniature_models import save_ranker
+
+
+@pytest.fixture
+def ranker(tmp_path):
+    save_ranker(tmp_path / "ranker.onnx", USER_FEATURES[:2], ITEM_FEATURES, DIM)
+    return tmp_path / "ranker.onnx"
+
+
+def test_a_model_is_given_what_it_takes(ranker):
+    users, items = taken(ranker, {**USER_INPUTS, "query": ("float32", DIM)}, ITEM_INPUTS)
+    assert list(users) == ["user_id", "gender"] and items == ITEM_INPUTS
+
+
+def test_a_model_that_takes_something_else_is_refused(ranker):
+    with pytest.raises(ArtifactError, match="ranker.onnx: takes .*price; the graph offers user_id"):
+        taken(ranker, USER_INPUTS)

@@ -1,0 +1,44 @@
+"""Outputs as Triton's tensors."""
+
+import numpy as np
+
+from cascade.core.signature import ColumnSpec
+from cascade.ensemble.protocol.triton_tensors import Tensors
+
+OUTPUTS = {
+    "scores": ColumnSpec("float32", ("k",)),
+    "item_ids": ColumnSpec("object", ("k",)),
+    "reasons": ColumnSpec("object"),
+}
+
+
+class Tensor:
+    made = 0
+
+    def __init__(self, name, array):
+        self.name, self.array = name, array
+        Tensor.made += 1
+
+
+def text(*values):
+    return np.array(values, dtype=object).reshape(len(values), -1)
+
+
+def test_text_is_encoded_and_numbers_are_as_they_are():
+    tensors, scores = Tensors(Tensor, OUTPUTS), np.ones((2, 5), np.float32)[:, :3]
+    assert tensors.of("item_ids", text(["ü", "b"])).array.tolist() == [["ü".encode(), b"b"]]
+    got = tensors.of("scores", scores).array
+    assert got.tolist() == scores.tolist() and got.flags.c_contiguous
+
+
+def test_labels_that_come_again_are_written_once():
+    tensors, before = Tensors(Tensor, OUTPUTS), Tensor.made
+    first, second = tensors.of("reasons", text("", "stale")), tensors.of("reasons", text("", "stale"))
+    assert first is second and first.array.tolist() == [[b""], [b"stale"]]
+    assert tensors.of("reasons", text("stale", "")).array.tolist() == [[b"stale"], [b""]]
+    assert Tensor.made - before == 2
+
+
+def test_long_columns_are_not_kept():
+    tensors, column = Tensors(Tensor, OUTPUTS), text(*["x"] * 100)
+    assert tensors.of("reasons", column) is not tensors.of("reasons", column)

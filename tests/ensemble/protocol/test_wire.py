@@ -1,0 +1,105 @@
+"""Values, text and errors between Triton's wire and the graph."""
+
+import numpy as np
+import pytest
+
+from cascade.core.errors import RequestError, ServerError
+from cascade.ensemble.protocol.wire import (
+    OVERLOADED,
+    WireType,
+    decode_text,
+    encode_text,
+    from_wire,
+    one_line,
+    translate,
+)
+
+INT32, INT64 = WireType("INT32", "int32"), WireType("INT64", "int64")
+FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
+
+
+@pytest.mark.parametrize(
+    ("wire", "value", "got"),
+    [
+        (INT64, 7, 7),
+        (INT64, "7", 7),
+        (INT64, np.int64(7), 7),
+        (INT32, 2**31 - 1, 2**31 - 1),
+        (FLOAT, "0.5", 0.5),
+        (FLOAT, 2, 2.0),
+        (TEXT, "bücher", "bücher"),
+        (TEXT, 42, "42"),
+    ],
+)
+def test_a_value_is_taken_as_the_input_holds_it(wire, value, got):
+    assert wire.value("x", value) == got
+
+
+@pytest.mark.parametrize(
+    ("wire", "value"),
+    [(INT64, 1.5), (INT64, "1.5"), (INT64, None), (INT32, 2**31), (INT64, float("nan")), (FLOAT, "a")],
+)
+def test_a_value_that_does_not_fit_names_the_input(wire, value):
+    with pytest.raises(RequestError, match=rf"^hour: expected {wire.dtype}, got"):
+        wire.value("hour", value)
+
+
+def test_encode_keeps_rows():
+    tensor = INT64.encode("ids", [[1, 2], [3, 4], [5, 6]], (3, 2))
+    assert (tensor.name(), tensor.datatype(), tensor.shape()) == ("ids", "INT64", [3, 2])
+    assert np.frombuffer(tensor._get_content(), np.int64).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_encode_writes_text_as_utf8():
+    content = TEXT.encode("ids", [["ü"], [7]], (2, 1))._get_content()
+    assert content == b"\x02\x00\x00\x00\xc3\xbc\x01\x00\x00\x007"
+
+
+def test_encode_takes_no_rows():
+    assert INT64.encode("ids", [], (0, 1)).shape() == [0, 1]
+
+
+def test_text_round_trip():
+    text = np.array([["a", ""], ["ü", "日本"]], dtype=object)
+    wire = encode_text(text)
+    assert wire[1, 0] == "ü".encode()
+    assert decode_text("x", wire).tolist() == text.tolist()
+
+
+def test_text_that_is_not_utf8_names_the_input():
+    with pytest.raises(RequestError, match="^user_id: expected UTF-8"):
+        decode_text("user_id", np.array([[b"\xff\xfe"]], dtype=object))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_from_outside_names_the_input(dtype):
+    with pytest.raises(RequestError, match="^price: expected a number, got NaN; leave the input out"):
+        from_wire("price", np.array([[1.0], [np.nan]], dtype=dtype))
+
+
+def test_one_line_is_one_and_ends():
+    assert one_line("a\n  b\tc") == "a b c"
+    assert len(one_line("x" * 5000)) == 400
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind", "match"),
+    [
+        ("INVALID_ARGUMENT", "[request id: <id_unknown>] top_k: no. NOTE: long", RequestError, r"^top_k: no\.$"),
+        (
+            "INVALID_ARGUMENT",
+            "[request id: <id_unknown>] in ensemble 'cascade', top_k: no",
+            RequestError,
+            r"^top_k: no$",
+        ),
+        ("UNAVAILABLE", "failed to connect to all addresses", ServerError, "host:1: no server answers.*cascade serve"),
+        ("UNAVAILABLE", f"{OVERLOADED} (3)", ServerError, "host:1: overloaded, ask again later: more requests wait"),
+        ("UNAVAILABLE", "Request for unknown model: 'm' has no available versions", ServerError, "unknown model"),
+        ("NOT_FOUND", "Request for unknown model: 'm' is not found", ServerError, "cascade run"),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", ServerError, "no answer in time"),
+        ("INTERNAL", "boom", ServerError, "^host:1: boom$"),
+    ],
+)
+def test_the_servers_errors_become_ours(status, message, kind, match):
+    with pytest.raises(kind, match=match):
+        raise translate(f"StatusCode.{status}", message, "host:1")

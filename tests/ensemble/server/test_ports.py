@@ -1,0 +1,34 @@
+"""Ports to listen on."""
+
+import socket
+
+import pytest
+
+from cascade.core.errors import ServerError
+from cascade.ensemble.config import ServerConfig
+from cascade.ensemble.server.ports import claim_ports
+
+
+def test_zero_picks_different_free_ports():
+    got = claim_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0))
+    assert len({got.http, got.grpc, got.metrics} - {0}) == 3
+
+
+def test_a_taken_port_is_named_with_its_key():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=rf"port {port} \(grpc\).*in use.*server\.grpc_port"):
+            claim_ports(ServerConfig(http_port=0, grpc_port=port, metrics_port=0))
+
+
+def test_the_same_port_twice_is_refused():
+    port = claim_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0)).http
+    with pytest.raises(ServerError, match=rf"port {port} \(metrics\)"):
+        claim_ports(ServerConfig(http_port=port, grpc_port=0, metrics_port=port))
+
+
+def test_a_host_that_is_none_of_ours():
+    with pytest.raises(ServerError, match="192.0.2.1"):
+        claim_ports(ServerConfig(host="192.0.2.1", http_port=0, grpc_port=0, metrics_port=0))

@@ -1,0 +1,170 @@
+"""The watchdog and the hang check over processes that look like stubs; the test process stands for the server."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from cascade.core.errors import ServerError
+from cascade.ensemble.protocol.wire import NoAnswerError
+from cascade.ensemble.server import watchdog
+from cascade.ensemble.server.hang_check import HangCheck
+from cascade.ensemble.server.runtime import STUB
+from cascade.ensemble.server.watchdog import Watchdog, running_stubs
+
+
+@pytest.fixture
+def spawn(tmp_path, monkeypatch):
+    """Starts processes whose command line is a stub's; this process stands for the server."""
+    shared = tmp_path / "shm"
+    shared.mkdir()
+    monkeypatch.setattr(watchdog, "SHARED_MEMORY", shared)
+    script = tmp_path / "models" / "toy" / "1" / "model.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
+    started = []
+
+    def start(region="region_1"):
+        (shared / region).write_text("")
+        command = [f"/backends/{STUB}", str(script), region]
+        process = subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def await_calls(calls, count):
+    deadline = time.monotonic() + 20
+    while len(calls) < count:
+        assert time.monotonic() < deadline, f"{len(calls)} of {count} calls"
+        time.sleep(0.01)
+
+
+def test_stubs_are_found_with_model_and_region(spawn):
+    process = spawn()
+    (stub,) = running_stubs(os.getpid())
+    assert (stub.process.pid, stub.model, stub.region, stub.dead) == (process.pid, "toy", "region_1", False)
+
+
+def test_a_killed_stub_has_its_model_loaded_again_once(spawn, tmp_path):
+    process, loaded = spawn(), []
+    dog = Watchdog(os.getpid(), loaded.append, interval=0.01)
+    dog.start()
+    process.kill()
+    await_calls(loaded, 1)
+    time.sleep(0.2)
+    dog.stop()
+    assert loaded == ["toy"]
+    assert not (tmp_path / "shm" / "region_1").exists()
+
+
+def test_a_stub_that_its_server_ends_is_no_accident(spawn):
+    process, loaded = spawn(), []
+    dog = Watchdog(os.getpid(), loaded.append, interval=0.1)
+    dog.start()
+    process.kill()
+    process.wait()  # reaped, as Triton does with a stub that it has ended
+    time.sleep(0.5)
+    dog.stop()
+    assert loaded == []
+
+
+def test_the_one_that_replaces_it_is_watched_too(spawn):
+    first, loaded, second = spawn(), [], []
+
+    def load(model):
+        loaded.append(model)
+        if len(loaded) == 1:
+            second.append(spawn("region_2"))
+
+    dog = Watchdog(os.getpid(), load, interval=0.01)
+    dog.start()
+    first.kill()
+    await_calls(second, 1)
+    time.sleep(0.1)
+    second[0].kill()
+    await_calls(loaded, 2)
+    dog.stop()
+
+
+def test_what_was_replaced_and_does_not_end_is_ended(spawn, tmp_path):
+    killed, sibling = spawn(), spawn("region_2")
+    loaded, new = [], []
+
+    def load(model):
+        loaded.append(model)
+        new.append(spawn("region_3"))
+
+    dog = Watchdog(os.getpid(), load, interval=0.01, leave=0.3)
+    dog.start()
+    killed.kill()
+    await_calls(new, 1)
+    assert sibling.poll() is None  # it may have requests to answer
+    assert sibling.wait(20) == -9
+    time.sleep(0.1)
+    dog.stop()
+    assert loaded == ["toy"] and new[0].poll() is None
+    assert [file.name for file in (tmp_path / "shm").iterdir()] == ["region_3"]
+
+
+def test_a_load_that_fails_is_tried_again_and_logged(spawn, caplog):
+    process, tries, healed = spawn(), [], threading.Event()
+
+    def load(model):
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise RuntimeError("not\nyet")
+        healed.set()
+
+    dog = Watchdog(os.getpid(), load, interval=0.01, longest_wait=0.2)
+    dog.start()
+    process.kill()
+    assert healed.wait(20)
+    dog.stop()
+    assert len(tries) == 3
+    assert "model toy: not yet; next try" in caplog.text
+    assert tries[1] - tries[0] >= 0.2
+
+
+def no_answer():
+    raise NoAnswerError("no answer in time")
+
+
+def other_error():
+    raise ServerError("not healthy")
+
+
+def counting():
+    seen = []
+    return lambda: seen.append(0) or len(seen)
+
+
+def test_a_stub_that_answers_nobody_is_killed(spawn):
+    process = spawn()
+    check = HangCheck(os.getpid(), no_answer, lambda: 5, interval=0.01)
+    check.start()
+    assert process.wait(20) == -9
+    check.stop()
+
+
+@pytest.mark.parametrize(
+    ("probe", "answered"),
+    [(no_answer, counting()), (other_error, lambda: 5), (lambda: "release", lambda: 5)],
+    ids=["others are answered", "an error is an answer", "all is well"],
+)
+def test_a_stub_that_does_answer_is_left_alone(spawn, probe, answered):
+    process = spawn()
+    check = HangCheck(os.getpid(), probe, answered, interval=0.01)
+    check.start()
+    time.sleep(0.3)
+    check.stop()
+    assert process.poll() is None

@@ -1,0 +1,50 @@
+"""A stand-in for the module that Triton gives its python backend; the real one exists only inside a stub."""
+
+from types import SimpleNamespace
+
+
+class Tensor:
+    def __init__(self, name, array):
+        self.label, self.array = name, array
+
+    def name(self):
+        return self.label
+
+    def as_numpy(self):
+        return self.array
+
+
+class TritonError(Exception):
+    INVALID_ARG, INTERNAL, UNAVAILABLE = "INVALID_ARG", "INTERNAL", "UNAVAILABLE"
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
+class Response:
+    def __init__(self, output_tensors, error=None):
+        self.error = error
+        self.outputs = {tensor.label: tensor.array for tensor in output_tensors}
+
+
+class MetricFamily:
+    """Every series is its own list of increments."""
+
+    COUNTER, GAUGE, sent = "counter", "gauge", {}
+
+    def __init__(self, name, description, kind):
+        self.name = name
+
+    def Metric(self, labels):  # noqa: N802  (Triton's name)
+        steps = self.sent.setdefault((self.name, labels.get("stage")), [])
+        return SimpleNamespace(increment=steps.append)
+
+
+MODULE = SimpleNamespace(
+    Tensor=Tensor,
+    TritonError=TritonError,
+    InferenceResponse=Response,
+    MetricFamily=MetricFamily,
+    TritonModelException=RuntimeError,
+)

@@ -1,0 +1,27 @@
+"""What the stage decides by itself; whole runs of it are in tests/integration/test_bars.py."""
+
+import os
+
+import pytest
+
+from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
+from cascade.evaluation.stage import exported, feature_repo
+
+
+@pytest.mark.parametrize("before", [None, "elsewhere"])
+def test_the_environment_is_put_back(tmp_path, monkeypatch, before):
+    if before is None:
+        monkeypatch.delenv(REPO_VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(REPO_VARIABLE, before)
+    with pytest.raises(ZeroDivisionError), feature_repo(str(tmp_path)):
+        assert os.environ[REPO_VARIABLE] == str(tmp_path.resolve())
+        raise ZeroDivisionError
+    assert os.environ.get(REPO_VARIABLE) == before
+
+
+def test_the_version_is_found_whatever_its_name_and_number(tmp_path):
+    version = tmp_path / "model" / "7"
+    version.mkdir(parents=True)
+    (version / "graph.json").write_text("{}")
+    assert exported(tmp_path) == version

@@ -1,0 +1,92 @@
+"""Recall of new items by hand, and what a random order comes to by trying every order."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from cascade.evaluation.bootstrap import Bootstrap
+from cascade.evaluation.new_items import (
+    HEAD,
+    Retrieval,
+    chance,
+    figures,
+    measure_new_items,
+    new_item_line,
+    new_item_rows,
+)
+
+# Items 2, 3 and 4 are new. User 0 takes old item 0 and new item 3, user 1 only an old one, user 2 new items 2 and 4.
+COUNTS = np.array([5, 1, 0, 0, 0])
+RELEVANT = csr_matrix(np.array([[1, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 1]], bool))
+SEEN = csr_matrix(np.array([[0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], bool))
+RANKED = np.array([[0, 1, 4, 3], [0, 1, 2, 3], [2, 1, 3, 4]])
+RETRIEVAL = Retrieval(
+    queries=np.eye(3, dtype=np.float32),
+    vectors=np.array([[9, 9, 9], [8, 8, 8], [3, 0, 2], [1, 0, 1], [2, 0, 0]], np.float32),
+    seen=SEEN,
+    ranked=RANKED,
+)
+ANSWERS = np.array([[0, 3], [1, -1], [1, 0]])
+
+
+def measured(counts=COUNTS, answers=ANSWERS):
+    return measure_new_items(counts, RELEVANT, RETRIEVAL, answers, Bootstrap(50), 2)
+
+
+def test_counts():
+    found = measured()
+    assert (found["items"], found["users"], found["positives"]) == (3, 2, 3)
+    assert new_item_line(found).startswith("new items (no positive in training): 3; 2 users took 3 of them")
+
+
+def test_the_whole_catalogue_counts_new_items_alone_as_relevant():
+    """User 0 finds item 3 in place 4, user 2 items 2 and 4 in places 1 and 4."""
+    found = measured()["whole_catalogue"]
+    assert found["recall@10"] == 1
+    best = 1 + 1 / np.log2(3)
+    assert found["ndcg@10"] == pytest.approx((1 / np.log2(5) + (1 + 1 / np.log2(5)) / best) / 2)
+
+
+def test_among_the_new_items_alone():
+    """User 0 has seen item 2, so of 3 and 4 the one wanted is second; user 2 sees 2, 3, 4 and wants the ends."""
+    found = measured()["among_new"]
+    best = 1 + 1 / np.log2(3)
+    assert found["recall@100"] == 1
+    assert found["ndcg@10"] == pytest.approx((1 / np.log2(3) + (1 + 1 / 2) / best) / 2)
+
+
+def test_the_cascade_is_measured_by_its_list():
+    found = measured()
+    assert found["cascade"] == {"recall@10": 0.5, "ndcg@10": pytest.approx(1 / np.log2(3) / 2)}
+    assert "cascade" not in measured(answers=None)
+
+
+def test_rows_have_a_figure_for_each_column():
+    rows = new_item_rows(measured())
+    assert [len(row) for row in rows] == [len(HEAD)] * 4
+    assert [row[0] for row in rows if None in row] == ["cascade"]
+
+
+def test_without_new_items_there_is_nothing_to_measure():
+    found = measured(np.ones(5, int))
+    assert found == {"items": 0, "users": 0, "positives": 0}
+    assert new_item_rows(found) == []
+
+
+@pytest.mark.parametrize("choice, relevant", [(4, 1), (4, 3), (2, 2), (5, 2)])
+def test_chance_is_the_mean_over_every_order(choice, relevant):
+    orders = np.array([*permutations(range(choice))])
+    wanted = csr_matrix(np.tile(np.arange(choice) < relevant, (len(orders), 1)))
+    expected = {name: values.mean() for name, values in figures(orders, wanted, (2, 10)).items()}
+    got = chance(np.array([choice]), np.array([relevant]), (2, 10))
+    assert {name: float(values[0]) for name, values in got.items()} == pytest.approx(expected)
+
+
+def test_intervals_hold_their_estimates():
+    found = measured()
+    assert "chance" not in found["intervals"]
+    for way, intervals in found["intervals"].items():
+        for name, (low, high) in intervals.items():
+            assert low <= found[way][name] <= high

@@ -1,0 +1,42 @@
+"""Cutting ranked lists and measuring them."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from cascade.evaluation.ranking_lists import (
+    coverage,
+    drop,
+    list_values,
+    means,
+    membership,
+    retrieval_values,
+)
+
+RANKED = np.array([[3, 1, 0, -1], [2, 0, 1, 3]])
+
+
+def test_membership_leaves_padding_out():
+    rows = np.array([[1, -1], [0, 0]])
+    assert membership(rows, 3).toarray().tolist() == [[False, True, False], [True, False, False]]
+
+
+def test_drop_closes_the_gaps_and_pads():
+    seen = csr_matrix(np.array([[0, 0, 0, 1], [1, 0, 0, 0]]))
+    assert drop(RANKED, seen, 3).tolist() == [[1, 0, -1], [2, 1, 3]]
+    assert drop(RANKED, seen, 6).tolist() == [[1, 0, -1, -1, -1, -1], [2, 1, 3, -1, -1, -1]]
+
+
+def test_lists_are_measured_as_means_over_users_and_coverage_ignores_padding():
+    relevant = csr_matrix(np.array([[0, 1, 0, 0, 0], [1, 0, 0, 0, 1]]))
+    got = means(list_values(RANKED, relevant)) | coverage(RANKED, 5)
+    assert got["mrr@10"] == pytest.approx(1 / 2)
+    assert got["map@10"] == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert got["coverage@10"] == 4 / 5
+
+
+def test_retrieval_values_of_a_perfect_ranking():
+    relevant = csr_matrix(np.array([[0, 1, 0, 1], [0, 0, 1, 0]]))
+    got = means(retrieval_values(RANKED, relevant))
+    assert set(got) == {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
+    assert all(value == 1 for value in got.values())

@@ -1,0 +1,100 @@
+"""The page stands alone and says what was left out."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from cascade.evaluation.report import comparison, render
+
+RETRIEVAL = {f"recall@{k}": k / 400 for k in (10, 20, 100, 200)} | {"ndcg@10": 0.07, "ndcg@20": 0.09}
+CASCADE = {"ndcg@10": 0.08, "map@10": 0.05, "mrr@10": 0.05, "coverage@10": 0.3}
+
+
+@pytest.fixture
+def page():
+    fates = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
+    results = {
+        "retrieval": RETRIEVAL,
+        "ranking": {"auc": None, "gauc": 0.75, "logloss": 0.1, "ece": 0.01},
+        "cascade": CASCADE,
+        "funnel": {name: {"count": n, "share": n / 10} for n, name in enumerate(fates)},
+        "baselines": {
+            "popularity": RETRIEVAL | CASCADE,
+            "ials": RETRIEVAL | CASCADE,
+            "ease": {"skipped": "<too large>"},
+        },
+        "intervals": {
+            **{"level": 0.95, "replicates": 200, "retrieval": {}, "cascade": {"ndcg@10": [0.071, 0.089]}},
+            **{"baselines": {"popularity": {}}, "ranking": {"auc": None, "gauc": [0.741, 0.762]}},
+        },
+        "new_items": {
+            **{"items": 30, "users": 4, "positives": 7, "cascade": {"recall@10": 0.123, "ndcg@10": 0.456}},
+            "among_new": {"recall@10": 0.5, "recall@100": 0.987, "ndcg@10": 0.25, "ndcg@100": 0.3},
+        },
+        "impressions": {
+            "like": {
+                "methods": {
+                    "ranker": {"auc": 0.7, "logloss": 0.55, "valid_auc": None},
+                    "lightgbm": {"auc": 0.6875, "logloss": 0.5, "valid_auc": 0.75},
+                    "factorization_machine": {"skipped": "too <few>"},
+                },
+                "intervals": {"ranker": {"auc": [0.6, 0.8]}, "lightgbm": {}},
+                "differences": {"ranker - lightgbm": {"auc": {"value": 0.0125, "low": 0.001, "high": 0.02}}},
+            }
+        },
+        "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.004, "high": 0.024}}},
+        "slices": [
+            {"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 0, "auc": None},
+            {"slice": "title = <b>", "users": 1234, "recall@10": 0.5, "ndcg@10": 0.25, "rows": 5, "auc": 0.625},
+        ],
+    }
+    logits = np.linspace(-4, 1, 50, dtype=np.float32)
+    return render(results, {"release": "a<b"}, logits, logits > 0)
+
+
+def test_needs_nothing_but_itself(page):
+    found = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            found.extend(value for name, value in attrs if name in ("src", "href"))
+
+    Links().feed(page)
+    assert len(found) == 3
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in found)
+    assert "<script" not in page
+
+
+def test_says_what_was_skipped_and_escapes(page):
+    assert "EASE: &lt;too large&gt;" in page
+    assert "a&lt;b" in page
+
+
+def test_new_items_are_shown(page):
+    assert "new items (no positive in training): 30; 4 users took 7" in page
+    assert "<th>cascade</th><td>0.1230</td><td></td><td>0.4560</td><td></td>" in page
+    assert "<th>retriever, new items alone</th><td>0.5000</td><td>0.9870</td>" in page
+
+
+def test_intervals_differences_and_slices_are_shown(page):
+    assert "0.0800<br><small>[0.0710, 0.0890]</small>" in page
+    assert "0.7500<br><small>[0.7410, 0.7620]</small>" in page
+    assert "95% intervals by bootstrap over users, 200 draws." in page
+    assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0040, +0.0240]" in page
+    assert "<th>title = &lt;b&gt;</th><td>1,234</td><td>0.5000</td><td>0.2500</td><td>5</td><td>0.6250</td>" in page
+
+
+def test_the_labels_of_impressions_are_shown(page):
+    part = page[page.index("Logged impressions: like") : page.index("Slices of the cascade")]
+    assert "0.7000<br><small>[0.6000, 0.8000]</small>" in part
+    assert re.findall(r'class="best">([\d.]+)<', part) == ["0.7000", "0.5000", "0.7500"]
+    assert "AUC, ranker - lightgbm: +0.0125 [+0.0010, +0.0200]" in part
+    assert "Factorization machine: too &lt;few&gt;" in part
+
+
+def test_the_best_of_each_metric_stands_out():
+    table = comparison({"popularity": {"ndcg@10": 0.1}, "cascade": {"ndcg@10": 0.2, "mrr@10": 0.3}}, {})
+    assert re.findall(r'class="best">([\d.]+)<', table) == ["0.2000", "0.3000"]
+    assert "<td></td>" in table

@@ -1,0 +1,32 @@
+"""Exact search against a full sort."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from cascade.evaluation.retrieval import exact_top
+
+QUERIES = np.array([[1, 0], [0, 1]], np.float32)
+VECTORS = np.array([[3, 0], [1, 2], [2, 1]], np.float32)
+
+
+def test_orders_by_inner_product_without_the_seen():
+    seen = csr_matrix(np.array([[1, 0, 0], [0, 0, 0]], bool))
+    assert exact_top(QUERIES, VECTORS, seen, 2, batch_size=1).tolist() == [[2, 1], [1, 2]]
+
+
+def test_pads_where_the_catalogue_ends():
+    seen = csr_matrix(np.array([[1, 0, 1], [0, 0, 0]], bool))
+    assert exact_top(QUERIES, VECTORS, seen, 5, batch_size=8).tolist() == [[1, -1, -1, -1, -1], [1, 2, 0, -1, -1]]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 9))
+def test_equals_a_full_sort(seed, k, batch_size):
+    rng = np.random.default_rng(seed)
+    queries, vectors = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=(30, 3)).astype(np.float32)
+    seen = rng.random((5, 30)) < 0.3
+    full = np.argsort(np.where(seen, np.inf, -(queries @ vectors.T)), axis=1)
+    want = np.where(np.arange(30) < (~seen).sum(axis=1, keepdims=True), full, -1)
+    want = np.pad(want, ((0, 0), (0, 40)), constant_values=-1)[:, :k]
+    assert np.array_equal(exact_top(queries, vectors, csr_matrix(seen), k, batch_size), want)

@@ -1,0 +1,138 @@
+"""Slices by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+
+from cascade.core.errors import ConfigError
+from cascade.evaluation.held_out import HeldOut, LoggedTest
+from cascade.evaluation.ranking import RankedRows
+from cascade.evaluation.slices import (
+    Slice,
+    by_value,
+    head_of,
+    measure_slice,
+    of_columns,
+    standard,
+)
+
+# users 0, 2, 3 of four are asked, in the context of the test interactions 5, 6, 7
+RELEVANT = csr_matrix(np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]], bool))
+HELD_OUT = HeldOut({}, np.array([0, 2, 3]), RELEVANT, np.array([5, 6, 7]))
+ANSWERS = np.array([[1, 3, -1], [1, 0, -1], [0, 1, -1]])
+ROWS = RankedRows(
+    logits=np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32),
+    label=np.array([False, True, True, False, True]),
+    users=np.array([0, 0, 2, 2, 3]),
+    items=np.array([1, 3, 1, 0, 2]),
+    events=np.array([5, 5, 6, 6, 7]),
+)
+
+
+def measured(of, mask):
+    got = measure_slice(Slice("it", of, np.array(mask, bool)), HELD_OUT, ANSWERS, ROWS)
+    assert list(got) == ["slice", "users", "recall@10", "ndcg@10", "rows", "auc"] and got["slice"] == "it"
+    return [*got.values()][1:]
+
+
+def test_users():
+    users, recall, ndcg, rows, auc = measured("users", [1, 1, 1, 0])
+    assert (users, recall, rows, auc) == (2, pytest.approx((1 / 2 + 1) / 2), 4, 0.5)
+    assert ndcg == pytest.approx(((1 / np.log2(3)) / (1 + 1 / np.log2(3)) + 1) / 2)
+
+
+def test_items_count_those_who_took_one_and_nothing_else_as_relevant():
+    users, recall, ndcg, rows, auc = measured("items", [0, 0, 1, 1])
+    assert (users, recall) == (2, pytest.approx(1 / 2))  # user 0 found item 3, user 3 not item 2
+    assert ndcg == pytest.approx((1 / np.log2(3)) / 2)
+    assert (rows, auc) == (2, None)
+
+
+def test_interactions():
+    assert measured("interactions", np.arange(9) == 6) == [1, 1.0, 1.0, 2, 0.0]
+
+
+def test_a_slice_of_nobody():
+    assert measured("users", [0, 1, 0, 0]) == [0, None, None, 0, None]
+    assert measured("items", [0, 0, 0, 0]) == [0, None, None, 0, None]
+
+
+def test_the_head_takes_half_of_the_positives():
+    assert head_of(np.array([1, 5, 0, 3, 1])).tolist() == [False, True, False, False, False]
+    assert head_of(np.array([1, 4, 0, 3, 2])).tolist() == [False, True, False, True, False]
+    assert not head_of(np.zeros(3, int)).any()
+
+
+def test_new_is_what_training_has_not_seen():
+    train = SimpleNamespace(
+        user_row=np.array([0, 1, 1]), item_row=np.array([0, 0, 2]), positive=np.array([False, True, True])
+    )
+    tensors = SimpleNamespace(
+        interactions=lambda split: train if split == "train" else None,
+        user_ids=np.arange(3),
+        item_ids=np.arange(4),
+        item_counts=np.array([1, 0, 1, 0]),
+    )
+    got = {part.name: (part.of, part.mask.tolist()) for part in standard(tensors)}
+    assert got["new users"] == ("users", [True, False, True])
+    assert got["new items"] == ("items", [False, True, False, True])
+    assert got["head items"] == ("items", [True, False, False, False])
+    assert got["tail items"] == ("items", [False, True, True, True])
+
+
+def test_values_by_frequency_lists_by_element_and_what_is_missing():
+    words = pd.Series(["b", "a", "b", None])
+    assert [(name, mask.tolist()) for name, mask in by_value(words)] == [
+        ("b", [True, False, True, False]),
+        ("a", [False, True, False, False]),
+        ("missing", [False, False, False, True]),
+    ]
+    lists = pd.Series([["x", "y"], [], ["x", "x"]])
+    assert {name: mask.tolist() for name, mask in by_value(lists)} == {
+        "x": [True, False, True],
+        "y": [True, False, False],
+        "missing": [False, True, False],
+    }
+
+
+def test_numbers_of_many_values_are_cut_into_quarters():
+    got = list(by_value(pd.Series(np.arange(40.0))))
+    assert [mask.sum() for _, mask in got] == [10, 10, 10, 10]
+    assert np.array_equal(sum(mask.astype(int) for _, mask in got), np.ones(40))
+    assert [name for name, _ in got][1:] == ["9.75 to 19.5", "19.5 to 29.25", "29.25 to 39"]
+
+
+def test_many_words_show_the_most_frequent():
+    words = pd.Series([f"w{i % 30 if i % 2 else 0}" for i in range(300)])
+    assert len(list(by_value(words))) == 10
+    assert next(by_value(words))[0] == "w0"
+
+
+@pytest.fixture
+def data(tmp_path):
+    pd.DataFrame({"user_id": [1, 2], "gender": ["F", "M"], "age": [20, 30]}).to_parquet(tmp_path / "users.parquet")
+    pd.DataFrame({"item_id": [5, 6], "age": [1, 2]}).to_parquet(tmp_path / "items.parquet")
+    (tmp_path / "interactions").mkdir()
+    logs = {"user_id": [2, 1], "item_id": [5, 5], "hour": [3, 4], "positive": [True, True], "split": ["test", "train"]}
+    pd.DataFrame(logs).to_parquet(tmp_path / "interactions/part-0.parquet")
+    return tmp_path
+
+
+def test_columns_of_every_table(data):
+    logged = LoggedTest.read(data, np.array([1, 2]), np.array([5, 6]))
+    got = [(part.name, part.of, part.mask.tolist()) for part in of_columns(["gender", "hour", "age"], data, logged)]
+    assert got[:3] == [
+        ("gender = F", "users", [True, False]),
+        ("gender = M", "users", [False, True]),
+        ("hour = 3", "interactions", [True]),
+    ]
+    assert {name for name, _, _ in got[3:]} == {"users.age = 20", "users.age = 30", "items.age = 1", "items.age = 2"}
+
+
+def test_a_column_that_is_nowhere(data):
+    logged = LoggedTest.read(data, np.array([1, 2]), np.array([5, 6]))
+    with pytest.raises(ConfigError, match=r"evaluation.slices: 'gendr' is in no table, did you mean 'gender'\?"):
+        list(of_columns(["gendr"], data, logged))

@@ -1,0 +1,159 @@
+"""Several labels at once: the arithmetic by hand, and the ranker stage on a shop that logs two."""
+
+import json
+
+import numpy as np
+import pytest
+from dlrm_inputs import SCHEMA, columns
+from model_shop import make_shop
+from served import Served
+from sklearn.metrics import roc_auc_score
+from stage_runs import SECTIONS, rank_again, request, run_stages
+
+from cascade.core.errors import DataError
+from cascade.evaluation.impressions import ranker_logits
+from cascade.evaluation.ranking import RankedRows
+from cascade.models._merlin import tf
+from cascade.models.config import DlrmConfig
+from cascade.models.ranker.dlrm import build
+from cascade.models.ranker.export import relative
+from cascade.models.ranker.heads import (
+    can_judge,
+    combine,
+    draw_label,
+    label_aucs,
+    mean_auc,
+    shares,
+    targets,
+)
+from cascade.models.ranker.rows import ImpressionRows
+from cascade.models.training.rows import Events
+from cascade.workflows.etl.tensors import Tensors
+
+LABELS = {"click": {"serve": 3}, "like": {"weight": 0.5, "positive_weight": 2, "serve": 1}}
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+
+
+def test_one_logit_of_the_weighted_mean_by_hand():
+    """0.75 * 0.8 + 0.25 * 0.2 = 0.65."""
+    of = [tf.constant([[np.log(0.8 / 0.2)]], tf.float32), tf.constant([[np.log(0.2 / 0.8)]], tf.float32)]
+    assert float(combine(of, (0.75, 0.25))) == pytest.approx(np.log(0.65 / 0.35), rel=1e-6)
+
+
+@pytest.mark.parametrize("logit", [-200.0, -60.0, 60.0, 200.0])
+def test_certain_heads_give_a_finite_logit_of_their_sign(logit):
+    got = float(combine([tf.constant([[logit]]), tf.constant([[logit]])], (0.5, 0.5)))
+    assert np.isfinite(got) and got == pytest.approx(np.clip(logit, -69.1, 69.1), abs=0.1)
+
+
+def test_one_label_keeps_its_logit():
+    only = tf.constant([[1.5]])
+    assert combine([only], shares({})) is only and shares({}) == (1.0,)
+
+
+def test_serving_weights_are_normalized():
+    labels = DlrmConfig.model_validate({"labels": {"a": {"serve": 3}, "b": {}, "c": {"serve": 0}}}).labels
+    assert shares(labels) == (0.75, 0.25, 0.0)
+
+
+def test_a_drawn_label_is_the_score_on_average():
+    happened = np.array([[1, 0]] * 4000 + [[0, 1]] * 4000, np.float32)
+    drawn = draw_label(happened, (0.75, 0.25), seed=0)
+    assert drawn[:4000].mean() == pytest.approx(0.75, abs=0.03) and drawn[4000:].mean() == pytest.approx(0.25, abs=0.03)
+    np.testing.assert_array_equal(drawn, draw_label(happened, (0.75, 0.25), seed=0))
+
+
+def test_an_auc_for_each_label_by_hand():
+    """The first head orders 3 of 4 pairs rightly; the second label is always 0."""
+    logits = np.array([[4.0, 1], [1, 1], [3, 2], [2, 0]], np.float32)
+    happened = np.array([[1, 0], [0, 0], [0, 0], [1, 0]], np.float32)
+    assert label_aucs(logits, happened) == [3 / 4, None]
+
+
+def test_the_mean_of_aucs_is_as_served():
+    assert mean_auc([0.9, None, 0.5], (0.25, 0.5, 0.25)) == pytest.approx(0.7)
+
+
+def test_what_is_served_must_vary_to_be_judged():
+    happened = np.array([[1, 0], [1, 1]], np.float32)
+    assert can_judge(happened, (0.5, 0.5)) and not can_judge(happened, (1.0, 0.0))
+    assert not can_judge(happened[:1], (0.5, 0.5))
+
+
+@pytest.mark.parametrize("interactions", ["dot", "concat", "cross"])
+def test_heads_share_all_but_their_top_network(interactions):
+    config = {"default_dim": 4, "bottom_mlp": [8, 6], "top_mlp": [7, 3, 1], "interactions": interactions}
+    model = build(SCHEMA, DlrmConfig.model_validate({**config, "labels": LABELS}))
+    batch = columns(SCHEMA, 2, 3)
+    heads, one = model(batch, heads=True).numpy(), model(batch).numpy()
+    assert heads.shape == (2, 3, 2) and np.abs(heads[..., 0] - heads[..., 1]).max() > 1e-4
+    np.testing.assert_allclose(sigmoid(one), sigmoid(heads) @ [0.75, 0.25], rtol=1e-5)
+    single = build(SCHEMA, DlrmConfig.model_validate(config))
+    single(batch)
+    more = sum(np.prod(w.shape) for w in model.weights) - sum(np.prod(w.shape) for w in single.weights)
+    assert more == (7 * 3 + 3) + (3 * 1 + 1)
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """A shop's artifacts with a ranker of two labels."""
+    folder = tmp_path_factory.mktemp("logged")
+    parts = run_stages(folder, make_shop(folder / "shop", label=True, labels=True), type="flat")
+    training = {"epochs": 6, "batch_size": 128, "learning_rate": 5e-3, "patience": 6}
+    return rank_again(folder, parts, labels=LABELS, training=training)
+
+
+def test_the_stage_tells_the_auc_of_each_label(logged):
+    metrics = logged["ranker"].metrics
+    assert metrics["train_on"] == "impressions" and metrics["valid_auc_of"].keys() == {"click", "like"}
+    assert metrics["valid_auc_of"]["like"] > 0.6  # which even items tell
+    mean = 0.75 * metrics["valid_auc_of"]["click"] + 0.25 * metrics["valid_auc_of"]["like"]
+    assert metrics["valid_auc"] == pytest.approx(mean)
+
+
+def test_one_logit_is_served_split_and_whole(logged, tmp_path_factory):
+    metrics, tensors = logged["ranker"].metrics, Tensors.load(logged["etl"].path)
+    assert metrics["onnx_max_difference"] < 1e-4 and metrics["split"]["max_difference"] <= 1e-5
+    found = request(tensors, 5, 6)
+    asked = {name: found[name] for name in tensors.schema.names("user", "context")}
+    asked["candidate_rows"] = np.arange(30).reshape(5, 6)
+    asked["query"] = np.zeros((5, 8), np.float32)
+    whole, split = (Served(logged, tensors, tmp_path_factory.mktemp(how), split=how) for how in ("off", "auto"))
+    assert {v.name for v in whole.rank.model.session.get_outputs()} == {"logits"}
+    assert not {name for name in whole.rank.reads if "click" in name or "like" in name}
+    assert whole(asked).shape == (5, 6) and relative(split(asked), whole(asked)) <= 1e-5
+
+
+def test_targets_are_the_labels_in_their_order(logged):
+    events = Events.of(Tensors.load(logged["etl"].path).interactions("valid")).take(np.arange(9))
+    got = targets(events, ("like", "label"))
+    assert got.tolist() == np.stack([events.labels["like"], events.label], axis=1).tolist()
+
+
+def test_a_label_that_is_always_the_same_is_refused(logged, monkeypatch):
+    tensors = Tensors.load(logged["etl"].path)
+    source = tensors.interactions("train")
+    source.labels["like"] = np.zeros(len(source), np.float32)
+    monkeypatch.setattr(Tensors, "interactions", lambda self, split: source)
+    with pytest.raises(DataError, match="interactions.like: must hold both 0 and 1 in the training part"):
+        ImpressionRows(tensors, DlrmConfig.model_validate({"labels": LABELS}))
+
+
+def test_the_manifest_holds_it_as_json(logged):
+    assert json.loads((logged["ranker"].path / "manifest.json").read_text())["metrics"]["valid_auc_of"]["click"]
+
+
+def test_the_evaluation_asks_each_head_for_its_own_label(logged):
+    tensors, config = (
+        Tensors.load(logged["etl"].path),
+        DlrmConfig.model_validate({**SECTIONS["dlrm_ranker"].model_dump(), "labels": LABELS}),
+    )
+    events = Events.of(tensors.interactions("valid"))
+    served = RankedRows(*np.zeros((5, len(events)), np.float32))
+    got = ranker_logits(served, events, tensors, logged["ranker"], config)
+    known = logged["ranker"].metrics["valid_auc_of"]
+    for name, logits in got.items():
+        assert roc_auc_score(events.labels[name] > 0, logits) == pytest.approx(known[name])

@@ -1,0 +1,136 @@
+"""Rows of the ranker, and the look-up of features."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from cascade.core.errors import ConfigError, DataError
+from cascade.core.features import Feature, FeatureSchema
+from cascade.models.config import DlrmConfig
+from cascade.models.layers.feature_gather import Lookup
+from cascade.models.layers.schema import check_names, merlin_schema, table_dims
+from cascade.models.ranker.rows import (
+    CandidateRows,
+    ImpressionRows,
+    disliked,
+    without,
+)
+from cascade.models.training.rows import Events, unknown_user, user_columns
+from cascade.workflows.etl.tensors import Interactions
+
+
+def interactions(rows):
+    """From (user, item, positive) rows."""
+    user, item, positive = (np.array(values) for values in zip(*rows, strict=True))
+    return Interactions(
+        user.astype("i4"),
+        item.astype("i4"),
+        np.arange(len(rows)),
+        positive.astype(bool),
+        positive.astype("f4"),
+        {},
+        np.zeros((len(rows), 2), "i4"),
+    )
+
+
+def test_disliked_is_what_was_never_a_positive():
+    source = interactions([(0, 1, 0), (0, 2, 1), (0, 3, 0), (0, 3, 1), (1, 1, 0), (1, 1, 0)])
+    assert disliked(source, (3, 4)).toarray().tolist() == [
+        [False, True, False, False],
+        [False, True, False, False],
+        [False, False, False, False],
+    ]
+
+
+def test_without_clears_one_entry_of_each_row():
+    dense = np.array([[True, True, False], [True, False, True]])
+    got = without(csr_matrix(dense), np.array([1, 1], np.int32)).toarray()
+    assert got.tolist() == [[True, False, False], [True, False, True]]
+    assert dense.all(axis=1).tolist() == [False, False] and dense[0, 1]
+
+
+class Fixed:
+    """A retriever that shows the same items to everybody, seen or not."""
+
+    def __init__(self, shown):
+        self.shown = np.array(shown, np.int32)
+
+    def __call__(self, tensors, events, seen):
+        assert not seen[np.arange(len(events)), events.item_row].any()  # the positive itself may be shown
+        return np.repeat(self.shown[None], len(events), axis=0)
+
+
+def test_candidates_leave_the_positive_out_and_say_whether_it_was_there(tensors):
+    rows = CandidateRows(tensors, Fixed([4, 8, 0, 5]), DlrmConfig())
+    for positive, others, there in zip(rows.events.item_row, rows.candidates, rows.retrieved, strict=True):
+        shown = [4, 8, 0, 5]
+        expected = [i for i in shown if i != positive] if positive in shown else shown[:-1]
+        assert others.tolist() == expected and there == (positive in shown)
+
+
+def test_batches_hold_a_positive_and_its_negatives(tensors):
+    config = DlrmConfig.model_validate({"negatives": 2, "random_negatives": 1, "training": {"batch_size": 40}})
+    rows = CandidateRows(tensors, Fixed([4, 8, 0, 5]), config)
+    batches = list(rows.batches(np.random.default_rng(0)))
+    assert len(batches) == rows.steps == len(rows.events) // 10
+    for batch in batches[:3]:
+        assert batch["items"].shape == batch["label"].shape == (10, 4)
+        assert batch["label"].sum(axis=1).tolist() == [1] * 10
+        negatives = batch["items"][:, 1:][batch["weight"][:, 1:] > 0]
+        assert not (negatives == np.repeat(batch["items"][:, 0], 3).reshape(10, 3)[batch["weight"][:, 1:] > 0]).any()
+
+
+def test_validation_rows_mark_the_positive(tensors):
+    valid = CandidateRows(tensors, Fixed([4, 8, 0, 5]), DlrmConfig()).valid(seed=0)
+    assert (valid.label == (valid.candidates == valid.events.item_row[:, None])).all()
+
+
+def test_impressions_need_both_labels(tensors):
+    with pytest.raises(DataError, match="interactions.label: must hold both 0 and 1 in the training part"):
+        ImpressionRows(tensors, DlrmConfig())
+
+
+def test_unknown_users_by_hand():
+    schema = FeatureSchema(
+        (
+            Feature("user_id", "user", "categorical", 9),
+            Feature("city", "user", "categorical", 5),
+            Feature("hobbies", "user", "categorical", 5, 2),
+            Feature("age", "user", "continuous"),
+            Feature("history", "user", "categorical", 9, 3, "item_id"),
+        )
+    )
+    row = unknown_user(schema, {"age": np.array([[1.0], [2.0], [9.0]])})
+    assert {name: values.tolist() for name, values in row.items()} == {
+        "user_id": [2], "city": [1], "hobbies": [0, 0], "age": [2.0], "history": [0, 0, 0]
+    }  # fmt: skip
+
+
+def test_id_dropout_shows_a_share_of_rows_as_unknown(tensors):
+    lookup, events = Lookup(tensors), Events.of(tensors.interactions("train"))
+    shown = {name: np.asarray(values) for name, values in lookup.users(events.queries(), id_dropout=0.25).items()}
+    hidden = shown["user_id"][:, 0] == 2
+    assert hidden.mean() == pytest.approx(0.25, abs=0.05)
+    assert not shown["history"][hidden].any() and (shown["city"][hidden] == 1).all()
+    full = user_columns(tensors, events)
+    for name, values in full.items():
+        np.testing.assert_array_equal(shown[name][~hidden], values[~hidden])
+    np.testing.assert_array_equal(shown["hour"], full["hour"])  # the context is known all the same
+
+
+def test_merlins_schema(tensors):
+    from merlin.schema import Tags
+
+    schema = merlin_schema(tensors.schema)
+    assert schema["history"].int_domain.name == schema["item_id"].int_domain.name == "item_id"
+    assert schema["item_id"].int_domain.max == tensors.schema["item_id"].cardinality - 1
+    assert schema.select_by_tag(Tags.ITEM_ID).column_names == ["item_id"]
+    assert schema.select_by_tag(Tags.USER_ID).column_names == ["user_id"]
+    assert set(schema["hour"].tags) == {Tags.CONTEXT, Tags.CONTINUOUS}
+
+
+def test_widths_of_tables(tensors):
+    dims = table_dims(tensors.schema, ("user", "context"), {"city": 4, "item_id": 6}, 16)
+    assert dims == {"user_id": 16, "city": 4, "item_id": 6}
+    with pytest.raises(ConfigError, match=r"x.citi: no such categorical feature; did you mean city\?"):
+        check_names(tensors.schema, {"citi": 4}, "x")

@@ -1,0 +1,75 @@
+"""Weighing the DLRM with the retriever."""
+
+import numpy as np
+import pytest
+
+from cascade.models.ranker.score_fusion import FEWEST_POSITIVES, Fusion, fit_fusion
+
+
+def sample(n=40000, seed=0):
+    rng = np.random.default_rng(seed)
+    logits, cosine = rng.normal(size=n) - 2, rng.uniform(-1, 1, n)
+    chance = 1 / (1 + np.exp(-(0.5 * logits + 2.0 * cosine - 1.0)))
+    label = rng.random(n) < chance
+    return logits.astype("f4")[:, None], cosine.astype("f4")[:, None], label[:, None]
+
+
+def test_it_finds_the_weights_that_made_the_labels():
+    found = fit_fusion(*sample())
+    np.testing.assert_allclose([found.ranker, found.retriever, found.bias], [0.5, 2.0, -1.0], atol=0.1)
+
+
+def test_what_it_gives_is_calibrated():
+    logits, cosine, label = sample(seed=1)
+    chance = 1 / (1 + np.exp(-fit_fusion(*sample())(logits, cosine).astype(float)))
+    assert abs(chance.mean() - label.mean()) < 0.01
+
+
+def test_too_few_positives_leave_the_dlrm_alone():
+    logits, cosine, _ = sample(200)
+    label = np.arange(200)[:, None] < FEWEST_POSITIVES - 1
+    assert fit_fusion(logits, cosine, label) == Fusion(1.0, 0.0, 0.0)
+
+
+def test_a_weight_of_the_wrong_sign_leaves_the_dlrm_alone():
+    logits, cosine, label = sample()
+    assert fit_fusion(-logits, cosine, label) == Fusion()
+
+
+def choices(n=6000, k=5, seed=0):
+    """Requests that choose one of k candidates by 1.0 * logit + 3.0 * cosine; half choose none, by their kind."""
+    rng = np.random.default_rng(seed)
+    logits, cosine = rng.normal(size=(n, k)), rng.uniform(-1, 1, (n, k))
+    score = 1.0 * logits + 3.0 * cosine + rng.gumbel(size=(n, k))
+    easy = rng.random(n) < 0.5
+    label = (score == score.max(axis=1, keepdims=True)) & easy[:, None]
+    logits += np.where(easy, 4.0, 0.0)[:, None]  # tells requests apart, and no candidates
+    return logits.astype("f4"), cosine.astype("f4"), label
+
+
+def test_the_ratio_of_the_weights_is_that_of_the_choices():
+    found = fit_fusion(*choices())
+    assert found.retriever / found.ranker == pytest.approx(3.0, rel=0.1)
+    pooled = fit_fusion(*(values.reshape(-1, 1) for values in choices()))
+    assert pooled.retriever / pooled.ranker < 2.6
+
+
+def test_scores_of_choices_are_calibrated():
+    logits, cosine, label = choices(seed=1)
+    chance = 1 / (1 + np.exp(-fit_fusion(*choices())(logits, cosine).astype(float)))
+    assert abs(chance.mean() - label.mean()) < 0.01
+
+
+def test_places_without_a_candidate_count_for_nothing():
+    logits, cosine, label = choices()
+    wider = [
+        np.pad(values, ((0, 0), (0, 2)), constant_values=fill) for values, fill in ((logits, -np.inf), (cosine, 9))
+    ]
+    assert fit_fusion(*wider, np.pad(label, ((0, 0), (0, 2)))) == fit_fusion(logits, cosine, label)
+
+
+def test_a_retriever_that_misleads_choices_has_no_weight():
+    logits, cosine, label = choices()
+    found = fit_fusion(logits, -cosine, label)
+    assert found.retriever == 0
+    assert found.ranker > 0

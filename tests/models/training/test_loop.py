@@ -1,0 +1,83 @@
+"""The training loop on a model that only counts."""
+
+import numpy as np
+import pytest
+
+from cascade.models._merlin import tf
+from cascade.models.config import TrainingConfig
+from cascade.models.training.loop import WEIGHTS, fit, shuffled
+from cascade.models.training.optimizers import Optimizer
+from cascade.models.training.step import Step, traced_once
+
+
+class Counter(tf.Module):
+    """Its weights are the number of steps taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def save_weights(self, file):
+        with open(file, "w") as stream:
+            stream.write(str(self.steps))
+
+    def load_weights(self, file):
+        with open(file) as stream:
+            self.steps = int(stream.read())
+
+
+def run(tmp_path, scores, epochs=6, patience=2):
+    model = Counter()
+
+    def step(batch):
+        model.steps += 1
+        return float(batch)
+
+    config = TrainingConfig(epochs=epochs, patience=patience)
+    found = fit(
+        model,
+        config,
+        "counter",
+        2,
+        lambda rng: iter((1.0, 2.0)),
+        Step(step, Optimizer(config)),
+        scores and iter(scores).__next__,
+        tmp_path / "checkpoint",
+    )
+    return model, found
+
+
+def test_stops_after_patience_and_goes_back_to_the_best(tmp_path):
+    model, found = run(tmp_path, [0.1, 0.4, 0.3, 0.2, 0.9])
+    assert (found.epochs, found.best_epoch, found.score) == (4, 2, 0.4)
+    assert model.steps == 4 and (tmp_path / "checkpoint" / WEIGHTS).read_text() == "4"
+    assert found.losses == [1.5] * 4
+    assert [p.name for p in (tmp_path / "checkpoint").iterdir()] == [WEIGHTS]
+
+
+def test_runs_all_epochs_while_it_gets_better(tmp_path):
+    model, found = run(tmp_path, [0.1, 0.2, 0.3], epochs=3)
+    assert (found.best_epoch, model.steps) == (3, 6)
+
+
+def test_without_a_score_the_last_epoch_counts_and_a_notice_says_so(tmp_path):
+    model, found = run(tmp_path, None, epochs=3)
+    assert (found.best_epoch, found.score, model.steps) == (3, None, 6)
+    assert found.metrics("ndcg")["notices"] == ["no validation part: trained for all 3 epochs"]
+
+
+def test_a_score_that_is_no_number_is_an_error(tmp_path):
+    with pytest.raises(FloatingPointError, match="counter: the validation score is nan"):
+        run(tmp_path, [float("nan")] * 6)
+
+
+def test_batches_are_full_and_never_repeat_a_row():
+    batches = list(shuffled(10, 4, np.random.default_rng(0)))
+    assert [len(b) for b in batches] == [4, 4] and len(set(np.concatenate(batches))) == 8
+    assert [sorted(b) for b in shuffled(3, 8, np.random.default_rng(0))] == [[0, 1, 2]]
+
+
+def test_a_compiled_step_gets_tensors():
+    """What is not one, it converts slowly."""
+    got = traced_once(lambda batch: batch)({"rows": np.arange(3, dtype=np.int32), "label": tf.ones(3)})
+    assert all(tf.is_tensor(values) for values in got.values()) and got["rows"].dtype == tf.int32

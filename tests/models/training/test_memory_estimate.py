@@ -1,0 +1,82 @@
+"""The estimate against what a training takes, and the refusal."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stage_runs import SECTIONS
+
+from cascade.core.errors import ConfigError
+from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
+from cascade.models.ranker.dlrm import build as build_dlrm
+from cascade.models.retriever.two_tower import build
+from cascade.models.training import memory_estimate
+from cascade.models.training.memory_estimate import (
+    available,
+    batch_numbers,
+    check_memory,
+    estimate,
+)
+
+TRAINING = SECTIONS["two_tower"].training
+
+
+@pytest.mark.parametrize("rule", ["adam", "lazy_adam"])
+def test_the_estimate_is_what_a_training_takes(rule):
+    """A table of 154 MB; within 30 %."""
+    command = [sys.executable, Path(__file__).parents[1] / "peak_memory.py", "600000", rule]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    expected, taken = map(int, found[-2:])
+    assert 0.7 * taken < expected < 1.3 * taken, (expected / 1e6, taken / 1e6)
+
+
+def test_parts_by_hand(tensors):
+    """ids of 200 and 60 items, history's are the items'; tables 203 x 8, 7 x 8, 63 x 8, 7 x 8."""
+    found = estimate(build(tensors.schema, SECTIONS["two_tower"]), TRAINING)
+    assert found.shapes == {
+        "user_id_table": (203, 8), "city_table": (7, 8), "item_id_table": (63, 8), "genres_table": (7, 8)
+    }  # fmt: skip
+    assert sum(found.tables.values()) == 4 * 8 * (203 + 7 + 63 + 7)
+    assert found.optimizer == 3 * found.parameters  # two moments and the average
+
+
+def test_what_does_not_fit_is_refused_by_name(tensors, monkeypatch):
+    monkeypatch.setattr(memory_estimate, "available", lambda: 20_000_000)
+    tower = TowerConfig(default_dim=20_000, mlp=[16, 8])
+    model = build(tensors.schema, TwoTowerConfig(user_tower=tower, item_tower=tower))
+    with pytest.raises(ConfigError) as refused:
+        check_memory("two_tower", model, TrainingConfig(batch_size=2))
+    for part in (
+        "two_tower: training needs 0.16 GB of memory",
+        "0.02 GB are available",
+        "largest tables user_id_table 203 x 20000, item_id_table 63 x 20000",
+        "lower two_tower.user_tower.emb_dims and two_tower.item_tower.emb_dims",
+    ):
+        assert part in str(refused.value)
+
+
+def test_large_batches_are_named(tensors, monkeypatch):
+    monkeypatch.setattr(memory_estimate, "available", lambda: 10_000_000)
+    with pytest.raises(ConfigError, match=r"lower two_tower\.training\.batch_size"):
+        check_memory("two_tower", build(tensors.schema, SECTIONS["two_tower"]), TrainingConfig(batch_size=65536))
+    with pytest.raises(ConfigError, match=r"lower dlrm_ranker\.training\.batch_size"):
+        check_memory("ranker", build_dlrm(tensors.schema, SECTIONS["dlrm_ranker"]), TrainingConfig(batch_size=65536))
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("3000", 2000), ("max", None)])
+def test_a_control_groups_limit_counts(limit, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory_estimate, "CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert available() == expected if expected else available() > 1_000_000
+
+
+def test_target_attention_counts(tensors):
+    """5 items of a history of width 8; their weights by 2 heads and what comes of these."""
+    plain = SECTIONS["dlrm_ranker"]
+    history = {"kind": "target_attention", "heads": 2}
+    attending = type(plain).model_validate({**plain.model_dump(), "history": history})
+    with_it, without = (batch_numbers(build_dlrm(tensors.schema, own), 10, 10) for own in (attending, plain))
+    more = with_it - without
+    assert more == 10 * (5 * 8 + 2 * (2 * 5 + 8))

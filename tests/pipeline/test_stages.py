@@ -1,0 +1,172 @@
+"""The pipeline's spine on three tiny stages: what runs, when, and why."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cascade.config.pipeline import PipelineConfig
+from cascade.core.artifact import Artifact
+from cascade.core.errors import ArtifactError, ConfigError
+from cascade.core.stage import Stage
+from cascade.pipeline.stages import (
+    STAGES,
+    Progress,
+    find,
+    plan,
+    run,
+)
+
+BASE: dict[str, Any] = {"schema": {"sparse": ["user_id", "item_id"]}}
+
+
+def config(**sections: Any) -> PipelineConfig:
+    return PipelineConfig.model_validate(BASE | sections)
+
+
+class Pipeline:
+    """a -> b -> c, where b reads serving.ann and c publishes; ``ran`` and ``published`` record what happened."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.published: list[str] = []
+        self.salt = ""
+        """Changes what ``a`` writes."""
+        self.stages = (
+            Stage("a", "first", ["data"], [], self.fill("a")),
+            Stage("b", "second", ["serving.ann"], ["a"], self.fill("b")),
+            Stage("c", "third", ["schema"], ["a", "b"], self.fill("c"), publish=self.publish),
+        )
+
+    def fill(self, name: str) -> Any:
+        def write(folder: Path, sections: Mapping[str, Any], parents: Mapping[str, Artifact]) -> dict[str, Any]:
+            self.ran.append(name)
+            (folder / "out.txt").write_text(name + (self.salt if name == "a" else ""))
+            return {"n_parents": len(parents), "sections": sorted(sections)}
+
+        return write
+
+    def publish(self, artifact: Artifact, sections: Mapping[str, Any]) -> None:
+        self.published.append(artifact.kind)
+
+    def run(self, runs: Path, cfg: PipelineConfig, **how: Any) -> list[str]:
+        """The stages that ran."""
+        self.ran = []
+        run(cfg, runs, stages=self.stages, **how)
+        return self.ran
+
+    def why(self, runs: Path, cfg: PipelineConfig) -> dict[str, str]:
+        return {row.stage: row.why for row in plan(cfg, runs, self.stages)}
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return Pipeline()
+
+
+def test_runs_in_order_once(tmp_path: Path, pipeline: Pipeline) -> None:
+    assert pipeline.run(tmp_path, config()) == ["a", "b", "c"]
+    assert pipeline.run(tmp_path, config()) == []
+    assert pipeline.published == ["c", "c"], "publishing happens although nothing ran"
+
+
+def test_a_stage_gets_its_own_sections_and_parents(tmp_path: Path, pipeline: Pipeline) -> None:
+    done = run(config(), tmp_path, stages=pipeline.stages)
+    assert dict(done["c"].metrics) == {"n_parents": 2, "sections": ["schema"]}
+    assert done["c"].parents == {"a": done["a"].digest, "b": done["b"].digest}
+    assert done["b"].path.parent == tmp_path / "b"
+
+
+def test_a_changed_section_runs_what_reads_it(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, config())
+    changed = config(serving={"ann": {"topk": 100}, "rerank": {"k": 10}})
+    assert pipeline.why(tmp_path, changed) == {"a": "", "b": "serving.ann.topk: 200 -> 100", "c": "b would run first"}
+    assert pipeline.run(tmp_path, changed) == ["b"], "b wrote the same bytes, so c is still up to date"
+
+
+def test_a_changed_parent_runs_its_children(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, config())
+    pipeline.salt = "!"
+    assert pipeline.run(tmp_path, config(), only=["a"], force=True) == ["a"]
+    assert pipeline.why(tmp_path, config()) == {"a": "", "b": "a has changed", "c": "a has changed; b would run first"}
+    assert pipeline.run(tmp_path, config()) == ["b", "c"]
+
+
+def test_going_back_to_older_settings_runs_nothing(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, config())
+    pipeline.run(tmp_path, config(data={"source": "synthetic"}))
+    assert pipeline.run(tmp_path, config()) == []
+
+
+def test_nothing_has_run_yet(tmp_path: Path, pipeline: Pipeline) -> None:
+    assert pipeline.why(tmp_path, config()) == {
+        "a": "not run before",
+        "b": "not run before; a would run first",
+        "c": "not run before; a, b would run first",
+    }
+    assert [row.folder is None for row in plan(config(), tmp_path, pipeline.stages)] == [False, True, True]
+
+
+def test_other_code_is_a_reason(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, config())
+    first = pipeline.stages[0]
+    newer = Stage(first.name, first.help, first.sections, first.parents, first.fill, version=2)
+    row = plan(config(), tmp_path, (newer,))[0]
+    assert row.why == "the stage's code has changed (version 1 -> 2)"
+
+
+def test_a_folder_that_was_deleted_is_a_reason(tmp_path: Path, pipeline: Pipeline) -> None:
+    done = run(config(), tmp_path, stages=pipeline.stages)
+    (done["a"].path / "manifest.json").unlink()
+    assert pipeline.why(tmp_path, config())["a"] == "its run folder is gone"
+
+
+def test_only_brings_what_it_needs(tmp_path: Path, pipeline: Pipeline) -> None:
+    assert pipeline.run(tmp_path, config(), only=["b"]) == ["a", "b"]
+    assert pipeline.run(tmp_path, config(), only=["b"], force=True) == ["b"]
+    assert pipeline.published == []
+
+
+def test_force_runs_everything(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, config())
+    assert pipeline.run(tmp_path, config(), force=True) == ["a", "b", "c"]
+
+
+def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fill(folder: Path, sections: Any, parents: Any) -> None:
+        (folder / "half.txt").write_text("half")
+        raise ArtifactError("no luck")
+
+    with pytest.raises(ArtifactError, match="no luck"):
+        run(config(), tmp_path, stages=[Stage("a", "first", [], [], fill)])
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_unknown_stage(tmp_path: Path, pipeline: Pipeline) -> None:
+    with pytest.raises(ConfigError, match="stage d: no such stage; there are a, b, c"):
+        run(config(), tmp_path, only=["d"], stages=pipeline.stages)
+
+
+def test_find(tmp_path: Path, pipeline: Pipeline) -> None:
+    with pytest.raises(ConfigError, match=r"stage b is not up to date \(not run before; a would run first\): run"):
+        find(config(), tmp_path, "b", pipeline.stages)
+    done = run(config(), tmp_path, stages=pipeline.stages)
+    assert find(config(), tmp_path, "b", pipeline.stages) == done["b"]
+
+
+def test_progress(tmp_path: Path, pipeline: Pipeline) -> None:
+    seen: list[Progress] = []
+    run(config(), tmp_path, only=["a"], stages=pipeline.stages, report=seen.append)
+    assert [(p.stage.name, p.artifact is None, p.seconds is None) for p in seen] == [
+        ("a", True, True),
+        ("a", False, False),
+    ]
+    seen.clear()
+    run(config(), tmp_path, only=["a"], stages=pipeline.stages, report=seen.append)
+    assert [(p.artifact is None, p.seconds is None) for p in seen] == [(False, True)]
+
+
+def test_stage_names_match_their_places() -> None:
+    for name, place in STAGES.items():
+        assert place.partition(":")[2].lower() == name

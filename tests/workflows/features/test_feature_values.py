@@ -1,0 +1,125 @@
+"""Feast's values into columns, against Feast's own message and its conversion to Python."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import feast_value_type_to_python_type
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cascade.workflows.features.values import (
+    DTYPES,
+    MISSING,
+    ValueDecoder,
+    int_lists,
+)
+
+DECODER = ValueDecoder()
+INT32, INT64 = (st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (32, 64))
+SCALARS = {
+    "int32": INT32,
+    "int64": INT64 | st.integers(-300, 300),
+    "float": st.floats(width=32),
+    "double": st.floats(),
+    "string": st.text() | st.text(min_size=120, max_size=140),
+}
+TAKES = {"int": {"int32", "int64"}, "float": {"float", "double"}, "string": {"string"}}
+
+
+def scalar(name: str, value: Any) -> bytes:
+    return bytes(Value(**{f"{name}_val": value}).SerializeToString())
+
+
+def listed(name: str, values: list[Any]) -> bytes:
+    value = Value()
+    getattr(value, f"{name}_list_val").SetInParent()
+    getattr(value, f"{name}_list_val").val.extend(values)
+    return bytes(value.SerializeToString())
+
+
+def unpacked(values: list[int]) -> bytes:
+    """An int64 list with a tag before each number, as protobuf must read it too."""
+    inside = b"".join(b"\x08" + scalar("int64", value)[1:] for value in values if value)
+    return b"\x72" + Value(string_val="x" * len(inside)).SerializeToString()[1 : -len(inside) or None] + inside
+
+
+CANONICAL = st.lists(SCALARS["int64"], max_size=40).map(lambda values: listed("int64", values))
+ONE = st.one_of(
+    *(values.map(lambda v, n=name: scalar(n, v)) for name, values in SCALARS.items()),
+    *(st.lists(values, max_size=5).map(lambda v, n=name: listed(n, v)) for name, values in SCALARS.items()),
+    st.lists(st.integers(1, 2**40), min_size=1, max_size=5).map(unpacked),
+    st.builds(lambda flag: scalar("bool", flag), st.booleans()),
+    st.builds(lambda data: scalar("bytes", data), st.binary()),
+    CANONICAL,
+    st.just(b""),
+    st.none(),
+)
+MERGED = st.builds(lambda left, right: (left or b"") + (right or b""), ONE, ONE)
+"""The wire format of one value: protobuf takes the last field of a oneof, and joins two lists of one field."""
+BATCH = st.lists(CANONICAL, max_size=6) | st.lists(ONE, max_size=6) | st.lists(CANONICAL | MERGED, max_size=6)
+
+
+def feasts(value: bytes | None, kind: str, suffix: str) -> Any:
+    """What Feast's SDK makes of it; None unless it is of this kind."""
+    message = Value.FromString(value or b"")
+    if message.WhichOneof("val") not in {f"{name}{suffix}" for name in TAKES[kind]}:
+        return None
+    return feast_value_type_to_python_type(message)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(BATCH, st.sampled_from(["int", "float", "string"]))
+def test_scalars_are_feasts(values: list[bytes | None], kind: str) -> None:
+    got = DECODER.scalars(values, kind)
+    expected = [feasts(value, kind, "_val") for value in values]
+    assert (got.shape, got.dtype) == ((len(values), 1), np.dtype(DTYPES[kind]))
+    filled = [MISSING[kind] if value is None else value for value in expected]
+    np.testing.assert_array_equal(got[:, 0], np.array(filled, dtype=DTYPES[kind]))
+
+
+@settings(deadline=None)  # the first call compiles
+@given(BATCH, st.sampled_from(["int", "float", "string"]), st.none() | st.integers(1, 5))
+def test_lists_are_feasts(values: list[bytes | None], kind: str, most: int | None) -> None:
+    got = DECODER.lists(values, kind, most)
+    expected = [(feasts(value, kind, "_list_val") or [])[:most] for value in values]
+    width = max([1, *map(len, expected)])
+    assert (got.shape, got.dtype) == ((len(values), width), np.dtype(DTYPES[kind]))
+    for row, items in zip(got, expected, strict=True):
+        filled = items + [MISSING[kind]] * (width - len(items))
+        np.testing.assert_array_equal(row, np.array(filled, dtype=DTYPES[kind]))
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.lists(SCALARS["int64"], max_size=300), min_size=1, max_size=5))
+def test_what_feast_writes_needs_no_parser(lists: list[list[int]]) -> None:
+    data = np.frombuffer(b"".join(listed("int64", values) for values in lists), np.uint8)
+    got = int_lists(data, len(lists), 300, -5)
+    expected = [values + [-5] * (got.shape[1] - len(values)) for values in lists]
+    assert got.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [scalar("int64", 3)],
+        [listed("int32", [3])],
+        [listed("int64", [3]), unpacked([3, 4])],
+        [listed("int64", [3]) * 2],
+        [listed("int64", [3]), listed("int64", [3])[:-1]],
+        [listed("int64", [2**40])[:-1] + b"\x80"],
+        [b"\x72\x0e\x0a\x0c" + b"\x80" * 11 + b"\x00"],
+        [b"\x72" + b"\xff" * 9 + b"\x01"],
+        [b"\x72\x03\x0a\x07\x01"],
+    ],
+)
+def test_what_else_there_is_is_left_to_the_parser(values: list[bytes]) -> None:
+    data = np.frombuffer(b"".join(values), np.uint8)
+    assert int_lists(data, len(values), 10, 0).shape == (0, 0)
+
+
+def test_a_broken_value_is_protobufs_error() -> None:
+    with pytest.raises(DecodeError):
+        DECODER.lists([listed("int64", [3]), b"\x72\x03\x0a\x07\x01"], "int")

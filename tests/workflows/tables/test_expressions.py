@@ -1,0 +1,77 @@
+"""The expression that says what a positive is."""
+
+import pyarrow as pa
+import pytest
+
+from cascade.core.errors import ConfigError, DataError
+from cascade.workflows.tables.expressions import positives, with_label
+
+TABLE = pa.table({"rating": [5, 3, None, 4], "event": ["buy", "view", "buy", None], "item_id": [1, 2, 3, 4]})
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("rating >= 4", [True, False, False, True]),
+        ("event == 'buy'", [True, False, True, False]),
+        ("event in ['buy', 'cart'] and rating > 1", [True, False, False, False]),
+        ("not rating < 4", [True, False, False, True]),
+        ("rating * 2 > 7 | item_id == 2", [True, True, False, True]),
+        (None, [True] * 4),
+    ],
+)
+def test_evaluates(expression, expected):
+    assert positives(TABLE, expression).tolist() == expected
+
+
+def test_a_label_is_the_default():
+    assert positives(pa.table({"label": [0, 1, 1]}), None).tolist() == [False, True, True]
+
+
+def test_names_the_nearest_column():
+    with pytest.raises(ConfigError, match=r"interactions has no column 'ratng', did you mean 'rating'\?"):
+        positives(TABLE, "ratng >= 4")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["__import__('os').system('true')", "rating.__class__ == 1", "[r for r in rating]", "rating[0] > 1", "@rating > 1"],
+)
+def test_refuses_anything_but_columns_and_constants(expression):
+    with pytest.raises(ConfigError, match="data.positive"):
+        positives(TABLE, expression)
+
+
+def test_refuses_what_gives_no_truth_value():
+    with pytest.raises(ConfigError, match="does not give true or false for each row"):
+        positives(TABLE, "rating + 1")
+
+
+def test_names_types_that_do_not_compare():
+    with pytest.raises(DataError, match="cannot be applied to interactions .*'event': 'string'"):
+        positives(TABLE, "event >= 4")
+
+
+def test_makes_a_label():
+    table = with_label(TABLE, "rating >= 4")
+    assert table["label"].to_pylist() == [1, 0, 0, 1]
+    assert positives(table, None).tolist() == [True, False, False, True]
+    assert with_label(TABLE, None) is TABLE
+
+
+def test_a_label_is_not_replaced():
+    with pytest.raises(ConfigError, match="data.label: interactions has a column 'label' already, 'rating >= 4'"):
+        with_label(pa.table({"label": [0, 1], "rating": [4, 5]}), "rating >= 4")
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("ratng >= 4", "data.label: interactions has no column 'ratng', did you mean 'rating'"),
+        ("rating + 1", "data.label: 'rating . 1' does not give true or false"),
+        ("rating[0] > 1", "data.label: Subscript in"),
+    ],
+)
+def test_a_label_is_refused_by_its_own_name(expression, message):
+    with pytest.raises(ConfigError, match=message):
+        with_label(TABLE, expression)

@@ -1,0 +1,117 @@
+"""NVTabular operators for text and pretrained vectors of items; frames are touched through merlin's dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..config import TextConfig
+from ..transforms.text import text_codes
+from .content import encoder
+from .features import RawFeature
+from .merlin_env import prepare_merlin
+
+prepare_merlin()
+
+import numpy as np  # noqa: E402
+from merlin.core import dispatch  # noqa: E402
+from merlin.schema import ColumnSchema  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from nvtabular.ops.operator import ColumnSelector, Operator  # noqa: E402
+
+
+def content_op(feature: RawFeature, length: int, config: TextConfig) -> Operator:
+    """The operator for a text or vector feature of ``length`` codes or numbers."""
+    if feature.role == "vector":
+        return UnitVector(length)
+    if config.encoder is not None:
+        return EncodeText(config.encoder, length)
+    return HashText(config.buckets, length, config.ngrams)
+
+
+class Fixed(Operator):
+    """A column whose rows all become ``length`` values of ``kind``."""
+
+    kind: Any = np.float32
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def rows(self, values: Any) -> NDArray[Any]:
+        """[n, length] of the values of a column on the host, an object array [n]; missing ones are None or NaN."""
+        raise NotImplementedError
+
+    def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
+        """Every row of ``df`` with exactly ``length`` values."""
+        return dispatch.make_df({name: self._column(df[name]) for name in col_selector.names})
+
+    def _column(self, column: Any) -> Any:
+        on_cpu = dispatch.is_cpu_object(column)
+        host = (column if on_cpu else column.to_pandas()).to_numpy(dtype=object)
+        found = self.rows(host).astype(self.kind)
+        device = "cpu" if on_cpu else None
+        ends = dispatch.make_series(np.arange(len(found) + 1) * self.length, device=device)
+        return dispatch.create_multihot_col(ends, dispatch.make_series(found.ravel(), device=device))
+
+    @property
+    def output_dtype(self) -> Any:
+        return self.kind
+
+    def _compute_shape(self, col_schema: ColumnSchema, input_schema: Any) -> ColumnSchema:
+        return col_schema.with_shape(((0, None), (self.length, self.length)))
+
+
+class HashText(Fixed):
+    """Text as codes of its words and n-grams, see ``text``; no text is all padding."""
+
+    kind = np.int32
+
+    def __init__(self, buckets: int, length: int, ngrams: Sequence[int]) -> None:
+        super().__init__(length)
+        self.buckets, self.ngrams = buckets, tuple(ngrams)
+
+    def rows(self, values: Any) -> NDArray[Any]:
+        found = np.zeros((len(values), self.length), np.int32)
+        for row, text in enumerate(values):
+            if isinstance(text, str):
+                codes = text_codes(text, self.buckets, self.length, self.ngrams)
+                found[row, : len(codes)] = codes
+        return found
+
+    def _compute_properties(self, col_schema: ColumnSchema, input_schema: Any) -> ColumnSchema:
+        domain = {"min": 0, "max": self.buckets, "name": col_schema.name}
+        return col_schema.with_properties({"domain": domain})
+
+
+class UnitVector(Fixed):
+    """Vectors divided by their L2 norm, so that it does not matter what scale a model gives them; missing are 0."""
+
+    def rows(self, values: Any) -> NDArray[Any]:
+        found = np.zeros((len(values), self.length))
+        there = np.array([isinstance(v, list | np.ndarray) and len(v) > 0 for v in values], bool)
+        if there.any():
+            found[there] = np.stack(values[there])
+        return unit(found)
+
+
+class EncodeText(Fixed):
+    """Text as the vector that a sentence-transformers model computes, scaled to length 1; no text is 0."""
+
+    def __init__(self, folder: str, length: int) -> None:
+        super().__init__(length)
+        self.folder = folder
+
+    def rows(self, values: Any) -> NDArray[Any]:
+        found = np.zeros((len(values), self.length))
+        there = np.array([isinstance(text, str) and bool(text.strip()) for text in values], bool)
+        if there.any():
+            texts = [str(text) for text in values[there]]
+            found[there] = encoder(self.folder).encode(texts, convert_to_numpy=True, show_progress_bar=False)
+        return unit(found)
+
+
+def unit(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows [n, W] divided by their L2 norm; a row of 0 stays."""
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norm > 0, norm, 1))

@@ -1,0 +1,108 @@
+"""Dask: where the ETL's tasks run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from ...core.errors import ConfigError
+from ..config import EtlConfig
+from .merlin_env import prepare_merlin
+
+LEAST_BYTES = 32 * 2**20
+PROCESS_BYTES = 3 * 2**29
+"""What a worker process holds besides data: Python with NVTabular and TensorFlow loaded."""
+TCP_WAIT_SECONDS = 10
+
+
+def pick_device(config: EtlConfig) -> Literal["cpu", "gpu"]:
+    """``etl.device`` with auto resolved.
+
+    Raises:
+        ConfigError: if the GPU is asked for where there is none, or no cuDF.
+    """
+    prepare_merlin()
+    from merlin.core import dispatch
+
+    usable = bool(dispatch.HAS_GPU) and dispatch.cudf is not None
+    if config.device == "gpu" and not usable:
+        lack = "no cuDF" if dispatch.HAS_GPU else "no GPU"
+        raise ConfigError(f"etl.device: gpu needs a GPU and cuDF, there is {lack}; use auto or cpu")
+    return "gpu" if usable and config.device != "cpu" else "cpu"
+
+
+def memory_bytes(config: EtlConfig) -> int:
+    """``etl.memory_limit`` in bytes."""
+    from dask.utils import parse_bytes
+
+    try:
+        limit = int(parse_bytes(config.memory_limit))
+    except ValueError:
+        raise ConfigError(f"etl.memory_limit: {config.memory_limit!r} is not a size, write e.g. 4GB") from None
+    if limit < LEAST_BYTES * config.workers:
+        least = LEAST_BYTES * config.workers // 2**20
+        shown = f"{config.memory_limit} is too little for {config.workers} workers"
+        raise ConfigError(f"etl.memory_limit: {shown}, expected at least {least}MiB")
+    return limit
+
+
+@contextmanager
+def scheduler(config: EtlConfig) -> Iterator[None]:
+    """Within it, Dask and NVTabular compute where ``etl.scheduler`` says.
+
+    Raises:
+        ConfigError: if the scheduler is of no known kind, cannot be reached, or needs a GPU that is not there.
+    """
+    import dask
+
+    kind = config.scheduler
+    if kind == "threads":
+        with dask.config.set(scheduler="threads", num_workers=config.workers):
+            yield
+    elif kind == "local-cluster":
+        yield from _local(config)
+    elif kind == "cuda":
+        yield from _cuda(config)
+    elif kind.startswith(("tcp://", "tls://", "ucx://")):
+        yield from _remote(kind)
+    else:
+        raise ConfigError(f"etl.scheduler: {kind!r} is none of threads, local-cluster, cuda, tcp://host:port")
+
+
+def _local(config: EtlConfig) -> Iterator[None]:
+    from distributed import Client, LocalCluster
+
+    limit = memory_bytes(config) // config.workers + PROCESS_BYTES
+    options = {"n_workers": config.workers, "threads_per_worker": 1, "memory_limit": limit}
+    with LocalCluster(**options, dashboard_address=None) as cluster, Client(cluster):
+        yield
+
+
+def _cuda(config: EtlConfig) -> Iterator[None]:
+    prepare_merlin()
+    from merlin.core.dispatch import HAS_GPU
+
+    if not HAS_GPU:
+        raise ConfigError("etl.scheduler: cuda needs a GPU, and there is none; use threads or local-cluster")
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError:
+        raise ConfigError(
+            "etl.scheduler: cuda needs dask-cuda; install the extra: pip install 'merlin-cascade[gpu]'"
+        ) from None
+    from distributed import Client
+
+    with LocalCUDACluster(device_memory_limit=memory_bytes(config), dashboard_address=None) as cluster, Client(cluster):
+        yield
+
+
+def _remote(address: str) -> Iterator[None]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=TCP_WAIT_SECONDS)
+    except (OSError, TimeoutError) as error:
+        raise ConfigError(f"etl.scheduler: no Dask scheduler answers at {address} ({error})") from None
+    with client:
+        yield

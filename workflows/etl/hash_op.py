@@ -1,0 +1,74 @@
+"""The NVTabular operator for what has no vocabulary; its own `HashBucket` and `HashedCross` hash as pandas does.
+
+Pandas' hash of a text cannot be had without pandas, and cuDF's is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .merlin_env import prepare_merlin
+
+prepare_merlin()
+
+import numpy as np  # noqa: E402
+from merlin.core import dispatch  # noqa: E402
+from merlin.schema import ColumnSchema, Tags  # noqa: E402
+from nvtabular.ops.operator import ColumnSelector, Operator  # noqa: E402
+
+from ..transforms.compile import raw_array  # noqa: E402
+from ..transforms.hashing import HashedCodes  # noqa: E402
+from ..transforms.lookup_tables import FIRST_CODE  # noqa: E402
+
+
+class Hash(Operator):
+    """Codes int32 of a column, lists included, or of a combination of scalar columns; hashed on the host.
+
+    Args:
+        name: of the output.
+        raw: the columns.
+        buckets: how many codes there are for values.
+    """
+
+    def __init__(self, name: str, raw: Sequence[str], buckets: int) -> None:
+        super().__init__()
+        self.name, self.raw, self.buckets = name, list(raw), buckets
+
+    def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
+        """A frame of the column ``name``."""
+        codes = HashedCodes(self.buckets)
+        first = df[self.raw[0]]
+        if not dispatch.is_list_dtype(first):
+            values = codes([host_values(df[name]) for name in self.raw]).astype(np.int32)
+            return dispatch.make_df({self.name: _series(values, first)})
+        flat, offsets = dispatch.pull_apart_list(first)
+        values = _series(codes([host_values(flat)]).astype(np.int32), first)
+        return dispatch.make_df({self.name: dispatch.create_multihot_col(offsets, values)})
+
+    def column_mapping(self, col_selector: ColumnSelector) -> dict[str, list[str]]:
+        return {self.name: self.raw}
+
+    @property
+    def output_dtype(self) -> Any:
+        return np.int32
+
+    @property
+    def output_tags(self) -> list[Any]:
+        return [Tags.CATEGORICAL]
+
+    def _compute_properties(self, col_schema: ColumnSchema, input_schema: Any) -> ColumnSchema:
+        domain = {"min": 0, "max": FIRST_CODE + self.buckets - 1, "name": self.name}
+        return super()._compute_properties(col_schema, input_schema).with_properties({"domain": domain})
+
+
+def host_values(column: Any) -> Any:
+    """A column as a request would hold it: see ``raw_array``."""
+    import pyarrow as pa
+
+    host = column if dispatch.is_cpu_object(column) else column.to_pandas(nullable=True)
+    return raw_array(pa.chunked_array([pa.array(host, from_pandas=True)]))
+
+
+def _series(values: Any, like: Any) -> Any:
+    return dispatch.make_series(values, device="cpu" if dispatch.is_cpu_object(like) else None)

@@ -1,0 +1,94 @@
+"""Stage ``etl``: NVTabular workflows fitted on the training part, and everything transformed by them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ...core.artifact import Artifact
+from ...core.features import (
+    GAP,
+    HISTORY,
+    Feature,
+    FeatureSchema,
+)
+from ...core.stage import Sections, Stage
+from ..config import EtlConfig, HistoryConfig, SchemaConfig
+from ..features.tables import time_range, time_unit
+from ..history.gaps import CODES
+from ..transforms.compile import compile_transforms
+from .dask_cluster import memory_bytes, pick_device, scheduler
+from .features import sides_of
+from .fit import FittedSide, fit_sides
+from .interaction_files import INTERACTIONS, Places, create
+from .train_part import TrainPart
+from .write_tensors import (
+    InteractionWriter,
+    row_bytes,
+    save_ids,
+    write_entities,
+)
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Write schema.json, workflow/, users/, items/, interactions/, positives/, transforms/, ids and counts."""
+    schema, config = cast(SchemaConfig, sections["schema"]), cast(EtlConfig, sections["etl"])
+    history = cast(HistoryConfig, sections["history"])
+    data = parents["data"].path
+    tables = json.loads((data / "tables.json").read_text())
+    raw, labels = sides_of(schema, tables["columns"]), tuple(tables.get("labels", ()))
+    device, limit = pick_device(config), memory_bytes(config)
+    rows = max(limit // config.workers // row_bytes(len(raw)), 1)
+    save_ids(folder, data)
+    with scheduler(config):
+        train = TrainPart.survey(data)
+        np.save(folder / "item_counts.npy", train.item_positives)
+        fitted = fit_sides(raw, train, folder / "workflow", device, config)
+        write_entities(folder / "users", fitted["user"], data / "users.parquet", len(train.user_events))
+        write_entities(folder / "items", fitted["item"], data / "items.parquet", len(train.item_events))
+        write_interactions(data, folder, fitted.get("context"), rows, labels, history.gaps)
+    compile_transforms(folder, fitted, data, history)
+    features = with_history([f for side in fitted.values() for f in side.features], history)
+    features.save(folder / "schema.json")
+    return {
+        "device": device,
+        "rows_at_once": rows,
+        **{f"{f.name}_size": f.cardinality for f in features if f.cardinality},
+    }
+
+
+def with_history(features: list[Feature], config: HistoryConfig) -> FeatureSchema:
+    """The schema: user features and history, context, items; history shares the items' codes."""
+    size = next(f.cardinality for f in features if f.name == "item_id")
+    history = [Feature(HISTORY, "user", "categorical", size, config.length, "item_id", ("history_ids",))]
+    if config.gaps:
+        history.append(Feature(GAP, "user", "categorical", CODES, config.length, raw=("history_times",)))
+    sides = {side: [f for f in features if f.side == side] for side in ("user", "context", "item")}
+    return FeatureSchema((*sides["user"], *history, *sides["context"], *sides["item"]))
+
+
+def write_interactions(
+    data: Path, folder: Path, context: FittedSide | None, rows: int, labels: tuple[str, ...], times: bool
+) -> None:
+    """interactions/ and positives/, by one Dask task for each part of the data artifact."""
+    import dask
+
+    places = Places.survey(data)
+    unit = time_unit(time_range([data / INTERACTIONS / part for part in places.first])[1]) if times else None
+    writer = InteractionWriter(data, folder, context, rows, places.first, labels, unit)
+    create(folder, places, writer.columns, writer.positives)
+    dask.compute([dask.delayed(writer.write)(data / INTERACTIONS / part) for part in places.first])
+
+
+ETL = Stage(
+    name="etl",
+    help="Fit the NVTabular workflows and turn tables into tensors.",
+    sections=("schema", "etl", "history"),
+    parents=("data",),
+    fill=fill,
+    version=2,
+)

@@ -1,0 +1,190 @@
+"""The training part: who and what is in it, and its rows as partitions to fit on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import DataError
+from ...core.features import Side
+from ..tables.spool import rows_of
+from .features import TABLES, RawFeature
+from .frames import Piece, pieces, to_frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@lru_cache(maxsize=4)
+def id_columns(data: Path) -> tuple[pa.Array, pa.Array]:
+    """user_id and item_id in row order; kept by each process, for its tasks."""
+    import pyarrow.parquet as pq
+
+    users = pq.read_table(data / "users.parquet", columns=["user_id"])["user_id"]
+    items = pq.read_table(data / "items.parquet", columns=["item_id"])["item_id"]
+    return users.combine_chunks(), items.combine_chunks()
+
+
+@lru_cache(maxsize=2)
+def user_table(data: Path, columns: tuple[str, ...]) -> pa.Table:
+    """Columns of the users table, for features that combine user and context."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(data / "users.parquet", columns=list(columns))
+
+
+@dataclass(frozen=True)
+class TrainPart:
+    """What the training part of a data artifact holds."""
+
+    data: Path
+    user_events: NDArray[np.int64]
+    """[n_users], training interactions of each user."""
+    item_events: NDArray[np.int64]
+    """[n_items]."""
+    item_positives: NDArray[np.int64]
+    """[n_items]."""
+    rows: dict[Piece, int]
+    """Training interactions in each row group."""
+
+    @classmethod
+    def survey(cls, data: Path) -> TrainPart:
+        """Count, one row group after the other."""
+        import pyarrow.compute as pc
+
+        users, items = id_columns(data)
+        user_events, item_events, item_positives = (np.zeros(len(ids), np.int64) for ids in (users, items, items))
+        rows: dict[Piece, int] = {}
+        for piece in pieces(data / "interactions"):
+            table = piece.read(["user_id", "item_id", "positive", "split"])
+            table = table.filter(pc.equal(table["split"], "train"))
+            rows[piece] = table.num_rows
+            user, item = rows_of(table["user_id"], users), rows_of(table["item_id"], items)
+            user_events += np.bincount(user, minlength=len(users))
+            item_events += np.bincount(item, minlength=len(items))
+            item_positives += np.bincount(item[table["positive"].to_numpy()], minlength=len(items))
+        return cls(data, user_events, item_events, item_positives, rows)
+
+    def partitions(self, side: Side, min_frequency: int, max_ids: int | None = None) -> list[Partition]:
+        """The rows to fit a side's workflow on: entities with a training interaction, or training interactions.
+
+        Args:
+            max_ids: so many entities at most have an id that is not left out of the vocabulary, the most frequent ones.
+        """
+        if side == "context":
+            return [Partition(self.data, piece, side) for piece, rows in self.rows.items() if rows]
+        events = self.user_events if side == "user" else self.item_events
+        rare, found, first = rare_entities(events, min_frequency, max_ids), [], 0
+        for piece in pieces(self.data / f"{TABLES[side]}.parquet"):
+            rows = slice(first, first + piece.rows)
+            first += piece.rows
+            if events[rows].any():
+                found.append(Partition(self.data, piece, side, events[rows] > 0, rare[rows]))
+        return found
+
+
+def rare_entities(events: NDArray[np.int64], least: int, most: int | None) -> NDArray[np.bool_]:
+    """Those of fewer than ``least`` events [n], and all but the ``most`` frequent; of equals the first stay."""
+    rare = events < least
+    if most is not None:
+        rare[np.argsort(-events, kind="stable")[most:]] = True
+    return rare
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows to fit on, read when a task wants them."""
+
+    data: Path
+    piece: Piece
+    side: Side
+    keep: NDArray[np.bool_] | None = None
+    rare: NDArray[np.bool_] | None = None
+    """Entities of few training interactions (``etl.min_frequency``, ``etl.max_size``): their id is left out of the
+    vocabulary."""
+
+    def table(self, features: Sequence[RawFeature]) -> pa.Table:
+        """The raw columns of ``features``."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        names = {name for feature in features for name in feature.raw}
+        if self.side == "context":
+            return context_columns(self.data, self.piece.read(_stored(self.piece, names)), names, train_only=True)
+        table = self.piece.read(sorted(names))
+        key = f"{self.side}_id"
+        if key in names and self.rare is not None and self.rare.any():
+            ids = pc.if_else(pa.array(self.rare), pa.scalar(None, table[key].type), table[key])
+            table = table.set_column(table.column_names.index(key), key, ids)
+        return table.filter(pa.array(self.keep))
+
+
+def _stored(piece: Piece, names: set[str]) -> list[str]:
+    """What of ``names`` is in the file itself, and what is needed beside it."""
+    import pyarrow.parquet as pq
+
+    stored = pq.read_schema(piece.file).names
+    return [name for name in stored if name in names | {"user_id", "split"}]
+
+
+def context_columns(data: Path, table: pa.Table, names: set[str], *, train_only: bool = False) -> pa.Table:
+    """``names`` for rows of interactions; what the interactions lack is taken from their users."""
+    import pyarrow.compute as pc
+
+    if train_only:
+        table = table.filter(pc.equal(table["split"], "train"))
+    of_user = tuple(sorted(names - set(table.column_names)))
+    if of_user:
+        user_row = rows_of(table["user_id"], id_columns(data)[0])
+        users = user_table(data, of_user).take(user_row)
+        for name in of_user:
+            table = table.append_column(name, users[name])
+    return table.select(sorted(names))
+
+
+def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longest: int) -> dict[str, int]:
+    """Length of each list feature: the longest list of the training part, at most ``longest``; of a vector all of it.
+
+    Raises:
+        DataError: naming a column that has no value in the training part, so that nothing could be learned from it.
+    """
+    import dask
+
+    found = dask.compute([dask.delayed(_extent)(part, features) for part in parts])[0]
+    lengths = {}
+    for feature in features:
+        for name in feature.raw:
+            if sum(extent[name][0] for extent in found) == 0:
+                raise DataError(f"{TABLES[feature.side]}.{name}: no value in any row of the training part")
+        if feature.is_list:
+            widest = max(extent[feature.name][1] for extent in found)
+            lengths[feature.name] = widest if feature.role == "vector" else min(widest, longest)
+    return lengths
+
+
+def _extent(part: Partition, features: Sequence[RawFeature]) -> dict[str, tuple[int, int]]:
+    """Column -> how many values it has, and the length of its longest list."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = part.table(features)
+    extents = {}
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_list(column.type):
+            sizes = pc.list_value_length(column)
+            extents[name] = (pc.sum(sizes).as_py() or 0, pc.max(sizes).as_py() or 0)
+        else:
+            extents[name] = (len(column) - column.null_count, 1)
+    return extents
+
+
+def frame_of(part: Partition, features: Sequence[RawFeature], device: str) -> Any:
+    """A partition as a frame; what Dask's tasks call."""
+    return to_frame(part.table(features), features, device)

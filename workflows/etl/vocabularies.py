@@ -1,0 +1,71 @@
+"""Which features have a vocabulary of their own, and which are hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from math import prod
+from typing import TYPE_CHECKING
+
+from ..config import EtlConfig, SchemaConfig
+from .features import RawFeature
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .train_part import Partition
+
+
+def conflicts(schema: SchemaConfig, etl: EtlConfig) -> Iterator[str]:
+    """A line for each name or pair of keys that cannot be."""
+    known = [*schema.sparse, *schema.cross_names]
+    for key in ("max_size", "hash_buckets"):
+        for name in getattr(etl, key):
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+                yield f"etl.{key}.{name}: {name!r} is no sparse column and no cross; {hint}"
+    for name in sorted({*etl.max_size} & {*etl.hash_buckets}):
+        yield (
+            f"etl.max_size.{name} and etl.hash_buckets.{name}: a hashed column has no vocabulary to cut; "
+            "leave one of them out"
+        )
+
+
+def with_buckets(
+    features: Sequence[RawFeature], parts: Sequence[Partition], config: EtlConfig
+) -> tuple[RawFeature, ...]:
+    """``features`` of one side, those that are hashed with their buckets.
+
+    Args:
+        parts: the training part; crosses are hashed by how many values their columns have in it.
+    """
+    open_ones = [f for f in features if f.role == "cross" and _undecided(f, config)]
+    sizes = distinct_values(parts, open_ones) if open_ones else {}
+    large = {f.name for f in open_ones if prod(sizes[raw] for raw in f.raw) > (config.cross_buckets or 0)}
+    implied = {name: config.cross_buckets or 0 for name in large}
+    return tuple(replace(f, buckets=config.hash_buckets.get(f.name, implied.get(f.name, 0))) for f in features)
+
+
+def _undecided(cross: RawFeature, config: EtlConfig) -> bool:
+    """Whether a cross is hashed depends on the data."""
+    return config.cross_buckets is not None and cross.name not in {*config.hash_buckets, *config.max_size}
+
+
+def distinct_values(parts: Sequence[Partition], features: Sequence[RawFeature]) -> dict[str, int]:
+    """Raw column of ``features`` -> how many values it has; missing is none."""
+    import dask
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = dask.compute([dask.delayed(_distinct)(part, features) for part in parts])[0]
+    return {
+        name: pc.count_distinct(pa.concat_arrays([columns[name] for columns in found]), mode="only_valid").as_py()
+        for name in found[0]
+    }
+
+
+def _distinct(part: Partition, features: Sequence[RawFeature]) -> dict[str, pa.Array]:
+    table = part.table(features)
+    return {name: table[name].combine_chunks().unique() for name in table.column_names}

@@ -1,0 +1,162 @@
+"""Apply the fitted workflows and write what the models load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from ...core.features import Feature
+from ..history.gaps import to_seconds
+from ..history.history import order_of
+from ..tables.split import NAMES, TEST
+from ..tables.spool import rows_of
+from ..transforms.lookup_tables import mapped
+from .fit import FittedSide
+from .frames import (
+    pieces,
+    to_array,
+    to_frame,
+    whole_users,
+)
+from .interaction_files import (
+    CONTEXT,
+    INTERACTIONS,
+    LABELS,
+    POSITIVES,
+    write_rows,
+)
+from .train_part import context_columns, id_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def dtype_of(feature: Feature) -> str:
+    """Type on disk: half of what the models take, for codes."""
+    return "int32" if feature.kind == "categorical" else "float32"
+
+
+def transform(side: FittedSide, table: pa.Table) -> dict[str, NDArray[Any]]:
+    """Raw columns of one side to features [n, length or 1], by NVTabular."""
+    frame = side.workflow.transform(to_frame(table, side.raw, side.device))
+    return {f.name: to_array(frame[f.name]).astype(dtype_of(f), copy=False) for f in side.features}
+
+
+def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None:
+    """One array file [n, length or 1] per feature of users or items, a row group at a time."""
+    folder.mkdir()
+    arrays = {
+        f.name: open_memmap(folder / f"{f.name}.npy", "w+", dtype_of(f), (n, *f.dims))  # type: ignore[no-untyped-call]
+        for f in side.features
+    }
+    first = 0
+    columns = sorted({name for feature in side.raw for name in feature.raw})
+    for piece in pieces(source):
+        for name, values in transform(side, piece.read(columns)).items():
+            arrays[name][first : first + piece.rows] = values
+        first += piece.rows
+    for array in arrays.values():
+        array.flush()
+
+
+@dataclass(frozen=True)
+class InteractionWriter:
+    """Writes a part of the data artifact's interactions into the arrays that ``interaction_files.create`` has made."""
+
+    data: Path
+    folder: Path
+    """The etl artifact being written; holds items/item_id.npy already."""
+    context: FittedSide | None
+    rows: int
+    """Interactions held at once."""
+    first: Mapping[str, Mapping[str, int]]
+    """Part -> split -> where its rows go."""
+    labels: tuple[str, ...] = ()
+    """``data.labels``."""
+    time_unit: int | None = None
+    """Microseconds in one step of the timestamps, where the positives' times are kept, too."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What interactions hold beside their scalars -> dtype."""
+        features = self.context.features if self.context else ()
+        context = {f"{CONTEXT}/{feature.name}": dtype_of(feature) for feature in features}
+        return {**context, **{f"{LABELS}/{name}": "float32" for name in self.labels}}
+
+    @property
+    def positives(self) -> dict[str, str]:
+        """What the users' positives hold -> dtype."""
+        return {"code": "int32", **({} if self.time_unit is None else {"seconds": "int64"})}
+
+    def write(self, part: Path) -> None:
+        """Write the rows of ``part``, and its users' positives."""
+        import pyarrow.compute as pc
+
+        at = dict(self.first[part.name])
+        for table in whole_users(part, self.rows):
+            columns = self._transformed(table)
+            for split in NAMES:
+                own = np.flatnonzero(pc.equal(table["split"], split).to_numpy())
+                rows = {name: values[own] for name, values in columns.items()}
+                write_rows(self.folder / INTERACTIONS / split, rows, at[split])
+                at[split] += len(own)
+
+    def _transformed(self, table: pa.Table) -> dict[str, NDArray[Any]]:
+        import pyarrow.compute as pc
+
+        user_ids, item_ids = id_columns(self.data)
+        user_row, item_row = rows_of(table["user_id"], user_ids), rows_of(table["item_id"], item_ids)
+        positive, time = table["positive"].to_numpy(), table["timestamp"].to_numpy()
+        test = pc.equal(table["split"], NAMES[TEST]).to_numpy()
+        label = table["label"] if "label" in table.column_names else table["positive"]
+        labels = {f"{LABELS}/{name}": table[name].to_numpy() for name in self.labels}
+        return {
+            **{"user_row": user_row, "item_row": item_row, "timestamp": time},
+            **{"positive": positive, "label": label.to_numpy()},
+            "history_end": self._write_positives(user_row, item_row, time, positive, test),
+            **self._context(table),
+            **labels,
+        }
+
+    def _write_positives(
+        self,
+        user_row: NDArray[np.int32],
+        item_row: NDArray[np.int32],
+        time: NDArray[np.int64],
+        positive: NDArray[np.bool_],
+        test: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Write the positives of whole users; returns where each row's history ends."""
+        first = int(mapped(self.folder / POSITIVES / "first.npy")[user_row[0]])
+        codes = mapped(self.folder / "items" / "item_id.npy")[:, 0]
+        order, end = order_of(user_row, positive, test)
+        columns = {"code": codes[item_row[order]]}
+        if self.time_unit is not None:
+            columns["seconds"] = to_seconds(time[order], self.time_unit)
+        write_rows(self.folder / POSITIVES, columns, first)
+        return first + end
+
+    def _context(self, table: pa.Table) -> dict[str, NDArray[Any]]:
+        if self.context is None:
+            return {}
+        names = {name for feature in self.context.raw for name in feature.raw}
+        columns = transform(self.context, context_columns(self.data, table, names))
+        return {f"{CONTEXT}/{name}": values[:, 0] for name, values in columns.items()}
+
+
+def save_ids(folder: Path, data: Path) -> None:
+    """user_ids.npy and item_ids.npy, in row order: int64, or text without a pickle."""
+    for name, ids in zip(("user_ids", "item_ids"), id_columns(data), strict=True):
+        array = ids.to_numpy(zero_copy_only=False)
+        np.save(folder / f"{name}.npy", array.astype(str) if array.dtype == object else array)
+
+
+def row_bytes(n_columns: int) -> int:
+    """About how much one interaction takes while it is transformed: its columns as Python objects."""
+    return 200 * (n_columns + 8)

@@ -1,0 +1,246 @@
+"""The offline tables of the feature store: three parquet files written from the data artifact, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import DataError
+from ..history.gaps import to_seconds
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EVENT_TIME = "event_timestamp"
+ROW_GROUP = 10_000
+"""Rows that are read back and written to the online store at once."""
+CHUNK = 1_000_000
+"""Interactions held at once."""
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """The parquet type of a column kind: int, float, string, or a list of these."""
+    import pyarrow as pa
+
+    scalars = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
+    return pa.list_(scalars[kind.removeprefix("list_")]) if kind.startswith("list_") else scalars[kind]
+
+
+def write_entities(source: Path, out: Path, key: str, kinds: Mapping[str, str], time: int) -> int:
+    """Copy ``key`` and the columns of ``kinds`` from ``source``, all valid from ``time`` (microseconds) on.
+
+    Returns:
+        The number of rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = [key, *(name for name in kinds if name != key)]
+    schema = pa.schema([*((name, arrow_type(kinds[name])) for name in columns), (EVENT_TIME, _time_type())])
+    rows = 0
+    with pq.ParquetFile(source) as file, pq.ParquetWriter(out, schema) as writer:
+        for batch in file.iter_batches(ROW_GROUP, columns=columns):
+            arrays = [_cast(batch.column(name), kinds[name]) for name in columns]
+            times = pa.array(np.full(batch.num_rows, time), pa.int64()).cast(_time_type())
+            writer.write_table(pa.Table.from_arrays([*arrays, times], schema=schema))
+            rows += batch.num_rows
+    return rows
+
+
+def write_history(
+    parts: Sequence[Path],
+    out: Path,
+    kinds: Mapping[str, str],
+    seen: int,
+    unit: int,
+    explicit: bool,
+    *,
+    times: bool = False,
+) -> dict[str, int]:
+    """Write for every user what came before the test part, most recent first, at most ``seen`` item ids each.
+
+    ``history_ids``: the items of the user's positives, again and again where they repeat: what the etl stage's
+    ``history`` holds codes of, so that a model is served what it was trained on.
+    ``rejected_ids``: where feedback is ``explicit``, the items of the user's other interactions, each once, without
+    those in ``history_ids``: who rated an item low does not want it. In an impression log, an impression that was not
+    clicked says less, and the item may be shown again; there ``rejected_ids`` is empty.
+    ``history_times``, if ``times``: when each of ``history_ids`` was, in whole seconds.
+
+    One user's rows must follow one another in ``parts``, in time order, as the data stage writes them; so a chunk and
+    the rest of one user are all that is held. A user without a positive has a row, too.
+    ``unit`` is what ``time_unit`` says of the timestamps.
+
+    Returns:
+        How many users, and item ids of each list, were written.
+
+    Raises:
+        DataError: if a user's rows are scattered.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ids = arrow_type(f"list_{kinds['item_id']}")
+    columns = [("user_id", arrow_type(kinds["user_id"])), ("history_ids", ids), ("rejected_ids", ids)]
+    columns += [("history_times", arrow_type("list_int"))] if times else []
+    schema = pa.schema([*columns, (EVENT_TIME, _time_type())])
+    written = {"users": 0, "history_ids": 0, "rejected_ids": 0}
+    with pq.ParquetWriter(out, schema) as writer:
+        for table in _by_user(parts, kinds):
+            lists = _lists(table, seen, explicit, unit)
+            rows = pa.Table.from_arrays([lists[name] for name in schema.names], schema=schema)
+            writer.write_table(rows, row_group_size=ROW_GROUP)
+            written["users"] += len(rows)
+            for name in ("history_ids", "rejected_ids"):
+                written[name] += len(lists[name].values)
+    return written
+
+
+def time_range(parts: Sequence[Path]) -> tuple[int, int]:
+    """Smallest and largest timestamp of all interactions."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    low, high = [], []
+    for part in parts:
+        for batch in pq.ParquetFile(part).iter_batches(CHUNK, columns=["timestamp"]):
+            found = pc.min_max(batch.column("timestamp")).as_py()
+            low.append(found["min"] or 0)
+            high.append(found["max"] or 0)
+    return min(low, default=0), max(high, default=0)
+
+
+def time_unit(largest: int) -> int:
+    """Microseconds in one step of the timestamps, judged by their size.
+
+    Seconds since 1970 stay below 1e11 until the year 5138, milliseconds are above it since 1973; a bare order
+    (0, 1, 2 ...) counts as seconds.
+    """
+    return 1_000_000 if largest < 10**11 else 1000 if largest < 10**14 else 1
+
+
+def is_clock(largest: int) -> bool:
+    """Whether timestamps up to ``largest`` can be those of a clock: seconds since 1970 are above 1e8 since 1973."""
+    return largest >= 10**8
+
+
+def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Tables [user_id, item_id, timestamp, positive] of whole users, without the test part."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rest: pa.Table | None = None
+    done: Any = None
+    for chunk in _chunks(parts, kinds):
+        table = chunk if rest is None else pa.concat_tables([rest, chunk]).combine_chunks()
+        users = table.column("user_id")
+        last = table.num_rows - pc.sum(pc.equal(users, users[-1])).as_py()
+        if last == 0:
+            rest = table
+            continue
+        whole, rest = table.slice(0, last), table.slice(last)
+        done = _check_order(whole, done)
+        yield whole
+    if rest is not None:
+        _check_order(rest, done)
+        yield rest
+
+
+def _chunks(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Non-empty chunks of interactions before the test part, ids in their own types."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    types = {"user_id": kinds["user_id"], "item_id": kinds["item_id"], "timestamp": "int"}
+    for part in parts:
+        for batch in pq.ParquetFile(part).iter_batches(CHUNK, columns=[*types, "positive", "split"]):
+            rows = batch.filter(pc.not_equal(batch.column("split").cast(pa.string()), "test"))
+            if rows.num_rows:
+                columns = {name: _cast(rows.column(name), kind) for name, kind in types.items()}
+                yield pa.table({**columns, "positive": rows.column("positive")})
+
+
+def _check_order(table: pa.Table, done: Any) -> Any:
+    """Check that users ascend within ``table`` and after ``done``; returns the last user."""
+    import pyarrow.compute as pc
+
+    users = table.column("user_id").combine_chunks()
+    ascending = pc.all(pc.less_equal(users[:-1], users[1:])).as_py()
+    if ascending is False or (done is not None and users[0].as_py() <= done):
+        raise DataError("interactions: expected rows sorted by user_id, found a user's rows scattered")
+    return users[-1].as_py()
+
+
+def _lists(table: pa.Table, seen: int, explicit: bool, unit: int) -> dict[str, pa.Array]:
+    """For every user in ``table``: the columns of ``write_history``, and the last timestamp as ``EVENT_TIME``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids, items = (table.column(name).combine_chunks() for name in ("user_id", "item_id"))
+    new = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    ends = np.append(np.flatnonzero(new) + 1, len(ids))
+    user = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    positive = table.column("positive").to_numpy()
+    history, offsets = _last(np.flatnonzero(positive), user, len(ends), seen)
+    others = np.flatnonzero(~positive & explicit)
+    rejected, rejected_offsets = _last(_only_in(others, history, user, items), user, len(ends), seen)
+    time = table.column("timestamp").to_numpy()
+    seconds = pa.array(to_seconds(time[history], unit), pa.int64())
+    return {
+        "user_id": ids.take(pa.array(ends - 1)),
+        "history_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(pa.array(history))),
+        "rejected_ids": pa.ListArray.from_arrays(
+            pa.array(rejected_offsets, pa.int32()), items.take(pa.array(rejected))
+        ),
+        "history_times": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), seconds),
+        EVENT_TIME: pa.array(time[ends - 1] * unit, pa.int64()).cast(_time_type()),
+    }
+
+
+def _last(rows: NDArray[Any], user: NDArray[Any], n_users: int, most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The last ``most`` of each user's ``rows``, latest first, users one after the other; and where each begins.
+
+    Args:
+        rows: [m] ascending.
+        user: [n], number of each row's user, ascending.
+
+    Returns:
+        Rows, and offsets [n_users + 1].
+    """
+    ends = np.searchsorted(user[rows], np.arange(n_users), side="right")
+    lengths = np.minimum(np.diff(ends, prepend=0), most)
+    offsets = np.append(0, np.cumsum(lengths))
+    back = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    return rows[np.repeat(ends - 1, lengths) - back], offsets
+
+
+def _only_in(rows: NDArray[Any], others: NDArray[Any], user: NDArray[Any], items: pa.Array) -> NDArray[Any]:
+    """The last of ``rows`` for each user and item, ascending, without the pairs that occur in ``others``."""
+    items = items.dictionary_encode()
+    pair = user * len(items.dictionary) + items.indices.to_numpy()
+    _, at = np.unique(pair[rows[::-1]], return_index=True)
+    last = np.sort(rows[::-1][at])
+    return last[~np.isin(pair[last], pair[others])]
+
+
+def _cast(array: pa.Array, kind: str) -> pa.Array:
+    """``array`` in the type of its kind; a null inside a list is dropped, because Feast cannot hold one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(array.type) and kind == "int":
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    array = array.cast(arrow_type(kind))
+    if kind.startswith("list_") and array.flatten().null_count:
+        array = pa.array([row and [v for v in row if v is not None] for row in array.to_pylist()], array.type)
+    return array
+
+
+def _time_type() -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.timestamp("us", tz="UTC")

@@ -1,0 +1,149 @@
+"""Feast's serialized ``Value`` messages into numpy columns, without Feast's SDK.
+
+https://github.com/feast-dev/feast/blob/v0.49.0/protos/feast/types/Value.proto
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import FeatureStoreError
+from ...core.kernel import (
+    INT64,
+    UINT8,
+    inner,
+    kernel,
+    read,
+)
+
+DTYPES = {"int": "int64", "float": "float64", "string": "object"}
+MISSING: Mapping[str, Any] = {"int": np.iinfo(np.int64).min, "float": np.nan, "string": None}
+SCALARS = {"int": ("int64_val", "int32_val"), "float": ("double_val", "float_val"), "string": ("string_val",)}
+LISTS = {kind: tuple(name.replace("_val", "_list_val") for name in names) for kind, names in SCALARS.items()}
+"""Column kind -> the fields of ``Value`` that it takes."""
+
+Serialized = Sequence[bytes | None]
+"""A serialized ``Value`` for each row; None where the store has none."""
+
+_DOUBLE_TAG, _STRING_TAG = 0x29, 0x12  # field number << 3 | wire type
+_INT_LIST_TAG, _PACKED_TAG = 0x72, 0x0A
+_NO_INTS = bytes([_INT_LIST_TAG, 0])
+_unpack_double = struct.Struct("<xd").unpack
+
+
+def value_message() -> Any:
+    """Feast's protobuf message ``Value``, from its file alone: ``import feast`` would load the whole SDK."""
+    package = importlib.util.find_spec("feast")
+    if package is None or not package.submodule_search_locations:
+        raise FeatureStoreError("feast is not installed")
+    file = Path(package.submodule_search_locations[0], "protos", "feast", "types", "Value_pb2.py")
+    spec = importlib.util.spec_from_file_location(f"{__name__}_value_pb2", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Value
+
+
+@dataclass(frozen=True)
+class ValueDecoder:
+    """Columns of a kind (int, float or string) from serialized values.
+
+    A value that is absent, empty or of another kind is missing: None for strings, the smallest int64 for ints, NaN
+    for floats. The encodings that Feast's stores are full of are read here; protobuf's own parser reads the rest.
+    """
+
+    message: Any = field(default_factory=value_message)
+
+    def scalars(self, values: Serialized, kind: str) -> NDArray[Any]:
+        """[B, 1]."""
+        missing = MISSING[kind]
+        column = np.array([self._scalar(value, kind) if value else missing for value in values], dtype=DTYPES[kind])
+        return column.reshape(-1, 1)
+
+    def lists(self, values: Serialized, kind: str, most: int | None = None) -> NDArray[Any]:
+        """[B, L], the first ``most`` of each list; L is the longest of them, at least 1."""
+        if kind == "int" and values:
+            data = np.frombuffer(b"".join([value or _NO_INTS for value in values]), np.uint8)
+            found: NDArray[Any] = int_lists(data, len(values), most or len(data), MISSING[kind])
+            if len(found):
+                return found
+        lists = [self._list(value, kind)[:most] if value else [] for value in values]
+        column = np.full((len(lists), max([1, *map(len, lists)])), MISSING[kind], dtype=DTYPES[kind])
+        for row, items in enumerate(lists):
+            column[row, : len(items)] = items
+        return column
+
+    def _scalar(self, value: bytes, kind: str) -> Any:
+        if kind == "float" and value[0] == _DOUBLE_TAG and len(value) == 9:
+            return _unpack_double(value)[0]
+        if kind == "string" and value[0] == _STRING_TAG and value[1] == len(value) - 2 < 128:
+            return value[2:].decode()
+        parsed = self.message.FromString(value)
+        name = parsed.WhichOneof("val")
+        return getattr(parsed, name) if name in SCALARS[kind] else MISSING[kind]
+
+    def _list(self, value: bytes, kind: str) -> Any:
+        parsed = self.message.FromString(value)
+        name = parsed.WhichOneof("val")
+        return getattr(parsed, name).val if name in LISTS[kind] else []
+
+
+@inner()
+def _varint(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
+    """The number that begins at ``at``, and where the next one begins: -1 if it has no end or more than 10 bytes."""
+    number = np.uint64(0)
+    for shift in range(min(10, len(data) - at)):
+        byte = np.uint64(data[at + shift])
+        number |= (byte & np.uint64(127)) << np.uint64(7 * shift)
+        if byte < 128:
+            return int(np.int64(number)), at + shift + 1
+    return 0, -1
+
+
+@kernel((read(UINT8, 1), INT64, INT64, INT64))
+def int_lists(data: NDArray[np.uint8], count: int, most: int, missing: int) -> NDArray[np.int64]:
+    """The int64 lists [count, L] of as many concatenated values, or [0, 0] if one of them is anything else.
+
+    Each must be one message ``Int64List`` that is empty or one packed field. As many of them as values, from the first
+    byte to the last, leave no doubt where a value ends, which the wire format does not say by itself.
+    """
+    starts, ends = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    nothing = np.empty((0, 0), np.int64)
+    longest, at = 1, 0
+    for row in range(count):
+        if at >= len(data) or data[at] != _INT_LIST_TAG:
+            return nothing
+        size, at = _varint(data, at + 1)
+        end = at + size
+        if at < 0 or not at <= end <= len(data):
+            return nothing
+        if size > 0:
+            if data[at] != _PACKED_TAG:
+                return nothing
+            size, at = _varint(data, at + 1)
+            if at < 0 or at + size != end or data[end - 1] >= 128:
+                return nothing
+        starts[row], ends[row] = at, end
+        length = 0
+        for position in range(at, end):
+            length += data[position] < 128
+        longest, at = max(longest, min(length, most)), end
+    if at != len(data):
+        return nothing
+    found = np.full((count, longest), missing, np.int64)
+    for row in range(count):
+        at, column = starts[row], 0
+        while at < ends[row] and column < most:
+            found[row, column], at = _varint(data, at)
+            if at < 0:
+                return nothing
+            column += 1
+    return found

@@ -1,0 +1,89 @@
+"""Numbers of users and items that were counted over the whole log, the held-out part included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.features import Side
+from ..etl.features import TABLES, RawFeature
+from ..etl.frames import pieces
+from ..etl.train_part import id_columns
+from ..tables.spool import rows_of
+
+SAME = 0.999
+"""Rank correlation from which on two numbers are taken for one."""
+FEWEST = 100
+"""Users or items that must differ between the whole log and its training part, so that the two can be told apart."""
+Counts = NDArray[np.int64]
+"""[2, n]: interactions and positives of each user or item."""
+
+
+def future_statistics(data: Path, features: Sequence[RawFeature]) -> Iterator[str]:
+    """What is wrong with each number that ranks users or items as the whole log does, and not as its training part."""
+    dense = [f for f in features if f.role == "continuous" and f.side != "context"]
+    if not dense:
+        return
+    counts = count(data, {feature.side for feature in dense})
+    for feature in dense:
+        values = _column(data, feature)
+        for name, whole, train in statistics(*counts[feature.side]):
+            found = future(values, whole, train)
+            if found is not None:
+                yield (
+                    f"schema.dense: {TABLES[feature.side]}.{feature.name} ranks {TABLES[feature.side]} as their {name} "
+                    f"in the whole log does, the held-out part included (rank correlation {found[0]:.4f}; with the "
+                    f"training part {found[1]:.4f}): it is computed from the future. Compute it from what came before, "
+                    f"or take it out of schema.dense; or set data.leak_check.ignore: [{feature.name}]"
+                )
+                break
+
+
+def count(data: Path, sides: set[Side]) -> dict[Side, tuple[Counts, Counts]]:
+    """Counts of users and items over the whole log and over its training part."""
+    ids = dict(zip(("user", "item"), id_columns(data), strict=True))
+    found = {side: (np.zeros((2, len(ids[side])), np.int64), np.zeros((2, len(ids[side])), np.int64)) for side in sides}
+    for piece in pieces(data / "interactions"):
+        table = piece.read([*(f"{side}_id" for side in sides), "positive", "split"])
+        positive = np.asarray(table["positive"].to_numpy(), bool)
+        train = table["split"].to_numpy() == "train"
+        for side, sums in found.items():
+            rows, n = rows_of(table[f"{side}_id"], ids[side]), len(ids[side])
+            for keep, own in zip((np.ones(len(rows), bool), train), sums, strict=True):
+                own += np.stack([np.bincount(rows[some], minlength=n) for some in (keep, keep & positive)])
+    return found
+
+
+def statistics(whole: Counts, train: Counts) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """Name, over the whole log [n] and over the training part [n]; NaN for the rate of nothing."""
+    yield "number of interactions", whole[0], train[0]
+    yield "number of positives", whole[1], train[1]
+    with np.errstate(invalid="ignore"):
+        yield "rate of positives", whole[1] / whole[0], train[1] / train[0]
+
+
+def future(values: NDArray[np.float64], whole: NDArray[Any], train: NDArray[Any]) -> tuple[float, float] | None:
+    """Rank correlations [whole, train] of ``values`` [n] where it is the whole log's statistic; None where it is not.
+
+    Only users or items count whose statistic changes between the two: on the rest they cannot be told apart.
+    """
+    from scipy.stats import spearmanr
+
+    keep = np.isfinite(values) & np.isfinite(whole) & np.isfinite(train) & (whole != train)
+    if keep.sum() < FEWEST or min(len(np.unique(part[keep])) for part in (values, whole, train)) < 3:
+        return None
+    of_whole, of_train = (abs(float(spearmanr(values[keep], part[keep])[0])) for part in (whole, train))
+    return (of_whole, of_train) if of_whole >= SAME and of_train < of_whole else None
+
+
+def _column(data: Path, feature: RawFeature) -> NDArray[np.float64]:
+    """float64 [n], NaN where missing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(data / f"{TABLES[feature.side]}.parquet", columns=[feature.name])
+    return np.asarray(table[feature.name].cast(pa.float64(), safe=False).to_numpy(), np.float64)

@@ -1,0 +1,99 @@
+"""``data.positive`` and ``data.label``: expressions over interactions, in Python, of columns and constants only."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import ConfigError, DataError
+from .canonical import kind_of
+from .validate import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ALLOWED = (
+    *(ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Invert, ast.Compare),
+    *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.List, ast.Tuple, ast.Name),
+    *(ast.Load, ast.Constant, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr),
+)
+_EXAMPLE = "write a comparison of columns and constants, e.g. rating >= 4"
+
+
+def names_in(expression: str, key: str = "data.positive") -> set[str]:
+    """The columns that the expression at the config's ``key`` reads.
+
+    Raises:
+        ConfigError: if it cannot be read, or holds anything but columns, constants, comparisons and arithmetic.
+    """
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except SyntaxError as error:
+        raise ConfigError(f"{key}: cannot read {expression!r} ({error.msg}); {_EXAMPLE}") from None
+    for node in ast.walk(tree):
+        if not isinstance(node, _ALLOWED):
+            raise ConfigError(f"{key}: {type(node).__name__} in {expression!r} is not allowed; {_EXAMPLE}")
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
+    """Which rows are positives [n].
+
+    Without an expression: ``label == 1`` where there is a label, else every row. A row that lacks a value in one of
+    the columns named is none.
+    """
+    if expression is None:
+        expression = "label == 1" if "label" in table.column_names else None
+    if expression is None:
+        return np.ones(table.num_rows, bool)
+    return holds(table, expression, "data.positive")
+
+
+def with_label(table: pa.Table, expression: str | None) -> pa.Table:
+    """The table with a column ``label`` of 0 and 1, made by ``data.label``; without an expression as it is.
+
+    Raises:
+        ConfigError: if the table has a label of its own.
+    """
+    import pyarrow as pa
+
+    if expression is None:
+        return table
+    if "label" in table.column_names:
+        raise ConfigError(
+            f"data.label: interactions has a column 'label' already, {expression!r} would replace it: leave data.label "
+            "out, or name that column otherwise with data.columns"
+        )
+    return table.append_column("label", pa.array(holds(table, expression, "data.label").astype(np.int64)))
+
+
+def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
+    """In which rows the expression at the config's ``key`` is true [n]; never where a column that it reads is null.
+
+    Raises:
+        ConfigError: if it names no column, or gives no truth value.
+        DataError: if it does not fit the columns' types.
+    """
+    names = sorted(names_in(expression, key))
+    for name in names:
+        if name not in table.column_names:
+            hint = nearest(name, table.column_names)
+            raise ConfigError(f"{key}: interactions has no column {name!r}{hint} ({expression})")
+    result = _evaluate(table, names, expression, key)
+    if np.asarray(result).dtype.kind != "b" or np.shape(result) != (table.num_rows,):
+        raise ConfigError(f"{key}: {expression!r} does not give true or false for each row; {_EXAMPLE}")
+    lacking = [table[name].is_null().to_numpy() for name in names]
+    found: NDArray[np.bool_] = np.asarray(result, bool) & ~np.any(lacking, axis=0)
+    return found
+
+
+def _evaluate(table: pa.Table, names: list[str], expression: str, key: str) -> Any:
+    frame = table.select(names).to_pandas(integer_object_nulls=False)
+    kinds = {name: kind_of(table[name].type) for name in names}
+    try:
+        return frame.eval(expression, engine="python")
+    except (TypeError, ValueError, SyntaxError, NotImplementedError, AttributeError) as error:
+        raise DataError(f"{key}: {expression!r} cannot be applied to interactions {kinds}: {error}") from None

@@ -1,0 +1,126 @@
+"""Interactions on their way in: checked chunk by chunk, given positives and splits, written to the spool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.errors import DataError
+from ..config import DataConfig
+from .canonical import IDS, canonical
+from .expressions import positives, with_label
+from .split import NAMES, by_column
+from .validate import (
+    check_columns,
+    check_finite,
+    check_interactions,
+    check_known,
+    check_type,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .spool import Spool
+
+RESERVED = ("positive", "split")
+"""Columns that we add to interactions."""
+ENTITIES = {"user_id": "users", "item_id": "items"}
+
+
+class Intake:
+    """Takes chunks of interactions in file order; afterwards knows their ids.
+
+    Args:
+        known: table name -> its ids, for the tables that the source has.
+    """
+
+    def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array]) -> None:
+        self.config = config
+        self.spool = spool
+        self.known = known
+        self.has_timestamp = False
+        self._ids: dict[str, pa.Array] = {}
+        self._labels: set[float] = set()
+        self._positives = 0
+
+    def add(self, raw: pa.Table) -> None:
+        """Check a chunk and write it to the spool."""
+        import pyarrow as pa
+
+        start = self.spool.rows
+        check_interactions(raw, self.config.labels, start=start)
+        chunk = self._with_timestamp(canonical(raw, "interactions", start=start), start)
+        chunk = with_label(chunk, self.config.label)
+        self._check_reserved(chunk)
+        for column in IDS:
+            self._note_ids(chunk, column, start)
+        for column in chunk.column_names:
+            check_finite(chunk, "interactions", column, start=start)
+        if "label" in chunk.column_names:
+            self._labels |= set(chunk["label"].unique().to_pylist())
+        mask = positives(chunk, self.config.positive)
+        self._positives += int(mask.sum())
+        chunk = chunk.append_column("positive", pa.array(mask))
+        if self.config.split.by == "column":
+            chunk = self._with_given_split(chunk, start)
+        self.spool.write(chunk)
+
+    def finish(self) -> dict[str, pa.Array]:
+        """Close the spool, make the checks that need every row, and give the ids found, by column."""
+        self.spool.close()
+        if self.spool.rows == 0:
+            raise DataError("interactions: the table is empty")
+        if len(self._labels) == 1:
+            raise DataError(
+                f"interactions.label, rows 0 to {self.spool.rows - 1}: all are {self._labels.pop():g}, so there is "
+                "nothing to learn; expected both 0 and 1"
+            )
+        if self._positives == 0:
+            expression = self.config.positive or "label == 1"
+            raise DataError(f"interactions: no row is positive ({expression}), rows 0 to {self.spool.rows - 1}")
+        return self._ids
+
+    def _with_timestamp(self, chunk: pa.Table, start: int) -> pa.Table:
+        """int64 timestamps: the source's own, else the order in the file."""
+        import pyarrow as pa
+
+        if "timestamp" not in chunk.column_names:
+            return chunk.append_column("timestamp", pa.array(np.arange(start, start + chunk.num_rows)))
+        self.has_timestamp = True
+        check_type(chunk, "interactions", "timestamp", ("int", "float"))
+        column = chunk["timestamp"]
+        if column.null_count:
+            row = start + column.is_null().combine_chunks().index(True).as_py()
+            raise DataError(f"interactions.timestamp, row {row}: missing")
+        whole = column.cast(pa.int64(), safe=False)
+        return chunk.set_column(chunk.column_names.index("timestamp"), "timestamp", whole)
+
+    def _check_reserved(self, chunk: pa.Table) -> None:
+        for name in RESERVED:
+            if name in chunk.column_names and name != self.config.split.column:
+                raise DataError(f"interactions.{name}: we add a column of that name; rename the source's")
+
+    def _note_ids(self, chunk: pa.Table, column: str, start: int) -> None:
+        import pyarrow as pa
+
+        table = ENTITIES[column]
+        if table in self.known:
+            check_known(chunk, column, self.known[table], table, start=start)
+            return
+        fresh = chunk[column].combine_chunks().unique()
+        before = self._ids.get(column)
+        if before is not None and before.type != fresh.type:
+            raise DataError(f"interactions.{column}, row {start}: wrong type {fresh.type}, was {before.type} before")
+        self._ids[column] = fresh if before is None else pa.concat_arrays([before, fresh]).unique()
+
+    def _with_given_split(self, chunk: pa.Table, start: int) -> pa.Table:
+        import pyarrow as pa
+
+        column = self.config.split.column or "split"
+        check_columns(chunk, "interactions", [column])
+        names = pa.array(np.asarray(NAMES)[by_column(chunk, column, start=start)])
+        if "split" in chunk.column_names:
+            return chunk.set_column(chunk.column_names.index("split"), "split", names)
+        return chunk.append_column("split", names)

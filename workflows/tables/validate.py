@@ -1,0 +1,121 @@
+"""Checks where data enters. Every message names table, column and row (counted from 0, headers left out)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ...core.errors import DataError
+from .canonical import IDS, kind_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``, did you mean 'x'?`` or nothing."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
+def check_columns(table: pa.Table, name: str, required: Sequence[str]) -> None:
+    """Every required column is there, and the table has rows."""
+    for column in required:
+        if column not in table.column_names:
+            hint = nearest(column, table.column_names)
+            raise DataError(f"{name}.{column}: missing column{hint} found: {', '.join(table.column_names)}")
+    if table.num_rows == 0:
+        raise DataError(f"{name}: the table is empty")
+
+
+def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> None:
+    """The id columns are whole numbers or strings without nulls."""
+    for column in columns:
+        kind = kind_of(table[column].type)
+        if kind not in ("int", "string"):
+            raise DataError(f"{name}.{column}: wrong type {table[column].type}, ids are whole numbers or strings")
+        if table[column].null_count:
+            raise DataError(f"{name}.{column}, row {start + _first(table[column].is_null())}: null id")
+
+
+def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str]) -> None:
+    """The column is of one of ``kinds`` (``int``, ``list_string``, ...)."""
+    if (kind := kind_of(table[column].type)) not in kinds:
+        expected = " or ".join(kinds)
+        raise DataError(f"{name}.{column}: wrong type {table[column].type} ({kind}), expected {expected}")
+
+
+def check_unique(table: pa.Table, name: str, column: str) -> None:
+    """No id is in the table twice."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    codes = pc.dictionary_encode(table[column].combine_chunks())
+    codes = (codes if not hasattr(codes, "chunks") else codes.combine_chunks()).indices.to_numpy()
+    first = np.full(codes.max(initial=-1) + 1, -1)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    again = np.flatnonzero(first[codes] != np.arange(len(codes)))
+    if again.size:
+        row = int(again[0])
+        where = f"first in row {first[codes[row]]}"
+        raise DataError(f"{name}.{column}, row {row}: duplicate id {table[column][row].as_py()!r}, {where}")
+
+
+def check_known(table: pa.Table, column: str, known: pa.Array, other: str, *, start: int = 0) -> None:
+    """Every id of ``interactions`` is in the table ``other``."""
+    import pyarrow.compute as pc
+
+    if table[column].type != known.type:
+        raise DataError(f"interactions.{column}: wrong type {table[column].type}, {other}.{column} is {known.type}")
+    unknown = pc.invert(pc.is_in(table[column], value_set=known))
+    if pc.any(unknown).as_py():
+        row = _first(unknown)
+        raise DataError(
+            f"interactions.{column}, row {start + row}: {table[column][row].as_py()!r} is not in {other}.{column}"
+        )
+
+
+def check_finite(table: pa.Table, name: str, column: str, *, start: int = 0) -> None:
+    """A number is not infinite; a missing one is null."""
+    import pyarrow.compute as pc
+
+    if kind_of(table[column].type) == "float":
+        infinite = pc.fill_null(pc.is_inf(table[column]), False)
+        if pc.any(infinite).as_py():
+            raise DataError(f"{name}.{column}, row {start + _first(infinite)}: infinite")
+
+
+def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None:
+    """The label is 0 or 1 in every row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    check_type(table, "interactions", name, ("int", "float"))
+    label = table[name].cast(pa.float64())
+    wrong = pc.invert(pc.fill_null(pc.or_(pc.equal(label, 0), pc.equal(label, 1)), False))
+    if pc.any(wrong).as_py():
+        row = _first(wrong)
+        raise DataError(f"interactions.{name}, row {start + row}: {table[name][row].as_py()!r}, expected 0 or 1")
+
+
+def check_entity_table(table: pa.Table, name: str, column: str) -> None:
+    """All checks of users or items."""
+    check_columns(table, name, [column])
+    check_ids(table, name, [column])
+    check_unique(table, name, column)
+
+
+def check_interactions(table: pa.Table, labels: Sequence[str] = (), *, start: int = 0) -> None:
+    """The checks of a chunk of interactions that need no other table; ``labels`` must be there, ``label`` may be."""
+    check_columns(table, "interactions", (*IDS, *labels))
+    check_ids(table, "interactions", IDS, start=start)
+    for name in (*(["label"] if "label" in table.column_names else []), *labels):
+        check_label(table, name, start=start)
+
+
+def _first(mask: pa.ChunkedArray) -> int:
+    """Position of the first true value."""
+    import pyarrow.compute as pc
+
+    return int(pc.index(mask, True).as_py())

@@ -1,0 +1,57 @@
+"""Pretrained vectors where they enter: equally long lists of finite numbers, one for an item or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import DataError
+from .canonical import kind_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def vector_columns(items: pa.Table, names: Sequence[str]) -> dict[str, pa.Array]:
+    """Those of ``names`` that ``items`` has as lists of numbers: list<float32>, a missing one empty.
+
+    float32 from here on, where other lists are float64: these are by far the largest columns.
+
+    Raises:
+        DataError: naming column and row, if lists differ in length, a number is missing or infinite, or there is none.
+    """
+    there = [n for n in names if n in items.column_names and kind_of(items[n].type) in ("list_float", "list_int")]
+    return {name: _checked(items, name) for name in there}
+
+
+def _checked(items: pa.Table, name: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = items[name].cast(pa.list_(pa.float32()), safe=False).combine_chunks()
+    lists = pa.concat_arrays(lists.chunks) if isinstance(lists, pa.ChunkedArray) else lists
+    sizes = np.asarray(pc.list_value_length(lists).fill_null(0))
+    given = sizes[sizes > 0]
+    if not len(given):
+        raise DataError(f"items.{name}: no row holds a vector")
+    width = int(np.bincount(given).argmax())
+    other = (sizes > 0) & (sizes != width)
+    _refuse(items, name, other, f"expected {width} numbers as in most rows, has {sizes[other.argmax()]}")
+    # Not list_parent_indices, which counts the numbers below a null of a fixed-size list, too.
+    values, owners = pc.list_flatten(lists), np.repeat(np.arange(len(lists)), sizes)
+    wrong = ~np.asarray(pc.fill_null(pc.is_finite(values), False))
+    bad = np.zeros(len(lists), bool)
+    bad[owners[wrong]] = True
+    _refuse(items, name, bad, "expected finite numbers, one is missing, NaN or infinite")
+    offsets = np.append(0, np.cumsum(sizes)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def _refuse(items: pa.Table, name: str, wrong: NDArray[np.bool_], why: str) -> None:
+    """Raise for the first of the rows that are ``wrong`` [n]."""
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"items.{name}, row {row} (item_id {items['item_id'][row].as_py()!r}): {why}")

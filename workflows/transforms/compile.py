@@ -1,0 +1,138 @@
+"""Fitted workflows as data (json and npy, no pickle) for ``cascade.ensemble.graph.ops.transform``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.features import Feature, Side
+from ..config import HistoryConfig
+from ..etl.features import RawFeature
+from ..etl.fit import FittedSide
+from ..etl.train_part import id_columns
+from .lookup_tables import (
+    FIRST_CODE,
+    MISSING_INT,
+    Codes,
+    codes_for,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARAMS = "params.json"
+REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
+DTYPES = {"int": "int64", "float": "float64", "string": "object"}
+
+
+def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Path, history: HistoryConfig) -> None:
+    """Write the parameters and lookup tables of all sides below ``folder/transforms``.
+
+    Args:
+        folder: the etl artifact being written; items/item_id.npy is there.
+    """
+    out = folder / "transforms"
+    out.mkdir()
+    compiled = {side: [compile_feature(out, f, r, part) for f, r in pairs(part)] for side, part in fitted.items()}
+    _item_rows(out, id_columns(data)[1])
+    np.save(out / "item_codes.npy", np.load(folder / "items" / "item_id.npy")[:, 0])
+    item_id = next(r for r in fitted["item"].raw if r.name == "item_id")
+    request = {
+        "features": [feature for side in REQUEST_SIDES for feature in compiled.get(side, [])],
+        "raw": raw_columns([r for side in REQUEST_SIDES if side in fitted for r in fitted[side].raw]),
+        "history": history.length,
+        "gaps": history.gaps,
+        "item_dtype": DTYPES[item_id.kinds[0]],
+    }
+    (out / PARAMS).write_text(json.dumps(request, indent=1))
+    (out / "items.json").write_text(json.dumps(compiled["item"], indent=1))
+
+
+def pairs(part: FittedSide) -> list[tuple[Feature, RawFeature]]:
+    return list(zip(part.features, part.raw, strict=True))
+
+
+def raw_columns(features: Sequence[RawFeature]) -> dict[str, list[Any]]:
+    """Raw column -> [dtype, dims] as a request holds it."""
+    found = {}
+    for feature in features:
+        for name, kind in zip(feature.raw, feature.kinds, strict=True):
+            found[name] = [DTYPES[kind.removeprefix("list_")], ["L"] if kind.startswith("list_") else [1]]
+    return found
+
+
+def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSide) -> dict[str, Any]:
+    """Write a feature's tables; returns its entry in the parameters."""
+    entry: dict[str, Any] = {"name": feature.name, "kind": raw.role, "raw": list(raw.raw), "length": feature.length}
+    if raw.role == "continuous":
+        return {**entry, **statistics(part.workflow, feature.name)}
+    if raw.role in ("text", "vector"):
+        return entry  # of items, which no request brings
+    if raw.buckets:
+        return {**entry, "buckets": raw.buckets}
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(part.folder / "categories" / f"unique.{feature.name}.parquet", columns=list(raw.raw))
+    if raw.role == "cross":
+        return {**entry, "sizes": _cross(out, feature.name, table)}
+    _codes(table[feature.name]).save(out, feature.name)
+    return entry
+
+
+def statistics(workflow: Any, name: str) -> dict[str, float]:
+    """What FillMedian and Normalize have learned about a continuous column."""
+    from merlin.dag import Graph
+    from nvtabular.ops import FillMedian, Normalize
+
+    node = [workflow.output_node]
+    fill = next(n.op for n in Graph.get_nodes_by_op_type(node, FillMedian) if name in n.op.medians)
+    scale = next(n.op for n in Graph.get_nodes_by_op_type(node, Normalize) if name in n.op.means)
+    return {"fill": fill.medians[name], "mean": scale.means[name], "std": scale.stds[name]}
+
+
+def _values(array: pa.Array) -> Any:
+    """Distinct values without null: a list of str, or an int64 or float64 array."""
+    import pyarrow as pa
+
+    array = array.drop_null()
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        return np.asarray(array)
+    return array.to_pylist()  # strings, or the untyped column that pandas writes where there are none
+
+
+def _codes(column: pa.ChunkedArray) -> Codes:
+    """A vocabulary in the order of its codes."""
+    values = _values(column.combine_chunks())
+    return codes_for(values, np.arange(FIRST_CODE, FIRST_CODE + len(values)))
+
+
+def _cross(out: Path, name: str, table: pa.Table) -> list[int]:
+    """Write a combination's tables; returns its mixed radix: known values of each column, and one for missing."""
+    combined, sizes = np.zeros(len(table), np.int64), []
+    for column in table.column_names:
+        known = _values(table[column].unique())
+        codes = codes_for(known, np.arange(1, len(known) + 1))
+        codes.save(out, f"{name}.{column}")
+        sizes.append(len(known) + 1)
+        combined = combined * sizes[-1] + codes(raw_array(table[column]), 0, -1)
+    codes_for(combined, np.arange(FIRST_CODE, FIRST_CODE + len(table))).save(out, name)
+    return sizes
+
+
+def raw_array(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column as a request would hold it: missing is None, the smallest int64, or NaN."""
+    import pyarrow as pa
+
+    if pa.types.is_integer(column.type):
+        return np.asarray(column.fill_null(MISSING_INT).to_numpy())
+    return np.asarray(column.to_numpy(), np.float64 if pa.types.is_floating(column.type) else object)
+
+
+def _item_rows(out: Path, item_ids: pa.Array) -> None:
+    """Raw item id -> item row."""
+    codes_for(_values(item_ids), np.arange(len(item_ids))).save(out, "item_rows")
