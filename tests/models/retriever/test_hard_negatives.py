@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 from cascade.core.errors import ConfigError
 from cascade.models._merlin import tf
 from cascade.models.config import NegativesConfig
+from cascade.models.retriever import hard_negatives
 from cascade.models.retriever.hard_negatives import Miner
 
 USERS, WIDTH = 6, 4
