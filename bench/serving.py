@@ -59,13 +59,13 @@ def served(subject: Subject, layout: Layout, forward: Callable[[str], None]) -> 
     Args:
         forward: takes each line of the server's log.
     """
-    from ..ensemble.server.server import TritonServer
+    from ..ensemble.server.server import Server
 
     config = subject.config
     with tempfile.TemporaryDirectory(prefix="cascade-bench-") as folder:
         exported = layout == config.serving.layout
         repository = Path(config.export.repository) if exported else export_aside(subject, layout, Path(folder))
-        server = TritonServer(
+        server = Server(
             repository,
             config.export.model_name,
             feature_repo=Path(config.feature_store.repo),

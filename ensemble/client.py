@@ -50,7 +50,7 @@ class Recommendation:
         return asdict(self)
 
 
-class CascadeClient:
+class Client:
     """A connection to a served model. Use as a context manager, or call ``close``.
 
     Args:

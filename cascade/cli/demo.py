@@ -23,20 +23,20 @@ def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifac
     Args:
         artifacts: what the pipeline made, by stage.
     """
-    from ..ensemble.client import CascadeClient
-    from ..ensemble.server.server import TritonServer
+    from ..ensemble.client import Client
+    from ..ensemble.server.server import Server
 
     users = _users(artifacts["etl"].path)
     titles = _titles(artifacts["data"].path)
     history = _history(artifacts["features"].path, users)
-    server = TritonServer(
+    server = Server(
         Path(config.export.repository),
         config.export.model_name,
         feature_repo=Path(config.feature_store.repo),
         config=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
         forward=_forward_log if is_verbose() else lambda line: None,
     )
-    with server, CascadeClient(server.grpc_url, config.export.model_name) as client:
+    with server, Client(server.grpc_url, config.export.model_name) as client:
         print(f"\nTriton answers on {server.grpc_url} (gRPC); release {server.release}")
         for user in users:
             [answer] = client.recommend([user], top_k=top_k)

@@ -191,13 +191,13 @@ def recommend(
     verbose: Verbose = False,
 ) -> None:
     """Ask the server for recommendations."""
-    from ..ensemble.client import CascadeClient
+    from ..ensemble.client import Client
     from .text import answer_notes, answer_table
 
     if url is None:
         merged = load(config, sets)
         url, model = f"{merged.server.host}:{merged.server.grpc_port}", merged.export.model_name
-    with CascadeClient(url, model, timeout) as client:
+    with Client(url, model, timeout) as client:
         answers = client.recommend(
             [_raw_id(text) for text in user],
             top_k=top_k,

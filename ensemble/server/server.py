@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...core.errors import CascadeError, ServerError
-from ..client import CascadeClient
+from ..client import Client
 from ..config import ServerConfig
 from ..repository.step_config import CORE
 from .backend_check import check_backends
@@ -34,7 +34,7 @@ _PROBE_S = 10
 """How long a probe may take before it counts as not answered."""
 
 
-class TritonServer:
+class Server:
     """A running tritonserver with one model, healed when its stub dies. Use as a context manager.
 
     Args:
@@ -116,7 +116,7 @@ class TritonServer:
         except BaseException:
             self.stop()
             raise
-        guard = CascadeClient(self.grpc_url, self.model, _PROBE_S)
+        guard = Client(self.grpc_url, self.model, _PROBE_S)
         self._guards = [Watchdog(self.pid, self._load), HangCheck(self.pid, guard.probe, guard.answered)]
         for started in self._guards:
             started.start()
@@ -202,7 +202,7 @@ class TritonServer:
 
     def _await_answer(self, model_config: str | None) -> None:
         """Load the model and have it answer a probe."""
-        with CascadeClient(self.grpc_url, self.model, timeout=self._startup_s) as client:
+        with Client(self.grpc_url, self.model, timeout=self._startup_s) as client:
             self._await(client.live)
             loaded = _in_background(lambda: client.load(model_config, self._startup_s))
             self._await(loaded.done)
@@ -230,9 +230,9 @@ class TritonServer:
 
     def _load(self, model: str) -> None:
         """Load ``model`` again, the served one or a step of it, and have the served one answer."""
-        with CascadeClient(self.grpc_url, model, timeout=self._startup_s) as client:
+        with Client(self.grpc_url, model, timeout=self._startup_s) as client:
             client.reload(self._startup_s)
-        with CascadeClient(self.grpc_url, self.model, timeout=self._startup_s) as client:
+        with Client(self.grpc_url, self.model, timeout=self._startup_s) as client:
             client.probe()
 
 
@@ -244,7 +244,7 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
     """
     stop = threading.Event()
     with _stop_signals(stop):
-        server = TritonServer(repository, model, feature_repo=feature_repo, config=config, cancelled=stop)
+        server = Server(repository, model, feature_repo=feature_repo, config=config, cancelled=stop)
         try:
             with server:
                 print(

@@ -15,9 +15,9 @@ import numpy as np
 
 from cascade.config.pipeline import load_config
 from cascade.core.errors import CascadeError
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.server import Server
 from cascade.ensemble.server.watchdog import running_stubs
 from cascade.pipeline.stages import find
 
@@ -40,7 +40,7 @@ def healed_after(server, answered):
 
 
 def ask(url, user, answered, stop):
-    with CascadeClient(url, timeout=HEALED_S) as client:
+    with Client(url, timeout=HEALED_S) as client:
         while not stop.is_set():
             try:
                 client.recommend([user])
@@ -52,7 +52,7 @@ def ask(url, user, answered, stop):
 def main():
     config, _ = load_config(Path("pipeline.yaml"))
     users = np.load(find(config, Path("runs"), "etl").path / "user_ids.npy")[:500].tolist()
-    server = TritonServer(
+    server = Server(
         Path(config.export.repository),
         config.export.model_name,
         feature_repo=Path(config.feature_store.repo),
@@ -62,7 +62,7 @@ def main():
     start = time.monotonic()
     with server:
         print(f"ready after {time.monotonic() - start:.2f} s")
-        with CascadeClient(server.grpc_url, timeout=60) as client:
+        with Client(server.grpc_url, timeout=60) as client:
             client.recommend(users)
         [stub] = running_stubs(server.pid)
         memory = stub.process.memory_full_info().uss / 1e6

@@ -257,7 +257,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             for user in user_ids
         ]
 
-    monkeypatch.setattr(client.CascadeClient, "recommend", recommend)
+    monkeypatch.setattr(client.Client, "recommend", recommend)
     return seen
 
 

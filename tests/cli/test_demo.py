@@ -60,8 +60,8 @@ def no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     FakeServer.events = []
-    monkeypatch.setattr(server, "TritonServer", FakeServer)
-    monkeypatch.setattr(client.CascadeClient, "recommend", recommend)
+    monkeypatch.setattr(server, "Server", FakeServer)
+    monkeypatch.setattr(client.Client, "recommend", recommend)
 
 
 def test_users_titles_history_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +85,7 @@ def test_the_server_stops_when_the_client_fails(tmp_path: Path, monkeypatch: pyt
     def fail(*args: Any, **how: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(client.CascadeClient, "recommend", fail)
+    monkeypatch.setattr(client.Client, "recommend", fail)
     with pytest.raises(KeyboardInterrupt):
         show_recommendations(CONFIG, artifacts(tmp_path, [1], [7], None), top_k=1)
     assert FakeServer.events == ["start", "stop"]

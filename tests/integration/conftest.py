@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.server import Server
 
 
 @pytest.fixture(scope="session")
@@ -40,14 +40,14 @@ def string_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, free: ServerConfig) -> Iterator[TritonServer]:
-    with TritonServer(repository, "cascade", feature_repo=repository, config=free) as running:
+def server(repository: Path, free: ServerConfig) -> Iterator[Server]:
+    with Server(repository, "cascade", feature_repo=repository, config=free) as running:
         yield running
 
 
 @pytest.fixture
-def client(server: TritonServer) -> Iterator[CascadeClient]:
-    with CascadeClient(server.grpc_url) as connected:
+def client(server: Server) -> Iterator[Client]:
+    with Client(server.grpc_url) as connected:
         yield connected
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cascade.core.errors import RequestError, ServerError
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.server import Server
 from cascade.testing import miniature
 
 STEPS = 9
@@ -41,13 +41,13 @@ def repository(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(repository, free):
-    with TritonServer(repository, "cascade", feature_repo=repository, config=free) as running:
+    with Server(repository, "cascade", feature_repo=repository, config=free) as running:
         yield running
 
 
 @pytest.fixture
 def client(server):
-    with CascadeClient(server.grpc_url) as connected:
+    with Client(server.grpc_url) as connected:
         yield connected
 
 
@@ -97,7 +97,7 @@ def test_requests_of_all_kinds_at_once_each_get_their_own_answer(server, offline
     expected = [offline(**request) for request in REQUESTS]
 
     def ask(at):
-        with CascadeClient(server.grpc_url) as client:
+        with Client(server.grpc_url) as client:
             return at % len(REQUESTS), served(client.recommend(**REQUESTS[at % len(REQUESTS)]))
 
     with ThreadPoolExecutor(16) as pool:
@@ -115,7 +115,7 @@ def test_a_refused_request_spoils_none_of_those_beside_it(server, offline):
     [expected] = offline([101])
 
     def ask(at):
-        with CascadeClient(server.grpc_url) as client:
+        with Client(server.grpc_url) as client:
             if at % 2:
                 with pytest.raises(RequestError, match="^top_k: expected 1 to 12, got 13"):
                     client.recommend([101], top_k=13)
@@ -144,8 +144,8 @@ class TestEnsemble:
         excluded = np.array([["i1001", "ÿ"]] * 4, dtype=object)
         expected = executor({"user_id": np.array(users, dtype=object)[:, None], "exclude_items": excluded})
         with (
-            TritonServer(repository, "cascade", feature_repo=repository, config=free) as server,
-            CascadeClient(server.grpc_url) as client,
+            Server(repository, "cascade", feature_repo=repository, config=free) as server,
+            Client(server.grpc_url) as client,
         ):
             got = client.recommend(users, exclude_items=["i1001", "ÿ"])
             assert [[item.item_id for item in answer.items] for answer in got] == expected["item_ids"].tolist()
@@ -156,14 +156,14 @@ class TestEnsemble:
         step = own / "cascade_order" / "1" / "release.json"
         facts = json.loads(step.read_text())
         step.write_text(json.dumps({**facts, "release": "another"}))
-        server = TritonServer(own, "cascade", feature_repo=own, config=free)
+        server = Server(own, "cascade", feature_repo=own, config=free)
         with pytest.raises(ServerError, match="begun by another release than another; a release is being loaded"):
             server.start()
 
     def test_a_new_version_is_loaded_while_the_server_runs(self, own, free, monkeypatch, tmp_path):
         with (
-            TritonServer(own, "cascade", feature_repo=own, config=free) as server,
-            CascadeClient(server.grpc_url) as client,
+            Server(own, "cascade", feature_repo=own, config=free) as server,
+            Client(server.grpc_url) as client,
         ):
             monkeypatch.setattr(miniature, "RELEASE", replace(miniature.RELEASE, release="next"))
             serving = miniature.SERVING.model_copy(update={"layout": "ensemble"})

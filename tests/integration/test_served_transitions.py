@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
 from cascade.ensemble.repository.stage import EXPORT
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.server import Server
 
 USERS = 8
 
@@ -41,8 +41,8 @@ def test_a_server_answers_as_the_executor_does(strings, offline, users, layout, 
     sections["serving"] = sections["serving"].model_copy(update={"layout": layout})
     made = EXPORT.run(tmp_path, sections, {name: strings.artifacts[name] for name in EXPORT.parents})
     name = strings.config.export.model_name
-    running = TritonServer(made.path, name, feature_repo=strings.feature_repo, config=free)
-    with running as server, CascadeClient(server.grpc_url) as client:
+    running = Server(made.path, name, feature_repo=strings.feature_repo, config=free)
+    with running as server, Client(server.grpc_url) as client:
         answers = client.recommend(users, temperature=0)
     for answer, ids, scores in zip(answers, offline["item_ids"], offline["scores"], strict=True):
         assert [item.item_id for item in answer.items] == ids[: len(answer.items)].tolist()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cascade.core.errors import ServerError
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.server import Server
 
 USERS = list(range(100, 120))
 
@@ -61,7 +61,7 @@ def test_one_call_of_64_users_equals_64_calls_of_one(client, settings):
 
 def test_requests_at_once_each_get_their_own_answer(server):
     alone = {}
-    with CascadeClient(server.grpc_url) as client:
+    with Client(server.grpc_url) as client:
         for user in USERS:
             alone[user, 3], alone[user, 7] = served(
                 client.recommend([user], top_k=3) + client.recommend([user], top_k=7)
@@ -69,7 +69,7 @@ def test_requests_at_once_each_get_their_own_answer(server):
 
     def ask(at):
         user, top_k = USERS[at % 20], (3, 7)[at % 2]
-        with CascadeClient(server.grpc_url) as client:
+        with Client(server.grpc_url) as client:
             return (user, top_k), served(client.recommend([user], top_k=top_k))[0]
 
     with ThreadPoolExecutor(16) as pool:
@@ -114,8 +114,8 @@ def test_ids_of_text(string_repository, free, nothing_left):
     executor = Executor.load(string_repository / "cascade" / "1")
     users = ["u100", "u119", "nobody", "日本"]
     with (
-        TritonServer(string_repository, "cascade", feature_repo=string_repository, config=free) as server,
-        CascadeClient(server.grpc_url) as client,
+        Server(string_repository, "cascade", feature_repo=string_repository, config=free) as server,
+        Client(server.grpc_url) as client,
     ):
         answers = client.recommend(users)
         assert served(answers) == offline(executor, users, "object")
@@ -125,10 +125,10 @@ def test_ids_of_text(string_repository, free, nothing_left):
 
 
 def test_no_server_says_how_to_start_one():
-    with CascadeClient("127.0.0.1:9") as client, pytest.raises(ServerError, match="127.0.0.1:9.*cascade serve"):
+    with Client("127.0.0.1:9") as client, pytest.raises(ServerError, match="127.0.0.1:9.*cascade serve"):
         client.recommend([1])
 
 
 def test_a_model_that_is_not_served_is_named(server):
-    with CascadeClient(server.grpc_url, "other") as client, pytest.raises(ServerError, match="'other' is not found"):
+    with Client(server.grpc_url, "other") as client, pytest.raises(ServerError, match="'other' is not found"):
         client.recommend([1])

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 
 SERVE = """
 import sys
@@ -61,7 +61,7 @@ def test_one_ready_line_then_a_clean_end(serve, number):
     ready = process.stdout.readline()
     assert ready.startswith("ready: model cascade, release 0123456789ab, grpc 127.0.0.1:")
     addresses = dict(part.split(" ", 1) for part in ready.removeprefix("ready: ").strip().split(", "))
-    with CascadeClient(addresses["grpc"]) as client:
+    with Client(addresses["grpc"]) as client:
         assert client.recommend([101])[0].items
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     assert len(family) >= 3  # this one, tritonserver, the stub

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from cascade.core.errors import CascadeError
-from cascade.ensemble.client import CascadeClient
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.client import Client
+from cascade.ensemble.server.server import Server
 from cascade.ensemble.server.watchdog import running_stubs
 
 HEALED_S = 60
@@ -20,7 +20,7 @@ def ensemble(tmp_path_factory, free):
 
     folder = tmp_path_factory.mktemp("ensemble") / "models"
     miniature_repository(folder, serving=SERVING.model_copy(update={"layout": "ensemble"}))
-    with TritonServer(folder, "cascade", feature_repo=folder, config=free) as running:
+    with Server(folder, "cascade", feature_repo=folder, config=free) as running:
         yield running
 
 
@@ -30,7 +30,7 @@ def stubs(server):
 
 @pytest.mark.parametrize("step", ["rank", "respond"])
 def test_a_killed_step_is_replaced_and_the_others_stay(ensemble, step):
-    with CascadeClient(ensemble.grpc_url) as client:
+    with Client(ensemble.grpc_url) as client:
         before = client.recommend([101])[0].items
         old = stubs(ensemble)
         os.kill(old[f"cascade_{step}"], signal.SIGKILL)

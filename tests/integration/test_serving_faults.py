@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from cascade.core.errors import CascadeError, ServerError
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.hang_check import HangCheck
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.server import Server
 from cascade.ensemble.server.watchdog import running_stubs
 
 HEALED_S = 30  # proves the healing; benchmarks/serving.py measures it against the bar of 5 s
@@ -28,9 +28,7 @@ def start(repository, free, tmp_path, nothing_left):
     lines = []
 
     def make(**more):
-        made = TritonServer(
-            copy, "cascade", **{"feature_repo": tmp_path, "config": free, "forward": lines.append, **more}
-        )
+        made = Server(copy, "cascade", **{"feature_repo": tmp_path, "config": free, "forward": lines.append, **more})
         made.lines = lines
         return made
 
@@ -45,7 +43,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask, args=(url,)) for _ in range(clients)]
 
     def _ask(self, url):
-        with CascadeClient(url) as client:
+        with Client(url) as client:
             while not self._stop.is_set():
                 before = time.monotonic()
                 try:
@@ -108,7 +106,7 @@ def test_one_of_two_killed_is_replaced_and_nobody_hangs(start, free):
 
 
 def test_a_stub_that_hangs_is_replaced(start):
-    with start() as server, CascadeClient(server.grpc_url, timeout=0.5) as client:
+    with start() as server, Client(server.grpc_url, timeout=0.5) as client:
         client.recommend([101])
         check = HangCheck(server.pid, client.probe, client.answered, interval=0.1)
         (stub,) = running_stubs(server.pid)
@@ -151,7 +149,7 @@ def test_a_broken_config_says_why(start):
 
 def test_a_repository_without_the_model_says_how_to_get_it(start, tmp_path):
     with pytest.raises(ServerError, match="'nobody'.*cascade run"):
-        TritonServer(tmp_path, "nobody", feature_repo=tmp_path).start()
+        Server(tmp_path, "nobody", feature_repo=tmp_path).start()
 
 
 def test_a_taken_port_is_named(start):
@@ -179,7 +177,7 @@ def test_a_server_that_dies_is_reported(start):
 
 
 def test_a_model_whose_stub_cannot_start_again_does_not_end_the_watch(start):
-    with start() as server, CascadeClient(server.grpc_url) as client:
+    with start() as server, Client(server.grpc_url) as client:
         graph = server.repository / "cascade" / "1" / "graph.json"
         graph.rename(graph.with_suffix(".aside"))
         os.kill(running_stubs(server.pid)[0].process.pid, signal.SIGKILL)
@@ -192,7 +190,7 @@ def test_a_model_whose_stub_cannot_start_again_does_not_end_the_watch(start):
 
 
 def test_the_highest_version_is_served_and_a_new_one_is_loaded_without_a_gap(start):
-    with start() as server, Load(server.grpc_url, 2) as load, CascadeClient(server.grpc_url) as client:
+    with start() as server, Load(server.grpc_url, 2) as load, Client(server.grpc_url) as client:
         model = server.repository / "cascade"
         shutil.copytree(model / "1", model / "10")
         release = model / "10" / "nodes" / "08_respond"
@@ -206,7 +204,7 @@ def test_the_highest_version_is_served_and_a_new_one_is_loaded_without_a_gap(sta
 
 
 def test_a_broken_new_version_leaves_the_old_one_serving(start):
-    with start() as server, CascadeClient(server.grpc_url) as client:
+    with start() as server, Client(server.grpc_url) as client:
         model = server.repository / "cascade"
         shutil.copytree(model / "1", model / "2", ignore=shutil.ignore_patterns("graph.json"))
         with pytest.raises(ServerError, match="no graph.json"):
@@ -216,7 +214,7 @@ def test_a_broken_new_version_leaves_the_old_one_serving(start):
 
 def test_the_log_is_passed_on_without_noise(start):
     server = start()
-    with server, CascadeClient(server.grpc_url) as client:
+    with server, Client(server.grpc_url) as client:
         client.recommend([101])
     text = "\n".join(server.lines)
     assert "successfully loaded 'cascade'" in text

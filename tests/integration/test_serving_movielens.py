@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cascade.core.errors import CascadeError
-from cascade.ensemble.client import CascadeClient
+from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.server.server import Server
 from cascade.ensemble.server.watchdog import running_stubs
 
 pytestmark = pytest.mark.timeout(1500)  # the first test to ask for the pipeline builds it
@@ -23,7 +23,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def server(movielens, free):
-    with TritonServer(
+    with Server(
         movielens.model_repository,
         movielens.config.export.model_name,
         feature_repo=movielens.feature_repo,
@@ -44,7 +44,7 @@ def test_served_equals_offline_for_500_users(movielens, server, users, monkeypat
     executor = Executor.load(movielens.version_folder)
     column = np.array(users).reshape(-1, 1)
     expected = executor({"user_id": column, "temperature": np.zeros((len(users), 1), np.float32)})
-    with CascadeClient(server.grpc_url, timeout=60) as client:
+    with Client(server.grpc_url, timeout=60) as client:
         answers = client.recommend(users, temperature=0)
     assert len(answers) == 500
     for row, answer in enumerate(answers):
@@ -56,7 +56,7 @@ def test_served_equals_offline_for_500_users(movielens, server, users, monkeypat
 
 
 def test_one_call_of_64_users_equals_64_calls_of_one(server, users):
-    with CascadeClient(server.grpc_url, timeout=60) as client:
+    with Client(server.grpc_url, timeout=60) as client:
         together = client.recommend(users[-64:], temperature=0)
         alone = [client.recommend([user], temperature=0)[0] for user in users[-64:]]
     for one, many in zip(alone, together, strict=True):
@@ -67,13 +67,13 @@ def test_one_call_of_64_users_equals_64_calls_of_one(server, users):
 def test_an_unknown_user_gets_what_is_popular(movielens, server, users):
     etl = movielens.artifacts["etl"].path
     counts = dict(zip(np.load(etl / "item_ids.npy").tolist(), np.load(etl / "item_counts.npy").tolist(), strict=True))
-    with CascadeClient(server.grpc_url, timeout=60) as client:
+    with Client(server.grpc_url, timeout=60) as client:
         [answer] = client.recommend(users[-1:], top_k=10)
     assert np.mean([counts[item.item_id] for item in answer.items]) > np.quantile(list(counts.values()), 0.95)
 
 
 def test_an_instance_keeps_little_for_itself(server, users):
-    with CascadeClient(server.grpc_url, timeout=60) as client:
+    with Client(server.grpc_url, timeout=60) as client:
         for _ in range(5):
             client.recommend(users)
     (stub,) = running_stubs(server.pid)
@@ -81,7 +81,7 @@ def test_an_instance_keeps_little_for_itself(server, users):
 
 
 def test_it_answers_again_soon_after_a_kill(server, users):
-    with CascadeClient(server.grpc_url, timeout=HEALED_S) as client:
+    with Client(server.grpc_url, timeout=HEALED_S) as client:
         client.recommend(users[:1])
         os.kill(running_stubs(server.pid)[0].process.pid, signal.SIGKILL)
         deadline = time.monotonic() + HEALED_S
