@@ -17,10 +17,10 @@ IMPRESSION_BASELINES: tuple[BaselineName, ...] = ("lightgbm", "factorization_mac
 class EvaluationConfig(Section):
     """Offline evaluation."""
 
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(default=256, ge=1)
     max_users: int | None = None
     """Evaluate a seeded sample of the test users; all of them by default."""
-    replicates: int = Field(1000, ge=100)
+    replicates: int = Field(default=1000, ge=100)
     """Draws of users that the 95 % intervals come from."""
     baselines: list[BaselineName] | None = None
     """What to compare with: popularity, ials, ease and markov rank the catalogue; lightgbm and factorization_machine

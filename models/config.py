@@ -15,17 +15,17 @@ Calibration = Literal["platt", "isotonic", "none"]
 class TrainingConfig(Section):
     """How one model is trained."""
 
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(1024, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)
-    patience: int = Field(3, ge=1)
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=1024, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    patience: int = Field(default=3, ge=1)
     """Epochs without a better validation metric after which training stops; the best epoch is kept."""
     seed: int = 42
-    checkpoint_minutes: float = Field(5, ge=0)
+    checkpoint_minutes: float = Field(default=5, ge=0)
     """Minutes between checkpoints, from which a killed run goes on; 0 makes them at the end of each epoch alone."""
-    clip_norm: float = Field(0, ge=0)
+    clip_norm: float = Field(default=0, ge=0)
     """Largest L2 norm of a step's gradients together; larger ones are scaled down to it; 0 clips nothing."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are averaged for one step of the optimizer; see ``accumulation``."""
     recompute: bool = False
     """Compute parts of the model again for their gradient rather than keep them, a slice of the batch after the other:
@@ -35,13 +35,13 @@ class TrainingConfig(Section):
     embedding_optimizer: Literal["adam", "lazy_adam"] = "adam"
     """adam moves every row of a table at every step, lazy_adam only those of the batch: much faster on large tables,
     but rare rows learn more slowly, because Adam goes on moving a row for some steps after a batch has it."""
-    embedding_l2: float = Field(0, ge=0)
+    embedding_l2: float = Field(default=0, ge=0)
     """Weight of the squared norms of the embeddings that a batch touches."""
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
     """Steps of the optimizer during which the learning rate rises from 0."""
-    decay_steps: int = Field(0, ge=0)
+    decay_steps: int = Field(default=0, ge=0)
     """Steps of the optimizer after the warm-up during which the learning rate falls to 0 as a cosine; 0: it stays."""
-    average: float = Field(1, ge=0)
+    average: float = Field(default=1, ge=0)
     """Epochs over which the weights are averaged, which is what is validated and kept; 0: those of the last step."""
     tensorboard: bool = False
     """Write logs for TensorBoard to ``<run folder>.logs``."""
@@ -52,11 +52,11 @@ class TowerConfig(Section):
 
     emb_dims: dict[str, int] = {}
     """A feature that is not named gets ``default_dim``."""
-    default_dim: int = Field(16, ge=1)
+    default_dim: int = Field(default=16, ge=1)
     mlp: list[int] = Field([128, 64], min_length=1)
     shortcut: bool = True
     """Add a linear map of the input vectors to what the layers make of them."""
-    dropout: float = Field(0, ge=0, lt=1)
+    dropout: float = Field(default=0, ge=0, lt=1)
     """Share of the input vectors' numbers that a training step leaves out."""
 
 
@@ -68,19 +68,19 @@ class HistoryTowerConfig(Section):
     depend on the items, too. transformer: the state of a causal transformer at the most recent item."""
     features: list[str] = []
     """Item features, e.g. genres, to read beside the ids of the history's items."""
-    targets: int | None = Field(None, ge=1)
+    targets: int | None = Field(default=None, ge=1)
     """How many of a user's successive positives a training step predicts from one reading of the history: a reading
     costs the same for all of them, and the last of them has so many fewer items before it. null: 16 with a transformer,
     else 1."""
     query: Literal["learned", "last"] = "last"
     """attention only: what the items are compared with: one vector for all users, or the most recent item."""
-    layers: int = Field(1, ge=1)
+    layers: int = Field(default=1, ge=1)
     """transformer only, as all below."""
-    heads: int = Field(2, ge=1)
+    heads: int = Field(default=2, ge=1)
     """Each attends with an equal part of the width, which is that of item_id."""
-    hidden: int = Field(128, ge=1)
+    hidden: int = Field(default=128, ge=1)
     """Width of the layer between, in each layer's network."""
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     positions: Literal["distance", "window"] = "distance"
     """distance: attention learns how far back to look, the same from every item. window: a vector for each place of the
     history, most recent first, is added to the item there (SASRec)."""
@@ -97,22 +97,22 @@ class UserTowerConfig(TowerConfig):
 class NegativesConfig(Section):
     """What the retriever learns to score low, beside the other items of the batch."""
 
-    drawn: int = Field(1024, ge=1)
+    drawn: int = Field(default=1024, ge=1)
     """mixed only: items drawn from the whole catalogue for each batch, the same for all its queries."""
-    popularity: float = Field(0.0, ge=0, le=1)
+    popularity: float = Field(default=0.0, ge=0, le=1)
     """Items are drawn in proportion to their positives to the power of this: 0 is uniform, 1 is as they come."""
-    per_query: int = Field(8, ge=1)
+    per_query: int = Field(default=8, ge=1)
     """hard only: items that each query gets for itself."""
-    share: float = Field(1.0, gt=0, le=1)
+    share: float = Field(default=1.0, gt=0, le=1)
     """hard only: the share of these that is mined; the others are drawn from the whole catalogue."""
-    margin: float = Field(0.0, ge=-2, le=2)
+    margin: float = Field(default=0.0, ge=-2, le=2)
     """hard only: a mined item's cosine is lower than the positive's by more than this; below 0 it may be higher.
     ``recsys_hardneg_share`` counts the negatives, of every sampling, that are closer or higher."""
-    skip: int = Field(0, ge=0)
+    skip: int = Field(default=0, ge=0)
     """hard only: so many of the highest-scored of these are passed over."""
-    refresh_steps: int = Field(100, ge=1)
+    refresh_steps: int = Field(default=100, ge=1)
     """hard only: steps after which the item vectors that are searched are computed anew."""
-    memory: int = Field(0, ge=0)
+    memory: int = Field(default=0, ge=0)
     """Item vectors of past batches that are negatives, too; 0 for none."""
 
 
@@ -129,16 +129,16 @@ class TwoTowerConfig(Section):
     """in_batch: the other items of the batch; mixed: and items drawn from the catalogue; hard: and, for each query,
     wrong items that score high."""
     negatives: NegativesConfig = NegativesConfig()
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(default=0.1, gt=0)
     """What cosine similarities are divided by before the loss."""
     learn_temperature: bool = False
     """Learn it with the weights, from that value on."""
-    id_dropout: float = Field(0.1, ge=0, lt=1)
+    id_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown, so that unknown users get popular items."""
-    item_id_dropout: float = Field(0.0, ge=0, lt=1)
+    item_id_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of a batch's items whose id is shown as unknown, so that an item without interactions is placed by its
     other features. An item that is there several times is hidden as a whole."""
-    subsample: float = Field(0, ge=0)
+    subsample: float = Field(default=0, ge=0)
     """Share of the positives that an item may have before an epoch leaves some of them out: one whose item's share f is
     larger stays with probability sqrt(subsample / f). 0 keeps all; 1e-4 to 1e-2 are usual. logQ counts what stays."""
     training: TrainingConfig = TrainingConfig()
@@ -208,11 +208,11 @@ def mined(config: NegativesConfig) -> int:
 class RankerTrainingConfig(TrainingConfig):
     """How the ranker is trained."""
 
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(8192, ge=2)
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=8192, ge=2)
     """Scored rows: a positive and its negatives are several."""
-    learning_rate: float = Field(2e-3, gt=0)
-    patience: int = Field(2, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    patience: int = Field(default=2, ge=1)
     renew_embeddings: bool = False
     """Begin each epoch with new embeddings; see ``renewal``."""
 
@@ -220,8 +220,8 @@ class RankerTrainingConfig(TrainingConfig):
 class CrossConfig(Section):
     """The cross layers of ``dlrm_ranker.interactions: cross``."""
 
-    layers: int = Field(2, ge=1)
-    rank: int | None = Field(None, ge=1)
+    layers: int = Field(default=2, ge=1)
+    rank: int | None = Field(default=None, ge=1)
     """Each layer's matrix is a product of two of this rank; null: a full matrix."""
 
 
@@ -231,7 +231,7 @@ class RankerHistoryConfig(Section):
     kind: Literal["recency", "target_attention"] = "recency"
     """recency: a mean whose weight of each position is learned, and the last item. target_attention: beside them, each
     candidate weighs the history's items for itself (deep interest network)."""
-    heads: int = Field(1, ge=1)
+    heads: int = Field(default=1, ge=1)
     """target_attention only: how many times each candidate does so."""
     features: list[str] = []
     """target_attention only: item features, e.g. genres, to read beside the ids of the history's items."""
@@ -240,11 +240,11 @@ class RankerHistoryConfig(Section):
 class LabelConfig(Section):
     """One of several labels that the ranker predicts."""
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     """Of its cross-entropy in training, beside the other labels'."""
-    positive_weight: float = Field(1.0, gt=0)
+    positive_weight: float = Field(default=1.0, gt=0)
     """See ``dlrm_ranker.positive_weight``."""
-    serve: float = Field(1.0, ge=0)
+    serve: float = Field(default=1.0, ge=0)
     """Of its probability in the score, beside the other labels'; the weights are normalized. 0: only learned with."""
 
 
@@ -256,9 +256,9 @@ class RatesConfig(Section):
 
     features: list[str] = ["user_id", "item_id"]
     """Categories of any side, single ones and lists, ``history`` among them; []: none."""
-    smoothing: float = Field(10, gt=0)
+    smoothing: float = Field(default=10, gt=0)
     """Events with the mean of all that each category is given beside its own."""
-    folds: int = Field(5, ge=2)
+    folds: int = Field(default=5, ge=2)
     """A training row has its categories' numbers from the events of the other folds."""
 
 
@@ -268,9 +268,9 @@ class TransitionsConfig(Section):
     See ``transitions``.
     """
 
-    last: int = Field(0, ge=0)
+    last: int = Field(default=0, ge=0)
     """How many of the user's last items to read the followers of; 0: none of this."""
-    window: int = Field(10, ge=1)
+    window: int = Field(default=10, ge=1)
     """A later item of a history counts as a follower up to so many items after; each counts 1 / distance."""
 
 
@@ -278,7 +278,7 @@ class DlrmConfig(Section):
     """The ranker."""
 
     embedding_dims: dict[str, int] = {}
-    default_dim: int = Field(16, ge=1)
+    default_dim: int = Field(default=16, ge=1)
     bottom_mlp: list[int] = Field([128, 64], min_length=1)
     top_mlp: list[int] = Field([128, 64, 1], min_length=1)
     interactions: Literal["dot", "concat", "cross"] = "dot"
@@ -289,7 +289,7 @@ class DlrmConfig(Section):
     history: RankerHistoryConfig = RankerHistoryConfig()
     transitions: TransitionsConfig = TransitionsConfig()
     loss: Literal["bce"] = "bce"
-    positive_weight: float = Field(1.0, gt=0)
+    positive_weight: float = Field(default=1.0, gt=0)
     """How many times a positive counts in the loss. It makes rare positives weigh more; the shift of the probability
     that comes with it is taken off again."""
     labels: dict[str, LabelConfig] = {}
@@ -300,20 +300,20 @@ class DlrmConfig(Section):
     """Begin item embeddings at the retriever's item vectors; see ``warm_start``."""
     train_on: Literal["auto", "impressions", "candidates"] = "auto"
     """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
-    negatives: int = Field(16, ge=1)
+    negatives: int = Field(default=16, ge=1)
     """candidates only: hard negatives drawn for each positive from the retriever's candidates."""
-    random_negatives: int = Field(4, ge=0)
+    random_negatives: int = Field(default=4, ge=0)
     """candidates only: negatives drawn for each positive uniformly from the catalogue."""
-    explicit_negatives: int = Field(2, ge=0)
+    explicit_negatives: int = Field(default=2, ge=0)
     """candidates only: negatives drawn for each positive from what its user had and did not like, if ``data.positive``
     tells."""
-    max_events: int = Field(300_000, ge=1)
+    max_events: int = Field(default=300_000, ge=1)
     """candidates only: train on at most that many positives, drawn at random."""
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of the feature vectors' numbers that a training step leaves out."""
-    id_dropout: float = Field(0.1, ge=0, lt=1)
+    id_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of training rows whose user is shown as unknown."""
-    item_id_dropout: float = Field(0.0, ge=0, lt=1)
+    item_id_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of training rows whose item's id is shown as unknown."""
     calibration: Calibration = "platt"
     """How logits become probabilities; fitted on the validation part, exported into the served model. platt: weights of

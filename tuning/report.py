@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from ..cli.text import table
 from ..core.page import STYLE, figure_of, image
+from ..core.text_table import table
 from .results import Results, TrialRow
 
 BLUE, GREY, RED = "#1f77b4", "#9aa0a6", "#c44e52"

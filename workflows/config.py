@@ -41,12 +41,12 @@ class SplitConfig(Section):
 
     by: Literal["last_item", "time", "column", "new_items"] = "last_item"
     """new_items tests on items that training has not seen: all interactions of some items are the test part."""
-    valid_share: float = Field(0.2, gt=0, lt=1)
+    valid_share: float = Field(default=0.2, gt=0, lt=1)
     """last_item: share of users whose second to last positive is validation. new_items: of users whose last positive of
     the other items is. time: share of all interactions."""
-    test_share: float = Field(0.1, gt=0, lt=1)
+    test_share: float = Field(default=0.1, gt=0, lt=1)
     """time only: the last share of all interactions in time."""
-    item_share: float = Field(0.1, gt=0, lt=1)
+    item_share: float = Field(default=0.1, gt=0, lt=1)
     """new_items only: share of the items that are held out, drawn at random."""
     column: str | None = None
     """column only: the interactions column that holds train, valid or test; default: ``split``."""
@@ -62,7 +62,7 @@ class SplitConfig(Section):
 class SyntheticConfig(Section):
     """The synthetic shop."""
 
-    interactions: int = Field(100_000, ge=10_000, le=100_000_000)
+    interactions: int = Field(default=100_000, ge=10_000, le=100_000_000)
     users: int | None = None
     """Defaults to interactions / 50."""
     items: int | None = None
@@ -76,9 +76,9 @@ class LeakCheckConfig(Section):
     enabled: bool = True
     ignore: list[str] = []
     """Features that are known before the event, however well they predict it; they are not checked."""
-    max_auc: float = Field(0.98, gt=0.5, le=1)
+    max_auc: float = Field(default=0.98, gt=0.5, le=1)
     """Largest AUC that one feature alone may have against the label or the positives of the training part."""
-    max_overlap: float | None = Field(None, ge=0, le=1)
+    max_overlap: float | None = Field(default=None, ge=0, le=1)
     """Largest share of the held-out interactions that may be in another part of the split as well (same user, item and
     timestamp). Default: 0.001 where the source gives the split; 0.1 where we make it, as a log may repeat itself."""
 
@@ -111,9 +111,9 @@ class DataConfig(Section):
 class TextConfig(Section):
     """How ``schema.text`` becomes codes, or vectors with an ``encoder``."""
 
-    buckets: int = Field(20_000, ge=1)
+    buckets: int = Field(default=20_000, ge=1)
     """Rows of the embedding table that words and n-grams are hashed into."""
-    length: int = Field(64, ge=1)
+    length: int = Field(default=64, ge=1)
     """Words and n-grams kept of a text, words first."""
     ngrams: list[int] = [3, 4, 5]
     """Lengths of the character n-grams of each word, its boundaries marked; [] for words alone."""
@@ -127,12 +127,12 @@ class EtlConfig(Section):
 
     scheduler: str = "threads"
     """threads | local-cluster | cuda | tcp://host:port of a running Dask scheduler."""
-    workers: int = Field(2, ge=1)
+    workers: int = Field(default=2, ge=1)
     memory_limit: str = "4GB"
     """What the ETL may hold at once; larger data goes through in partitions."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: cuDF where there is a GPU and cuDF, else pandas."""
-    min_frequency: int = Field(1, ge=1)
+    min_frequency: int = Field(default=1, ge=1)
     """A category seen less often than this in training is out of vocabulary."""
     text: TextConfig = TextConfig()
     max_size: dict[str, Annotated[int, Field(ge=1)]] = {}
@@ -141,7 +141,7 @@ class EtlConfig(Section):
     hash_buckets: dict[str, Annotated[int, Field(ge=2)]] = {}
     """Sparse column or cross -> rows that it is hashed into, in place of a vocabulary, so that its embeddings do not
     grow with the catalogue. No value is rare or unknown to it: one never seen shares the row of others."""
-    cross_buckets: int | None = Field(100_000, ge=2)
+    cross_buckets: int | None = Field(default=100_000, ge=2)
     """A cross of columns whose numbers of categories multiply to more than this is hashed into so many rows, others
     have a vocabulary of the combinations that occur in training; null: all have."""
 
@@ -149,9 +149,9 @@ class EtlConfig(Section):
 class HistoryConfig(Section):
     """User history: the last items before the event, most recent first."""
 
-    length: int = Field(50, ge=1)
+    length: int = Field(default=50, ge=1)
     """How many item ids the models read."""
-    seen: int = Field(1000, ge=1)
+    seen: int = Field(default=1000, ge=1)
     """How many item ids the feature store keeps of a user's positives, and of what the user rejected: what drop_seen
     knows."""
     gaps: bool = False

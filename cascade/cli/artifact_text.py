@@ -11,7 +11,8 @@ from ..cards.page import as_markdown, flat, shown
 from ..cards.texts import has_card
 from ..core.artifact import CARD_DATA, Artifact
 from ..core.errors import ArtifactError
-from .text import metrics_table, table
+from ..core.text_table import table
+from .text import metrics_table
 
 EVALUATION = "evaluation"
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .text import metrics_table, table
+from ..core.text_table import table
+from .text import metrics_table
 
 if TYPE_CHECKING:
     from ..core.artifact import Artifact

@@ -76,7 +76,7 @@ def size(
 
 
 def _text(found: dict[str, Any]) -> str:
-    from .text import table as aligned
+    from ..core.text_table import table as aligned
 
     def short(value: Any) -> Any:
         return f"{value:.4g}" if isinstance(value, float) else value

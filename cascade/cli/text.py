@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..core.text_table import cell_text, table
+
 if TYPE_CHECKING:
     from ..core.artifact import Artifact
     from ..ensemble.client import Recommendation
@@ -13,15 +15,6 @@ if TYPE_CHECKING:
 _METHODS = {"retrieval": "retriever", "cascade": "cascade"}
 _SHOWN_METRICS = 4
 _HEADLINES = ("retrieval.recall@100", "cascade.ndcg@10", "ranking.auc")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned columns, those of numbers to the right; an id is given as text, so that it stays as it is."""
-    from tabulate import tabulate
-
-    text = [[_number(cell) for cell in row] for row in rows]
-    sides = ["right" if all(_is_number(cell) for cell in column) else "left" for column in zip(*rows, strict=True)]
-    return tabulate(text, head, tablefmt="simple", disable_numparse=True, colalign=sides or None)
 
 
 def plan_table(rows: Sequence[PlanRow]) -> str:
@@ -70,9 +63,9 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     columns = list(dict.fromkeys(key for name, values in methods.items() if name not in skipped for key in values))
     rows = [[name, *map(values.get, columns)] for name, values in methods.items() if name not in skipped]
     parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
-    parts.append("ranking: " + ", ".join(f"{name} {_number(value)}" for name, value in metrics["ranking"].items()))
+    parts.append("ranking: " + ", ".join(f"{name} {cell_text(value)}" for name, value in metrics["ranking"].items()))
     parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
-    fates = (f"{name} {_number(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
+    fates = (f"{name} {cell_text(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
     parts.append("relevant items: " + ", ".join(fates))
     return "\n\n".join(parts)
 
@@ -93,7 +86,7 @@ def impression_table(label: str, found: Mapping[str, Any]) -> str:
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
-    text = _number(value)
+    text = cell_text(value)
     return f"{text} [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else text
 
 
@@ -101,7 +94,7 @@ def _key_metrics(artifact: Artifact) -> str:
     """The headlines of an evaluation; else the first few metrics that are a single number or word."""
     values = dict(_flat(artifact.metrics))
     names = [name for name in _HEADLINES if name in values] or list(values)[:_SHOWN_METRICS]
-    return ", ".join(f"{name} {_number(values[name])}" for name in names)
+    return ", ".join(f"{name} {cell_text(values[name])}" for name in names)
 
 
 def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -129,14 +122,3 @@ def _yaml(value: Any) -> str:
     import yaml
 
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if _is_number(value) and value is not None else "" if value is None else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    """None is a number that is not there."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

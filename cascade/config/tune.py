@@ -16,10 +16,10 @@ SHORTHANDS = ("two_tower.embed_dim", "two_tower.layers", "dlrm_ranker.embed_dim"
 class Dimension(Section):
     """What one key may be: a list of choices, or everything from ``low`` to ``high``, both included."""
 
-    choices: list[Any] | None = Field(None, min_length=1)
+    choices: list[Any] | None = Field(default=None, min_length=1)
     low: float | None = None
     high: float | None = None
-    step: float | None = Field(None, gt=0)
+    step: float | None = Field(default=None, gt=0)
     """range only: the grid that starts at ``low``."""
     log: bool = False
     """range only: every order of magnitude is as likely as the next."""

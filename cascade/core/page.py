@@ -1,9 +1,10 @@
-"""Parts of an HTML page that needs nothing but itself: its style, and figures as pictures inside it."""
+"""Parts of a self-contained HTML page: the document, notes, tables, and figures embedded as SVG."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,8 +17,48 @@ img { max-width: 100%; } .note { color: #666; }
 """
 
 
+def document(name: str, heading: str, body: str) -> str:
+    """A whole page, titled ``cascade: {name}``; ``body`` is HTML, the other two are text."""
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>cascade: {escape(name)}</title><style>{STYLE}</style></head><body>
+<h1>{escape(heading)}</h1>
+{body}
+</body></html>
+"""
+
+
+def note(text: str) -> str:
+    """A paragraph in grey."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def cell(value: object) -> str:
+    """A table cell that holds ``value`` as text."""
+    return f"<td>{escape(str(value))}</td>"
+
+
+def header(value: object) -> str:
+    """A header cell, of a column or of a row."""
+    return f"<th>{escape(str(value))}</th>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with the column titles ``head``, or without a title row if ``head`` is empty.
+
+    Args:
+        rows: the HTML of each cell, made by `cell` or `header`.
+    """
+    lines = [list(map(header, head))] if head else []
+    return f"<table>{''.join(f'<tr>{"".join(line)}</tr>' for line in [*lines, *rows])}</table>"
+
+
+def fact_table(facts: Mapping[str, Any]) -> str:
+    """A row for each name and its value."""
+    return table((), [(header(name), cell(value)) for name, value in facts.items()])
+
+
 def figure_of(x: str, y: str) -> tuple[Any, Any]:
-    """A matplotlib figure and its axes, labelled."""
+    """A matplotlib figure and its axes, with the axis labels ``x`` and ``y``."""
     from matplotlib.figure import Figure  # not pyplot, which keeps figures and picks a screen backend
 
     figure = Figure(figsize=(7, 3.5), layout="constrained")
@@ -29,7 +70,7 @@ def figure_of(x: str, y: str) -> tuple[Any, Any]:
 
 
 def image(figure: Any, alt: str) -> str:
-    """The figure as an ``img`` element that holds its picture."""
+    """An ``img`` element that embeds the figure."""
     out = io.BytesIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     data = base64.b64encode(out.getvalue()).decode()

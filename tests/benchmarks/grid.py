@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.cli.text import table
 from cascade.config.pipeline import load_config
+from cascade.core.text_table import table
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.metrics import gauc, grouped_auc
 from cascade.models.ranker.export import ITEM, PAIR, PairColumns

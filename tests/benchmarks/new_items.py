@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.cli.text import table
 from cascade.config.pipeline import load_config
 from cascade.core.features import FeatureSchema
+from cascade.core.text_table import table
 from cascade.evaluation.bootstrap import Bootstrap
 from cascade.evaluation.new_items import Retrieval, measure_new_items
 from cascade.evaluation.retrieval import exact_top

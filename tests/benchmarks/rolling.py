@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cascade.cli.text import table
 from cascade.config.pipeline import load_config
+from cascade.core.text_table import table
 from cascade.pipeline.stages import run
 
 READ = {".parquet": pd.read_parquet, ".csv": pd.read_csv}

@@ -1,6 +1,7 @@
 """Printed text: ids stay as they are, numbers line up."""
 
-from cascade.cli.text import answer_table, table
+from cascade.cli.text import answer_table
+from cascade.core.text_table import table
 from cascade.ensemble.client import Recommendation, RecommendedItem
 
 
