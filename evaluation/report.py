@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.page import STYLE, figure_of, image
+from ..core.page import cell, document, fact_table, figure_of, header, html_table, image, note
 from ..ensemble.graph.ops.order import sigmoid
 from ..models import metrics
 from .new_items import HEAD, new_item_line, new_item_rows
@@ -47,20 +47,18 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
     """
     methods, intervals = ({**of["baselines"], **{n: of[n] for n in OURS}} for of in (results, results["intervals"]))
     measured = {name: values for name, values in methods.items() if "skipped" not in values}
-    notes = skipped_lines(methods)
-    said = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>cascade: evaluation</title><style>{STYLE}</style></head><body>
-<h1>Evaluation through the served graph</h1>
-<table>{said}</table>
+    return document(
+        "evaluation",
+        "Evaluation through the served graph",
+        f"""{fact_table(facts)}
 <h2>Full ranking over the catalogue, mean over test users</h2>
 {comparison(measured, intervals)}
-<p class="note">{escape(how(results["intervals"]))}</p>
-{"".join(f"<p>{escape(line)}</p>" for line in difference_lines(results["differences"]))}
-{"".join(f'<p class="note">{escape(note)}</p>' for note in notes)}
+{note(how(results["intervals"]))}
+{_paragraphs(difference_lines(results["differences"]))}
+{"".join(map(note, skipped_lines(methods)))}
 {recall_curve(measured)}
 <h2>Where relevant items are lost</h2>
-<p class="note">An item is found when it is among the first {LIST} of the answer.</p>
+{note(f"An item is found when it is among the first {LIST} of the answer.")}
 {funnel_bars(results["funnel"])}
 <h2>Ranker</h2>
 {single_row(results["ranking"], results["intervals"]["ranking"])}
@@ -69,25 +67,22 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 {new_item_table(results["new_items"])}
 {impression_tables(results["impressions"])}
 <h2>Slices of the cascade</h2>
-{slice_table(results["slices"])}
-</body></html>
-"""
+{slice_table(results["slices"])}""",
+    )
 
 
 def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Intervals]) -> str:
     """One row a method, one column a metric, the best of each column in bold, intervals below."""
     columns = list(dict.fromkeys(name for values in methods.values() for name in values))
     best = {name: _best(name, [values.get(name) for values in methods.values()]) for name in columns}
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     rows = []
     for method, values in methods.items():
-        own = intervals.get(method, {})
-        cells = "".join(
-            _cell(values.get(name), own.get(name), values.get(name) is not None and values.get(name) == best[name])
-            for name in columns
-        )
-        rows.append(f"<tr><th>{escape(TITLES[method])}</th>{cells}</tr>")
-    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+        own, row = intervals.get(method, {}), [header(TITLES[method])]
+        for name in columns:
+            value = values.get(name)
+            row.append(_number_cell(value, own.get(name), best=value is not None and value == best[name]))
+        rows.append(row)
+    return html_table(["", *columns], rows)
 
 
 def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
@@ -96,8 +91,7 @@ def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
     for label, found in labels.items():
         measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
         parts.append(f"<h3>Logged impressions: {escape(label)}</h3>{comparison(measured, found['intervals'])}")
-        lines = [*difference_lines(found["differences"]), *skipped_lines(found["methods"])]
-        parts += [f"<p>{escape(line)}</p>" for line in lines]
+        parts.append(_paragraphs([*difference_lines(found["differences"]), *skipped_lines(found["methods"])]))
     return "".join(parts)
 
 
@@ -112,28 +106,25 @@ def _best(metric: str, values: Sequence[float | None]) -> float | None:
 
 
 def single_row(values: Mapping[str, float | None], intervals: Intervals) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in values)
-    cells = "".join(_cell(value, intervals.get(name)) for name, value in values.items())
-    return f"<table><tr>{head}</tr><tr>{cells}</tr></table>"
+    """A table of one row, with a column for each metric."""
+    return html_table([*values], [[_number_cell(value, intervals.get(name)) for name, value in values.items()]])
 
 
 def slice_table(slices: Sequence[Mapping[str, Any]]) -> str:
-    """One row a slice."""
+    """One row for each slice."""
     columns = [name for name in slices[0] if name != "slice"]
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    rows = []
-    for part in slices:
-        cells = "".join(f"<td>{v:,}</td>" if isinstance(v, int) else _cell(v) for v in (part[n] for n in columns))
-        rows.append(f"<tr><th>{escape(part['slice'])}</th>{cells}</tr>")
-    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+    rows = [
+        [header(part["slice"]), *(cell(f"{v:,}") if isinstance(v, int) else _number_cell(v) for v in values)]
+        for part in slices
+        for values in [[part[name] for name in columns]]
+    ]
+    return html_table(["", *columns], rows)
 
 
 def new_item_table(found: Mapping[str, Any]) -> str:
-    """How many there are, and one row for each ranking."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEAD)
-    ways = [f"<tr><th>{escape(title)}</th>{''.join(map(_cell, cells))}</tr>" for title, *cells in new_item_rows(found)]
-    shown = f"<table><tr>{head}</tr>{''.join(ways)}</table>" if ways else ""
-    return f'<p class="note">{escape(new_item_line(found))}</p>{shown}'
+    """How many new items there are, and one row for each ranking that they are measured in."""
+    rows = [[header(title), *map(_number_cell, figures)] for title, *figures in new_item_rows(found)]
+    return note(new_item_line(found)) + (html_table(HEAD, rows) if rows else "")
 
 
 def how(intervals: Mapping[str, Any]) -> str:
@@ -182,7 +173,12 @@ def calibration_curve(logits: NDArray[Any], label: NDArray[Any]) -> str:
     return image(figure, "Calibration of the ranker, bins of equally many rows")
 
 
-def _cell(value: float | None, interval: Sequence[float] | None = None, best: bool = False) -> str:
+def _paragraphs(lines: Sequence[str]) -> str:
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _number_cell(value: float | None, interval: Sequence[float] | None = None, best: bool = False) -> str:
+    """Four decimals, the interval below, bold if ``best``; empty for None."""
     text = "" if value is None else f"{value:.4f}"
     if value is not None and interval:
         text += "<br><small>[{:.4f}, {:.4f}]</small>".format(*interval)

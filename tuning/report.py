@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from ..core.page import STYLE, figure_of, image
+from ..core.page import cell, document, figure_of, html_table, image, note
 from ..core.text_table import table
 from .results import Results, TrialRow
 
@@ -41,31 +41,24 @@ def summary(results: Results) -> str:
 
 def as_html(results: Results) -> str:
     """The page: history, importance, every parameter against the metric, learning curves, all trials."""
-    title = f"Tuning: {escape(results.study)}"
-    slices = [slice_plot(results, name) for name in _names(results)]
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>cascade: {title}</title><style>{STYLE}</style></head><body>
-<h1>{title}</h1>
-<p>{escape(summary(results))}. The metric is of the validation part; the test part was not looked at.</p>
-<h2>Optimization history</h2>
-{history_plot(results)}
-<h2>Which parameters matter</h2>
-{importance_plot(results)}
-<h2>Each parameter against the metric</h2>
-{"".join(slices)}
-<h2>Validation score by epoch</h2>
-{epochs_plot(results)}
-<h2>Trials</h2>
-{_trial_table(results)}
-</body></html>
-"""
+    said = f"{summary(results)}. The metric is measured on the validation part; the test part was not used."
+    parts = {
+        "Optimization history": history_plot(results),
+        "Which parameters matter": importance_plot(results),
+        "Each parameter against the metric": "".join(slice_plot(results, name) for name in _names(results)),
+        "Validation score by epoch": epochs_plot(results),
+        "Trials": _trial_table(results),
+    }
+    sections = "\n".join(f"<h2>{title}</h2>\n{part}" for title, part in parts.items())
+    heading = f"Tuning: {results.study}"
+    return document(heading, heading, f"<p>{escape(said)}</p>\n{sections}")
 
 
 def history_plot(results: Results) -> str:
     """The metric by trial, and the best until then."""
     done = results.complete
     if not done:
-        return _note("No trial has been measured to the end.")
+        return note("No trial has been measured to the end.")
     figure, axes = figure_of("trial", results.metric)
     numbers, values = [t.number for t in done], [float(t.value or 0) for t in done]
     better = max if results.maximize else min
@@ -81,7 +74,7 @@ def history_plot(results: Results) -> str:
 
 def importance_plot(results: Results) -> str:
     if not results.importance:
-        return _note("Too few trials to tell.")
+        return note("Too few trials to tell.")
     figure, axes = figure_of("share of the metric's variance (fANOVA)", "")
     names = list(results.importance)
     bars = axes.barh(names, list(results.importance.values()), color=BLUE)
@@ -113,7 +106,7 @@ def epochs_plot(results: Results) -> str:
     """Learning curves; those of pruned trials end early."""
     curves = [t for t in results.trials if t.epochs]
     if not curves:
-        return _note("No epochs were reported: what was measured was there already, or nothing is pruned by epochs.")
+        return note("No epochs were reported: what was measured was there already, or nothing is pruned by epochs.")
     figure, axes = figure_of("epoch", "validation score")
     for trial in curves:
         epochs = sorted(trial.epochs)
@@ -125,16 +118,17 @@ def epochs_plot(results: Results) -> str:
 
 
 def _trial_table(results: Results) -> str:
+    """A row for each trial, best first."""
     names = _names(results)
-    head = "".join(f"<th>{escape(n)}</th>" for n in ("trial", "state", results.metric, *names, "seconds", "reason"))
-    return f"<table><tr>{head}</tr>{''.join(_table_row(t, names) for t in results.ranked())}</table>"
+    head = ("trial", "state", results.metric, *names, "seconds", "reason")
+    return html_table(head, [_table_row(trial, names) for trial in results.ranked()])
 
 
-def _table_row(trial: TrialRow, names: list[str]) -> str:
+def _table_row(trial: TrialRow, names: list[str]) -> list[str]:
     value = "" if trial.value is None else f"{trial.value:.4f}"
     took = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-    cells = [trial.number, trial.state, value, *(_text(trial.params.get(n)) for n in names), took, trial.reason]
-    return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
+    params = [_text(trial.params.get(name)) for name in names]
+    return [cell(text) for text in (trial.number, trial.state, value, *params, took, trial.reason)]
 
 
 def _names(results: Results) -> list[str]:
@@ -151,7 +145,3 @@ def _in_order(value: Any) -> tuple[bool, float, str]:
 
 def _text(value: Any) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>'

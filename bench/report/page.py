@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import groupby
 from typing import Any
 
-from ...core.page import STYLE, figure_of, image
+from ...core.page import cell, document, fact_table, figure_of, html_table, image, note
 from .results import Point, Report, best
 from .stage_times import TOTAL
 from .text import HEAD, cells
@@ -19,28 +18,22 @@ LINES = {"concurrency": ("-", "o", "closed loop"), "rate": ("--", "s", "Poisson 
 def render(report: Report) -> str:
     """The page."""
     facts = {"generator": report.generator, **report.machine, **{f"load: {k}": v for k, v in report.workload.items()}}
-    parts = [_facts(facts), *(f'<p class="note">{escape(note)}</p>' for note in report.notes)]
+    parts = [fact_table(facts), *map(note, report.notes)]
     parts += ["<h2>Latency against throughput</h2>", *(latency_curve(points) for points in _groups(report.points))]
     if any(point.stages_ms for point in report.points):
         parts += ["<h2>Where the time of a request goes</h2>", stage_bars(report.points)]
     parts += ["<h2>Every point</h2>", _table(HEAD, [cells(point) for point in report.points])]
     if report.floors:
-        parts += ["<h2>Floors of the stages, CPU ms for one user</h2>", _facts(_plain(report.floors))]
+        parts += ["<h2>Floors of the stages, CPU ms for one user</h2>", fact_table(_plain(report.floors))]
     if report.memory_mb:
         parts += ["<h2>Memory after the load, MB</h2>", _table(*_memory(report.memory_mb))]
     if report.startup_s:
-        parts += ["<h2>From start to the first answer, s</h2>", _facts(report.startup_s)]
+        parts += ["<h2>From start to the first answer, s</h2>", fact_table(report.startup_s)]
     if report.soak:
-        parts += ["<h2>Soak</h2>", _facts(_plain(report.soak)), soak_curve(report.soak["memory_mb"])]
+        parts += ["<h2>Soak</h2>", fact_table(_plain(report.soak)), soak_curve(report.soak["memory_mb"])]
     if report.compare:
-        parts += ["<h2>Comparison</h2>", _facts(_plain(report.compare))]
-    body = "\n".join(parts)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>cascade: bench</title><style>{STYLE}</style></head><body>
-<h1>Load test of the served model</h1>
-{body}
-</body></html>
-"""
+        parts += ["<h2>Comparison</h2>", fact_table(_plain(report.compare))]
+    return document("bench", "Load test of the served model", "\n".join(parts))
 
 
 def latency_curve(points: Sequence[Point]) -> str:
@@ -107,15 +100,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in flat.items() if not isinstance(v, list) and k != "memory_mb"}
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
-    return f"<table>{rows}</table>"
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
-    return f"<table><tr>{top}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+    return html_table(head, [[cell(text) for text in row] for row in rows])
 
 
 def _users(batch: int) -> str:

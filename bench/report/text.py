@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...core.text_table import table
 from .results import Point, Report
 
 HEAD = (
@@ -28,11 +29,8 @@ def cells(point: Point) -> list[str]:
 
 def as_text(report: Report) -> str:
     """The table of points, then a line for each other finding."""
-    from tabulate import tabulate
-
     sides = ["left", "right", "left", *["right"] * (len(HEAD) - 3)]
-    rows = [cells(point) for point in report.points]
-    table = tabulate(rows, HEAD, tablefmt="simple", disable_numparse=True, colalign=sides)
+    points = table(HEAD, [cells(point) for point in report.points], sides)
     lines = [f"load by {report.generator} on {report.machine['cores']} cores of {report.machine['cpu']}", *report.notes]
     if report.stages_ms:
         lines.append("stages, ms per request: " + ", ".join(f"{k} {v:.3f}" for k, v in report.stages_ms.items()))
@@ -54,7 +52,7 @@ def as_text(report: Report) -> str:
         cpu = f", {other['cpu_ratio']:.1f} times the CPU time" if other["cpu_ratio"] else ""
         there = f"{other['requests_per_s']:.1f} requests/s there{cpu}"
         lines.append(f"compared: {there}; {other['ratio']:.1f} times as many requests/s here")
-    return "\n".join([table, "", *lines])
+    return "\n".join([points, "", *lines])
 
 
 def _ms(value: float | None) -> str:

@@ -42,19 +42,20 @@ def header(value: object) -> str:
     return f"<th>{escape(str(value))}</th>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table with the column titles ``head``, or without a title row if ``head`` is empty.
 
     Args:
         rows: the HTML of each cell, made by `cell` or `header`.
     """
-    lines = [list(map(header, head))] if head else []
-    return f"<table>{''.join(f'<tr>{"".join(line)}</tr>' for line in [*lines, *rows])}</table>"
+    titles = [[header(name) for name in head]] if head else []
+    lines = "".join(f"<tr>{''.join(cells)}</tr>" for cells in [*titles, *rows])
+    return f"<table>{lines}</table>"
 
 
 def fact_table(facts: Mapping[str, Any]) -> str:
     """A row for each name and its value."""
-    return table((), [(header(name), cell(value)) for name, value in facts.items()])
+    return html_table((), [(header(name), cell(value)) for name, value in facts.items()])
 
 
 def figure_of(x: str, y: str) -> tuple[Any, Any]:
