@@ -13,91 +13,111 @@ class AnnConfig(Section):
     """The vector index."""
 
     type: Literal["auto", "flat", "ivf", "hnsw", "gpu_flat", "gpu_ivf", "gpu_hnsw"] = "auto"
-    """auto: flat below 20,000 items, ivf with fp16 vectors from there on. gpu_* runs its CPU twin where there is no
-    GPU, and says so."""
+    """Kind of FAISS index. flat searches exactly, ivf and hnsw approximately. auto: flat below 20,000 items, ivf with
+    fp16 vectors from 20,000 on. A gpu_ type falls back to its CPU twin where there is no GPU, and a notice is added to
+    the release."""
     topk: int = Field(default=200, ge=1)
-    """Candidates per user that reach the ranker."""
+    """Number of candidates that the index returns for each user and the ranker scores. Unit: items. Example:
+    ``300``."""
     recall_target: float = Field(default=0.99, gt=0, le=1)
-    """Share of the exact ``topk`` that an approximate index must find, on query vectors of the validation part."""
+    """Share of the exact ``topk`` that an approximate index must find. Its search parameter is tuned to it on query
+    vectors of the validation part. Example: ``0.95``."""
 
 
 class RerankConfig(Section):
-    """From scored candidates to the answer."""
+    """How scored candidates become the answer."""
 
     k: int = Field(default=50, ge=1)
-    """Size of the diverse pool that MMR picks, and how many items a request gets that names no top_k."""
+    """Number of candidates that maximal marginal relevance (MMR) picks. Also the number of items in the answer to a
+    request that does not set top_k. Unit: items. Example: ``20``."""
     diversity_lambda: float = Field(default=0.2, ge=0, le=1)
-    """Weight of dissimilarity in MMR; 0 leaves the ranker's order alone."""
+    """Weight of dissimilarity in MMR. With 0 the ranker's order stays as it is. Example: ``0.5``."""
     temperature: float = Field(default=0.0, ge=0)
-    """Softmax sampling temperature of a request that names none; 0 sorts by score."""
+    """Softmax sampling temperature of requests that do not set one. 0 sorts by score. Example: ``0.5``."""
 
 
 class ThresholdsConfig(Section):
     """What a candidate must reach to be shown."""
 
     min_score: float = Field(default=0.0, ge=0, le=1)
+    """Candidates whose score is below this are not shown. The score is the ranker's probability. Example: ``0.05``."""
 
 
 class RankerServingConfig(Section):
-    """How the ranker is run; what it computes stays the same."""
+    """How the ranker is computed when serving."""
 
     split: Literal["auto", "off"] = "auto"
-    """auto: what depends on the item alone is computed once at export, if the answer stays the same to 1e-5 and
-    the table fits ``item_part_mb``; else the whole ranker runs for every candidate."""
+    """auto: the part of the ranker that depends only on the item is computed once, at export, and read from a table.
+    The whole ranker runs for every candidate if the scores would differ by more than 1e-5 or the table would not fit
+    into ``item_part_mb``. off: the whole ranker always runs."""
     item_part_mb: int = Field(default=4096, ge=0)
-    """Largest table of item parts, MiB."""
+    """Largest allowed size of the table of item parts. Unit: MiB. Example: ``8192``."""
     precision: Literal["fp32", "int8"] = "fp32"
-    """int8 is served only where it loses less than 0.001 AUC and keeps more than 0.98 of the top 50."""
+    """Number format of the ranker's weights. int8 is served only if it loses less than 0.001 AUC and keeps more than
+    0.98 of the top 50; otherwise fp32 is."""
 
 
 class TensorRtConfig(Section):
     """TensorRT acceleration of onnxruntime models, for NVIDIA's own server images."""
 
     enabled: bool = False
+    """Whether onnxruntime models run on TensorRT."""
     precision: Literal["FP32", "FP16"] = "FP16"
+    """Number format that TensorRT computes in."""
     max_workspace_mb: int = Field(default=1024, ge=1)
+    """Memory that TensorRT may use while it builds its engines. Unit: MiB. Example: ``4096``."""
 
 
 class ServingConfig(Section):
     """The request path."""
 
     layout: Literal["fused", "ensemble"] = "fused"
-    """fused: one python model runs all steps. ensemble: a Triton ensemble of one model for each step."""
+    """fused: one Triton model runs all steps of the request path. ensemble: a Triton ensemble with one model for each
+    step."""
     backend: Literal["python", "onnxruntime"] = "python"
-    """ensemble only: what runs the query tower and the ranker. onnxruntime is not among the backends that come from
-    PyPI; NVIDIA's own server images have it."""
+    """ensemble only: what runs the query tower and the ranker. NVIDIA's server images have the onnxruntime backend; the
+    Triton that is installed from PyPI has not."""
     tensorrt: TensorRtConfig = TensorRtConfig()
     max_queue_size: int = Field(default=1024, ge=1)
-    """Requests that may wait for one pass of a model; more are refused, as UNAVAILABLE."""
+    """Number of requests that may share one pass of a model. Requests beyond that are refused as UNAVAILABLE. Example:
+    ``256``."""
     queue_delay_us: int = Field(default=0, ge=0)
-    """How long a request may wait for others to share its pass, microseconds; 0 takes what waits already."""
+    """How long a request may wait for others to share its pass. 0 takes only the requests that already wait. Unit:
+    microseconds. Example: ``100``."""
     step_instances: dict[str, int] = {}
-    """ensemble only: step -> instances of its model; 1 by default."""
+    """ensemble only: step -> number of instances of its model; 1 for steps that are not named. Example: ``{rank:
+    2}``."""
     ann: AnnConfig = AnnConfig()
     ranker: RankerServingConfig = RankerServingConfig()
     rerank: RerankConfig = RerankConfig()
     thresholds: ThresholdsConfig = ThresholdsConfig()
     max_batch_size: int = Field(default=1024, ge=1)
-    """Users in one call; more is an error."""
+    """Largest number of users in one request. A larger request is refused. Unit: users. Example: ``256``."""
 
 
 class ExportConfig(Section):
     """The Triton model repository."""
 
     repository: str = "model_repository"
+    """Folder of the Triton model repository to publish to. Example: ``/srv/models``."""
     model_name: str = "cascade"
-    """Its folder in the repository, and what clients call it; pipelines with names of their own share a repository."""
+    """Name of the model: its folder in the repository, and what clients ask for. Pipelines with different names can
+    share a repository. Example: ``shop``."""
     version: int = Field(default=1, ge=1)
+    """Version of the Triton model. Example: ``2``."""
 
 
 class ServerConfig(Section):
     """tritonserver."""
 
     host: str = "127.0.0.1"
+    """Address to listen on. Example: ``0.0.0.0``."""
     http_port: int = Field(default=8000, ge=0, le=65535)
-    """0 picks a free port, here and below."""
+    """Port of the HTTP endpoint; 0 picks a free one. Example: ``9000``."""
     grpc_port: int = Field(default=8001, ge=0, le=65535)
+    """Port of the gRPC endpoint; 0 picks a free one. Example: ``9001``."""
     metrics_port: int = Field(default=8002, ge=0, le=65535)
+    """Port of the Prometheus metrics; 0 picks a free one. Example: ``9002``."""
     instances: int | None = Field(default=None, ge=1)
-    """Processes that answer, of the fused model; cores that steps run on, of an ensemble. As many as the server's CPU
-    cores by default."""
+    """fused: number of processes that answer. ensemble: number of CPU cores that steps run on. Default: the number of
+    CPU cores of the server. Example: ``4``."""

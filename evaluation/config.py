@@ -18,18 +18,22 @@ class EvaluationConfig(Section):
     """Offline evaluation."""
 
     batch_size: int = Field(default=256, ge=1)
+    """Number of users that the served graph answers at once during the evaluation. It changes the speed only. Unit:
+    users. Example: ``64``."""
     max_users: int | None = None
-    """Evaluate a seeded sample of the test users; all of them by default."""
+    """Evaluate on a random sample of this many test users. Default: all of them. Unit: users. Example: ``2000``."""
     replicates: int = Field(default=1000, ge=100)
-    """Draws of users that the 95 % intervals come from."""
+    """Number of bootstrap samples of the users behind each 95 % interval. Example: ``200``."""
     baselines: list[BaselineName] | None = None
-    """What to compare with: popularity, ials, ease and markov rank the catalogue; lightgbm and factorization_machine
-    predict logged impressions, where the ranker learns from them; named without that, the report says so. All that
-    apply by default; each takes its time."""
+    """Methods to compare with. popularity, ials, ease and markov rank the catalogue. lightgbm and factorization_machine
+    predict logged impressions, so they apply only where the ranker learns from impressions; otherwise the report has a
+    notice instead. Default: all that apply. Example: ``[popularity, ease]``."""
     history: Literal["at_event", "before_test"] = "at_event"
-    """What logged impressions are scored with. at_event: what the user had before that impression, as a store has it
-    that positives are pushed to. before_test: what the user had when the test part began, as if nothing were pushed."""
+    """Which history logged impressions are scored with. at_event: what the user had just before the impression, as in a
+    store that receives pushes. before_test: what the user had when the test part began, as in a store without
+    pushes."""
     slices: list[str] = []
-    """Columns of users, items or interactions; the cascade is measured for each of their values, beside new users, new
-    items, and the head and tail of the catalogue."""
+    """Columns of users, items or interactions. Metrics are also reported for each of their values, in addition to new
+    users, new items, and the head and tail of the catalogue. Example: ``[gender]``."""
     seed: int = 0
+    """Seed of the sample of users and of the bootstrap. Example: ``7``."""

@@ -16,76 +16,94 @@ class TrainingConfig(Section):
     """How one model is trained."""
 
     epochs: int = Field(default=20, ge=1)
+    """Largest number of passes over the training data. Unit: epochs. Example: ``5``."""
     batch_size: int = Field(default=1024, ge=2)
+    """Number of positives in a step; their items are also each other's negatives. Unit: rows. Example: ``4096``."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size of Adam. Example: ``3e-4``."""
     patience: int = Field(default=3, ge=1)
-    """Epochs without a better validation metric after which training stops; the best epoch is kept."""
+    """Training stops after this many epochs without a better validation metric, and keeps the best epoch. Unit: epochs.
+    Example: ``5``."""
     seed: int = 42
+    """Seed of the weights, the order of the rows and everything else that is random. Example: ``7``."""
     checkpoint_minutes: float = Field(default=5, ge=0)
-    """Minutes between checkpoints, from which a killed run goes on; 0 makes them at the end of each epoch alone."""
+    """Time between checkpoints. A run that was killed continues from the last one. 0 writes one at the end of each
+    epoch only. Unit: minutes. Example: ``1``."""
     clip_norm: float = Field(default=0, ge=0)
-    """Largest L2 norm of a step's gradients together; larger ones are scaled down to it; 0 clips nothing."""
+    """Largest L2 norm of all gradients of a step together; larger gradients are scaled down to it. 0 clips nothing.
+    Example: ``1.0``."""
     accumulate: int = Field(default=1, ge=1)
-    """Batches whose gradients are averaged for one step of the optimizer; see ``accumulation``."""
+    """Number of batches whose gradients are averaged into one step of the optimizer. Unit: batches. Example: ``4``."""
     recompute: bool = False
-    """Compute parts of the model again for their gradient rather than keep them, a slice of the batch after the other:
-    the ranker, or the two towers' reading of the history; see ``recompute``."""
+    """Gradient checkpointing: compute activations again in the backward pass instead of keeping them, one slice of the
+    batch at a time. It covers the ranker, and in the retriever the history encoder. It saves memory and costs time."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    """What the dense layers compute in; embeddings, interactions and losses are fp32 always."""
+    """Number format of the hidden dense layers. Embeddings, interactions and losses are always fp32."""
     embedding_optimizer: Literal["adam", "lazy_adam"] = "adam"
-    """adam moves every row of a table at every step, lazy_adam only those of the batch: much faster on large tables,
-    but rare rows learn more slowly, because Adam goes on moving a row for some steps after a batch has it."""
+    """adam updates every row of an embedding table in each step. lazy_adam updates only the rows of the batch: much
+    faster for large tables, but rare rows learn more slowly, because Adam keeps moving a row for some steps after its
+    last batch."""
     embedding_l2: float = Field(default=0, ge=0)
-    """Weight of the squared norms of the embeddings that a batch touches."""
+    """Weight of L2 regularization of the embeddings that a batch uses. Example: ``1e-5``."""
     warmup_steps: int = Field(default=0, ge=0)
-    """Steps of the optimizer during which the learning rate rises from 0."""
+    """Number of optimizer steps in which the learning rate rises from 0 to its value. Unit: steps. Example: ``500``."""
     decay_steps: int = Field(default=0, ge=0)
-    """Steps of the optimizer after the warm-up during which the learning rate falls to 0 as a cosine; 0: it stays."""
+    """Number of optimizer steps after the warm-up in which the learning rate falls to 0 along a cosine. 0 keeps it
+    constant. Unit: steps. Example: ``10000``."""
     average: float = Field(default=1, ge=0)
-    """Epochs over which the weights are averaged, which is what is validated and kept; 0: those of the last step."""
+    """Horizon of the exponential moving average of the weights. The averaged weights are validated and saved. 0 uses
+    the weights of the last step. Unit: epochs. Example: ``0.5``."""
     tensorboard: bool = False
-    """Write logs for TensorBoard to ``<run folder>.logs``."""
+    """Whether to write logs for TensorBoard, to ``<run folder>.logs``."""
 
 
 class TowerConfig(Section):
-    """One tower: embedding width by feature and the widths of its layers."""
+    """One tower: its embeddings and hidden layers."""
 
     emb_dims: dict[str, int] = {}
-    """A feature that is not named gets ``default_dim``."""
+    """Feature -> width of its embedding. Example: ``{item_id: 64, genres: 16}``."""
     default_dim: int = Field(default=16, ge=1)
-    mlp: list[int] = Field([128, 64], min_length=1)
+    """Width of the embedding of every feature that emb_dims does not name. Example: ``32``."""
+    mlp: list[int] = Field(default=[128, 64], min_length=1)
+    """Widths of the hidden layers and, last, of the tower's output vector. Both towers end in the same width. Example:
+    ``[256, 128]``."""
     shortcut: bool = True
-    """Add a linear map of the input vectors to what the layers make of them."""
+    """Whether to add a linear map of the input to the output of the layers."""
     dropout: float = Field(default=0, ge=0, lt=1)
-    """Share of the input vectors' numbers that a training step leaves out."""
+    """Dropout rate of the tower's input. 0.2 to 0.3 helps where users or items have few events; training then takes
+    longer. Example: ``0.2``."""
 
 
 class HistoryTowerConfig(Section):
-    """What the user tower makes of the history; see ``history`` and ``pools``."""
+    """How the user tower encodes the history."""
 
     kind: Literal["recency", "mean", "attention", "transformer"] = "recency"
-    """recency: a mean whose weight of each position is learned. mean: the plain one. attention: a mean whose weights
-    depend on the items, too. transformer: the state of a causal transformer at the most recent item."""
+    """How the history becomes one vector. recency: a weighted mean with one learned weight for each position. mean: the
+    plain mean. attention: a mean whose weights also depend on the items. transformer: the state of a causal transformer
+    at the most recent item."""
     features: list[str] = []
-    """Item features, e.g. genres, to read beside the ids of the history's items."""
+    """Item features to read beside the ids of the history's items. Example: ``[genres]``."""
     targets: int | None = Field(default=None, ge=1)
-    """How many of a user's successive positives a training step predicts from one reading of the history: a reading
-    costs the same for all of them, and the last of them has so many fewer items before it. null: 16 with a transformer,
-    else 1."""
+    """Number of successive positives of a user that a training step predicts from one encoded history. Encoding costs
+    the same for all of them; the last of them sees so many fewer items. Default: 16 with a transformer, else 1.
+    Example: ``8``."""
     query: Literal["learned", "last"] = "last"
-    """attention only: what the items are compared with: one vector for all users, or the most recent item."""
+    """attention only: what the items are compared with. learned: one vector for all users. last: the most recent
+    item."""
     layers: int = Field(default=1, ge=1)
-    """transformer only, as all below."""
+    """transformer only: number of layers. Example: ``2``."""
     heads: int = Field(default=2, ge=1)
-    """Each attends with an equal part of the width, which is that of item_id."""
+    """transformer only: number of attention heads. They share the width of the item_id embedding equally. Example:
+    ``4``."""
     hidden: int = Field(default=128, ge=1)
-    """Width of the layer between, in each layer's network."""
+    """transformer only: width of the hidden layer of each feed-forward network. Example: ``256``."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    """transformer only: dropout rate. Example: ``0.1``."""
     positions: Literal["distance", "window"] = "distance"
-    """distance: attention learns how far back to look, the same from every item. window: a vector for each place of the
-    history, most recent first, is added to the item there (SASRec)."""
+    """transformer only: how positions are encoded. distance: attention learns a weight for each distance between two
+    items. window: a learned vector for each position of the history is added to the item, as in SASRec."""
     recency: bool = True
-    """Give the recency mean beside the state."""
+    """transformer only: whether to give the tower the recency mean as well."""
 
 
 class UserTowerConfig(TowerConfig):
@@ -95,25 +113,31 @@ class UserTowerConfig(TowerConfig):
 
 
 class NegativesConfig(Section):
-    """What the retriever learns to score low, beside the other items of the batch."""
+    """Negatives of the retriever, in addition to the other items of the batch."""
 
     drawn: int = Field(default=1024, ge=1)
-    """mixed only: items drawn from the whole catalogue for each batch, the same for all its queries."""
+    """mixed only: number of items drawn from the catalogue for each batch; all queries of the batch share them. Unit:
+    items. Example: ``4096``."""
     popularity: float = Field(default=0.0, ge=0, le=1)
-    """Items are drawn in proportion to their positives to the power of this: 0 is uniform, 1 is as they come."""
+    """Items are drawn in proportion to their number of positives to the power of this. 0 draws uniformly, 1 by
+    popularity. Example: ``0.75``."""
     per_query: int = Field(default=8, ge=1)
-    """hard only: items that each query gets for itself."""
+    """hard only: number of negatives that each query gets for itself. Unit: items. Example: ``16``."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """hard only: the share of these that is mined; the others are drawn from the whole catalogue."""
+    """hard only: share of the per_query negatives that are mined; the others are drawn from the catalogue. Example:
+    ``0.5``."""
     margin: float = Field(default=0.0, ge=-2, le=2)
-    """hard only: a mined item's cosine is lower than the positive's by more than this; below 0 it may be higher.
-    ``recsys_hardneg_share`` counts the negatives, of every sampling, that are closer or higher."""
+    """hard only: the cosine of a mined item is below the positive's by more than this. With a negative value it may be
+    above. The metric ``recsys_hardneg_share`` counts negatives of any sampling that come closer. Example: ``0.1``."""
     skip: int = Field(default=0, ge=0)
-    """hard only: so many of the highest-scored of these are passed over."""
+    """hard only: number of highest-scored items that mining leaves out, since they may be positives that nobody has
+    seen yet. Unit: items. Example: ``5``."""
     refresh_steps: int = Field(default=100, ge=1)
-    """hard only: steps after which the item vectors that are searched are computed anew."""
+    """hard only: the item vectors that mining searches are computed again after this many steps. Unit: steps. Example:
+    ``50``."""
     memory: int = Field(default=0, ge=0)
-    """Item vectors of past batches that are negatives, too; 0 for none."""
+    """Number of item vectors of past batches that serve as further negatives (cross-batch memory). Unit: items.
+    Example: ``8192``."""
 
 
 class TwoTowerConfig(Section):
@@ -122,25 +146,26 @@ class TwoTowerConfig(Section):
     user_tower: UserTowerConfig = UserTowerConfig()
     item_tower: TowerConfig = TowerConfig()
     loss: Literal["bpr", "softmax", "sampled_softmax"] = "sampled_softmax"
-    """sampled_softmax is the softmax with logQ correction: each candidate counts for as many as it was drawn from. bpr,
-    over pairs of a positive and a negative, has it for all but a query's own negatives. softmax has it not: it learns
-    how much more an item suits a user than it suits others, so popular items stay low."""
+    """sampled_softmax: softmax with logQ correction, which takes off how often each candidate is drawn. bpr: a loss on
+    pairs of a positive and a negative, with logQ correction except for a query's own negatives. softmax: without
+    correction, so it learns how much more an item suits this user than others, and popular items score low."""
     neg_sampling: Literal["in_batch", "hard", "mixed"] = "in_batch"
-    """in_batch: the other items of the batch; mixed: and items drawn from the catalogue; hard: and, for each query,
-    wrong items that score high."""
+    """Where negatives come from. in_batch: the other items of the batch. mixed: also items drawn from the catalogue.
+    hard: also items that each query wrongly scores high."""
     negatives: NegativesConfig = NegativesConfig()
     temperature: float = Field(default=0.1, gt=0)
-    """What cosine similarities are divided by before the loss."""
+    """Cosine similarities are divided by this before the loss. Example: ``0.05``."""
     learn_temperature: bool = False
-    """Learn it with the weights, from that value on."""
+    """Whether to learn the temperature with the weights, starting at ``temperature``."""
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of training rows whose user is shown as unknown, so that unknown users get popular items."""
+    """Share of training rows whose user id is replaced by unknown, so that unknown users get items that are popular in
+    their context. Example: ``0.2``."""
     item_id_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of a batch's items whose id is shown as unknown, so that an item without interactions is placed by its
-    other features. An item that is there several times is hidden as a whole."""
+    """Share of a batch's items whose id is replaced by unknown, so that items without interactions are placed by their
+    other features. It hides an item in all its rows of the batch. Example: ``0.1``."""
     subsample: float = Field(default=0, ge=0)
-    """Share of the positives that an item may have before an epoch leaves some of them out: one whose item's share f is
-    larger stays with probability sqrt(subsample / f). 0 keeps all; 1e-4 to 1e-2 are usual. logQ counts what stays."""
+    """Subsampling of frequent items: a positive of an item with a share f of all positives stays in an epoch with
+    probability sqrt(subsample / f). Usual values are 1e-4 to 1e-2; 0 keeps all. Example: ``1e-3``."""
     training: TrainingConfig = TrainingConfig()
 
     @field_validator("user_tower", mode="before")
@@ -209,116 +234,133 @@ class RankerTrainingConfig(TrainingConfig):
     """How the ranker is trained."""
 
     epochs: int = Field(default=10, ge=1)
+    """Largest number of passes over the training data. Unit: epochs. Example: ``5``."""
     batch_size: int = Field(default=8192, ge=2)
-    """Scored rows: a positive and its negatives are several."""
+    """Number of scored rows in a step; a positive and its negatives are several rows. Unit: rows. Example: ``1024``."""
     learning_rate: float = Field(default=2e-3, gt=0)
+    """Step size of Adam. Example: ``4e-3``."""
     patience: int = Field(default=2, ge=1)
+    """Training stops after this many epochs without a better validation metric, and keeps the best epoch. Unit: epochs.
+    Example: ``4``."""
     renew_embeddings: bool = False
-    """Begin each epoch with new embeddings; see ``renewal``."""
+    """Whether each epoch begins with new embeddings (MEDA). It prevents overfitting where ids have few events and the
+    validation metric falls after one to three epochs. Try a higher learning_rate with it."""
 
 
 class CrossConfig(Section):
     """The cross layers of ``dlrm_ranker.interactions: cross``."""
 
     layers: int = Field(default=2, ge=1)
+    """Number of cross layers. Example: ``3``."""
     rank: int | None = Field(default=None, ge=1)
-    """Each layer's matrix is a product of two of this rank; null: a full matrix."""
+    """Rank of each layer's matrix, which is then a product of two smaller ones. Default: a full matrix. Example:
+    ``16``."""
 
 
 class RankerHistoryConfig(Section):
     """How the ranker reads the user's history."""
 
     kind: Literal["recency", "target_attention"] = "recency"
-    """recency: a mean whose weight of each position is learned, and the last item. target_attention: beside them, each
-    candidate weighs the history's items for itself (deep interest network)."""
+    """How the ranker reads the history. recency: a mean with one learned weight for each position, and the last item.
+    target_attention: also, each candidate weighs the history's items for itself (deep interest network)."""
     heads: int = Field(default=1, ge=1)
-    """target_attention only: how many times each candidate does so."""
+    """target_attention only: number of attention heads. Example: ``2``."""
     features: list[str] = []
-    """target_attention only: item features, e.g. genres, to read beside the ids of the history's items."""
+    """target_attention only: item features to read beside the ids of the history's items. Example: ``[genres]``."""
 
 
 class LabelConfig(Section):
     """One of several labels that the ranker predicts."""
 
     weight: float = Field(default=1.0, gt=0)
-    """Of its cross-entropy in training, beside the other labels'."""
+    """Weight of this label's cross-entropy in the loss, relative to the other labels. Example: ``0.5``."""
     positive_weight: float = Field(default=1.0, gt=0)
-    """See ``dlrm_ranker.positive_weight``."""
+    """How many times a positive of this label counts in the loss, see ``dlrm_ranker.positive_weight``. Example:
+    ``5``."""
     serve: float = Field(default=1.0, ge=0)
-    """Of its probability in the score, beside the other labels'; the weights are normalized. 0: only learned with."""
+    """Weight of this label's probability in the score, relative to the other labels. With 0 the label is only learned.
+    Example: ``0.7``."""
 
 
 class RatesConfig(Section):
-    """Impressions only: how often the label was 1 for each category of some features, beside the dense columns.
-
-    See ``rates``.
-    """
+    """Label rates of categories (target encoding), in addition to the dense columns. For logged impressions only."""
 
     features: list[str] = ["user_id", "item_id"]
-    """Categories of any side, single ones and lists, ``history`` among them; []: none."""
+    """Features to encode by their label rate: categorical columns and lists of users, items or the context, and
+    ``history``. The rate of a list is the mean over its entries. Example: ``[user_id, item_id, author_id]``."""
     smoothing: float = Field(default=10, gt=0)
-    """Events with the mean of all that each category is given beside its own."""
+    """Number of events with the overall rate that are added to each category (additive smoothing). Unit: events.
+    Example: ``20``."""
     folds: int = Field(default=5, ge=2)
-    """A training row has its categories' numbers from the events of the other folds."""
+    """Number of folds. Training rows use rates of the other folds only (out-of-fold). Example: ``10``."""
 
 
 class TransitionsConfig(Section):
-    """Counts of what followed what in the training part's histories, as numbers of a user and a candidate.
-
-    See ``transitions``.
-    """
+    """Counts of which item followed which in the histories of the training part, as features of a user and a candidate."""
 
     last: int = Field(default=0, ge=0)
-    """How many of the user's last items to read the followers of; 0: none of this."""
+    """Number of the user's last items whose followers are looked up. 0 turns transitions off. Unit: items. Example:
+    ``5``."""
     window: int = Field(default=10, ge=1)
-    """A later item of a history counts as a follower up to so many items after; each counts 1 / distance."""
+    """A later item counts as a follower up to this many positions after; at distance d it counts 1 / d. Unit: items.
+    Example: ``5``."""
 
 
 class DlrmConfig(Section):
     """The ranker."""
 
     embedding_dims: dict[str, int] = {}
+    """Feature -> width of its embedding. Example: ``{user_id: 64, item_id: 64}``."""
     default_dim: int = Field(default=16, ge=1)
-    bottom_mlp: list[int] = Field([128, 64], min_length=1)
-    top_mlp: list[int] = Field([128, 64, 1], min_length=1)
+    """Width of the embedding of every feature that embedding_dims does not name. Example: ``8``."""
+    bottom_mlp: list[int] = Field(default=[128, 64], min_length=1)
+    """Widths of the layers that the dense columns go through. With the dot interaction, each embedding is projected to
+    the last of these widths. Example: ``[64, 32]``."""
+    top_mlp: list[int] = Field(default=[128, 64, 1], min_length=1)
+    """Widths of the layers from the interaction to the logit; the last is 1. Example: ``[256, 128, 1]``."""
     interactions: Literal["dot", "concat", "cross"] = "dot"
-    """How vectors meet. dot: every two in a product (DLRM). concat: side by side into the top network. cross: side by
-    side through cross layers (DCN-v2), the top network on what comes out."""
+    """How feature vectors meet. dot: the products of all pairs (DLRM). concat: side by side into the top network.
+    cross: side by side through cross layers, then into the top network (DCN-v2)."""
     cross: CrossConfig = CrossConfig()
     """cross only."""
     history: RankerHistoryConfig = RankerHistoryConfig()
     transitions: TransitionsConfig = TransitionsConfig()
     loss: Literal["bce"] = "bce"
+    """Training loss. bce is binary cross-entropy."""
     positive_weight: float = Field(default=1.0, gt=0)
-    """How many times a positive counts in the loss. It makes rare positives weigh more; the shift of the probability
-    that comes with it is taken off again."""
+    """How many times a positive counts in the loss. The shift that this causes in the probability is taken off again.
+    Example: ``5``."""
     labels: dict[str, LabelConfig] = {}
-    """Impressions only: several 0/1 labels to learn at once, ``label`` or columns named in ``data.labels``, each with a
-    top network of its own. Served is the weighted mean of their probabilities."""
+    """impressions only: several 0/1 labels to learn at once, each ``label`` or a column of ``data.labels``, each with a
+    top network of its own. The score is the weighted mean of their probabilities. Example: ``{label: {serve: 0.7},
+    long_view: {serve: 0.3}}``."""
     rates: RatesConfig = RatesConfig()
     warm_start: bool = True
-    """Begin item embeddings at the retriever's item vectors; see ``warm_start``."""
+    """Whether item embeddings start at the retriever's item vectors."""
     train_on: Literal["auto", "impressions", "candidates"] = "auto"
-    """auto: impressions where interactions have a 0/1 ``label`` column, else the retriever's candidates."""
+    """What the ranker learns from. impressions: the logged 0/1 labels. candidates: positives against candidates of the
+    retriever. auto: impressions if the interactions have a ``label`` column, else candidates."""
     negatives: int = Field(default=16, ge=1)
-    """candidates only: hard negatives drawn for each positive from the retriever's candidates."""
+    """candidates only: number of hard negatives for each positive, drawn from the retriever's candidates. Unit: items.
+    Example: ``8``."""
     random_negatives: int = Field(default=4, ge=0)
-    """candidates only: negatives drawn for each positive uniformly from the catalogue."""
+    """candidates only: number of negatives for each positive, drawn uniformly from the catalogue. Unit: items. Example:
+    ``2``."""
     explicit_negatives: int = Field(default=2, ge=0)
-    """candidates only: negatives drawn for each positive from what its user had and did not like, if ``data.positive``
-    tells."""
+    """candidates only: number of negatives for each positive, drawn from the user's interactions that are not positives
+    by ``data.positive``. Unit: items. Example: ``4``."""
     max_events: int = Field(default=300_000, ge=1)
-    """candidates only: train on at most that many positives, drawn at random."""
+    """candidates only: train on at most this many positives, drawn at random. Unit: positives. Example: ``1000000``."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the feature vectors' numbers that a training step leaves out."""
+    """Dropout rate of the feature vectors. Example: ``0.4``."""
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of training rows whose user is shown as unknown."""
+    """Share of training rows whose user id is replaced by unknown. Example: ``0.2``."""
     item_id_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of training rows whose item's id is shown as unknown."""
+    """Share of training rows whose item id is replaced by unknown. Example: ``0.1``."""
     calibration: Calibration = "platt"
-    """How logits become probabilities; fitted on the validation part, exported into the served model. platt: weights of
-    the ranker and the retriever and a bias, by logistic regression. isotonic: a rising curve on top of that. none:
-    the DLRM's own logit as it was trained, without the retriever's part; nothing is fitted."""
+    """How logits become probabilities. The calibration is fitted on the validation part and is part of the served
+    model. platt: logistic regression on the logit of the ranker and the cosine of the retriever. isotonic: a rising
+    curve on top of that. none: the ranker's own logit, without the retriever's; nothing is fitted."""
     training: RankerTrainingConfig = RankerTrainingConfig()
 
     @model_validator(mode="after")

@@ -10,18 +10,23 @@ from ..core.section import Section
 
 
 class SchemaConfig(Section):
-    """Which columns become features; the table that a column is in decides its side."""
+    """Which columns become features. The table that holds a column decides whether it belongs to the user, the item or
+    the context."""
 
     dense: list[str] = []
-    """Continuous columns: filled with the median of the training part, then normalized."""
+    """Numeric columns. Missing values are filled with the median of the training part, then each column is
+    standardized. Example: ``[age, price]``."""
     sparse: list[str]
-    """Categorical columns, lists of categories included; user_id and item_id are always among them."""
+    """Categorical columns, including columns that hold a list of categories. Must contain user_id and item_id. Example:
+    ``[user_id, item_id, genres]``."""
     crosses: list[list[str]] = []
-    """Groups of sparse columns of one side whose combination is a feature of its own."""
+    """Groups of categorical columns of one side (user, item or context). Each group's combination of values is one more
+    feature, named after its columns joined by ``_``. Example: ``[[gender, occupation]]``."""
     text: list[str] = []
-    """Items columns of free text: words and character n-grams, see ``etl.text``."""
+    """Free-text columns of the items table. ``etl.text`` says how they are encoded. Example: ``[title]``."""
     vectors: list[str] = []
-    """Items columns of equally long lists of numbers: pretrained embeddings, each scaled to length 1."""
+    """Columns of the items table that hold pretrained embeddings, as lists of numbers of one length. Each is scaled to
+    length 1. Example: ``[image_embedding]``."""
 
     @model_validator(mode="after")
     def _ids_are_features(self) -> SchemaConfig:
@@ -40,16 +45,18 @@ class SplitConfig(Section):
     """How interactions are divided into train, valid and test."""
 
     by: Literal["last_item", "time", "column", "new_items"] = "last_item"
-    """new_items tests on items that training has not seen: all interactions of some items are the test part."""
+    """What forms the test part. last_item: the last positive of each user. time: the latest interactions. column: the
+    interactions that a column of the table marks. new_items: all interactions of some items, so that no tested item was
+    seen in training."""
     valid_share: float = Field(default=0.2, gt=0, lt=1)
-    """last_item: share of users whose second to last positive is validation. new_items: of users whose last positive of
-    the other items is. time: share of all interactions."""
+    """Share of the validation part. last_item: of the users, whose second-to-last positive validates. new_items: of the
+    users, whose last positive among the other items validates. time: of all interactions. Example: ``0.1``."""
     test_share: float = Field(default=0.1, gt=0, lt=1)
-    """time only: the last share of all interactions in time."""
+    """time only: share of all interactions, the latest ones, that form the test part. Example: ``0.2``."""
     item_share: float = Field(default=0.1, gt=0, lt=1)
-    """new_items only: share of the items that are held out, drawn at random."""
+    """new_items only: share of the items, drawn at random, whose interactions form the test part. Example: ``0.05``."""
     column: str | None = None
-    """column only: the interactions column that holds train, valid or test; default: ``split``."""
+    """column only, and required there: the interactions column that holds train, valid or test. Example: ``part``."""
 
     @model_validator(mode="after")
     def _shares_leave_training(self) -> SplitConfig:
@@ -63,24 +70,30 @@ class SyntheticConfig(Section):
     """The synthetic shop."""
 
     interactions: int = Field(default=100_000, ge=10_000, le=100_000_000)
+    """Number of interactions to generate. Example: ``1000000``."""
     users: int | None = None
-    """Defaults to interactions / 50."""
+    """Number of users. Default: interactions / 50. Example: ``5000``."""
     items: int | None = None
-    """Defaults to interactions / 100, at most 100,000."""
+    """Number of items. Default: interactions / 100, at most 100,000. Example: ``2000``."""
     seed: int = 0
+    """Seed of the generator. The same seed gives the same shop. Example: ``7``."""
 
 
 class LeakCheckConfig(Section):
-    """What stops training because a model could look better offline than it can be."""
+    """What counts as a leak: something that makes a model look better offline than it can be."""
 
     enabled: bool = True
+    """Whether to look for leaks at the end of the data stage. A leak that is found stops the pipeline."""
     ignore: list[str] = []
-    """Features that are known before the event, however well they predict it; they are not checked."""
+    """Features to leave unchecked because their value is known before the event, however well they predict the label.
+    Example: ``[price]``."""
     max_auc: float = Field(default=0.98, gt=0.5, le=1)
-    """Largest AUC that one feature alone may have against the label or the positives of the training part."""
+    """Largest AUC that a single feature may reach against the label or the positives of the training part. Example:
+    ``0.95``."""
     max_overlap: float | None = Field(default=None, ge=0, le=1)
-    """Largest share of the held-out interactions that may be in another part of the split as well (same user, item and
-    timestamp). Default: 0.001 where the source gives the split; 0.1 where we make it, as a log may repeat itself."""
+    """Largest share of the held-out interactions that may also be in another part of the split (same user, item and
+    timestamp). Default: 0.001 if the source gives the split; 0.1 if cascade makes it, because a log may repeat itself.
+    Example: ``0.01``."""
 
 
 class DataConfig(Section):
@@ -88,75 +101,87 @@ class DataConfig(Section):
 
     source: Literal["movielens-100k", "synthetic", "tables"] = "movielens-100k"
     path: str | None = None
-    """tables only: folder of interactions, users and items, each .parquet or .csv."""
+    """tables only: folder with the tables interactions, users and items, each as .parquet or .csv. A relative path
+    starts at the folder of the config file. Example: ``my-tables``."""
     columns: dict[str, str] = {}
-    """Our column name -> the source's column name, e.g. {item_id: movieId}."""
+    """Renames columns: cascade's name -> the name in your tables. Example: ``{item_id: sku, timestamp: ts}``."""
     separators: dict[str, str] = {}
-    """Text column -> the separator that splits it into a list, e.g. {genres: "|"}."""
+    """Text columns that hold lists: column -> the separator between the entries. Example: ``{genres: "|"}``."""
     positive: str | None = None
-    """Expression over interactions, e.g. ``rating >= 4``; default: ``label == 1`` if there is a label, else all."""
+    """Expression over the columns of interactions that selects the positives. Default: ``label == 1`` if there is a
+    label, else all interactions. Example: ``rating >= 4``."""
     label: str | None = None
-    """Expression over interactions, in the same language, that makes the 0/1 ``label`` of logged impressions where the
-    table has none, e.g. ``rating >= 4``: with it every interaction is an impression."""
+    """Expression over the columns of interactions that computes the 0/1 label of logged impressions, for tables without
+    a ``label`` column. With it, every interaction is an impression. Example: ``is_click == 1``."""
     labels: list[str] = []
-    """Further interactions columns of 0 and 1 for the ranker to predict (``dlrm_ranker.labels``), e.g. [click, like].
-    They are known after the event, so none is a feature. With them, interactions are logged impressions."""
+    """Further 0/1 columns of interactions for the ranker to predict, see ``dlrm_ranker.labels``. They are known only
+    after the event, so they are never features. With them, interactions are logged impressions. Example: ``[long_view,
+    is_like]``."""
     title: str | None = None
-    """Items column to show to people beside an item id; default: ``title`` if there is one."""
+    """Items column to print beside an item id. Default: ``title`` if the table has one. Example: ``name``."""
     split: SplitConfig = SplitConfig()
     leak_check: LeakCheckConfig = LeakCheckConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
 class TextConfig(Section):
-    """How ``schema.text`` becomes codes, or vectors with an ``encoder``."""
+    """How the columns of ``schema.text`` are encoded: as hashed words and n-grams, or as vectors of an ``encoder``."""
 
     buckets: int = Field(default=20_000, ge=1)
-    """Rows of the embedding table that words and n-grams are hashed into."""
+    """Rows of the embedding table into which words and n-grams are hashed. Example: ``50000``."""
     length: int = Field(default=64, ge=1)
-    """Words and n-grams kept of a text, words first."""
+    """Number of words and n-grams kept of a text; the words come first. Example: ``32``."""
     ngrams: list[int] = [3, 4, 5]
-    """Lengths of the character n-grams of each word, its boundaries marked; [] for words alone."""
+    """Lengths of the character n-grams taken from each word, with its boundaries marked. [] keeps words only. Unit:
+    characters. Example: ``[3, 4]``."""
     encoder: str | None = None
-    """Folder of a sentence-transformers model on this machine; a text is then a vector that it computes, and the keys
-    above count for nothing. Needs the extra ``text``: ``pip install merlin-cascade[text]``."""
+    """Folder of a sentence-transformers model on this machine, which turns each text into a vector. The other keys of
+    this section then have no effect. Needs the extra ``text``: ``pip install merlin-cascade[text]``. A relative path
+    starts at the folder of the config file. Example: ``encoders/all-MiniLM-L6-v2``."""
 
 
 class EtlConfig(Section):
     """How the NVTabular workflows run."""
 
     scheduler: str = "threads"
-    """threads | local-cluster | cuda | tcp://host:port of a running Dask scheduler."""
+    """Where Dask runs the ETL. threads: in this process. local-cluster: in processes on this machine. cuda: on this
+    machine's GPUs. tcp://host:port: on a running Dask scheduler. Example: ``local-cluster``."""
     workers: int = Field(default=2, ge=1)
+    """Number of Dask workers: threads, or processes of a local cluster. Example: ``8``."""
     memory_limit: str = "4GB"
-    """What the ETL may hold at once; larger data goes through in partitions."""
+    """Memory for data that the ETL may use at once. Larger data is processed in partitions. Unit: bytes, with a suffix
+    such as MB or GB. Example: ``1GB``."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto: cuDF where there is a GPU and cuDF, else pandas."""
+    """Where NVTabular computes. auto: with cuDF where a GPU and cuDF are available, else with pandas."""
     min_frequency: int = Field(default=1, ge=1)
-    """A category seen less often than this in training is out of vocabulary."""
+    """A category that occurs less often than this in the training part is treated as unknown. Unit: occurrences.
+    Example: ``5``."""
     text: TextConfig = TextConfig()
     max_size: dict[str, Annotated[int, Field(ge=1)]] = {}
-    """Sparse column or cross -> its most frequent categories in training that have a code, all others being out of
-    vocabulary. Counted are rows of the column's table; for user_id and item_id, interactions."""
+    """Sparse column or cross -> number of its most frequent categories in the training part that get a code of their
+    own; all others are treated as unknown. Frequencies are counted in the column's table; for user_id and item_id, in
+    the interactions. Example: ``{item_id: 100000}``."""
     hash_buckets: dict[str, Annotated[int, Field(ge=2)]] = {}
-    """Sparse column or cross -> rows that it is hashed into, in place of a vocabulary, so that its embeddings do not
-    grow with the catalogue. No value is rare or unknown to it: one never seen shares the row of others."""
+    """Sparse column or cross -> number of rows that its values are hashed into, instead of a vocabulary. The embedding
+    table then does not grow with the catalogue. No value is unknown to it: a value that was never seen shares a row
+    with others. Example: ``{user_id: 50000}``."""
     cross_buckets: int | None = Field(default=100_000, ge=2)
-    """A cross of columns whose numbers of categories multiply to more than this is hashed into so many rows, others
-    have a vocabulary of the combinations that occur in training; null: all have."""
+    """A cross with more possible combinations than this is hashed into this many rows. Possible combinations are the
+    product of the columns' numbers of categories. Smaller crosses get a vocabulary of the combinations in the training
+    part; with null, all crosses do. Example: ``20000``."""
 
 
 class HistoryConfig(Section):
-    """User history: the last items before the event, most recent first."""
+    """User history: the user's last positives before the event, most recent first."""
 
     length: int = Field(default=50, ge=1)
-    """How many item ids the models read."""
+    """Number of items that the models read, the most recent ones. Unit: items. Example: ``20``."""
     seen: int = Field(default=1000, ge=1)
-    """How many item ids the feature store keeps of a user's positives, and of what the user rejected: what drop_seen
-    knows."""
+    """Number of items that the feature store keeps of a user's positives, and as many of the items that the user
+    rejected. Answers leave these items out. Unit: items. Example: ``500``."""
     gaps: bool = False
-    """Whether models also read how long before the next more recent item each one was: the feature ``history_gap``.
-    The feature store keeps times for it, and a push has to say when its events were."""
+    """Whether the models also read the time between each item of the history and the next more recent one, as the
+    feature ``history_gap``. The feature store then keeps times, and a push has to give the time of its events."""
 
     @model_validator(mode="after")
     def _seen_covers_length(self) -> HistoryConfig:
@@ -169,9 +194,12 @@ class FeatureStoreConfig(Section):
     """The Feast repository."""
 
     repo: str = "feature_repo"
-    """Folder that holds feature_store.yaml and definitions.py."""
+    """Folder that holds feature_store.yaml and definitions.py. Example: ``feature_repo``."""
     project: str | None = None
-    """Feast project; the config file's stem by default, so that two pipelines share a store without a clash."""
+    """Name of the Feast project. Default: the name of the config file, so that two pipelines can share a store.
+    Example: ``shop``."""
     online: Literal["sqlite", "redis"] = "sqlite"
+    """Which online store Feast uses."""
     redis: str = "localhost:6379"
-    """Feast's redis connection string, for ``online: redis``."""
+    """redis only: Feast's connection string. Keep a password out of the file: set CASCADE_FEATURE_STORE__REDIS.
+    Example: ``cache.internal:6379,db=1``."""

@@ -17,12 +17,15 @@ class Dimension(Section):
     """What one key may be: a list of choices, or everything from ``low`` to ``high``, both included."""
 
     choices: list[Any] | None = Field(default=None, min_length=1)
+    """The values to choose from. A list instead of this mapping means the same. Example: ``[64, 128]``."""
     low: float | None = None
+    """Smallest value of a range. Example: ``1e-4``."""
     high: float | None = None
+    """Largest value of a range. Example: ``1e-2``."""
     step: float | None = Field(default=None, gt=0)
-    """range only: the grid that starts at ``low``."""
+    """range only: distance between two neighbouring values, counted from ``low``. Example: ``0.1``."""
     log: bool = False
-    """range only: every order of magnitude is as likely as the next."""
+    """range only: whether to draw on a logarithmic scale, on which each order of magnitude is equally likely."""
 
     @model_validator(mode="before")
     @classmethod
