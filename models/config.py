@@ -296,7 +296,7 @@ class RatesConfig(Section):
 
 
 class TransitionsConfig(Section):
-    """Counts of which item followed which in the histories of the training part, as features of a user and a candidate."""
+    """Counts of which item followed which in the histories of the training part, as features of user and candidate."""
 
     last: int = Field(default=0, ge=0)
     """Number of the user's last items whose followers are looked up. 0 turns transitions off. Unit: items. Example:

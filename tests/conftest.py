@@ -18,7 +18,7 @@ settings.load_profile("cascade")
 
 BUILD_SECONDS = 1500
 """What a test may take that has to build a pipeline first; more than the limit of every other test."""
-SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade", "workflows", "models", "ensemble", "bench", "tuning")
+SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,25 +28,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy so that nothing left over from an earlier build gets in."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is built from, links resolved, so that nothing left over from an earlier build gets in."""
+    folder = tmp_path_factory.mktemp("source")
     for name in SHIPPED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif (ROOT / name).is_file():
-            shutil.copy2(ROOT / name, source / name)
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     build = subprocess.run([*pip, folder, source], env=clean_environment(), capture_output=True, text=True, check=False)
     assert build.returncode == 0, build.stdout + build.stderr
     return next(folder.glob("*.whl"))
-
-
-@pytest.fixture(scope="session")
-def shipped(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the package as the wheel lays it out."""
-    folder = tmp_path_factory.mktemp("shipped")
-    shutil.unpack_archive(wheel, folder, "zip")
-    return folder

@@ -1,37 +1,39 @@
-"""What the wheel holds: models/ on disk is cascade.models on import, and an editable install forgives a lot."""
+"""What a wheel, an sdist and an editable install hold, and that static tools see the same modules as Python."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from shipping import ROOT, clean_environment
+from shipping import FOLDERS, LINKED, ROOT, clean_environment, modules, name_of
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SETUPTOOLS = PROJECT["tool"]["setuptools"]
-FOLDERS = {Path(folder): name for name, folder in SETUPTOOLS["package-dir"].items()}
 INSIDE_TRITON = {"triton_python_backend_utils"}
 BESIDE_A_GPU = {"cudf", "cupy", "rmm"}
 ONLY_IN_TESTS = {"pytest", "hypothesis"}
-OPTIONAL = {"workflows/content.py": "text"}
+OPTIONAL = {"workflows/etl/content.py": "text"}
 """Module -> the extra whose packages it imports, too, inside the function that needs them."""
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import cascade
+LINKED = sys.argv[1:]
 def fail(name): raise
 names = [m.name for m in pkgutil.walk_packages(cascade.__path__, "cascade.", fail)]
 for name in names:
     importlib.import_module(name)
-bare = sorted(m for m in sys.modules if m.split(".")[0] in ("workflows", "models", "ensemble"))
+bare = sorted(m for m in sys.modules if m.split(".")[0] in LINKED)
 files = {}
 for name, module in list(sys.modules.items()):
     if getattr(module, "__file__", None) and name.startswith("cascade"):
@@ -41,28 +43,42 @@ print("COUNT", len(names), "BARE", bare, "TWICE", twice, "AT", cascade.__file__)
 """
 
 
-def test_packages_are_the_folders_that_hold_modules() -> None:
-    on_disk = set()
-    for folder, package in FOLDERS.items():
-        for file in (ROOT / folder).rglob("*.py"):
-            on_disk.add(".".join((package, *file.parent.relative_to(ROOT / folder).parts)))
-    assert sorted(SETUPTOOLS["packages"]) == sorted(on_disk)
+def test_links_are_relative() -> None:
+    """So that a clone works wherever it lies."""
+    for name in LINKED:
+        assert (ROOT / "cascade" / name).readlink() == Path("..") / name
 
 
 def test_every_package_has_an_init() -> None:
+    for file in modules():
+        assert (file.parent / "__init__.py").is_file(), f"{file.parent} has no __init__.py"
+
+
+def shipped_files() -> set[str]:
+    """What has to be in a wheel, as it is named there."""
+    wanted = set()
     for folder in FOLDERS:
-        for file in (ROOT / folder).rglob("*.py"):
-            assert (file.parent / "__init__.py").is_file(), f"{file.parent} has no __init__.py"
+        for file in (ROOT / folder).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                name = str(file.relative_to(ROOT))
+                wanted.add(name if folder == "cascade" else f"cascade/{name}")
+    return wanted
 
 
 def test_the_wheel_holds_every_file(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("cascade/")}
-    wanted = set()
-    for folder, package in FOLDERS.items():
-        for file in (ROOT / folder).rglob("*"):
-            if file.is_file() and "__pycache__" not in file.parts:
-                wanted.add(f"{package.replace('.', '/')}/{file.relative_to(ROOT / folder)}")
-    assert held == wanted
+    assert held == shipped_files()
+
+
+def test_the_sdist_holds_every_file(source: Path, tmp_path: Path) -> None:
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
+    build = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert build.returncode == 0, build.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert shipped_files() <= held
 
 
 def test_every_module_of_the_wheel_imports_under_one_name(wheel: Path, tmp_path: Path) -> None:
@@ -74,7 +90,12 @@ def test_every_module_of_the_wheel_imports_under_one_name(wheel: Path, tmp_path:
     subprocess.run(pip, env=clean_environment(), check=True, capture_output=True)
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib"))
     run = subprocess.run(
-        [python, "-c", IMPORT_ALL], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
+        [python, "-c", IMPORT_ALL, *LINKED],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     [line] = [line for line in run.stdout.splitlines() if line.startswith("COUNT")]
@@ -107,13 +128,12 @@ def test_every_library_that_is_imported_is_declared() -> None:
 def imports() -> list[tuple[Path, str]]:
     """Every absolute import in the package, those inside of functions too."""
     found = []
-    for folder in FOLDERS:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.Import):
-                    found += [(file, alias.name) for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                    found.append((file, str(node.module)))
+    for file in modules():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found += [(file, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.append((file, str(node.module)))
     return found
 
 
@@ -125,3 +145,37 @@ def test_constraints_pin_everything_that_is_declared() -> None:
     for text in [*PROJECT["project"]["dependencies"], *(text for extra in extras.values() for text in extra)]:
         need = Requirement(text)
         assert need.specifier.contains(pinned[canonicalize_name(need.name)], prereleases=True), text
+
+
+@pytest.fixture(scope="module")
+def user_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file outside of the repository that imports one module of each folder."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    picked = {name_of(file).split(".")[1]: name_of(file) for file in modules() if len(name_of(file).split(".")) > 2}
+    lines = [f"import {name}\nreveal_type({name}.__name__)" for name in picked.values()]
+    (folder / "uses.py").write_text("\n".join(lines) + "\n")
+    return folder / "uses.py"
+
+
+def test_pyright_resolves_imports_in_an_editable_install(user_of_the_package: Path) -> None:
+    """Go-to-definition, from anywhere, with no settings but which Python is used."""
+    call = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, user_of_the_package]
+    run = subprocess.run(call, cwd=user_of_the_package.parent, env=clean_environment(), capture_output=True, text=True)
+    found = json.loads(run.stdout)["generalDiagnostics"]
+    assert [each["message"] for each in found if each["severity"] == "error"] == []
+    assert len(found) >= len(LINKED) and all('"str"' in each["message"] for each in found)
+
+
+def test_mypy_resolves_imports_in_an_editable_install(user_of_the_package: Path) -> None:
+    """mypy from another folder takes the package for typed; what it reads of our own modules has no error."""
+    call = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]
+    run = subprocess.run(
+        [*call, user_of_the_package],
+        cwd=user_of_the_package.parent,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "import-not-found" not in run.stdout and "import-untyped" not in run.stdout, run.stdout
+    assert run.returncode == 0, run.stdout
