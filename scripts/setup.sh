@@ -18,9 +18,9 @@ if ! [ -x "$venv/bin/python" ]; then
   }
 fi
 
-gpu=cpu extras=dev,notebooks
+gpu=cpu extras=dev,docs,notebooks
 if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
-  gpu=gpu extras=dev,notebooks,gpu
+  gpu=gpu extras=dev,docs,notebooks,gpu
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' constraints.txt)"
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" \
