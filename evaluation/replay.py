@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix, vstack
 from ..core.features import GAP, HISTORY
 from ..core.signature import Columns, ColumnSpec, Signature
 from ..ensemble.graph.executor import Executor
-from ..ensemble.graph.inputs import Input
 from ..ensemble.graph.ops.base import Op
+from ..ensemble.protocol.inputs import Input
 from .funnel import fates
 from .held_out import HeldOut
 from .ranking import RankedRows, labelled

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..core.features import Feature
 from ..core.signature import ColumnSpec
 from ..ensemble.config import AnnConfig, RerankConfig, ServingConfig
-from ..ensemble.graph.inputs import MISSING, Input
 from ..ensemble.graph.ops import (
     DropSeen,
     EncodeQuery,
@@ -28,6 +27,7 @@ from ..ensemble.graph.request_graph import (
     request_graph,
     request_inputs,
 )
+from ..ensemble.protocol.inputs import MISSING, Input
 from ..ensemble.repository.release import Release
 from .miniature_models import save_query_tower, save_ranker
 from .miniature_ops import MiniatureTransform, MiniatureUsers

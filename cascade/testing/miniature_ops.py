@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.signature import Columns, ColumnSpec, Signature
-from ..ensemble.graph.inputs import MISSING
 from ..ensemble.graph.ops import OPS
 from ..ensemble.graph.ops.base import Op
+from ..ensemble.protocol.inputs import MISSING
 
 
 @dataclass

@@ -18,8 +18,8 @@ from ...core.signature import (
     Signature,
     check_wiring,
 )
+from ..protocol.inputs import Input
 from ..protocol.request_batching import Intake
-from .inputs import Input
 from .ops import OPS
 from .ops.base import Op
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.signature import Signature
 from ...workflows.etl.merlin_env import prepare_merlin
 from ..config import ServingConfig
-from .inputs import RANDOM, Input
+from ..protocol.inputs import RANDOM, Input
 from .ops.base import Op
 
 if TYPE_CHECKING:

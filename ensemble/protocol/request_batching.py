@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import RequestError
 from ...core.signature import Columns
-from ..graph.inputs import Input
+from .inputs import Input
 
 CELLS = 1 << 17
 """Most padded values of a varying input in one pass, so that one long list does not make all others pay for it."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from ...workflows.etl.merlin_env import prepare_merlin
 from ..config import ServingConfig
-from ..graph.inputs import Input
 from ..graph.merlin_adapter import Operator, to_signature
 from ..graph.request_graph import Step
+from ..protocol.inputs import Input
 from .layout import Exported, write
 from .release import Release
 

@@ -18,8 +18,8 @@ from ...core.files import place
 from ...core.signature import Signature
 from ..config import ServingConfig
 from ..graph.executor import GRAPH, NODES, RELEASE
-from ..graph.inputs import Input
 from ..graph.request_graph import Step
+from ..protocol.inputs import Input
 from .model_config import config_text
 from .release import Release
 from .step_config import (
@@ -41,7 +41,7 @@ BY_ONNXRUNTIME = ("encode_query", "rank")
 
 MODEL_PY = '''"""Answers with the release that lies beside this file."""
 
-from cascade.ensemble.{module} import TritonPythonModel
+from cascade.ensemble.triton.{module} import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''
@@ -109,7 +109,7 @@ def fused(exported: Exported, name: str) -> list[Model]:
         for node, step in exported.nodes.items():
             _place(step, folder / NODES / node)
         _write_json(folder / GRAPH, _graph(exported, {}))
-        (folder / "model.py").write_text(MODEL_PY.format(module="backend"))
+        (folder / "model.py").write_text(MODEL_PY.format(module="model"))
 
     serving = exported.serving
     text = config_text(name, exported.inputs, exported.outputs, stages, serving.queue_delay_us, serving.max_queue_size)
@@ -148,7 +148,7 @@ def _fill_step(exported: Exported, step: StepPlan, source: Step, folder: Path) -
         "node": _node(step.node, source),
     }
     _write_json(folder / STEP, facts)
-    (folder / "model.py").write_text(MODEL_PY.format(module="step_backend"))
+    (folder / "model.py").write_text(MODEL_PY.format(module="step_model"))
 
 
 def _fill_onnx(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:

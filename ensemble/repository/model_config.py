@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.errors import ServerError
 from ...core.signature import ColumnSpec, Signature
-from ..graph.inputs import Input
+from ..protocol.inputs import Input
 from ..protocol.wire import one_line
 
 TYPES = {

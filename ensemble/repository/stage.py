@@ -25,10 +25,10 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         WiringError: if a step does not find what it reads.
     """
     from ..graph.request_graph import request_graph
-    from ..graph.steps import steps_of
     from .export import export
     from .ranker_choice import choose_ranker
     from .release import make_release
+    from .steps import release_steps
 
     config, serving = cast(ExportConfig, sections["export"]), cast(ServingConfig, sections["serving"])
     store = cast(FeatureStoreConfig, sections["feature_store"])
@@ -42,7 +42,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     )
     work = folder / ".work"
     work.mkdir()
-    steps, inputs = steps_of(parents, serving, store, release.release, work)
+    steps, inputs = release_steps(parents, serving, store, release.release, work)
     graph = request_graph(steps, inputs)
     export(graph, folder, inputs, release, version=config.version, serving=serving)
     shutil.rmtree(work)
@@ -96,5 +96,5 @@ EXPORT = Stage(
     parents=("data", "etl", "features", "two_tower", "index", "ranker"),
     fill=fill,
     publish=publish,
-    version=3,
+    version=4,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.signature import ColumnSpec, Signature
 from ..config import ServingConfig, TensorRtConfig
-from ..graph.inputs import Input
+from ..protocol.inputs import Input
 from .model_config import (
     QUEUE_SIZE,
     STAGES_MS,

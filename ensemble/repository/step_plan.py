@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ...core.errors import WiringError
 from ...core.signature import ColumnSpec, Signature
-from ..graph.inputs import Input
 from ..graph.ops.base import Op
+from ..protocol.inputs import Input
 from .model_config import STAGES_MS
 
 STEP = "step.json"

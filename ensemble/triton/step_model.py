@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...core.errors import ServerError
 from ...core.signature import Columns, ColumnSpec
 from ..graph.executor import RELEASE, Executor, load_op
-from ..graph.inputs import MISSING, Input
+from ..protocol.inputs import MISSING, Input
 from ..protocol.wire import BEING_LOADED, decode_text
 from ..repository.model_config import STAGES_MS
 from ..repository.step_plan import (

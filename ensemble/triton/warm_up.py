@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.executor import Executor
-from ..graph.inputs import Input
+from ..protocol.inputs import Input
 
 USERS = (1, 8)
 """Users of the passes that are run: a request alone, and some that share a pass."""

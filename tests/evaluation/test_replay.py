@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix
 
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.graph.inputs import Input
 from cascade.ensemble.graph.ops.base import Op
+from cascade.ensemble.protocol.inputs import Input
 from cascade.evaluation.funnel import FATES
 from cascade.evaluation.held_out import HeldOut
 from cascade.evaluation.replay import part_of, rank_logged, replay

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from cascade.core.artifact import Artifact
 from cascade.core.errors import FeatureStoreError
-from cascade.ensemble.graph.ops.lookup_user import LookupUser, export_lookup
+from cascade.ensemble.graph.ops.lookup_user import LookupUser
+from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.testing.feature_data import shop_features
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features import store as feature_store
@@ -79,7 +80,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     section = FeatureStoreConfig(repo=str(folder / "repo"), project=f"shop_{ids}", online=online, **address)
     artifact = shop_features(folder, section, ids)
     feature_store.publish(section, artifact)
-    op = export_lookup(artifact.path, section)
+    op = user_lookup(artifact.path, section)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASCADE_FEATURE_REPO", section.repo)
         op.load(Path())
@@ -252,7 +253,7 @@ def changing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     section = FeatureStoreConfig(repo=str(folder / "repo"), project=f"changing_{ids}", online=online, **address)
     live = Live(section, shop_features(folder, section, ids, seen=7), str if ids == "string" else int)
     feature_store.apply(section, live.artifact)
-    op = replace(export_lookup(live.artifact.path, section), timeout=30)
+    op = replace(user_lookup(live.artifact.path, section), timeout=30)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASCADE_FEATURE_REPO", section.repo)
         op.load(Path())

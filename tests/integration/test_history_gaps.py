@@ -16,8 +16,8 @@ from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.errors import ConfigError, RequestError
 from cascade.ensemble.config import AnnConfig, ExportConfig, RerankConfig, ServingConfig
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.graph.ops.lookup_user import export_lookup
 from cascade.ensemble.repository.stage import EXPORT
+from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.evaluation.config import EvaluationConfig
 from cascade.evaluation.held_out import LoggedTest
 from cascade.evaluation.replay import event_columns, rank_logged
@@ -230,4 +230,4 @@ def test_a_store_without_times_is_refused(served: SimpleNamespace, tmp_path: Pat
     sections = {"schema": SchemaConfig(sparse=["user_id", "item_id"]), "history": HistoryConfig()}
     other = FEATURES.run(tmp_path, {**sections, "feature_store": served.section}, {"data": served.made["data"]})
     with pytest.raises(ConfigError, match="user_history: lacks history_times; it was made without history.gaps"):
-        export_lookup(other.path, served.section, times=3)
+        user_lookup(other.path, served.section, times=3)

@@ -3,7 +3,7 @@
 import shutil
 
 from cascade.ensemble.config import RankerServingConfig
-from cascade.ensemble.graph.steps import ranker_steps
+from cascade.ensemble.repository.ranker_steps import ranker_steps
 
 
 class Served:

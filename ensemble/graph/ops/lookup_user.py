@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ....core.errors import ConfigError, FeatureStoreError
+from ....core.errors import FeatureStoreError
 from ....core.signature import Columns, ColumnSpec, Signature
 from ....workflows.features.online import (
     OnlineReader,
@@ -121,44 +121,6 @@ class LookupUser(Op):
         if kind.startswith("list_"):
             return self.decoder.lists(values, kind.removeprefix("list_"))
         return self.decoder.scalars(values, kind)
-
-
-def export_lookup(features: Path, feature_store: Any, columns: list[str] | None = None, times: int = 0) -> LookupUser:
-    """The op for the features artifact in folder ``features``; it has no files of its own.
-
-    Args:
-        feature_store: the config section of that name.
-        columns: the raw user columns that the transforms read; all by default.
-        times: how many of the history's times they read.
-
-    Raises:
-        ConfigError: if the artifact lacks one of ``columns``, or times.
-    """
-    from ....workflows.features.stage import FeatureSpec
-
-    spec = FeatureSpec.load(features)
-    profile = spec.view("user_profile")
-    have = dict(profile.columns) if profile else {}
-    lacking = [name for name in columns or [] if name not in have]
-    if lacking:
-        raise ConfigError(f"user_profile: lacks {', '.join(lacking)}; it has {', '.join(have) or 'no columns'}")
-    wanted = {name: have[name] for name in (have if columns is None else columns)}
-    views = {"user_profile": list(wanted)} if profile else {}
-    history = ["history_ids", "rejected_ids", *(["history_times"] if times else [])]
-    if times and not spec.times:
-        raise ConfigError("user_history: lacks history_times; it was made without history.gaps")
-    public = ",".join(p for p in feature_store.redis.split(",") if not p.startswith("password="))
-    return LookupUser(
-        project=feature_store.project,
-        columns=wanted,
-        user_kind=spec.keys["user_id"],
-        item_kind=spec.keys["item_id"],
-        seen=spec.seen,
-        views={**views, "user_history": history},
-        online=feature_store.online,
-        redis=public if feature_store.online == "redis" else "",
-        times=times,
-    )
 
 
 def _spec(name: str, kind: str) -> ColumnSpec:

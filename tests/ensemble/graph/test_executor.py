@@ -11,8 +11,8 @@ import pytest
 from cascade.core.errors import ArtifactError, RequestError, WiringError
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.graph.inputs import Input
 from cascade.ensemble.graph.ops.base import Op
+from cascade.ensemble.protocol.inputs import Input
 
 
 @dataclass

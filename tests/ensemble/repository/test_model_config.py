@@ -6,7 +6,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.ops import Order, Respond
 from cascade.ensemble.graph.request_graph import Steps, request_inputs

@@ -9,9 +9,9 @@ import pytest
 
 from cascade.core.errors import WiringError
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.graph.inputs import Input
 from cascade.ensemble.graph.ops import DropSeen, Retrieve
 from cascade.ensemble.graph.request_graph import Step, request_graph
+from cascade.ensemble.protocol.inputs import Input
 from cascade.testing.miniature import (
     DIM,
     RELEASE,

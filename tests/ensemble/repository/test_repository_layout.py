@@ -1,6 +1,7 @@
 """The folders and configs of an exported ensemble (imports TensorFlow); tests/golden holds some of its configs."""
 
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,13 @@ def test_the_executor_runs_the_files_of_the_steps(repositories, exported_fused, 
 def test_every_model_says_which_release_it_is_of(repositories):
     files = sorted(repositories("python").glob("*/1/release.json"))
     assert len(files) == 10 and {json.loads(file.read_text())["release"] for file in files} == {RELEASE.release}
+
+
+def test_every_model_py_finds_the_class_that_triton_looks_for(repositories, exported_fused):
+    files = [*repositories("python").glob("*/1/model.py"), exported_fused / "cascade" / "1" / "model.py"]
+    assert len(files) == 10
+    for file in files:
+        assert callable(runpy.run_path(str(file))["TritonPythonModel"].execute)
 
 
 def test_big_files_are_links_to_those_that_were_given(mini, tmp_path):

@@ -13,8 +13,8 @@ from triton_fakes import MODULE, MetricFamily, Tensor
 
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.graph.inputs import Input
 from cascade.ensemble.graph.ops.base import Op
+from cascade.ensemble.protocol.inputs import Input
 from cascade.ensemble.triton.model import TritonPythonModel, check_outputs, output_signature
 
 CONFIG = {

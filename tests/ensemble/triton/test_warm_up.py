@@ -7,8 +7,8 @@ import pytest
 
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.graph.inputs import Input
 from cascade.ensemble.graph.ops.base import Op
+from cascade.ensemble.protocol.inputs import Input
 from cascade.ensemble.triton.warm_up import warm_up
 
 INPUTS = [

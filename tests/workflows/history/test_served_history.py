@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cascade.ensemble.graph.ops.lookup_user import export_lookup
 from cascade.ensemble.graph.ops.transform import Transform
+from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.features import store as feature_store
@@ -53,7 +53,7 @@ def served(request, run_data, run_etl, tmp_path, monkeypatch):
     features = FEATURES.run(tmp_path / "runs", sections, {"data": data})
     feature_store.publish(section, features)
     monkeypatch.setenv("CASCADE_FEATURE_REPO", section.repo)
-    lookup = export_lookup(features.path, section, times=LENGTH)
+    lookup = user_lookup(features.path, section, times=LENGTH)
     transform = Transform.compiled(etl.path / "transforms")
     lookup.load(tmp_path)
     transform.load(etl.path / "transforms")

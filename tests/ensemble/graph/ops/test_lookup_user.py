@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cascade.core.errors import ConfigError, FeatureStoreError
-from cascade.ensemble.graph.ops.lookup_user import LookupUser, export_lookup
+from cascade.ensemble.graph.ops.lookup_user import LookupUser
+from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.testing.feature_data import shop_features
 from cascade.testing.op_contract import OpContract
 from cascade.workflows.config import FeatureStoreConfig
@@ -35,7 +36,7 @@ def live(shop: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def op(shop: SimpleNamespace) -> LookupUser:
-    op = export_lookup(shop.artifact.path, shop.section)
+    op = user_lookup(shop.artifact.path, shop.section)
     op.load(Path())
     return op
 
@@ -47,7 +48,7 @@ def users(*ids: int) -> dict[str, NDArray[Any]]:
 class TestLookupUser(OpContract):
     @pytest.fixture
     def op(self, shop: SimpleNamespace) -> LookupUser:
-        op = export_lookup(shop.artifact.path, shop.section)
+        op = user_lookup(shop.artifact.path, shop.section)
         op.load(Path())
         return op
 
@@ -62,7 +63,7 @@ def with_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LookupUser:
     artifact = shop_features(tmp_path, section, gaps=True)
     feature_store.publish(section, artifact)
     monkeypatch.setenv("CASCADE_FEATURE_REPO", section.repo)
-    op = export_lookup(artifact.path, section, times=2)
+    op = user_lookup(artifact.path, section, times=2)
     op.load(Path())
     return op
 
@@ -131,17 +132,17 @@ def test_of_a_history_only_the_first_ids_count(shop: SimpleNamespace) -> None:
 
 
 def test_reads_only_the_columns_asked_for(shop: SimpleNamespace) -> None:
-    op = export_lookup(shop.artifact.path, shop.section, ["city"])
+    op = user_lookup(shop.artifact.path, shop.section, ["city"])
     op.load(Path())
     assert set(op(users(3))) == {"city", "history_ids", "rejected_ids", "known_user", "features_stale"}
-    none = export_lookup(shop.artifact.path, shop.section, [])
+    none = user_lookup(shop.artifact.path, shop.section, [])
     none.load(Path())
     assert none(users(0, 777))["known_user"].tolist() == [[True], [False]]
 
 
 def test_a_column_that_the_store_lacks_is_an_error(shop: SimpleNamespace) -> None:
     with pytest.raises(ConfigError, match="user_profile: lacks height; it has age, city, income, tags"):
-        export_lookup(shop.artifact.path, shop.section, ["height"])
+        user_lookup(shop.artifact.path, shop.section, ["height"])
 
 
 def test_a_value_of_another_type_is_missing(shop: SimpleNamespace) -> None:
@@ -184,7 +185,7 @@ def test_a_store_that_fails_is_said_so_and_logged_once(op: LookupUser, caplog: p
 
 
 def test_no_store_is_an_error_on_load(shop: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    op = export_lookup(shop.artifact.path, shop.section)
+    op = user_lookup(shop.artifact.path, shop.section)
     monkeypatch.delenv("CASCADE_FEATURE_REPO")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FeatureStoreError, match=r"^feature_repo/data/online_store.db: no online store"):
@@ -192,6 +193,6 @@ def test_no_store_is_an_error_on_load(shop: SimpleNamespace, tmp_path: Path, mon
 
 
 def test_export_holds_neither_paths_nor_passwords(shop: SimpleNamespace) -> None:
-    assert shop.section.repo not in str(export_lookup(shop.artifact.path, shop.section).params())
+    assert shop.section.repo not in str(user_lookup(shop.artifact.path, shop.section).params())
     section = shop.section.model_copy(update={"online": "redis", "redis": "cache:6379,password=secret,db=1"})
-    assert export_lookup(shop.artifact.path, section).redis == "cache:6379,db=1"
+    assert user_lookup(shop.artifact.path, section).redis == "cache:6379,db=1"

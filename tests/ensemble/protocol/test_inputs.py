@@ -6,8 +6,8 @@ import pytest
 from cascade.core.errors import RequestError
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import ServingConfig
-from cascade.ensemble.graph.inputs import Input
 from cascade.ensemble.graph.request_graph import request_inputs
+from cascade.ensemble.protocol.inputs import Input
 from cascade.ensemble.protocol.request_batching import Intake
 
 CONTEXTS = {name: ColumnSpec(dtype) for name, dtype in (("hour", "int64"), ("price", "float64"), ("device", "object"))}

@@ -3,7 +3,7 @@
 import pytest
 
 from cascade.core.errors import ArtifactError
-from cascade.ensemble.graph.steps import taken
+from cascade.ensemble.repository.ranker_steps import model_inputs
 from cascade.testing.miniature import (
     DIM,
     ITEM_FEATURES,
@@ -21,10 +21,10 @@ def ranker(tmp_path):
 
 
 def test_a_model_is_given_what_it_takes(ranker):
-    users, items = taken(ranker, {**USER_INPUTS, "query": ("float32", DIM)}, ITEM_INPUTS)
+    users, items = model_inputs(ranker, {**USER_INPUTS, "query": ("float32", DIM)}, ITEM_INPUTS)
     assert list(users) == ["user_id", "gender"] and items == ITEM_INPUTS
 
 
 def test_a_model_that_takes_something_else_is_refused(ranker):
     with pytest.raises(ArtifactError, match="ranker.onnx: takes .*price; the graph offers user_id"):
-        taken(ranker, USER_INPUTS)
+        model_inputs(ranker, USER_INPUTS)

@@ -1,0 +1,75 @@
+"""The steps of the request graph, built from the artifacts of a release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ...core.artifact import Artifact
+from ...core.features import FeatureSchema, Side
+from ...models.index.stage import VECTORS
+from ...models.onnx.external_tables import model_files
+from ...workflows.config import FeatureStoreConfig
+from ..config import ServingConfig
+from ..graph.ops import DropSeen, EncodeQuery, Order, Respond, Retrieve, Transform
+from ..graph.ops.onnx_model import Inputs
+from ..graph.request_graph import Step, Steps, request_inputs
+from ..protocol.inputs import Input
+from .ranker_steps import model_inputs, ranker_steps
+from .user_lookup import user_lookup
+
+TRANSFORM_PARAMS = ("params.json", "items.json")
+"""Files of the transforms folder whose content is in graph.json already."""
+
+
+def release_steps(
+    parts: Mapping[str, Artifact], serving: ServingConfig, store: FeatureStoreConfig, release: str, work: Path
+) -> tuple[Steps, tuple[Input, ...]]:
+    """The steps and the inputs of the served graph.
+
+    Args:
+        parts: the artifacts data, etl, features, two_tower, index and ranker.
+        release: id of the release.
+        work: folder for files that are computed here. The steps refer to them, so keep it until the export is done.
+    """
+    etl, index = parts["etl"].path, parts["index"].path
+    schema = FeatureSchema.load(etl / "schema.json")
+    users, items = _inputs(schema, "user", "context"), _inputs(schema, "item")
+    dim = np.load(index / VECTORS, mmap_mode="r").shape[1]
+    strings = np.load(etl / "item_ids.npy", mmap_mode="r").dtype.kind == "U"
+    transform, tables = _transform(etl / "transforms")
+    profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
+    raw = {name: spec for name, spec in transform.reads.items() if name in transform.raw and name != "user_id"}
+    times = transform.history if transform.gaps else 0
+    lookup = user_lookup(parts["features"].path, store, [name for name in raw if name in profile], times)
+    tower = parts["two_tower"].path / "query_tower.onnx"
+    lookup_items, rank = ranker_steps(parts, serving.ranker, users, items, work)
+    steps = Steps(
+        lookup_user=Step(lookup),
+        transform=Step(transform, tables),
+        encode_query=Step(EncodeQuery(model_inputs(tower, users)[0], dim), model_files(tower, tower.name)),
+        retrieve=Step(Retrieve(serving.ann.topk, dim), _file(parts["index"], "index.faiss")),
+        drop_seen=Step(DropSeen(serving.ann.topk)),
+        lookup_items=lookup_items,
+        rank=rank,
+        order=Step(Order(dim, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
+        respond=Step(Respond(strings, release), _file(parts["etl"], "item_ids.npy")),
+    )
+    contexts = {name: spec for name, spec in raw.items() if name not in profile}
+    return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
+
+
+def _transform(folder: Path) -> tuple[Transform, dict[str, Path]]:
+    op = Transform.compiled(folder)
+    return op, {file.name: file for file in sorted(folder.iterdir()) if file.name not in TRANSFORM_PARAMS}
+
+
+def _inputs(schema: FeatureSchema, *sides: Side) -> Inputs:
+    return {feature.name: (feature.dtype, feature.dims[0]) for feature in schema.side(*sides)}
+
+
+def _file(part: Artifact, name: str) -> dict[str, Path]:
+    return {name: part.path / name}
