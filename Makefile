@@ -2,11 +2,12 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 PYTEST_ARGS ?=
+WORKERS ?= --numprocesses=2 --dist=loadgroup
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help setup demo test bench lint format types notebooks ship clean
+.PHONY: help setup demo check test coverage bench lint format types docs notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -21,9 +22,15 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/overrides-cpu.
 demo: $(READY)  ## from raw data to recommendations out of Triton, on MovieLens 100k
 	@$(BIN)/cascade demo
 
+check: lint types  ## before each commit: lint, types and the quick tests, in under three minutes
+	@$(BIN)/python -m pytest -q -m "not slow" $(WORKERS) $(PYTEST_ARGS)
+
 test: $(READY)  ## every test
 	@command -v redis-server >/dev/null || scripts/apt.sh redis-server || echo "tests of the Redis online store are skipped"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
+
+coverage: $(READY)  ## the quick tests, and which lines they ran: a table, and pages in build/coverage
+	@$(BIN)/python -m pytest -q -m "not slow" $(WORKERS) --cov --cov-report=html --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 bench: $(READY)  ## time every op and the request path, as ratios to a reference of the same run
 	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-max-time=0.5 --benchmark-columns=min,median,iqr,rounds
@@ -31,18 +38,18 @@ bench: $(READY)  ## time every op and the request path, as ratios to a reference
 lint: $(READY)  ## ruff, and the import direction
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest -q tests/test_imports.py
+	@$(BIN)/lint-imports --no-logo
 
 format: $(READY)  ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-types: $(READY) ship  ## mypy --strict on what ships
-	@cd build/ship && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p cascade
+types: $(READY)  ## mypy --strict and pyright
+	@$(BIN)/mypy -p cascade
+	@$(BIN)/pyright
 
-ship: $(READY)
-	@rm -rf build/lib build/bdist.* build/ship
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target build/ship .
+docs: $(READY)  ## build the documentation site in build/site, without network
+	@$(BIN)/mkdocs build --strict --quiet
 
 notebooks: $(READY)  ## run the notebooks; they are not changed
 	@$(BIN)/jupyter execute notebooks/*.ipynb
