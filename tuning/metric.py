@@ -1,4 +1,4 @@
-"""What a study optimizes: a metric of the validation part, of the stage that the space touches."""
+"""The metric that a study optimizes: a validation metric of the stage that the searched keys affect."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from ..pipeline.stages import all_stages
 Direction = Literal["maximize", "minimize"]
 
 DEFAULTS = {"two_tower": "valid_ndcg", "ranker": "valid_fused"}
-"""Stage -> its metric; the first stage that reads everything in the space is taken."""
+"""Stage -> its default metric. The first stage that depends on every key of the space is used."""
 PART = "valid_"
+"""Prefix of metrics of the validation part, the only ones that may be tuned."""
 LESS_IS_BETTER = ("loss", "ece", "rmse", "difference")
-MEASURES_ITSELF = ("data",)
-"""Sections that decide what is measured: with another split or label, figures would not compare."""
+"""Words in the name of a metric that is minimized by default."""
+FIXED_SECTIONS = ("data",)
+"""Sections that must not be tuned: with another split or label, metrics cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """``two_tower.valid_ndcg``."""
+    """A metric of a stage, written as ``two_tower.valid_ndcg``."""
 
     stage: str
     name: str
@@ -34,26 +36,29 @@ class Metric:
         return f"{self.stage}.{self.name}"
 
     def of(self, artifact: Artifact) -> float:
-        """Its value in a manifest.
+        """The metric's value in the artifact's manifest.
 
         Raises:
-            ConfigError: the stage has no such number.
+            ConfigError: if the stage has no such number.
         """
         value: Any = artifact.metrics
         for part in self.name.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if not isinstance(value, int | float):
-            there = [name for name, v in artifact.metrics.items() if name.startswith(PART) and isinstance(v, float)]
-            said = f"it has {', '.join(there)}" if there else "it has none: is there a validation part?"
-            raise ConfigError(f"--metric {self}: stage {self.stage} has no such number of the validation part; {said}")
+            known = [name for name, v in artifact.metrics.items() if name.startswith(PART) and isinstance(v, float)]
+            hint = f"it has {', '.join(known)}" if known else "it has none: is there a validation part?"
+            raise ConfigError(f"--metric {self}: stage {self.stage} has no such number of the validation part; {hint}")
         return float(value)
 
 
 def read_metric(text: str, direction: Direction | None = None) -> Metric:
-    """``stage.metric``.
+    """Parse ``stage.metric``.
+
+    Args:
+        direction: by default it follows from the metric's name.
 
     Raises:
-        ConfigError: no such stage, or not of the validation part.
+        ConfigError: if there is no such stage, or the metric is not of the validation part.
     """
     stage, _, name = text.partition(".")
     stages = [s.name for s in all_stages()]
@@ -67,36 +72,36 @@ def read_metric(text: str, direction: Direction | None = None) -> Metric:
 
 
 def default_metric(keys: Iterable[str], direction: Direction | None = None) -> Metric:
-    """Of the first stage that depends on all ``keys``.
+    """The default metric of the first stage that depends on all ``keys``.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if no stage does.
     """
     keys = list(keys)
     for stage, name in DEFAULTS.items():
-        if all(is_read(key, stage) for key in keys):
+        if all(affects(key, stage) for key in keys):
             return read_metric(f"{stage}.{name}", direction)
-    lost = next(key for key in keys if not is_read(key, "ranker"))
-    raise ConfigError(f"tune.{lost}: {_why_not(lost, 'ranker')}")
+    key = next(key for key in keys if not affects(key, "ranker"))
+    raise ConfigError(f"tune.{key}: {_why_not(key, 'ranker')}")
 
 
 def check_influence(keys: Iterable[str], metric: Metric) -> None:
-    """Each key must have something to say in the metric.
+    """Check that the metric depends on each key.
 
     Raises:
-        ConfigError: one line for each that has not.
+        ConfigError: with one line for each key that it does not depend on.
     """
-    if lost := [f"tune.{key}: {_why_not(key, metric.stage)}" for key in keys if not is_read(key, metric.stage)]:
-        raise ConfigError("\n".join(lost))
+    if errors := [f"tune.{key}: {_why_not(key, metric.stage)}" for key in keys if not affects(key, metric.stage)]:
+        raise ConfigError("\n".join(errors))
 
 
-def is_read(key: str, stage: str) -> bool:
-    """Whether ``stage`` or one that it is made from reads ``key``, so that its metrics may change with it."""
-    return key.partition(".")[0] not in MEASURES_ITSELF and any(_within(key, s) for s in sections_read(stage))
+def affects(key: str, stage: str) -> bool:
+    """Whether the metrics of ``stage`` may change with ``key``: the stage or one of its ancestors reads it."""
+    return key.partition(".")[0] not in FIXED_SECTIONS and any(_within(key, s) for s in sections_read(stage))
 
 
 def sections_read(stage: str, stages: Sequence[Stage] | None = None) -> list[str]:
-    """The sections of a stage and of all that it is made from."""
+    """The config sections that a stage and its ancestors read, ancestors first."""
     known = {s.name: s for s in (all_stages() if stages is None else stages)}
     own = known[stage]
     above = [section for parent in own.parents for section in sections_read(parent, list(known.values()))]
@@ -108,8 +113,8 @@ def _within(key: str, section: str) -> bool:
 
 
 def _why_not(key: str, stage: str) -> str:
-    if key.partition(".")[0] in MEASURES_ITSELF:
-        return "decides what is measured, so trials would not compare"
+    if key.partition(".")[0] in FIXED_SECTIONS:
+        return "decides what is measured, so trials could not be compared"
     return f"{stage}'s validation metrics do not depend on it; they do on {', '.join(sections_read(stage))}"
 
 

@@ -1,4 +1,4 @@
-"""A study as text and as one HTML page that needs nothing but itself."""
+"""Reports a study as text and as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from .results import Results, TrialRow
 
 BLUE, GREY, RED = "#1f77b4", "#9aa0a6", "#c44e52"
 SHOWN = 10
-"""Trials in the text; the page has all."""
+"""Trials in the text table; the page lists all."""
 TOO_MANY_NAMES = 8
-"""Choices whose labels are turned to fit below an axis."""
+"""With more choices, the labels below an axis are rotated."""
+LOG_SCALE_FROM = 10
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
 
 def as_text(results: Results) -> str:
-    """The best trials, what matters, and why trials ended early."""
+    """A table of the best trials, a summary, the parameter importance, and why trials ended early."""
     names = list(dict.fromkeys(name for trial in results.trials for name in trial.params))
     shown = [trial for trial in results.ranked() if trial.value is not None][:SHOWN]
     rows = [[str(t.number), t.value, *(_text(t.params.get(name)) for name in names)] for t in shown]
@@ -31,16 +33,17 @@ def as_text(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """One line: how many trials, the best, and the config as it is."""
+    """One line with the number of trials, the best value, and the value before tuning."""
     counts = ", ".join(f"{count} {state}" for state, count in results.counts().items() if count)
     best = results.best
-    found = f"best {results.metric} {best.value:.4f} (trial {best.number})" if best else "nothing measured"
-    before = "" if results.baseline is None else f", the config as it is {results.baseline:.4f}"
+    found = f"best {results.metric} {best.value:.4f} (trial {best.number})" if best else "no trial completed"
+    before = "" if results.baseline is None else f", before tuning {results.baseline:.4f}"
     return f"{results.study}: {counts or 'no trials'}; {found}{before}"
 
 
 def as_html(results: Results) -> str:
-    """The page: history, importance, every parameter against the metric, learning curves, all trials."""
+    """The page: optimization history, parameter importance, each parameter against the metric, learning curves, and a
+    table of all trials."""
     said = f"{summary(results)}. The metric is measured on the validation part; the test part was not used."
     parts = {
         "Optimization history": history_plot(results),
@@ -55,10 +58,10 @@ def as_html(results: Results) -> str:
 
 
 def history_plot(results: Results) -> str:
-    """The metric by trial, and the best until then."""
+    """The metric of each trial, and the best value so far."""
     done = results.complete
     if not done:
-        return note("No trial has been measured to the end.")
+        return note("No trial has completed.")
     figure, axes = figure_of("trial", results.metric)
     numbers, values = [t.number for t in done], [float(t.value or 0) for t in done]
     better = max if results.maximize else min
@@ -66,15 +69,16 @@ def history_plot(results: Results) -> str:
     axes.scatter(numbers, values, color=GREY, s=18, label="trial")
     axes.step(numbers, best, where="post", color=BLUE, label="best so far")
     if results.baseline is not None:
-        axes.axhline(results.baseline, color=RED, linewidth=1, linestyle="--", label="the config as it is")
+        axes.axhline(results.baseline, color=RED, linewidth=1, linestyle="--", label="before tuning")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     return image(figure, "Optimization history")
 
 
 def importance_plot(results: Results) -> str:
+    """A bar for each parameter."""
     if not results.importance:
-        return note("Too few trials to tell.")
+        return note("Too few trials to estimate the importance of parameters.")
     figure, axes = figure_of("share of the metric's variance (fANOVA)", "")
     names = list(results.importance)
     bars = axes.barh(names, list(results.importance.values()), color=BLUE)
@@ -85,7 +89,7 @@ def importance_plot(results: Results) -> str:
 
 
 def slice_plot(results: Results, name: str) -> str:
-    """One parameter against the metric."""
+    """The metric of each trial against one parameter."""
     done = [t for t in results.complete if name in t.params]
     if not done:
         return ""
@@ -95,7 +99,7 @@ def slice_plot(results: Results, name: str) -> str:
         names = [_text(value) for value in sorted(set(values), key=_in_order)]
         axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > TOO_MANY_NAMES else 0)
         values = [names.index(_text(value)) for value in values]
-    elif min(values) > 0 and max(values) / min(values) >= SHOWN:
+    elif min(values) > 0 and max(values) / min(values) >= LOG_SCALE_FROM:
         axes.set_xscale("log")
     points = axes.scatter(values, [t.value for t in done], c=[t.number for t in done], cmap="Blues", edgecolors=BLUE)
     figure.colorbar(points, label="trial")
@@ -103,10 +107,10 @@ def slice_plot(results: Results, name: str) -> str:
 
 
 def epochs_plot(results: Results) -> str:
-    """Learning curves; those of pruned trials end early."""
+    """The validation score of each epoch, one curve for each trial."""
     curves = [t for t in results.trials if t.epochs]
     if not curves:
-        return note("No epochs were reported: what was measured was there already, or nothing is pruned by epochs.")
+        return note("No epochs were reported: either nothing had to be trained, or the study has no pruner.")
     figure, axes = figure_of("epoch", "validation score")
     for trial in curves:
         epochs = sorted(trial.epochs)
@@ -132,13 +136,13 @@ def _table_row(trial: TrialRow, names: list[str]) -> list[str]:
 
 
 def _names(results: Results) -> list[str]:
-    """Parameters, the most important first."""
+    """The parameters, most important first."""
     every: Iterator[str] = (name for trial in results.trials for name in trial.params)
     return list(dict.fromkeys([*results.importance, *every]))
 
 
 def _in_order(value: Any) -> tuple[bool, float, str]:
-    """Numbers by size, then the others by name."""
+    """Sort key: numbers by value, then other values by name."""
     is_number = isinstance(value, int | float)
     return not is_number, value if is_number else 0, _text(value)
 

@@ -1,4 +1,4 @@
-"""The search space: what each parameter may be, as Optuna's distributions, and back to values of the config."""
+"""The search space: the distribution of each parameter, and the config values of what Optuna draws from it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DEFAULT = "default_space.yaml"
 
 @dataclass(frozen=True)
 class Parameter:
-    """One entry of the space."""
+    """One entry of the search space."""
 
     name: str
-    """As it is written, and Optuna's name for it; several keys have commas between them."""
+    """As written in the config, which is also Optuna's name for it. Several keys are separated by commas."""
     dimension: Dimension
     whole: bool = False
-    """range only: its values are integers."""
+    """Whether the values of a range are integers."""
 
     @property
     def keys(self) -> list[str]:
@@ -36,16 +36,16 @@ class Parameter:
     def distribution(self) -> BaseDistribution:
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-        of = self.dimension
-        if of.choices is not None:
-            return CategoricalDistribution([as_choice(choice) for choice in of.choices])
-        assert of.low is not None and of.high is not None
+        domain = self.dimension
+        if domain.choices is not None:
+            return CategoricalDistribution([as_choice(choice) for choice in domain.choices])
+        assert domain.low is not None and domain.high is not None
         if self.whole:
-            return IntDistribution(int(of.low), int(of.high), log=of.log, step=int(of.step or 1))
-        return FloatDistribution(of.low, of.high, log=of.log, step=of.step)
+            return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+        return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
     def value(self, drawn: Any) -> Any:
-        """The config's value for what Optuna has drawn."""
+        """The config value of what Optuna has drawn; see `as_choice`."""
         return next((c for c in self.dimension.choices or [] if as_choice(c) == drawn), drawn)
 
     def ends(self) -> list[Any]:
@@ -61,38 +61,41 @@ class Space:
 
     @classmethod
     def of(cls, dimensions: Mapping[str, Dimension]) -> Space:
-        """The section ``tune`` as it stands, unchecked."""
+        """The section ``tune``, unchecked."""
         return cls(tuple(Parameter(name, dimension) for name, dimension in dimensions.items()))
 
     def distributions(self) -> dict[str, BaseDistribution]:
         return {parameter.name: parameter.distribution() for parameter in self.parameters}
 
     def settings(self, drawn: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        """Key and value for each parameter in ``drawn``: plain keys, then ``embed_dim``, then ``layers``."""
+        """The keys and values of the parameters in ``drawn``.
+
+        Plain keys come first, then ``embed_dim``, then ``layers``, since a later one depends on those before it.
+        """
         found = [(key, p.value(drawn[p.name])) for p in self.parameters if p.name in drawn for key in p.keys]
         return sorted(found, key=lambda setting: _rank(setting[0]))
 
-    def written(self) -> dict[str, Any]:
-        """As the section ``tune`` holds it."""
+    def to_json(self) -> dict[str, Any]:
+        """In the form of the section ``tune``."""
         return {p.name: p.dimension.model_dump(mode="json") for p in self.parameters}
 
 
 def as_choice(value: Any) -> Any:
-    """What Optuna keeps of a choice: numbers and words as they are, lists and mappings as JSON."""
+    """A choice as Optuna stores it: scalars unchanged, lists and mappings as JSON."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 def read_space(file: Path) -> dict[str, Any]:
-    """The space in a file: the section ``tune``, or what would be in it.
+    """Read a search space from a file that holds either a section ``tune`` or its content.
 
     Raises:
-        ConfigError: if it cannot be read or holds something else.
+        ConfigError: if the file cannot be read or holds something else.
     """
     return _section(read_file(file), file)
 
 
 def default_space() -> dict[str, Any]:
-    """The space that is searched where the config names none."""
+    """The space that is searched if the config has no section ``tune``."""
     file = Path(str(files(__package__) / DEFAULT))
     return _section(read_file(file), file)
 
@@ -105,4 +108,5 @@ def _section(sources: Sources, file: Path) -> dict[str, Any]:
 
 
 def _rank(key: str) -> int:
+    """Order of application; see `Space.settings`."""
     return 0 if key not in SHORTHANDS else 1 if key.endswith("embed_dim") else 2

@@ -1,4 +1,4 @@
-"""Optuna's study: where it is stored, how it samples and prunes, and what an interrupted one left behind."""
+"""Optuna's study: storage, sampler, pruner, and recovery after an interruption."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
+from .outcome import Outcome
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -19,19 +20,23 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
     from .metric import Direction
-    from .trial import Outcome
 
-MEANING = "meaning"
-"""Study attribute: what its trials have in common, as JSON."""
+SETUP = "meaning"
+"""Study attribute: the metric, space and config that all its trials share, as JSON."""
 BASELINE = "baseline"
+"""Study attribute: the metric of the config before tuning."""
 REASON, ARTIFACT, INSTEAD_OF = "reason", "artifact", "instead_of"
-"""Trial attributes."""
+"""Trial attributes: why it ended early, what was measured, and the interrupted trial that it repeats."""
 WAIT_SECONDS = 60
-"""For another process that writes the sqlite file."""
+"""How long to wait for another process that is writing to the sqlite file."""
 
 
 def open_study(url: str, name: str, direction: Direction, sampler: str, pruner: str, seed: int) -> Study:
-    """Make the study, or go on with it; a study that goes on draws other numbers than it began with."""
+    """Create the study, or load it if it exists. The seed is offset by its trials, so a resumed study draws new values.
+
+    Args:
+        url: of the database, as SQLAlchemy takes it.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -43,7 +48,7 @@ def open_study(url: str, name: str, direction: Direction, sampler: str, pruner: 
 
 
 def load(url: str, name: str, pruner: str) -> Study:
-    """The study as a trial's process sees it."""
+    """An existing study, for the process that runs one of its trials."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -72,24 +77,24 @@ def make_pruner(name: str) -> BasePruner:
     return pruners.get(name, NopPruner())
 
 
-def check_meaning(study: Study, meaning: Mapping[str, Any]) -> None:
-    """The first call says what a study is about; later ones must mean the same.
+def check_setup(study: Study, setup: Mapping[str, Any]) -> None:
+    """Store the setup in a new study; in an existing one, require that it is the same.
 
     Raises:
-        ConfigError: it is about something else, so that its trials would not compare.
+        ConfigError: if it differs, since trials of different setups cannot be compared.
     """
-    now = json.dumps(meaning, sort_keys=True)
-    before = study.user_attrs.get(MEANING)
+    now = json.dumps(setup, sort_keys=True)
+    before = study.user_attrs.get(SETUP)
     if before is None:
-        study.set_user_attr(MEANING, now)
+        study.set_user_attr(SETUP, now)
     elif before != now:
         old = json.loads(before)
-        changed = ", ".join(key for key in meaning if meaning[key] != old.get(key))
+        changed = ", ".join(key for key in setup if setup[key] != old.get(key))
         raise ConfigError(f"--study {study.study_name}: was made for another {changed}; give a new study a new name")
 
 
 def finish(trial: Trial, outcome: Outcome) -> None:
-    """Store what became of a trial."""
+    """Store the outcome of a trial."""
     from optuna.trial import TrialState
 
     for name, text in ((REASON, outcome.reason), (ARTIFACT, outcome.artifact)):
@@ -99,30 +104,35 @@ def finish(trial: Trial, outcome: Outcome) -> None:
     trial.study.tell(trial, outcome.value, state)
 
 
-def settle(study: Study) -> int:
-    """Close the trials that an interrupted run left open, and put their values first in line; returns how many."""
+def requeue_interrupted(study: Study) -> int:
+    """Mark trials that an interrupted run left open as failed, and enqueue their values to be tried next.
+
+    Returns:
+        How many trials were enqueued. Calling it again enqueues none of them twice.
+    """
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     trials = study.get_trials(deepcopy=False)
     again = {trial.user_attrs.get(INSTEAD_OF) for trial in trials}
-    lost = [trial for trial in trials if _is_lost(trial) and trial.number not in again]
-    for trial in lost:
+    interrupted = [trial for trial in trials if _was_interrupted(trial) and trial.number not in again]
+    for trial in interrupted:
         study.enqueue_trial(trial.params, user_attrs={INSTEAD_OF: trial.number})
-    return len(lost)
+    return len(interrupted)
 
 
-def _is_lost(trial: FrozenTrial) -> bool:
+def _was_interrupted(trial: FrozenTrial) -> bool:
+    """A trial that failed by itself has a reason."""
     return trial.state.name == "FAIL" and REASON not in trial.user_attrs and bool(trial.params)
 
 
 @contextmanager
-def only_one(folder: Path, name: str) -> Iterator[None]:
-    """One `cascade tune` a study at a time: what another one left open could not be told from what it is doing.
+def study_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold the study's lock, so that its open trials can only be those of this process.
 
     Raises:
-        ConfigError: another process is at it.
+        ConfigError: if another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -130,6 +140,6 @@ def only_one(folder: Path, name: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(
-                f"--study {name}: another process is running it; --workers runs trials together"
+                f"--study {name}: another process is running it; --workers runs trials in parallel"
             ) from None
         yield

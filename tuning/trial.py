@@ -1,4 +1,4 @@
-"""One trial: a config, run through the stages up to the one that is measured. What is here runs in worker processes."""
+"""One trial: run a config up to the stage that is measured. This code runs in worker processes."""
 
 from __future__ import annotations
 
@@ -6,65 +6,58 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..core.errors import ConfigError
 from ..models.training.loop import WATCH
 from ..pipeline.stages import run
-from ..workflows.etl.merlin_env import prepare_merlin
+from ..core.merlin_env import prepare_merlin
 from .configure import trial_config
 from .metric import Metric
+from .outcome import Outcome
 from .space import Space
+from .study import load
 
 Watch = Callable[[str, int, float], None]
-"""See ``models.fit.WATCH``."""
+"""Called after each epoch with the model's title, the epoch and its validation score; see `WATCH`."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a trial."""
-
-    state: Literal["complete", "pruned", "fail"]
-    value: float | None = None
-    reason: str = ""
-    """Why it was pruned or failed."""
-    artifact: str = ""
-    """``stage/run folder`` of what was measured."""
-
-
-@dataclass(frozen=True)
-class Task:
+class Objective:
     """What every trial of a study shares."""
 
     given: Mapping[str, Any]
-    """The config that trials vary, see `PipelineConfig.given`."""
+    """The config that trials vary; see `PipelineConfig.given`."""
     space: Space
     metric: Metric
     runs: Path
 
     def measure(self, drawn: Mapping[str, Any], watch: Watch | None = None) -> Outcome:
-        """Run what is missing for these values, and read the metric.
+        """Run the stages that are not up to date for these values, and read the metric.
+
+        Args:
+            drawn: parameter -> value that Optuna has drawn.
 
         Raises:
-            ConfigError: the values do not fit together, or the metric is not there.
+            ConfigError: if the values do not work together, or the artifact has no such metric.
         """
         stage = self.metric.stage
         config = trial_config(self.given, self.space, drawn)
-        keep_off_the_cluster()
+        unset_dask_client()
         token = WATCH.set(watch)
         try:
             artifact = run(config, self.runs, only=[stage])[stage]
         finally:
             WATCH.reset(token)
-            _forget_graphs()
+            _clear_keras()
         return Outcome("complete", self.metric.of(artifact), artifact=f"{stage}/{artifact.path.name}")
 
-    def attempt(self, drawn: Mapping[str, Any], ticket: Ticket) -> Outcome:
-        """``measure``, with what goes wrong as an outcome: a study goes on where one combination fails."""
+    def attempt(self, drawn: Mapping[str, Any], reporter: EpochReporter) -> Outcome:
+        """Like `measure`, but errors become outcomes, so that the study goes on."""
         from optuna.exceptions import TrialPruned
 
         try:
-            found = self.measure(drawn, ticket.watch(self.metric.stage))
+            found = self.measure(drawn, reporter.watch(self.metric.stage))
         except (TrialPruned, ConfigError, FloatingPointError) as error:
             return Outcome("pruned", reason=str(error))
         except Exception as error:  # noqa: BLE001
@@ -75,8 +68,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """Where a trial reports its epochs: any process can open it."""
+class EpochReporter:
+    """Reports the epochs of one trial to the study's database, from whichever process runs it."""
 
     url: str
     study: str
@@ -84,11 +77,12 @@ class Ticket:
     pruner: str
 
     def watch(self, stage: str) -> Watch | None:
-        """Store each epoch of ``stage`` and end the trial when the pruner says so; None without a pruner."""
+        """A function that stores each epoch of ``stage`` and raises TrialPruned if the pruner ends the trial.
+
+        None without a pruner.
+        """
         from optuna.exceptions import TrialPruned
         from optuna.trial import Trial
-
-        from .study import load
 
         if self.pruner == "none":
             return None
@@ -104,9 +98,11 @@ class Ticket:
         return report
 
 
-def keep_off_the_cluster() -> None:
-    """In a Dask worker, NVTabular would compute on the worker's own cluster: the trial would wait for a thread that it
-    holds itself."""
+def unset_dask_client() -> None:
+    """In a Dask worker, keep NVTabular from computing on the worker's own cluster.
+
+    The trial would wait for a thread that it occupies itself.
+    """
     if "distributed" not in sys.modules:
         return
     from distributed import get_worker
@@ -121,7 +117,7 @@ def keep_off_the_cluster() -> None:
     set_dask_client(None)
 
 
-def _forget_graphs() -> None:
-    """Keras keeps what it has built; a process that trains many models must not."""
+def _clear_keras() -> None:
+    """Free the graphs that Keras keeps, which would add up in a process that trains many models."""
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].keras.backend.clear_session()

@@ -1,4 +1,7 @@
-"""Widths that depend on each other: names that stand for several keys, and keys that follow one that is tuned."""
+"""Layer and embedding widths that depend on each other.
+
+A shorthand such as ``two_tower.embed_dim`` sets several widths at once. A tuned width may force others to match it.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,24 @@ if TYPE_CHECKING:
     from ..models.config import TowerConfig
 
 WIDEST = 512
-"""No layer is made wider than this, or than the embedding if that is."""
+"""Upper limit of a layer's width; an embedding may be wider, and then sets the limit."""
 
 Setting = tuple[str, Any]
 """A dotted key and its value."""
 
 
 def halving(last: int, layers: int) -> list[int]:
-    """Widths of ``layers`` layers that end in ``last``, each twice the next: 64, 3 -> [256, 128, 64]."""
+    """Widths of ``layers`` layers that halve down to ``last``: 64, 3 -> [256, 128, 64]."""
     return [min(last << steps, max(WIDEST, last)) for steps in reversed(range(layers))]
 
 
-def expand(name: str, value: int, config: PipelineConfig) -> list[Setting]:
-    """What a shorthand sets.
+def expand_shorthand(name: str, value: int, config: PipelineConfig) -> list[Setting]:
+    """The keys that a shorthand sets, and their values.
 
-    ``two_tower.embed_dim``: width of the id embeddings and of the vectors that both towers end in.
-    ``two_tower.layers``: layers of each tower.
-    ``dlrm_ranker.embed_dim``: width of the id embeddings and of the dense features' vector.
-    ``dlrm_ranker.layers``: layers of the top, the logit's among them.
+    ``two_tower.embed_dim``: width of the id embeddings and of both towers' output.
+    ``two_tower.layers``: number of layers of each tower.
+    ``dlrm_ranker.embed_dim``: width of the id embeddings and of the bottom network's output.
+    ``dlrm_ranker.layers``: number of layers of the top network, including the one that gives the logit.
     """
     towers, ranker = config.two_tower, config.dlrm_ranker
     match name:
@@ -46,10 +49,11 @@ def expand(name: str, value: int, config: PipelineConfig) -> list[Setting]:
             return [("dlrm_ranker.top_mlp", [*halving(ranker.bottom_mlp[-1], value - 1), 1])]
 
 
-def follow(config: PipelineConfig, tuned: Sequence[str]) -> Iterator[Setting]:
-    """What has to change along with the keys that are tuned; a key that is tuned itself follows nothing.
+def matching_widths(config: PipelineConfig, tuned: Sequence[str]) -> Iterator[Setting]:
+    """Settings that make other widths match the tuned ones. A key that is tuned itself is left alone.
 
-    Both towers end in the same width; the history's items share the item tower's table.
+    Both towers must have outputs of the same width, and the items of the history share the item tower's embedding
+    table.
     """
     user, item = config.two_tower.user_tower, config.two_tower.item_tower
     for side, tower, other in (("item_tower", item, user), ("user_tower", user, item)):

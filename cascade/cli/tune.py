@@ -22,7 +22,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..tuning.trial import Outcome
+    from ..tuning.outcome import Outcome
     from ..tuning.tune import Job
 
 
@@ -89,7 +89,7 @@ def tune(
         minutes=minutes,
     )
     job = tuning.prepare(load(config, sets), runs, options)
-    typer.echo(f"study {job.name}: {len(job.task.space.parameters)} keys, {job.task.metric}", err=True)
+    typer.echo(f"study {job.name}: {len(job.objective.space.parameters)} keys, {job.objective.metric}", err=True)
     found: Results = _with_bar(job, options)
     if as_json:
         typer.echo(json.dumps(tuning.as_json(job, found), indent=2))
@@ -108,10 +108,10 @@ def _with_bar(job: Job, options: Any) -> Any:
     best = None
     with tqdm(total=options.trials, desc=job.name, unit="trial", disable=None) as bar:
 
-        def told(outcome: Outcome) -> None:
+        def on_trial(outcome: Outcome) -> None:
             nonlocal best
             if outcome.value is not None:
-                better = max if job.task.metric.direction == "maximize" else min
+                better = max if job.objective.metric.direction == "maximize" else min
                 best = outcome.value if best is None else better(best, outcome.value)
                 bar.set_postfix_str(f"best {best:.4f}")
             if outcome.reason:
@@ -119,7 +119,7 @@ def _with_bar(job: Job, options: Any) -> Any:
             bar.update()
 
         try:
-            return run_trials(job, options, told)
+            return run_trials(job, options, on_trial)
         except KeyboardInterrupt:
             tqdm.write(f"stopped; the same command goes on with study {job.name}", file=sys.stderr)
             raise

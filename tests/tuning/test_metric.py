@@ -1,4 +1,4 @@
-"""Which metric a study takes, and that it is never one of the test part."""
+"""Which metric a study optimizes, and that it is never one of the test part."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cascade.tuning.metric import check_influence, default_metric, read_metric
         (["serving.ann.topk"], "ranker.valid_fused"),
     ],
 )
-def test_the_default_is_of_the_first_stage_that_depends_on_every_key(keys, metric):
+def test_the_default_metric_is_of_the_first_stage_that_depends_on_every_key(keys, metric):
     assert str(default_metric(keys)) == metric
 
 
@@ -29,12 +29,12 @@ def test_the_default_is_of_the_first_stage_that_depends_on_every_key(keys, metri
         (["two_tower.loss", "data.positive"], "tune.data.positive: decides what is measured"),
     ],
 )
-def test_a_key_without_influence_is_refused(keys, said):
+def test_a_key_without_influence_is_an_error(keys, said):
     with pytest.raises(ConfigError, match=said):
         default_metric(keys)
 
 
-def test_a_key_of_a_later_stage_is_refused():
+def test_a_key_of_a_later_stage_is_an_error():
     with pytest.raises(ConfigError, match=r"^tune.dlrm_ranker.loss: two_tower's .* they do on data, schema, etl"):
         check_influence(["two_tower.loss", "dlrm_ranker.loss"], read_metric("two_tower.valid_ndcg"))
 
@@ -54,12 +54,12 @@ def test_directions():
         ("ranker", "nothing is not of the validation part"),
     ],
 )
-def test_what_is_no_metric(text, said):
+def test_unknown_metrics(text, said):
     with pytest.raises(ConfigError, match=said):
         read_metric(text)
 
 
-def test_a_metric_that_a_stage_does_not_have():
+def test_a_metric_that_the_artifact_does_not_have():
     artifact = Artifact(Path("x"), "ranker", "d", {}, {"valid_auc": 0.5, "loss": [1.0]})
     assert read_metric("ranker.valid_auc").of(artifact) == 0.5
     with pytest.raises(ConfigError, match=r"stage ranker has no such number .*; it has valid_auc$"):

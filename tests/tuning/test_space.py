@@ -1,10 +1,10 @@
-"""The section tune: what it takes, what it refuses by name, and how values get from Optuna to a config."""
+"""The section tune: valid entries, errors that name the key, and config values from what Optuna draws."""
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from tuning_shop import TINY
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.errors import ConfigError
 from cascade.tuning.configure import checked_space, trial_config
 from cascade.tuning.space import default_space, read_space
@@ -21,7 +21,7 @@ def space(config_file, *entries):
     return checked_space(load_config(config_file, [f"tune.{entry}" for entry in entries], {})[0])
 
 
-def test_choices_and_ranges_become_distributions_of_the_keys_kind(config_file):
+def test_choices_and_ranges_become_distributions_of_the_keys_type(config_file):
     found = space(
         config_file,
         "two_tower.training.learning_rate={low: 1e-4, high: 1e-2, log: true}",
@@ -41,14 +41,14 @@ def test_choices_and_ranges_become_distributions_of_the_keys_kind(config_file):
     ]
 
 
-def test_a_drawn_value_is_the_configs_again(config_file):
+def test_a_drawn_value_becomes_a_config_value(config_file):
     config, _ = load_config(config_file, ["tune.two_tower.user_tower.mlp=[[8, 4], [16, 8, 4]]"], {})
     trial = trial_config(config.given(), checked_space(config), {"two_tower.user_tower.mlp": "[16, 8, 4]"})
     assert trial.two_tower.user_tower.mlp == [16, 8, 4] and trial.tune == {}
-    assert trial.two_tower.training.epochs == 2, "what the file gave stays"
+    assert trial.two_tower.training.epochs == 2, "keys of the file are kept"
 
 
-def test_keys_that_are_joined_have_the_same_value(config_file):
+def test_joined_keys_have_the_same_value(config_file):
     entry = 'tune={"two_tower.user_tower.mlp, two_tower.item_tower.mlp": [[8, 6], [8, 8]]}'
     config, _ = load_config(config_file, [entry], {})
     trial = trial_config(config.given(), checked_space(config), dict.fromkeys(config.tune, "[8, 6]"))
@@ -70,17 +70,17 @@ BAD = {
     "two_tower.user_tower.emb_dims.gio=[8]": "tune.two_tower.user_tower.emb_dims.gio: .* did you mean 'geo'",
     "two_tower.layers=[0, 3]": "two_tower.layers: holds 0, expected whole numbers from 1 on",
     "dlrm_ranker.layers=[1]": "dlrm_ranker.layers: holds 1, expected whole numbers from 2 on",
-    '{"two_tower.loss, two_tower.loss": [bpr]}': "tune.two_tower.loss: is there twice",
+    '{"two_tower.loss, two_tower.loss": [bpr]}': "tune.two_tower.loss: is given twice",
 }
 
 
 @pytest.mark.parametrize("entry", BAD)
-def test_what_is_wrong_is_named_before_the_first_trial(config_file, entry):
+def test_errors_are_found_before_the_first_trial(config_file, entry):
     with pytest.raises(ConfigError, match=BAD[entry]):
         checked_space(load_config(config_file, [f"tune={entry}" if entry[0] == "{" else f"tune.{entry}"], {})[0])
 
 
-def test_a_space_can_be_a_file_of_its_own(tmp_path):
+def test_a_space_can_be_read_from_a_separate_file(tmp_path):
     inside, alone, empty = tmp_path / "a.yaml", tmp_path / "b.yaml", tmp_path / "c.yaml"
     inside.write_text("tune: {two_tower.loss: [bpr]}\n")
     alone.write_text("two_tower.loss: [bpr]\n")
@@ -90,7 +90,7 @@ def test_a_space_can_be_a_file_of_its_own(tmp_path):
         read_space(empty)
 
 
-def test_the_default_space_is_one_that_the_smallest_config_takes(config_file):
+def test_the_default_space_fits_the_smallest_config(config_file):
     entries = [f"{name}={values}" for name, values in default_space().items()]
     found = space(config_file, *entries)
     assert len(found.parameters) == 6

@@ -1,4 +1,4 @@
-"""`cascade tune` on a small shop: resumed, with combinations that cannot work, down to a config that `run` takes."""
+"""`cascade tune` on a small shop: a resumed study, combinations that cannot work, and a best config that runs."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from tuning_shop import SPACE, TINY
 from typer.testing import CliRunner
 
 from cascade.cli import main as cli
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError
 from cascade.models.config import TrainingConfig
 from cascade.models.training.loop import WATCH, fit
 from cascade.pipeline.stages import plan
-from cascade.tuning.trial import Task, Ticket
+from cascade.tuning.trial import EpochReporter, Objective
 from cascade.tuning.tune import Options, prepare
 
 
@@ -26,7 +26,7 @@ def invoke(*args):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four trials, and three more by the same command."""
+    """A study of four trials, resumed with the same command for three more."""
     folder = tmp_path_factory.mktemp("tune")
     (folder / "tiny.yaml").write_text(TINY)
     (folder / "space.yaml").write_text(SPACE)
@@ -44,7 +44,7 @@ def found(folder):
     return json.loads((folder / "3.json").read_text())
 
 
-def test_goes_on_with_the_same_study(folder, found):
+def test_the_same_command_resumes_the_study(folder, found):
     first = json.loads((folder / "4.json").read_text())
     assert first["study"] == found["study"] and len(found["trials"]) == 7
     assert found["trials"][:4] == first["trials"]
@@ -61,7 +61,7 @@ def test_a_combination_that_cannot_work_is_pruned_with_its_reason(found):
     assert all("both must end in the same width" in reason for reason in reasons)
 
 
-def test_the_metric_is_that_of_the_artifacts_manifest(folder, found):
+def test_the_metric_is_the_one_in_the_artifacts_manifest(folder, found):
     for trial in found["trials"]:
         if trial["state"] == "complete":
             metrics = Artifact.load(folder / "runs" / trial["artifact"]).metrics
@@ -70,14 +70,14 @@ def test_the_metric_is_that_of_the_artifacts_manifest(folder, found):
     assert found["best"]["value"] == max(values) and found["metric"] == "two_tower.valid_ndcg"
 
 
-def test_what_has_run_is_not_run_again(folder, found):
+def test_stages_that_have_run_are_not_run_again(folder, found):
     combinations = {json.dumps(t["params"]) for t in found["trials"] if t["state"] == "complete"}
     trained = {trial["artifact"] for trial in found["trials"] if trial["artifact"]}
     assert len(trained) == len(combinations)
     assert len(list((folder / "runs" / "etl").glob("*.json"))) == 1
 
 
-def test_the_best_config_is_one_whose_run_is_there_already(folder, found):
+def test_the_best_config_finds_its_finished_run(folder, found):
     best, _ = load_config(folder / "runs" / "tune" / found["study"] / "best.yaml", environ={})
     rows = {row.stage: row for row in plan(best, folder / "runs")}
     assert rows["two_tower"].up_to_date
@@ -85,10 +85,10 @@ def test_the_best_config_is_one_whose_run_is_there_already(folder, found):
     text = (folder / "runs" / "tune" / found["study"] / "best.yaml").read_text()
     assert f"# Study {found['study']}, trial {found['best']['number']} of 7" in text
     assert f"# two_tower.valid_ndcg: {found['best']['value']:.6g}" in text
-    assert "tune" not in best.given() and "seen" not in text, "what was given, not every default"
+    assert "tune" not in best.given() and "seen" not in text, "only the keys that were given, not every default"
 
 
-def test_the_baseline_is_the_config_as_it_is(folder, found):
+def test_the_baseline_is_the_config_before_tuning(folder, found):
     config, _ = load_config(folder / "tiny.yaml", environ={})
     row = next(row for row in plan(config, folder / "runs") if row.stage == "two_tower")
     assert Artifact.load(row.folder).metrics["valid_ndcg"] == found["baseline"]
@@ -102,10 +102,10 @@ def test_the_report_holds_its_plots(folder, found):
     assert page.count("<tr>") == 8 and "both must end in the same width" in page
 
 
-def test_the_table_names_the_best_first(folder, found):
+def test_the_table_lists_the_best_trial_first(folder, found):
     text = invoke(*command(folder), "--trials", "0")
     assert text.splitlines()[2].split()[:2] == [str(found["best"]["number"]), f"{found['best']['value']:.4f}"]
-    assert f"the config as it is {found['baseline']:.4f}" in text
+    assert f"before tuning {found['baseline']:.4f}" in text
     assert f"best:   cascade run -c {folder}/runs/tune/{found['study']}/best.yaml" in text
 
 
@@ -132,52 +132,53 @@ def test_two_workers_train_from_the_start(folder, found):
         twin = next((one for one in found["trials"] if one["params"] == trial["params"]), trial)
         assert (trial["state"], trial["reason"]) == (twin["state"], twin["reason"])
         if trial["state"] == "complete":
-            assert trial["value"] == pytest.approx(twin["value"], rel=1e-3), "up to how threads add up"
+            assert trial["value"] == pytest.approx(twin["value"], rel=1e-3), "up to the order in which threads add"
     assert len(list((runs / "etl").glob("*.json"))) == 1
 
 
-def test_a_study_that_is_stopped_says_how_to_go_on_and_does(folder, monkeypatch):
-    calls, attempt = [], Task.attempt
+def test_a_stopped_study_says_how_to_resume_it_and_can_be_resumed(folder, monkeypatch):
+    calls, attempt = [], Objective.attempt
 
-    def stopped(task, drawn, ticket):
+    def stopped(objective, drawn, reporter):
         calls.append(drawn)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return attempt(task, drawn, ticket)
+        return attempt(objective, drawn, reporter)
 
-    monkeypatch.setattr(Task, "attempt", stopped)
+    monkeypatch.setattr(Objective, "attempt", stopped)
     again = [*command(folder), "--study", "stopped", "--trials", "2"]
     result = CliRunner().invoke(cli.app, again)
     assert result.exit_code == 130 and "the same command goes on with study stopped" in result.stderr
     assert "1 fail" in (folder / "runs" / "tune" / "stopped" / "report.html").read_text()
     found = json.loads(invoke(*again, "--json"))
     assert [trial["reason"] == "interrupted" for trial in found["trials"]] == [False, True, False, False]
-    assert calls[2] == calls[1], "first in line"
+    assert calls[2] == calls[1], "the interrupted trial is repeated first"
 
 
-def test_what_fails_is_an_outcome_and_the_study_goes_on(folder):
+def test_an_error_is_an_outcome_and_does_not_stop_the_study(folder):
     config, _ = load_config(folder / "tiny.yaml", environ={})
     job = prepare(config, folder / "tiny.yaml", Options(space=folder / "space.yaml"))
-    outcome = job.task.attempt({}, Ticket("", "", 0, "none"))
+    outcome = job.objective.attempt({}, EpochReporter("", "", 0, "none"))
     assert outcome.state == "fail" and outcome.reason.startswith("NotADirectoryError: ")
 
 
-def test_a_default_space_without_a_section(folder):
+def test_the_default_space_is_used_without_a_section_tune(folder):
     config, _ = load_config(folder / "tiny.yaml", environ={})
     both = prepare(config, folder / "runs", Options())
-    assert len(both.task.space.parameters) == 6 and str(both.task.metric) == "ranker.valid_fused"
+    assert len(both.objective.space.parameters) == 6 and str(both.objective.metric) == "ranker.valid_fused"
     retriever = prepare(config, folder / "runs", Options(metric="two_tower.valid_ndcg"))
-    assert [p.name.partition(".")[0] for p in retriever.task.space.parameters] == ["two_tower"] * 3
+    assert [p.name.partition(".")[0] for p in retriever.objective.space.parameters] == ["two_tower"] * 3
 
 
-def test_epochs_cannot_prune_what_is_minimized(folder):
+def test_a_minimized_metric_needs_pruner_none(folder):
     config, _ = load_config(folder / "tiny.yaml", environ={})
     with pytest.raises(ConfigError, match="--pruner median: .* give --pruner none"):
         prepare(config, folder / "runs", Options(metric="two_tower.valid_loss"))
-    assert isinstance(prepare(config, folder, Options(metric="two_tower.valid_loss", pruner="none")).task, Task)
+    job = prepare(config, folder, Options(metric="two_tower.valid_loss", pruner="none"))
+    assert isinstance(job.objective, Objective)
 
 
-def test_whoever_watches_can_end_a_training(tmp_path):
+def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):
     from cascade.models._merlin import tf
     from cascade.models.training.optimizers import Optimizer
     from cascade.models.training.step import Step

@@ -1,11 +1,11 @@
-"""Widths that depend on each other, by hand."""
+"""Widths that depend on each other, checked by hand."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tuning_shop import TINY
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.errors import ConfigError
 from cascade.tuning.configure import checked_space, trial_config
 from cascade.tuning.widths import halving
@@ -29,11 +29,11 @@ def trial(config, **drawn):
 def test_halving():
     assert halving(64, 3) == [256, 128, 64]
     assert halving(64, 5) == [512, 512, 256, 128, 64], "capped"
-    assert halving(1024, 2) == [1024, 1024], "the embedding may be wider than the cap"
+    assert halving(1024, 2) == [1024, 1024], "an embedding may be wider than the cap"
 
 
 @given(st.integers(1, 2048), st.integers(1, 6))
-def test_halving_never_widens_and_ends_where_it_must(last, layers):
+def test_halving_never_widens_and_ends_in_the_given_width(last, layers):
     widths = halving(last, layers)
     assert len(widths) == layers and widths[-1] == last and widths == sorted(widths, reverse=True)
 
@@ -52,18 +52,18 @@ def test_embed_dim_and_layers_of_the_ranker(given_config):
     assert ranker.embedding_dims == {"user_id": 16, "item_id": 16}
 
 
-def test_the_other_tower_follows(given_config):
+def test_the_other_tower_is_adapted(given_config):
     config = given_config("tune.two_tower.item_tower.mlp=[[8, 4], [8, 6]]")
     assert trial(config, two_tower__item_tower__mlp="[8, 6]").two_tower.user_tower.mlp == [8, 6]
 
 
-def test_towers_that_are_both_tuned_do_not_follow(given_config):
+def test_towers_that_are_both_tuned_are_not_adapted(given_config):
     config = given_config(*(f"tune.two_tower.{side}_tower.mlp=[[8, 4], [8, 6]]" for side in ("user", "item")))
     with pytest.raises(ConfigError, match="user_tower.mlp ends in 4 and two_tower.item_tower.mlp in 6"):
         trial(config, two_tower__user_tower__mlp="[8, 4]", two_tower__item_tower__mlp="[8, 6]")
 
 
-def test_the_history_follows_the_items_table_and_the_other_way_round(given_config):
+def test_the_widths_of_history_and_item_ids_are_kept_equal(given_config):
     sets = ["two_tower.user_tower.emb_dims.history=4", "two_tower.item_tower.emb_dims.item_id=4"]
     of_item = given_config(*sets, "tune.two_tower.item_tower.emb_dims.item_id=[4, 8]")
     assert trial(of_item, two_tower__item_tower__emb_dims__item_id=8).two_tower.user_tower.emb_dims == {"history": 8}

@@ -1,4 +1,4 @@
-"""A config whose stages run in seconds, and a space in which half of the combinations cannot work."""
+"""A config whose stages run in seconds, and a space in which half of the combinations are invalid."""
 
 TINY = """\
 schema:
