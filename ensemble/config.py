@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..core.section import Section
+from ..core.extensible import NameOf
+from ..core.section import ExtensibleSection, Section
 
 
 class AnnConfig(Section):
     """The vector index."""
 
-    type: Literal["auto", "flat", "ivf", "hnsw", "gpu_flat", "gpu_ivf", "gpu_hnsw"] = "auto"
+    type: Annotated[str, NameOf("index")] = "auto"
     """Kind of FAISS index. flat searches exactly, ivf and hnsw approximately. auto: flat below 20,000 items, ivf with
     fp16 vectors from 20,000 on. A gpu_ type falls back to its CPU twin where there is no GPU, and a notice is added to
-    the release."""
+    the release. A registered index type works as well."""
     topk: int = Field(default=200, ge=1)
     """Number of candidates that the index returns for each user and the ranker scores. Unit: items. Example:
     ``300``."""
@@ -68,8 +69,32 @@ class TensorRtConfig(Section):
     """Memory that TensorRT may use while it builds its engines. Unit: MiB. Example: ``4096``."""
 
 
-class ServingConfig(Section):
+class ExtraOpConfig(Section):
+    """A registered op that the request graph runs beside its own steps."""
+
+    op: Annotated[str, NameOf("op")]
+    """Name of the op: its ``kind``, under which it is registered. Example: ``block_list``."""
+    after: Literal[
+        "lookup_user",
+        "transform",
+        "encode_query",
+        "retrieve",
+        "drop_seen",
+        "lookup_items",
+        "rank",
+        "order",
+        "respond",
+    ]
+    """Step of the request graph that it follows. Of several ops after one step, the first in the list runs first.
+    Example: ``order``."""
+    params: dict[str, Any] = {}
+    """Arguments of the op's constructor. Example: ``{items: [12, 40]}``."""
+
+
+class ServingConfig(ExtensibleSection):
     """The request path."""
+
+    for_extensions: ClassVar[tuple[str, ...]] = ("ops",)
 
     layout: Literal["fused", "ensemble"] = "fused"
     """fused: one Triton model runs all steps of the request path. ensemble: a Triton ensemble with one model for each
@@ -93,6 +118,9 @@ class ServingConfig(Section):
     thresholds: ThresholdsConfig = ThresholdsConfig()
     max_batch_size: int = Field(default=1024, ge=1)
     """Largest number of users in one request. A larger request is refused. Unit: users. Example: ``256``."""
+    ops: list[ExtraOpConfig] = []
+    """Registered ops to run beside the steps of the request graph. Triton knows those of installed packages only.
+    Example: ``[{op: block_list, after: retrieve, params: {items: [12, 40]}}]``."""
 
 
 class ExportConfig(Section):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ..core.section import Section
+from ..core.extensible import NameOf
+from ..core.registry import BUILT_IN
+from ..core.section import ExtensibleSection
 
-BaselineName = Literal["popularity", "ials", "ease", "markov", "lightgbm", "factorization_machine"]
-BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
-IMPRESSION_BASELINES: tuple[BaselineName, ...] = ("lightgbm", "factorization_machine")
+BASELINES: tuple[str, ...] = BUILT_IN["baseline"]
+IMPRESSION_BASELINES: tuple[str, ...] = ("lightgbm", "factorization_machine")
 """Those that predict logged impressions; the others rank the catalogue."""
 
 
-class EvaluationConfig(Section):
+class EvaluationConfig(ExtensibleSection):
     """Offline evaluation."""
+
+    for_extensions: ClassVar[tuple[str, ...]] = ("metrics",)
 
     batch_size: int = Field(default=256, ge=1)
     """Number of users that the served graph answers at once during the evaluation. It changes the speed only. Unit:
@@ -24,10 +27,14 @@ class EvaluationConfig(Section):
     """Evaluate on a random sample of this many test users. Default: all of them. Unit: users. Example: ``2000``."""
     replicates: int = Field(default=1000, ge=100)
     """Number of bootstrap samples of the users behind each 95 % interval. Example: ``200``."""
-    baselines: list[BaselineName] | None = None
+    baselines: list[Annotated[str, NameOf("baseline")]] | None = None
     """Methods to compare with. popularity, ials, ease and markov rank the catalogue. lightgbm and factorization_machine
     predict logged impressions, so they apply only where the ranker learns from impressions; otherwise the report has a
-    notice instead. Default: all that apply. Example: ``[popularity, ease]``."""
+    notice instead. Registered baselines rank the catalogue. Default: all built-in ones that apply. Example:
+    ``[popularity, ease]``."""
+    metrics: list[Annotated[str, NameOf("metric")]] = []
+    """Registered metrics of ranked lists to compute beside the built-in ones, at the same length. Example:
+    ``[hit_rate]``."""
     history: Literal["at_event", "before_test"] = "at_event"
     """Which history logged impressions are scored with. at_event: what the user had just before the impression, as in a
     store that receives pushes. before_test: what the user had when the test part began, as in a store without

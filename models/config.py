@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ..core.extensible import NameOf
 from ..core.section import Section
 
 Calibration = Literal["platt", "isotonic", "none"]
@@ -145,10 +146,11 @@ class TwoTowerConfig(Section):
 
     user_tower: UserTowerConfig = UserTowerConfig()
     item_tower: TowerConfig = TowerConfig()
-    loss: Literal["bpr", "softmax", "sampled_softmax"] = "sampled_softmax"
+    loss: Annotated[str, NameOf("loss")] = "sampled_softmax"
     """sampled_softmax: softmax with logQ correction, which takes off how often each candidate is drawn. bpr: a loss on
     pairs of a positive and a negative, with logQ correction except for a query's own negatives. softmax: without
-    correction, so it learns how much more an item suits this user than others, and popular items score low."""
+    correction, so it learns how much more an item suits this user than others, and popular items score low. A
+    registered loss works as well."""
     neg_sampling: Literal["in_batch", "hard", "mixed"] = "in_batch"
     """Where negatives come from. in_batch: the other items of the batch. mixed: also items drawn from the catalogue.
     hard: also items that each query wrongly scores high."""
@@ -318,9 +320,10 @@ class DlrmConfig(Section):
     the last of these widths. Example: ``[64, 32]``."""
     top_mlp: list[int] = Field(default=[128, 64, 1], min_length=1)
     """Widths of the layers from the interaction to the logit; the last is 1. Example: ``[256, 128, 1]``."""
-    interactions: Literal["dot", "concat", "cross"] = "dot"
+    interactions: Annotated[str, NameOf("interaction")] = "dot"
     """How feature vectors meet. dot: the products of all pairs (DLRM). concat: side by side into the top network.
-    cross: side by side through cross layers, then into the top network (DCN-v2)."""
+    cross: side by side through cross layers, then into the top network (DCN-v2). A registered interaction works as
+    well."""
     cross: CrossConfig = CrossConfig()
     """cross only."""
     history: RankerHistoryConfig = RankerHistoryConfig()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ..core.section import Section
+from ..core.extensible import NameOf
+from ..core.section import ExtensibleSection, Section
 
 
 class SchemaConfig(Section):
@@ -96,10 +97,14 @@ class LeakCheckConfig(Section):
     Example: ``0.01``."""
 
 
-class DataConfig(Section):
+class DataConfig(ExtensibleSection):
     """Where interactions come from and what counts as a positive."""
 
-    source: Literal["movielens-100k", "synthetic", "tables"] = "movielens-100k"
+    for_extensions: ClassVar[tuple[str, ...]] = ("options",)
+
+    source: Annotated[str, NameOf("source")] = "movielens-100k"
+    """Where the tables come from. movielens-100k: a public data set. synthetic: a made-up shop. tables: your own files.
+    A registered source works as well."""
     path: str | None = None
     """tables only: folder with the tables interactions, users and items, each as .parquet or .csv. A relative path
     starts at the folder of the config file. Example: ``my-tables``."""
@@ -122,6 +127,9 @@ class DataConfig(Section):
     split: SplitConfig = SplitConfig()
     leak_check: LeakCheckConfig = LeakCheckConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
+    options: dict[str, Any] = {}
+    """What a registered ``data.source`` reads beside the keys of this section. Example: ``{table: events, days:
+    30}``."""
 
 
 class TextConfig(Section):

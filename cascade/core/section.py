@@ -1,9 +1,31 @@
 """The base of every config section."""
 
-from pydantic import BaseModel, ConfigDict
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Section(BaseModel):
     """A frozen part of ``pipeline.yaml``; an unknown key is an error, a docstring under a field is its help."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ExtensibleSection(Section):
+    """A section with keys for extensions.
+
+    A dump leaves those out while they have their default, because the keys of artifacts and the ids of releases are
+    hashes of dumps: a key for extensions must not change them where no extension is used.
+    """
+
+    for_extensions: ClassVar[tuple[str, ...]] = ()
+    """Names of these keys."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self: Any, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        unused = {name for name in self.for_extensions if getattr(self, name) == fields[name].default}
+        dumped: dict[str, Any] = handler(self)
+        return {name: value for name, value in dumped.items() if name not in unused}

@@ -1,0 +1,172 @@
+"""Extensions: things of other packages or of a notebook that a pipeline refers to by name.
+
+A package announces one as an entry point of the group ``cascade.<kind>s``; code of the same process calls `register`.
+The built-in ones stay in the tables of their rooms (``OPS``, ``LOSSES``, ...), which `find` is given.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, get_args, overload
+
+from .errors import ConfigError
+
+Kind = Literal["source", "op", "interaction", "loss", "index", "baseline", "metric"]
+Thing = TypeVar("Thing")
+
+BUILT_IN: Mapping[Kind, tuple[str, ...]] = {
+    "source": ("movielens-100k", "synthetic", "tables"),
+    "op": (
+        *("lookup_user", "transform", "encode_query", "retrieve", "drop_seen"),
+        *("lookup_items", "rank", "order", "respond"),
+    ),
+    "interaction": ("dot", "concat", "cross"),
+    "loss": ("bpr", "softmax", "sampled_softmax"),
+    "index": ("auto", "flat", "ivf", "hnsw", "gpu_flat", "gpu_ivf", "gpu_hnsw"),
+    "baseline": ("popularity", "ials", "ease", "markov", "lightgbm", "factorization_machine"),
+    "metric": ("recall", "ndcg", "map", "mrr"),
+}
+"""Kind -> the names that the package has itself. Written down here, so that a config is checked without importing
+TensorFlow for its losses or FAISS for its indexes."""
+
+_registered: dict[Kind, dict[str, Any]] = {kind: {} for kind in get_args(Kind)}
+
+
+@overload
+def register(kind: Kind, name: str, thing: Thing, *, replace: bool = False) -> Thing: ...
+@overload
+def register(kind: Kind, name: str, *, replace: bool = False) -> Callable[[Thing], Thing]: ...
+def register(kind: Kind, name: str, thing: Any = None, *, replace: bool = False) -> Any:
+    """Make ``thing`` available under ``name`` in this process; without ``thing``, a decorator that does so.
+
+    Other processes do not see it: Triton's model processes, and workers that `cascade run --workers` starts. Those find
+    what an installed package announces as an entry point of the group ``cascade.<kind>s``, e.g. ``cascade.losses``.
+
+    Args:
+        kind: what it is; the contract of each kind is a class of `cascade.testing`, ``LossContract`` and so on.
+        name: as a config names it. An op's name is its ``kind``.
+        thing: the class or function.
+        replace: take the place of what was registered under that name before, as a notebook's cell does when it is run
+            again. A built-in name or an entry point cannot be replaced.
+
+    Returns:
+        ``thing``, unchanged.
+
+    Raises:
+        ConfigError: the kind does not exist, the name is taken, or it is not the op's ``kind``.
+
+    Example:
+        >>> import cascade
+        >>> @cascade.register("metric", "hit_rate", replace=True)
+        ... def hit_rate(hits, relevant, k):
+        ...     return hits[:, :k].any(axis=1).astype(float)
+    """
+    if thing is None:
+        return lambda decorated: register(kind, name, decorated, replace=replace)
+    _check(kind, name, thing)
+    known = _registered[kind]
+    if name in known and known[name] is not thing and not replace:
+        raise ConfigError(
+            f"{kind} {name!r}: is registered already, as {_origin(known[name])}; choose another name, or register it "
+            "with replace=True"
+        )
+    known[name] = thing
+    return thing
+
+
+def registered(kind: Kind) -> list[str]:
+    """Names of this kind that are registered or announced as entry points, sorted; built-in ones are not among them."""
+    return sorted({*_registered[kind], *_entry_points(kind)})
+
+
+def choices(kind: Kind) -> list[str]:
+    """Every name that a config may give for this kind: the built-in ones, then the others."""
+    return [*BUILT_IN[kind], *registered(kind)]
+
+
+def find(kind: Kind, name: str, built_in: Mapping[str, Any]) -> Any:
+    """What ``name`` stands for.
+
+    Args:
+        built_in: the room's own table, which comes first.
+
+    Raises:
+        ConfigError: there is no such name, several packages announce it, or its entry point cannot be imported.
+    """
+    if name in built_in:
+        return built_in[name]
+    announced = _entry_points(kind).get(name, [])
+    if name in _registered[kind] and not announced:
+        return _registered[kind][name]
+    if not announced:
+        raise ConfigError(f"{kind} {name!r}: no such {kind}; {nearest(name, [*built_in, *registered(kind)])}")
+    thing = _loaded(kind, name, announced)
+    if _registered[kind].get(name, thing) is not thing:
+        raise ConfigError(
+            f"{kind} {name!r}: {_distribution(announced[0])} announces it, and this process has registered "
+            f"{_origin(_registered[kind][name])} under that name; rename one of them"
+        )
+    return thing
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """``did you mean 'bpr'?``, or all valid names where none is similar."""
+    near = difflib.get_close_matches(name, valid, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
+
+
+def group(kind: Kind) -> str:
+    """The entry-point group of a kind, e.g. ``cascade.losses``."""
+    return f"cascade.{'indexes' if kind == 'index' else 'losses' if kind == 'loss' else kind + 's'}"
+
+
+def _entry_points(kind: Kind) -> dict[str, list[Any]]:
+    """Name -> what installed packages announce under it."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, list[Any]] = {}
+    for point in entry_points(group=group(kind)):
+        if point.name in BUILT_IN[kind]:
+            raise ConfigError(
+                f"{kind} {point.name!r}: {_distribution(point)} announces it, and it is the name of a built-in {kind}"
+            )
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _loaded(kind: Kind, name: str, announced: list[Any]) -> Any:
+    """The object of an entry point, checked as `register` checks it."""
+    if len({point.value for point in announced}) > 1:
+        several = " and ".join(sorted(_distribution(point) for point in announced))
+        raise ConfigError(f"{kind} {name!r}: {several} both announce it; uninstall one of them")
+    point = announced[0]
+    try:
+        thing = point.load()
+    except Exception as error:
+        raise ConfigError(
+            f"{kind} {name!r}: {_distribution(point)} announces {point.value}, which cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    _check(kind, name, thing)
+    return thing
+
+
+def _check(kind: Kind, name: str, thing: Any) -> None:
+    """Whether ``thing`` may have this name."""
+    if kind not in _registered:
+        raise ConfigError(f"kind {kind!r}: no such kind of extension; {nearest(kind, list(_registered))}")
+    if name in BUILT_IN[kind]:
+        raise ConfigError(f"{kind} {name!r}: is the name of a built-in {kind}; choose another")
+    if not callable(thing):
+        raise ConfigError(f"{kind} {name!r}: expected a class or a function, got {thing!r}")
+    if kind == "op" and getattr(thing, "kind", None) != name:
+        raise ConfigError(f"op {name!r}: its class says kind = {getattr(thing, 'kind', None)!r}; both must be equal")
+
+
+def _distribution(point: Any) -> str:
+    return str(point.dist.name) if point.dist is not None else "an installed package"
+
+
+def _origin(thing: Any) -> str:
+    return f"{getattr(thing, '__module__', '?')}.{getattr(thing, '__qualname__', repr(thing))}"
