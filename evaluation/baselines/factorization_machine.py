@@ -20,7 +20,9 @@ from ...models.config import TrainingConfig
 from ...models.layers.feature_gather import Lookup
 from ...models.layers.feature_vectors import FeatureVectors, continuous, embedding_tables
 from ...models.layers.schema import vocabulary
+from ...models.layers.step_size import row_numbers
 from ...models.training.loop import fit, prepare, shuffled
+from ...models.training.memory_estimate import StepSize
 from ...models.training.optimizers import Optimizer
 from ...models.training.random_state import uniform
 from ...models.training.rows import Events
@@ -64,6 +66,10 @@ class FactorizationMachine(tf.keras.Model):
         weights, factors = tf.split(tf.concat(rows, axis=-2), [1, -1], axis=-1)
         together, alone = tf.square(tf.reduce_sum(factors, axis=-2)), tf.reduce_sum(tf.square(factors), axis=-2)
         return self.bias + tf.reduce_sum(weights, axis=[-2, -1]) + tf.reduce_sum(together - alone, axis=-1) / 2
+
+    def step_size(self, rows: int, others: int) -> StepSize:
+        """Numbers of a training step on ``rows`` rows; they are not compared with ``others``."""
+        return StepSize(rows * row_numbers(self))
 
 
 def factorization_logits(

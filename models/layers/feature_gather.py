@@ -1,9 +1,9 @@
-"""Feature tables on TensorFlow's side: a batch brings row numbers, the graph gathers the features."""
+"""User and item feature tables as tensors: a batch brings row numbers, the training graph gathers the features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +12,27 @@ from ...core.features import GAP, HISTORY
 from ...workflows.history.transitions import TRANSITIONS, UNKNOWN_USER
 from ...workflows.transforms.lookup_tables import UNKNOWN_CODE
 from .._merlin import tf
-from ..retriever.history_encoder import PLACE
 from ..training.random_state import uniform
-from ..training.rows import unknown_user
+from ..training.rows import PLACE, Events, unknown_user
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
-    from ..ranker.transition_features import Followers
 
 
 ITEM_ID = "item_id"
 
 
+class PairFeatures(Protocol):
+    """Features of a user and a candidate together, which are computed in numpy rather than gathered."""
+
+    def columns(self, events: Events, items: NDArray[np.integer[Any]]) -> Mapping[str, NDArray[np.float32]]:
+        """Columns [n, K, width] of n events and their candidates' item rows [n, K]."""
+
+
 class Columns:
-    """Tables [n, L] by name; those of one type lie side by side, as many rows of a number each take as long to gather
-    as rows of several.
+    """Named tables [n, L] from which rows are gathered.
+
+    Tables of one dtype are stored side by side: one gather of wide rows takes as long as a gather of single numbers.
     """
 
     def __init__(self, tables: Mapping[str, NDArray[Any]]) -> None:
@@ -54,10 +60,11 @@ class Columns:
 class Lookup:
     """The user and item tables of an etl artifact as tensors.
 
-    ``followers``: what a ranker reads of users and candidates together, if it does.
+    Args:
+        followers: pair features that the ranker reads; None for a model without any.
     """
 
-    def __init__(self, tensors: Tensors, followers: Followers | None = None) -> None:
+    def __init__(self, tensors: Tensors, followers: PairFeatures | None = None) -> None:
         self.schema, self.followers = tensors.schema, followers
         self._users, self._items = Columns(tensors.users), Columns(tensors.items)
         unknown = unknown_user(tensors.schema, tensors.users)
@@ -67,9 +74,10 @@ class Lookup:
         """User and context features [B, L].
 
         Args:
-            batch: user_row [B], history and its gaps [B, N], and context features [B, 1]; or, instead of a history for
-                each row, fewer of them and ``window`` and ``place`` [B], see `History`.
-            id_dropout: share of rows whose user is shown as one who is not known.
+            batch: user_row [B], history and its time gaps [B, N], and context features [B, 1]. In a batch of windows
+                several rows share a history: there are fewer than B, and ``window`` and ``place`` [B] say which part
+                of which history a row reads; see `History`.
+            id_dropout: probability that a row gets the features of an unknown user.
         """
         columns = self._users(batch["user_row"])
         columns |= {name: values for name, values in batch.items() if name != "user_row"}
@@ -78,7 +86,7 @@ class Lookup:
             shared = (HISTORY, GAP) if PLACE in columns else ()
             shown = {name: row for name, row in self.unknown.items() if name not in shared}
             columns |= {name: tf.where(hidden, row[None], columns[name]) for name, row in shown.items()}
-            if shared:  # where nothing has been seen
+            if shared:  # the position past the end of a history, where it is empty
                 columns[PLACE] = tf.where(hidden[:, 0], columns[HISTORY].shape[1], columns[PLACE])
             if TRANSITIONS in columns:
                 columns[TRANSITIONS] *= tf.where(hidden[..., None], UNKNOWN_USER, 1.0)
@@ -88,19 +96,20 @@ class Lookup:
         """Item features [..., L] of item rows [...].
 
         Args:
-            id_dropout: share of rows whose item id is shown as out of vocabulary, as that of an item without
-                interactions is; its other features stay.
-            at_once: hide all rows of an item or none, ``rows`` [n]: for rows that are candidates of one another.
+            id_dropout: probability that a row's item id is out of vocabulary, like that of an item without
+                interactions. Its other features stay.
+            at_once: draw once for each item, so that all of its rows [n] agree. Needed where rows are each other's
+                negatives.
         """
         columns = self._items(rows)
         if id_dropout:
-            hidden = tf.expand_dims(drawn(rows, at_once) < id_dropout, -1)
+            hidden = tf.expand_dims(uniform_per_row(rows, at_once) < id_dropout, -1)
             columns[ITEM_ID] = tf.where(hidden, tf.cast(UNKNOWN_CODE, columns[ITEM_ID].dtype), columns[ITEM_ID])
         return columns
 
 
-def drawn(rows: Any, at_once: bool) -> Any:
-    """A number in [0, 1) for each of the item rows [...]; with ``at_once`` equal rows [n] have equal numbers."""
+def uniform_per_row(rows: Any, at_once: bool) -> Any:
+    """A uniform number in [0, 1) for each of the item rows [...]; with ``at_once`` equal rows [n] get equal numbers."""
     if not at_once:
         return uniform(tf.shape(rows))
     return tf.gather(uniform(tf.shape(rows)), tf.unique(rows).idx)

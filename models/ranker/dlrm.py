@@ -18,6 +18,9 @@ from ..config import DlrmConfig, RatesConfig
 from ..layers.feature_vectors import embedding_tables
 from ..layers.history_items import ItemTables
 from ..layers.schema import check_names, table_dims
+from ..layers.step_size import row_numbers, vector_widths
+from ..training.gradient_checkpointing import SLICES
+from ..training.memory_estimate import StepSize
 from .heads import combine, shares
 from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
@@ -119,6 +122,16 @@ class Dlrm(tf.keras.Model):
         """Each label's logits [n, 1] from the first layer before its activation [n, H]."""
         shown = tf.nn.relu(first)
         return [head(shown) for head in self.heads]
+
+    def step_size(self, rows: int, others: int) -> StepSize:
+        """Numbers of a training step on ``rows`` rows; they are not compared with ``others``.
+
+        When recomputed, what is kept are the gradients of the embeddings: rows of tables, each at most once per slice.
+        """
+        attended = self.attention.numbers if self.attention else 0
+        numbers = rows * (row_numbers(self) + attended)
+        looked_up = (min(rows * f.dims[0], SLICES * f.cardinality) * dim for f, dim in vector_widths(self))
+        return StepSize(numbers, numbers, sum(looked_up))
 
 
 def sizes(values: Any) -> Any:

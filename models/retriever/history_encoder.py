@@ -23,10 +23,10 @@ from ..layers.history_items import (
 )
 from ..layers.schema import vocabulary
 from ..training.gradient_checkpointing import in_slices
+from ..training.rows import PLACE, WINDOW
 from .history_pooling import AttentionPool, MeanPool, RecencyPool
 from .transformer import TransformerPool
 
-WINDOW, PLACE = "window", "place"
 KEY = "two_tower.user_tower.history"
 POOLS: Mapping[str, Any] = {
     "recency": RecencyPool,

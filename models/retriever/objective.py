@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from .._merlin import tf
 from ..config import TwoTowerConfig, mined
+from ..training.rows import WINDOW
 from ..training.worker_group import team
-from .history_encoder import WINDOW
 from .losses import (
     CORRECTED,
     LOSSES,

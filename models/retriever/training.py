@@ -21,17 +21,17 @@ from ..training.loop import (
     prepare,
 )
 from ..training.optimizers import Optimizer
-from ..training.rows import Events
+from ..training.rows import WINDOW, Events
 from ..training.step import Step, traced_once
 from ..training.worker_group import team
 from .encode import encode_items, encode_users
-from .full_ranks import full_ndcg, seen_matrix, target_ranks
-from .hard_negatives import positive_matrix, with_mining
-from .history_encoder import WINDOW
+from .full_ranks import full_ndcg, target_ranks
+from .hard_negatives import with_mining
 from .negatives import Catalogue, draw
 from .objective import OF_ITEMS, Objective
 from .subsampling import Positives
 from .two_tower import TwoTower, build
+from .user_items import user_items
 from .windows import SHARED, Windows, read_by
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     prepare(config.training.seed)
     model, lookup = build(tensors.schema, config, tensors.items), Lookup(tensors)
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
-    seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
+    seen = user_items(source, (len(tensors.user_ids), len(tensors.item_ids)))
     positives = Positives(events.item_row, tensors.item_counts, config.subsample)
     size = min(config.training.batch_size, positives.size)
     steps = positives.size // size
@@ -73,7 +73,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     objective = Objective(config, positives.counts, catalogue, size, steps)
     step = make_step(model, lookup, config, objective)
     if config.neg_sampling == "hard":
-        step = with_mining(step, model, lookup, config, positive_matrix(events, seen.shape))
+        step = with_mining(step, model, lookup, config, user_items(events, seen.shape))
     step = step.on(own_part)
 
     of_epoch = batches_of(events, positives, tensors, config, model, size)

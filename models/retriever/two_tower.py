@@ -18,7 +18,9 @@ from ..config import (
 from ..layers.feature_vectors import TowerInputs, embedding_tables
 from ..layers.history_items import ItemTables
 from ..layers.schema import check_names, table_dims
-from .history_encoder import history_layer
+from ..layers.step_size import row_numbers
+from ..training.memory_estimate import StepSize
+from .history_encoder import History, history_layer
 
 USER_TOWER, ITEM_TOWER = "two_tower.user_tower", "two_tower.item_tower"
 
@@ -51,6 +53,13 @@ class TwoTower(tf.keras.Model):
             return self._fixed
         low, high = TEMPERATURES
         return low * (high / low) ** tf.sigmoid(self._place)
+
+    def step_size(self, rows: int, others: int) -> StepSize:
+        """Numbers of a training step on ``rows`` queries, each scored against ``others`` items."""
+        histories = [part for part in self.submodules if isinstance(part, History)]
+        numbers = row_numbers(self) + sum(int(part.numbers) for part in histories) + others
+        recomputed, kept = sum(part.numbers for part in histories), sum(part.kept for part in histories)
+        return StepSize(rows * numbers, rows * recomputed, rows * kept)
 
 
 def _place(temperature: float) -> Any:

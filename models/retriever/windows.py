@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.features import GAP, HISTORY
-from ..training.rows import Events
-from .history_encoder import PLACE, WINDOW
+from ..training.rows import PLACE, WINDOW, Events
 
 Places = NDArray[np.int64]
 SHARED = (HISTORY, GAP)

@@ -1,11 +1,13 @@
-"""What a training will take of the machine's memory, known before it takes any.
+"""An estimate of the memory that a training takes, made before any of it is allocated.
 
-Embedding tables are nearly all of it: one copy of the parameters, two of Adam's moments, one of their average with
-``average``, and for a moment three more: when Keras reads the best weights back. A step takes less: Adam, which moves
-every row, makes one copy, of gradients. Activations are rough: each number of a batch, its gradient and one to work
-with. What is recomputed is there for a slice of the batch, with one number more; its step is several graphs, which take
-memory of their own. Of several workers each holds the whole model, its part of a batch, and what it gets of the others'
-gradients.
+Embedding tables dominate. They are held once as parameters, twice as Adam's moments and once as the moving average of
+the weights (with ``training.average``); Keras needs three more copies for a moment when it loads the best weights.
+Gradients need less: one dense copy, because Adam updates every row. Activations are a rough count: each number of a
+batch, its gradient and one temporary. With gradient checkpointing only one slice of the batch is counted, with a fourth
+copy, plus the memory of the additional TensorFlow graphs. With several workers, each holds the whole model, its share
+of the batch and the gradients that it receives from the others.
+
+What depends on the model is reported by the model itself, see `StepSize`.
 """
 
 from __future__ import annotations
@@ -16,36 +18,55 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ConfigError
-from ...core.features import Feature
 from ..config import TrainingConfig
 from .gradient_checkpointing import SLICES
 from .worker_group import team
 
 FLOAT = 4
+"""Bytes of a float32."""
 GB = 1e9
-MOMENTS, READING, OF_BATCH, OF_SLICE = 2, 3, 3, 4
+MOMENTS, LOADING, PER_BATCH, PER_SLICE = 2, 3, 3, 4
+"""Copies: of the parameters by Adam, of the parameters while weights are loaded, of a batch, of a recomputed slice."""
 GRAPHS = 150_000_000
-"""Bytes that TensorFlow takes for the graphs of a step that recomputes."""
+"""Bytes that TensorFlow takes for the graphs of a step with gradient checkpointing; measured."""
 CGROUP = Path("/sys/fs/cgroup")
 WIDTHS = {
     "two_tower": "two_tower.user_tower.emb_dims and two_tower.item_tower.emb_dims",
     "ranker": "dlrm_ranker.embedding_dims",
 }
-"""Training -> the keys that say how wide its tables are."""
+"""Name of a training -> the config keys that set the width of its embedding tables."""
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """How many numbers (float32) a training step holds for some rows of a batch.
+
+    A model reports it by a method ``step_size(rows: int, others: int) -> StepSize``: ``rows`` are the rows that one
+    worker computes, ``others`` the rows of the whole batch that each of them is compared with, 0 to leave that out. A
+    model without the method is estimated by its parameters only.
+    """
+
+    numbers: int = 0
+    """Embeddings, layer outputs and scores."""
+    recomputed: float = 0
+    """Of these, what ``training.recompute`` computes again, one slice of the batch at a time."""
+    kept: float = 0
+    """What is still held for the whole batch when those are recomputed."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes, beyond what the process holds already, which the training rows are among."""
+    """Bytes that a training takes in addition to what the process holds already (the training rows, for example)."""
 
     tables: Mapping[str, int]
-    """Embedding table -> its parameters."""
+    """Embedding table -> bytes of its parameters."""
     shapes: Mapping[str, tuple[int, int]]
     """Embedding table -> rows and width."""
     parameters: int
     optimizer: int
+    """Adam's moments and the moving average of the weights."""
     working: int
-    """Gradients of a step, or the weights on their way from a file, which is more."""
+    """Gradients of a step, or the copies made when weights are loaded, whichever is more; and accumulated gradients."""
     activations: int
 
     @property
@@ -61,7 +82,7 @@ class MemoryEstimate:
 
 
 def estimate(model: Any, config: TrainingConfig, workers: int = 1) -> MemoryEstimate:
-    """Of one worker, for a model that is described and not built: its tables take no memory yet."""
+    """The memory that each of ``workers`` needs. The model may be unbuilt: its tables then take no memory yet."""
     from .._merlin import mm
 
     found = {t.name: t for t in model.submodules if isinstance(t, mm.EmbeddingTable)}
@@ -69,74 +90,41 @@ def estimate(model: Any, config: TrainingConfig, workers: int = 1) -> MemoryEsti
     tables = {name: FLOAT * rows * width for name, (rows, width) in shapes.items()}
     whole = config.batch_size
     part = -(-whole // workers)
-    numbers, dense = batch_numbers(model, part, whole), FLOAT * dense_numbers(model)
-    received = batch_numbers(model, whole - part, 0)
-    parameters = sum(tables.values()) + dense
-    sums = FLOAT * (numbers + received) * config.accumulate if config.accumulate > 1 else 0
-    activations = FLOAT * (OF_BATCH * numbers + received)
+    size, received = step_size(model, part, whole), step_size(model, whole - part, 0).numbers
+    parameters = sum(tables.values()) + FLOAT * dense_parameters(model)
+    sums = FLOAT * (size.numbers + received) * config.accumulate if config.accumulate > 1 else 0
+    activations = FLOAT * (PER_BATCH * size.numbers + received)
     if config.recompute:
-        again, kept = recomputed(model, part)
-        saved = OF_BATCH * (again - kept) - OF_SLICE * again / SLICES
+        saved = PER_BATCH * (size.recomputed - size.kept) - PER_SLICE * size.recomputed / SLICES
         activations += GRAPHS - FLOAT * int(saved)
     copies = (MOMENTS + bool(config.average)) * parameters
-    return MemoryEstimate(tables, shapes, parameters, copies, READING * parameters + sums, activations)
+    return MemoryEstimate(tables, shapes, parameters, copies, LOADING * parameters + sums, activations)
 
 
-def recomputed(model: Any, rows: int) -> tuple[float, float]:
-    """Of the numbers that ``rows`` are: those that are recomputed, and what is there of them for the whole batch.
-
-    That is what a history's reading gives, or the gradients of the ranker's embeddings: rows of tables, each at most
-    once for a slice.
-    """
-    from ..retriever.history_encoder import History
-
-    if not hasattr(model, "candidate"):
-        looked_up = (min(rows * f.dims[0], SLICES * f.cardinality) * dim for f, dim in widths(model))
-        return batch_numbers(model, rows, 0), sum(looked_up)
-    histories = [part for part in model.submodules if isinstance(part, History)]
-    return rows * sum(part.numbers for part in histories), rows * sum(part.kept for part in histories)
+def step_size(model: Any, rows: int, others: int) -> StepSize:
+    """What the model reports, or zeros for a model that reports nothing; see `StepSize`."""
+    report = getattr(model, "step_size", None)
+    return report(rows, others) if report else StepSize()
 
 
-def widths(model: Any) -> list[tuple[Feature, int]]:
-    """The features that have vectors, and how wide these are."""
-    from ..layers.feature_vectors import FeatureVectors
-    from ..layers.schema import vocabulary
-
-    sides = [part for part in model.submodules if isinstance(part, FeatureVectors)]
-    return [(f, int(side.tables[vocabulary(f)].dim)) for side in sides for f in side.features]
-
-
-def batch_numbers(model: Any, rows: int, others: int) -> int:
-    """Numbers that ``rows`` are on their way through the model: embeddings, layers, a retriever's against ``others``.
-
-    ``rows`` are of one worker, ``others`` of the whole batch.
-    """
-    from ..ranker.target_attention import TargetAttention
-    from ..retriever.history_encoder import History
-
-    embedded = sum(f.dims[0] + dim if f.kind == "vector" else f.dims[0] * dim for f, dim in widths(model))
-    histories = sum(int(part.numbers) for part in model.submodules if isinstance(part, (History, TargetAttention)))
-    compared = others if hasattr(model, "candidate") else 0
-    return rows * (embedded + histories + sum(dense_widths(model)) + compared)
-
-
-def dense_numbers(model: Any) -> int:
-    """Weights of the dense layers, each taken to read as much as the widest gives."""
+def dense_parameters(model: Any) -> int:
+    """An upper bound: each dense layer is taken to read as many numbers as the widest one outputs."""
     widths = dense_widths(model)
     return sum(widths) * max(widths, default=0)
 
 
 def dense_widths(model: Any) -> list[int]:
+    """The output width of each dense layer."""
     from .._merlin import tf
 
     return [int(part.units) for part in model.submodules if isinstance(part, tf.keras.layers.Dense)]
 
 
 def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstimate:
-    """The estimate, if it fits into what the machine has left; nothing is checked where the tables are on a GPU.
+    """The estimate, if the machine has that much memory left. With a GPU nothing is checked: the tables are there.
 
     Raises:
-        ConfigError: naming the largest tables, what is needed, what there is and the keys to lower.
+        ConfigError: with the memory needed and available, the largest tables, and the config keys to lower.
     """
     from .._merlin import tf
 
@@ -147,7 +135,7 @@ def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstima
         lower = WIDTHS.get(title, f"{section}'s widths")
         if found.activations > found.total / 2:
             lower = f"{section}.training.batch_size"
-            if not config.recompute and recomputed(model, 1)[0]:
+            if not config.recompute and step_size(model, 1, 0).recomputed:
                 lower += f", or set {section}.training.recompute: true"
         each = f" for each of {own.on_this_machine} workers on this machine" if own.on_this_machine > 1 else ""
         raise ConfigError(
@@ -158,7 +146,7 @@ def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstima
 
 
 def available() -> int:
-    """Bytes that this process can still take: of the machine's memory and of its control group's limit."""
+    """Bytes that this process can still take: the machine's free memory or what its cgroup allows, if that is less."""
     import psutil
 
     free = int(psutil.virtual_memory().available)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...workflows.history.history import Histories
 
 Array = NDArray[Any]
+WINDOW, PLACE = "window", "place"
+"""Columns of a batch of windows, int32 [B]: which of its encoded histories a row reads, and at which position."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from cascade.models.ranker.dlrm import build as build_dlrm
 from cascade.models.retriever.encode import encode_items
 from cascade.models.retriever.training import train
 from cascade.models.retriever.two_tower import build
-from cascade.models.training.memory_estimate import batch_numbers, estimate
+from cascade.models.training.memory_estimate import estimate
 from cascade.workflows.etl.tensors import Tensors
 
 SCHEMA = FeatureSchema(
@@ -69,7 +69,7 @@ def test_the_memory_estimate_counts_a_vector_once():
     model = build(SCHEMA, TwoTowerConfig.model_validate({"user_tower": {"mlp": [4]}, "item_tower": {"mlp": [4]}}))
     embedded = 16 * (1 + 3) + 16 * (1 + 6) + (5 + 16)
     projected, layers, compared = 16, 2 * (4 + 4), 10  # layers and shortcut
-    assert batch_numbers(model, 10, 10) == 10 * (embedded + projected + layers + compared)
+    assert model.step_size(10, 10).numbers == 10 * (embedded + projected + layers + compared)
     assert "image_projection" not in estimate(model, SECTIONS["two_tower"].training).tables
 
 

@@ -14,7 +14,6 @@ from cascade.models.retriever.two_tower import build
 from cascade.models.training import memory_estimate
 from cascade.models.training.memory_estimate import (
     available,
-    batch_numbers,
     check_memory,
     estimate,
 )
@@ -77,6 +76,6 @@ def test_target_attention_counts(tensors):
     plain = SECTIONS["dlrm_ranker"]
     history = {"kind": "target_attention", "heads": 2}
     attending = type(plain).model_validate({**plain.model_dump(), "history": history})
-    with_it, without = (batch_numbers(build_dlrm(tensors.schema, own), 10, 10) for own in (attending, plain))
+    with_it, without = (build_dlrm(tensors.schema, own).step_size(10, 10).numbers for own in (attending, plain))
     more = with_it - without
     assert more == 10 * (5 * 8 + 2 * (2 * 5 + 8))
