@@ -139,8 +139,8 @@ def ranker_logits(
 def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig) -> Logits:
     """Logits [M, T] of all heads, by the checkpoint."""
     from ..models.layers.feature_gather import Lookup
-    from ..models.ranker.load import load_ranker
     from ..models.ranker.rows import ValidRows
+    from ..models.ranker.stage import load_ranker
     from ..models.ranker.training import score_heads
     from ..models.ranker.transition_features import Followers
 

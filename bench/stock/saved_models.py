@@ -18,7 +18,7 @@ QUERY, SCORE = "query", "score"
 
 def save_models(folder: Path, artifacts: Mapping[str, Artifact], config: DlrmConfig) -> tuple[Path, Path]:
     """Write ``query_tower`` and ``ranker`` below ``folder``; their paths."""
-    from ...models.ranker.load import load_ranker
+    from ...models.ranker.stage import load_ranker
     from ...models.retriever.stage import load_towers
     from ...workflows.etl.tensors import Tensors
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...core.artifact import Artifact
-from ...models.ranker.export import INT8, PAIR, WHOLE
+from ...models.ranker.model_files import INT8, PAIR, WHOLE
 from ..config import RankerServingConfig
 
 EXACT = 1e-5

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..retriever.user_items import contains
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -122,16 +124,6 @@ def draw_from_rows(rng: np.random.Generator, matrix: csr_matrix, count: int) -> 
         return np.full(at.shape, PAD, np.int32), np.zeros(len(have))
     drawn = matrix.indices[np.minimum(at, matrix.nnz - 1)]
     return np.where(have[:, None] > 0, drawn, PAD).astype(np.int32), count / np.maximum(have, 1)
-
-
-def contains(matrix: csr_matrix, columns: Rows) -> NDArray[np.bool_]:
-    """Whether row b of ``matrix`` has column [b, j]; bool [B, J]."""
-    width = matrix.shape[1]
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    have = np.sort(rows * width + matrix.indices)
-    ask = np.arange(len(columns))[:, None] * width + columns
-    at = np.minimum(np.searchsorted(have, ask), max(len(have) - 1, 0))
-    return have[at] == ask if len(have) else np.zeros(columns.shape, bool)
 
 
 def retrieve(index: Any, queries: NDArray[np.float32], seen: csr_matrix, count: int) -> Rows:

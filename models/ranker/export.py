@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from ...workflows.history.transitions import TRANSITIONS, WIDTH
 from .item_part import split_part
+from .model_files import ITEM, PAIR, WHOLE
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
     from ..training.rows import Events
+    from .retriever_scores import RetrieverScores
     from .score_fusion import Ranker
-    from .stage import Similarity
     from .transition_features import Followers
 
-WHOLE, ITEM, PAIR, INT8 = "ranker.onnx", "ranker_item.onnx", "ranker_pair.onnx", "ranker_pair_int8.onnx"
 PARITY_USERS, PARITY_CANDIDATES = 64, 32
 Columns = dict[str, NDArray[Any]]
 
@@ -30,7 +30,7 @@ Columns = dict[str, NDArray[Any]]
 class PairColumns:
     """All that the models of a folder take, for events and item rows [n, K]."""
 
-    similarity: Similarity
+    similarity: RetrieverScores
     tensors: Tensors
     item_model: Path
     widths: Mapping[str, int]
@@ -61,7 +61,7 @@ class PairColumns:
 
 
 def export_ranker(
-    folder: Path, ranker: Ranker, similarity: Similarity, tensors: Tensors, followers: Followers | None = None
+    folder: Path, ranker: Ranker, similarity: RetrieverScores, tensors: Tensors, followers: Followers | None = None
 ) -> PairColumns:
     """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns what gives them their inputs."""
     from .._merlin import tf

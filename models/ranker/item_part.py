@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 SLOTS, SHARE, QUERY = "item_slots", "item_share", "item_query"
@@ -33,7 +34,10 @@ def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str
     features = {name: np.load(tables[name], mmap_mode="r") for name in types}
     items = len(next(iter(features.values())))
     files = {name: folder / f"{name}.npy" for name in widths}
-    parts = {name: create(file, (items, widths[name])) for name, file in files.items()}
+    parts = {
+        name: open_memmap(file, "w+", np.float32, (items, widths[name]))  # type: ignore[no-untyped-call]
+        for name, file in files.items()
+    }
     with tqdm(total=items, desc="item parts", unit="item", unit_scale=True, disable=None) as bar:
         for at in range(0, items, CHUNK):
             chunk = {name: cast(table[at : at + CHUNK], types[name]) for name, table in features.items()}
@@ -42,14 +46,6 @@ def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str
                 parts[name][at : at + CHUNK] = values
             bar.update(len(found))
     return [*files.values()]
-
-
-def create(file: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A new .npy file as an array; what is written into it need not fit into memory."""
-    made: NDArray[np.float32] = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-        file, "w+", np.float32, shape
-    )
-    return made
 
 
 def split_part(found: NDArray[np.float32], widths: Mapping[str, int]) -> dict[str, NDArray[np.float32]]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .export import INT8, PAIR, PairColumns
+from .export import PairColumns
 from .item_part import QUERY, SHARE, SLOTS
+from .model_files import INT8, PAIR
 
 if TYPE_CHECKING:
     from ..training.rows import Events

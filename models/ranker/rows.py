@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...core.errors import DataError
 from ..config import DlrmConfig
 from ..onnx.export import run, session
-from ..retriever.full_ranks import seen_matrix
+from ..retriever.user_items import user_items, without
 from ..training.loop import shuffled
 from ..training.rows import Events, user_columns
 from .candidates import PAD, Sampler, retrieve
@@ -85,7 +85,7 @@ class CandidateRows:
         self.events = Events.positives(source).sample(config.max_events, config.training.seed)
         if not len(self.events):
             raise DataError("interactions: the training part holds no positive, the ranker needs some")
-        self.seen = seen_matrix(source, (len(tensors.user_ids), len(tensors.item_ids)))
+        self.seen = user_items(source, (len(tensors.user_ids), len(tensors.item_ids)))
         self.disliked = disliked(source, self.seen.shape)
         explicit = config.explicit_negatives if self.disliked.nnz else 0
         self.sampler = Sampler(len(tensors.item_ids), config.negatives, config.random_negatives, explicit)
@@ -190,15 +190,6 @@ def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:
     rest = (had - had.multiply(liked > 0)).tocsr()
     rest.eliminate_zeros()
     return rest.astype(bool)
-
-
-def without(matrix: csr_matrix, columns: NDArray[np.int32]) -> csr_matrix:
-    """``matrix`` [n, n_items] with entry [i, columns[i]] cleared in each row."""
-    matrix = matrix.tocsr().copy()
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    matrix.data[matrix.indices == columns[rows]] = False
-    matrix.eliminate_zeros()
-    return matrix
 
 
 def padded_items(candidates: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError
 from ...core.stage import Sections, Stage
 from ..config import Calibration, DlrmConfig
-from ..index.stage import FAISS, VECTORS
+from ..index.stage import FAISS
 from ..retriever.stage import CHECKPOINT, QUERY
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
-    from ..training.rows import Events
     from .dlrm import Dlrm
-    from .rows import (
-        CandidateRows,
-        ImpressionRows,
-        Retriever,
-        ValidRows,
-    )
-    from .score_fusion import Fusion
-
-CHUNK = 1024
+    from .retriever_scores import RetrieverScores
+    from .rows import CandidateRows, ImpressionRows, Retriever, ValidRows
+    from .score_fusion import Fusion, Ranker
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -41,6 +33,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from .export import differences, export_ranker
     from .heads import label_aucs
     from .quantize import quantize
+    from .retriever_scores import RetrieverScores
     from .score_fusion import Ranker
     from .training import score_heads, train
 
@@ -50,7 +43,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     kind, rows = training_rows(tensors, config, parents, ann.topk)
     if rows.followers:
         rows.followers.transitions.save(folder)
-    similarity = Similarity.load(parents, tensors)
+    similarity = RetrieverScores.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     lookup = Lookup(tensors, rows.followers)
     fusion, judged = weigh(dlrm, similarity, lookup, valid, config.calibration)
@@ -75,11 +68,12 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
     """The training in ``fill``, of a worker that is not the chief."""
     from ...workflows.etl.tensors import Tensors
+    from .retriever_scores import RetrieverScores
     from .training import train
 
     config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
     ann: Any = sections["serving.ann"]
-    vectors = Similarity.load(parents, tensors).vectors
+    vectors = RetrieverScores.load(parents, tensors).vectors
     train(tensors, training_rows(tensors, config, parents, ann.topk)[1], config, folder / CHECKPOINT, vectors)
 
 
@@ -116,44 +110,8 @@ def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> R
     return Retriever.load(query, index, min(topk, len(tensors.item_ids)))
 
 
-@dataclass(frozen=True)
-class Similarity:
-    """The retriever's opinion, by its exported query tower and the item vectors of its index."""
-
-    query: Any
-    vectors: NDArray[np.float32]
-    """[n_items, D]."""
-    tensors: Tensors
-
-    @classmethod
-    def load(cls, parents: Mapping[str, Artifact], tensors: Tensors) -> Similarity:
-        from ..onnx.export import session
-
-        vectors = np.load(parents["index"].path / VECTORS, mmap_mode="r")
-        return cls(session(parents["two_tower"].path / QUERY), vectors, tensors)
-
-    def columns(self, events: Events, items: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float32]]:
-        """What `fusion.Ranker` takes of it: query [n, D] and item_vectors [n, K, D] for item rows [n, K]."""
-        from ..onnx.export import run
-        from ..training.rows import user_columns
-
-        return {"query": run(self.query, user_columns(self.tensors, events)), "item_vectors": self.vectors[items]}
-
-    def __call__(self, rows: ValidRows) -> NDArray[np.float32]:
-        """Cosines [n, K]; -inf where there is no candidate."""
-        from .candidates import PAD
-        from .rows import padded_items
-
-        found = [np.zeros((0, rows.candidates.shape[1]), np.float32)]
-        for at in range(0, len(rows.events), CHUNK):
-            part = np.arange(at, min(at + CHUNK, len(rows.events)))
-            columns = self.columns(rows.events.take(part), padded_items(rows.candidates[part]))
-            found.append(np.einsum("nd,nkd->nk", columns["query"], columns["item_vectors"]))
-        return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
-
-
 def weigh(
-    dlrm: Dlrm, similarity: Similarity, lookup: Lookup, valid: ValidRows | None, calibration: Calibration = "platt"
+    dlrm: Dlrm, similarity: RetrieverScores, lookup: Lookup, valid: ValidRows | None, calibration: Calibration = "platt"
 ) -> tuple[Fusion, dict[str, float]]:
     """The fusion's weights, and the validation score of the retriever's order, the DLRM's and both together."""
     from .score_fusion import Fusion, fit_fusion
@@ -166,6 +124,24 @@ def weigh(
     both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
     scores = {"retriever": similar, "dlrm": logits, "fused": both}
     return fusion, {f"valid_{name}": judge(values, valid) for name, values in scores.items()}
+
+
+def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:
+    """The trained ranker with its fusion weights."""
+    from ..training.loop import WEIGHTS
+    from ..training.rows import Events, item_columns, user_columns
+    from .dlrm import build
+    from .score_fusion import Fusion, Ranker
+    from .transition_features import Followers
+
+    followers = Followers.open(artifact.path, config.transitions)
+    dlrm = build(tensors.schema, config, tensors.items, artifact.metrics["train_on"] == "impressions")
+    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
+    items = np.zeros((1, 1), np.int64)
+    both = followers.columns(one, items) if followers else {}
+    dlrm({**user_columns(tensors, one), **item_columns(tensors, items), **both})  # gives layers shapes
+    dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
+    return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))
 
 
 RANKER = Stage(

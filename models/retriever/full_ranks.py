@@ -13,16 +13,7 @@ from ..training.rows import Events
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from ...workflows.etl.tensors import Interactions
-
 CHUNK = 512
-
-
-def seen_matrix(seen: Interactions, shape: tuple[int, int]) -> csr_matrix:
-    """bool [n_users, n_items]: which items a user has in ``seen``, positive or not."""
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix((np.ones(len(seen), bool), (seen.user_row, seen.item_row)), shape=shape, dtype=bool)
 
 
 def target_ranks(

@@ -16,13 +16,12 @@ from ...core.errors import ConfigError
 from .._merlin import tf
 from ..config import NegativesConfig, TwoTowerConfig, mined
 from ..layers.feature_gather import Lookup
-from ..ranker.candidates import contains
-from ..training.rows import Events
 from ..training.step import Step
 from .encode import encode_items
 from .negatives import NONE
 from .objective import OF_ITEMS
 from .two_tower import TwoTower
+from .user_items import contains
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -100,13 +99,6 @@ def _highest(queries: Any, vectors: Any, own: Any, hidden: Any, margin: float, c
     scores = tf.tensor_scatter_nd_update(scores, hidden, tf.fill([tf.shape(hidden)[0]], lowest))
     values, rows = tf.math.top_k(scores, count)
     return tf.where(values > lowest, rows, NONE)
-
-
-def positive_matrix(events: Events, shape: tuple[int, int]) -> csr_matrix:
-    """bool [n_users, n_items]: which items are a user's positives."""
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix((np.ones(len(events), bool), (events.user_row, events.item_row)), shape=shape, dtype=bool)
 
 
 def with_mining(step: Step, model: TwoTower, lookup: Lookup, config: TwoTowerConfig, positives: csr_matrix) -> Step:

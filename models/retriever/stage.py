@@ -25,8 +25,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
     from ..training.rows import Events
-    from .full_ranks import rank_metrics, seen_matrix
+    from .full_ranks import rank_metrics
     from .training import VALID_EVENTS, train, valid_ranks
+    from .user_items import user_items
 
     config = cast(TwoTowerConfig, sections["two_tower"])
     tensors = Tensors.load(parents["etl"].path)
@@ -35,7 +36,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     results = found.metrics("ndcg")
     if len(valid):
-        seen = seen_matrix(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
+        seen = user_items(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
         ranks = valid_ranks(model, Lookup(tensors), valid, seen)
         results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
     results |= {"recsys_hardneg_share": found.hard_share, "temperature": found.temperature}

@@ -4,7 +4,7 @@ import pytest
 from model_shop import make_shop
 from stage_runs import run_stages
 
-from cascade.models.ranker.stage import Similarity
+from cascade.models.ranker.retriever_scores import RetrieverScores
 from cascade.workflows.etl.tensors import Tensors
 
 
@@ -27,4 +27,4 @@ def parts(tmp_path_factory, shop):
 
 @pytest.fixture(scope="session")
 def similarity(parts, tensors):
-    return Similarity.load(parts, tensors)
+    return RetrieverScores.load(parts, tensors)

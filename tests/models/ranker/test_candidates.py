@@ -9,7 +9,6 @@ from scipy.sparse import csr_matrix
 from cascade.models.ranker.candidates import (
     PAD,
     Sampler,
-    contains,
     draw_from_rows,
     draw_without_replacement,
     retrieve,
@@ -109,15 +108,6 @@ def test_draws_from_rows():
     drawn, rate = draw_from_rows(np.random.default_rng(0), matrix([[1, 2], [], [7]]), 3)
     assert set(drawn[0]) <= {1, 2} and drawn[1].tolist() == [PAD] * 3 and drawn[2].tolist() == [7] * 3
     assert rate[0] == 1.5 and rate[2] == 3
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_contains_is_membership(seed):
-    rng = np.random.default_rng(seed)
-    dense = rng.random((4, 9)) < rng.random()
-    ask = rng.integers(0, 9, (4, 6)).astype(np.int32)
-    assert (contains(csr_matrix(dense), ask) == np.take_along_axis(dense, ask, axis=1)).all()
 
 
 def test_retrieve_gives_the_nearest_unseen():

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 
 from cascade.core.errors import ConfigError, DataError
 from cascade.core.features import Feature, FeatureSchema
@@ -13,7 +12,6 @@ from cascade.models.ranker.rows import (
     CandidateRows,
     ImpressionRows,
     disliked,
-    without,
 )
 from cascade.models.training.rows import Events, unknown_user, user_columns
 from cascade.workflows.etl.tensors import Interactions
@@ -40,13 +38,6 @@ def test_disliked_is_what_was_never_a_positive():
         [False, True, False, False],
         [False, False, False, False],
     ]
-
-
-def test_without_clears_one_entry_of_each_row():
-    dense = np.array([[True, True, False], [True, False, True]])
-    got = without(csr_matrix(dense), np.array([1, 1], np.int32)).toarray()
-    assert got.tolist() == [[True, False, False], [True, False, True]]
-    assert dense.all(axis=1).tolist() == [False, False] and dense[0, 1]
 
 
 class Fixed:

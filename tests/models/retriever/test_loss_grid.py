@@ -18,8 +18,9 @@ from cascade.models.ranker.rows import CandidateRows
 from cascade.models.ranker.training import judge, score_rows
 from cascade.models.ranker.training import train as train_ranker
 from cascade.models.retriever.encode import encode_items, encode_users
-from cascade.models.retriever.full_ranks import full_ndcg, seen_matrix, target_ranks
+from cascade.models.retriever.full_ranks import full_ndcg, target_ranks
 from cascade.models.retriever.training import train, valid_ranks
+from cascade.models.retriever.user_items import user_items
 from cascade.models.training.rows import Events
 
 LOSSES, SAMPLINGS = ("bpr", "softmax", "sampled_softmax"), ("in_batch", "mixed", "hard")
@@ -61,7 +62,7 @@ class Exact:
 @pytest.fixture(scope="module")
 def valid(tensors):
     """Validation positives, and what their users have in the training part."""
-    seen = seen_matrix(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
+    seen = user_items(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
     return Events.positives(tensors.interactions("valid")), seen
 
 

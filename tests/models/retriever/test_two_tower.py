@@ -8,11 +8,12 @@ from cascade.core.features import Feature, FeatureSchema
 from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.retriever.encode import encode_items, encode_users
-from cascade.models.retriever.full_ranks import full_ndcg, seen_matrix
+from cascade.models.retriever.full_ranks import full_ndcg
 from cascade.models.retriever.negatives import Catalogue
 from cascade.models.retriever.objective import Objective
 from cascade.models.retriever.training import make_step, train, valid_ranks
 from cascade.models.retriever.two_tower import build
+from cascade.models.retriever.user_items import user_items
 from cascade.models.training.rows import (
     Events,
     item_columns,
@@ -139,7 +140,7 @@ def test_the_best_epoch_is_kept(trained, tensors):
     model, found = trained
     source, shape = tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids))
     valid = Events.positives(tensors.interactions("valid"))
-    ranks = valid_ranks(model, Lookup(tensors), valid, seen_matrix(source, shape))
+    ranks = valid_ranks(model, Lookup(tensors), valid, user_items(source, shape))
     assert full_ndcg(ranks) == pytest.approx(found.score)
 
 

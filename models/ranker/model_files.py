@@ -1,0 +1,10 @@
+"""Names of the ONNX models in a ranker artifact."""
+
+WHOLE = "ranker.onnx"
+"""All of it: user, context and item features -> logits."""
+ITEM = "ranker_item.onnx"
+"""Item features -> the item's part, computed once for each item of a release."""
+PAIR = "ranker_pair.onnx"
+"""User and context features and the items' parts -> logits."""
+INT8 = "ranker_pair_int8.onnx"
+"""``PAIR`` with int8 weights."""
