@@ -20,24 +20,26 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.text_table import table
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.metrics import gauc, grouped_auc
-from cascade.models.ranker.export import ITEM, PAIR, PairColumns
+from cascade.models.ranker.export import PairColumns
+from cascade.models.ranker.model_files import ITEM, PAIR
 from cascade.models.ranker.quantize import scores
+from cascade.models.ranker.retriever_scores import RetrieverScores
 from cascade.models.ranker.rows import CandidateRows
-from cascade.models.ranker.stage import Similarity, retriever
+from cascade.models.ranker.stage import retriever
 from cascade.models.ranker.training import positive_ranks
 from cascade.models.ranker.transition_features import Followers
 from cascade.models.retriever.full_ranks import (
     full_ndcg,
     rank_metrics,
-    seen_matrix,
     target_ranks,
 )
 from cascade.models.retriever.stage import load_towers
 from cascade.models.retriever.training import valid_ranks
+from cascade.models.retriever.user_items import user_items
 from cascade.models.training.rows import Events
 from cascade.pipeline.stages import run
 from cascade.workflows.etl.tensors import Tensors
@@ -64,7 +66,7 @@ class Validation:
     def __init__(self, tensors):
         self.tensors, shape = tensors, (len(tensors.user_ids), len(tensors.item_ids))
         self.events = Events.positives(tensors.interactions("valid"))
-        self.seen = seen_matrix(tensors.interactions("train"), shape)
+        self.seen = user_items(tensors.interactions("train"), shape)
 
     def popularity(self):
         counts = self.tensors.item_counts.astype(np.float32)[:, None]
@@ -79,7 +81,7 @@ class Validation:
         """NDCG@10 and gAUC of the served order, and gAUC of the order by popularity of the same candidates."""
         found = retriever(self.tensors, parts, config.section("serving.ann").topk)
         rows = CandidateRows(self.tensors, found, config.dlrm_ranker).valid(seed=0)
-        similarity, ranker = Similarity.load(parts, self.tensors), parts["ranker"]
+        similarity, ranker = RetrieverScores.load(parts, self.tensors), parts["ranker"]
         widths = ranker.metrics["split"]["widths"]
         followers = Followers.open(ranker.path, config.dlrm_ranker.transitions)
         columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, widths, followers)

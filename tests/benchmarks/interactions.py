@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.models.config import DlrmConfig
 from cascade.models.onnx.export import session
-from cascade.models.ranker.export import ITEM, PAIR, PairColumns
+from cascade.models.ranker.export import PairColumns
+from cascade.models.ranker.model_files import ITEM, PAIR
 from cascade.models.ranker.quantize import scores
+from cascade.models.ranker.retriever_scores import RetrieverScores
 from cascade.models.ranker.rows import CandidateRows, padded_items
-from cascade.models.ranker.stage import RANKER, Similarity, retriever
+from cascade.models.ranker.stage import RANKER, retriever
 from cascade.models.ranker.transition_features import Followers
 from cascade.pipeline.stages import run
 from cascade.workflows.etl.tensors import Tensors
@@ -69,7 +71,7 @@ def main():
     config, _ = load_config(Path("pipeline.yaml"), sys.argv[1:])
     parts = run(config, RUNS, only=["index"])
     made, tensors = train(config, parts), Tensors.load(parts["etl"].path)
-    similarity = Similarity.load(parts, tensors)
+    similarity = RetrieverScores.load(parts, tensors)
     reads = config.dlrm_ranker.transitions
     columns = {
         name: PairColumns(

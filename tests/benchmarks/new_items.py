@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.features import FeatureSchema
 from cascade.core.text_table import table
 from cascade.evaluation.bootstrap import Bootstrap
@@ -24,8 +24,9 @@ from cascade.evaluation.new_items import Retrieval, measure_new_items
 from cascade.evaluation.retrieval import exact_top
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.retriever.encode import encode_items, encode_users
-from cascade.models.retriever.full_ranks import rank_metrics, seen_matrix
+from cascade.models.retriever.full_ranks import rank_metrics
 from cascade.models.retriever.training import train, valid_ranks
+from cascade.models.retriever.user_items import user_items
 from cascade.models.training.rows import Events
 from cascade.pipeline.stages import run
 from cascade.workflows.etl.tensors import Tensors
@@ -55,11 +56,11 @@ def learned(tensors, config):
     with tempfile.TemporaryDirectory() as folder:
         model, _ = train(tensors, config, Path(folder))
     lookup, known = Lookup(tensors), [tensors.interactions(split) for split in ("train", "valid")]
-    warm = rank_metrics(valid_ranks(model, lookup, Events.positives(known[1]), seen_matrix(known[0], shape)))
+    warm = rank_metrics(valid_ranks(model, lookup, Events.positives(known[1]), user_items(known[0], shape)))
     test = tensors.interactions("test")
-    relevant = seen_matrix(Events.positives(test), shape)
+    relevant = user_items(Events.positives(test), shape)
     users = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int32)
-    seen = (seen_matrix(known[0], shape) + seen_matrix(known[1], shape)).tocsr()[users]
+    seen = (user_items(known[0], shape) + user_items(known[1], shape)).tocsr()[users]
     queries, vectors = encode_users(model, lookup, requests(tensors, users)), encode_items(model, lookup, shape[1])
     retrieval = Retrieval(queries, vectors, seen, exact_top(queries, vectors, seen, 100, 256))
     found = measure_new_items(tensors.item_counts, relevant[users], retrieval, None, Bootstrap(200), 256)
