@@ -6,11 +6,11 @@ They follow from the pipeline's data, so ``cascade run --only features`` has to 
 import os
 from pathlib import Path
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.pipeline.stages import find
 from cascade.workflows.features.definitions import feast_objects
 from cascade.workflows.features.stage import FEATURES
-from cascade.workflows.tables.stage import DATA
+from cascade.workflows.data.stage import DATA
 
 HERE = Path(__file__).resolve().parent
 

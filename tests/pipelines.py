@@ -25,7 +25,7 @@ class Pipeline:
     folder: Path
     config_file: Path
     config: Any
-    """cascade.config.pipeline.PipelineConfig"""
+    """A `PipelineConfig`."""
     artifacts: Mapping[str, Artifact]
 
     @property
@@ -72,7 +72,7 @@ def build_pipeline(worker_root: Path) -> Build:
     """``build_pipeline(name, config_file)``: run every stage in a folder ``name`` that all test workers share."""
 
     def build(name: str, source: Path) -> Pipeline:
-        from cascade.config.pipeline import load_config
+        from cascade.config.load import load_config
         from cascade.pipeline.stages import run
 
         folder = worker_root / name

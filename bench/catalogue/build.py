@@ -41,7 +41,7 @@ def build(items: int, folder: Path, feature_repo: Path) -> Catalogue:
     Raises:
         ConfigError: if the catalogue is smaller than the shop that it grows from.
     """
-    from ...config.pipeline import load_config
+    from ...config.load import load_config
     from ...ensemble.repository.stage import EXPORT
     from ...models.index.stage import INDEX
     from ...pipeline.stages import run

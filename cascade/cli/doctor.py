@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..config.pipeline import PipelineConfig, load_config
+from ..config.load import load_config
+from ..config.pipeline import PipelineConfig
 from ..core.errors import ConfigError, ServerError
 from ..ensemble.config import ServerConfig
 from ..workflows.config import FeatureStoreConfig

@@ -88,7 +88,7 @@ def show_config(
     verbose: Verbose = False,
 ) -> None:
     """Print the merged configuration and where each value came from."""
-    from ..config.pipeline import load_config
+    from ..config.load import load_config
     from .text import config_text
 
     merged, origins = load_config(config, sets)
@@ -144,9 +144,9 @@ def run(
         flags = [*(["--force"] if force else []), *(["--verbose"] if verbose else [])]
         given = [*_each("--set", sets), *_each("--only", only), *flags]
         raise typer.Exit(launch(workers, ["run", "--config", str(config), "--runs", str(runs), *given]))
-    with joined(os.environ) as team, team.watched():
+    with joined(os.environ) as group, group.watched():
         done = _run(merged, runs, only, force)
-    if team.chief and "evaluation" in done:
+    if group.chief and "evaluation" in done:
         typer.echo(f"\n{whole_text(done['evaluation'])}")
 
 

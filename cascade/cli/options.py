@@ -26,6 +26,6 @@ NONE: list[str] = []
 
 def load(file: Path, sets: list[str]) -> PipelineConfig:
     """The merged configuration of a command."""
-    from ..config.pipeline import load_config
+    from ..config.load import load_config
 
     return load_config(file, sets)[0]

@@ -1,5 +1,5 @@
-"""The whole of ``pipeline.yaml`` as one frozen model.
+"""``pipeline.yaml`` as one frozen, checked model.
 
 In: a file, ``--set`` pairs and the environment. Out: a `PipelineConfig`, and where each value came from.
-Start with `pipeline`; rules that span sections are in `checks`.
+Start with `load`; the sections are in `pipeline`, rules that span sections in `checks`.
 """

@@ -1,10 +1,10 @@
-"""pydantic's findings as lines that name key, value, what would be right, and where the value was given."""
+"""pydantic's errors as lines that name the key, its value, what was expected, and where the value was given."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -14,12 +14,12 @@ Origins = Mapping[tuple[str, ...], str]
 
 
 def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> str:
-    """One line for each finding."""
+    """One line for each error."""
     return "\n".join(_line(detail, model, origins) for detail in error.errors(include_url=False))
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted key of a model, sections included."""
+    """Every dotted key of a model, sections as well as leaves."""
     for name, info in model.model_fields.items():
         key = f"{prefix}{info.alias or name}"
         yield key
@@ -27,41 +27,47 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from keys(info.annotation, f"{key}.")
 
 
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """``did you mean 'genres'?``, or all valid names where none is similar."""
+    near = difflib.get_close_matches(name, valid, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"it holds {', '.join(valid)}"
+
+
 def _line(detail: ErrorDetails, model: type[BaseModel], origins: Origins) -> str:
     names = tuple(str(part) for part in detail["loc"] if part != "[key]")
-    said = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
-    if own := re.match(r"(\w+): (.*)", said, re.DOTALL):  # a section's own check names its key first
-        names, said = (*names, own[1]), own[2]
+    problem = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
+    if match := re.match(r"(\w+): (.*)", problem, re.DOTALL):  # a section's own check names its key first
+        names, problem = (*names, match[1]), match[2]
     key = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(names))
     if detail["type"] == "missing":
-        said = "required, and not given"
+        problem = "required, and not given"
     elif detail["type"] == "extra_forbidden":
-        said = f"no such key; {_nearest_key(key, model)}"
-    elif not said:
-        said = f"is {_short(detail['input'])}, {_expected(detail)}"
+        problem = f"no such key; {_nearest_key(key, model)}"
+    elif not problem:
+        problem = f"is {_short(detail['input'])}, {_expected(detail)}"
     where = _where(names, origins)
-    return f"{key}: {said} ({where})" if where else f"{key}: {said}"
+    return f"{key}: {problem} ({where})" if where else f"{key}: {problem}"
 
 
 def _where(names: tuple[str, ...], origins: Origins) -> str | None:
-    """Origin of a key, of the nearest one above it, or of the first one below it."""
+    """Origin of a key, of the nearest given key above it, or of the first one below it."""
     above = (origins[names[:n]] for n in range(len(names), 0, -1) if names[:n] in origins)
     below = (origin for key, origin in origins.items() if key[: len(names)] == names)
     return next(above, None) or next(below, None)
 
 
 def _expected(detail: ErrorDetails) -> str:
-    """What would be right, from pydantic's message."""
+    """What was expected, from pydantic's message."""
     if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return "should be a mapping of keys"
-    said = detail["msg"].removeprefix("Input ").rstrip(".")
+    expected = detail["msg"].removeprefix("Input ").rstrip(".")
     choices = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
     near = difflib.get_close_matches(str(detail["input"]), choices, n=1)
-    return f"{said}; did you mean {near[0]!r}?" if near else said
+    return f"{expected}; did you mean {near[0]!r}?" if near else expected
 
 
 def _nearest_key(key: str, model: type[BaseModel]) -> str:
-    """``did you mean ...?``, else the keys that are valid beside ``key``."""
+    """``did you mean ...?``, else the valid keys of the same section."""
     parent, _, name = key.rpartition(".")
     every = list(keys(model))
     siblings = [k.rpartition(".")[2] for k in every if k.rpartition(".")[0] == parent]

@@ -1,14 +1,11 @@
-"""``pipeline.yaml``: every section in one frozen model, and where each value came from."""
+"""``pipeline.yaml`` as one frozen model."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from ..core.errors import ConfigError
 from ..core.section import Section
@@ -22,15 +19,6 @@ from ..workflows.config import (
     HistoryConfig,
     SchemaConfig,
 )
-from .checks import conflicts
-from .errors import explain
-from .sources import (
-    Origins,
-    Sources,
-    read_environment,
-    read_file,
-    read_sets,
-)
 from .tune import Dimensions
 
 
@@ -40,114 +28,57 @@ class PipelineConfig(Section):
     model_config = ConfigDict(populate_by_name=True)
 
     schema_: SchemaConfig = Field(alias="schema")
-    """Which columns become features. Named ``schema`` in the file; pydantic keeps that attribute for itself."""
+    """Columns that become features. The attribute is ``schema_``, because pydantic has a ``schema`` of its own."""
     data: DataConfig = DataConfig()
+    """Where interactions come from, what counts as a positive, and how they are split."""
     etl: EtlConfig = EtlConfig()
+    """How features are computed: vocabularies, hashing, text, Dask."""
     history: HistoryConfig = HistoryConfig()
+    """How much of a user's past the models read and the feature store keeps."""
     two_tower: TwoTowerConfig = TwoTowerConfig()
+    """The retriever."""
     dlrm_ranker: DlrmConfig = DlrmConfig()
+    """The ranker."""
     feature_store: FeatureStoreConfig = FeatureStoreConfig()
+    """The Feast repository and its online store."""
     serving: ServingConfig = ServingConfig()
+    """The request path: index, reranking, thresholds, layout."""
     export: ExportConfig = ExportConfig()
+    """The Triton model repository that a release is written to."""
     server: ServerConfig = ServerConfig()
+    """Addresses and instances of the Triton server."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """Offline evaluation: baselines, intervals, slices."""
     tune: Dimensions = {}
-    """What `cascade tune` searches: key -> a list of choices, or {low, high, step, log}."""
+    """Keys to search with ``cascade tune``: key -> a list of choices, or {low, high, step, log}. Keys joined by a comma
+    get the same value. Example: ``{two_tower.loss: [softmax, sampled_softmax]}``."""
 
     def section(self, key: str) -> Section:
-        """The section at a dotted key such as ``serving.ann``."""
+        """The section at a dotted key such as ``serving.ann``.
+
+        Raises:
+            ConfigError: the key holds a single value.
+        """
         part = self.value(key)
         if not isinstance(part, Section):
             raise ConfigError(f"{key}: expected a section, it is a single value")
         return part
 
     def value(self, key: str) -> Any:
-        """What is at a dotted key: a section, a value, or one of the values that a key holds by name."""
+        """The value at a dotted key: a section, a leaf, or an entry of a mapping such as ``emb_dims.user_id``."""
         part: Any = self
         for name in key.split("."):
-            held = isinstance(part, Mapping)
-            part = part.get(name) if held else getattr(part, "schema_" if name == "schema" else name)
+            is_mapping = isinstance(part, Mapping)
+            part = part.get(name) if is_mapping else getattr(part, "schema_" if name == "schema" else name)
         return part
 
     def tree(self) -> dict[str, Any]:
-        """Plain nested dictionaries under the keys of the file."""
+        """All values as nested dictionaries, under the keys of the file."""
         return self.model_dump(mode="json", by_alias=True)
 
     def given(self) -> dict[str, Any]:
-        """Of ``tree`` what was given, by a file or otherwise; ``validated`` makes the same config of it."""
+        """The values of ``tree`` that are not defaults: those given by a file, ``--set`` or the environment.
+
+        ``load.validated`` makes an equal config of them.
+        """
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def load_config(
-    path: Path, sets: Sequence[str] = (), environ: Mapping[str, str] | None = None
-) -> tuple[PipelineConfig, dict[str, str]]:
-    """Merge defaults, the file, ``--set a.b=v`` and the environment (``CASCADE_SERVING__ANN__TOPK=300``).
-
-    ``data.path`` and ``etl.text.encoder`` are taken relative to the folder of the file.
-
-    Returns:
-        The config, and for every leaf key its origin: ``default``, ``file:line``, ``--set`` or ``environment NAME``.
-
-    Raises:
-        ConfigError: one line for each thing that is wrong.
-    """
-    sources = read_file(path)
-    for override in (read_sets(sets), read_environment(os.environ if environ is None else environ)):
-        sources.override(override)
-    _derive(sources, path)
-    config = validated(sources)
-    return config, _leaf_origins(config.tree(), sources.origins)
-
-
-def validated(sources: Sources) -> PipelineConfig:
-    """The config of merged sources.
-
-    Raises:
-        ConfigError: one line for each thing that is wrong, or that cannot work together.
-    """
-    config = parsed(sources)
-    if wrong := conflicts(config):
-        raise ConfigError("\n".join(wrong))
-    return config
-
-
-def parsed(sources: Sources) -> PipelineConfig:
-    """The config of merged sources, each value by itself as it should be.
-
-    Raises:
-        ConfigError: one line for each thing that is wrong.
-    """
-    try:
-        return PipelineConfig.model_validate(sources.tree)
-    except ValidationError as error:
-        raise ConfigError(explain(error, PipelineConfig, sources.origins)) from None
-
-
-def project_name(path: Path) -> str:
-    """The file's stem as an identifier that Feast accepts as a project."""
-    name = re.sub(r"\W", "_", path.stem, flags=re.ASCII).strip("_")
-    return name if name[:1].isalpha() else f"p_{name}".rstrip("_")
-
-
-def _derive(sources: Sources, path: Path) -> None:
-    """Fill what follows from where the file is: the Feast project, and the folder of ``data.path``."""
-    store = sources.tree.setdefault("feature_store", {})
-    if isinstance(store, dict) and store.get("project") is None:
-        sources.put(("feature_store", "project"), project_name(path), "default, from the file's name")
-    data = sources.tree.get("data")
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        data["path"] = str((path.parent / data["path"]).resolve())
-    etl = sources.tree.get("etl")
-    text = etl.get("text") if isinstance(etl, dict) else None
-    if isinstance(text, dict) and isinstance(text.get("encoder"), str):
-        text["encoder"] = str((path.parent / text["encoder"]).resolve())
-
-
-def _leaf_origins(tree: Any, origins: Origins, path: tuple[str, ...] = ()) -> dict[str, str]:
-    """Origin of every leaf below ``tree``; a leaf takes that of the nearest key above it, else ``default``."""
-    if isinstance(tree, Mapping) and tree:
-        return {k: v for name in tree for k, v in _leaf_origins(tree[name], origins, (*path, name)).items()}
-    key = ".".join(path)  # a key of the section tune has dots itself
-    dotted = {".".join(names): origin for names, origin in origins.items()}
-    above = [key, *(key[: match.start()] for match in reversed(list(re.finditer(r"\.", key))))]
-    return {key: next((dotted[name] for name in above if name in dotted), "default")}

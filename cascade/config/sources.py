@@ -1,4 +1,4 @@
-"""Where config values come from: the YAML file, ``--set``, the environment; each leaf remembers its origin."""
+"""Sources of config values: the YAML file, ``--set`` and the environment. Each leaf remembers its origin."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Origins = dict[Keys, str]
 
 PREFIX = "CASCADE_"
 SEPARATOR = "__"
-"""Only variables that hold it are config keys, so that CASCADE_CONFIG, CASCADE_FEATURE_REPO and the like are free."""
+"""Separates the names of a key. Variables without it, such as CASCADE_CONFIG, are not config keys."""
 
 
 @dataclass
 class Sources:
-    """Nested values and the origin of each leaf."""
+    """Nested values, and the origin of each leaf."""
 
     tree: dict[Any, Any] = field(default_factory=dict)
     origins: Origins = field(default_factory=dict)
 
     def _written(self, path: Keys) -> Keys:
-        """``path`` with each key spelled as it is there already: an environment variable's name has no case."""
+        """``path`` with the spelling of keys that exist already, because an environment variable's name has no case."""
         node: Any = self.tree
         spelled: list[str] = []
         for name in path:
@@ -38,7 +38,7 @@ class Sources:
         return tuple(spelled)
 
     def put(self, path: Keys, value: Any, origin: str) -> None:
-        """Set ``path`` to ``value``; a mapping replaces what was there as a whole."""
+        """Set ``path`` to ``value``; a mapping replaces the previous one as a whole."""
         path = self._written(path)
         node = self.tree
         for name in path[:-1]:
@@ -56,7 +56,7 @@ class Sources:
 
 
 def _leaves(value: Any) -> Iterator[Keys]:
-    """The keys below ``value`` that hold no further keys; the empty path for a plain value."""
+    """Paths of the leaves below ``value``; the empty path for a plain value."""
     if isinstance(value, dict) and value:
         yield from ((str(name), *leaf) for name in value for leaf in _leaves(value[name]))
     else:
@@ -67,7 +67,7 @@ def read_file(path: Path) -> Sources:
     """Read a YAML file.
 
     Raises:
-        ConfigError: no such file, a syntax error (with its line), a key given twice, or no mapping at the top.
+        ConfigError: the file is missing, has a syntax error (with its line), gives a key twice, or is no mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -86,7 +86,11 @@ def read_file(path: Path) -> Sources:
 
 
 def read_sets(sets: Sequence[str]) -> list[tuple[Keys, Any, str]]:
-    """``a.b=value`` -> path, the value parsed as YAML, origin."""
+    """``a.b=value`` -> path, value parsed as YAML, origin.
+
+    Raises:
+        ConfigError: a text is not ``key=value``, or its value is not YAML.
+    """
     values = []
     for text in sets:
         key, equals, value = text.partition("=")
@@ -97,7 +101,11 @@ def read_sets(sets: Sequence[str]) -> list[tuple[Keys, Any, str]]:
 
 
 def read_environment(environ: Mapping[str, str]) -> list[tuple[Keys, Any, str]]:
-    """``CASCADE_SERVING__ANN__TOPK=300`` -> path, the value parsed as YAML, origin."""
+    """``CASCADE_SERVING__ANN__TOPK=300`` -> path, value parsed as YAML, origin.
+
+    Raises:
+        ConfigError: a value is not YAML.
+    """
     values = []
     for name in sorted(environ):
         if name.startswith(PREFIX) and SEPARATOR in name:
@@ -107,7 +115,7 @@ def read_environment(environ: Mapping[str, str]) -> list[tuple[Keys, Any, str]]:
 
 
 def _value(text: str, what: str) -> Any:
-    """A value as the file would hold it; a lone ``|`` is a character here, not the start of a block."""
+    """A value parsed as in the file, except that ``|`` and ``>`` are plain characters, not the start of a block."""
     if text[:1] in ("|", ">"):
         return text
     try:
@@ -117,14 +125,14 @@ def _value(text: str, what: str) -> Any:
 
 
 def _place(error: yaml.YAMLError) -> str:
-    """``:line: what is wrong`` of a YAML error."""
+    """``:line: problem (column)`` of a YAML error."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f":{mark.line + 1}: {problem} (column {mark.column + 1})" if mark else f": {problem}"
 
 
 def _lines(node: yaml.Node | None, file: Path, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Every leaf's key and ``file:line``."""
+    """Path and ``file:line`` of every leaf."""
     if not isinstance(node, yaml.MappingNode) or not node.value:
         if node is not None and path:
             yield path, f"{file}:{node.start_mark.line + 1}"

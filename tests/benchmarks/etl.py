@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.artifact import Artifact
 from cascade.pipeline.stages import run
 from cascade.workflows.etl.stage import ETL

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.text_table import table
 from cascade.pipeline.stages import run
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig

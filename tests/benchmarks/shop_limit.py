@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.models._merlin import tf
 from cascade.models.training.loop import shuffled
 from cascade.pipeline.stages import run

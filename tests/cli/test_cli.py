@@ -146,7 +146,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_a_bug_is_one_line_too(config_file: Path) -> None:
     code = (
-        "import cascade.config.pipeline as c, cascade.cli.main\n"
+        "import cascade.config.load as c, cascade.cli.main\n"
         "c.load_config = lambda *a: 1 / 0\ncascade.cli.main.main()"
     )
     result = cascade("config", cwd=config_file.parent, code=code)
@@ -159,7 +159,7 @@ def test_a_bug_is_one_line_too(config_file: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_unwinds(config_file: Path, number: int, code: int) -> None:
     program = (
-        "import os, cascade.config.pipeline as c, cascade.cli.main\n"
+        "import os, cascade.config.load as c, cascade.cli.main\n"
         "def load(*args):\n"
         f"    try: os.kill(os.getpid(), {int(number)})\n"
         "    finally: print('cleaned up')\n"

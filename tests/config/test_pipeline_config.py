@@ -1,4 +1,4 @@
-"""pipeline.yaml: precedence, origins, and errors that name key, value and what would be right."""
+"""pipeline.yaml: precedence, origins, and errors that name the key, its value and what was expected."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.config.errors import keys
-from cascade.config.pipeline import PipelineConfig, load_config, project_name
+from cascade.config.load import load_config, project_name
+from cascade.config.pipeline import PipelineConfig
 from cascade.core.errors import ConfigError
 
 GUIDE = """\
@@ -157,27 +158,30 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("history.seen=3", "history.seen: must be at least length (50), is 3 (--set)"),
         (
             "dlrm_ranker.history.heads=2",
-            "dlrm_ranker.history.heads: is for dlrm_ranker.history.kind: target_attention, which is recency",
+            "dlrm_ranker.history.heads: applies only to dlrm_ranker.history.kind: target_attention, which is recency",
         ),
         (
             "dlrm_ranker.history.features=[genres]",
-            "dlrm_ranker.history.features: is for dlrm_ranker.history.kind: target_attention, which is recency",
+            "dlrm_ranker.history.features: applies only to dlrm_ranker.history.kind: target_attention, which is recency",
         ),
         (
             "dlrm_ranker.transitions.window=5",
-            "dlrm_ranker.transitions.window: is for dlrm_ranker.transitions.last above 0: set that, e.g. 5",
+            "dlrm_ranker.transitions.window: applies only if dlrm_ranker.transitions.last is above 0: set that, e.g. to 5",
         ),
-        ("dlrm_ranker.transitions.last=51", "dlrm_ranker.transitions.last: is 51, history.length is 50: must not be"),
+        (
+            "dlrm_ranker.transitions.last=51",
+            "dlrm_ranker.transitions.last: is 51, must be at most history.length, which is 50",
+        ),
         (
             "dlrm_ranker.cross.rank=8",
-            "dlrm_ranker.cross: is for dlrm_ranker.interactions: cross, which is dot: set that to cross",
+            "dlrm_ranker.cross: applies only to dlrm_ranker.interactions: cross, which is dot: set that to cross",
         ),
         (
             "dlrm_ranker.labels={clik: {}}",
             "dlrm_ranker.labels.clik: 'clik' is not in data.labels; it holds label",
         ),
         ("dlrm_ranker.labels={label: {serve: 0}}", "dlrm_ranker.labels: at least one needs a serve above 0"),
-        ("data.labels=[split]", "data.labels: 'split' means something else in interactions"),
+        ("data.labels=[split]", "data.labels: 'split' has another meaning in interactions"),
         ("dlrm_ranker.top_mlp=[8, 3]", "dlrm_ranker.top_mlp: ends in 3, must end in 1 (one logit), e.g. [8, 3, 1]"),
         (
             "dlrm_ranker.embedding_dims.brnd=3",
@@ -194,7 +198,7 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("etl.text.ngrams=[0]", "etl.text.ngrams: is [0], every length must be at least 1"),
         (
             "etl.text.encoder=minilm",
-            "etl.text.encoder: there is no schema.text to encode: name a column of items there",
+            "etl.text.encoder: schema.text is empty: name a text column of items there",
         ),
         ("schema.dense=[price, price]", "schema.dense: holds 'price' twice"),
         ("server.http_port=8001", "server.grpc_port and server.http_port: both are 8001; give each its own, or 0"),
@@ -223,8 +227,10 @@ def test_conflicts_name_both_keys(guide: Path) -> None:
 def test_several_labels_leave_no_room_for_what_is_for_one(guide: Path) -> None:
     sets = ("dlrm_ranker.labels={label: {}}", "dlrm_ranker.positive_weight=2", "dlrm_ranker.train_on=candidates")
     [candidates, weight] = fails(guide, *sets)
-    assert candidates.startswith("dlrm_ranker.labels: are learned from impressions, dlrm_ranker.train_on is candidates")
-    assert weight.startswith("dlrm_ranker.positive_weight: is for one label, there are dlrm_ranker.labels")
+    assert candidates.startswith(
+        "dlrm_ranker.labels: are learned from impressions, but dlrm_ranker.train_on is candidates"
+    )
+    assert weight.startswith("dlrm_ranker.positive_weight: applies to a single label, but dlrm_ranker.labels is given")
 
 
 def test_gaps_have_a_width_where_there_are_gaps(guide: Path) -> None:
@@ -267,7 +273,7 @@ def test_baselines_of_impressions_need_impressions(guide: Path) -> None:
     named = "evaluation.baselines=[popularity, lightgbm, factorization_machine]"
     [line] = fails(guide, named, "dlrm_ranker.train_on=candidates")
     assert line == (
-        "evaluation.baselines: lightgbm and factorization_machine predict logged impressions, dlrm_ranker.train_on is "
+        "evaluation.baselines: lightgbm and factorization_machine predict logged impressions, but dlrm_ranker.train_on is "
         "candidates: leave them out, or set dlrm_ranker.train_on: impressions"
     )
     load_config(guide, [named], {})

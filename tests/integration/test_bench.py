@@ -21,7 +21,7 @@ from cascade.bench.load.sweep import Plan
 from cascade.bench.load.workload import Workload
 from cascade.bench.probe import Probe, Target
 from cascade.bench.serving import Subject, running
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.artifact import write_artifact
 from cascade.core.errors import ConfigError, ServerError
 from cascade.ensemble.server.server import Server

@@ -181,7 +181,7 @@ def test_a_minimized_metric_needs_pruner_none(folder):
 def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):
     from cascade.models._merlin import tf
     from cascade.models.training.optimizers import Optimizer
-    from cascade.models.training.step import Step
+    from cascade.models.training.step import TrainStep
 
     class Still(tf.Module):
         variables = ()
@@ -200,7 +200,7 @@ def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):
     try:
         with pytest.raises(StopAsyncIteration):
             config = TrainingConfig(epochs=3)
-            step = Step(lambda batch: 1.0, Optimizer(config))
+            step = TrainStep(lambda batch: 1.0, Optimizer(config))
             scores = iter([0.25, 0.5, 0.75]).__next__
             fit(Still(), config, "still", 1, lambda rng: iter([{}]), step, scores, tmp_path)
     finally:

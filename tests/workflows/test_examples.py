@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade.config.pipeline import load_config
-from cascade.workflows.etl.features import sides_of
+from cascade.config.load import load_config
+from cascade.workflows.tables.raw_features import sides_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IDS = {"user_id": "int", "item_id": "int", "timestamp": "int"}

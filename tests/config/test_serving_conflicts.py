@@ -1,8 +1,8 @@
-"""serving.layout and what only one of them can have."""
+"""serving.layout, and the keys that need one of its values."""
 
 import pytest
 
-from cascade.config.pipeline import load_config
+from cascade.config.load import load_config
 from cascade.core.errors import ConfigError
 
 GOOD = [
@@ -16,7 +16,7 @@ BAD = {
     "serving.layout=ensemble serving.tensorrt.enabled=true": (
         "serving.tensorrt.enabled: .* serving.backend is python: set serving.backend: onnxruntime"
     ),
-    "serving.step_instances.rank=2": "serving.step_instances: .* it is fused; server.instances is for that",
+    "serving.step_instances.rank=2": "serving.step_instances: .* it is fused; use server.instances for that",
     "serving.layout=ensemble serving.step_instances.ranks=2": (
         "serving.step_instances.ranks: the request path has no such step; did you mean 'rank'"
     ),
@@ -32,11 +32,11 @@ def config_file(tmp_path):
 
 
 @pytest.mark.parametrize("sets", GOOD)
-def test_what_fits(config_file, sets):
+def test_valid_combinations(config_file, sets):
     load_config(config_file, sets.split())
 
 
 @pytest.mark.parametrize("sets", BAD)
-def test_what_does_not_fit_is_named_with_what_would(config_file, sets):
+def test_a_conflict_names_the_keys_and_the_remedy(config_file, sets):
     with pytest.raises(ConfigError, match=BAD[sets]):
         load_config(config_file, sets.split())
