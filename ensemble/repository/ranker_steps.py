@@ -12,8 +12,8 @@ from ...core.errors import ArtifactError
 from ...core.features import HISTORY
 from ...models.index.stage import VECTORS
 from ...models.onnx.external_tables import model_files
-from ...models.ranker.export import ITEM
 from ...models.ranker.item_part import write_item_part
+from ...models.ranker.model_files import ITEM
 from ...workflows.history.transitions import TRANSITIONS, WIDTH, Transitions
 from ..config import RankerServingConfig
 from ..graph.ops import LookupItems, Rank
