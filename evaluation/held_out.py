@@ -13,7 +13,8 @@ from scipy.sparse import csr_matrix
 
 from ..core.errors import DataError
 from ..core.signature import Signature
-from ..workflows.transforms.compile import raw_array
+from ..workflows.tables.ids import rows_of
+from ..workflows.transforms.codes import raw_array
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class LoggedTest:
         positive = np.asarray(table["positive"].to_numpy(), bool)
         return cls(
             table=table,
-            users=rows_of(table["user_id"], user_ids),
-            items=rows_of(table["item_id"], item_ids),
+            users=rows_of(table["user_id"], user_ids).astype(np.int64),
+            items=rows_of(table["item_id"], item_ids).astype(np.int64),
             positive=positive,
             label=table["label"].to_numpy() > 0 if "label" in table.column_names else positive,
             n_items=len(item_ids),
@@ -106,10 +107,3 @@ def draw(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
     if most is None or most >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
-
-
-def rows_of(column: Any, ids: NDArray[Any]) -> NDArray[np.int64]:
-    """The row int64 [M] of each id of an Arrow column among ``ids`` [N], which are unique."""
-    import pandas as pd
-
-    return np.asarray(pd.Index(ids).get_indexer(column.to_pandas()), np.int64)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cascade.config.load import load_config
 from cascade.pipeline.stages import find
+from cascade.workflows.data.stage import DATA
 from cascade.workflows.features.definitions import feast_objects
 from cascade.workflows.features.stage import FEATURES
-from cascade.workflows.data.stage import DATA
 
 HERE = Path(__file__).resolve().parent
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..workflows.etl.merlin_env import prepare_merlin
+from ..core.merlin_env import prepare_merlin
 
 KERAS = (
     "utils.layer_utils",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..models.training.loop import WATCH
-from ..pipeline.stages import run
 from ..core.merlin_env import prepare_merlin
+from ..models.training.loop import EPOCH_CALLBACK
+from ..pipeline.stages import run
 from .configure import trial_config
 from .metric import Metric
 from .outcome import Outcome
@@ -19,7 +19,7 @@ from .space import Space
 from .study import load
 
 Watch = Callable[[str, int, float], None]
-"""Called after each epoch with the model's title, the epoch and its validation score; see `WATCH`."""
+"""Called after each epoch with the model's title, the epoch and its validation score; see `EPOCH_CALLBACK`."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Objective:
         stage = self.metric.stage
         config = trial_config(self.given, self.space, drawn)
         unset_dask_client()
-        token = WATCH.set(watch)
+        token = EPOCH_CALLBACK.set(watch)
         try:
             artifact = run(config, self.runs, only=[stage])[stage]
         finally:
-            WATCH.reset(token)
+            EPOCH_CALLBACK.reset(token)
             _clear_keras()
         return Outcome("complete", self.metric.of(artifact), artifact=f"{stage}/{artifact.path.name}")
 

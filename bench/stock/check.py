@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.artifact import Artifact
+from ...workflows.tables.ids import rows_of
 from .server import StockServer
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def check(
         executor = Executor.load(exported(artifacts["export"].path))
     columns = {
         **request(executor, asked, server.served.context),
-        "candidate_rows": rows_of(np.load(artifacts["etl"].path / "item_ids.npy"), ids),
+        "candidate_rows": rows_of(ids, np.load(artifacts["etl"].path / "item_ids.npy")).astype(np.int64),
     }
     logits = part_of(executor, ["logits"], ["candidate_rows"])(columns)["logits"].astype(np.float64)
     theirs = probability.astype(np.float64)
@@ -70,18 +71,3 @@ def request(executor: Executor, users: NDArray[np.int64], context: Mapping[str, 
     values = {"user_id": users, **{name: [value] * len(users) for name, value in context.items()}}
     dtypes = {spec.name: spec.dtype for spec in executor.inputs}
     return {name: np.array(column, dtypes[name])[:, None] for name, column in values.items()}
-
-
-def rows_of(item_ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Item row of each raw id in ``wanted`` [B, K].
-
-    Raises:
-        ValueError: if one is not among ``item_ids`` [n_items].
-    """
-    order = np.argsort(item_ids)
-    place = np.minimum(np.searchsorted(item_ids, wanted, sorter=order), len(order) - 1)
-    rows: NDArray[np.int64] = order[place]
-    strange = wanted[item_ids[rows] != wanted]
-    if strange.size:
-        raise ValueError(f"item ids: {strange[0]} is none of the {len(item_ids)} items")
-    return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...workflows.etl.merlin_env import prepare_merlin
+from ...core.merlin_env import prepare_merlin
 from .saved_models import SCORE
 from .tables import StockTable
 from .workflows import RAW_ID, table_schema

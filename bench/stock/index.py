@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...workflows.etl.merlin_env import prepare_merlin
+from ...core.merlin_env import prepare_merlin
 
 PROBES = 8
 """Lists of 32 that merlin-systems' index searches."""

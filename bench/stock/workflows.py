@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.features import FeatureSchema
-from ...workflows.etl.merlin_env import prepare_merlin
+from ...core.merlin_env import prepare_merlin
 from .tables import HISTORY, StockTable
 
 prepare_merlin()

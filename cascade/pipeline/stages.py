@@ -15,7 +15,7 @@ from ..core.artifact import Artifact
 from ..core.errors import ConfigError
 from ..core.files import locked
 from ..core.stage import Sections, Stage
-from ..models.training.worker_group import team
+from ..models.training.worker_group import worker_group
 from .run_record import RunRecord, changes
 from .worker import (
     DONE,
@@ -25,7 +25,7 @@ from .worker import (
 )
 
 STAGES = {
-    "data": "..workflows.tables.stage:DATA",
+    "data": "..workflows.data.stage:DATA",
     "etl": "..workflows.etl.stage:ETL",
     "features": "..workflows.features.stage:FEATURES",
     "two_tower": "..models.retriever.stage:TWO_TOWER",
@@ -109,7 +109,7 @@ def run(
     stages = all_stages() if stages is None else stages
     wanted = list(only) if only else [stage.name for stage in stages]
     needed = with_parents(stages, wanted)
-    if not team().chief:
+    if not worker_group().chief:
         return follow(config, runs, [stage for stage in stages if stage.name in needed])
     done: dict[str, Artifact] = {}
     for stage in (s for s in stages if s.name in needed):

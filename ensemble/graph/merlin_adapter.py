@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...core.merlin_env import prepare_merlin
 from ...core.signature import ColumnSpec, Signature, check_wiring
-from ...workflows.etl.merlin_env import prepare_merlin
 from .ops.base import Op
 
 prepare_merlin()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.merlin_env import prepare_merlin
 from ...core.signature import Signature
-from ...workflows.etl.merlin_env import prepare_merlin
 from ..config import ServingConfig
 from ..protocol.inputs import RANDOM, Input
 from .ops.base import Op

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...workflows.etl.merlin_env import prepare_merlin
+from ...core.merlin_env import prepare_merlin
 from ..config import ServingConfig
 from ..graph.merlin_adapter import Operator, to_signature
 from ..graph.request_graph import Step

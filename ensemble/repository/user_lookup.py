@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...core.errors import ConfigError
 from ...workflows.config import FeatureStoreConfig
-from ...workflows.features.stage import FeatureSpec
+from ...workflows.features.spec import FeatureSpec
 from ..graph.ops import LookupUser
 
 

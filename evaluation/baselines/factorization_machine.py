@@ -26,8 +26,8 @@ from ...models.training.memory_estimate import StepSize
 from ...models.training.optimizers import Optimizer
 from ...models.training.random_state import uniform
 from ...models.training.rows import Events
-from ...models.training.step import Step
-from ...workflows.transforms.lookup_tables import UNKNOWN_CODE
+from ...models.training.step import TrainStep
+from ...workflows.transforms.codes import UNKNOWN_CODE
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
@@ -98,7 +98,7 @@ def factorization_logits(
     return [score_events(model, lookup, some) for some in asked]
 
 
-def make_step(model: FactorizationMachine, lookup: Lookup) -> Step:
+def make_step(model: FactorizationMachine, lookup: Lookup) -> TrainStep:
     """A compiled training step: batch -> mean cross-entropy (nats)."""
     optimizer = Optimizer(TRAINING)
 
@@ -113,7 +113,7 @@ def make_step(model: FactorizationMachine, lookup: Lookup) -> Step:
         optimizer.minimize(tape, found, model.trainable_variables)
         return found
 
-    return Step(step, optimizer)
+    return TrainStep(step, optimizer)
 
 
 def columns_of(lookup: Lookup, batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...core.features import GAP, HISTORY
 from ...workflows.history.transitions import TRANSITIONS, UNKNOWN_USER
-from ...workflows.transforms.lookup_tables import UNKNOWN_CODE
+from ...workflows.transforms.codes import UNKNOWN_CODE
 from .._merlin import tf
 from ..training.random_state import uniform
 from ..training.rows import PLACE, Events, unknown_user

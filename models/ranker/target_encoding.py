@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
 from ...core.features import Feature, FeatureSchema, Side
-from ...workflows.transforms.lookup_tables import UNKNOWN_CODE
+from ...workflows.transforms.codes import UNKNOWN_CODE
 from .._merlin import tf
 from ..config import RatesConfig
 from ..layers.feature_vectors import there, weighted_mean

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...workflows.transforms.lookup_tables import FIRST_CODE
+from ...workflows.transforms.codes import FIRST_CODE
 from .._merlin import tf
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.features import GAP, HISTORY, FeatureSchema
-from ...workflows.transforms.lookup_tables import MISSING_CODE, UNKNOWN_CODE
+from ...workflows.transforms.codes import MISSING_CODE, UNKNOWN_CODE
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Interactions, Tensors

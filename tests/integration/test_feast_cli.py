@@ -15,9 +15,9 @@ from feast import FeatureStore
 from cascade.config.load import load_config
 from cascade.pipeline.stages import find, run
 from cascade.testing.feature_data import write_table
+from cascade.workflows.data.stage import DATA
 from cascade.workflows.features import store as feature_store
 from cascade.workflows.features.stage import FEATURES
-from cascade.workflows.data.stage import DATA
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 PIPELINE = """

@@ -33,12 +33,12 @@ from cascade.workflows.config import (
     HistoryConfig,
     SchemaConfig,
 )
+from cascade.workflows.data.stage import DATA
 from cascade.workflows.etl.stage import ETL
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.features import store as feature_store
 from cascade.workflows.features.definitions import PUSH_SOURCE
 from cascade.workflows.features.stage import FEATURES
-from cascade.workflows.tables.stage import DATA
 
 DIM, ITEMS, USERS, DAY = 8, 12, 6, 86_400
 START = 1_700_000_000

@@ -10,8 +10,8 @@ from cascade.workflows.config import (
     HistoryConfig,
     SchemaConfig,
 )
+from cascade.workflows.data.stage import DATA
 from cascade.workflows.etl.stage import ETL
-from cascade.workflows.tables.stage import DATA
 
 TABLES = ("interactions", "users", "items")
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...core.merlin_env import prepare_merlin
 from ..config import TextConfig
-from ..transforms.text import text_codes
-from .content import encoder
-from .features import RawFeature
-from .merlin_env import prepare_merlin
+from ..tables.raw_features import RawFeature
+from .text import encoder, text_codes
 
 prepare_merlin()
 

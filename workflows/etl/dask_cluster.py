@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Literal
 
 from ...core.errors import ConfigError
+from ...core.merlin_env import prepare_merlin
 from ..config import EtlConfig
-from .merlin_env import prepare_merlin
 
 LEAST_BYTES = 32 * 2**20
 PROCESS_BYTES = 3 * 2**29

@@ -10,14 +10,14 @@ from typing import Any
 
 from ...core.features import Feature, Side
 from ..config import EtlConfig, TextConfig
-from .content import content_lengths
-from .features import RawFeature
+from ..tables.raw_features import RawFeature
 from .graph import (
     LONGEST_LIST,
     build_graph,
     cardinalities,
     model_features,
 )
+from .text import content_lengths
 from .train_part import (
     Partition,
     TrainPart,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.features import Feature, Kind, Side
+from ...core.merlin_env import prepare_merlin
 from ..config import TextConfig
-from .features import RawFeature
-from .merlin_env import prepare_merlin
+from ..tables.raw_features import RawFeature
 
 LONGEST_LIST = 16
 

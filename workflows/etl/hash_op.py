@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .merlin_env import prepare_merlin
+from ...core.merlin_env import prepare_merlin
 
 prepare_merlin()
 
@@ -17,9 +17,8 @@ from merlin.core import dispatch  # noqa: E402
 from merlin.schema import ColumnSchema, Tags  # noqa: E402
 from nvtabular.ops.operator import ColumnSelector, Operator  # noqa: E402
 
-from ..transforms.compile import raw_array  # noqa: E402
+from ..transforms.codes import FIRST_CODE, raw_array  # noqa: E402
 from ..transforms.hashing import HashedCodes  # noqa: E402
-from ..transforms.lookup_tables import FIRST_CODE  # noqa: E402
 
 
 class Hash(Operator):

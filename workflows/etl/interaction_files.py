@@ -11,10 +11,9 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from ..tables.split import NAMES
-from ..tables.spool import rows_of
-from .frames import pieces
-from .train_part import id_columns
+from ..data.split import NAMES
+from ..tables.ids import id_columns, rows_of
+from ..tables.parquet import row_groups
 
 INTERACTIONS, POSITIVES = "interactions", "positives"
 CONTEXT, LABELS = "context", "labels"
@@ -45,9 +44,9 @@ class Places:
         users = id_columns(data)[0]
         positives, sizes = np.zeros(len(users), np.int64), dict.fromkeys(NAMES, 0)
         first: dict[str, Mapping[str, int]] = {}
-        for piece in pieces(data / INTERACTIONS):
-            first.setdefault(piece.file.name, dict(sizes))
-            table = piece.read(["user_id", "positive", "split"])
+        for group in row_groups(data / INTERACTIONS):
+            first.setdefault(group.file.name, dict(sizes))
+            table = group.read(["user_id", "positive", "split"])
             for name in NAMES:
                 sizes[name] += pc.sum(pc.equal(table["split"], name)).as_py() or 0
             owners = rows_of(table["user_id"].filter(table["positive"]), users)

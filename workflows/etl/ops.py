@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .merlin_env import prepare_merlin
+from ...core.merlin_env import prepare_merlin
 
 prepare_merlin()
 
@@ -14,10 +14,7 @@ from merlin.schema import ColumnSchema  # noqa: E402
 from nvtabular.ops import Categorify  # noqa: E402
 from nvtabular.ops.operator import ColumnSelector, Operator  # noqa: E402
 
-NULL_CODE = 1
-OOV_CODE = 2
-FIRST_CODE = 3
-"""Categorify's convention: 0 padding, 1 null, 2 out of vocabulary, then the vocabulary."""
+from ..transforms.codes import FIRST_CODE  # noqa: E402
 
 
 class Encode(Categorify):

@@ -18,11 +18,11 @@ from ...core.features import (
 )
 from ...core.stage import Sections, Stage
 from ..config import EtlConfig, HistoryConfig, SchemaConfig
-from ..features.tables import time_range, time_unit
 from ..history.gaps import CODES
-from ..transforms.compile import compile_transforms
+from ..tables.raw_features import sides_of
+from ..tables.timestamps import time_range, time_unit
+from .compile import compile_transforms
 from .dask_cluster import memory_bytes, pick_device, scheduler
-from .features import sides_of
 from .fit import FittedSide, fit_sides
 from .interaction_files import INTERACTIONS, Places, create
 from .train_part import TrainPart

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.features import GAP, HISTORY, FeatureSchema
 from ..history.history import Histories, HistoryGaps, Positives
-from ..transforms.lookup_tables import mapped
+from ..transforms.codes import mapped
 from .interaction_files import (
     CONTEXT,
     INTERACTIONS,

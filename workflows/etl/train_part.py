@@ -13,22 +13,13 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from ...core.features import Side
-from ..tables.spool import rows_of
-from .features import TABLES, RawFeature
-from .frames import Piece, pieces, to_frame
+from ..tables.ids import id_columns, rows_of
+from ..tables.parquet import RowGroup, row_groups
+from ..tables.raw_features import TABLES, RawFeature
+from .frames import to_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@lru_cache(maxsize=4)
-def id_columns(data: Path) -> tuple[pa.Array, pa.Array]:
-    """user_id and item_id in row order; kept by each process, for its tasks."""
-    import pyarrow.parquet as pq
-
-    users = pq.read_table(data / "users.parquet", columns=["user_id"])["user_id"]
-    items = pq.read_table(data / "items.parquet", columns=["item_id"])["item_id"]
-    return users.combine_chunks(), items.combine_chunks()
 
 
 @lru_cache(maxsize=2)
@@ -50,7 +41,7 @@ class TrainPart:
     """[n_items]."""
     item_positives: NDArray[np.int64]
     """[n_items]."""
-    rows: dict[Piece, int]
+    rows: dict[RowGroup, int]
     """Training interactions in each row group."""
 
     @classmethod
@@ -60,11 +51,11 @@ class TrainPart:
 
         users, items = id_columns(data)
         user_events, item_events, item_positives = (np.zeros(len(ids), np.int64) for ids in (users, items, items))
-        rows: dict[Piece, int] = {}
-        for piece in pieces(data / "interactions"):
-            table = piece.read(["user_id", "item_id", "positive", "split"])
+        rows: dict[RowGroup, int] = {}
+        for group in row_groups(data / "interactions"):
+            table = group.read(["user_id", "item_id", "positive", "split"])
             table = table.filter(pc.equal(table["split"], "train"))
-            rows[piece] = table.num_rows
+            rows[group] = table.num_rows
             user, item = rows_of(table["user_id"], users), rows_of(table["item_id"], items)
             user_events += np.bincount(user, minlength=len(users))
             item_events += np.bincount(item, minlength=len(items))
@@ -78,14 +69,14 @@ class TrainPart:
             max_ids: so many entities at most have an id that is not left out of the vocabulary, the most frequent ones.
         """
         if side == "context":
-            return [Partition(self.data, piece, side) for piece, rows in self.rows.items() if rows]
+            return [Partition(self.data, group, side) for group, rows in self.rows.items() if rows]
         events = self.user_events if side == "user" else self.item_events
         rare, found, first = rare_entities(events, min_frequency, max_ids), [], 0
-        for piece in pieces(self.data / f"{TABLES[side]}.parquet"):
-            rows = slice(first, first + piece.rows)
-            first += piece.rows
+        for group in row_groups(self.data / f"{TABLES[side]}.parquet"):
+            rows = slice(first, first + group.rows)
+            first += group.rows
             if events[rows].any():
-                found.append(Partition(self.data, piece, side, events[rows] > 0, rare[rows]))
+                found.append(Partition(self.data, group, side, events[rows] > 0, rare[rows]))
         return found
 
 
@@ -102,7 +93,7 @@ class Partition:
     """Rows to fit on, read when a task wants them."""
 
     data: Path
-    piece: Piece
+    group: RowGroup
     side: Side
     keep: NDArray[np.bool_] | None = None
     rare: NDArray[np.bool_] | None = None
@@ -116,8 +107,8 @@ class Partition:
 
         names = {name for feature in features for name in feature.raw}
         if self.side == "context":
-            return context_columns(self.data, self.piece.read(_stored(self.piece, names)), names, train_only=True)
-        table = self.piece.read(sorted(names))
+            return context_columns(self.data, self.group.read(_stored(self.group, names)), names, train_only=True)
+        table = self.group.read(sorted(names))
         key = f"{self.side}_id"
         if key in names and self.rare is not None and self.rare.any():
             ids = pc.if_else(pa.array(self.rare), pa.scalar(None, table[key].type), table[key])
@@ -125,11 +116,11 @@ class Partition:
         return table.filter(pa.array(self.keep))
 
 
-def _stored(piece: Piece, names: set[str]) -> list[str]:
+def _stored(group: RowGroup, names: set[str]) -> list[str]:
     """What of ``names`` is in the file itself, and what is needed beside it."""
     import pyarrow.parquet as pq
 
-    stored = pq.read_schema(piece.file).names
+    stored = pq.read_schema(group.file).names
     return [name for name in stored if name in names | {"user_id", "split"}]
 
 

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ..config import EtlConfig, SchemaConfig
-from .features import RawFeature
+from ..tables.raw_features import RawFeature
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,18 +12,14 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ...core.features import Feature
-from ..history.gaps import to_seconds
+from ..data.split import NAMES, TEST
 from ..history.history import order_of
-from ..tables.split import NAMES, TEST
-from ..tables.spool import rows_of
-from ..transforms.lookup_tables import mapped
+from ..tables.ids import id_columns, rows_of
+from ..tables.parquet import row_groups, whole_users
+from ..tables.timestamps import to_seconds
+from ..transforms.codes import mapped
 from .fit import FittedSide
-from .frames import (
-    pieces,
-    to_array,
-    to_frame,
-    whole_users,
-)
+from .frames import to_array, to_frame
 from .interaction_files import (
     CONTEXT,
     INTERACTIONS,
@@ -31,7 +27,7 @@ from .interaction_files import (
     POSITIVES,
     write_rows,
 )
-from .train_part import context_columns, id_columns
+from .train_part import context_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,10 +53,10 @@ def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None
     }
     first = 0
     columns = sorted({name for feature in side.raw for name in feature.raw})
-    for piece in pieces(source):
-        for name, values in transform(side, piece.read(columns)).items():
-            arrays[name][first : first + piece.rows] = values
-        first += piece.rows
+    for group in row_groups(source):
+        for name, values in transform(side, group.read(columns)).items():
+            arrays[name][first : first + group.rows] = values
+        first += group.rows
     for array in arrays.values():
         array.flush()
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .stage import ENTITY_KEYS, FeatureSpec, View
+from .spec import ENTITY_KEYS, FeatureSpec, View
 from .tables import EVENT_TIME
 
 if TYPE_CHECKING:

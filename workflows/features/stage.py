@@ -3,95 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
 from ..config import FeatureStoreConfig, HistoryConfig, SchemaConfig
-from .tables import (
-    is_clock,
-    time_range,
-    time_unit,
-    write_entities,
-    write_history,
-)
-
-SPEC = "features.json"
-ENTITY_KEYS = {"user": "user_id", "item": "item_id"}
-RESERVED = ("user_id", "item_id", "event_timestamp")
-
-
-@dataclass(frozen=True)
-class View:
-    """One feature view: a parquet file of the artifact with an entity's key and columns."""
-
-    name: str
-    entity: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Column -> int, float, string, list_int, list_float or list_string."""
-
-    @property
-    def file(self) -> str:
-        return f"{self.name}.parquet"
-
-    @property
-    def key(self) -> str:
-        return ENTITY_KEYS[self.entity]
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """What Feast's definitions and the lookup op need to know of a features artifact."""
-
-    keys: Mapping[str, str]
-    """user_id and item_id -> int or string."""
-    views: tuple[View, ...]
-    seen: int
-    """Most item ids in ``history_ids``, and in ``rejected_ids``."""
-    clock: bool | None = None
-    """With ``history.gaps``: whether the log's timestamps are those of a clock, so that "now" can be one of them."""
-
-    @property
-    def times(self) -> bool:
-        """Whether the view of histories holds ``history_times``."""
-        return self.clock is not None
-
-    def view(self, name: str) -> View | None:
-        """The view of this name; None where its table has no columns but the key."""
-        return next((view for view in self.views if view.name == name), None)
-
-    def save(self, folder: Path) -> None:
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        (folder / SPEC).write_text(json.dumps(given, indent=1))
-
-    @classmethod
-    def load(cls, folder: Path) -> FeatureSpec:
-        raw = json.loads((folder / SPEC).read_text())
-        return cls(**{**raw, "views": tuple(View(**view) for view in raw["views"])})
-
-
-def feature_spec(
-    tables: Mapping[str, Mapping[str, str]], seen: int, clock: bool | None = None, left_out: Collection[str] = ()
-) -> FeatureSpec:
-    """The views that follow from the data's ``tables`` (table -> column -> kind); with times if ``clock`` is given.
-
-    Feast knows no view without a feature, so a table that holds only its key gives none.
-
-    Args:
-        left_out: columns of items that no view holds: pretrained vectors, which are large, and which only the item
-            snapshot of a release is asked for.
-    """
-    keys = {name: tables["interactions"][name] for name in ENTITY_KEYS.values()}
-    profile, items = ({k: v for k, v in tables[t].items() if k not in RESERVED} for t in ("users", "items"))
-    items = {name: kind for name, kind in items.items() if name not in left_out}
-    views = [View("user_profile", "user", profile), View("item_features", "item", items)]
-    ids = f"list_{keys['item_id']}"
-    times = {} if clock is None else {"history_times": "list_int"}
-    history = View("user_history", "user", {"history_ids": ids, "rejected_ids": ids, **times})
-    return FeatureSpec(keys, tuple(view for view in [*views, history] if view.columns), seen, clock)
+from ..tables.timestamps import is_clock, time_range, time_unit
+from .spec import feature_spec
+from .store import publish
+from .tables import write_entities, write_history
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -119,8 +41,6 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
 
 
 def _publish(artifact: Artifact, sections: Sections) -> None:
-    from .store import publish
-
     section = sections["feature_store"]
     assert isinstance(section, FeatureStoreConfig)
     publish(section, artifact)

@@ -17,11 +17,11 @@ import numpy as np
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError, FeatureStoreError
 from ..config import FeatureStoreConfig
-from ..history.gaps import to_seconds
+from ..tables.timestamps import time_unit, to_seconds
 from .definitions import PUSH_SOURCE, feast_objects
 from .online import ONLINE_FILE, Wanted, open_reader
-from .stage import FeatureSpec, View
-from .tables import ROW_GROUP, time_unit
+from .spec import FeatureSpec, View
+from .tables import ROW_GROUP
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView

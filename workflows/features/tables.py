@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
-from ..history.gaps import to_seconds
+from ..tables.timestamps import to_seconds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,34 +97,6 @@ def write_history(
             for name in ("history_ids", "rejected_ids"):
                 written[name] += len(lists[name].values)
     return written
-
-
-def time_range(parts: Sequence[Path]) -> tuple[int, int]:
-    """Smallest and largest timestamp of all interactions."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    low, high = [], []
-    for part in parts:
-        for batch in pq.ParquetFile(part).iter_batches(CHUNK, columns=["timestamp"]):
-            found = pc.min_max(batch.column("timestamp")).as_py()
-            low.append(found["min"] or 0)
-            high.append(found["max"] or 0)
-    return min(low, default=0), max(high, default=0)
-
-
-def time_unit(largest: int) -> int:
-    """Microseconds in one step of the timestamps, judged by their size.
-
-    Seconds since 1970 stay below 1e11 until the year 5138, milliseconds are above it since 1973; a bare order
-    (0, 1, 2 ...) counts as seconds.
-    """
-    return 1_000_000 if largest < 10**11 else 1000 if largest < 10**14 else 1
-
-
-def is_clock(largest: int) -> bool:
-    """Whether timestamps up to ``largest`` can be those of a clock: seconds since 1970 are above 1e8 since 1973."""
-    return largest >= 10**8
 
 
 def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:

@@ -18,7 +18,7 @@ from ...core.kernel import (
     read,
     write,
 )
-from ..transforms.lookup_tables import MISSING_INT
+from ..transforms.codes import MISSING_INT
 
 NEWEST = 1
 """Code of the newest item; 0 pads, and stands where a time is missing."""
@@ -28,11 +28,6 @@ BITS = 27
 """The last bucket: gaps of 2^26 seconds, 2.1 years, and all that are longer."""
 CODES = SHORTEST + BITS + 1
 """How many codes there are, padding included."""
-
-
-def to_seconds(times: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
-    """Timestamps in whole seconds; ``unit`` is how many microseconds one step of theirs is."""
-    return times * unit // 1_000_000
 
 
 @kernel((read(INT64, 2), write(INT32, 2)), (read(INT64, 2), write(INT64, 2)))

@@ -20,7 +20,7 @@ from ...core.kernel import (
     read,
     write,
 )
-from ..transforms.lookup_tables import MISSING_INT, mapped
+from ..transforms.codes import MISSING_INT, mapped
 from .gaps import gap_codes
 
 

@@ -23,7 +23,7 @@ from ...core.kernel import (
     read,
     write,
 )
-from ..transforms.lookup_tables import mapped
+from ..transforms.codes import mapped
 
 if TYPE_CHECKING:
     from .history import Histories

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...core.errors import ConfigError, DataError
 from ..config import DataConfig, LeakCheckConfig
-from ..etl.features import TABLES, RawFeature
+from ..tables.raw_features import TABLES, RawFeature
 from ..tables.validate import nearest
 from .future_counts import future_statistics
 from .overlap import Overlap, overlap

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.features import Side
-from ..etl.features import TABLES, RawFeature
-from ..etl.frames import pieces
-from ..etl.train_part import id_columns
-from ..tables.spool import rows_of
+from ..tables.ids import id_columns, rows_of
+from ..tables.parquet import row_groups
+from ..tables.raw_features import TABLES, RawFeature
 
 SAME = 0.999
 """Rank correlation from which on two numbers are taken for one."""
@@ -47,8 +46,8 @@ def count(data: Path, sides: set[Side]) -> dict[Side, tuple[Counts, Counts]]:
     """Counts of users and items over the whole log and over its training part."""
     ids = dict(zip(("user", "item"), id_columns(data), strict=True))
     found = {side: (np.zeros((2, len(ids[side])), np.int64), np.zeros((2, len(ids[side])), np.int64)) for side in sides}
-    for piece in pieces(data / "interactions"):
-        table = piece.read([*(f"{side}_id" for side in sides), "positive", "split"])
+    for group in row_groups(data / "interactions"):
+        table = group.read([*(f"{side}_id" for side in sides), "positive", "split"])
         positive = np.asarray(table["positive"].to_numpy(), bool)
         train = table["split"].to_numpy() == "train"
         for side, sums in found.items():

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..etl.features import TABLES, RawFeature
-from ..etl.frames import Piece, pieces
-from ..etl.train_part import id_columns
-from ..tables.spool import rows_of
+from ..tables.ids import id_columns, rows_of
+from ..tables.parquet import RowGroup, row_groups
+from ..tables.raw_features import TABLES, RawFeature
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,19 +104,19 @@ def _sample(data: Path, context: Sequence[str]) -> pa.Table:
     """About ROWS training interactions, drawn from GROUPS row groups that lie evenly in the log."""
     import pyarrow as pa
 
-    every = pieces(data / "interactions")
+    every = row_groups(data / "interactions")
     chosen = [every[at] for at in np.unique(np.linspace(0, len(every) - 1, GROUPS).astype(int))]
     rng = np.random.default_rng(0)
-    return pa.concat_tables([_drawn(piece, context, ROWS // len(chosen), rng) for piece in chosen])
+    return pa.concat_tables([_drawn(group, context, ROWS // len(chosen), rng) for group in chosen])
 
 
-def _drawn(piece: Piece, context: Sequence[str], most: int, rng: np.random.Generator) -> pa.Table:
+def _drawn(group: RowGroup, context: Sequence[str], most: int, rng: np.random.Generator) -> pa.Table:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    stored = pq.read_schema(piece.file).names
+    stored = pq.read_schema(group.file).names
     wanted = {"user_id", "item_id", "split", "positive", "label", *context}
-    table = piece.read([name for name in stored if name in wanted])
+    table = group.read([name for name in stored if name in wanted])
     table = table.filter(pc.equal(table["split"], "train"))
     if table.num_rows <= most:
         return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...core.registry import find
 from ..config import DataConfig
 from .source import Source
 
@@ -11,7 +12,11 @@ __all__ = ["Source", "open_source"]
 
 
 def open_source(config: DataConfig) -> Source:
-    """The source that ``data.source`` names."""
+    """The source that ``data.source`` names, built in or registered.
+
+    Raises:
+        ConfigError: there is no source of that name.
+    """
     from . import movielens_100k, synthetic, tables
 
     openers: dict[str, Callable[[DataConfig], Source]] = {
@@ -19,4 +24,5 @@ def open_source(config: DataConfig) -> Source:
         "synthetic": synthetic.open_source,
         "tables": tables.open_source,
     }
-    return openers[config.source](config)
+    opener: Callable[[DataConfig], Source] = find("source", config.source, openers)
+    return opener(config)

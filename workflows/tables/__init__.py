@@ -1,5 +1,5 @@
-"""Raw tables in, checked and split tables out: the data stage.
+"""What every room knows about tables: column types, checks, ids, timestamps and which columns become features.
 
-In: interactions, users and items from a source. Out: Parquet with one name and type for each column, and a split.
-Start with `stage`.
+In: Arrow tables and the Parquet files of the data artifact. Out: columns in canonical types, or an error that names
+table, column and row. Start with `canonical`.
 """

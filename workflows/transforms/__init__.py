@@ -1,4 +1,5 @@
-"""Fitted workflows as plain lookup tables, shared by ETL and serving.
+"""Raw values to codes by lookup table or hash, the same in ETL and serving.
 
-In: a fitted NVTabular graph. Out: JSON and npy files that an op can map into memory. Start with `compile`.
+In: the vocabularies that an NVTabular workflow has learned. Out: JSON and npy files that an op maps into memory.
+Start with `lookup_tables`.
 """

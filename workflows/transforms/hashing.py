@@ -23,7 +23,7 @@ from ...core.kernel import (
     read,
     write,
 )
-from .lookup_tables import FIRST_CODE, MISSING_CODE, MISSING_INT
+from .codes import FIRST_CODE, MISSING_CODE, MISSING_INT
 from .text_tables import MISSING_LENGTH, as_utf8
 
 

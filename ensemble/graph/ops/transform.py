@@ -23,9 +23,8 @@ from ....core.kernel import (
 )
 from ....core.signature import Columns, ColumnSpec, Signature
 from ....workflows.history.gaps import gap_codes, times_of
-from ....workflows.transforms.hashing import HashedCodes
-from ....workflows.transforms.lookup_tables import (
-    GAPS,
+from ....workflows.transforms.codes import (
+    MISSING_BY_KIND,
     MISSING_CODE,
     MISSING_INT,
     UNKNOWN_CODE,
@@ -33,6 +32,8 @@ from ....workflows.transforms.lookup_tables import (
     mapped,
     to_front,
 )
+from ....workflows.transforms.hashing import HashedCodes
+from ....workflows.transforms.lookup_tables import load_codes
 from .base import Op
 
 Compute = Callable[[list[NDArray[Any]]], NDArray[Any]]
@@ -85,11 +86,11 @@ class Transform(Op):
         return {**specs, **lists, "seen_rows": ColumnSpec("int64", ("S",))}
 
     def load(self, folder: Path) -> None:
-        """Read the lookup tables that ``cascade.workflows.transforms.compile`` wrote."""
+        """Read the lookup tables that ``cascade.workflows.etl.compile`` wrote."""
         for part in (normalized, combined, to_front, item_lists, times_of, gap_codes):
             part.compile()
         self._compute = {f["name"]: (build(f, folder), f["raw"]) for f in self.features}
-        self._rows = Codes.load(folder, "item_rows")
+        self._rows = load_codes(folder, "item_rows")
         self._codes = mapped(folder / "item_codes.npy").astype(np.int32, copy=False)
 
     def __call__(self, columns: Columns) -> Columns:
@@ -166,10 +167,10 @@ def build(feature: dict[str, Any], folder: Path) -> Compute:
     if "buckets" in feature:
         return hashed(feature["buckets"], feature["length"])
     if feature["kind"] == "cross":
-        parts = [Codes.load(folder, f"{feature['name']}.{column}") for column in feature["raw"]]
-        pairs = Codes.load(folder, feature["name"])
+        parts = [load_codes(folder, f"{feature['name']}.{column}") for column in feature["raw"]]
+        pairs = load_codes(folder, feature["name"])
         return lambda raw: cross(raw, parts, pairs, np.array(feature["sizes"]))
-    codes = Codes.load(folder, feature["name"])
+    codes = load_codes(folder, feature["name"])
     if feature["length"] is None:
         return lambda raw: codes(raw[0], MISSING_CODE, UNKNOWN_CODE)
     return lambda raw: first_codes(codes(raw[0], -1, UNKNOWN_CODE), feature["length"])
@@ -194,7 +195,7 @@ def normalize(values: NDArray[Any], fill: float, mean: float, std: float) -> NDA
     numbers = np.empty(values.shape, np.float32)
     # NVTabular only shifts what does not vary, and x / 1 is x.
     scale = std if std > 0 else 1.0
-    normalized(values.reshape(-1), GAPS[values.dtype.kind], fill, mean, scale, numbers.reshape(-1))
+    normalized(values.reshape(-1), MISSING_BY_KIND[values.dtype.kind], fill, mean, scale, numbers.reshape(-1))
     return numbers
 
 

@@ -8,7 +8,7 @@ from cascade.core.errors import ArtifactError
 from cascade.models.onnx.export import run, session
 from cascade.models.training.rows import item_columns
 from cascade.workflows.etl.tensors import Tensors
-from cascade.workflows.transforms.lookup_tables import Codes
+from cascade.workflows.transforms.lookup_tables import load_codes
 
 ITEMS = 1000
 
@@ -39,7 +39,7 @@ def test_siblings_have_their_item_s_features_and_an_id_of_their_own(widening, wi
     assert codes.tolist() == list(range(cardinality, cardinality + ITEMS - trained))
     assert new.schema["item_id"].cardinality == new.schema["history"].cardinality == codes[-1] + 1
     assert len(np.unique(new.item_ids)) == ITEMS
-    rows = Codes.load(wide / "etl" / "transforms", "item_rows")
+    rows = load_codes(wide / "etl" / "transforms", "item_rows")
     np.testing.assert_array_equal(rows(new.item_ids, -2, -1), np.arange(ITEMS))
     left, right = old.interactions("train"), new.interactions("train")
     np.testing.assert_array_equal(left.item_row, right.item_row)

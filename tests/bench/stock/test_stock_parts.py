@@ -11,7 +11,7 @@ import pytest
 
 from cascade.bench.serving import Subject
 from cascade.bench.stock.build import StockServed
-from cascade.bench.stock.check import Agreement, rows_of
+from cascade.bench.stock.check import Agreement
 from cascade.bench.stock.index import fewest, write_index
 from cascade.bench.stock.measure import measure, write_requests
 from cascade.core.errors import ServerError
@@ -44,15 +44,6 @@ def test_fewest_sums_the_smallest_lists():
         ids, codes = np.arange(size), np.zeros((size, 4), np.uint8)
         index.invlists.add_entries(at, size, faiss.swig_ptr(ids), faiss.swig_ptr(codes))
     assert fewest(index) == 1 + 2 + 3 + 4 + 5 + 5 + 6 + 7
-
-
-def test_rows_of_ids_in_any_order():
-    assert rows_of(np.array([30, 10, 20]), np.array([[10, 30], [20, 20]])).tolist() == [[1, 0], [2, 2]]
-
-
-def test_an_id_that_is_no_item_is_an_error():
-    with pytest.raises(ValueError, match="25"):
-        rows_of(np.array([30, 10, 20]), np.array([[10, 25]]))
 
 
 def test_requests_hold_users_whom_it_can_answer(tmp_path):

@@ -102,9 +102,9 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def parts(runs):
     """data, etl and features by their stages; two_tower, index and ranker by hand."""
+    from cascade.workflows.data.stage import DATA
     from cascade.workflows.etl.stage import ETL
     from cascade.workflows.features.stage import FEATURES
-    from cascade.workflows.tables.stage import DATA
 
     made = {"data": DATA.run(runs, SECTIONS, {})}
     made["etl"] = ETL.run(runs, SECTIONS, {"data": made["data"]})

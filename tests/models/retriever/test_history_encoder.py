@@ -11,7 +11,7 @@ from cascade.models.layers.feature_vectors import embedding_tables
 from cascade.models.layers.history_items import ItemVectors, by_code
 from cascade.models.onnx.export import check_parity, export, specs
 from cascade.models.retriever.two_tower import build
-from cascade.workflows.transforms.lookup_tables import UNKNOWN_CODE
+from cascade.workflows.transforms.codes import UNKNOWN_CODE
 
 GENRES, PRICE = Feature("genres", "item", "categorical", 9, 3), Feature("price", "item", "continuous")
 ITEM = Feature("item_id", "item", "categorical", 20)

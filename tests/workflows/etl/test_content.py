@@ -10,9 +10,9 @@ import pytest
 
 from cascade.core.errors import ConfigError, DataError
 from cascade.workflows.config import EtlConfig
-from cascade.workflows.etl import content
+from cascade.workflows.data.vectors import vector_columns
+from cascade.workflows.etl import text
 from cascade.workflows.etl.tensors import Tensors
-from cascade.workflows.tables.vectors import vector_columns
 
 INTERACTIONS = {
     "user_id": [1, 1, 1, 2, 2, 2],
@@ -107,7 +107,7 @@ def test_columns_that_cannot_be_content(run_data, change, message):
 
 
 def test_no_view_of_the_feature_store_holds_vectors(run_data):
-    from cascade.workflows.features.stage import feature_spec
+    from cascade.workflows.features.spec import feature_spec
 
     columns = json.loads((run_data(SCHEMA, SHOP).path / "tables.json").read_text())["columns"]
     assert feature_spec(columns, 10, left_out=["image"]).view("item_features").columns == {"title": "string"}
@@ -129,9 +129,9 @@ class SentenceTransformer:
 
 @pytest.fixture
 def fresh_encoder():
-    content.encoder.cache_clear()
+    text.encoder.cache_clear()
     yield
-    content.encoder.cache_clear()
+    text.encoder.cache_clear()
 
 
 def test_encoded_text_is_a_vector(run_data, run_etl, tmp_path, monkeypatch, fresh_encoder):
@@ -158,8 +158,8 @@ def test_an_encoder_that_is_not_there(run_data, run_etl, tmp_path, monkeypatch, 
 
 
 def test_defaults_are_within_reason():
-    text = EtlConfig().text
-    assert (text.buckets, text.length, text.ngrams, text.encoder) == (20_000, 64, [3, 4, 5], None)
+    config = EtlConfig().text
+    assert (config.buckets, config.length, config.ngrams, config.encoder) == (20_000, 64, [3, 4, 5], None)
 
 
 def test_held_out_items_are_new(run_data, run_etl):

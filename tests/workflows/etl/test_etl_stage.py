@@ -7,9 +7,9 @@ import pytest
 
 from cascade.core.errors import ConfigError, DataError
 from cascade.workflows.config import DataConfig, SchemaConfig
+from cascade.workflows.data import spool, write
+from cascade.workflows.data.stage import DATA
 from cascade.workflows.etl.tensors import Tensors
-from cascade.workflows.tables import spool
-from cascade.workflows.tables import stage as data_stage
 
 # User 1 buys a, c, b, a in this order (c and b at the same time: order of the file); user 2 only looks, then buys.
 SHOP = {
@@ -240,10 +240,10 @@ def test_parts_change_nothing(run_data, run_etl, monkeypatch, tmp_path):
     one = run_data(SYNTHETIC, **options)
     whole = Tensors.load(run_etl(one, SYNTHETIC).path)
     monkeypatch.setattr(spool, "PART_ROWS", 3_000)
-    monkeypatch.setattr(data_stage, "GROUP_ROWS", 700)
+    monkeypatch.setattr(write, "GROUP_ROWS", 700)
     monkeypatch.setattr(spool, "GROUP_ROWS", 700)
     sections = {"data": DataConfig(**options), "schema": SchemaConfig(**SYNTHETIC)}
-    parts = data_stage.DATA.run(tmp_path / "again", sections, {})
+    parts = DATA.run(tmp_path / "again", sections, {})
     assert len(list((parts.path / "interactions").iterdir())) >= 6
     in_parts = Tensors.load(run_etl(parts, SYNTHETIC).path)
     for split in ("train", "valid", "test"):
@@ -284,7 +284,7 @@ def test_refuses(run_data, run_etl, options, message, monkeypatch):
     ],
 )
 def test_says_where_a_gpu_is_missing(run_data, run_etl, options, message):
-    from cascade.workflows.etl.merlin_env import prepare_merlin
+    from cascade.core.merlin_env import prepare_merlin
 
     prepare_merlin()
     from merlin.core.dispatch import HAS_GPU

@@ -16,12 +16,12 @@ SCRIPT = """
 import json, sys, threading, time
 from pathlib import Path
 import psutil
-from cascade.workflows.merlin_env import prepare_merlin
+from cascade.core.merlin_env import prepare_merlin
 prepare_merlin()
 import dask.dataframe, nvtabular, pyarrow.dataset
 from cascade.workflows.config import DataConfig, EtlConfig, HistoryConfig, SchemaConfig
-from cascade.workflows.data_stage import DATA
-from cascade.workflows.etl_stage import ETL
+from cascade.workflows.data.stage import DATA
+from cascade.workflows.etl.stage import ETL
 
 runs, interactions, limit = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 sections = {

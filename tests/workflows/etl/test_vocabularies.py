@@ -10,7 +10,7 @@ from cascade.workflows.config import EtlConfig, SchemaConfig
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.etl.train_part import rare_entities
 from cascade.workflows.etl.vocabularies import conflicts
-from cascade.workflows.transforms.compile import raw_array
+from cascade.workflows.transforms.codes import raw_array
 from cascade.workflows.transforms.hashing import HashedCodes
 
 # Training interactions: of users a 3, b 2, c 1; of items w 3, x 2, y 1. Each user's last one is the test part.

@@ -8,12 +8,8 @@ import pytest
 from cascade.core.artifact import Artifact
 from cascade.testing.feature_data import data_artifact
 from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
-from cascade.workflows.features.stage import (
-    FEATURES,
-    FeatureSpec,
-    View,
-    feature_spec,
-)
+from cascade.workflows.features.spec import FeatureSpec, View, feature_spec
+from cascade.workflows.features.stage import FEATURES
 
 KEYS = {"user_id": "string", "item_id": "int"}
 KINDS = {

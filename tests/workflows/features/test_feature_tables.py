@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 from cascade.core.errors import DataError
 from cascade.testing.feature_data import write_table
 from cascade.workflows.features import tables as feature_tables
-from cascade.workflows.features.tables import (
-    time_range,
-    time_unit,
-    write_entities,
-    write_history,
-)
+from cascade.workflows.features.tables import write_entities, write_history
 
 KINDS = {"user_id": "int", "item_id": "int", "timestamp": "int"}
 Row = tuple[Any, ...]
@@ -125,19 +120,6 @@ def test_scattered_rows_of_a_user_are_refused(tmp_path: Path, monkeypatch: pytes
     rows = [(1, 10, 1, "train"), (2, 20, 2, "train"), (1, 11, 3, "train")]
     with pytest.raises(DataError, match="sorted by user_id"):
         write_history(interactions(tmp_path, rows), tmp_path / "out.parquet", KINDS, 5, 1, explicit=True)
-
-
-@pytest.mark.parametrize(
-    ("largest", "microseconds"),
-    [(3, 1_000_000), (874_724_710, 1_000_000), (1_650_812_741_436, 1000), (1_650_812_741_436_000, 1)],
-)
-def test_unit_of_timestamps(largest: int, microseconds: int) -> None:
-    assert time_unit(largest) == microseconds
-
-
-def test_time_range_over_all_parts(tmp_path: Path) -> None:
-    rows = [(1, 10, 5, "train"), (1, 11, 9, "test"), (2, 20, -3, "train")]
-    assert time_range(interactions(tmp_path, rows, parts=2)) == (-3, 9)
 
 
 def test_entities_keep_nulls_and_drop_nulls_inside_lists(tmp_path: Path) -> None:

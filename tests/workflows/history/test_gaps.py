@@ -12,10 +12,11 @@ from cascade.workflows.history.gaps import (
     NEWEST,
     SHORTEST,
     gap_codes,
-    to_seconds,
 )
 from cascade.workflows.history.history import Histories, HistoryGaps, Positives
-from cascade.workflows.transforms.lookup_tables import MISSING_INT, codes_for
+from cascade.workflows.tables.timestamps import to_seconds
+from cascade.workflows.transforms.codes import MISSING_INT
+from cascade.workflows.transforms.lookup_tables import codes_for
 
 N = MISSING_INT
 ITEMS = 6

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cascade.workflows.transforms.codes import MISSING_INT
 from cascade.workflows.transforms.hashing import HashedCodes
-from cascade.workflows.transforms.lookup_tables import MISSING_INT
 
 MASK, GOLDEN = (1 << 64) - 1, 0x9E3779B97F4A7C15
 

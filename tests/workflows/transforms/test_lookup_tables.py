@@ -5,14 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.workflows.transforms.lookup_tables import (
-    MISSING_INT,
-    Codes,
-    DenseCodes,
-    SortedCodes,
-    codes_for,
-    to_front,
-)
+from cascade.workflows.transforms.codes import MISSING_INT, to_front
+from cascade.workflows.transforms.lookup_tables import codes_for, load_codes
+from cascade.workflows.transforms.number_tables import DenseCodes, SortedCodes
 
 WIDE = st.integers(-(2**63) + 1, 2**63 - 1)
 NEAR = st.integers(-20, 40)
@@ -37,7 +32,7 @@ def test_whole_numbers(known, asked):
 )
 def test_numbers_on_disk_and_back_are_mapped(tmp_path, known, kind):
     codes_for(np.array(known, np.int32), np.arange(len(known))).save(tmp_path, "n")
-    codes = Codes.load(tmp_path, "n")
+    codes = load_codes(tmp_path, "n")
     assert isinstance(codes, kind)
     assert codes(np.array([[*known, 8, MISSING_INT]]), -2, -1).tolist() == [[*range(len(known)), -1, -2]]
     tables = [table for table in vars(codes).values() if isinstance(table, np.ndarray)]
@@ -47,7 +42,7 @@ def test_numbers_on_disk_and_back_are_mapped(tmp_path, known, kind):
 def test_dense_values_in_the_files_of_sparse_ones(tmp_path):
     """As etl artifacts had them before there were dense files."""
     SortedCodes(np.array([7, 9]), np.array([1, 2])).save(tmp_path, "n")
-    codes = Codes.load(tmp_path, "n")
+    codes = load_codes(tmp_path, "n")
     assert isinstance(codes, DenseCodes)
     assert codes(np.array([9, 8, 7]), -2, -1).tolist() == [2, -1, 1]
 
@@ -65,7 +60,7 @@ def test_strings_on_disk_and_back(tmp_path_factory, known, asked):
     codes_for(known, np.arange(3, 3 + len(known))).save(folder, "text")
     table = {value: code for code, value in enumerate(known, 3)}
     values = np.array([*asked, *known], object)
-    got = Codes.load(folder, "text")(values, 1, 2)
+    got = load_codes(folder, "text")(values, 1, 2)
     assert got.tolist() == [1 if value is None else table.get(value, 2) for value in values]
 
 

@@ -8,12 +8,8 @@ import pytest
 from cascade.ensemble.graph.ops.drop_seen import DropSeen
 from cascade.ensemble.graph.ops.transform import Transform, cross, normalize
 from cascade.testing.op_contract import OpContract
-from cascade.workflows.transforms.lookup_tables import (
-    MISSING_INT,
-    Codes,
-    codes_for,
-    to_front,
-)
+from cascade.workflows.transforms.codes import MISSING_INT, to_front
+from cascade.workflows.transforms.lookup_tables import codes_for, load_codes
 
 FEATURES = [
     {"name": "user_id", "kind": "categorical", "raw": ["user_id"], "length": None},
@@ -120,7 +116,7 @@ def test_no_deviation_only_shifts():
 
 def test_text_ids(tmp_path):
     codes_for(["b", "a\0"], np.arange(2)).save(tmp_path, "item_rows")
-    rows = Codes.load(tmp_path, "item_rows")
+    rows = load_codes(tmp_path, "item_rows")
     assert rows(objects([["a", "a\0", "b", None]]), -2, -1).tolist() == [[-1, 1, 0, -2]]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
+from ..tables.ids import rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,13 +57,6 @@ def batches(file: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
     with pq.ParquetFile(file) as parquet:
         for batch in parquet.iter_batches(GROUP_ROWS, columns=columns):
             yield pa.Table.from_batches([batch])
-
-
-def rows_of(ids: pa.ChunkedArray, known: pa.Array) -> NDArray[np.int32]:
-    """Position [n] of each id in ``known``; every id is there."""
-    import pyarrow.compute as pc
-
-    return np.asarray(pc.index_in(ids, value_set=known).to_numpy(), np.int32)
 
 
 def user_ranges(counts: NDArray[np.int64], part_rows: int) -> NDArray[np.int64]:

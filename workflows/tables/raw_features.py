@@ -9,7 +9,7 @@ from typing import Literal
 from ...core.errors import ConfigError
 from ...core.features import Side
 from ..config import SchemaConfig
-from ..tables.validate import nearest
+from .validate import nearest
 
 TABLES: dict[Side, str] = {"user": "users", "context": "interactions", "item": "items"}
 AFTERWARDS = ("label", "positive", "split", "timestamp")

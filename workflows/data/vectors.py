@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
-from .canonical import kind_of
+from ..tables.canonical import kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

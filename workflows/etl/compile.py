@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.features import Feature, Side
 from ..config import HistoryConfig
-from ..etl.features import RawFeature
-from ..etl.fit import FittedSide
-from ..etl.train_part import id_columns
-from .lookup_tables import (
-    FIRST_CODE,
-    MISSING_INT,
-    Codes,
-    codes_for,
-)
+from ..tables.ids import id_columns
+from ..tables.raw_features import RawFeature
+from ..transforms.codes import FIRST_CODE, Codes, raw_array
+from ..transforms.lookup_tables import codes_for
+from .fit import FittedSide
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,15 +117,6 @@ def _cross(out: Path, name: str, table: pa.Table) -> list[int]:
         combined = combined * sizes[-1] + codes(raw_array(table[column]), 0, -1)
     codes_for(combined, np.arange(FIRST_CODE, FIRST_CODE + len(table))).save(out, name)
     return sizes
-
-
-def raw_array(column: pa.ChunkedArray) -> NDArray[Any]:
-    """A column as a request would hold it: missing is None, the smallest int64, or NaN."""
-    import pyarrow as pa
-
-    if pa.types.is_integer(column.type):
-        return np.asarray(column.fill_null(MISSING_INT).to_numpy())
-    return np.asarray(column.to_numpy(), np.float64 if pa.types.is_floating(column.type) else object)
 
 
 def _item_rows(out: Path, item_ids: pa.Array) -> None:

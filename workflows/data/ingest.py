@@ -1,23 +1,27 @@
-"""Interactions on their way in: checked chunk by chunk, given positives and splits, written to the spool."""
+"""From a source's tables to checked ones: users and items whole, interactions chunk by chunk into the spool."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.errors import DataError
 from ..config import DataConfig
-from .canonical import IDS, canonical
-from .expressions import positives, with_label
-from .split import NAMES, by_column
-from .validate import (
+from ..sources import Source
+from ..tables.canonical import IDS, canonical
+from ..tables.validate import (
     check_columns,
+    check_entity_table,
     check_finite,
     check_interactions,
     check_known,
     check_type,
 )
+from .expressions import positives, with_label
+from .split import NAMES, by_column
+from .vectors import vector_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,13 +31,61 @@ if TYPE_CHECKING:
 RESERVED = ("positive", "split")
 """Columns that we add to interactions."""
 ENTITIES = {"user_id": "users", "item_id": "items"}
+"""Id column -> the table whose rows it identifies."""
 
 
-class Intake:
-    """Takes chunks of interactions in file order; afterwards knows their ids.
+def ingest(
+    source: Source, spool: Spool, config: DataConfig, vectors: Sequence[str] = ()
+) -> tuple[dict[str, pa.Table], bool]:
+    """Check the source's tables and write its interactions to the spool.
+
+    Args:
+        vectors: columns of items that hold lists of numbers, all of one length.
+
+    Returns:
+        ``users`` and ``items``, sorted by id (made from the interactions where the source has none), and whether the
+        interactions have timestamps.
+
+    Raises:
+        DataError: naming table, column and row.
+    """
+    import pyarrow as pa
+    from tqdm import tqdm
+
+    given = {name: getattr(source, name) for name in ENTITIES.values()}
+    entities = {name: _checked(table, name, vectors) for name, table in given.items() if table is not None}
+    known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
+    ingester = InteractionIngester(config, spool, known)
+    with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False) as bar:
+        for chunk in source.interactions():
+            ingester.add(chunk)
+            bar.update(chunk.num_rows)
+    found = ingester.finish()
+    tables = {name: entities.get(name) or pa.table({key: found[key]}) for key, name in ENTITIES.items()}
+    return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, ingester.has_timestamp
+
+
+def _checked(table: pa.Table, name: str, vectors: Sequence[str]) -> pa.Table:
+    """Users or items in canonical types."""
+    key = next(key for key, value in ENTITIES.items() if value == name)
+    check_entity_table(table, name, key)
+    pretrained = vector_columns(table, vectors) if name == "items" else {}
+    table = canonical(table.drop_columns([*pretrained]), name)
+    for column, lists in pretrained.items():
+        table = table.append_column(column, lists)
+    for column in table.column_names:
+        check_finite(table, name, column)
+    return table
+
+
+class InteractionIngester:
+    """Checks chunks of interactions in file order, adds what we derive from them, and writes them to the spool.
 
     Args:
         known: table name -> its ids, for the tables that the source has.
+
+    Attributes:
+        has_timestamp: whether the source has timestamps; else the order in the file stands in for them.
     """
 
     def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array]) -> None:
@@ -68,7 +120,7 @@ class Intake:
         self.spool.write(chunk)
 
     def finish(self) -> dict[str, pa.Array]:
-        """Close the spool, make the checks that need every row, and give the ids found, by column."""
+        """Close the spool and run the checks that need all rows; returns the ids of tables not in ``known``, by column."""
         self.spool.close()
         if self.spool.rows == 0:
             raise DataError("interactions: the table is empty")

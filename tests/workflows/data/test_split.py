@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cascade.core.errors import DataError
 from cascade.workflows.config import SplitConfig
-from cascade.workflows.tables.split import (
+from cascade.workflows.data.split import (
     NAMES,
     by_column,
     by_time,

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from cascade.core.errors import ConfigError, DataError
-from cascade.workflows.tables.expressions import positives, with_label
+from cascade.workflows.data.expressions import positives, with_label
 
 TABLE = pa.table({"rating": [5, 3, None, 4], "event": ["buy", "view", "buy", None], "item_id": [1, 2, 3, 4]})
 

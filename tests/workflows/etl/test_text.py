@@ -4,7 +4,7 @@ import mmh3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.workflows.transforms.text import text_codes
+from cascade.workflows.etl.text import text_codes
 
 MANY = 2**30
 """Buckets among which a few words do not meet."""

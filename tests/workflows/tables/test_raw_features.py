@@ -4,7 +4,7 @@ import pytest
 
 from cascade.core.errors import ConfigError
 from cascade.workflows.config import SchemaConfig
-from cascade.workflows.etl.features import check_known_before, sides_of
+from cascade.workflows.tables.raw_features import check_known_before, sides_of
 
 KINDS = {
     "users": {"user_id": "int", "age": "int", "geo": "string", "tastes": "list_string"},

@@ -19,14 +19,14 @@ from cascade.workflows.config import (
     SchemaConfig,
     TextConfig,
 )
-from cascade.workflows.etl.features import sides_of
+from cascade.workflows.data.stage import DATA
+from cascade.workflows.etl.compile import compile_feature, pairs
 from cascade.workflows.etl.fit import FittedSide, fit_side
 from cascade.workflows.etl.stage import ETL
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.etl.write_tensors import transform
-from cascade.workflows.tables.stage import DATA
-from cascade.workflows.transforms.compile import compile_feature, pairs, raw_array
-from cascade.workflows.transforms.lookup_tables import MISSING_INT
+from cascade.workflows.tables.raw_features import sides_of
+from cascade.workflows.transforms.codes import MISSING_INT, raw_array
 
 MOVIELENS = {
     "dense": ["age"],

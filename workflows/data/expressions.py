@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError, DataError
-from .canonical import kind_of
-from .validate import nearest
+from ..tables.canonical import kind_of
+from ..tables.validate import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa

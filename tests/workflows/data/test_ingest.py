@@ -1,0 +1,95 @@
+"""Each way in which tables can be wrong: the message names table, column and row."""
+
+import pyarrow as pa
+import pytest
+
+from cascade.core.errors import ConfigError, DataError
+from cascade.workflows.config import DataConfig, SplitConfig
+from cascade.workflows.data.ingest import ingest
+from cascade.workflows.data.spool import Spool
+from cascade.workflows.data.stage import _title
+from cascade.workflows.sources import Source
+
+GOOD = {"user_id": [1, 2, 1, 2], "item_id": ["a", "b", "b", "a"], "timestamp": [4, 3, 2, 1]}
+NONE = pa.array([], pa.int64())
+
+
+@pytest.fixture
+def tables_of(tmp_path):
+    """Reads interactions (a dict, or one per chunk), users and items; gives the tables."""
+
+    def run(interactions, users=None, items=None, **options):
+        chunks = [pa.table(chunk) for chunk in (interactions if isinstance(interactions, list) else [interactions])]
+        tables = {name: pa.table(t) for name, t in {"users": users, "items": items}.items() if t is not None}
+        source = Source(lambda: iter(chunks), sum(map(len, chunks)), **tables)
+        return ingest(source, Spool(tmp_path / "spool.parquet"), DataConfig(**options))
+
+    return run
+
+
+def test_good_tables_pass(tables_of):
+    entities, has_timestamp = tables_of(GOOD, users={"user_id": [2, 1]}, items={"item_id": ["b", "a"], "price": [1, 2]})
+    assert entities["users"].to_pydict() == {"user_id": [1, 2]}
+    assert entities["items"].to_pydict() == {"item_id": ["a", "b"], "price": [2, 1]}
+    assert has_timestamp
+
+
+def test_tables_that_are_not_there_follow_from_interactions(tables_of):
+    entities, has_timestamp = tables_of({"user_id": [9, 3, 9], "item_id": ["b", "a", "b"]})
+    assert entities["users"].to_pydict() == {"user_id": [3, 9]}
+    assert entities["items"].to_pydict() == {"item_id": ["a", "b"]}
+    assert not has_timestamp
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"interactions": {"user_id": [1], "itemid": [1]}}, "interactions.item_id: missing column, did you mean"),
+        ({"users": {"age": [1]}}, "users.user_id: missing column"),
+        ({"interactions": {**GOOD, "user_id": [1.5] * 4}}, "interactions.user_id: wrong type double"),
+        ({"users": {"user_id": ["1"]}}, "interactions.user_id: wrong type int64, users.user_id is string"),
+        ({"interactions": {**GOOD, "timestamp": ["x"] * 4}}, "interactions.timestamp: wrong type string"),
+        ({"interactions": {**GOOD, "timestamp": [1, 2, None, 3]}}, "interactions.timestamp, row 2: missing"),
+        ({"interactions": {**GOOD, "item_id": ["a", None, "b", "a"]}}, "interactions.item_id, row 1: null id"),
+        ({"items": {"item_id": ["a", "b", None]}}, "items.item_id, row 2: null id"),
+        ({"users": {"user_id": [1, 2, 3, 2]}}, "users.user_id, row 3: duplicate id 2, first in row 1"),
+        ({"items": {"item_id": ["a", "b", "b"]}}, "items.item_id, row 2: duplicate id 'b', first in row 1"),
+        ({"items": {"item_id": ["a"]}}, "interactions.item_id, row 1: 'b' is not in items.item_id"),
+        ({"users": {"user_id": [1, 3]}}, "interactions.user_id, row 1: 2 is not in users.user_id"),
+        ({"interactions": {"user_id": NONE, "item_id": NONE}}, "interactions: the table is empty"),
+        ({"items": {"item_id": NONE}}, "items: the table is empty"),
+        ({"interactions": {**GOOD, "label": [1, 1, 1, 1]}}, "interactions.label, rows 0 to 3: all are 1"),
+        ({"interactions": {**GOOD, "label": [0, 1, 2, 1]}}, "interactions.label, row 2: 2, expected 0 or 1"),
+        ({"interactions": {**GOOD, "label": ["y", "n", "y", "n"]}}, "interactions.label: wrong type string"),
+        ({"items": {"item_id": ["a", "b"], "price": [1.0, float("inf")]}}, "items.price, row 1: infinite"),
+        ({"interactions": {**GOOD, "positive": [1, 0, 1, 0]}}, "interactions.positive: we add a column of that name"),
+    ],
+)  # fmt: skip
+def test_refuses(tables_of, tables, message):
+    with pytest.raises(DataError, match=message):
+        tables_of(**{"interactions": GOOD, **tables})
+
+
+def test_rows_are_counted_over_chunks(tables_of):
+    with pytest.raises(DataError, match="interactions.item_id, row 5: null id"):
+        tables_of([GOOD, {**GOOD, "item_id": ["a", None, "b", "a"]}])
+
+
+def test_chunks_have_the_same_columns(tables_of):
+    with pytest.raises(DataError, match="interactions, rows from 4: other columns than before"):
+        tables_of([{**GOOD, "rating": [1, 2, 3, 4]}, GOOD])
+
+
+def test_no_positive_at_all(tables_of):
+    with pytest.raises(DataError, match=r"no row is positive \(timestamp > 9\), rows 0 to 3"):
+        tables_of(GOOD, positive="timestamp > 9")
+
+
+def test_given_split_needs_its_column(tables_of):
+    with pytest.raises(DataError, match="interactions.part: missing column"):
+        tables_of(GOOD, split=SplitConfig(by="column", column="part"))
+
+
+def test_title_names_the_nearest_column():
+    with pytest.raises(ConfigError, match=r"data.title: items has no column 'nam', did you mean 'name'\?"):
+        _title(DataConfig(title="nam"), {"item_id": "int", "name": "string"})

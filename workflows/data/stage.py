@@ -1,0 +1,62 @@
+"""Stage ``data``: a source's tables, validated, split, in the data convention, as Parquet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ...core.artifact import Artifact
+from ...core.errors import ConfigError
+from ...core.stage import Sections, Stage
+from ..config import DataConfig, SchemaConfig
+from ..leaks.check import check_leaks
+from ..sources import open_source
+from ..tables.canonical import kind_of
+from ..tables.raw_features import check_known_before, sides_of
+from ..tables.validate import nearest
+from .expressions import names_in
+from .ingest import ENTITIES, ingest
+from .spool import Spool, batches
+from .write import write_interactions, write_table
+
+
+def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Write interactions/part-*.parquet, users.parquet, items.parquet, tables.json."""
+    config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
+    check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
+    check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
+    check_known_before(schema, [config.split.column] if config.split.column else (), "data.split.column")
+    check_known_before(schema, config.labels, "data.labels")
+    source = open_source(config)
+    spool = Spool(folder / "spool" / "interactions.parquet")
+    entities, has_timestamp = ingest(source, spool, config, schema.vectors)
+    kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
+    first = next(batches(spool.file))
+    kinds["interactions"] = {c: str(kind_of(first[c].type)) for c in first.column_names if c not in ("split",)}
+    features = sides_of(schema, kinds)
+    title = _title(config, kinds["items"])
+    for name, table in entities.items():
+        write_table(table, folder / f"{name}.parquet")
+    users, items = (entities[name][key].combine_chunks() for key, name in ENTITIES.items())
+    rows = write_interactions(folder / "interactions", spool, users, items, config)
+    if not has_timestamp:
+        rows.pop("time_span")
+    shutil.rmtree(folder / "spool")
+    sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
+    has_label = "label" in kinds["interactions"] or bool(config.labels)
+    has = {"has_label": has_label, "labels": config.labels, "has_timestamp": has_timestamp}
+    (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
+    return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, has_timestamp)}
+
+
+DATA = Stage("data", "Read, check and split interactions, users and items.", ["data", "schema"], [], fill, version=2)
+
+
+def _title(config: DataConfig, kinds: dict[str, str]) -> str | None:
+    """The items column to show to people, if there is one."""
+    if config.title is not None and config.title not in kinds:
+        raise ConfigError(f"data.title: items has no column {config.title!r}{nearest(config.title, kinds)}")
+    return config.title or ("title" if kinds.get("title") == "string" else None)

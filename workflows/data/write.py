@@ -1,0 +1,88 @@
+"""Interactions from the spool to the data artifact: sorted by user and time, split, in parts of whole users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import DataError
+from ..config import DataConfig, SplitConfig
+from ..tables.ids import rows_of
+from .split import (
+    NAMES,
+    by_column,
+    by_time,
+    drawn_items,
+    last_item,
+    new_items,
+    time_cuts,
+    validating_users,
+)
+from .spool import GROUP_ROWS, Spool, batches, parts_by_user
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    Splitter = Callable[[pa.Table, NDArray[np.int32]], NDArray[np.int8]]
+
+
+def write_table(table: pa.Table, file: Path) -> None:
+    """Write ``table`` to ``file`` in row groups of GROUP_ROWS rows."""
+    import pyarrow.parquet as pq
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, file, row_group_size=GROUP_ROWS)
+
+
+def write_interactions(
+    folder: Path, spool: Spool, user_ids: pa.Array, item_ids: pa.Array, config: DataConfig
+) -> dict[str, Any]:
+    """Sort by user and time, split, write; returns the rows of each split, and its first and last timestamp."""
+    import pyarrow as pa
+
+    split_rows = _splitter(spool, config.split, len(user_ids), item_ids)
+    total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
+    for number, part in enumerate(parts_by_user(spool.file, user_ids)):
+        user_row = rows_of(part["user_id"], user_ids)
+        order = np.lexsort((part["timestamp"].to_numpy(), user_row))
+        part, user_row = part.take(order), user_row[order]
+        codes = split_rows(part, user_row)
+        if config.split.by != "column":
+            part = part.append_column("split", pa.array(np.asarray(NAMES)[codes]))
+        total += np.bincount(codes, minlength=len(NAMES))
+        _widen(spans, part["timestamp"].to_numpy(), codes)
+        write_table(part, folder / f"part-{number:05d}.parquet")
+    if total[0] == 0:
+        raise DataError(f"interactions: the split ({config.split.by}) leaves no row for training")
+    return {**{f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}, "time_span": spans}
+
+
+def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArray[np.int8]) -> None:
+    """Take timestamps [n] into the first and last of each split; codes [n] say whose they are."""
+    for code, name in enumerate(NAMES):
+        own = stamps[codes == code]
+        if len(own):
+            first, last = spans.get(name, (own[0], own[0]))
+            spans[name] = [int(min(first, own.min())), int(max(last, own.max()))]
+
+
+def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array) -> Splitter:
+    """The function that gives a part's split codes [n] from its rows, sorted by user and time, and user_row [n]."""
+    if config.by == "last_item":
+        validates = validating_users(n_users, config.valid_share)
+        return lambda part, user_row: last_item(user_row, part["positive"].to_numpy(), validates)
+    if config.by == "new_items":
+        validates = validating_users(n_users, config.valid_share)
+        held_out = drawn_items(len(item_ids), config.item_share)
+        return lambda part, user_row: new_items(
+            user_row, held_out[rows_of(part["item_id"], item_ids)], part["positive"].to_numpy(), validates
+        )
+    if config.by == "time":
+        stamps = np.concatenate([b["timestamp"].to_numpy() for b in batches(spool.file, ["timestamp"])])
+        cuts = time_cuts(stamps, config.valid_share, config.test_share)
+        return lambda part, user_row: by_time(part["timestamp"].to_numpy(), *cuts)
+    return lambda part, user_row: by_column(part, "split")
