@@ -47,24 +47,35 @@ def tune(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, ta
         value = choose(recalls, target, lowest, cap)
         reached = recalls(value)
     _set(index, name, value)
+    return {"search": {name: value}, **_summary(groups, reached, target, f"{name} {value}", topk)}
+
+
+def measure(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, target: float) -> dict[str, Any]:
+    """What `tune` returns, for a registered index type: it is searched as it was built."""
+    groups = {group: found for group, found in queries.items() if len(found)}
+    reached = _recalls(index, None, vectors, groups, topk)(0) if groups else {}
+    return {"search": {}, **_summary(groups, reached, target, f"index type {kind}", topk)}
+
+
+def _summary(groups: Queries, reached: Recalls, target: float, setting: str, topk: int) -> dict[str, Any]:
     return {
-        "search": {name: value},
         "recall": reached.get("all"),
         "recall_target": target,
         "queries": {group: {"count": len(found), "recall": reached[group]} for group, found in groups.items()},
-        "notices": _notices(reached, target, f"{name} {value}", topk),
+        "notices": _notices(reached, target, setting, topk),
     }
 
 
-def _recalls(index: Any, name: str, vectors: Floats, groups: Queries, topk: int) -> Callable[[int], Recalls]:
-    """Recall of each group and of all as a function of the parameter ``name``."""
+def _recalls(index: Any, name: str | None, vectors: Floats, groups: Queries, topk: int) -> Callable[[int], Recalls]:
+    """Recall of each group and of all as a function of the parameter ``name``; None: there is none to set."""
     queries = np.concatenate(list(groups.values()))
     ends = np.cumsum([len(found) for found in groups.values()])[:-1]
     bar = kth_score(vectors, queries, topk)
 
     @lru_cache
     def recalls(value: int) -> Recalls:
-        _set(index, name, value)
+        if name is not None:
+            _set(index, name, value)
         shares = hit_share(index, vectors, queries, bar, topk)
         parts = zip(groups, np.split(shares, ends), strict=True)
         return {"all": round(shares.mean(), 6), **{group: round(part.mean(), 6) for group, part in parts}}

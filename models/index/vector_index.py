@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .tuning import Queries, tune
+from ...core.errors import ConfigError
+from ...core.registry import BUILT_IN, find
+from .tuning import Queries, measure, tune
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ def build_index(
 
     Args:
         vectors: float32 [n_items, D], may be memory-mapped.
-        kind: as ``resolve`` takes it; a GPU trains and fills, the result is a CPU index that any machine can read.
+        kind: as ``resolve`` takes it; a GPU trains and fills, the result is a CPU index that any machine can read. Or a
+            registered index type.
         queries: group of users -> float32 [n, D], what recall is measured on; without them it is not tuned.
         topk: of the exact nearest so many, ``recall_target`` must be found.
 
@@ -73,6 +76,10 @@ def build_index(
         notices. ``search`` is set on the index and goes with its file.
     """
     count, dim = vectors.shape
+    if kind not in BUILT_IN["index"]:
+        index = build_registered(vectors, kind)
+        info = measure(index, kind, vectors, queries or {}, min(topk, count), recall_target)
+        return index, {"type": kind, "metric": "inner_product", "items": count, **info}
     resolved, notice = resolve(kind, count)
     base = resolved.removeprefix("gpu_")
     with every_core():
@@ -81,6 +88,25 @@ def build_index(
         tuned = tune(index, base, vectors, queries or {}, min(topk, count), recall_target)
     notices = [*([notice] if notice else []), *tuned.pop("notices")]
     return index, {"type": base, "metric": "inner_product", "items": count, **tuned, "notices": notices}
+
+
+def build_registered(vectors: NDArray[np.float32], kind: str) -> Any:
+    """The FAISS index that a registered index type makes of ``vectors`` float32 [n_items, D].
+
+    Raises:
+        ConfigError: there is no such type, or it returns an index that cannot be served.
+    """
+    import faiss
+
+    with every_core():
+        index = find("index", kind, {})(vectors)
+    made = (getattr(index, "ntotal", None), getattr(index, "d", None), getattr(index, "metric_type", None))
+    if made != (*vectors.shape, faiss.METRIC_INNER_PRODUCT):
+        raise ConfigError(
+            f"serving.ann.type {kind}: expected a FAISS index by inner product of {len(vectors)} vectors of "
+            f"{vectors.shape[1]} dims, got {type(index).__name__} with (ntotal, d, metric_type) = {made}"
+        )
+    return index
 
 
 @contextmanager
