@@ -1,7 +1,7 @@
 """Public data sets, brought into the three tables: ``cascade data fetch NAME``.
 
-In: an archive, from its owner or from disk. Out: a folder of interactions, users and items as Parquet, with the licence.
-Start with `fetch`; each data set is a `PublicDataset` in a file of its own.
+In: an archive, from its owner or from disk. Out: interactions, users and items as Parquet, with the licence.
+Start with `fetch`; each owner has a file.
 """
 
 from .amazon_beauty import BEAUTY

@@ -1,4 +1,4 @@
-"""Amazon Beauty, 5-core (J. McAuley et al. 2015), as prepared for S3-Rec (K. Zhou et al. 2020, doi:10.1145/3340531.3411954)."""
+"""Amazon Beauty, 5-core (J. McAuley et al. 2015), as prepared for S3-Rec (K. Zhou et al. 2020)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def read(files: Mapping[str, Path]) -> Tables:
     rows: list[list[int]] = []
     for number, line in enumerate(files["Beauty.txt"].read_text().splitlines(), start=1):
         if not all(word.isdigit() for word in line.split()):
-            raise DataError(f"Beauty.txt, line {number}: expected a user and items as whole numbers, found {line[:40]!r}")
+            raise DataError(
+                f"Beauty.txt, line {number}: expected a user and items as whole numbers, found {line[:40]!r}"
+            )
         rows.append([int(word) for word in line.split()])
     rows = [row for row in rows if row]
     lengths = np.array([len(row) - 1 for row in rows])

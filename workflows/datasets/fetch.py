@@ -50,12 +50,14 @@ def fetch(
         DataError: a file cannot be had, or is not what its owner published.
     """
     if out.exists() and not (out / SOURCE).is_file():
-        raise ConfigError(f"--out {out}: is there already and was not written by `cascade data fetch`; name another folder")
+        raise ConfigError(
+            f"--out {out}: is there already and was not written by `cascade data fetch`; name another folder"
+        )
     tables = dataset.read(collect(dataset, archives))
     if dataset.content is not None and (found := content_digest(tables)) != dataset.content:
         raise DataError(
             f"{dataset.name}: the tables have the digest {found}, expected {dataset.content}: the owner's files have "
-            "changed, or are damaged; delete them from the cache, or get them from another place and name them with --archive"
+            "changed, or are damaged; delete them from the cache, or name a good copy with --archive"
         )
     tables["interactions"] = between(tables["interactions"], since, before)
     rows = {name: table.num_rows for name, table in tables.items()}
@@ -75,7 +77,9 @@ def collect(dataset: PublicDataset, archives: Sequence[Path]) -> dict[str, Path]
     known = [file.name for file in dataset.files] or ["ml-100k.zip"]
     for name, path in given.items():
         if name not in known:
-            raise ConfigError(f"--archive {path}: {dataset.name} has the files {', '.join(known)}; rename it if it is one")
+            raise ConfigError(
+                f"--archive {path}: {dataset.name} has the files {', '.join(known)}; rename it if it is one"
+            )
         if not path.is_file():
             raise ConfigError(f"--archive {path}: no such file")
     found = dict(given)

@@ -19,13 +19,24 @@ FOLDER = "KuaiRand-Pure/data/"
 LOGS = ("log_standard_4_08_to_4_21_pure.csv", "log_standard_4_22_to_5_08_pure.csv")
 """What the product showed. The log of random impressions is left out: it follows another policy."""
 COLUMNS = [
-    *("user_id", "video_id", "time_ms", "hourmin", "tab", "duration_ms", "is_click", "long_view", "is_like", "is_follow"),
+    *(
+        "user_id",
+        "video_id",
+        "time_ms",
+        "hourmin",
+        "tab",
+        "duration_ms",
+        "is_click",
+        "long_view",
+        "is_like",
+        "is_follow",
+    ),
     *("is_comment", "is_forward", "is_hate", "play_time_ms"),
 ]
 
 
 def read(files: Mapping[str, Path]) -> Tables:
-    """Interactions are impressions in the order of time; ``timestamp`` is in seconds, ``hourmin`` the hour times 100."""
+    """Impressions in the order of time; ``timestamp`` is in seconds, ``hourmin`` the hour times 100."""
     import pandas as pd
     import pyarrow as pa
 
@@ -47,8 +58,8 @@ KUAIRAND_PURE = PublicDataset(
     name="kuairand",
     title="KuaiRand-Pure: 1.4 million impressions, 27,285 users, 7,583 videos, April and May 2022",
     licence=(
-        "CC BY-SA 4.0. Cite C. Gao et al., KuaiRand: An Unbiased Sequential Recommendation Dataset with Randomly Exposed "
-        "Videos, 2022, doi:10.1145/3511808.3557624."
+        "CC BY-SA 4.0. Cite C. Gao et al., KuaiRand: An Unbiased Sequential Recommendation Dataset with Randomly "
+        "Exposed Videos, 2022, doi:10.1145/3511808.3557624."
     ),
     homepage="https://kuairand.com",
     files=(

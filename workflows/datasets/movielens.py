@@ -91,7 +91,10 @@ def _tables(ratings: pd.DataFrame, films: pd.DataFrame, users: pd.DataFrame) -> 
     )
     ordered = ratings.sort_values("timestamp", kind="stable", ignore_index=True)
     tables = {"interactions": ordered[["user_id", "item_id", "timestamp", "rating"]], "users": users}
-    return {"items": items, **{name: pa.Table.from_pandas(frame, preserve_index=False) for name, frame in tables.items()}}
+    return {
+        "items": items,
+        **{name: pa.Table.from_pandas(frame, preserve_index=False) for name, frame in tables.items()},
+    }
 
 
 MOVIELENS_100K = PublicDataset(
