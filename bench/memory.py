@@ -1,4 +1,4 @@
-"""Memory of a server and its stubs: once, or every second while a load runs."""
+"""Memory of a server and its stubs, read once or every second during a load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
-from ..ensemble.server.watchdog import running_stubs
+from ..ensemble.server.stubs import running_stubs
 from .probe import processes
 
 MB = 1e6
@@ -24,12 +24,13 @@ class Usage:
     pss: float
     """Proportional set size: a page that n processes share counts 1/n for each."""
     rss: float
+    """Resident set size."""
     own: float
-    """Of ``pss`` what is no page of a file: those come and go as the kernel likes, this grows if something leaks."""
+    """The part of ``pss`` without pages of mapped files. The kernel drops those at will; this part grows with a leak."""
 
 
 def memory_of(pid: int | None) -> dict[str, Usage]:
-    """``tritonserver`` and each of its stubs, as ``model#1``, ``model#2``, in the order of their process ids."""
+    """Memory of ``tritonserver`` and of each stub, named ``model#1``, ``model#2``, ... in the order of process ids."""
     stubs = sorted(running_stubs(pid) if pid is not None else [], key=lambda stub: stub.process.pid)
     names: dict[int, str] = {}
     for model in dict.fromkeys(stub.model for stub in stubs):
@@ -40,7 +41,7 @@ def memory_of(pid: int | None) -> dict[str, Usage]:
 
 
 def usage(pid: int) -> Usage | None:
-    """From ``/proc/<pid>/smaps_rollup``; None for a process that is gone or a zombie."""
+    """Read ``/proc/<pid>/smaps_rollup``. None for a process that has ended or is a zombie."""
     try:
         kilobytes = dict(_FIELD.findall(Path(f"/proc/{pid}/smaps_rollup").read_text()))
     except (FileNotFoundError, ProcessLookupError):
@@ -52,7 +53,7 @@ def usage(pid: int) -> Usage | None:
 
 
 def summary(used: dict[str, Usage]) -> dict[str, object]:
-    """As the report holds it."""
+    """Totals and values by process, MB, as the report holds them."""
     parts = {name: {key: round(value, 1) for key, value in asdict(one).items()} for name, one in used.items()}
     return {
         **{key: round(sum(getattr(one, key) for one in used.values()), 1) for key in ("pss", "rss", "own")},
@@ -62,14 +63,14 @@ def summary(used: dict[str, Usage]) -> dict[str, object]:
 
 @dataclass
 class MemoryLog:
-    """A thread that notes the memory of every process, every second. Use as a context manager."""
+    """A thread that records the memory of every process each second. Use as a context manager."""
 
     pid: int | None
     times_s: list[float] = field(default_factory=list)
-    """Since the beginning."""
+    """Seconds since the start of the log."""
     mb: dict[str, list[float]] = field(default_factory=dict)
-    """Process -> its own memory at each time, NaN where it is not there; ``total`` is their sum, and ``pss`` the sum
-    with the pages of mapped files."""
+    """Process -> `Usage.own` at each time, NaN while the process does not exist. ``total`` is their sum, and ``pss`` the
+    sum that includes mapped files."""
 
     def __enter__(self) -> Self:
         self._stop = threading.Event()
@@ -87,7 +88,7 @@ class MemoryLog:
             self.note(time.monotonic() - start, memory_of(self.pid))
 
     def note(self, at_s: float, used: dict[str, Usage]) -> None:
-        """One more row."""
+        """Add a row."""
         row = {name: value.own for name, value in used.items()}
         row["total"], row["pss"] = sum(row.values()), sum(value.pss for value in used.values())
         for name in row.keys() - self.mb.keys():
@@ -97,15 +98,15 @@ class MemoryLog:
             values.append(row.get(name, float("nan")))
 
     def ratios(self, seconds: float) -> dict[str, float]:
-        """Process -> `growth` over ``seconds``; one that was not there in both parts is left out."""
+        """Process -> `growth` over ``seconds``. Processes for which it is None are left out."""
         found = {name: growth(self.times_s, values, seconds) for name, values in self.mb.items()}
         return {name: value for name, value in found.items() if value is not None}
 
 
 def growth(times_s: Sequence[float], values: Sequence[float], seconds: float) -> float | None:
-    """Mean of the last minute over the mean of the second minute; thirds of a load shorter than three minutes.
+    """Ratio of the mean of the last minute to the mean of the second minute. None without values in both.
 
-    The first part is left out: it fills caches.
+    The first minute is left out, since caches are being filled. A load shorter than three minutes is cut into thirds.
     """
     part = min(60.0, seconds / 3)
     rows = [(at, value) for at, value in zip(times_s, values, strict=True) if value == value]

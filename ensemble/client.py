@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -108,21 +107,6 @@ class Client:
         except grpc.InferenceServerException:
             return False
 
-    def probe(self) -> str:
-        """Have the whole graph answer for a user whom nobody knows; the release that answered.
-
-        Raises:
-            ServerError: if it does not.
-        """
-        number = self._inputs["user_id"].dtype != "object"
-        return self.recommend([0 if number else "probe"])[0].release
-
-    def answered(self) -> int:
-        """How many requests the model has answered since it was loaded, refusals included."""
-        call = partial(self._triton.get_inference_statistics, self.model, client_timeout=self.timeout)
-        counts = [entry.inference_stats for entry in ask_for(call, self.url).model_stats]
-        return sum(stats.success.count + stats.fail.count for stats in counts)
-
     def live(self) -> bool:
         """Whether the server is up; it may have no model yet."""
         import tritonclient.grpc as grpc
@@ -131,46 +115,6 @@ class Client:
             return bool(self._triton.is_server_live(client_timeout=self.timeout))
         except grpc.InferenceServerException:
             return False
-
-    def load(self, config: str | None = None, timeout: float = 120.0) -> None:
-        """Have the server load the model; of an ensemble, all steps that have changed.
-
-        Args:
-            config: JSON, in the place of the model's config.pbtxt.
-            timeout: seconds that loading may take.
-
-        Raises:
-            ServerError: if it cannot; what was loaded before stays.
-        """
-        import tritonclient.grpc as grpc
-
-        try:
-            self._triton.load_model(self.model, config=config, client_timeout=timeout)
-        except grpc.InferenceServerException as error:
-            raise ServerError(f"{self.url}: {one_line(error)}") from error
-
-    def reload(self, timeout: float = 120.0) -> None:
-        """Have the server load the model again, in as many new processes, with the config that it has now.
-
-        Asked to load a model whose files are unchanged Triton does nothing, and given the same config it keeps the
-        processes; so the config goes along with a parameter that is never the same. An ensemble has no processes.
-
-        Args:
-            timeout: seconds that loading may take.
-
-        Raises:
-            ServerError: if it cannot; what was loaded before stays.
-        """
-        from google.protobuf.json_format import MessageToJson
-
-        self._forget()
-        if self._config.platform == "ensemble":
-            self.load(timeout=timeout)
-            return
-        config = type(self._config)()
-        config.CopyFrom(self._config)
-        config.parameters["loaded"].string_value = str(time.time_ns())
-        self.load(MessageToJson(config), timeout)
 
     @property
     def context_columns(self) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from ..config.pipeline import PipelineConfig
 from ..core.errors import ConfigError, WorkerError
-from ..ensemble.server.processes import dying_with_us, end_group
+from ..core.processes import end_with_parent, end_group
 from ..models.training.tf_config import VARIABLE, tf_config
 from .stages import all_stages, plan, with_parents
 
@@ -66,7 +66,7 @@ def _worker(
     """A worker with a process group of its own, which is gone afterwards, and as soon as this process is."""
     output = None if index == 0 else log
     worker = subprocess.Popen(
-        [*dying_with_us("KILL"), *COMMAND, *arguments],
+        [*end_with_parent("KILL"), *COMMAND, *arguments],
         env=_environment(os.environ, addresses, index),
         stdout=output,
         stderr=output,

@@ -1,31 +1,28 @@
-"""Ends a stub that lives but does not answer; the watchdog then replaces it like any dead one."""
+"""Kills a stub that runs but does not answer; the watchdog then replaces it like any dead stub."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable
 
-import psutil
-
 from ...core.errors import ServerError
 from ..protocol.wire import NoAnswerError
-from .watchdog import running_stubs
+from .stubs import running_stubs
 
 _log = logging.getLogger("cascade.serve")
 
 
 class HangCheck:
-    """A thread that sends a probe now and then.
+    """A thread that probes the model at intervals.
 
-    A probe that gets no answer is not enough: many requests may wait before it. So the stubs of a server are killed
-    only if a number of probes in a row failed and the server answered nobody else either meanwhile.
+    One probe without an answer proves nothing, since many requests may wait before it. The stubs are killed only if
+    several probes in a row fail and the server answers no other request in between.
 
     Args:
         server: process id of tritonserver.
-        probe: returns when the model has answered, raises NoAnswerError if it does not in time.
-        answered: how many requests the server has answered so far.
+        probe: returns when the model has answered, raises NoAnswerError if it does not answer in time.
+        answered: the number of requests that the server has answered so far.
         interval: seconds between two probes.
         patience: how many probes in a row must fail.
     """
@@ -50,7 +47,7 @@ class HangCheck:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a probe that is under way is not waited for."""
+        """End the thread; does not wait for a probe that is under way."""
         self._stop.set()
 
     def _run(self) -> None:
@@ -66,7 +63,7 @@ class HangCheck:
                 failed = 0
 
     def _times_out(self) -> bool:
-        """An error is an answer: a stub that is dead or being replaced gives one, and the watchdog is at it."""
+        """Whether the probe gets no answer. An error is an answer: a dead stub gives one, and the watchdog heals it."""
         try:
             self._probe()
         except NoAnswerError:
@@ -83,6 +80,5 @@ class HangCheck:
 
     def _end_stubs(self) -> None:
         for stub in running_stubs(self._server):
-            _log.warning("stub %d of model %s does not answer, killing it", stub.process.pid, stub.model)
-            with contextlib.suppress(psutil.NoSuchProcess):
-                stub.process.kill()
+            _log.warning("stub %d of model %s does not answer, killing it", stub.pid, stub.model)
+            stub.kill()

@@ -1,4 +1,4 @@
-"""Ports to listen on: those asked for, or free ones."""
+"""Where a server listens: the configured ports, or free ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,40 @@ from ..config import ServerConfig
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a server listens."""
+    """The address and the three ports of a server."""
 
+    host: str
     http: int
     grpc: int
     metrics: int
 
+    @property
+    def grpc_url(self) -> str:
+        return f"{self._reachable}:{self.grpc}"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self._reachable}:{self.http}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{self._reachable}:{self.metrics}/metrics"
+
+    def arguments(self) -> list[str]:
+        """tritonserver's arguments."""
+        ports = {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
+        return [
+            text for name, port in ports.items() for text in (f"--{name}-address={self.host}", f"--{name}-port={port}")
+        ]
+
+    @property
+    def _reachable(self) -> str:
+        """The host as clients on this machine reach it, also if the server listens on every address."""
+        return "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
+
 
 def claim_ports(config: ServerConfig) -> Ports:
-    """The config's ports, each 0 replaced by a free one. All are held at once, so they differ.
+    """The configured ports, with a free one in place of each 0. All are held at once, so they differ.
 
     Raises:
         ServerError: naming the port that is taken and the key that sets it.
@@ -28,7 +53,7 @@ def claim_ports(config: ServerConfig) -> Ports:
     wanted = {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
     with ExitStack() as held:
         claimed = {name: _bind(held, config.host, name, port) for name, port in wanted.items()}
-    return Ports(**claimed)
+    return Ports(config.host, **claimed)
 
 
 def _bind(held: ExitStack, host: str, name: str, port: int) -> int:
@@ -37,7 +62,7 @@ def _bind(held: ExitStack, host: str, name: str, port: int) -> int:
     except socket.gaierror as error:
         raise ServerError(f"server.host: {host!r} is not an address of this machine: {error.strerror}") from error
     listener = held.enter_context(socket.socket(family, kind))
-    # As tritonserver does it: connections of an earlier server that linger are no hindrance.
+    # As tritonserver does: lingering connections of an earlier server are no obstacle.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -18,7 +18,7 @@ from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.server import Server
-from cascade.ensemble.server.watchdog import running_stubs
+from cascade.ensemble.server.stubs import running_stubs
 from cascade.pipeline.stages import find
 
 MEMORY_MB, HEALED_S = 400, 5

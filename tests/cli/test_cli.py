@@ -312,10 +312,10 @@ def test_doctor_exits_1_if_something_needed_is_missing(config_file: Path) -> Non
 
 
 def test_ports_of_serve_are_flags(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cascade.ensemble.server import server
+    from cascade.ensemble.server import serve
 
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(server, "serve", lambda config, **how: seen.update(how, config=config))
+    monkeypatch.setattr(serve, "serve", lambda config, **how: seen.update(how, config=config))
     assert invoke("serve", "--grpc-port", "0", "--host", "0.0.0.0", "--set", "server.http_port=9000").exit_code == 0
     assert (seen["config"].grpc_port, seen["config"].http_port, seen["config"].host) == (0, 9000, "0.0.0.0")
     assert (seen["repository"], seen["model"]) == (Path("model_repository"), "cascade")

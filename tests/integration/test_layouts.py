@@ -11,6 +11,7 @@ import pytest
 from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.server.model_control import ModelControl
 from cascade.ensemble.server.server import Server
 from cascade.testing import miniature
 
@@ -163,7 +164,7 @@ class TestEnsemble:
     def test_a_new_version_is_loaded_while_the_server_runs(self, own, free, monkeypatch, tmp_path):
         with (
             Server(own, "cascade", feature_repo=own, config=free) as server,
-            Client(server.grpc_url) as client,
+            ModelControl(server.grpc_url) as client,
         ):
             monkeypatch.setattr(miniature, "RELEASE", replace(miniature.RELEASE, release="next"))
             serving = miniature.SERVING.model_copy(update={"layout": "ensemble"})

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.server.server import Server
-from cascade.ensemble.server.watchdog import running_stubs
+from cascade.ensemble.server.stubs import running_stubs
 from cascade.testing.miniature import SERVING, miniature_repository
 
 TYPES = {"int64": "INT64", "int32": "INT32", "float32": "FP32"}

@@ -9,7 +9,7 @@ import pytest
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
 from cascade.ensemble.server.server import Server
-from cascade.ensemble.server.watchdog import running_stubs
+from cascade.ensemble.server.stubs import running_stubs
 
 HEALED_S = 60
 

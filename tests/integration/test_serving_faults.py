@@ -14,8 +14,9 @@ from cascade.core.errors import CascadeError, ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.hang_check import HangCheck
+from cascade.ensemble.server.model_control import ModelControl
 from cascade.ensemble.server.server import Server
-from cascade.ensemble.server.watchdog import running_stubs
+from cascade.ensemble.server.stubs import running_stubs
 
 HEALED_S = 30  # proves the healing; benchmarks/serving.py measures it against the bar of 5 s
 
@@ -106,7 +107,7 @@ def test_one_of_two_killed_is_replaced_and_nobody_hangs(start, free):
 
 
 def test_a_stub_that_hangs_is_replaced(start):
-    with start() as server, Client(server.grpc_url, timeout=0.5) as client:
+    with start() as server, ModelControl(server.grpc_url, timeout=0.5) as client:
         client.recommend([101])
         check = HangCheck(server.pid, client.probe, client.answered, interval=0.1)
         (stub,) = running_stubs(server.pid)
@@ -190,7 +191,7 @@ def test_a_model_whose_stub_cannot_start_again_does_not_end_the_watch(start):
 
 
 def test_the_highest_version_is_served_and_a_new_one_is_loaded_without_a_gap(start):
-    with start() as server, Load(server.grpc_url, 2) as load, Client(server.grpc_url) as client:
+    with start() as server, Load(server.grpc_url, 2) as load, ModelControl(server.grpc_url) as client:
         model = server.repository / "cascade"
         shutil.copytree(model / "1", model / "10")
         release = model / "10" / "nodes" / "08_respond"
@@ -204,7 +205,7 @@ def test_the_highest_version_is_served_and_a_new_one_is_loaded_without_a_gap(sta
 
 
 def test_a_broken_new_version_leaves_the_old_one_serving(start):
-    with start() as server, Client(server.grpc_url) as client:
+    with start() as server, ModelControl(server.grpc_url) as client:
         model = server.repository / "cascade"
         shutil.copytree(model / "1", model / "2", ignore=shutil.ignore_patterns("graph.json"))
         with pytest.raises(ServerError, match="no graph.json"):

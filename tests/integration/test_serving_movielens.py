@@ -11,7 +11,7 @@ from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.server.server import Server
-from cascade.ensemble.server.watchdog import running_stubs
+from cascade.ensemble.server.stubs import running_stubs
 
 pytestmark = pytest.mark.timeout(1500)  # the first test to ask for the pipeline builds it
 

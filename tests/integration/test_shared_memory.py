@@ -7,7 +7,7 @@ import pytest
 
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.server import Server
-from cascade.ensemble.server.watchdog import running_stubs
+from cascade.ensemble.server.stubs import running_stubs
 
 INSTANCES = 2
 MAPPED = ("item_vectors.npy", "item_slots.npy", "item_share.npy", "index.faiss")

@@ -18,7 +18,7 @@ from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError, WorkerError
 from cascade.core.stage import Stage
-from cascade.ensemble.server.processes import dying_with_us
+from cascade.core.processes import end_with_parent
 from cascade.models.training import tf_config
 from cascade.pipeline.launch import free_ports, launch
 from cascade.pipeline.worker import DONE, follow
@@ -40,7 +40,7 @@ def run(folder, *arguments):
     """`cascade run --only two_tower` in a process of its own."""
     command = [sys.executable, "-c", "from cascade.cli.main import main; main()", "run", "-c", "strings.yaml"]
     return subprocess.Popen(
-        [*dying_with_us("KILL"), *command, "--only", "two_tower", *arguments],
+        [*end_with_parent("KILL"), *command, "--only", "two_tower", *arguments],
         cwd=folder,
         env=clean_environment(),
         stderr=subprocess.PIPE,

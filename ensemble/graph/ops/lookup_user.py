@@ -15,12 +15,12 @@ from ....core.errors import FeatureStoreError
 from ....core.signature import Columns, ColumnSpec, Signature
 from ....workflows.features.online import (
     OnlineReader,
-    Stored,
-    Wanted,
+    FeatureQuery,
+    OnlineRows,
     open_reader,
 )
+from ....workflows.transforms.codes import DTYPES
 from ....workflows.features.values import (
-    DTYPES,
     Serialized,
     ValueDecoder,
     int_lists,
@@ -87,7 +87,7 @@ class LookupUser(Op):
         int_lists.compile()
         repo = Path(os.environ.get(REPO_VARIABLE, "feature_repo"))
         redis = os.environ.get(REDIS_VARIABLE, self.redis)
-        self.reader = open_reader(Wanted(self.project, "user_id", self.views), repo, self.online, redis, self.timeout)
+        self.reader = open_reader(FeatureQuery(self.project, "user_id", self.views), repo, self.online, redis, self.timeout)
 
     def __call__(self, columns: Columns) -> Columns:
         users = columns["user_id"][:, 0].tolist()
@@ -105,7 +105,7 @@ class LookupUser(Op):
             "features_stale": np.full((len(users), 1), stored is None),
         }
 
-    def _read(self, users: list[Any]) -> Stored | None:
+    def _read(self, users: list[Any]) -> OnlineRows | None:
         """What the store holds of each user; None if it cannot be read, which is logged once until it can."""
         try:
             stored = self.reader.read(users)

@@ -10,10 +10,11 @@ import pytest
 
 from cascade.core.errors import ServerError
 from cascade.ensemble.protocol.wire import NoAnswerError
-from cascade.ensemble.server import watchdog
+from cascade.ensemble.server import shared_memory
 from cascade.ensemble.server.hang_check import HangCheck
 from cascade.ensemble.server.runtime import STUB
-from cascade.ensemble.server.watchdog import Watchdog, running_stubs
+from cascade.ensemble.server.stubs import running_stubs
+from cascade.ensemble.server.watchdog import Watchdog
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def spawn(tmp_path, monkeypatch):
     """Starts processes whose command line is a stub's; this process stands for the server."""
     shared = tmp_path / "shm"
     shared.mkdir()
-    monkeypatch.setattr(watchdog, "SHARED_MEMORY", shared)
+    monkeypatch.setattr(shared_memory, "FOLDER", shared)
     script = tmp_path / "models" / "toy" / "1" / "model.py"
     script.parent.mkdir(parents=True)
     script.write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")

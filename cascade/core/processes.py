@@ -1,4 +1,4 @@
-"""Ending a group of processes so that none is left, not even a zombie."""
+"""Child processes that leave nothing behind when they end, not even a zombie (Linux)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ import subprocess
 import threading
 
 _PR_SET_CHILD_SUBREAPER = 36
+"""From <linux/prctl.h>."""
 
 
 def adopt_orphans(on: bool) -> None:
-    """Whether children of a child that ends become ours (Linux, prctl(2)).
+    """Whether grandchildren become our children when their parent ends, see prctl(2).
 
-    A stub that was killed stays tritonserver's zombie; in a container nobody may be there to reap it afterwards.
+    A killed stub stays a zombie of tritonserver. In a container there may be no init process to reap it once
+    tritonserver has ended, so this process does.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
 
 
-def dying_with_us(sign: str = "TERM") -> list[str]:
-    """What to put before a command, so that it gets a signal when this process ends, killed or not; may be nothing.
+def end_with_parent(sign: str = "TERM") -> list[str]:
+    """A prefix for a command, so that it gets the signal ``sign`` when this process ends, even if it is killed.
 
-    The kernel sends it when the thread ends that started the command, so only the main thread's commands get it.
+    The kernel sends the signal when the thread that started the command ends. The prefix is therefore empty outside
+    the main thread, and also where setpriv is not installed.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None or threading.current_thread() is not threading.main_thread():
@@ -33,7 +36,7 @@ def dying_with_us(sign: str = "TERM") -> list[str]:
 
 
 def end_group(leader: subprocess.Popen[str], grace_s: float) -> None:
-    """Ask the leader of a process group to end, kill the group if it takes longer than ``grace_s``, reap them all."""
+    """End a process group: ask its leader, kill the group after ``grace_s`` seconds, and reap every member."""
     if leader.poll() is None:
         leader.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
