@@ -31,10 +31,12 @@ def read_100k(files: Mapping[str, Path]) -> Tables:
     from ..sources.movielens_100k import open_source, read_archive
 
     if "ml-100k.zip" in files:
-        interactions, users, items = read_archive(files["ml-100k.zip"])
+        tables = read_archive(files["ml-100k.zip"])
     else:
         source = open_source(DataConfig())
-        interactions, users, items = pa.concat_tables(source.chunks()), source.users, source.items
+        assert source.users is not None and source.items is not None
+        tables = pa.concat_tables(source.interactions()), source.users, source.items
+    interactions, users, items = tables
     return {"interactions": interactions.sort_by("timestamp"), "users": users, "items": items}
 
 

@@ -80,6 +80,17 @@ def test_movielens_1m(tmp_path):
     ]
 
 
+def test_movielens_100k(tmp_path):
+    """The real one, as the demo uses it."""
+    assert fetch(DATASETS["movielens-100k"], tmp_path / "out") == {
+        "interactions": 100_000,
+        "users": 943,
+        "items": 1_682,
+    }
+    times = [row["timestamp"] for row in rows(tmp_path / "out", "interactions")]
+    assert times == sorted(times)
+
+
 def test_movielens_25m(tmp_path):
     archive = zipped(tmp_path / "ml-25m.zip", "ml-25m", ML_25M)
     fetch(unchecked("movielens-25m"), tmp_path / "out", [archive])
