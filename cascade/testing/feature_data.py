@@ -10,7 +10,7 @@ from typing import Any
 from ..core.artifact import Artifact, write_artifact
 from ..workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from ..workflows.features.stage import FEATURES
-from ..workflows.features.tables import arrow_type
+from ..workflows.tables.canonical import arrow_type
 
 Table = Mapping[str, Sequence[Any]]
 

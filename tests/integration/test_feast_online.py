@@ -29,7 +29,7 @@ from cascade.testing.feature_data import shop_features
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features import store as feature_store
 from cascade.workflows.features.definitions import PUSH_SOURCE
-from cascade.workflows.features.online import Wanted, entity_key, open_reader
+from cascade.workflows.features.online import FeatureQuery, entity_key, open_reader
 from cascade.workflows.features.values import ValueDecoder
 
 COLUMNS = ("age", "city", "income", "tags")
@@ -166,7 +166,7 @@ def test_redis_that_is_down_is_told_in_the_answer() -> None:
 def test_redis_answers_of_a_failed_call_are_not_those_of_the_next(redis_server: str) -> None:
     import redis
 
-    reader = open_reader(Wanted("broken", "user_id", {"v": []}), Path(), "redis", redis_server)
+    reader = open_reader(FeatureQuery("broken", "user_id", {"v": []}), Path(), "redis", redis_server)
     client = redis.Redis.from_url(f"redis://{redis_server}")
     client.set(entity_key("user_id", 1) + b"broken", "no hash")
     client.hset(entity_key("user_id", 2) + b"broken", "_ts:v", b"\x08\x01")
@@ -257,7 +257,7 @@ def changing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASCADE_FEATURE_REPO", section.repo)
         op.load(Path())
-    wanted = Wanted(f"changing_{ids}", "item_id", {"item_features": ["price"]})
+    wanted = FeatureQuery(f"changing_{ids}", "item_id", {"item_features": ["price"]})
     items = open_reader(wanted, Path(section.repo), online, section.redis, timeout=30)
     return SimpleNamespace(live=live, op=op, items=items, convert=live.convert)
 

@@ -120,7 +120,7 @@ class InteractionIngester:
         self.spool.write(chunk)
 
     def finish(self) -> dict[str, pa.Array]:
-        """Close the spool and run the checks that need all rows; returns the ids of tables not in ``known``, by column."""
+        """Close the spool and run the checks that need all rows; returns the ids of unknown tables, by column."""
         self.spool.close()
         if self.spool.rows == 0:
             raise DataError("interactions: the table is empty")

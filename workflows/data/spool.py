@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from ..tables.ids import rows_of
+from ..tables.parquet import batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +32,12 @@ class Spool:
         self.rows = 0
         self._writer: pq.ParquetWriter | None = None
 
+    @property
+    def schema(self) -> pa.Schema:
+        """That of the first chunk."""
+        assert self._writer is not None
+        return self._writer.schema
+
     def write(self, chunk: pa.Table) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -47,16 +54,6 @@ class Spool:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-
-
-def batches(file: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The file's tables of at most GROUP_ROWS rows, in order."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(GROUP_ROWS, columns=columns):
-            yield pa.Table.from_batches([batch])
 
 
 def user_ranges(counts: NDArray[np.int64], part_rows: int) -> NDArray[np.int64]:
@@ -78,7 +75,7 @@ def parts_by_user(file: Path, user_ids: pa.Array) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     counts = np.zeros(len(user_ids), np.int64)
-    for batch in batches(file, ["user_id"]):
+    for batch in batches(file, GROUP_ROWS, ["user_id"]):
         counts += np.bincount(rows_of(batch["user_id"], user_ids), minlength=len(user_ids))
     firsts = user_ranges(counts, PART_ROWS)
     if len(firsts) == 1:
@@ -94,7 +91,7 @@ def parts_by_user(file: Path, user_ids: pa.Array) -> Iterator[pa.Table]:
 
 def _spill(file: Path, user_ids: pa.Array, firsts: NDArray[np.int64], folder: Path) -> None:
     spools = [Spool(folder / f"{number:05d}.parquet") for number in range(len(firsts))]
-    for batch in batches(file):
+    for batch in batches(file, GROUP_ROWS):
         part = np.searchsorted(firsts, rows_of(batch["user_id"], user_ids), side="right") - 1
         for number in np.unique(part):
             spools[number].write(batch.filter(part == number))

@@ -19,7 +19,7 @@ from ..tables.raw_features import check_known_before, sides_of
 from ..tables.validate import nearest
 from .expressions import names_in
 from .ingest import ENTITIES, ingest
-from .spool import Spool, batches
+from .spool import Spool
 from .write import write_interactions, write_table
 
 
@@ -34,8 +34,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     spool = Spool(folder / "spool" / "interactions.parquet")
     entities, has_timestamp = ingest(source, spool, config, schema.vectors)
     kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
-    first = next(batches(spool.file))
-    kinds["interactions"] = {c: str(kind_of(first[c].type)) for c in first.column_names if c not in ("split",)}
+    kinds["interactions"] = {c.name: str(kind_of(c.type)) for c in spool.schema if c.name != "split"}
     features = sides_of(schema, kinds)
     title = _title(config, kinds["items"])
     for name, table in entities.items():

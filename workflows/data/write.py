@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...core.errors import DataError
 from ..config import DataConfig, SplitConfig
 from ..tables.ids import rows_of
+from ..tables.parquet import batches
 from .split import (
     NAMES,
     by_column,
@@ -22,7 +23,7 @@ from .split import (
     time_cuts,
     validating_users,
 )
-from .spool import GROUP_ROWS, Spool, batches, parts_by_user
+from .spool import GROUP_ROWS, Spool, parts_by_user
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +83,7 @@ def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Arra
             user_row, held_out[rows_of(part["item_id"], item_ids)], part["positive"].to_numpy(), validates
         )
     if config.by == "time":
-        stamps = np.concatenate([b["timestamp"].to_numpy() for b in batches(spool.file, ["timestamp"])])
+        stamps = np.concatenate([b["timestamp"].to_numpy() for b in batches(spool.file, GROUP_ROWS, ["timestamp"])])
         cuts = time_cuts(stamps, config.valid_share, config.test_share)
         return lambda part, user_row: by_time(part["timestamp"].to_numpy(), *cuts)
     return lambda part, user_row: by_column(part, "split")

@@ -13,7 +13,7 @@ from ...core.features import Feature, Side
 from ..config import HistoryConfig
 from ..tables.ids import id_columns
 from ..tables.raw_features import RawFeature
-from ..transforms.codes import FIRST_CODE, Codes, raw_array
+from ..transforms.codes import DTYPES, FIRST_CODE, Codes, raw_array
 from ..transforms.lookup_tables import codes_for
 from .fit import FittedSide
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PARAMS = "params.json"
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
-DTYPES = {"int": "int64", "float": "float64", "string": "object"}
 
 
 def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Path, history: HistoryConfig) -> None:

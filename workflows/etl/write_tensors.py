@@ -15,7 +15,7 @@ from ...core.features import Feature
 from ..data.split import NAMES, TEST
 from ..history.history import order_of
 from ..tables.ids import id_columns, rows_of
-from ..tables.parquet import row_groups, whole_users
+from ..tables.parquet import batches, row_groups, whole_users
 from ..tables.timestamps import to_seconds
 from ..transforms.codes import mapped
 from .fit import FittedSide
@@ -95,7 +95,7 @@ class InteractionWriter:
         import pyarrow.compute as pc
 
         at = dict(self.first[part.name])
-        for table in whole_users(part, self.rows):
+        for table in whole_users(batches(part, self.rows)):
             columns = self._transformed(table)
             for split in NAMES:
                 own = np.flatnonzero(pc.equal(table["split"], split).to_numpy())

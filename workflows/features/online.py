@@ -24,7 +24,7 @@ _STRING, _INT64 = 2, 4  # feast.types.ValueType.Enum
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FeatureQuery:
     """What to read: the views of one entity in one Feast project; feature names differ between the views."""
 
     project: str
@@ -34,7 +34,7 @@ class Wanted:
 
 
 @dataclass
-class Stored:
+class OnlineRows:
     """What the store holds for the keys of one call, in their order."""
 
     known: list[bool]
@@ -46,7 +46,7 @@ class Stored:
 class OnlineReader(Protocol):
     """An opened online store."""
 
-    def read(self, keys: Sequence[int | str | None]) -> Stored:
+    def read(self, keys: Sequence[int | str | None]) -> OnlineRows:
         """What the store holds for each of ``keys``; nothing for None.
 
         Raises:
@@ -55,15 +55,15 @@ class OnlineReader(Protocol):
         ...
 
 
-def open_reader(wanted: Wanted, repo: Path, online: str, redis: str, timeout: float = 1.0) -> OnlineReader:
+def open_reader(query: FeatureQuery, repo: Path, online: str, redis: str, timeout: float = 1.0) -> OnlineReader:
     """The reader for ``feature_store.online``; ``timeout`` is in seconds and covers one wait for the store.
 
     Raises:
         FeatureStoreError: if there is no sqlite store in ``repo``, or it lacks a view.
     """
     if online == "redis":
-        return RedisReader.open(wanted, redis, timeout)
-    return SqliteReader.open(wanted, repo / ONLINE_FILE, timeout)
+        return RedisReader.open(query, redis, timeout)
+    return SqliteReader.open(query, repo / ONLINE_FILE, timeout)
 
 
 def entity_key(name: str, value: int | str) -> bytes:
@@ -84,28 +84,28 @@ def _head(name: str) -> bytes:
 class SqliteReader:
     """A table for each view, a row for each key and feature."""
 
-    wanted: Wanted
+    query: FeatureQuery
     tables: tuple[str, ...]
     connection: sqlite3.Connection
 
     @classmethod
-    def open(cls, wanted: Wanted, file: Path, timeout: float) -> SqliteReader:
+    def open(cls, query: FeatureQuery, file: Path, timeout: float) -> SqliteReader:
         if not file.is_file():
             raise FeatureStoreError(f"{file}: no online store; run `cascade features materialize`")
         connection = sqlite3.connect(file, timeout=timeout, check_same_thread=False)
         connection.execute(f"PRAGMA mmap_size={2**40}")  # sqlite takes as much of it as it was built for, 2 GB
-        reader = cls(wanted, tuple(f"{wanted.project}_{view}" for view in wanted.views), connection)
+        reader = cls(query, tuple(f"{query.project}_{view}" for view in query.views), connection)
         try:
             reader.read([""])
         except FeatureStoreError as error:
             raise FeatureStoreError(f"{file}: {error}; run `cascade features materialize`") from None
         return reader
 
-    def read(self, keys: Sequence[int | str | None]) -> Stored:
+    def read(self, keys: Sequence[int | str | None]) -> OnlineRows:
         if len(keys) > BATCH:
             return _joined([self.read(keys[at : at + BATCH]) for at in range(0, len(keys), BATCH)])
         count = 1 << (len(keys) - 1).bit_length()  # few queries, so that sqlite has each of them prepared
-        sought = [None if key is None else entity_key(self.wanted.key, key) for key in keys]
+        sought = [None if key is None else entity_key(self.query.key, key) for key in keys]
         sought += [None] * (count - len(keys))
         try:
             rows = self.connection.execute(_query(self.tables, count), sought).fetchall()
@@ -113,13 +113,13 @@ class SqliteReader:
             raise FeatureStoreError(f"online store: {error}") from error
         known = [False] * len(keys)
         nothing: list[bytes | None] = [None] * len(keys)
-        cells = [{name: nothing.copy() for name in names} for names in self.wanted.views.values()]
+        cells = [{name: nothing.copy() for name in names} for names in self.query.views.values()]
         for at, name, value in rows:
             view, key = divmod(at, count)
             known[key] = True
             if name in cells[view]:
                 cells[view][name][key] = value
-        return Stored(known, {name: column for view in cells for name, column in view.items()})
+        return OnlineRows(known, {name: column for view in cells for name, column in view.items()})
 
 
 @lru_cache
@@ -137,7 +137,7 @@ def _query(tables: tuple[str, ...], count: int) -> str:
 class RedisReader:
     """A hash for each key with a field for each feature and the time of each view."""
 
-    wanted: Wanted
+    query: FeatureQuery
     pool: Any
     names: list[str]
     """Feature of each field; "" for the time of a view, which says that the view holds the key."""
@@ -145,33 +145,33 @@ class RedisReader:
     """The HMGET of all fields in Redis' protocol, before and after the key."""
 
     @classmethod
-    def open(cls, wanted: Wanted, connection: str, timeout: float) -> RedisReader:
+    def open(cls, query: FeatureQuery, connection: str, timeout: float) -> RedisReader:
         import mmh3
         from redis import Redis
 
         names, fields = [], []
-        for view, features in wanted.views.items():
+        for view, features in query.views.items():
             names += ["", *features]
             fields.append(f"_ts:{view}".encode())
             fields += [struct.pack("<I", mmh3.hash(f"{view}:{name}", signed=False)) for name in features]
         client = Redis(socket_timeout=timeout, socket_connect_timeout=timeout, **parse_redis(connection))
         command = b"*%d\r\n%s" % (2 + len(fields), _bulk(b"HMGET")), b"".join(map(_bulk, fields))
-        return cls(wanted, client.connection_pool, names, command)
+        return cls(query, client.connection_pool, names, command)
 
-    def read(self, keys: Sequence[int | str | None]) -> Stored:
-        rows = iter(self._rows([entity_key(self.wanted.key, key) for key in keys if key is not None]))
+    def read(self, keys: Sequence[int | str | None]) -> OnlineRows:
+        rows = iter(self._rows([entity_key(self.query.key, key) for key in keys if key is not None]))
         nothing = [None] * len(self.names)
         found = [nothing if key is None else next(rows) for key in keys]
         columns = zip(*found, strict=True) if found else ([] for _ in self.names)
         values = {name: list(column) for name, column in zip(self.names, columns, strict=True) if name}
-        return Stored([any(value is not None for value in row) for row in found], values)
+        return OnlineRows([any(value is not None for value in row) for row in found], values)
 
     def _rows(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
         """The fields of each key, by all commands in one packet: redis-py's own pipeline costs twice the time."""
         from redis import RedisError
 
         before, after = self.command
-        project = self.wanted.project.encode()
+        project = self.query.project.encode()
         try:
             connection = self.pool.get_connection("HMGET")
             try:
@@ -190,10 +190,10 @@ def _bulk(data: bytes) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(data), data)
 
 
-def _joined(parts: Sequence[Stored]) -> Stored:
+def _joined(parts: Sequence[OnlineRows]) -> OnlineRows:
     names = parts[0].values
     values = {name: [value for part in parts for value in part.values[name]] for name in names}
-    return Stored([known for part in parts for known in part.known], values)
+    return OnlineRows([known for part in parts for known in part.known], values)
 
 
 def parse_redis(connection: str) -> dict[str, Any]:

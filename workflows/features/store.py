@@ -19,7 +19,7 @@ from ...core.errors import ConfigError, FeatureStoreError
 from ..config import FeatureStoreConfig
 from ..tables.timestamps import time_unit, to_seconds
 from .definitions import PUSH_SOURCE, feast_objects
-from .online import ONLINE_FILE, Wanted, open_reader
+from .online import ONLINE_FILE, FeatureQuery, open_reader
 from .spec import FeatureSpec, View
 from .tables import ROW_GROUP
 
@@ -168,7 +168,7 @@ def _holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     """Whether the online store answers for a user of the artifact; the marker may outlive the store."""
     import pyarrow.parquet as pq
 
-    wanted = Wanted(_project(section), "user_id", {"user_history": ["history_ids"]})
+    wanted = FeatureQuery(_project(section), "user_id", {"user_history": ["history_ids"]})
     head = next(pq.ParquetFile(artifact.path / "user_history.parquet").iter_batches(1, columns=["user_id"]), None)
     try:
         reader = open_reader(wanted, Path(section.repo), section.online, section.redis)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
+from ..tables.canonical import arrow_type
+from ..tables.parquet import batches, whole_users
 from ..tables.timestamps import to_seconds
 
 if TYPE_CHECKING:
@@ -20,14 +22,6 @@ ROW_GROUP = 10_000
 """Rows that are read back and written to the online store at once."""
 CHUNK = 1_000_000
 """Interactions held at once."""
-
-
-def arrow_type(kind: str) -> pa.DataType:
-    """The parquet type of a column kind: int, float, string, or a list of these."""
-    import pyarrow as pa
-
-    scalars = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
-    return pa.list_(scalars[kind.removeprefix("list_")]) if kind.startswith("list_") else scalars[kind]
 
 
 def write_entities(source: Path, out: Path, key: str, kinds: Mapping[str, str], time: int) -> int:
@@ -101,39 +95,24 @@ def write_history(
 
 def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
     """Tables [user_id, item_id, timestamp, positive] of whole users, without the test part."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    rest: pa.Table | None = None
-    done: Any = None
-    for chunk in _chunks(parts, kinds):
-        table = chunk if rest is None else pa.concat_tables([rest, chunk]).combine_chunks()
-        users = table.column("user_id")
-        last = table.num_rows - pc.sum(pc.equal(users, users[-1])).as_py()
-        if last == 0:
-            rest = table
-            continue
-        whole, rest = table.slice(0, last), table.slice(last)
-        done = _check_order(whole, done)
-        yield whole
-    if rest is not None:
-        _check_order(rest, done)
-        yield rest
+    last: Any = None
+    for table in whole_users(_chunks(parts, kinds)):
+        last = _check_order(table, last)
+        yield table
 
 
 def _chunks(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Non-empty chunks of interactions before the test part, ids in their own types."""
+    """Non-empty chunks of interactions before the test part, ids in the types of their kinds."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     types = {"user_id": kinds["user_id"], "item_id": kinds["item_id"], "timestamp": "int"}
     for part in parts:
-        for batch in pq.ParquetFile(part).iter_batches(CHUNK, columns=[*types, "positive", "split"]):
-            rows = batch.filter(pc.not_equal(batch.column("split").cast(pa.string()), "test"))
+        for batch in batches(part, CHUNK, [*types, "positive", "split"]):
+            rows = batch.filter(pc.not_equal(batch["split"].cast(pa.string()), "test"))
             if rows.num_rows:
-                columns = {name: _cast(rows.column(name), kind) for name, kind in types.items()}
-                yield pa.table({**columns, "positive": rows.column("positive")})
+                columns = {name: _cast(rows[name].combine_chunks(), kind) for name, kind in types.items()}
+                yield pa.table({**columns, "positive": rows["positive"]})
 
 
 def _check_order(table: pa.Table, done: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,8 @@ from ...core.kernel import (
     kernel,
     read,
 )
+from ..transforms.codes import DTYPES, MISSING
 
-DTYPES = {"int": "int64", "float": "float64", "string": "object"}
-MISSING: Mapping[str, Any] = {"int": np.iinfo(np.int64).min, "float": np.nan, "string": None}
 SCALARS = {"int": ("int64_val", "int32_val"), "float": ("double_val", "float_val"), "string": ("string_val",)}
 LISTS = {kind: tuple(name.replace("_val", "_list_val") for name in names) for kind, names in SCALARS.items()}
 """Column kind -> the fields of ``Value`` that it takes."""

@@ -29,6 +29,14 @@ def kind_of(kind: pa.DataType) -> str | None:
     return "string" if types.is_string(kind) or types.is_large_string(kind) else None
 
 
+def arrow_type(kind: str) -> pa.DataType:
+    """The Arrow type of a column kind: int64, float64, string, or a list of one of these."""
+    import pyarrow as pa
+
+    scalars = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
+    return pa.list_(scalars[kind.removeprefix("list_")]) if kind.startswith("list_") else scalars[kind]
+
+
 def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
     """``table`` with every column in one of the convention's types; columns of other types are left out.
 
@@ -67,7 +75,7 @@ def _column(column: pa.ChunkedArray, kind: str) -> pa.Array:
     if kind == "float":
         array = array.cast(pa.float64())
         return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
-    return array.cast({"int": pa.int64(), "string": pa.string()}[kind])
+    return array.cast(arrow_type(kind))
 
 
 def _lists(array: pa.Array, kind: str) -> pa.Array:
@@ -76,14 +84,14 @@ def _lists(array: pa.Array, kind: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    inner = {"list_int": pa.int64(), "list_float": pa.float64(), "list_string": pa.string()}[kind]
     values = pc.list_flatten(array)
     keep = values.is_valid()
     if kind == "list_float":
         keep = pc.and_(keep, pc.invert(pc.fill_null(pc.is_nan(values), False)))
     parents = pc.list_parent_indices(array).filter(keep).to_numpy()
     offsets = np.concatenate([[0], np.cumsum(np.bincount(parents, minlength=len(array)))])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values.filter(keep).cast(inner))
+    values = values.filter(keep).cast(arrow_type(kind).value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
 
 
 def split_text(table: pa.Table, separators: dict[str, str]) -> pa.Table:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .parquet import batches
+
 CHUNK = 1_000_000
 """Rows read at once."""
 
@@ -34,12 +36,11 @@ def to_seconds(times: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
 def time_range(files: Sequence[Path]) -> tuple[int, int]:
     """Smallest and largest timestamp in Parquet files of interactions; (0, 0) if they have no rows."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     low, high = [], []
     for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(CHUNK, columns=["timestamp"]):
-            found = pc.min_max(batch.column("timestamp")).as_py()
+        for batch in batches(file, CHUNK, ["timestamp"]):
+            found = pc.min_max(batch["timestamp"]).as_py()
             low.append(found["min"] or 0)
             high.append(found["max"] or 0)
     return min(low, default=0), max(high, default=0)

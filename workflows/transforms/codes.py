@@ -23,8 +23,12 @@ MISSING_CODE = 1
 UNKNOWN_CODE = 2
 FIRST_CODE = 3
 """The first code of a vocabulary, after padding, missing and out of vocabulary."""
+DTYPES = {"int": "int64", "float": "float64", "string": "object"}
+"""Column kind -> dtype of its raw values."""
+MISSING: dict[str, Any] = {"int": MISSING_INT, "float": np.nan, "string": None}
+"""Column kind -> its missing value."""
 MISSING_BY_KIND: dict[str, Any] = {"i": MISSING_INT, "f": np.nan}
-"""dtype kind -> the missing value."""
+"""numpy dtype kind -> the missing value."""
 
 
 class Codes(ABC):

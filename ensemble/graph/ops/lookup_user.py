@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from ....core.errors import FeatureStoreError
 from ....core.signature import Columns, ColumnSpec, Signature
 from ....workflows.features.online import (
-    OnlineReader,
     FeatureQuery,
+    OnlineReader,
     OnlineRows,
     open_reader,
 )
-from ....workflows.transforms.codes import DTYPES
 from ....workflows.features.values import (
     Serialized,
     ValueDecoder,
     int_lists,
 )
+from ....workflows.transforms.codes import DTYPES
 from .base import Op
 
 REPO_VARIABLE = "CASCADE_FEATURE_REPO"
@@ -87,7 +87,8 @@ class LookupUser(Op):
         int_lists.compile()
         repo = Path(os.environ.get(REPO_VARIABLE, "feature_repo"))
         redis = os.environ.get(REDIS_VARIABLE, self.redis)
-        self.reader = open_reader(FeatureQuery(self.project, "user_id", self.views), repo, self.online, redis, self.timeout)
+        query = FeatureQuery(self.project, "user_id", self.views)
+        self.reader = open_reader(query, repo, self.online, redis, self.timeout)
 
     def __call__(self, columns: Columns) -> Columns:
         users = columns["user_id"][:, 0].tolist()

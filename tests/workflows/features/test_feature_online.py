@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from cascade.core.errors import FeatureStoreError
 from cascade.workflows.features.online import (
-    Wanted,
+    FeatureQuery,
     entity_key,
     open_reader,
     parse_redis,
 )
 
-WANTED = Wanted("p", "user_id", {"user_history": ["history_ids"]})
+QUERY = FeatureQuery("p", "user_id", {"user_history": ["history_ids"]})
 
 
 @given(st.integers(-(2**63), 2**63 - 1) | st.text())
@@ -38,14 +38,14 @@ def test_connection_string_is_parsed_as_feast_does(connection: str) -> None:
 
 def test_no_store_is_an_error_that_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(FeatureStoreError, match=r"online_store.db: no online store; run `cascade features"):
-        open_reader(WANTED, tmp_path, "sqlite", "")
+        open_reader(QUERY, tmp_path, "sqlite", "")
 
 
 def test_a_store_without_the_view_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "online_store.db").touch()
     with pytest.raises(FeatureStoreError, match="no such table: p_user_history; run"):
-        open_reader(WANTED, tmp_path, "sqlite", "")
+        open_reader(QUERY, tmp_path, "sqlite", "")
 
 
 def test_reading_needs_neither_feast_nor_pandas() -> None:

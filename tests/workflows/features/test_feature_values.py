@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade.workflows.features.values import (
-    DTYPES,
-    MISSING,
     ValueDecoder,
     int_lists,
 )
+from cascade.workflows.transforms.codes import DTYPES, MISSING
 
 DECODER = ValueDecoder()
 INT32, INT64 = (st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (32, 64))
