@@ -49,7 +49,7 @@ types: $(READY)  ## mypy --strict and pyright
 	@$(BIN)/pyright
 
 docs: $(READY)  ## build the documentation site in build/site, without network
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 notebooks: $(READY)  ## run the notebooks; they are not changed
 	@$(BIN)/jupyter execute notebooks/*.ipynb
