@@ -1,4 +1,4 @@
-"""The commands below ``cascade data``."""
+"""``cascade data``: public data sets as the three tables that a pipeline reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 data = typer.Typer(
-    help="Public data sets, as the three tables that a pipeline reads. Example: cascade data fetch movielens-1m",
+    help="Fetch public data sets. Example: cascade data fetch movielens-1m",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -18,7 +18,7 @@ TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 @data.command("list", epilog="Example: cascade data list")
 def list_datasets() -> None:
-    """Name the public data sets that can be fetched, with their licences."""
+    """List the public data sets that can be fetched."""
     from ..workflows.datasets import DATASETS
 
     for dataset in DATASETS.values():
@@ -27,18 +27,23 @@ def list_datasets() -> None:
 
 @data.command(epilog="Example: cascade data fetch movielens-1m --out data/ml-1m")
 def fetch(
-    name: Annotated[str, typer.Argument(help="Data set; `cascade data list` names them.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write. Default: data/NAME.", show_default=False)] = None,
+    name: Annotated[str, typer.Argument(help="Name of the data set, see `cascade data list`.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables. Default: data/NAME.", show_default=False)
+    ] = None,
     archive: Annotated[
         list[Path] | None,
-        typer.Option(help="One of the owner's files that is on disk already, by its own name; may be given again."),
+        typer.Option(help="Path of an original file that was downloaded before, under its own name. Repeatable."),
     ] = None,
     since: Annotated[datetime | None, typer.Option(formats=TIMES, help="Leave out earlier interactions (UTC).")] = None,
     before: Annotated[
         datetime | None, typer.Option(formats=TIMES, help="Leave out interactions from this time on (UTC).")
     ] = None,
 ) -> None:
-    """Download a public data set from its owner, check it, and write interactions, users and items as Parquet."""
+    """Download a public data set and write it as tables.
+
+    The files come from the owner of the data set and are checked. Interactions, users and items are written as Parquet.
+    """
     from ..core.errors import ConfigError
     from ..core.registry import nearest
     from ..workflows.datasets import DATASETS

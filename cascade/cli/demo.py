@@ -1,4 +1,4 @@
-"""The demo: a server on free ports, a few users, what they had and what they are offered."""
+"""``cascade demo``: the whole pipeline, then recommendations for a few users from a running server."""
 
 from __future__ import annotations
 
@@ -6,22 +6,41 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ..config.pipeline import PipelineConfig
-from ..core.artifact import Artifact
+import typer
+
 from .logging import is_verbose
-from .text import answer_notes, answer_table
+from .options import NONE, PIPELINE, RUNS, ConfigFile, Runs, Sets, Verbose, load
+from .run import run_stages
+from .text.answer import answer_notes, answer_table
+
+if TYPE_CHECKING:
+    from ..config.pipeline import PipelineConfig
+    from ..core.artifact import Artifact
 
 _KNOWN_USERS = 3
 _LAST_ITEMS = 5
 
 
+def demo(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    top_k: Annotated[int, typer.Option(min=1, help="Items recommended to each user.")] = 10,
+    verbose: Verbose = False,
+) -> None:
+    """Run the pipeline, serve the result, and show recommendations for a few users."""
+    merged = load(config, sets)
+    show_recommendations(merged, run_stages(merged, runs, [], False), top_k)
+
+
 def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifact], top_k: int) -> None:
-    """Serve the exported model on free ports, ask over gRPC for a few users, print, and stop the server.
+    """Serve the exported model on free ports, print recommendations for a few users, and stop the server.
 
     Args:
-        artifacts: what the pipeline made, by stage.
+        artifacts: stage name -> its artifact.
+        top_k: items for each user.
     """
     from ..ensemble.client import Client
     from ..ensemble.server.server import Server
@@ -46,7 +65,7 @@ def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifac
 
 
 def _users(etl: Path) -> list[Any]:
-    """Raw ids of users spread over the data, and one that nobody knows."""
+    """Raw ids of a few users from all over the data, and of one who is not in the data."""
     import numpy as np
 
     ids = np.load(etl / "user_ids.npy")
@@ -56,7 +75,7 @@ def _users(etl: Path) -> list[Any]:
 
 
 def _titles(data: Path) -> dict[Any, str]:
-    """Raw item id -> what to show to people; empty if items have nothing of the kind."""
+    """Raw item id -> its title; empty if the items have no titles."""
     import pyarrow.parquet as pq
 
     column = json.loads((data / "tables.json").read_text())["title"]
@@ -67,7 +86,7 @@ def _titles(data: Path) -> dict[Any, str]:
 
 
 def _history(features: Path, users: Sequence[Any]) -> dict[Any, list[Any]]:
-    """User id -> raw item ids of the user's positives, most recent first; without users that nobody knows."""
+    """User id -> raw item ids of the user's positives, most recent first. Unknown users are left out."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""The commands below ``cascade features``."""
+"""``cascade features``: the Feast feature store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .options import (
 )
 
 features = typer.Typer(
-    help="The Feast feature store: apply, materialize, push. Example: cascade features materialize",
+    help="Manage the Feast feature store. Example: cascade features materialize",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -31,7 +31,10 @@ def apply(
     runs: Runs = RUNS,
     verbose: Verbose = False,
 ) -> None:
-    """Register entities, feature views and the push source, as `feast apply` does."""
+    """Register the feature views in Feast.
+
+    Entities and the push source are registered as well, as `feast apply` does.
+    """
     from ..pipeline.stages import find
     from ..workflows.features.store import apply
 
@@ -47,7 +50,7 @@ def materialize(
     runs: Runs = RUNS,
     verbose: Verbose = False,
 ) -> None:
-    """Write the offline rows to the online store."""
+    """Copy the newest offline features to the online store."""
     from ..pipeline.stages import find
     from ..workflows.features.store import materialize
 
@@ -58,17 +61,20 @@ def materialize(
 
 @features.command(epilog="Example: cascade features push --user 42 --item 50 --item 181")
 def push(
-    user: Annotated[str, typer.Option(help="Raw user id.")],
-    item: Annotated[list[str], typer.Option(help="Raw item id, in the order of the events; may be given again.")],
+    user: Annotated[str, typer.Option(help="User id as in the source data.")],
+    item: Annotated[list[str], typer.Option(help="Id of an item that the user took, oldest first. Repeatable.")],
     time: Annotated[
         list[int] | None,
-        typer.Option(help="With history.gaps: timestamp of each item's event, in the log's own unit; now by default."),
+        typer.Option(help="Time of each item's event, in the unit of the log. Only with history.gaps. Default: now."),
     ] = None,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     verbose: Verbose = False,
 ) -> None:
-    """Put items in front of a user's history; the next answer knows them, without any training."""
+    """Add items to a user's history.
+
+    The next recommendation takes them into account, without any training.
+    """
     from ..workflows.features.store import push_history
 
     history = push_history(load(config, sets).feature_store, user, item, time or None)

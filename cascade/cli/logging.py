@@ -1,4 +1,4 @@
-"""What is said on stderr: our own notices, and of the libraries below us only errors."""
+"""Log messages on stderr: our own from INFO on, those of libraries only from ERROR on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-"""TensorFlow's C++ side and Dask's worker processes read the environment; set before either is imported."""
+"""Environment variables read by TensorFlow's C++ code and Dask's workers; they must be set before the imports."""
 
 
-def set_noise(verbose: bool) -> None:
-    """Let libraries log and tracebacks be shown, or not; called before anything heavy is imported."""
+def configure_logging(verbose: bool) -> None:
+    """Show or hide log messages of libraries. Call it before anything heavy is imported.
+
+    Args:
+        verbose: show everything, and our own debug messages.
+    """
     ours = logging.getLogger("cascade")
     if not ours.handlers:
         handler = logging.StreamHandler()
@@ -41,7 +45,7 @@ def is_verbose() -> bool:
 
 
 class QuietImport(MetaPathFinder):
-    """Imports one library with stderr put aside: TensorFlow's C++ side logs there before it reads its log level."""
+    """Imports one library while stderr is withheld: TensorFlow's C++ code logs before it reads its log level."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,14 +53,14 @@ class QuietImport(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The library's own spec, whose loader is quiet; None for every other module."""
+        """The spec of the library, with a loader that withholds stderr; None for every other module."""
         spec = PathFinder.find_spec(fullname, path, target) if fullname == self.name else None
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
 
         def quietly(module: ModuleType) -> None:
-            with stderr_aside():
+            with withheld_stderr():
                 execute(module)
 
         spec.loader.exec_module = quietly  # type: ignore[method-assign]
@@ -64,12 +68,12 @@ class QuietImport(MetaPathFinder):
 
 
 @contextmanager
-def stderr_aside() -> Iterator[None]:
-    """Keep back what is written to file descriptor 2; it is shown after all if the block fails."""
+def withheld_stderr() -> Iterator[None]:
+    """Withhold what is written to file descriptor 2, and print it only if the block fails."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as aside:
+    with tempfile.TemporaryFile() as buffer:
         kept = os.dup(2)
-        os.dup2(aside.fileno(), 2)
+        os.dup2(buffer.fileno(), 2)
         failed = True
         try:
             yield
@@ -79,5 +83,5 @@ def stderr_aside() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             if failed:
-                aside.seek(0)
-                os.write(2, aside.read())
+                buffer.seek(0)
+                os.write(2, buffer.read())

@@ -1,23 +1,38 @@
-"""Options that several commands of the command line share."""
+"""What several commands share: options, loading the config, printing JSON."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .logging import set_noise
+from .logging import configure_logging
 
 if TYPE_CHECKING:
     from ..config.pipeline import PipelineConfig
 
-ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CASCADE_CONFIG", help="The pipeline's file.")]
-Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be given again.")]
-Runs = Annotated[Path, typer.Option("--runs", envvar="CASCADE_RUNS", help="Folder of the stages' artifacts.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", envvar="CASCADE_CONFIG", help="YAML file that describes the pipeline.")
+]
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the config, e.g. serving.ann.topk=300. Repeatable."
+    ),
+]
+Runs = Annotated[
+    Path, typer.Option("--runs", envvar="CASCADE_RUNS", help="Folder that holds the artifacts of all stages.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", callback=set_noise, is_eager=True, help="Show tracebacks and libraries' logs.")
+    bool,
+    typer.Option(
+        "--verbose",
+        callback=configure_logging,
+        is_eager=True,
+        help="Show tracebacks and the logs of libraries.",
+    ),
 ]
 PIPELINE = Path("pipeline.yaml")
 RUNS = Path("runs")
@@ -25,7 +40,18 @@ NONE: list[str] = []
 
 
 def load(file: Path, sets: list[str]) -> PipelineConfig:
-    """The merged configuration of a command."""
+    """The config of ``file`` with ``--set`` and the environment merged in.
+
+    Raises:
+        ConfigError: one line for each error.
+    """
     from ..config.load import load_config
 
     return load_config(file, sets)[0]
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as indented JSON on stdout."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2, default=str))

@@ -1,4 +1,4 @@
-"""``cascade show``: what an artifact is, its model card if it was trained, and what has been measured of it since."""
+"""``cascade show``: an artifact with its model card and its newest evaluation."""
 
 from __future__ import annotations
 
@@ -17,25 +17,30 @@ from .options import (
     Sets,
     Verbose,
     load,
+    print_json,
 )
 
 
 def show(
-    what: Annotated[str, typer.Argument(help="A stage, e.g. ranker, or the folder of an artifact.")],
+    what: Annotated[str, typer.Argument(help="Name of a stage, e.g. ranker, or folder of an artifact.")],
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     runs: Runs = RUNS,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show an artifact: a trained one by its model card, beside what an evaluation has measured of it."""
-    import json
+    """Show an artifact and its model card.
 
+    If the artifact has been evaluated, the metrics of its newest evaluation follow.
+    """
     from ..core.artifact import MANIFEST, Artifact
     from ..pipeline.stages import find
-    from .artifact_text import as_text, describe
+    from .text.artifact import as_text, describe
 
     folder = Path(what)
     is_folder = (folder / MANIFEST).is_file() or "/" in what
     found = describe(Artifact.load(folder) if is_folder else find(load(config, sets), runs, what))
-    typer.echo(json.dumps(found, indent=2, default=str) if as_json else as_text(found))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(as_text(found))

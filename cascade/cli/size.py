@@ -1,4 +1,4 @@
-"""``cascade size``: what a measured request costs, how many machines a load needs, what fits into their memory."""
+"""``cascade size``: machines, cost and memory of a deployment."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from .options import (
     AsJson,
     Runs,
     Verbose,
+    print_json,
 )
 
 
 class Dtype(StrEnum):
-    """Of embeddings."""
+    """Data types of embeddings."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -26,7 +27,7 @@ class Dtype(StrEnum):
 
 
 class Optimizer(StrEnum):
-    """What training keeps beside each parameter follows from it."""
+    """Optimizers, which differ in the numbers that they keep for each parameter."""
 
     SGD = "sgd"
     MOMENTUM = "momentum"
@@ -36,31 +37,41 @@ class Optimizer(StrEnum):
 
 def size(
     t_infer_ms: Annotated[
-        float | None, typer.Option(min=1e-6, help="A machine's time for one request; the last bench's by default.")
+        float | None,
+        typer.Option(
+            min=1e-6, help="Time of one machine for one request, ms. Default: measured by the last `cascade bench`."
+        ),
     ] = None,
-    utilization: Annotated[float, typer.Option(help="Share of a machine to plan with.")] = 0.7,
-    price_per_hour: Annotated[float | None, typer.Option(min=0, help="Of a machine, in any currency.")] = None,
-    qps: Annotated[float | None, typer.Option(min=0, help="Requests a second to serve.")] = None,
+    utilization: Annotated[float, typer.Option(help="Share of each machine's time to plan with, above 0 to 1.")] = 0.7,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Price of one machine per hour, in any currency.")
+    ] = None,
+    qps: Annotated[float | None, typer.Option(min=0, help="Load to serve, requests per second.")] = None,
     table: Annotated[
-        list[str], typer.Option(metavar="NAME=ROWSxDIM", help="An embedding table; may be given again.")
+        list[str], typer.Option(metavar="NAME=ROWSxDIM", help="Embedding table to fit into memory. Repeatable.")
     ] = NONE,
-    dtype: Annotated[Dtype, typer.Option(help="Of embeddings.")] = Dtype.FP16,
-    optimizer: Annotated[Optimizer, typer.Option(help="Of training.")] = Optimizer.ADAM,
-    samples: Annotated[int | None, typer.Option(min=1, help="Training samples of an epoch.")] = None,
-    samples_per_s: Annotated[float | None, typer.Option(min=1e-6, help="That one device trains on.")] = None,
-    devices: Annotated[int, typer.Option(min=1, help="That train.")] = 1,
+    dtype: Annotated[Dtype, typer.Option(help="Data type of the embeddings.")] = Dtype.FP16,
+    optimizer: Annotated[
+        Optimizer, typer.Option(help="Optimizer of the training; it decides how much memory training needs.")
+    ] = Optimizer.ADAM,
+    samples: Annotated[int | None, typer.Option(min=1, help="Training samples in one epoch.")] = None,
+    samples_per_s: Annotated[
+        float | None, typer.Option(min=1e-6, help="Training speed of one device, samples per second.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Devices that train together.")] = 1,
     runs: Runs = RUNS,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Size a deployment: requests per second, cost, machines, memory, from the last bench or from flags."""
-    import json
+    """Estimate the machines, cost and memory of a deployment.
 
-    from ..bench.sizing.card import Measured, Plan, card
+    The estimates follow from the last `cascade bench`, or from the options.
+    """
+    from ..bench.sizing.card import Measured, SizingInputs, card
     from ..bench.sizing.formulas import Table
 
     measured = Measured.last_bench(runs) if t_infer_ms is None else Measured(t_infer_ms / 1000, "--t-infer-ms", {})
-    plan = Plan(
+    inputs = SizingInputs(
         utilization=utilization,
         price_per_hour=price_per_hour,
         qps=qps,
@@ -71,8 +82,11 @@ def size(
         samples_per_s=samples_per_s,
         devices=devices,
     )
-    found = card(measured, plan)
-    typer.echo(json.dumps(found, indent=2) if as_json else _text(found))
+    found = card(measured, inputs)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(_text(found))
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``cascade tune``: search over the config's own keys."""
+"""``cascade tune``: hyperparameter search over keys of the config."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .options import (
     Sets,
     Verbose,
     load,
+    print_json,
 )
 
 if TYPE_CHECKING:
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
 
 
 class Direction(StrEnum):
-    """Which values of a metric are better."""
+    """Whether larger or smaller values of the metric are better."""
 
     MAXIMIZE = "maximize"
     MINIMIZE = "minimize"
 
 
 class Sampler(StrEnum):
-    """Who picks the next values."""
+    """How the values of the next trial are chosen."""
 
     TPE = "tpe"
     RANDOM = "random"
 
 
 class Pruner(StrEnum):
-    """Who ends a trial after some epoch."""
+    """Which trials are ended before their last epoch."""
 
     MEDIAN = "median"
     HALVING = "halving"
@@ -52,24 +53,44 @@ def tune(
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     runs: Runs = RUNS,
-    trials: Annotated[int, typer.Option(min=0, help="More trials; 0 writes the report again.")] = 20,
-    space: Annotated[Path | None, typer.Option(help="File to take in place of the config's section tune.")] = None,
-    metric: Annotated[str | None, typer.Option(help="STAGE.valid_...; by default what the space touches.")] = None,
-    direction: Annotated[Direction | None, typer.Option(help="By default as the metric's name says.")] = None,
-    study: Annotated[str | None, typer.Option(help="Name; by default one for this config, space and metric.")] = None,
-    sampler: Annotated[Sampler, typer.Option(help="How values are drawn.")] = Sampler.TPE,
-    pruner: Annotated[Pruner, typer.Option(help="What ends a trial early, by its epochs.")] = Pruner.MEDIAN,
-    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Trials at a time, in processes of a Dask cluster.")] = 1,
-    scheduler: Annotated[str | None, typer.Option(help="tcp://host:port of a running Dask scheduler.")] = None,
-    storage: Annotated[str | None, typer.Option(help="Database URL; by default a sqlite file of the study.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="After that, no further trial begins.")] = None,
+    trials: Annotated[
+        int, typer.Option(min=0, help="Trials to run now; 0 only writes the report of the study again.")
+    ] = 20,
+    space: Annotated[
+        Path | None, typer.Option(help="YAML file with the search space. Default: the section tune of the config.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Validation metric, as STAGE.valid_NAME. Default: chosen from the keys of the search space."),
+    ] = None,
+    direction: Annotated[
+        Direction | None, typer.Option(help="Whether more of the metric is better. Default: known from its name.")
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study. Default: one for each config, search space and metric.")
+    ] = None,
+    sampler: Annotated[Sampler, typer.Option(help="How the values of a trial are drawn.")] = Sampler.TPE,
+    pruner: Annotated[
+        Pruner, typer.Option(help="How weak trials are ended early, by the validation metric of their epochs.")
+    ] = Pruner.MEDIAN,
+    seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Trials at the same time, each in its own process.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="tcp://host:port of a running Dask scheduler whose workers run the trials.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Database URL of the study. Default: a SQLite file in the folder of --runs.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Start no further trial after this many minutes. Default: no limit.")
+    ] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Search over keys of the config with Optuna, measured on the validation part; again goes on with the study."""
-    import json
+    """Search for better values of config keys with Optuna.
 
+    Trials are measured on the validation part. Running the same command again continues the study.
+    """
     from ..tuning import tune as tuning
     from ..tuning.report import as_text
     from ..tuning.results import Results
@@ -92,7 +113,7 @@ def tune(
     typer.echo(f"study {job.name}: {len(job.objective.space.parameters)} keys, {job.objective.metric}", err=True)
     found: Results = _with_bar(job, options)
     if as_json:
-        typer.echo(json.dumps(tuning.as_json(job, found), indent=2))
+        print_json(tuning.as_json(job, found))
         return
     typer.echo(f"{as_text(found)}\n\nreport: {job.folder / tuning.REPORT}")
     if found.best:
@@ -100,7 +121,7 @@ def tune(
 
 
 def _with_bar(job: Job, options: Any) -> Any:
-    """Run the trials behind a progress bar; an interrupted study says how to go on."""
+    """Run the trials with a progress bar; after an interruption, print how to continue."""
     from tqdm import tqdm
 
     from ..tuning.tune import tune as run_trials
@@ -121,5 +142,5 @@ def _with_bar(job: Job, options: Any) -> Any:
         try:
             return run_trials(job, options, on_trial)
         except KeyboardInterrupt:
-            tqdm.write(f"stopped; the same command goes on with study {job.name}", file=sys.stderr)
+            tqdm.write(f"stopped; run the same command again to continue study {job.name}", file=sys.stderr)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -25,12 +25,6 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield key
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from keys(info.annotation, f"{key}.")
-
-
-def nearest(name: str, valid: Sequence[str]) -> str:
-    """``did you mean 'genres'?``, or all valid names where none is similar."""
-    near = difflib.get_close_matches(name, valid, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"it holds {', '.join(valid)}"
 
 
 def _line(detail: ErrorDetails, model: type[BaseModel], origins: Origins) -> str:

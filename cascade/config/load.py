@@ -14,7 +14,10 @@ from ..core.errors import ConfigError
 from .checks import conflicts
 from .errors import explain
 from .pipeline import PipelineConfig
-from .sources import Origins, Sources, read_environment, read_file, read_sets
+from .sources import Origins, Sources, read_environment, read_file, read_mapping, read_sets
+
+NO_FILE = "cascade.yaml"
+"""Stands for the file of a config that has none: its folder is the current one, and Feast's project ``cascade``."""
 
 
 def load_config(
@@ -41,6 +44,21 @@ def load_config(
     _derive(sources, path)
     config = validated(sources)
     return config, _leaf_origins(config.tree(), sources.origins)
+
+
+def config_of(
+    path: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, str] | None = None
+) -> PipelineConfig:
+    """The config of a file, if there is one, then the environment, then ``overrides``: see `cascade.load_config`.
+
+    Raises:
+        ConfigError: one line for each error.
+    """
+    sources = Sources() if path is None else read_file(path)
+    for override in (read_environment(os.environ if environ is None else environ), read_mapping(overrides)):
+        sources.override(override)
+    _derive(sources, Path(NO_FILE) if path is None else path)
+    return validated(sources)
 
 
 def validated(sources: Sources) -> PipelineConfig:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from ..core.errors import ConfigError
 
@@ -98,6 +100,26 @@ def read_sets(sets: Sequence[str]) -> list[tuple[Keys, Any, str]]:
             raise ConfigError(f"--set {text}: expected key=value, e.g. --set serving.ann.topk=300")
         values.append((tuple(key.strip().split(".")), _value(value, f"--set {key}"), "--set"))
     return values
+
+
+def read_mapping(values: Mapping[str, Any], above: Keys = ()) -> list[tuple[Keys, Any, str]]:
+    """``{"serving.ann": {"topk": 300}}`` -> path, value, origin; a nested mapping leaves the keys beside its own alone.
+
+    Raises:
+        ConfigError: a key is not text, or has an empty part.
+    """
+    found: list[tuple[Keys, Any, str]] = []
+    for key, value in values.items():
+        if not isinstance(key, str) or not all(key.split(".")):
+            raise ConfigError(f"overrides: {key!r} is no key, expected e.g. serving.ann.topk")
+        path = (*above, *key.split("."))
+        if isinstance(value, BaseModel):
+            value = value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        if isinstance(value, Mapping) and value:
+            found += read_mapping(value, path)
+        else:
+            found.append((path, os.fspath(value) if isinstance(value, Path) else value, "overrides"))
+    return found
 
 
 def read_environment(environ: Mapping[str, str]) -> list[tuple[Keys, Any, str]]:

@@ -113,7 +113,7 @@ def find(kind: Kind, name: str, built_in: Mapping[str, Any]) -> Any:
 def nearest(name: str, valid: list[str]) -> str:
     """``did you mean 'bpr'?``, or all valid names where none is similar."""
     near = difflib.get_close_matches(name, valid, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
+    return f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"
 
 
 def group(kind: Kind) -> str:

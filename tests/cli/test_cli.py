@@ -1,15 +1,16 @@
-"""The command line as a person meets it, and what a plain ``--help`` must not import."""
+"""The command line: help, output, errors, exit codes, and what ``--help`` must not import."""
 
 import json
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from shipping import clean_environment
 from typer.testing import CliRunner
 
@@ -18,7 +19,7 @@ from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError
 from cascade.core.stage import Stage
 from cascade.ensemble import client
-from cascade.ensemble.client import Recommendation, RecommendedItem
+from cascade.ensemble.protocol.recommendation import Recommendation, RecommendedItem
 from cascade.pipeline import stages
 
 VERBS = [
@@ -32,6 +33,7 @@ VERBS = [
     "evaluate",
     "bench",
     "show",
+    "size",
     "tune",
     "demo",
 ]
@@ -91,7 +93,7 @@ def invoke(*args: str) -> Any:
 def cascade(
     *args: str, cwd: Path, code: str = "from cascade.cli.main import main; main()"
 ) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
+    """Run the command line in a new process."""
     call = [sys.executable, "-c", code, *args]
     return subprocess.run(
         call, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
@@ -109,6 +111,25 @@ def test_every_verb_has_help_with_an_example(verb: list[str]) -> None:
 def test_help_lists_every_verb() -> None:
     listed = invoke("--help").output
     assert all(f"\n  {verb} " in listed for verb in VERBS)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command with its name, those below `cascade features` included."""
+    group: Any = typer.main.get_command(cli.app)
+    for name, command in group.commands.items():
+        below = getattr(command, "commands", {})
+        yield from ((f"{name} {sub}", one) for sub, one in below.items()) if below else [(name, command)]
+
+
+@pytest.mark.parametrize("command", [pytest.param(command, id=name) for name, command in commands()])
+def test_a_verb_and_its_options_are_explained_in_sentences(command: Any) -> None:
+    first, *rest = (command.help or "").split("\n\n")
+    assert first.endswith(".") and len(first) <= 80, "one plain sentence"
+    assert all(paragraph.rstrip().endswith(".") for paragraph in rest)
+    for parameter in command.params:
+        text = parameter.help or ""
+        assert text[:1].isupper() or text.startswith(("gRPC", "host:port", "tcp://")), f"{parameter.name}: {text!r}"
+        assert text.endswith("."), f"{parameter.name}: {text!r}"
 
 
 @pytest.mark.parametrize("args", [["--help"], ["run", "--help"]])
@@ -146,8 +167,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_a_bug_is_one_line_too(config_file: Path) -> None:
     code = (
-        "import cascade.config.load as c, cascade.cli.main\n"
-        "c.load_config = lambda *a: 1 / 0\ncascade.cli.main.main()"
+        "import cascade.config.load as c, cascade.cli.main\nc.load_config = lambda *a: 1 / 0\ncascade.cli.main.main()"
     )
     result = cascade("config", cwd=config_file.parent, code=code)
     assert (result.returncode, result.stderr) == (
@@ -157,7 +177,7 @@ def test_a_bug_is_one_line_too(config_file: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_unwinds(config_file: Path, number: int, code: int) -> None:
+def test_a_signal_runs_the_cleanup(config_file: Path, number: int, code: int) -> None:
     program = (
         "import os, cascade.config.load as c, cascade.cli.main\n"
         "def load(*args):\n"
@@ -189,7 +209,7 @@ def test_what_config_prints_is_a_config(config_file: Path, tmp_path: Path) -> No
 
 @pytest.fixture
 def two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipeline of two stages in place of the real one."""
+    """Replace the real pipeline by one with two stages."""
 
     def fill(folder: Path, sections: Mapping[str, Any], parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
         (folder / "report.html").write_text("x")
@@ -197,6 +217,14 @@ def two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fakes = (Stage("data", "Read.", ["data"], [], fill), Stage("evaluation", "Measure.", [], ["data"], fill))
     monkeypatch.setattr(stages, "all_stages", lambda: fakes)
+
+
+@pytest.mark.usefixtures("two_stages")
+def test_run_tells_when_a_stage_begins_and_ends_without_a_terminal(config_file: Path) -> None:
+    lines = invoke("run", "--only", "data").stderr.splitlines()
+    assert [line.split()[0] for line in lines] == ["data", "data"]
+    assert lines[0].split()[1:] == ["...", "Read."]
+    assert re.fullmatch(r"data +[\d.]+ s  n_users 943, auc 0.5000", lines[1])
 
 
 @pytest.mark.usefixtures("two_stages")
@@ -221,7 +249,7 @@ def test_evaluate_a_policy_from_its_log(config_file: Path) -> None:
     assert found["ips"]["value"] == pytest.approx(3.5 / 3) and found["snips"]["value"] == pytest.approx(1.0)
     clipped = invoke("evaluate", "--policy", str(log), "--clip", "2").stdout
     assert [line.split()[:2] for line in clipped.splitlines()[2:]] == [["ips", "0.8333"], ["snips", "1.0000"]]
-    with pytest.raises(ConfigError, match="--clip: goes with --policy"):
+    with pytest.raises(ConfigError, match="--clip: needs --policy"):
         invoke("evaluate", "--clip", "2")
 
 
@@ -246,8 +274,8 @@ def test_evaluate(config_file: Path) -> None:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the client was asked; it answers without a server."""
+def request_seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The arguments of the client's last request, which is answered without a server."""
     seen: dict[str, Any] = {}
 
     def recommend(self: Any, user_ids: list[Any], **how: Any) -> list[Recommendation]:
@@ -261,7 +289,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_recommend_json_is_an_object_or_a_list(config_file: Path, asked: dict[str, Any]) -> None:
+def test_recommend_json_is_an_object_or_a_list(config_file: Path, request_seen: dict[str, Any]) -> None:
     one = json.loads(invoke("recommend", "--user", "42", "--json").stdout)
     assert one == {
         "user_id": 42,
@@ -274,10 +302,10 @@ def test_recommend_json_is_an_object_or_a_list(config_file: Path, asked: dict[st
     assert [answer["user_id"] for answer in two] == ["007", "A1"]
 
 
-def test_recommend_passes_everything_on(config_file: Path, asked: dict[str, Any]) -> None:
+def test_recommend_passes_everything_on(config_file: Path, request_seen: dict[str, Any]) -> None:
     args = ["--top-k", "3", "--context", "hour=20", "--exclude", "5", "--temperature", "0.5", "--seed", "1"]
     text = invoke("recommend", "--user", "42", *args, "--set", "server.grpc_port=9").stdout
-    assert asked == {
+    assert request_seen == {
         "users": [42],
         "top_k": 3,
         "context": {"hour": "20"},
@@ -291,11 +319,11 @@ def test_recommend_passes_everything_on(config_file: Path, asked: dict[str, Any]
 
 
 def test_recommend_needs_no_config_with_a_url(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_seen: dict[str, Any]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert invoke("recommend", "--user", "1", "--url", "far:1", "--model", "shop").exit_code == 0
-    assert (asked["url"], asked["model"]) == ("far:1", "shop")
+    assert (request_seen["url"], request_seen["model"]) == ("far:1", "shop")
 
 
 def test_a_context_without_a_value(config_file: Path) -> None:
@@ -307,7 +335,7 @@ def test_a_context_without_a_value(config_file: Path) -> None:
 def test_doctor_exits_1_if_something_needed_is_missing(config_file: Path) -> None:
     result = invoke("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(result.stdout)}
-    assert checks["feast"]["status"] == "fail", "there is no feature_repo in this folder"
+    assert checks["feast"]["status"] == "fail", "this folder has no feature_repo"
     assert result.exit_code == 1
 
 

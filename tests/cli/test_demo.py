@@ -13,7 +13,7 @@ from cascade.cli.demo import show_recommendations
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
 from cascade.ensemble import client
-from cascade.ensemble.client import Recommendation, RecommendedItem
+from cascade.ensemble.protocol.recommendation import Recommendation, RecommendedItem
 from cascade.ensemble.server import server
 
 CONFIG = PipelineConfig.model_validate({"schema": {"sparse": ["user_id", "item_id"]}})

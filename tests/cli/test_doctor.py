@@ -1,5 +1,6 @@
-"""Each check of the doctor, broken on purpose."""
+"""Each check of `cascade doctor`, with something broken on purpose."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -11,15 +12,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from cascade.cli import doctor
-from cascade.cli.doctor import GIB, MIB, Check
+from cascade.cli.doctor import machine, pipeline, software
+from cascade.cli.doctor.check import Check, checks_json, checks_text
+from cascade.cli.doctor.examine import examine
+from cascade.cli.doctor.machine import GIB, MIB
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server import runtime as triton_runtime
 from cascade.workflows.config import FeatureStoreConfig
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
-    """Put a program of that name in front of PATH."""
+    """Install a program so that PATH finds it first."""
     file = folder / name
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
@@ -29,13 +32,13 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: st
 def test_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(platform, "system", lambda: "Linux")
-    check = doctor.check_platform()
+    check = software.check_platform()
     assert (check.status, check.found) == ("fail", "Linux aarch64") and "x86_64" in check.advice
 
 
 @pytest.mark.parametrize(("version", "status"), [((3, 11, 0), "ok"), ((3, 12, 1), "fail"), ((3, 10, 9), "fail")])
 def test_python(version: tuple[int, ...], status: str) -> None:
-    check = doctor.check_python(version)
+    check = software.check_python(version)
     assert check.status == status and check.found == ".".join(map(str, version))
 
 
@@ -61,130 +64,128 @@ def test_pins(
     constraints.write_text("# numpy==9\nnumpy==1.26.4\n")
     monkeypatch.setattr(metadata, "requires", lambda name: [requirement])
     versions = {"numpy": installed, "tensorflow": "2.21.0"}
-    monkeypatch.setattr(doctor, "_version", versions.get)
-    check = doctor.check_pins(constraints)
+    monkeypatch.setattr(software, "installed_version", versions.get)
+    check = software.check_pins(constraints)
     assert check.status == status and check.found.startswith(found)
     assert bool(check.advice) == (status != "ok")
 
 
-def test_the_gpu_build_of_tensorflow_takes_the_place_of_the_other(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_gpu_build_of_tensorflow_may_replace_the_cpu_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(metadata, "requires", lambda name: ["tensorflow-cpu"])
-    monkeypatch.setattr(doctor, "_version", {"tensorflow": "2.21.0"}.get)
-    assert doctor.check_pins(tmp_path / "none").status == "ok"
+    monkeypatch.setattr(software, "installed_version", {"tensorflow": "2.21.0"}.get)
+    assert software.check_pins(tmp_path / "none").status == "ok"
 
 
 def test_this_environment_has_its_pins() -> None:
-    assert doctor.check_pins().status != "fail"
+    assert software.check_pins().status != "fail"
 
 
 def test_config(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("schema: {sparse: [user_id, item_id]}\nserving: {ann: {topk: 0}, rerank: {k: x}}\n")
-    config, check = doctor.check_config(file)
+    config, check = pipeline.check_config(file)
     assert config is None and check.status == "fail"
     assert "serving.ann.topk: is 0" in check.found and "\n" not in check.found
     file.write_text("schema: {sparse: [user_id, item_id]}")
-    assert doctor.check_config(file)[1].status == "ok"
+    assert pipeline.check_config(file)[1].status == "ok"
 
 
 def test_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     part = triton_runtime.Part("libpython", None, "install it")
     monkeypatch.setattr(triton_runtime, "runtime_parts", lambda: [part])
-    assert doctor.check_triton() == [Check("triton: libpython", "fail", "not found", "install it")]
+    assert pipeline.check_triton() == [Check("triton: libpython", "fail", "not found", "install it")]
 
 
 @pytest.mark.parametrize(("free", "status"), [(8 * MIB, "fail"), (32 * MIB, "warn"), (64 * MIB, "ok")])
 def test_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, status: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
-    check = doctor.check_shared_memory(tmp_path)
+    check = machine.check_shared_memory(tmp_path)
     assert check.status == status and f"{free // MIB} MiB" in check.found
 
 
 def test_no_shared_memory(tmp_path: Path) -> None:
-    assert doctor.check_shared_memory(tmp_path / "none").status == "fail"
+    assert machine.check_shared_memory(tmp_path / "none").status == "fail"
 
 
 def test_ports() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        check = doctor.check_ports(ServerConfig(http_port=0, grpc_port=port, metrics_port=0))
+        check = machine.check_ports(ServerConfig(http_port=0, grpc_port=port, metrics_port=0))
         assert check.status == "fail" and str(port) in check.found
         assert "server.grpc_port" in check.advice
-    assert doctor.check_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0)).status == "ok"
+    assert machine.check_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0)).status == "ok"
 
 
 def test_gpu_and_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(
         tmp_path, monkeypatch, "nvidia-smi", 'echo "NVIDIA H200, 570.1, 143771 MiB"; echo "NVIDIA H200, 570.1, 1 MiB"'
     )
-    check = doctor.check_gpu()
+    check = machine.check_gpu()
     assert check == Check("gpu", "ok", "NVIDIA H200, 143771 MiB, driver 570.1, 2 of them")
 
 
 def test_a_driver_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(tmp_path, monkeypatch, "nvidia-smi", 'echo "Failed to initialize NVML" >&2; exit 18')
-    check = doctor.check_gpu()
+    check = machine.check_gpu()
     assert check.status == "warn" and "Failed to initialize NVML" in check.found
 
 
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert doctor.check_gpu().status == "ok"
-    check = doctor.check_gpu(wanted="serving.ann.type")
+    assert machine.check_gpu().status == "ok"
+    check = machine.check_gpu(wanted="serving.ann.type")
     assert check.status == "warn" and check.advice.startswith("serving.ann.type asks for a GPU")
 
 
 @pytest.mark.parametrize(
-    ("there", "has_gpu", "status"), [(True, True, "ok"), (False, False, "ok"), (False, True, "warn")]
+    ("installed", "has_gpu", "status"), [(True, True, "ok"), (False, False, "ok"), (False, True, "warn")]
 )
-def test_cudf(monkeypatch: pytest.MonkeyPatch, there: bool, has_gpu: bool, status: str) -> None:
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object() if there else None)
-    assert doctor.check_cudf(has_gpu).status == status
+def test_cudf(monkeypatch: pytest.MonkeyPatch, installed: bool, has_gpu: bool, status: str) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    assert software.check_cudf(has_gpu).status == status
 
 
 def test_feast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store = FeatureStoreConfig(repo=str(tmp_path))
-    check = doctor.check_feast(store)
+    check = pipeline.check_feast(store)
     assert check.status == "fail" and "feature_store.yaml" in check.found and "feature_store.repo" in check.advice
     (tmp_path / "feature_store.yaml").touch()
-    assert doctor.check_feast(store).status == "ok"
-    monkeypatch.setattr(doctor, "_version", lambda name: None)
-    assert doctor.check_feast(store).found == "not installed"
+    assert pipeline.check_feast(store).status == "ok"
+    monkeypatch.setattr(pipeline, "installed_version", lambda name: None)
+    assert pipeline.check_feast(store).found == "not installed"
 
 
 def test_redis() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert doctor.check_redis(FeatureStoreConfig(redis=f"{address},ssl=false")).status == "ok"
-    check = doctor.check_redis(FeatureStoreConfig(redis=address))
+        assert pipeline.check_redis(FeatureStoreConfig(redis=f"{address},ssl=false")).status == "ok"
+    check = pipeline.check_redis(FeatureStoreConfig(redis=address))
     assert check.status == "fail" and address in check.found
-    assert doctor.check_redis(FeatureStoreConfig(redis="nonsense")).status == "fail"
+    assert pipeline.check_redis(FeatureStoreConfig(redis="nonsense")).status == "fail"
 
 
 @pytest.mark.parametrize(("free", "status"), [(GIB // 2, "fail"), (2 * GIB, "warn"), (6 * GIB, "ok")])
 def test_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, status: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
-    assert doctor.check_disk(tmp_path).status == status
+    assert machine.check_disk(tmp_path).status == status
 
 
 def test_everything_is_examined_although_the_config_is_wrong(tmp_path: Path) -> None:
-    names = [check.name for check in doctor.examine(tmp_path / "none.yaml")]
+    names = [check.name for check in examine(tmp_path / "none.yaml")]
     for name in ("python", "pins", "config", "shared memory", "ports", "gpu", "cudf", "feast", "disk"):
         assert name in names
 
 
-def test_a_redis_store_is_asked_for(tmp_path: Path) -> None:
+def test_redis_is_checked_if_the_store_uses_it(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("schema: {sparse: [user_id, item_id]}\nfeature_store: {online: redis, redis: 'localhost:1'}")
-    assert "redis" in [check.name for check in doctor.examine(file)]
+    assert "redis" in [check.name for check in examine(file)]
 
 
 def test_output() -> None:
     checks = [Check("python", "ok", "3.11.7"), Check("disk", "fail", "0 GiB", "free some")]
-    assert doctor.as_text(checks) == "ok    python  3.11.7\nfail  disk    0 GiB -> free some"
-    assert json.loads(doctor.as_json(checks))[1] == {
+    assert checks_text(checks) == "ok    python  3.11.7\nfail  disk    0 GiB -> free some"
+    assert json.loads(checks_json(checks))[1] == {
         "name": "disk",
         "status": "fail",
         "found": "0 GiB",

@@ -1,4 +1,4 @@
-"""Libraries that write to file descriptor 2 past Python's own stderr."""
+"""Libraries that write to file descriptor 2 directly, not through Python's stderr."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from shipping import clean_environment
 
 PROGRAM = """
 import os, sys
-from cascade.noise import QuietImport
+from cascade.cli.logging import QuietImport
 sys.meta_path.insert(0, QuietImport("loud"))
 os.write(2, b"before ")
 try: import loud; print(loud.value, loud.__spec__.name)
@@ -24,11 +24,11 @@ def run(folder: Path, library: str) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
-def test_what_an_import_writes_is_kept_back(tmp_path: Path) -> None:
+def test_output_of_an_import_is_withheld(tmp_path: Path) -> None:
     library = "import os, sys\nos.write(2, b'noise ')\nprint('more', file=sys.stderr)\nvalue = 3"
     assert run(tmp_path, library) == ("3 loud", "before after")
 
 
-def test_it_is_shown_when_the_import_fails(tmp_path: Path) -> None:
+def test_output_is_shown_if_the_import_fails(tmp_path: Path) -> None:
     library = "import os\nos.write(2, b'noise ')\nraise ValueError"
     assert run(tmp_path, library) == ("failed", "before noise after")

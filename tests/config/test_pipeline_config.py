@@ -162,11 +162,11 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ),
         (
             "dlrm_ranker.history.features=[genres]",
-            "dlrm_ranker.history.features: applies only to dlrm_ranker.history.kind: target_attention, which is recency",
+            "dlrm_ranker.history.features: applies only to dlrm_ranker.history.kind: target_attention, which is",
         ),
         (
             "dlrm_ranker.transitions.window=5",
-            "dlrm_ranker.transitions.window: applies only if dlrm_ranker.transitions.last is above 0: set that, e.g. to 5",
+            "dlrm_ranker.transitions.window: applies only if dlrm_ranker.transitions.last is above 0: set that, e.g.",
         ),
         (
             "dlrm_ranker.transitions.last=51",
@@ -178,7 +178,7 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ),
         (
             "dlrm_ranker.labels={clik: {}}",
-            "dlrm_ranker.labels.clik: 'clik' is not in data.labels; it holds label",
+            "dlrm_ranker.labels.clik: 'clik' is not in data.labels; valid: label",
         ),
         ("dlrm_ranker.labels={label: {serve: 0}}", "dlrm_ranker.labels: at least one needs a serve above 0"),
         ("data.labels=[split]", "data.labels: 'split' has another meaning in interactions"),
@@ -273,8 +273,8 @@ def test_baselines_of_impressions_need_impressions(guide: Path) -> None:
     named = "evaluation.baselines=[popularity, lightgbm, factorization_machine]"
     [line] = fails(guide, named, "dlrm_ranker.train_on=candidates")
     assert line == (
-        "evaluation.baselines: lightgbm and factorization_machine predict logged impressions, but dlrm_ranker.train_on is "
-        "candidates: leave them out, or set dlrm_ranker.train_on: impressions"
+        "evaluation.baselines: lightgbm and factorization_machine predict logged impressions, but dlrm_ranker.train_on "
+        "is candidates: leave them out, or set dlrm_ranker.train_on: impressions"
     )
     load_config(guide, [named], {})
     load_config(guide, ["dlrm_ranker.train_on=candidates"], {})

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from cascade.cli.evaluation_text import whole_text
+from cascade.cli.text.evaluation import whole_text
 from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.errors import ConfigError, RequestError
 from cascade.ensemble.config import AnnConfig, ExportConfig, RerankConfig, ServingConfig

@@ -144,7 +144,7 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_unknown_stage(tmp_path: Path, pipeline: Pipeline) -> None:
-    with pytest.raises(ConfigError, match="stage d: no such stage; there are a, b, c"):
+    with pytest.raises(ConfigError, match="stage d: no such stage; valid: a, b, c"):
         run(config(), tmp_path, only=["d"], stages=pipeline.stages)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...core.registry import nearest
 from ...workflows.etl.vocabularies import conflicts as vocabulary_conflicts
-from ..errors import nearest
 from ..pipeline import PipelineConfig
 
 

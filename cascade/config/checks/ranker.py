@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...core.registry import nearest
 from ...evaluation.config import IMPRESSION_BASELINES
-from ..errors import nearest
 from ..pipeline import PipelineConfig
 
 RESERVED = ("user_id", "item_id", "timestamp", "label", "positive", "split")

@@ -1,4 +1,4 @@
-"""An artifact as `cascade show` prints it: its manifest, its model card, and an evaluation that used it."""
+"""An artifact as `cascade show` prints it: its manifest, its model card, and its newest evaluation."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..cards.page import as_markdown, flat, shown
-from ..cards.texts import has_card
-from ..core.artifact import CARD_DATA, Artifact
-from ..core.errors import ArtifactError
-from ..core.text_table import table
-from .text import metrics_table
+from ...cards.page import as_markdown, flat, shown
+from ...cards.texts import has_card
+from ...core.artifact import CARD_DATA, Artifact
+from ...core.errors import ArtifactError
+from ...core.text_table import table
+from .evaluation import metrics_table
 
 EVALUATION = "evaluation"
 
 
 def describe(artifact: Artifact) -> dict[str, Any]:
-    """Manifest, card and evaluation as plain data; the latter two where there are any."""
+    """Manifest, model card and evaluation as plain data. ``card`` and ``evaluation`` are None if there is none."""
     card = artifact.path / CARD_DATA
     evaluation = newest_evaluation(artifact)
     return {
@@ -35,10 +35,10 @@ def describe(artifact: Artifact) -> dict[str, Any]:
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """The card, or the manifest of what carries none, and the evaluation."""
+    """The model card, or else the manifest, followed by the evaluation."""
     parts = [as_markdown(found["card"]).rstrip() if found["card"] else _manifest(found)]
     if found["has_card"] and not found["card"]:
-        parts.append("It has no model card: it was made before there were any, `cascade run --force` makes it again.")
+        parts.append("It has no model card, because it was made by an older version: `cascade run --force` writes one.")
     if found["evaluation"]:
         parts.append(f"## Test part\n\nMeasured through the served graph, see {found['evaluated_by']}.")
         parts.append(metrics_table(found["evaluation"]))
@@ -48,7 +48,7 @@ def as_text(found: Mapping[str, Any]) -> str:
 
 
 def newest_evaluation(artifact: Artifact) -> Artifact | None:
-    """The last evaluation, beside the artifact's stage, that had this very artifact as a parent."""
+    """The newest evaluation in the same runs folder that has this artifact as a parent, or None."""
     runs = artifact.path.resolve().parent.parent / EVALUATION
     known = (one for one in _artifacts(runs) if one.parents.get(artifact.kind) == artifact.digest)
     return max(known, key=lambda one: one.path.stat().st_mtime, default=None)

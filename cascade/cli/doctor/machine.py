@@ -1,0 +1,74 @@
+"""Checks of the machine: shared memory, ports, GPU and disk."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from ...core.errors import ServerError
+from ...ensemble.config import ServerConfig
+from ...ensemble.server.shared_memory import FOLDER as SHARED_MEMORY
+from ...ensemble.server.shared_memory import free_bytes
+from .check import Check
+
+MIB, GIB = 2**20, 2**30
+_SHM_REQUIRED, _SHM_ENOUGH = 16 * MIB, 64 * MIB
+_DISK_REQUIRED, _DISK_ENOUGH = 1 * GIB, 5 * GIB
+"""Bytes."""
+
+
+def check_shared_memory(folder: Path = SHARED_MEMORY) -> Check:
+    """Triton hands tensors to its Python processes through shared memory."""
+    name, advice = "shared memory", "give the container more: docker run --shm-size=1g"
+    free = free_bytes(folder)
+    if free is None:
+        return Check(name, "fail", f"no {folder}", f"mount a tmpfs at {folder}")
+    found = f"{free / MIB:,.0f} MiB free in {folder}"
+    if free < _SHM_REQUIRED:
+        return Check(name, "fail", found, advice)
+    return Check(name, "ok", found) if free >= _SHM_ENOUGH else Check(name, "warn", found, advice)
+
+
+def check_ports(server: ServerConfig) -> Check:
+    """The ports of the config are free."""
+    from ...ensemble.server.ports import claim_ports
+
+    try:
+        ports = claim_ports(server)
+    except ServerError as error:
+        found, _, advice = str(error).partition("; ")
+        return Check("ports", "fail", found, advice)
+    return Check("ports", "ok", f"http {ports.http}, grpc {ports.grpc}, metrics {ports.metrics} are free")
+
+
+def check_gpu(wanted: str | None = None) -> Check:
+    """GPU and driver, if the machine has them.
+
+    Args:
+        wanted: the config key that asks for a GPU; None if there is no such key.
+    """
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        advice = f"{wanted} asks for a GPU: install NVIDIA's driver, or the CPU is used" if wanted else ""
+        return Check("gpu", "warn" if wanted else "ok", "none, the CPU is used", advice)
+    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    lines = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+    if answer.returncode or not lines:
+        output = (answer.stdout + answer.stderr).strip().splitlines()
+        found = f"nvidia-smi fails: {output[0] if output else f'exit code {answer.returncode}'}"
+        return Check("gpu", "warn", found, "the CPU is used; repair the driver to use the GPU")
+    name, driver, memory = re.split(r",\s*", lines[0], maxsplit=2)
+    model = name if name.startswith("NVIDIA") else f"NVIDIA {name}"
+    return Check("gpu", "ok", f"{model}, {memory}, driver {driver}" + (f", {len(lines)} of them" if lines[1:] else ""))
+
+
+def check_disk(folder: Path) -> Check:
+    """Free space for artifacts."""
+    free = shutil.disk_usage(folder).free
+    found = f"{free / GIB:.1f} GiB free in {folder}"
+    if free < _DISK_REQUIRED:
+        return Check("disk", "fail", found, "free some: `runs/` holds every artifact ever made and may be deleted")
+    return Check("disk", "ok", found) if free >= _DISK_ENOUGH else Check("disk", "warn", found, "enough for small data")

@@ -1,0 +1,59 @@
+"""Checks of the config and of the programs that it needs: Triton, Feast and Redis."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...config.load import load_config
+from ...config.pipeline import PipelineConfig
+from ...core.errors import ConfigError
+from ...workflows.config import FeatureStoreConfig
+from .check import Check, installed_version
+
+
+def check_config(file: Path, sets: Sequence[str] = ()) -> tuple[PipelineConfig | None, Check]:
+    """The config, or None if it is not valid, and the check."""
+    try:
+        config, _ = load_config(file, sets)
+    except ConfigError as error:
+        problems = str(error).replace("\n", "; ")
+        return None, Check("config", "fail", problems, "correct it, or name another file with --config")
+    return config, Check("config", "ok", str(file))
+
+
+def check_triton() -> list[Check]:
+    """One check for each part of the Triton runtime."""
+    from ...ensemble.server.runtime import runtime_parts
+
+    return [
+        Check(f"triton: {part.name}", "ok", str(part.path))
+        if part.path is not None
+        else Check(f"triton: {part.name}", "fail", "not found", part.advice)
+        for part in runtime_parts()
+    ]
+
+
+def check_feast(store: FeatureStoreConfig) -> Check:
+    """Feast is installed and its repository exists."""
+    version = installed_version("feast")
+    if version is None:
+        return Check("feast", "fail", "not installed", "make setup")
+    file = Path(store.repo) / "feature_store.yaml"
+    if not file.is_file():
+        advice = "run from the folder that holds it, or set feature_store.repo"
+        return Check("feast", "fail", f"{version}, no {file}", advice)
+    return Check("feast", "ok", f"{version}, repository {store.repo}, online store {store.online}")
+
+
+def check_redis(store: FeatureStoreConfig, timeout_s: float = 2.0) -> Check:
+    """A server accepts connections at the first address of Feast's connection string."""
+    address = store.redis.split(",")[0]
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout_s):
+            return Check("redis", "ok", address)
+    except (OSError, ValueError) as error:
+        advice = "start redis-server, or set feature_store.redis to host:port"
+        return Check("redis", "fail", f"{address}: {error}", advice)

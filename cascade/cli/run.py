@@ -1,0 +1,122 @@
+"""``cascade plan`` and ``cascade run``: the stages of the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.text_table import cell_text, table
+from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
+
+if TYPE_CHECKING:
+    from ..config.pipeline import PipelineConfig
+    from ..core.artifact import Artifact
+    from ..pipeline.stages import PlanRow, Progress
+
+_HEADLINES = ("retrieval.recall@100", "cascade.ndcg@10", "ranking.auc")
+_SHOWN_METRICS = 4
+
+
+def plan(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the stages that would run, and why."""
+    from dataclasses import asdict
+
+    from ..pipeline.stages import plan as plan_stages
+
+    rows = plan_stages(load(config, sets), runs)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        typer.echo(plan_table(rows))
+
+
+def run(
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    runs: Runs = RUNS,
+    only: Annotated[list[str], typer.Option(help="Run this stage and those that it needs. Repeatable.")] = NONE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run the stages of --only, or all stages, even if they are up to date.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that train each model together.")] = 1,
+    verbose: Verbose = False,
+) -> None:
+    """Run every stage that is not up to date.
+
+    A line on stderr tells when each stage begins and ends; the figures of the evaluation are printed at the end.
+    If TF_CONFIG is set, this process runs as one of the workers that it names.
+    """
+    import os
+
+    from ..models.training.worker_group import joined
+    from ..pipeline.launch import launch, trains
+    from .text.evaluation import whole_text
+
+    merged = load(config, sets)
+    if workers > 1 and trains(merged, runs, only, force):
+        flags = [*(["--force"] if force else []), *(["--verbose"] if verbose else [])]
+        arguments = [*_repeated("--set", sets), *_repeated("--only", only), *flags]
+        raise typer.Exit(launch(workers, ["run", "--config", str(config), "--runs", str(runs), *arguments]))
+    with joined(os.environ) as group, group.watched():
+        done = run_stages(merged, runs, only, force)
+    if group.chief and "evaluation" in done:
+        typer.echo(f"\n{whole_text(done['evaluation'])}")
+
+
+def run_stages(config: PipelineConfig, runs: Path, only: list[str], force: bool) -> dict[str, Artifact]:
+    """Run stages, with a line on stderr when each begins and ends. Nothing is printed on stdout.
+
+    Returns:
+        Stage name -> its artifact.
+    """
+    from ..pipeline.stages import run
+
+    def report(progress: Progress) -> None:
+        typer.echo(progress_line(progress), err=True)
+
+    return run(config, runs, only, force, report=report)
+
+
+def plan_table(rows: Sequence[PlanRow]) -> str:
+    """One line for each stage: whether it would run, and why."""
+    lines = [(row.stage, "up to date" if row.up_to_date else "would run", row.why) for row in rows]
+    return table(("stage", "", "why"), lines)
+
+
+def progress_line(progress: Progress) -> str:
+    """``two_tower  34.2 s  recall@100 0.52`` at the end of a stage, or what the stage does when it begins."""
+    stage = progress.stage
+    if progress.artifact is None:
+        return f"{stage.name:<11} ...         {stage.help}"
+    took = "up to date" if progress.seconds is None else f"{progress.seconds:8.1f} s"
+    return f"{stage.name:<11} {took:<10}  {_key_metrics(progress.artifact)}".rstrip()
+
+
+def _key_metrics(artifact: Artifact) -> str:
+    """The headlines of an evaluation; for other stages the first metrics that are single numbers or words."""
+    values = dict(_flat(artifact.metrics))
+    names = [name for name in _HEADLINES if name in values] or list(values)[:_SHOWN_METRICS]
+    return ", ".join(f"{name} {cell_text(values[name])}" for name in names)
+
+
+def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of every number and word."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float | str):
+            yield f"{prefix}{name}", value
+
+
+def _repeated(option: str, values: list[str]) -> list[str]:
+    """The option once for each value, as on a command line."""
+    return [part for value in values for part in (option, value)]
