@@ -1,52 +1,23 @@
-"""A small client of the served model: raw ids in, recommendations out, over gRPC."""
+"""A client of the served model: raw ids in, recommendations out, over gRPC."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..core.errors import RequestError, ServerError
-from .protocol.wire import WireType, ask_for, one_line
+from .protocol.call_errors import ask_for, one_line
+from .protocol.recommendation import RawId, Recommendation, recommendations
+from .protocol.wire import WireType
 
 if TYPE_CHECKING:
     import tritonclient.grpc as grpc
 
-RawId = int | str
 DEFAULT_URL = "127.0.0.1:8001"
 _CONTROLS = ("user_id", "exclude_items", "top_k", "temperature", "seed")
 """The inputs that every model has; any other is a context column."""
-
-
-@dataclass(frozen=True)
-class RecommendedItem:
-    """One item of an answer."""
-
-    item_id: RawId
-    score: float
-    """The ranker's probability."""
-    propensity: float
-    """Probability that sampling picked this item at this place; 1 where nothing is sampled."""
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The answer for one user, best item first."""
-
-    user_id: RawId
-    items: list[RecommendedItem]
-    reasons: list[str]
-    """Why the answer is degraded, e.g. ``unknown_user``; empty if it is not."""
-    release: str
-    stages_ms: dict[str, float]
-    """Milliseconds that each stage of the graph took for the whole call."""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+_OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release")
 
 
 class Client:
@@ -54,6 +25,7 @@ class Client:
 
     Args:
         url: ``host:port`` of the server's gRPC endpoint.
+        model: name of the served model.
         timeout: seconds that one call may take.
     """
 
@@ -71,14 +43,14 @@ class Client:
         temperature: float | None = None,
         seed: int | None = None,
     ) -> list[Recommendation]:
-        """Ask for all users in one call; the answers come in the order of ``user_ids``.
+        """Ask for recommendations for all users in one call; the answers have the order of ``user_ids``.
 
-        Where the model takes numbers, text that holds one is as good.
+        For numeric inputs, text that holds a number is converted.
 
         Args:
-            top_k: items per user; the server's default if None, like every other argument.
+            top_k: items per user. None leaves it to the server's default, as for every other argument.
             context: context column -> value, the same for all users.
-            exclude_items: raw ids of items that must not come back.
+            exclude_items: raw ids of items that must not be recommended.
             temperature: of the softmax that items are sampled from; 0 sorts by score.
             seed: makes sampling repeatable.
 
@@ -96,10 +68,11 @@ class Client:
         if exclude_items:
             inputs.append(self._same_for_all("exclude_items", exclude_items, len(users)))
         answer = ask_for(lambda: self._triton.infer(self.model, inputs, client_timeout=self.timeout), self.url)
-        return self._recommendations(users, answer)
+        outputs = {name: answer.as_numpy(name) for name in _OUTPUTS}
+        return recommendations(users, outputs, self._stage_times(answer.as_numpy("stages_ms")[0].tolist()))
 
     def ready(self) -> bool:
-        """Whether the server is up and has loaded the model; Triton says so of a model whose process died, too."""
+        """Whether the server is up and has loaded the model. Triton also says so of a model whose process has died."""
         import tritonclient.grpc as grpc
 
         try:
@@ -108,7 +81,7 @@ class Client:
             return False
 
     def live(self) -> bool:
-        """Whether the server is up; it may have no model yet."""
+        """Whether the server is up; it need not have loaded a model yet."""
         import tritonclient.grpc as grpc
 
         try:
@@ -172,37 +145,12 @@ class Client:
         """An input tensor [users, len(row)] with ``row`` for each user."""
         return self._input(name).encode(name, [row] * users, (users, len(row)))
 
-    def _recommendations(self, users: Sequence[RawId], answer: Any) -> list[Recommendation]:
-        columns = {name: answer.as_numpy(name) for name in ("item_ids", "scores", "propensities")}
-        reasons, releases = answer.as_numpy("reasons"), answer.as_numpy("release")
-        stages_ms = self._stage_times(answer.as_numpy("stages_ms")[0].tolist())
-        return [
-            Recommendation(
-                user_id=user,
-                items=_items(*(column[row] for column in columns.values())),
-                reasons=[name for name in reasons[row, 0].decode().split(",") if name],
-                release=releases[row, 0].decode(),
-                stages_ms=dict(stages_ms),
-            )
-            for row, user in enumerate(users)
-        ]
-
-    def _forget(self) -> None:
-        """Read the model's config again when it is needed."""
-        for name in ("_config", "_inputs", "_stages"):
-            self.__dict__.pop(name, None)
-
     def _stage_times(self, took_ms: list[float]) -> dict[str, float]:
         if len(took_ms) != len(self._stages):  # the server has loaded another release since the config was read
             self._forget()
         return dict(zip(self._stages, took_ms, strict=True))
 
-
-def _items(ids: NDArray[Any], scores: NDArray[np.float32], propensities: NDArray[np.float32]) -> list[RecommendedItem]:
-    """One row of the outputs, each [k], without its padding (id -1 or "", propensity 0)."""
-    items = []
-    for raw, score, propensity in zip(ids, scores, propensities, strict=True):
-        item_id: RawId = raw.decode() if isinstance(raw, bytes) else int(raw)
-        if item_id not in (-1, "") or propensity > 0:
-            items.append(RecommendedItem(item_id, float(score), float(propensity)))
-    return items
+    def _forget(self) -> None:
+        """Forget the model's config, so that it is read again when it is needed."""
+        for name in ("_config", "_inputs", "_stages"):
+            self.__dict__.pop(name, None)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ensemble.config import ServerConfig
-from ...ensemble.protocol.wire import ask_for
+from ...ensemble.protocol.call_errors import ask_for
 from ...ensemble.server.triton_process import TritonProcess
-from .build import StockServed
+from .build import StockEnsemble
 
 STARTUP_S = 300.0
 GRACE_S = 1
@@ -27,7 +27,7 @@ class StockServer:
 
     def __init__(
         self,
-        served: StockServed,
+        served: StockEnsemble,
         config: ServerConfig | None = None,
         forward: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -65,7 +65,7 @@ class StockServer:
     def __exit__(self, *error: object) -> None:
         self._process.stop()
 
-    def ask(self, user: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def recommend(self, user: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Item ids [shown] and their probabilities [shown] for a user, in the order of the answer.
 
         Raises:
@@ -85,7 +85,7 @@ class StockServer:
 
         with grpc.InferenceServerClient(self.grpc_url) as client:
             self._process.wait_until(lambda: self._ready(client), "the stock ensemble")
-        self.ask(int(self.served.users[0]))
+        self.recommend(int(self.served.users[0]))
 
     def _ready(self, client: Any) -> bool:
         import tritonclient.grpc as grpc

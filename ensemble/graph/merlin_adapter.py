@@ -1,6 +1,6 @@
-"""The one adapter between our ops and merlin's operators: schema propagation, wiring check, files to export.
+"""Adapter from an op to a merlin operator: schema propagation, the check of the wiring, files to export.
 
-Importing this module imports merlin, which imports TensorFlow: do it inside the function that builds a graph.
+It imports merlin, which imports TensorFlow, so import this module inside the function that builds a graph.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Operator(BaseOperator):
     """An op as a node of a merlin graph.
 
     Args:
-        op: what to run.
-        files: what it loads: name inside its folder -> where it lies now, a file or a folder.
+        op: the op to run.
+        files: what it loads: name inside its folder -> where the file or folder is now.
     """
 
     def __init__(self, op: Op, files: Mapping[str, Path] | None = None) -> None:
@@ -43,10 +43,10 @@ class Operator(BaseOperator):
     def compute_input_schema(
         self, root_schema: Schema, parents_schema: Schema, deps_schema: Schema, selector: ColumnSelector
     ) -> Schema:
-        """The columns that the op reads, out of all that its parents have.
+        """The columns that the op reads, selected from those of its parents.
 
         Raises:
-            WiringError: naming the op, the column, what it expects and what there is.
+            WiringError: naming the op, the column, what the op expects and what it finds.
         """
         have = parents_schema + deps_schema
         check_wiring(self.op.kind, self.op.reads, to_signature(have))
@@ -79,7 +79,7 @@ class Operator(BaseOperator):
 
 
 def to_schema(signature: Signature) -> Schema:
-    """Merlin's schema of these columns; a dim that varies has no upper bound."""
+    """Merlin's schema of these columns. A dim that varies has no upper bound."""
     return Schema(
         [
             ColumnSchema(
@@ -91,7 +91,7 @@ def to_schema(signature: Signature) -> Schema:
 
 
 def to_signature(schema: Schema) -> dict[str, ColumnSpec]:
-    """Our signature of merlin's columns; a dim that varies is named "?"."""
+    """The signature of these merlin columns. A dim that varies is named "?"."""
     return {
         name: ColumnSpec(
             column.dtype.name,

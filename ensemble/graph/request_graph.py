@@ -1,10 +1,11 @@
-"""The request graph, written once, in merlin-systems' terms."""
+"""The path of a request, written once as a merlin-systems graph."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ...core.merlin_env import prepare_merlin
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """An op and the files that it loads: name inside its folder -> where the file or folder lies now."""
+    """An op and the files that it loads: name inside its folder -> where the file or folder is now."""
 
     op: Op
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -27,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Steps:
-    """The ops of the request path, in the order in which they run."""
+    """The steps of a request, in the order in which they run."""
 
     lookup_user: Step
     transform: Step
@@ -40,8 +41,39 @@ class Steps:
     respond: Step
 
 
+def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
+    """Look the user up, transform the features, encode the query, retrieve items, drop those that the user has seen,
+    look the candidates up, rank them, order the list, respond.
+
+    In merlin's notation ``a + b >> op`` is an op that reads columns of a and of b.
+
+    Raises:
+        WiringError: if a step reads a column that no earlier step writes, or that has another dtype or rank.
+    """
+    prepare_merlin()
+    from merlin.systems.dag import Ensemble
+
+    from .merlin_adapter import Operator, to_schema
+
+    run: Any = SimpleNamespace(**{name: Operator(step.op, step.files) for name, step in vars(steps).items()})
+    context = [spec.name for spec in inputs if spec.name in steps.transform.op.reads and spec.name != "user_id"]
+
+    user = ["user_id"] >> run.lookup_user
+    features = user + ["user_id", *context] >> run.transform
+    query = features >> run.encode_query
+    retrieved = query + features >> run.retrieve
+    candidates = retrieved + features >> run.drop_seen
+    items = candidates + features >> run.lookup_items
+    scores = features + query + items + candidates >> run.rank
+    ranked = candidates + items + scores + ["top_k", "temperature", "seed"] >> run.order
+    answer = ranked + user + ["top_k"] >> run.respond
+
+    outputs = answer[["item_ids"]] + ranked[["scores", "propensities"]] + answer[["reasons", "release"]]
+    return Ensemble(outputs, to_schema({spec.name: spec.spec for spec in inputs}))
+
+
 def request_inputs(user_ids: str, item_ids: str, contexts: Signature, serving: ServingConfig) -> tuple[Input, ...]:
-    """What a request holds.
+    """The inputs of a request.
 
     Args:
         user_ids: dtype of user ids, "int64" or "object".
@@ -57,34 +89,3 @@ def request_inputs(user_ids: str, item_ids: str, contexts: Signature, serving: S
         Input("temperature", "float32", default=serving.rerank.temperature, minimum=0),
         Input("seed", "int64", default=RANDOM),
     )
-
-
-def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
-    """Request -> user -> features -> query -> candidates -> items -> scores -> list -> answer.
-
-    Raises:
-        WiringError: if a step reads a column that nothing before it writes, or writes it otherwise.
-    """
-    prepare_merlin()
-    from merlin.systems.dag import Ensemble
-
-    from .merlin_adapter import Operator, to_schema
-
-    do: Any = {name.name: _operator(getattr(steps, name.name), Operator) for name in fields(steps)}
-    contexts = [spec.name for spec in inputs if spec.name in steps.transform.op.reads and spec.name != "user_id"]
-
-    user = ["user_id"] >> do["lookup_user"]
-    features = user + ["user_id", *contexts] >> do["transform"]
-    query = features >> do["encode_query"]
-    retrieved = query + features >> do["retrieve"]
-    candidates = retrieved + features >> do["drop_seen"]
-    items = candidates + features >> do["lookup_items"]
-    scored = features + query + items + candidates >> do["rank"]
-    ranked = candidates + items + scored + ["top_k", "temperature", "seed"] >> do["order"]
-    answer = ranked + user + ["top_k"] >> do["respond"]
-    outputs = answer[["item_ids"]] + ranked[["scores", "propensities"]] + answer[["reasons", "release"]]
-    return Ensemble(outputs, to_schema({spec.name: spec.spec for spec in inputs}))
-
-
-def _operator(step: Step, kind: Any) -> Any:
-    return kind(step.op, step.files)

@@ -1,4 +1,4 @@
-"""What a request may hold, and the check of one input where it enters."""
+"""The inputs that a served model declares, and the check of a value for one of them."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from ...core.errors import RequestError
 from ...core.signature import ColumnSpec
 
 MISSING: dict[str, Any] = {"int64": np.iinfo(np.int64).min, "float64": float("nan"), "object": None}
-"""dtype -> what stands for a missing raw value."""
+"""dtype -> the value that means "missing" in a raw column."""
 RANDOM = "random"
 LONGEST = 10_000
-"""Most values of one row of an input whose length varies."""
+"""Largest number of values in one row of a list input."""
 
 _seeds = np.random.PCG64()
-"""Draws the seeds of rows that bring none: the system is asked for entropy once, not for every request."""
+"""Draws seeds for rows without one. The system is asked for entropy once, not for every request."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input of the served model, as graph.json holds it."""
+    """One input of the served model, as stored in graph.json."""
 
     name: str
     dtype: str
     dims: tuple[int | str, ...] = (1,)
     required: bool = False
     default: float | int | str | None = None
-    """What fills an input that a request leaves out: a number, "random" (one per row), or None: missing."""
+    """The value if a request leaves the input out: a number, "random" (one per row), or None for the missing value."""
     minimum: float | None = None
     maximum: float | None = None
     missing: bool = False
-    """Whether a row may hold the dtype's missing value."""
+    """Whether a row may hold the missing value of the dtype."""
     padding: float | int | None = None
-    """What fills rows that are shorter than others in the same pass; None: the dtype's missing value."""
+    """What pads rows that are shorter than others in the same pass; None for the missing value of the dtype."""
     longest: int = LONGEST
-    """Most values of one row, where the length varies."""
+    """Largest number of values in one row, for list inputs."""
 
     @cached_property
     def spec(self) -> ColumnSpec:
@@ -55,7 +55,7 @@ class Input:
         return cls(**{**entry, "dims": tuple(entry["dims"])})
 
     def filled(self, batch: int) -> NDArray[Any]:
-        """The default for ``batch`` rows, not to be changed; no values at all where the length varies."""
+        """The default for ``batch`` rows; list inputs get rows of length 0. The array is shared: do not modify it."""
         if self.default == RANDOM:
             return _seeds.random_raw(batch).astype(self.dtype).reshape(batch, 1)
         return _default(self, batch)
@@ -70,7 +70,7 @@ class Input:
         return out
 
     def check(self, array: NDArray[Any]) -> None:
-        """Raise RequestError unless ``array`` [B, *dims] can be answered."""
+        """Raise RequestError, naming the input, unless ``array`` [B, *dims] is a valid value of it."""
         if not self.spec.accepts(array):
             raise RequestError(f"{self.name}: expected {self.spec}, got {array.dtype}{list(array.shape)}")
         if array.ndim > 1 and array.shape[1] > self.longest:
@@ -82,7 +82,7 @@ class Input:
 
     @cached_property
     def _limited(self) -> bool:
-        """Whether there are values of the dtype that are refused."""
+        """Whether some values of the dtype are refused."""
         return self.minimum is not None or self.maximum is not None or self.dtype.startswith("float")
 
     @cached_property
@@ -97,7 +97,7 @@ class Input:
     def _check_numbers(self, array: NDArray[Any]) -> None:
         low, high = self._range
         if array.size == 1 and low <= array.item() <= high and math.isfinite(array.item()):
-            return  # nearly every request of one user; a tenth of the time of what follows
+            return  # nearly every request has one user; this takes a tenth of the time of the checks below
         if array.dtype.kind == "f":
             bad = ~np.isfinite(array) & ~(self.missing & np.isnan(array))
             if bad.any():

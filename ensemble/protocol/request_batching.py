@@ -1,4 +1,4 @@
-"""From requests to the columns of one pass: each is checked on its own, then they are joined."""
+"""Requests joined into one batch for a pass of the graph, and the outputs of the pass split into responses again."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import RequestError
-from ...core.signature import Columns
+from ...core.signature import Columns, Signature
 from .inputs import Input
 
 CELLS = 1 << 17
-"""Most padded values of a varying input in one pass, so that one long list does not make all others pay for it."""
+"""Largest number of values that a list input may have in one pass, padding included. It keeps one long list from
+padding the lists of all other users in the pass."""
+TOP_K_DIM = "k"
+"""The dim of outputs that are as wide as the largest top_k of their batch."""
 
 
-class Intake:
-    """What the inputs of a model accept."""
+class RequestBatcher:
+    """Checks requests against the inputs of a model and joins them into batches."""
 
     def __init__(self, inputs: Sequence[Input], max_users: int) -> None:
         self.max_users = max_users
         self._inputs = {spec.name: spec for spec in inputs}
         self._required = [spec.name for spec in inputs if spec.required]
-        self._varying = [spec.name for spec in inputs if any(isinstance(dim, str) for dim in spec.dims)]
+        self._lists = [spec.name for spec in inputs if any(isinstance(dim, str) for dim in spec.dims)]
 
     def check(self, columns: Columns) -> int:
-        """Check a request, which may leave out what is not required.
+        """Check a request, which may leave out inputs that are not required.
 
         Returns:
             the number of its users.
@@ -51,7 +54,7 @@ class Intake:
         return users
 
     def accept(self, columns: Columns) -> dict[str, NDArray[Any]]:
-        """The inputs of one request, checked and filled in.
+        """All inputs of one request, checked; inputs that it leaves out have their defaults.
 
         Raises:
             RequestError: as ``check`` does.
@@ -59,23 +62,47 @@ class Intake:
         return self.join([columns], [self.check(columns)])
 
     def join(self, requests: Sequence[Columns], users: Sequence[int]) -> dict[str, NDArray[Any]]:
-        """All inputs, [sum of users, ...] each, of checked requests; what they leave out is filled in."""
+        """All inputs of several checked requests, [sum of users, ...] each, with defaults for what is left out."""
         return {
             name: _joined(spec, [columns.get(name) for columns in requests], users)
             for name, spec in self._inputs.items()
         }
 
     def passes(self, requests: Sequence[Columns], users: Sequence[int]) -> Iterator[slice]:
-        """Neighbours that fit into one pass: at most ``max_users`` users, and not too much padding."""
+        """Consecutive requests that fit into one pass: at most ``max_users`` users and ``CELLS`` values of a list."""
         start = total = width = 0
         for at, columns in enumerate(requests):
-            own = max((columns[name].shape[1] for name in self._varying if name in columns), default=0)
+            own = max((columns[name].shape[1] for name in self._lists if name in columns), default=0)
             total, width = total + users[at], max(width, own)
             if at > start and (total > self.max_users or total * width > CELLS):
                 yield slice(start, at)
                 start, total, width = at, users[at], own
         if requests:
             yield slice(start, len(requests))
+
+
+def top_k_outputs(outputs: Signature) -> frozenset[str]:
+    """The outputs that are as wide as the largest top_k of their batch."""
+    return frozenset(name for name, spec in outputs.items() if spec.dims[:1] == (TOP_K_DIM,))
+
+
+def split(
+    outputs: Columns, users: Sequence[int], cut: frozenset[str], top_k: NDArray[np.int32] | None
+) -> Iterator[Columns]:
+    """The outputs of each request, as wide as if the request had been alone in its pass.
+
+    Args:
+        outputs: of the pass, [sum of users, ...] each.
+        users: number of users of each request.
+        cut: names of the outputs [B, k], which are cut to the largest top_k of their request.
+        top_k: [sum of users, 1]; None if the model has no such input.
+    """
+    widths = None if top_k is None else top_k[:, 0].tolist()
+    start = 0
+    for rows in users:
+        own = slice(start, start := start + rows)
+        width = None if widths is None else max(widths[own])
+        yield {name: array[own, :width] if name in cut else array[own] for name, array in outputs.items()}
 
 
 def _joined(spec: Input, parts: Sequence[NDArray[Any] | None], users: Sequence[int]) -> NDArray[Any]:

@@ -1,18 +1,15 @@
-"""Between Triton's wire and the graph's columns: dtypes, text, error lines."""
+"""Data types and text, between Triton's wire format and the graph's columns."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import RequestError, ServerError
-
-Answer = TypeVar("Answer")
+from ...core.errors import RequestError
 
 _WIRE = {
     "TYPE_BOOL": ("BOOL", "bool"),
@@ -22,20 +19,10 @@ _WIRE = {
     "TYPE_FP64": ("FP64", "float64"),
     "TYPE_STRING": ("BYTES", "object"),
 }
-"""Data type in config.pbtxt -> data type of the protocol and numpy dtype of the graph's column."""
+"""Data type in config.pbtxt -> data type of the protocol, and numpy dtype of the graph's column."""
 
-_LONGEST_LINE = 400
-_ADDED_BY_TRITON = re.compile(r"^(\[request id: <id_unknown>\] )?(in ensemble '[^']*', )?")
 _MISSING_TEXT = b"\xff"
-"""A missing text between the steps of an ensemble: bytes that no UTF-8 text has."""
-OVERLOADED = "more requests wait than serving.max_queue_size allows"
-"""What a model says to those that it does not take into a pass."""
-BEING_LOADED = "a release is being loaded, ask again"
-"""What a step of an ensemble says while there are steps of two releases."""
-
-
-class NoAnswerError(ServerError):
-    """A server took the request and did not answer in time."""
+"""A missing text between the steps of an ensemble: a byte that occurs in no UTF-8 text."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +30,9 @@ class WireType:
     """One of Triton's data types."""
 
     name: str
-    """As the protocol writes it, e.g. ``INT64``."""
+    """Its name in the protocol, e.g. ``INT64``."""
     dtype: str
-    """As the graph's columns have it; ``object`` holds ``str``."""
+    """The dtype of the graph's column; ``object`` holds ``str``."""
 
     @classmethod
     def of_config(cls, data_type: int | str) -> WireType:
@@ -57,10 +44,10 @@ class WireType:
         return cls(*_WIRE[model_config_pb2.DataType.Name(data_type)])
 
     def encode(self, name: str, rows: Sequence[Sequence[Any]], shape: tuple[int, int]) -> Any:
-        """An ``InferInput`` of ``shape``; text is read as a number where the input is one.
+        """An ``InferInput`` of ``shape`` with these rows. For numeric inputs, text that holds a number is converted.
 
         Raises:
-            RequestError: naming the input, if a value cannot be held by its dtype.
+            RequestError: naming the input, if its dtype cannot hold a value.
         """
         import tritonclient.grpc as grpc
 
@@ -72,10 +59,10 @@ class WireType:
         return tensor
 
     def value(self, name: str, value: Any) -> Any:
-        """``value`` as this type holds it: str, int or float.
+        """``value`` as str, int or float, whichever this type holds.
 
         Raises:
-            RequestError: naming the input.
+            RequestError: naming the input, if the type cannot hold the value.
         """
         if self.dtype == "object":
             return str(value)
@@ -89,13 +76,13 @@ class WireType:
         return number
 
     def _holds(self, number: int, value: Any) -> bool:
-        """Whether this integer type has ``number``, and ``value`` was one: 1.5 is not 1."""
+        """Whether ``number`` is in the range of this integer type and equals ``value``: 1.5 must not become 1."""
         limits = np.iinfo(self.dtype)
         return limits.min <= number <= limits.max and (isinstance(value, str) or number == value)
 
 
 def from_wire(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """An input as the graph's columns have it, same shape. NaN stands for a missing value inside the graph only.
+    """An input as a column of the graph, same shape. NaN is refused: it stands for a missing value inside the graph.
 
     Raises:
         RequestError: naming the input, if it holds NaN or bytes that are not UTF-8.
@@ -111,7 +98,7 @@ def decode_text(name: str, array: NDArray[np.object_], *, missing: bool = False)
     """Triton's bytes as ``str``, same shape.
 
     Args:
-        missing: whether values may be missing, as they may between the steps of an ensemble; they become None.
+        missing: whether to decode missing values to None. Only tensors between the steps of an ensemble have them.
 
     Raises:
         RequestError: naming the input, if the bytes are not UTF-8.
@@ -129,46 +116,7 @@ def decode_text(name: str, array: NDArray[np.object_], *, missing: bool = False)
 
 
 def encode_text(array: NDArray[np.object_]) -> NDArray[np.object_]:
-    """``str`` as Triton's bytes, same shape; None as bytes that ``decode_text`` knows again."""
+    """``str`` as Triton's bytes, same shape; None as the byte that ``decode_text`` reads as missing."""
     out = np.empty(array.shape, dtype=object)
     out.reshape(-1)[:] = [_MISSING_TEXT if value is None else value.encode() for value in array.reshape(-1)]
     return out
-
-
-def one_line(error: BaseException | str) -> str:
-    """What an error says, on one line that is not endless."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 3] + "..."
-
-
-def ask_for(call: Callable[[], Answer], url: str) -> Answer:
-    """Make a call to Triton; its errors become ours.
-
-    Raises:
-        RequestError: with the server's message, for a request that it refuses.
-        ServerError: for everything else, with what to do.
-    """
-    import tritonclient.grpc as grpc
-
-    try:
-        return call()
-    except grpc.InferenceServerException as error:
-        raise translate(error.status() or "", error.message() or "", url) from error
-
-
-def translate(status: str, message: str, url: str) -> RequestError | ServerError:
-    """The error of ours for a gRPC status such as ``StatusCode.INVALID_ARGUMENT``."""
-    text = one_line(_ADDED_BY_TRITON.sub("", message).split(" NOTE: ")[0])
-    match status.removeprefix("StatusCode."):
-        case "INVALID_ARGUMENT":
-            return RequestError(text)
-        case "NOT_FOUND":
-            return ServerError(f"{url}: {text}; `cascade serve` serves what `cascade run` has exported")
-        case "UNAVAILABLE" if OVERLOADED in text:
-            return ServerError(f"{url}: overloaded, ask again later: {text}")
-        case "UNAVAILABLE" if "Request for unknown model" not in text and BEING_LOADED not in text:
-            return ServerError(f"{url}: no server answers; start one with `cascade serve` or give its address: {text}")
-        case "DEADLINE_EXCEEDED":
-            return NoAnswerError(f"{url}: no answer in time; see the server's log")
-        case _:
-            return ServerError(f"{url}: {text}")

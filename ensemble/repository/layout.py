@@ -1,4 +1,4 @@
-"""The folders of a model repository: a fused model, or an ensemble and a model for each of its steps."""
+"""The folders of a model repository: one fused model, or an ensemble with one model for each step."""
 
 from __future__ import annotations
 
@@ -17,27 +17,17 @@ from ...core.errors import WiringError
 from ...core.files import place
 from ...core.signature import Signature
 from ..config import ServingConfig
-from ..graph.executor import GRAPH, NODES, RELEASE
+from ..graph.graph_file import GRAPH, NODES, RELEASE, graph_json, node_json, signature_json
 from ..graph.request_graph import Step
 from ..protocol.inputs import Input
 from .model_config import config_text
 from .release import Release
-from .step_config import (
-    ensemble_text,
-    onnx_text,
-    step_model,
-    step_text,
-)
-from .step_plan import (
-    FILES,
-    STEP,
-    StepPlan,
-    plan,
-)
+from .step_config import ensemble_text, onnx_text, step_model, step_text
+from .step_plan import FILES, STEP, StepPlan, plan
 
 CONFIG = "config.pbtxt"
 BY_ONNXRUNTIME = ("encode_query", "rank")
-"""The steps that ``serving.backend: onnxruntime`` takes away from python."""
+"""The steps that run in Triton's onnxruntime backend with ``serving.backend: onnxruntime``."""
 
 MODEL_PY = '''"""Answers with the release that lies beside this file."""
 
@@ -49,7 +39,7 @@ __all__ = ["TritonPythonModel"]
 
 @dataclass(frozen=True)
 class Exported:
-    """A request graph whose wiring has been checked, ready to be written."""
+    """A request graph with checked wiring, ready to be written."""
 
     nodes: Mapping[str, Step]
     """Name in graph.json -> op and files, in the order in which they run."""
@@ -71,14 +61,15 @@ class Model:
 
     name: str
     config: str
+    """Text of its config.pbtxt."""
     fill: Callable[[Path], None]
-    """Writes a version's folder."""
+    """Writes the folder of a version."""
 
 
 def write(exported: Exported, repository: Path, name: str, version: int) -> Path:
-    """Write all models of the layout that the config asks for; their other versions stay as they are.
+    """Write all models of the configured layout; their other versions stay as they are.
 
-    Every version is written aside. Only when all are there are they renamed, the model that clients call last.
+    Every version is written beside its place. They are renamed when all are complete, the model that clients call last.
 
     Returns:
         the version's folder of that model.
@@ -97,7 +88,7 @@ def write(exported: Exported, repository: Path, name: str, version: int) -> Path
             exported.release.save(aside[model.name] / RELEASE)
         for model in models:
             replace_folder(aside[model.name], repository / model.name / str(version))
-            write_aside(repository / model.name / CONFIG, model.config)
+            _replace_text(repository / model.name / CONFIG, model.config)
     return repository / name / str(version)
 
 
@@ -117,14 +108,14 @@ def fused(exported: Exported, name: str) -> list[Model]:
 
 
 def ensemble(exported: Exported, name: str, version: int) -> list[Model]:
-    """A model for each step, and the ensemble, whose graph.json names their folders: it runs offline, too."""
+    """A model for each step, and the ensemble. Its graph.json names the steps' folders, so it also runs offline."""
     untimed = BY_ONNXRUNTIME if exported.serving.backend == "onnxruntime" else ()
     ops = {node: step.op for node, step in exported.nodes.items()}
     steps = plan(ops, exported.inputs, exported.outputs, untimed)
-    places = {step.node: f"../../{step_model(name, step.name)}/{version}/{FILES}" for step in steps}
+    folders = {step.node: f"../../{step_model(name, step.name)}/{version}/{FILES}" for step in steps}
 
     def fill(folder: Path) -> None:
-        _write_json(folder / GRAPH, _graph(exported, places))
+        _write_json(folder / GRAPH, _graph(exported, folders))
 
     text = ensemble_text(name, exported.inputs, exported.outputs, steps)
     return [*(_step(exported, name, step) for step in steps), Model(name, text, fill)]
@@ -140,12 +131,11 @@ def _step(exported: Exported, name: str, step: StepPlan) -> Model:
 
 def _fill_step(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
     _place(source, folder / FILES)
-    inputs = [entry.to_json() for entry in exported.inputs] if step.first else None
     facts = {
         "max_batch_size": exported.serving.max_batch_size,
-        "inputs": inputs,
-        "reads": _as_json(step.reads),
-        "node": _node(step.node, source),
+        "inputs": [entry.to_json() for entry in exported.inputs] if step.first else None,
+        "reads": signature_json(step.reads),
+        "node": node_json(step.node, source.op),
     }
     _write_json(folder / STEP, facts)
     (folder / "model.py").write_text(MODEL_PY.format(module="step_model"))
@@ -158,33 +148,9 @@ def _fill_onnx(exported: Exported, step: StepPlan, source: Step, folder: Path) -
     write_model(step, source, exported.release.release, folder)
 
 
-def _graph(exported: Exported, places: Mapping[str, str]) -> dict[str, Any]:
-    """What graph.json holds; ``places`` (node -> folder of its files) where that is another than its own."""
-    nodes = [
-        _node(name, step) | ({"folder": places[name]} if name in places else {})
-        for name, step in exported.nodes.items()
-    ]
-    return {
-        "inputs": [entry.to_json() for entry in exported.inputs],
-        "outputs": list(exported.outputs),
-        "max_batch_size": exported.serving.max_batch_size,
-        "nodes": nodes,
-    }
-
-
-def _node(name: str, step: Step) -> dict[str, Any]:
-    op = step.op
-    return {
-        "name": name,
-        "op": op.kind,
-        "params": op.params(),
-        "reads": _as_json(op.reads),
-        "writes": _as_json(op.writes),
-    }
-
-
-def _as_json(signature: Signature) -> dict[str, Any]:
-    return {name: [spec.dtype, list(spec.dims)] for name, spec in signature.items()}
+def _graph(exported: Exported, folders: Mapping[str, str]) -> dict[str, Any]:
+    ops = {name: step.op for name, step in exported.nodes.items()}
+    return graph_json(ops, exported.inputs, list(exported.outputs), exported.serving.max_batch_size, folders)
 
 
 def _place(step: Step, folder: Path) -> None:
@@ -197,8 +163,8 @@ def _write_json(file: Path, value: Any) -> None:
     file.write_text(json.dumps(value, indent=1) + "\n")
 
 
-def write_aside(file: Path, text: str) -> None:
-    """Replace ``file`` in one step, so that a reader finds the old text or the new."""
+def _replace_text(file: Path, text: str) -> None:
+    """Replace ``file`` by a rename, so that a reader finds either the old text or the new one."""
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     aside.write_text(text)
     aside.replace(file)

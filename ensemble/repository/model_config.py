@@ -8,8 +8,8 @@ from typing import Any
 
 from ...core.errors import ServerError
 from ...core.signature import ColumnSpec, Signature
+from ..protocol.call_errors import one_line
 from ..protocol.inputs import Input
-from ..protocol.wire import one_line
 
 TYPES = {
     "bool": "TYPE_BOOL",

@@ -13,7 +13,7 @@ from ...core.files import place
 from ...core.stage import Sections, Stage
 from ...workflows.config import FeatureStoreConfig
 from ..config import ExportConfig, ServingConfig
-from ..graph.executor import RELEASE
+from ..graph.graph_file import RELEASE
 from .layout import CONFIG
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from ...core.errors import ServerError
-from ..protocol.wire import NoAnswerError
+from ..protocol.call_errors import NoAnswerError
 from .stubs import running_stubs
 
 _log = logging.getLogger("cascade.serve")

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO
 
-from ..protocol.wire import one_line
+from ..protocol.call_errors import one_line
 
 _HARMLESS = re.compile(
     r"CudaDriverHelper|unable to create stream|pinned system memory|CUDA memory pool disabled"

@@ -7,7 +7,7 @@ from functools import partial
 
 from ...core.errors import ServerError
 from ..client import Client
-from ..protocol.wire import ask_for, one_line
+from ..protocol.call_errors import ask_for, one_line
 
 
 class ModelControl(Client):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..protocol.wire import one_line
+from ..protocol.call_errors import one_line
 from .stubs import Stub, running_stubs
 
 _log = logging.getLogger("cascade.serve")

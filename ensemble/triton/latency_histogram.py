@@ -1,4 +1,4 @@
-"""How long the stages of a pass take, counted as a Prometheus histogram."""
+"""Durations of the stages of a pass, as a Prometheus histogram."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ BOUNDS_S = tuple(digit * 10.0**power for power in range(-5, 0) for digit in (1, 
 class StageHistogram:
     """``<name>_bucket{stage, le}``, ``<name>_sum{stage}`` and ``<name>_count{stage}``, counted in this process.
 
-    Triton's own histograms are not used: each observation is a message to the server, 26 us of CPU in the stub and 148
-    until it is answered, for every stage of every pass.
+    Triton's own histograms are not used: every observation is a message to the server, which takes 26 us of CPU in the
+    stub and 148 us until it is answered, for every stage of every pass.
     """
 
     def __init__(self, stages: Sequence[str], name: str = "recsys_latency_seconds") -> None:
@@ -32,7 +32,7 @@ class StageHistogram:
             self._sums[stage] += took
 
     def values(self) -> dict[Series, float]:
-        """All series, as Prometheus has them: a bucket counts what is below it, too."""
+        """All series, in Prometheus' cumulative form: a bucket includes the counts of all smaller ones."""
         out: dict[Series, float] = {}
         for stage, counts in self._counts.items():
             labels = (("stage", stage),)

@@ -1,4 +1,4 @@
-"""What this process counts, on Triton's metrics endpoint."""
+"""Publishes the counters of this process on Triton's metrics endpoint."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Values = Callable[[], Mapping[Series, float]]
 
 
 class Publisher:
-    """A thread that tells Triton now and then by how much the counters of a model have grown.
+    """A thread that tells Triton at intervals by how much the counters of a model have grown.
 
-    Label ``pid`` keeps instances apart: Triton removes a series with the instance that made it, even if another
-    instance goes on to use it. Sum over ``pid`` for the model. A counter whose process ends goes with it.
+    The label ``pid`` gives each instance its own series: Triton removes a series together with the instance that made
+    it, even if another instance still uses it. Sum over ``pid`` for the model. A counter disappears with its process.
 
     Args:
         triton: Triton's python module.
         model: name of the model, a label of every series.
-        values: the counters as they are, always the same series.
-        help_texts: name of a series -> what it counts.
+        values: returns the current counters, always of the same series.
+        help_texts: name of a series -> its description.
         interval: seconds between two messages.
     """
 
@@ -42,7 +42,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="cascade-metrics", daemon=True)
 
     def start(self) -> None:
-        """Make the series and start the thread; where the server has its metrics turned off there are none."""
+        """Make the series and start the thread. Nothing is published if the server's metrics are turned off."""
         try:
             self._metrics = {series: self._metric(series) for series in self._values()}
         except self._triton.TritonModelException as error:
@@ -51,7 +51,7 @@ class Publisher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send what is left and take the series away."""
+        """Send the rest and remove the series."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -74,7 +74,7 @@ class Publisher:
         name, labels = series
         if name not in self._families:
             kinds = self._triton.MetricFamily
-            # The parts of a histogram are no counters by type: parsers append "_total" to the name of a counter.
+            # Parts of a histogram are gauges: parsers append "_total" to the name of a counter.
             kind = kinds.COUNTER if name.endswith("_total") else kinds.GAUGE
             self._families[name] = kinds(name=name, description=self._help[name], kind=kind)
         return self._families[name].Metric(labels={**self._own, **dict(labels)})

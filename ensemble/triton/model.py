@@ -1,8 +1,8 @@
 """The python model that Triton runs: requests in, the request graph's executor, responses out.
 
-An exported ``model.py`` only imports ``TritonPythonModel`` from here. Every request of a batch is checked on its own,
-so that a bad one does not spoil the others; the good ones share one pass through the graph. Nothing but a response
-ever goes back to Triton: a None would leave the client waiting for ever.
+An exported ``model.py`` only imports ``TritonPythonModel`` from here. Every request is checked separately, so that an
+invalid one does not affect the others; the valid ones share a pass through the graph. Each request gets a response:
+for a None, Triton would let the client wait for ever.
 """
 
 from __future__ import annotations
@@ -21,30 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import RequestError
-from ...core.signature import Columns, ColumnSpec, Signature
+from ...core.signature import Columns
 from ..graph.executor import Executor
-from ..protocol.response_split import listed, split
-from ..protocol.triton_tensors import Tensors
-from ..protocol.wire import (
-    OVERLOADED,
-    WireType,
-    from_wire,
-    one_line,
-)
+from ..protocol.call_errors import OVERLOADED, one_line
+from ..protocol.request_batching import split, top_k_outputs
+from ..protocol.triton_tensors import ResponseTensors
+from ..protocol.wire import from_wire
 from ..repository.model_config import QUEUE_SIZE, STAGES_MS
-from .pass_metrics import (
-    PACK,
-    TOTAL,
-    UNPACK,
-    PassMetrics,
-)
+from .outputs import check_outputs, output_signature
+from .pass_metrics import PACK, TOTAL, UNPACK, PassMetrics
+from .warm_up import warm_up
 
 _log = logging.getLogger("cascade.backend")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was read and checked."""
+class CheckedRequest:
+    """A request of Triton's, with its columns read and checked."""
 
     request: Any
     columns: Columns
@@ -55,103 +48,61 @@ class TritonPythonModel:
     """Triton's interface of a python model."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the version's folder once, and run it, so that the first request is not the first run.
+        """Load the version's folder and run the graph, so that the first request finds everything warm.
 
         Args:
             args: Triton's; ``model_config`` as JSON, ``model_repository`` (the model's folder), ``model_version``.
         """
         import triton_python_backend_utils
 
-        from .warm_up import warm_up
-
         logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("cascade").setLevel(logging.INFO)
         config = json.loads(args["model_config"])
         self.triton = triton_python_backend_utils
         self.outputs = output_signature(config)
-        self.tensors = Tensors(self.triton.Tensor, self.outputs)
+        self.tensors = ResponseTensors(self.triton.Tensor, self.outputs)
         self.executor = self.load(Path(args["model_repository"]) / args["model_version"])
-        self.most = int(config["parameters"][QUEUE_SIZE]["string_value"])
-        self.cut = listed({name: self.executor.signature[name] for name in self.executor.outputs})
+        self.max_requests = int(config["parameters"][QUEUE_SIZE]["string_value"])
+        self.top_k_outputs = top_k_outputs({name: self.executor.signature[name] for name in self.executor.outputs})
         warm_up(self.executor)
         self.metrics = PassMetrics(self.triton, config["name"], self.executor.stages)
         self.metrics.start()
-        settle()
+        freeze_garbage_collector()
 
     def load(self, folder: Path) -> Executor:
-        """What runs a pass, from the version's folder."""
+        """The executor of the version in ``folder``."""
         return Executor.load(folder)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response for each request, in order.
 
-        Triton hands over all that waits. The first of them are answered, the rest refused: else an overloaded model
-        would answer nobody for as long as its whole backlog takes.
+        Triton hands over all requests that wait. The first ``max_requests`` are answered and the rest refused.
+        Otherwise, an overloaded model would answer nobody until it had worked off its whole backlog.
         """
         start = perf_counter()
-        read = [self._read(request) for request in requests[: self.most]]
-        read += [self.unavailable(f"{OVERLOADED} ({self.most})") for _ in requests[self.most :]]
-        asked = [entry for entry in read if isinstance(entry, Asked)]
-        took = dict.fromkeys((*self.executor.stages, UNPACK, PACK), 0.0) | {UNPACK: perf_counter() - start}
-        answers = iter(self._respond(asked, took))
-        responses = [next(answers) if isinstance(entry, Asked) else entry for entry in read]
-        if asked:
-            took[TOTAL] = perf_counter() - start
-            self.metrics.observe(len(asked), sum(one.users for one in asked), took)
+        read = [self._read(request) for request in requests[: self.max_requests]]
+        read += [self.unavailable(f"{OVERLOADED} ({self.max_requests})") for _ in requests[self.max_requests :]]
+        checked = [entry for entry in read if isinstance(entry, CheckedRequest)]
+        seconds = dict.fromkeys((*self.executor.stages, UNPACK, PACK), 0.0) | {UNPACK: perf_counter() - start}
+        answers = iter(self._respond(checked, seconds))
+        responses = [next(answers) if isinstance(entry, CheckedRequest) else entry for entry in read]
+        if checked:
+            seconds[TOTAL] = perf_counter() - start
+            self.metrics.observe(len(checked), sum(entry.users for entry in checked), seconds)
         return responses
 
     def finalize(self) -> None:
-        """Take the metrics of this process away."""
+        """Remove the metrics of this process."""
         self.metrics.stop()
 
-    def _read(self, request: Any) -> Any:
-        """The request, checked, or the response that says what is wrong with it."""
-        try:
-            return self.ask(request)
-        except Exception as error:
-            return self.refusal(error)
-
-    def ask(self, request: Any) -> Asked:
+    def read(self, request: Any) -> CheckedRequest:
         """Read and check a request.
 
         Raises:
-            RequestError: if it cannot be answered.
+            RequestError: if it is not valid.
         """
         columns = {tensor.name(): from_wire(tensor.name(), tensor.as_numpy()) for tensor in request.inputs()}
-        return Asked(request, columns, self.executor.intake.check(columns))
-
-    def _respond(self, asked: Sequence[Asked], took: dict[str, float]) -> list[Any]:
-        """One response for each request; as few passes as their sizes allow, whose seconds are added to ``took``."""
-        columns, users = [one.columns for one in asked], [one.users for one in asked]
-        groups = self.executor.intake.passes(columns, users)
-        return [response for group in groups for response in self._share(asked[group], took)]
-
-    def _share(self, asked: Sequence[Asked], took: dict[str, float]) -> list[Any]:
-        """One response for each request, of one pass; where it fails, of a pass for each."""
-        try:
-            return self._pass(asked, took)
-        except Exception as error:
-            if len(asked) == 1:
-                return [self.refusal(error)]
-            _log.warning("a pass of %d requests failed, answering one by one: %s", len(asked), one_line(error))
-            return [response for one in asked for response in self._share([one], took)]
-
-    def _pass(self, asked: Sequence[Asked], took: dict[str, float]) -> list[Any]:
-        users = [one.users for one in asked]
-        start = perf_counter()
-        columns = self.executor.intake.join([one.columns for one in asked], users)
-        top_k = columns.get("top_k")
-        took[UNPACK] += perf_counter() - start
-        answer, seconds = self.executor.run_pass(columns)
-        start = perf_counter()
-        for stage, stage_s in seconds.items():
-            took[stage] += stage_s
-        self.add_times(answer, columns, seconds, sum(users))
-        check_outputs(answer, self.outputs, sum(users))
-        parts = split(answer, users, self.cut, top_k)
-        responses = [self._response(one.request, part) for one, part in zip(asked, parts, strict=True)]
-        took[PACK] += perf_counter() - start
-        return responses
+        return CheckedRequest(request, columns, self.executor.batcher.check(columns))
 
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int
@@ -159,19 +110,13 @@ class TritonPythonModel:
         """Add the output ``stages_ms`` to the ``answer`` to ``columns``, both [users, ...]."""
         answer[STAGES_MS] = np.repeat(1000 * np.array([[*seconds.values()]], dtype=np.float32), users, axis=0)
 
-    def _response(self, request: Any, answer: Columns) -> Any:
-        wanted = request.requested_output_names()
-        return self.triton.InferenceResponse(
-            [self.tensors.of(name, answer[name]) for name in self.outputs if name in wanted]
-        )
-
     def unavailable(self, text: str) -> Any:
-        """The response that asks for another try."""
+        """A response that asks the client to try again."""
         error = self.triton.TritonError(text, self.triton.TritonError.UNAVAILABLE)
         return self.triton.InferenceResponse(output_tensors=[], error=error)
 
     def refusal(self, error: Exception) -> Any:
-        """The response that says what is wrong."""
+        """A response with the error: a RequestError is passed on, the details of any other go to the log."""
         code = self.triton.TritonError.INVALID_ARG
         text = one_line(error)
         if not isinstance(error, RequestError):
@@ -180,32 +125,54 @@ class TritonPythonModel:
             text = f"internal error ({type(error).__name__}); the server's log says more"
         return self.triton.InferenceResponse(output_tensors=[], error=self.triton.TritonError(text, code))
 
+    def _read(self, request: Any) -> Any:
+        """The checked request, or the response with what is wrong with it."""
+        try:
+            return self.read(request)
+        except Exception as error:
+            return self.refusal(error)
 
-def settle() -> None:
-    """Spare the garbage collector what stays for ever: looking through it takes 47 ms, in the middle of a pass."""
+    def _respond(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Any]:
+        """A response for each request, in as few passes as possible; adds their durations to ``seconds``."""
+        columns, users = [entry.columns for entry in requests], [entry.users for entry in requests]
+        groups = self.executor.batcher.passes(columns, users)
+        return [response for group in groups for response in self._together(requests[group], seconds)]
+
+    def _together(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Any]:
+        """A response for each request, from one pass; if the pass fails, from one pass for each request."""
+        try:
+            return self._pass(requests, seconds)
+        except Exception as error:
+            if len(requests) == 1:
+                return [self.refusal(error)]
+            _log.warning("a pass of %d requests failed, answering one by one: %s", len(requests), one_line(error))
+            return [response for entry in requests for response in self._together([entry], seconds)]
+
+    def _pass(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Any]:
+        users = [entry.users for entry in requests]
+        start = perf_counter()
+        columns = self.executor.batcher.join([entry.columns for entry in requests], users)
+        top_k = columns.get("top_k")
+        seconds[UNPACK] += perf_counter() - start
+        answer, stage_seconds = self.executor.run_pass(columns)
+        start = perf_counter()
+        for stage, took in stage_seconds.items():
+            seconds[stage] += took
+        self.add_times(answer, columns, stage_seconds, sum(users))
+        check_outputs(answer, self.outputs, sum(users))
+        parts = split(answer, users, self.top_k_outputs, top_k)
+        responses = [self._response(entry.request, part) for entry, part in zip(requests, parts, strict=True)]
+        seconds[PACK] += perf_counter() - start
+        return responses
+
+    def _response(self, request: Any, answer: Columns) -> Any:
+        wanted = request.requested_output_names()
+        return self.triton.InferenceResponse(
+            [self.tensors.of(name, answer[name]) for name in self.outputs if name in wanted]
+        )
+
+
+def freeze_garbage_collector() -> None:
+    """Exempt all that is loaded from garbage collection: a full collection takes 47 ms, in the middle of a pass."""
     gc.collect()
     gc.freeze()
-
-
-def output_signature(config: dict[str, Any]) -> Signature:
-    """The outputs of a model config (JSON, as Triton hands it over); a dim of -1 varies."""
-    return {
-        entry["name"]: ColumnSpec(
-            WireType.of_config(entry["data_type"]).dtype,
-            tuple("k" if int(dim) < 0 else int(dim) for dim in entry["dims"]),
-        )
-        for entry in config["output"]
-    }
-
-
-def check_outputs(answer: Columns, outputs: Signature, users: int) -> None:
-    """Triton passes on whatever it is given, so a column of another shape must not reach it.
-
-    Raises:
-        TypeError: naming the first output that is missing or has another dtype, rank or size.
-    """
-    for name, spec in outputs.items():
-        array = answer.get(name)
-        if array is None or len(array) != users or not spec.accepts(array):
-            came = "nothing" if array is None else f"{array.dtype}{list(array.shape)}"
-            raise TypeError(f"output {name}: expected {spec} with B = {users}, got {came}")

@@ -1,4 +1,4 @@
-"""What a served model says of its passes on Triton's metrics endpoint."""
+"""Metrics of the passes of a served model, on Triton's metrics endpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .latency_histogram import Series, StageHistogram
 from .metrics_publisher import Publisher
 
 UNPACK, PACK, TOTAL = "unpack", "pack", "total"
-"""Beside the stages of the graph: reading, checking and joining the requests; writing the answers; the whole pass."""
+"""Stages beside those of the graph: read, check and join the requests; write the responses; the whole pass."""
 
 _LATENCY = "recsys_latency_seconds"
 _SECONDS = "seconds per pass and stage; a pass answers all requests that were joined"
@@ -17,13 +17,13 @@ _HELP = {
     f"{_LATENCY}_bucket": f"Passes that took at most le {_SECONDS}.",
     f"{_LATENCY}_sum": f"Sum of the {_SECONDS}.",
     f"{_LATENCY}_count": "Passes, by stage.",
-    "recsys_requests_total": "Requests in passes; those that were refused are not.",
+    "recsys_requests_total": "Requests in passes, without those that were refused.",
     "recsys_users_total": "Users in passes.",
 }
 
 
 class PassMetrics:
-    """Histogram ``recsys_latency_seconds`` by stage, and how many requests and users it had."""
+    """Histogram ``recsys_latency_seconds`` by stage, and the counts of requests and users."""
 
     def __init__(self, triton: Any, model: str, stages: Sequence[str]) -> None:
         self._latency = StageHistogram([*stages, UNPACK, PACK, TOTAL], _LATENCY)
@@ -38,6 +38,6 @@ class PassMetrics:
         self._latency.observe(seconds)
 
     def _values(self) -> dict[Series, float]:
-        # Requests last, as they are sent in this order: who sees a request counted sees its users and times counted.
+        # Sent in this order. Requests come last, so whoever sees a request counted also sees its users and times.
         totals = {"recsys_users_total": self._users, "recsys_requests_total": self._requests}
         return {**self._latency.values(), **{(name, ()): value for name, value in totals.items()}}

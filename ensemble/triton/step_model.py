@@ -1,4 +1,4 @@
-"""The python model that runs one step of an ensemble: the columns of the steps before it in, its own out."""
+"""The python model that runs one step of an ensemble: it reads the columns of earlier steps and writes its own."""
 
 from __future__ import annotations
 
@@ -11,62 +11,58 @@ from numpy.typing import NDArray
 
 from ...core.errors import ServerError
 from ...core.signature import Columns, ColumnSpec
-from ..graph.executor import RELEASE, Executor, load_op
+from ..graph.executor import Executor
+from ..graph.graph_file import RELEASE, load_node, read_signature
+from ..protocol.call_errors import BEING_LOADED
 from ..protocol.inputs import MISSING, Input
-from ..protocol.wire import BEING_LOADED, decode_text
+from ..protocol.wire import decode_text
 from ..repository.model_config import STAGES_MS
-from ..repository.step_plan import (
-    FILES,
-    STEP,
-    TRACE,
-    TRACED,
-    release_number,
-)
+from ..repository.step_plan import FILES, STEP, TRACE, TRACED, release_number
 from . import model
 
 
 class OtherReleaseError(ServerError):
-    """A request was begun by a step of another release."""
+    """Earlier steps of the request belong to another release."""
 
 
 class TritonPythonModel(model.TritonPythonModel):
     """Triton's interface of a python model.
 
-    The first step checks requests as the fused model does, fills in what they leave out and begins their trace; the
-    others take what the steps before them made.
+    The first step checks requests as the fused model does, fills in the defaults and starts their trace. The other
+    steps take the columns as they come.
     """
 
     def load(self, folder: Path) -> Executor:
-        """A graph of this step alone, whose outputs are those of Triton's config."""
+        """A graph of this step only, whose outputs are those of Triton's config."""
         facts = json.loads((folder / STEP).read_text())
         release = json.loads((folder / RELEASE).read_text())
         self.release, self.number = release["release"], np.float32(release_number(release["release"]))
         self.first = facts["inputs"] is not None
-        reads = {name: ColumnSpec(dtype, tuple(dims)) for name, (dtype, dims) in facts["reads"].items()}
-        inputs = [Input.from_json(entry) for entry in facts["inputs"]] if self.first else made_inputs(reads)
-        ops = {facts["node"]["name"]: load_op(facts["node"], folder / FILES)}
+        reads = read_signature(facts["reads"])
+        inputs = [Input.from_json(entry) for entry in facts["inputs"]] if self.first else column_inputs(reads)
+        ops = {facts["node"]["name"]: load_node(facts["node"], folder / FILES)}
         outputs = [name for name in self.outputs if name not in (TRACED, STAGES_MS)]
         return Executor(inputs, ops, outputs, max_users=facts["max_batch_size"], release=release)
 
-    def ask(self, request: Any) -> model.Asked:
-        """Read a request; the first step checks it, the others only that it was begun by their own release.
+    def read(self, request: Any) -> model.CheckedRequest:
+        """Read a request. The first step checks it, the others only check that its trace is of their release.
 
         Raises:
-            RequestError: if it cannot be answered.
-            OtherReleaseError: if it was begun by another release.
+            RequestError: if it is not valid.
+            OtherReleaseError: if earlier steps belong to another release.
         """
         if self.first:
-            return super().ask(request)
+            return super().read(request)
         columns = {}
         for tensor in request.inputs():
             name, array = tensor.name(), tensor.as_numpy()
             columns[name] = decode_text(name, array, missing=True) if array.dtype == object else array
         if (columns[TRACE][:, 0] != self.number).any():
             raise OtherReleaseError(f"the request was begun by another release than {self.release}; {BEING_LOADED}")
-        return model.Asked(request, columns, len(columns[TRACE]))
+        return model.CheckedRequest(request, columns, len(columns[TRACE]))
 
     def refusal(self, error: Exception) -> Any:
-        """While a release replaces another its steps come one after the other: that is no fault to log."""
+        """As in the fused model, but a request that meets two releases, while steps are being replaced, is no fault."""
         if not isinstance(error, OtherReleaseError):
             return super().refusal(error)
         return self.unavailable(str(error))
@@ -74,24 +70,25 @@ class TritonPythonModel(model.TritonPythonModel):
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int
     ) -> None:
-        """Add the trace with the milliseconds of this step, and ``stages_ms``, which the last step gives out."""
+        """Add the trace, extended by the milliseconds of this step, and ``stages_ms``, which the last step returns."""
         before = np.full((users, 1), self.number) if self.first else columns[TRACE]
         took = np.full((users, 1), 1000 * sum(seconds.values()), dtype=np.float32)
         answer[TRACED] = np.concatenate([before, took], axis=1)
         answer[STAGES_MS] = answer[TRACED][:, 1:]
 
 
-def made_inputs(reads: dict[str, ColumnSpec]) -> list[Input]:
-    """Columns that other steps made, as inputs of this one."""
+def column_inputs(reads: dict[str, ColumnSpec]) -> list[Input]:
+    """The columns that a step reads, as required inputs of its graph."""
     return [
         Input(name, spec.dtype, spec.dims, required=True, padding=padding(name, spec)) for name, spec in reads.items()
     ]
 
 
 def padding(name: str, spec: ColumnSpec) -> float | int | None:
-    """What fills rows that are shorter than others in the same pass; None: the dtype's missing value.
+    """What pads rows that are shorter than others in the same pass; None for the missing value of the dtype.
 
-    -1 in item rows, -inf in logits, 0 in what belongs to a candidate; raw values have a missing value.
+    Item rows are padded with -1, logits with -inf, other columns of candidates with 0, raw values with their missing
+    value.
     """
     if name.endswith("_rows"):
         return -1

@@ -1,4 +1,4 @@
-"""First requests before the first request: ready means warm."""
+"""Runs the graph before the first request, so that a model that is ready is also warm."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..graph.executor import Executor
 from ..protocol.inputs import Input
 
 USERS = (1, 8)
-"""Users of the passes that are run: a request alone, and some that share a pass."""
-_SAMPLING = 0.5
-"""A temperature, so that sampling is run as well."""
+"""Users of the passes: one request alone, and several that share a pass."""
+_TEMPERATURE = 0.5
+"""Above 0, so that sampling is run as well."""
 
 
 def warm_up(executor: Executor) -> None:
-    """Run passes, without and with the optional inputs: files are read, arenas allocated, kernels compiled.
+    """Run passes with and without the optional inputs: files are read, memory is allocated, kernels are compiled.
 
     Raises:
         Exception: whatever a step raises; such a model must not become ready.
@@ -29,8 +29,8 @@ def warm_up(executor: Executor) -> None:
 
 
 def sample(spec: Input, users: int) -> NDArray[Any]:
-    """Values that the input accepts, [users, *dims]; where the length varies, one."""
+    """Values that the input accepts, [users, *dims]; lists have one value."""
     if spec.name == "temperature":
-        return np.full((users, 1), _SAMPLING, dtype=spec.dtype)
+        return np.full((users, 1), _TEMPERATURE, dtype=spec.dtype)
     value: Any = "?" if spec.dtype == "object" else max(0, spec.minimum or 0)
     return np.full((users, *(1 if isinstance(dim, str) else dim for dim in spec.dims)), value, dtype=spec.dtype)

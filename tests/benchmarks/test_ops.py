@@ -37,7 +37,7 @@ def requests(movielens):
 
 def inputs_of(executor, op, request):
     """The columns that ``op`` reads when ``request`` gets to it."""
-    have = executor.intake.accept(request)
+    have = executor.batcher.accept(request)
     for node in executor.nodes:
         reads = {name: have[name] for name in node.op.reads}
         if node.op is op:

@@ -92,7 +92,7 @@ def test_each_stage_is_timed_under_its_kind():
 def test_wiring_is_checked_when_it_is_built():
     with pytest.raises(WiringError, match=r"b: reads missing as int64\[B, 1\], has no such column"):
         graph(Node("b", ["missing"]), outputs=["b"])
-    with pytest.raises(WiringError, match="x: writes x, which is there already, and does not read it"):
+    with pytest.raises(WiringError, match="x: writes x, which exists already, and does not read it"):
         graph(Node("a", ["x"]), Node("x", ["a"]), outputs=["x"])
     with pytest.raises(WiringError, match="output nothing"):
         graph(Node("a", ["x"]), outputs=["nothing"])

@@ -8,7 +8,7 @@ from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import ServingConfig
 from cascade.ensemble.graph.request_graph import request_inputs
 from cascade.ensemble.protocol.inputs import Input
-from cascade.ensemble.protocol.request_batching import Intake
+from cascade.ensemble.protocol.request_batching import RequestBatcher
 
 CONTEXTS = {name: ColumnSpec(dtype) for name, dtype in (("hour", "int64"), ("price", "float64"), ("device", "object"))}
 INPUTS = request_inputs("int64", "int64", CONTEXTS, ServingConfig())
@@ -16,7 +16,7 @@ USERS = np.array([[1], [2]])
 
 
 def accept(request, inputs, max_users):
-    return Intake(inputs, max_users).accept(request)
+    return RequestBatcher(inputs, max_users).accept(request)
 
 
 def column(*values, dtype="int64"):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cascade.core.signature import ColumnSpec
-from cascade.ensemble.protocol.triton_tensors import Tensors
+from cascade.ensemble.protocol.triton_tensors import ResponseTensors
 
 OUTPUTS = {
     "scores": ColumnSpec("float32", ("k",)),
@@ -25,14 +25,14 @@ def text(*values):
 
 
 def test_text_is_encoded_and_numbers_are_as_they_are():
-    tensors, scores = Tensors(Tensor, OUTPUTS), np.ones((2, 5), np.float32)[:, :3]
+    tensors, scores = ResponseTensors(Tensor, OUTPUTS), np.ones((2, 5), np.float32)[:, :3]
     assert tensors.of("item_ids", text(["ü", "b"])).array.tolist() == [["ü".encode(), b"b"]]
     got = tensors.of("scores", scores).array
     assert got.tolist() == scores.tolist() and got.flags.c_contiguous
 
 
 def test_labels_that_come_again_are_written_once():
-    tensors, before = Tensors(Tensor, OUTPUTS), Tensor.made
+    tensors, before = ResponseTensors(Tensor, OUTPUTS), Tensor.made
     first, second = tensors.of("reasons", text("", "stale")), tensors.of("reasons", text("", "stale"))
     assert first is second and first.array.tolist() == [[b""], [b"stale"]]
     assert tensors.of("reasons", text("stale", "")).array.tolist() == [[b"stale"], [b""]]
@@ -40,5 +40,5 @@ def test_labels_that_come_again_are_written_once():
 
 
 def test_long_columns_are_not_kept():
-    tensors, column = Tensors(Tensor, OUTPUTS), text(*["x"] * 100)
+    tensors, column = ResponseTensors(Tensor, OUTPUTS), text(*["x"] * 100)
     assert tensors.of("reasons", column) is not tensors.of("reasons", column)

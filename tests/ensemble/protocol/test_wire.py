@@ -1,18 +1,10 @@
-"""Values, text and errors between Triton's wire and the graph."""
+"""Values and text between Triton's wire format and the graph."""
 
 import numpy as np
 import pytest
 
-from cascade.core.errors import RequestError, ServerError
-from cascade.ensemble.protocol.wire import (
-    OVERLOADED,
-    WireType,
-    decode_text,
-    encode_text,
-    from_wire,
-    one_line,
-    translate,
-)
+from cascade.core.errors import RequestError
+from cascade.ensemble.protocol.wire import WireType, decode_text, encode_text, from_wire
 
 INT32, INT64 = WireType("INT32", "int32"), WireType("INT64", "int64")
 FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
@@ -75,31 +67,3 @@ def test_text_that_is_not_utf8_names_the_input():
 def test_nan_from_outside_names_the_input(dtype):
     with pytest.raises(RequestError, match="^price: expected a number, got NaN; leave the input out"):
         from_wire("price", np.array([[1.0], [np.nan]], dtype=dtype))
-
-
-def test_one_line_is_one_and_ends():
-    assert one_line("a\n  b\tc") == "a b c"
-    assert len(one_line("x" * 5000)) == 400
-
-
-@pytest.mark.parametrize(
-    ("status", "message", "kind", "match"),
-    [
-        ("INVALID_ARGUMENT", "[request id: <id_unknown>] top_k: no. NOTE: long", RequestError, r"^top_k: no\.$"),
-        (
-            "INVALID_ARGUMENT",
-            "[request id: <id_unknown>] in ensemble 'cascade', top_k: no",
-            RequestError,
-            r"^top_k: no$",
-        ),
-        ("UNAVAILABLE", "failed to connect to all addresses", ServerError, "host:1: no server answers.*cascade serve"),
-        ("UNAVAILABLE", f"{OVERLOADED} (3)", ServerError, "host:1: overloaded, ask again later: more requests wait"),
-        ("UNAVAILABLE", "Request for unknown model: 'm' has no available versions", ServerError, "unknown model"),
-        ("NOT_FOUND", "Request for unknown model: 'm' is not found", ServerError, "cascade run"),
-        ("DEADLINE_EXCEEDED", "Deadline Exceeded", ServerError, "no answer in time"),
-        ("INTERNAL", "boom", ServerError, "^host:1: boom$"),
-    ],
-)
-def test_the_servers_errors_become_ours(status, message, kind, match):
-    with pytest.raises(kind, match=match):
-        raise translate(f"StatusCode.{status}", message, "host:1")

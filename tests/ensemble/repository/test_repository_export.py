@@ -110,7 +110,7 @@ def test_merlin_s_own_executor_gives_the_same(graph, mini_executor, ids):
     request = {"user_id": ids([103, 104, 5]), "temperature": np.full((3, 1), 0.5, dtype=np.float32)}
     request |= {"seed": np.array([[1], [2], [3]])}
 
-    whole = mini_executor.intake.accept(request)
+    whole = mini_executor.batcher.accept(request)
     got = graph.transform(TensorTable(whole)).to_dict()
     for name, value in mini_executor(request).items():
         np.testing.assert_array_equal(got[name], value)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from cascade.core.errors import ServerError
-from cascade.ensemble.protocol.wire import NoAnswerError
+from cascade.ensemble.protocol.call_errors import NoAnswerError
 from cascade.ensemble.server import shared_memory
 from cascade.ensemble.server.hang_check import HangCheck
 from cascade.ensemble.server.runtime import STUB

@@ -15,7 +15,8 @@ from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops.base import Op
 from cascade.ensemble.protocol.inputs import Input
-from cascade.ensemble.triton.model import TritonPythonModel, check_outputs, output_signature
+from cascade.ensemble.triton.model import TritonPythonModel
+from cascade.ensemble.triton.outputs import check_outputs, output_signature
 
 CONFIG = {
     "name": "shop",

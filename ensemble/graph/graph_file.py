@@ -1,0 +1,78 @@
+"""graph.json: a request graph as data, without import paths, so that a release survives changes of the code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import ArtifactError
+from ...core.signature import ColumnSpec, Signature
+from ..protocol.inputs import Input
+from .ops import OPS
+from .ops.base import Op
+
+GRAPH = "graph.json"
+RELEASE = "release.json"
+NODES = "nodes"
+"""Folder of a version that holds a folder of files for each node."""
+
+
+def graph_json(
+    ops: Mapping[str, Op],
+    inputs: Sequence[Input],
+    outputs: Collection[str],
+    max_batch_size: int,
+    folders: Mapping[str, str],
+) -> dict[str, Any]:
+    """What graph.json holds.
+
+    Args:
+        ops: node name -> op, in the order in which they run.
+        folders: node name -> folder of its files relative to the version's, for nodes whose files are not in ``NODES``.
+    """
+    nodes = [node_json(name, op) | ({"folder": folders[name]} if name in folders else {}) for name, op in ops.items()]
+    return {
+        "inputs": [entry.to_json() for entry in inputs],
+        "outputs": list(outputs),
+        "max_batch_size": max_batch_size,
+        "nodes": nodes,
+    }
+
+
+def node_json(name: str, op: Op) -> dict[str, Any]:
+    """One node: kind and parameters of its op, and the columns that it reads and writes."""
+    return {
+        "name": name,
+        "op": op.kind,
+        "params": op.params(),
+        "reads": signature_json(op.reads),
+        "writes": signature_json(op.writes),
+    }
+
+
+def load_node(entry: Mapping[str, Any], folder: Path) -> Op:
+    """The op of a node of graph.json, with its files loaded from ``folder``.
+
+    Raises:
+        ArtifactError: if this package has no such op, or one that reads or writes other columns.
+    """
+    kind = entry["op"]
+    if kind not in OPS:
+        raise ArtifactError(f"{folder}: node {entry['name']} is a {kind!r}, this package knows {', '.join(OPS)}")
+    op = OPS[kind](**entry["params"])
+    for side in ("reads", "writes"):
+        if read_signature(entry[side]) != dict(getattr(op, side)):
+            raise ArtifactError(f"{folder}: node {entry['name']} was exported with other {side}: export it again")
+    op.load(folder)
+    return op
+
+
+def signature_json(signature: Signature) -> dict[str, Any]:
+    """Column -> [dtype, dims]."""
+    return {name: [spec.dtype, list(spec.dims)] for name, spec in signature.items()}
+
+
+def read_signature(entries: Mapping[str, Any]) -> dict[str, ColumnSpec]:
+    """The inverse of ``signature_json``."""
+    return {name: ColumnSpec(dtype, tuple(dims)) for name, (dtype, dims) in entries.items()}
