@@ -1,0 +1,182 @@
+"""A release measured on interactions that happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import DataError
+from .frames import to_arrow
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from scipy.sparse import csr_matrix
+
+    from ..evaluation.bootstrap import Interval
+    from .frames import Table
+    from .release import Release
+
+BUILT_IN = ("recall", "ndcg", "map", "mrr")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of the lists that a release answers with, and what they were measured on."""
+
+    metrics: dict[str, float]
+    """``recall@10``, ``ndcg@10``, ``map@10``, ``mrr@10``: means over users. ``coverage@10``: share of the catalogue in
+    any of the lists. And the further metrics that were asked for."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % intervals of the means, by bootstrap over users."""
+    users: int
+    """Users that the metrics are means over: those with at least one item to find."""
+    users_without_relevant: int
+    """Users left out, because none of their positives is an item to find."""
+    unknown_users: int
+    """Users among ``users`` whom the feature store does not know."""
+    relevant: int
+    """Pairs of a user and an item to find."""
+    already_seen: int
+    """Pairs left out, because the served graph never shows the user that item: it is in the user's history, or was
+    rejected."""
+    unknown_items: int
+    """Pairs left out, because the release does not hold the item."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each metric: metric, value, low, high (the interval, missing where there is none)."""
+        import pandas as pd
+
+        none = (float("nan"), float("nan"))
+        rows = [(name, value, *self.intervals.get(name, none)) for name, value in self.metrics.items()]
+        return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
+
+
+def evaluate(
+    release: Release,
+    table: Table,
+    k: int = 10,
+    *,
+    metrics: Sequence[str] = (),
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure the lists of a release on interactions that it was not trained on.
+
+    Each user is asked for once, at temperature 0, with the context of the first of the user's positives. Items to find
+    are all positives of the user, with two exceptions, which are counted and left out: items that the release does not
+    hold, and items that the served graph drops because the feature store knows that the user has seen them. A user with
+    nothing to find is left out as well.
+
+    Args:
+        release: from `open_release`. Its feature store should not yet hold the interactions of ``table``.
+        table: user_id and item_id; optionally ``label`` (1 is a positive; without it every row is one), ``timestamp``
+            (orders a user's rows; without it their order does) and context columns. Other columns are ignored.
+        k: length of the lists, at most ``serving.ann.topk``.
+        metrics: names of registered metrics to compute beside the built-in ones.
+        replicates: bootstrap samples of the users behind the intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: a column is missing, no row is positive, or nothing is left to find; the message says why.
+        RequestError: k is larger than the release allows.
+
+    Example:
+        >>> held_out = interactions[interactions["timestamp"] >= cut]
+        >>> cascade.evaluate(release, held_out, k=10).to_frame()
+    """
+    from ..evaluation.bootstrap import Bootstrap
+    from ..evaluation.list_metrics import metric_values
+    from ..models.metrics import find_hits
+
+    positives = _positives(to_arrow(table, "table"))
+    asked = _Asked.of(release, positives)
+    answer = release.run(asked.request(release, positives, k), keep=("ranked_rows", "seen_rows", "known_user"))
+    relevant, already_seen = _without_seen(asked.relevant, answer["seen_rows"])
+    measured = np.diff(relevant.indptr) > 0
+    if not measured.any():
+        raise DataError(
+            f"table: nothing is left to find for any of {len(measured)} users: of their {asked.pairs} positives the "
+            f"release does not hold {asked.unknown_items}, and {already_seen} are items that the feature store knows "
+            "the user has seen, which the served graph never shows"
+        )
+    ranked = answer["ranked_rows"][measured]
+    hits, counts = find_hits(ranked, relevant[measured])
+    values = {f"{name}@{k}": metric_values(name, hits, counts, k) for name in (*BUILT_IN, *metrics)}
+    intervals = Bootstrap(replicates, seed).means(np.stack(list(values.values()), axis=1))
+    return Evaluation(
+        metrics={name: float(each.mean()) for name, each in values.items()}
+        | {f"coverage@{k}": float((np.unique(ranked) >= 0).sum() / relevant.shape[1])},
+        intervals=dict[str, "Interval"](zip(values, intervals, strict=True)),
+        users=int(measured.sum()),
+        users_without_relevant=int((~measured).sum()),
+        unknown_users=int((~answer["known_user"][measured, 0]).sum()),
+        relevant=int(relevant.nnz),
+        already_seen=already_seen,
+        unknown_items=asked.unknown_items,
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """U users, each with the row of its first positive, and the items to find, known ones only."""
+
+    first: NDArray[np.int64]
+    relevant: csr_matrix
+    """bool [U, n_items]."""
+    pairs: int
+    unknown_items: int
+
+    @classmethod
+    def of(cls, release: Release, positives: pa.Table) -> _Asked:
+        from scipy.sparse import csr_matrix
+
+        users = release.ids("user_id", positives["user_id"])
+        items = release.ids("item_id", positives["item_id"])
+        number: dict[Any, int] = {}
+        user = np.array([number.setdefault(one, len(number)) for one in users.tolist()], np.int64)
+        first = np.unique(user, return_index=True)[1]
+        rows = {item: row for row, item in enumerate(release.items.tolist())}
+        item = np.array([rows.get(one, -1) for one in items.tolist()], np.int64)
+        known, shape = item >= 0, (len(number), len(rows))
+        relevant = csr_matrix((np.ones(int(known.sum()), bool), (user[known], item[known])), shape=shape, dtype=bool)
+        pairs = len(set(zip(user.tolist(), items.tolist(), strict=True)))
+        return cls(first, relevant, pairs, pairs - int(relevant.nnz))
+
+    def request(self, release: Release, positives: pa.Table, k: int) -> dict[str, NDArray[Any]]:
+        """The columns of the request, each user's context from its first positive."""
+        names = ["user_id", *(name for name in release.context_columns if name in positives.column_names)]
+        part = positives.select(names).take(self.first)
+        return release.request(part, top_k=k, temperature=0.0, seed=0)
+
+
+def _positives(table: pa.Table) -> pa.Table:
+    """The positive rows, in order of time where there is a timestamp.
+
+    Raises:
+        DataError: user_id or item_id is missing, or no row is positive.
+    """
+    import pyarrow.compute as pc
+
+    for name in ("user_id", "item_id"):
+        if name not in table.column_names:
+            raise DataError(f"table: no column {name}; it has {', '.join(table.column_names) or 'none'}")
+    if "label" in table.column_names:
+        table = table.filter(pc.equal(table["label"], 1))
+    if not table.num_rows:
+        raise DataError("table: no row is positive (label == 1), so there is nothing to find")
+    if "timestamp" in table.column_names:
+        table = table.take(np.argsort(table["timestamp"].to_numpy(), kind="stable"))
+    return table
+
+
+def _without_seen(relevant: csr_matrix, seen_rows: NDArray[np.int64]) -> tuple[csr_matrix, int]:
+    """``relevant`` [U, n_items] without what the graph will not show, and how many pairs that is."""
+    from ..evaluation.ranking_lists import membership
+
+    left = (relevant > (relevant.multiply(membership(seen_rows, relevant.shape[1])))).tocsr()
+    return left, int(relevant.nnz - left.nnz)

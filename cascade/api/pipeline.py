@@ -1,0 +1,78 @@
+"""Running the stages from Python."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config.pipeline import PipelineConfig
+from ..core.artifact import Artifact
+from .quiet import without_bars
+
+if TYPE_CHECKING:
+    from ..pipeline.stages import Progress
+    from .frames import Table
+
+
+def run(
+    config: PipelineConfig,
+    runs: str | Path = "runs",
+    *,
+    tables: Mapping[str, Table] | None = None,
+    only: str | Sequence[str] | None = None,
+    force: bool = False,
+    progress: bool = False,
+    report: Callable[[Progress], None] | None = None,
+) -> dict[str, Artifact]:
+    """Run the stages that are not up to date: data, etl, features, two_tower, index, ranker, export, evaluation.
+
+    A stage whose inputs have not changed is found in ``runs`` and not run again. The features are published to the
+    feature store (``feature_store.repo``), the export to the model repository (``export.repository``).
+
+    Args:
+        config: from `load_config`.
+        runs: folder of the artifacts; it is made.
+        tables: ``{"interactions": ..., "users": ..., "items": ...}``, the last two optional: DataFrames (pandas or
+            polars), Arrow tables, or paths of .parquet or .csv files. They take the place of ``data.source`` and are
+            kept in ``runs/tables``. Without it, the config says where the data is.
+        only: these stages and what they need, e.g. ``"export"``; default: all.
+        force: run the stages of ``only``, or all, although they are up to date.
+        progress: write a line for each stage, and bars, to stderr. By default nothing is written.
+        report: called before and after each stage; see `cascade.pipeline.stages.Progress`.
+
+    Returns:
+        Stage name -> artifact: ``path`` of its folder, ``metrics``, ``digest``.
+
+    Raises:
+        ConfigError: there is no such stage, or a value does not fit the data.
+        DataError: a table breaks the data convention; the message names table, column and row.
+        CascadeError: any other error that a stage names; see `cascade.errors`.
+
+    Example:
+        >>> artifacts = cascade.run(config, tables={"interactions": ratings}, only="export")
+        >>> artifacts["two_tower"].metrics["epochs"]
+    """
+    from ..pipeline.stages import run as run_stages
+    from .tables import with_tables
+
+    folder, stages = Path(runs), [only] if isinstance(only, str) else only
+    if tables is not None:
+        config = with_tables(config, tables, folder)
+
+    def told(step: Progress) -> None:
+        if progress:
+            print(_line(step), file=sys.stderr, flush=True)
+        if report is not None:
+            report(step)
+
+    with without_bars(not progress):
+        return run_stages(config, folder, stages, force, report=told)
+
+
+def _line(step: Progress) -> str:
+    """``two_tower    12.3 s``, or what is about to happen."""
+    if step.artifact is None:
+        return f"{step.stage.name:<10} {step.stage.help}"
+    return f"{step.stage.name:<10} {'up to date' if step.seconds is None else f'{step.seconds:.1f} s'}"

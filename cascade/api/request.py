@@ -1,0 +1,190 @@
+"""From what a caller has (ids, a DataFrame, a context) to the columns that the request graph takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import RequestError
+from ..ensemble.protocol.inputs import MISSING
+from .frames import columns_of, is_table
+
+if TYPE_CHECKING:
+    from ..ensemble.protocol.inputs import Input
+
+CONTROLS = ("exclude_items", "top_k", "temperature", "seed")
+"""The inputs that are neither the user nor the context."""
+
+
+class Inputs:
+    """What a release takes, and requests made of it.
+
+    Args:
+        inputs: of the request graph.
+    """
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self._inputs = {spec.name: spec for spec in inputs}
+
+    @property
+    def context(self) -> list[str]:
+        """Names of the context columns."""
+        return [name for name in self._inputs if name not in ("user_id", *CONTROLS)]
+
+    def columns(
+        self, users: Any, context: Mapping[str, Any] | None, exclude: Any = None, **controls: float | None
+    ) -> dict[str, NDArray[Any]]:
+        """The columns [B, ...] of a request.
+
+        Args:
+            users: B raw ids, or a table with the column user_id and, optionally, context columns.
+            context: context column -> a value for all users, or B values.
+            exclude: raw item ids that nobody is to be shown.
+            controls: input -> a value for all users; None leaves the input out.
+
+        Raises:
+            RequestError: naming the input, what was expected and what came.
+        """
+        given = self._users_and_context(users, context or {})
+        count = len(given["user_id"])
+        if exclude is not None:
+            given["exclude_items"] = np.tile(self.ids("item_id", exclude), (count, 1))
+        for name, value in controls.items():
+            if value is not None:
+                given[name] = np.tile(_typed(self._inputs[name], [value]), (count, 1))
+        return given
+
+    def ids(self, column: str, values: Any) -> NDArray[Any]:
+        """Raw ids [n] of ``user_id`` or ``item_id`` in the release's dtype."""
+        own = self._inputs["exclude_items" if column == "item_id" else column]
+        return _typed(replace(own, name=column, missing=False), _listed(column, values))
+
+    def _users_and_context(self, users: Any, context: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        table = columns_of(users) if is_table(users) else {"user_id": users}
+        if "user_id" not in table:
+            raise RequestError(f"users: the table has no column user_id; it has {', '.join(table) or 'none'}")
+        twice = sorted(set(table) & set(context))
+        if twice:
+            raise RequestError(f"context {twice[0]}: is a column of users as well; leave one of them out")
+        ids = self.ids("user_id", table.pop("user_id"))
+        given = {"user_id": ids[:, None]}
+        for name, values in {**table, **context}.items():
+            given[name] = self._context(name, values, len(ids))
+        return given
+
+    def _context(self, name: str, values: Any, count: int) -> NDArray[Any]:
+        """A context column [B, 1], or [B, L] of a list, of one value for all users or one for each."""
+        if name not in self.context:
+            valid = ", ".join(self.context) or "no context column"
+            raise RequestError(f"context {name}: the release takes {valid}; leave other columns out")
+        if isinstance(self._inputs[name].dims[0], str):
+            return self._lists(name, values, count)
+        if _is_scalar(values):
+            return np.tile(_typed(self._inputs[name], [values]), (count, 1))
+        found = _typed(self._inputs[name], values)
+        if found.shape != (count,):
+            raise RequestError(
+                f"context {name}: expected one value, or one for each of {count} users, got {len(found)}"
+            )
+        return found[:, None]
+
+    def _lists(self, name: str, values: Any, count: int) -> NDArray[Any]:
+        rows = [values] * count if len(values) == 0 or _is_scalar(values[0]) else list(values)
+        if len(rows) != count:
+            raise RequestError(f"context {name}: expected one list, or one for each of {count} users, got {len(rows)}")
+        spec = self._inputs[name]
+        out = np.full((count, max(map(len, rows), default=0)), MISSING[spec.dtype], dtype=spec.dtype)
+        for row, entries in zip(out, rows, strict=True):
+            row[: len(entries)] = _typed(spec, entries)
+        return out
+
+
+def _typed(spec: Input, values: Any) -> NDArray[Any]:
+    """``values`` [n] in the dtype of an input; what is missing becomes the dtype's missing value."""
+    array = _one_dim(spec.name, values)
+    if spec.dtype == "object":
+        texts = np.empty(len(array), dtype=object)
+        texts[:] = [_text(spec, value) for value in array.tolist()]
+        return texts
+    if array.dtype.kind == "M":  # as the data stage reads times: seconds since 1970
+        seconds = array.astype("datetime64[s]").astype(np.int64).astype(object)
+        seconds[np.isnat(array)] = None
+        array = seconds
+    if array.dtype.kind in "iu" and _fits(array, spec.dtype):
+        return array.astype(spec.dtype)
+    return np.array([_number(spec, value) for value in array.tolist()], dtype=spec.dtype)
+
+
+def _text(spec: Input, value: Any) -> str | None:
+    if _is_missing(value):
+        if spec.missing:
+            return None
+        raise RequestError(f"{spec.name}: expected a string, got a missing value; drop that row")
+    return str(value)
+
+
+def _number(spec: Input, value: Any) -> int | float:
+    """``value`` as the input's dtype holds it; text is read as a number."""
+    from ..ensemble.protocol.wire import WireType
+
+    if _is_missing(value):
+        if spec.missing:
+            missing: int | float = MISSING[spec.dtype]
+            return missing
+        raise RequestError(f"{spec.name}: expected {spec.dtype}, got a missing value; drop that row")
+    number: int | float = WireType(spec.dtype, spec.dtype).value(spec.name, value)
+    return number
+
+
+def _one_dim(name: str, values: Any) -> NDArray[Any]:
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    try:
+        array = np.asarray(values, dtype=None if isinstance(values, np.ndarray) else _plain(values))
+    except ValueError as error:
+        raise RequestError(f"{name}: expected one value for each user, got lists of different lengths") from error
+    if array.ndim != 1:
+        raise RequestError(f"{name}: expected one value for each user, got an array of shape {list(array.shape)}")
+    return array
+
+
+def _plain(values: Any) -> Any:
+    """The dtype to read a Python sequence with: numpy would make text of the numbers in a mixed one."""
+    return object if any(isinstance(value, (str, type(None), float)) for value in values) else None
+
+
+def _listed(what: str, values: Any) -> Any:
+    """``values``, unless they are a single value.
+
+    Raises:
+        RequestError: saying to put it into a list.
+    """
+    if _is_scalar(values):
+        raise RequestError(f"{what}: expected a sequence of ids, got {values!r}; write [{values!r}]")
+    return values if hasattr(values, "__len__") else list(values)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bytes)) or np.ndim(value) == 0 and not hasattr(value, "__iter__")
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, NaT or pandas' NA, none of which equals itself, or whose comparison has no truth value."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:
+        return True
+
+
+def _fits(array: NDArray[Any], dtype: str) -> bool:
+    """Whether a dtype holds all these whole numbers."""
+    if np.dtype(dtype).kind == "f" or array.size == 0:
+        return True
+    limits = np.iinfo(dtype)
+    return bool(array.min() >= limits.min and array.max() <= limits.max)

@@ -1,0 +1,73 @@
+"""Triton with an exported release, for Python programs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from ..config.pipeline import PipelineConfig
+from ..ensemble.client import Client
+from ..ensemble.config import ServerConfig
+from ..ensemble.server.server import Server as TritonServer
+from .locate import Source, default_repo, locate
+
+FREE_PORTS = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
+
+log = logging.getLogger(__name__)
+
+
+class Server(TritonServer):
+    """Triton Inference Server with one exported release. Use as a context manager, or call ``start`` and ``stop``.
+
+    It starts on entry, answers a probe before the block runs, replaces model processes that die or hang, and leaves
+    nothing behind. Attributes while it runs: ``grpc_url`` (``host:port``), ``http_url``, ``metrics_url``, ``release``
+    (the release's id), ``pid``.
+
+    Args:
+        source: a `PipelineConfig` that `run` has exported with, or whatever else `open_release` takes.
+        feature_repo: the Feast repository to look users up in; default: as for `open_release`.
+        settings: host, ports and instances; default: the config's section ``server``, free ports for other sources.
+            Port 0 is a free one.
+        forward: takes each line of Triton's log; default: logging, logger ``cascade.api.server``, level INFO.
+        startup_s: seconds until the model must have answered.
+
+    Raises:
+        ArtifactError: there is no release.
+        ServerError: on start, if Triton cannot be assembled or started, a port is taken, or the model does not load.
+
+    Example:
+        >>> with cascade.Server(config) as server:
+        ...     server.client().recommend([42], top_k=10)
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        feature_repo: str | Path | None = None,
+        settings: ServerConfig | None = None,
+        forward: Callable[[str], None] | None = None,
+        startup_s: float = 180.0,
+    ) -> None:
+        folder, repo = locate(source)
+        own = source.server if isinstance(source, PipelineConfig) else FREE_PORTS
+        super().__init__(
+            folder.parent.parent,
+            folder.parent.name,
+            feature_repo=Path(feature_repo or repo or default_repo()),
+            config=settings or own,
+            forward=forward or log.info,
+            startup_s=startup_s,
+        )
+
+    def client(self, timeout: float = 10.0) -> Client:
+        """A connection to this server.
+
+        Args:
+            timeout: seconds that one call may take.
+
+        Raises:
+            ServerError: the server does not run.
+        """
+        return Client(self.grpc_url, self.model, timeout)

@@ -1,0 +1,38 @@
+"""Metrics of ranked lists by name: the built-in ones, and those that are registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..core.errors import ConfigError
+from ..core.registry import find
+from ..models.metrics import Counts, Hits, Values, average_precision, ndcg, recall, reciprocal_rank
+
+Metric = Callable[[Hits, Counts, int], Values]
+"""hits bool [U, R] (whether the item at each place is relevant, best first), relevant int64 [U] (how many items are, at
+least one) and k -> a value for each user, float64 [U]."""
+
+METRICS: dict[str, Metric] = {
+    "recall": recall,
+    "ndcg": ndcg,
+    "map": average_precision,
+    "mrr": lambda hits, relevant, k: reciprocal_rank(hits, k),
+}
+
+
+def metric_values(name: str, hits: Hits, relevant: Counts, k: int) -> Values:
+    """The metric ``name`` of each user [U], over the first ``k`` places.
+
+    Raises:
+        ConfigError: there is no such metric, or it returns something else than a finite number for each user.
+    """
+    metric: Metric = find("metric", name, METRICS)
+    values = np.asarray(metric(hits, relevant, k), np.float64)
+    if values.shape != (len(hits),) or not np.isfinite(values).all():
+        raise ConfigError(
+            f"metric {name!r}: expected a finite number for each of {len(hits)} users, got an array of shape "
+            f"{list(values.shape)} with {int((~np.isfinite(values)).sum())} that are not finite"
+        )
+    return values
