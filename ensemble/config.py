@@ -50,7 +50,8 @@ class RankerServingConfig(Section):
     split: Literal["auto", "off"] = "auto"
     """auto: the part of the ranker that depends only on the item is computed once, at export, and read from a table.
     The whole ranker runs for every candidate if the scores would differ by more than 1e-5 or the table would not fit
-    into ``item_part_mb``. off: the whole ranker always runs."""
+    into ``item_part_mb``. off: the whole ranker always runs; quote it, because YAML reads off as false. Example:
+    ``"off"``."""
     item_part_mb: int = Field(default=4096, ge=0)
     """Largest allowed size of the table of item parts. Unit: MiB. Example: ``8192``."""
     precision: Literal["fp32", "int8"] = "fp32"

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from docs_types import default_text, held_by_name, section_of, type_text
+from docs_types import default_text, held_sections, section_of, type_text
 from pydantic.fields import FieldInfo
 
 from cascade.config.pipeline import PipelineConfig
+from cascade.core.extensible import NameOf
 from cascade.core.section import Section
 
 ROOT = Path(__file__).parents[1]
@@ -53,8 +54,10 @@ class Key:
 
     @property
     def command(self) -> str:
-        """The example as an option of the command line."""
+        """The example as an option of the command line; in an entry of a list, as the file has it."""
         name = self.name
+        if "[]" in name:
+            return f"{name.rpartition('.')[2]}: {self.example}"
         for parent, (place, real) in PLACES.items():
             name = name.replace(f"{parent}.<{place}>", f"{parent}.{real}")
         option = f"{name}={self.example}"
@@ -64,7 +67,8 @@ class Key:
 def _other_choice(info: FieldInfo) -> str:
     if info.annotation is bool:
         return str(not info.default).lower()
-    choices = [value for value in get_args(info.annotation) if isinstance(value, str)]
+    named = [name for m in info.metadata if isinstance(m, NameOf) for name in m.built_in]
+    choices = [*named, *(value for value in get_args(info.annotation) if isinstance(value, str))]
     return next((value for value in choices if value != info.default), *choices[:1]) if choices else ""
 
 
@@ -73,11 +77,12 @@ def keys(model: type[Section] = PipelineConfig, prefix: str = "") -> Iterator[Ke
     own = [Key(f"{prefix}{i.alias or f}", i, section_of(i.annotation)) for f, i in model.model_fields.items()]
     yield from own
     for key in own:
-        named = held_by_name(key.info.annotation)
+        several = held_sections(key.info.annotation)
         if key.section is not None:
             yield from keys(key.section, f"{key.name}.")
-        elif named is not None:
-            yield from keys(named, f"{key.name}.<{PLACES[key.name][0]}>.")
+        elif several is not None:
+            entry = f".<{PLACES[key.name][0]}>" if key.name in PLACES else "[]"
+            yield from keys(several, f"{key.name}{entry}.")
 
 
 def pages() -> dict[str, str]:
@@ -128,8 +133,10 @@ def _facts(key: Key) -> list[str]:
 
 
 def _about(group: str, every: list[Key]) -> list[str]:
-    """The sentence of a section, or of the key that holds it by name."""
-    return [key.sentence for key in every if key.name == re.sub(r"\.<\w+>$", "", group) and key.section is not None]
+    """The sentence of a section; for a key that holds several of one class, the class's."""
+    [key] = [key for key in every if key.name == re.sub(r"\.<\w+>$|\[\]$", "", group)]
+    several = held_sections(key.info.annotation)
+    return [" ".join((several.__doc__ or "").split()) if several else key.sentence]
 
 
 def _as_in_pipeline(section: str) -> str:
@@ -151,7 +158,7 @@ def _heading(group: str) -> str:
 
 
 def _anchor(name: str) -> str:
-    return name.replace("<", "").replace(">", "")
+    return re.sub(r"[<>\[\]]", "", name)
 
 
 def _link(name: str) -> str:

@@ -202,7 +202,7 @@ class FeatureStoreConfig(Section):
     """The Feast repository."""
 
     repo: str = "feature_repo"
-    """Folder that holds feature_store.yaml and definitions.py. Example: ``feature_repo``."""
+    """Folder that holds feature_store.yaml and definitions.py. Example: ``features``."""
     project: str | None = None
     """Name of the Feast project. Default: the name of the config file, so that two pipelines can share a store.
     Example: ``shop``."""
