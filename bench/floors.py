@@ -1,11 +1,10 @@
-"""The floor of each stage: the CPU time of the library calls that it cannot do without, one user at a time.
+"""The floor of each stage: the CPU time of its library calls alone, one user at a time.
 
-What a served request costs above their sum is ours: Triton's transport, checks, columns between the steps.
+The CPU time of a served request above their sum is overhead: Triton's transport, checks, columns between the steps.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,34 +15,31 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from ..core.signature import Columns
-    from ..ensemble.graph.executor import Executor, Node
+    from ..ensemble.graph.executor import Executor
+    from ..ensemble.graph.wiring import Node
 
 Call = Callable[[], object]
 USERS = 300
-"""Requests that each floor is measured on."""
+"""Number of requests that each floor is measured with."""
 TEMPERATURE = 0.5
-"""Of sampling."""
+"""Sampling temperature of these requests."""
 
 
 def floors(version: Path, feature_repo: Path, user_ids: NDArray[Any]) -> dict[str, float]:
-    """CPU milliseconds of each stage's library calls for one user, on requests of ``user_ids`` drawn at random.
+    """CPU milliseconds of each stage's library calls for one user, measured on randomly drawn users.
 
-    Empty for a graph with ops of one's own: their floors are not known.
+    Empty for a graph with custom ops, whose floors are unknown.
 
     Args:
-        version: the exported fused model's version folder.
-        feature_repo: of the online store that it reads, in sqlite or Redis.
+        version: version folder of the exported fused model.
+        feature_repo: the Feast repository whose online store the model reads, in sqlite or Redis.
         user_ids: [users] raw ids.
     """
     from ..ensemble.graph.executor import Executor
-    from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
+    from ..evaluation.served_graph import feature_repo_at
 
-    before = os.environ.get(REPO_VARIABLE)
-    os.environ[REPO_VARIABLE] = str(feature_repo)
-    try:
+    with feature_repo_at(feature_repo):
         executor = Executor.load(version)
-    finally:
-        os.environ.pop(REPO_VARIABLE) if before is None else os.environ.update({REPO_VARIABLE: before})
     if not set(executor.stages) <= set(CALLS):
         return {}
     users = np.random.default_rng(0).choice(user_ids, USERS).astype(executor.signature["user_id"].dtype)
@@ -56,15 +52,19 @@ def floors(version: Path, feature_repo: Path, user_ids: NDArray[Any]) -> dict[st
 
 
 def steps_of(executor: Executor, request: Columns) -> Iterator[tuple[Node, Columns]]:
-    """Each node with the columns as they are after it: a later one may put another of the same name in its place."""
-    have = executor.intake.accept(request)
+    """Each node of the graph, with all columns after it has run. A later node may replace a column."""
+    have = executor.batcher.accept(request)
     for node in executor.nodes:
         have = {**have, **node.op({name: have[name] for name in node.op.reads})}
         yield node, have
 
 
 def _cpu_ms(calls: list[Call]) -> float:
-    """Mean of one round after another, so that the libraries are warm and the data no more so than it is served."""
+    """Mean CPU milliseconds of a call.
+
+    All calls run once to warm up the libraries. They are then timed in the same order, so that the data of a call is no
+    longer in the CPU's caches.
+    """
     for call in calls:
         call()
     start = time.thread_time()
@@ -74,26 +74,26 @@ def _cpu_ms(calls: list[Call]) -> float:
 
 
 def _lookup_user(op: Any, columns: Columns) -> Call:
-    """Feast's rows of the user as they lie in the store, each value parsed by Feast's own message."""
+    """Read the user's rows from the store, and parse each value with Feast's protobuf message."""
     from ..workflows.features.online import entity_key
     from ..workflows.features.values import value_message
 
     parse = value_message().FromString
-    wanted = op.reader.wanted
-    key = entity_key(wanted.key, columns["user_id"][0, 0])
+    stored = op.reader.query
+    key = entity_key(stored.key, columns["user_id"][0, 0])
     if not hasattr(op.reader, "connection"):
-        pool, fields = op.reader.pool, [name for names in wanted.views.values() for name in names]
+        pool, fields = op.reader.pool, [name for names in stored.views.values() for name in names]
         from redis import Redis
 
         client = Redis(connection_pool=pool)
-        return lambda: client.hmget(key + wanted.project.encode(), fields)
+        return lambda: client.hmget(key + stored.project.encode(), fields)
     queries = [f"SELECT feature_name, value FROM {table} WHERE entity_key = ?" for table in op.reader.tables]
     run = op.reader.connection.execute
     return lambda: [parse(value) for query in queries for _, value in run(query, (key,)).fetchall()]
 
 
 def _transform(op: Any, columns: Columns) -> Call:
-    """A look-up in a dense table for each feature."""
+    """A lookup in a dense table for each feature."""
     codes = [np.asarray(columns[name], np.int64) for name, spec in op.writes.items() if spec.dtype == "int64"]
     tables = [np.arange(max(int(values.max(initial=0)), 1) + 2) for values in codes]
     return lambda: [np.take(table, values) for table, values in zip(tables, codes, strict=True)]
@@ -120,7 +120,7 @@ def _lookup_items(op: Any, columns: Columns) -> Call:
 
 
 def _order(op: Any, columns: Columns) -> Call:
-    """MMR by its kernel, and Gumbel top-k by numpy."""
+    """MMR by its numba kernel, and Gumbel top-k by numpy."""
     from ..ensemble.graph.ops.diversity import diverse_pool
 
     logits = columns["logits"]
@@ -151,4 +151,4 @@ CALLS: Mapping[str, Callable[[Any, Columns], Call]] = {
     "order": _order,
     "respond": _respond,
 }
-"""Stage -> its library calls on one user's columns."""
+"""Stage -> function that prepares its library calls for the columns of one user."""

@@ -26,7 +26,7 @@ class Usage:
     rss: float
     """Resident set size."""
     own: float
-    """The part of ``pss`` without pages of mapped files. The kernel drops those at will; this part grows with a leak."""
+    """``pss`` without pages of mapped files. The kernel may drop those at any time; the rest grows if memory leaks."""
 
 
 def memory_of(pid: int | None) -> dict[str, Usage]:
@@ -69,8 +69,8 @@ class MemoryLog:
     times_s: list[float] = field(default_factory=list)
     """Seconds since the start of the log."""
     mb: dict[str, list[float]] = field(default_factory=dict)
-    """Process -> `Usage.own` at each time, NaN while the process does not exist. ``total`` is their sum, and ``pss`` the
-    sum that includes mapped files."""
+    """Process -> `Usage.own` at each time, NaN while the process does not exist. ``total`` is their sum, and ``pss``
+    the sum that includes mapped files."""
 
     def __enter__(self) -> Self:
         self._stop = threading.Event()

@@ -1,4 +1,4 @@
-"""What a served model says of itself before and after a load: requests, passes, CPU time, time by stage."""
+"""Reads the counters of a served model before and after a load: requests, passes, CPU time, time by stage."""
 
 from __future__ import annotations
 
@@ -9,51 +9,38 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
-from ..ensemble.protocol.wire import ask_for
+from ..ensemble.protocol.call_errors import ask_for
 from .report.stage_times import PUBLISHED_S, TOTAL, StageTimes
+from .targets import ANSWER_S, Target
 
 if TYPE_CHECKING:
     import psutil
 
-ANSWER_S = 30.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """A served model."""
-
-    url: str
-    """``host:port`` of the gRPC endpoint."""
-    model: str
-    metrics_url: str | None = None
-    pid: int | None = None
-    """Of tritonserver, where it runs on this machine."""
-
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Counts since the server started."""
+    """Counters since the start of the server."""
 
     requests: int
-    """Answered by the model that clients call."""
+    """Requests that the model answered which clients call."""
     failed: int
     users: int
-    """That went through models; one user counts for each step of an ensemble."""
+    """Users that models were run for; in an ensemble, a user counts once for each step."""
     passes: int
     """Batches that models were run on."""
     cpu_s: Mapping[int, float] = field(default_factory=dict)
-    """Process id -> user and system time; empty where the server is elsewhere."""
+    """Process id -> user and system time. Empty if the server is on another machine."""
     stages: StageTimes = field(default_factory=StageTimes)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """What happened between two snapshots."""
+    """The differences between two snapshots."""
 
     before: Snapshot
     after: Snapshot
     stages_ms: Mapping[str, float] = field(default_factory=dict)
-    """Stage -> milliseconds per request, in the order of the graph; empty where the model publishes none."""
+    """Stage -> milliseconds per request, in the order of the graph. Empty if the model publishes no times."""
 
     @property
     def requests(self) -> int:
@@ -65,13 +52,13 @@ class Interval:
 
     @property
     def effective_batch(self) -> float | None:
-        """Users that one pass answers; dynamic batching joins requests."""
+        """Mean number of users in one pass, which may join several requests (dynamic batching)."""
         passes = self.after.passes - self.before.passes
         return (self.after.users - self.before.users) / passes if passes else None
 
     @property
     def cpu_ms_per_request(self) -> float | None:
-        """Of tritonserver and its stubs; a stub that was replaced meanwhile counts from its start."""
+        """CPU time of tritonserver and its stubs. A stub that was restarted in between counts from its start."""
         if not self.after.cpu_s or not self.requests:
             return None
         before = self.before.cpu_s
@@ -80,13 +67,13 @@ class Interval:
 
 
 class Probe:
-    """Reads counts of a target. Use as a context manager."""
+    """Reads the counters of a target. Use as a context manager."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
     def snapshot(self) -> Snapshot:
-        """The counts now.
+        """The counters now.
 
         Raises:
             ServerError: if the server does not answer.
@@ -105,7 +92,7 @@ class Probe:
         )
 
     def since(self, before: Snapshot) -> Interval:
-        """What happened since ``before``; waits until the model has published the times of its last passes."""
+        """The differences since ``before``. Waits until the model has published the times of its last passes."""
         after = self.snapshot()
         if after.stages.seconds:
             time.sleep(PUBLISHED_S)
@@ -132,11 +119,11 @@ class Probe:
 
     @cached_property
     def _models(self) -> set[str]:
-        """The model that clients call, and the models of its steps where it is an ensemble."""
+        """The model that clients call and, for an ensemble, the models of its steps."""
         return {self.target.model, *(step.model_name for step in self._config.ensemble_scheduling.step)}
 
     def _place(self, stage: str) -> tuple[int, str]:
-        """Where a stage comes: those of the graph in its order, others, the total."""
+        """Sort key of a stage: the stages of the graph in its order, then others, then the total."""
         graph = self._config.parameters["stages"].string_value.split(",")
         return (graph.index(stage) if stage in graph else len(graph) + (stage == TOTAL), stage)
 
@@ -152,7 +139,7 @@ class Probe:
 
 
 def processes(pid: int | None) -> list[psutil.Process]:
-    """tritonserver and what it has started; nothing for a server elsewhere."""
+    """tritonserver and its child processes. Empty for a server on another machine."""
     import psutil
 
     if pid is None:

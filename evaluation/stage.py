@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +12,6 @@ import numpy as np
 from ..core.artifact import Artifact
 from ..core.stage import Sections, Stage
 from ..ensemble.config import ServingConfig
-from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
 from ..models.config import DlrmConfig
 from ..workflows.config import FeatureStoreConfig
 from .baselines.catalogue_rankers import rank_baselines
@@ -42,6 +39,7 @@ from .replay import (
 )
 from .report import render
 from .retrieval import exact_top
+from .served_graph import feature_repo_at, version_folder
 from .slices import all_slices, measure_slice
 
 if TYPE_CHECKING:
@@ -73,8 +71,8 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)
     parts = all_slices(config.slices, parents["data"].path, logged, tensors)
     impressions = parents["ranker"].metrics["train_on"] == "impressions"
-    with feature_repo(store.repo):
-        executor = Executor.load(exported(parents["export"].path))
+    with feature_repo_at(store.repo):
+        executor = Executor.load(version_folder(parents["export"].path))
         held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
         rows, shown = scored_impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
@@ -124,25 +122,6 @@ def scored_impressions(
 
 def _inputs(executor: Executor) -> Signature:
     return {spec.name: spec.spec for spec in executor.inputs}
-
-
-def exported(artifact: Path) -> Path:
-    """The version folder in an export artifact."""
-    return next(artifact.glob("*/*/graph.json")).parent
-
-
-@contextmanager
-def feature_repo(path: str) -> Iterator[None]:
-    """Let the graph's user lookup read the Feast repository in ``path``, as the server does."""
-    before = os.environ.get(REPO_VARIABLE)
-    os.environ[REPO_VARIABLE] = str(Path(path).resolve())
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[REPO_VARIABLE]
-        else:
-            os.environ[REPO_VARIABLE] = before
 
 
 EVALUATION = Stage(

@@ -1,1 +1,1 @@
-"""A catalogue of any size for load tests: a small shop is trained, then widened. Start with `build`."""
+"""Catalogues of any size for load tests: a small synthetic shop is trained, then widened. Start with `build`."""

@@ -1,7 +1,7 @@
-"""A catalogue of any size for load tests: a small shop is trained, then its catalogue is widened.
+"""Builds a catalogue of any size for load tests: trains a small synthetic shop, then widens its catalogue.
 
-What a large catalogue costs at request time follows from the size of its tables and its index, not from how long its
-embeddings were trained. Index and export run as they do for any pipeline.
+The cost of a request depends on the size of the tables and of the index, not on how well the embeddings are trained.
+The stages index and export run as for any pipeline.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ SHOP = Path(__file__).parents[1] / "shop.yaml"
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A pipeline that serves many items: its config, and the artifact of each stage."""
+    """A pipeline with a widened catalogue: its config, and the artifact of each stage."""
 
     config: PipelineConfig
     artifacts: Mapping[str, Artifact]
 
 
 def build(items: int, folder: Path, feature_repo: Path) -> Catalogue:
-    """Train the shop, widen it to ``items`` items, build its index and export it; what is there already is kept.
+    """Train the shop, widen it to ``items`` items, build its index and export it. Finished artifacts are reused.
 
     Args:
-        folder: takes everything that is made.
+        folder: for all artifacts.
         feature_repo: a Feast repository whose definitions are copied.
 
     Raises:
-        ConfigError: if the catalogue is smaller than the shop that it grows from.
+        ConfigError: if ``items`` is less than the number of items of the shop.
     """
     from ...config.load import load_config
     from ...ensemble.repository.stage import EXPORT
@@ -68,7 +68,7 @@ def build(items: int, folder: Path, feature_repo: Path) -> Catalogue:
 def _widen(
     runs: Path, done: dict[str, Artifact], kind: str, parents: tuple[str, ...], write: Callable[[Path, Path], None]
 ) -> None:
-    """Replace the trained artifact in ``done`` by its widened twin."""
+    """Replace the artifact of stage ``kind`` in ``done`` by a widened copy."""
     old = done[kind]
     path = runs / kind / old.digest[:12]
     if (path / MANIFEST).is_file():
@@ -83,7 +83,7 @@ def _widen(
 
 
 def _run(runs: Path, done: dict[str, Artifact], stage: Stage, config: PipelineConfig) -> None:
-    """Run a stage on what is done so far, unless it has run."""
+    """Run a stage on the artifacts in ``done``, unless it is up to date, and add its artifact."""
     sections = {key: config.section(key) for key in stage.sections}
     parents = {name: done[name] for name in stage.parents}
     pins = {name: artifact.digest for name, artifact in parents.items()}

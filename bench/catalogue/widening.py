@@ -1,4 +1,4 @@
-"""Widening a trained pipeline's catalogue: more rows in its item tables and in its models' item embeddings."""
+"""Widens the catalogue of a trained pipeline: adds rows to its item tables and to its models' item embeddings."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from ...core.features import FeatureSchema
 from ...core.files import place
 
 SPREAD = 0.5
-"""Standard deviation of siblings around their item's embedding, in that of all embeddings."""
+"""Standard deviation of an added embedding around its original, in units of the table's standard deviation."""
 CHUNK = 1 << 18
-"""Rows that are drawn and written at once."""
+"""Rows that are drawn and written at a time."""
 ITEM_ID = "item_id"
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Widening:
-    """From the trained items to ``items``: item n beyond them is a sibling of a trained one that is drawn at random.
+    """Adds items until the catalogue has ``items``. Each copies a trained item that is drawn at random.
 
-    A sibling has the features of its item, an id of its own, and an embedding near its item's.
+    A copy has the features of its original, a new id, and an embedding near that of its original.
     """
 
     etl: Path
-    """The trained pipeline's etl artifact."""
+    """The etl artifact of the trained pipeline."""
     items: int
+    """Items after widening."""
     seed: int = 0
 
     @cached_property
@@ -46,23 +47,27 @@ class Widening:
 
     @cached_property
     def codes(self) -> NDArray[np.int32]:
-        """Code of each trained item's id, int32 [trained, 1]."""
+        """Code of the id of each trained item, int32 [trained, 1]."""
         return np.asarray(np.load(self.etl / "items" / f"{ITEM_ID}.npy"))
 
     @cached_property
-    def siblings(self) -> NDArray[np.int32]:
-        """Row of the trained item that each further one is a sibling of, int32 [items - trained]."""
+    def originals(self) -> NDArray[np.int32]:
+        """Row of the trained item that each added item copies, int32 [items - trained]."""
         trained = len(self.codes)
         rng = np.random.default_rng([self.seed, 0])
         return rng.integers(0, trained, self.items - trained, dtype=np.int32)
 
     @property
     def cardinality(self) -> int:
-        """Codes of item ids before widening; further items have the codes after them."""
+        """Number of item id codes before widening. Added items have the codes after these."""
         return self.schema[ITEM_ID].cardinality
 
     def write_etl(self, old: Path, folder: Path) -> None:
-        """A copy of the etl artifact with the tables of ``items`` items."""
+        """Write a copy of the etl artifact ``old`` with tables of ``items`` items to ``folder``.
+
+        Raises:
+            ArtifactError: if item ids are not whole numbers.
+        """
         from ...workflows.etl.interaction_files import INTERACTIONS
         from ...workflows.transforms.lookup_tables import codes_for
 
@@ -73,15 +78,15 @@ class Widening:
         (folder / "items").mkdir()
         for feature in self.schema.side("item"):
             table = np.load(old / "items" / f"{feature.name}.npy")
-            more = self._codes if feature.name == ITEM_ID else self._inherited
+            more = self._added_codes if feature.name == ITEM_ID else self._copied_rows
             write_rows(folder / "items" / f"{feature.name}.npy", table, self.items, more(table))
         ids = np.load(old / "item_ids.npy")
         if ids.dtype.kind != "i":
             raise ArtifactError(f"item_ids.npy: expected whole numbers to widen, holds {ids.dtype}")
-        further = ids.max() + 1 + np.arange(self.items - len(ids))
-        np.save(folder / "item_ids.npy", np.concatenate([ids, further]))
+        added = ids.max() + 1 + np.arange(self.items - len(ids))
+        np.save(folder / "item_ids.npy", np.concatenate([ids, added]))
         counts = np.load(old / "item_counts.npy")
-        np.save(folder / "item_counts.npy", np.concatenate([counts, np.zeros(len(further), counts.dtype)]))
+        np.save(folder / "item_counts.npy", np.concatenate([counts, np.zeros(len(added), counts.dtype)]))
         out = folder / "transforms"
         for file in (old / "transforms").glob("*item_*"):
             shutil.copy(file, out / file.name)
@@ -89,10 +94,12 @@ class Widening:
         np.save(out / "item_codes.npy", np.load(folder / "items" / f"{ITEM_ID}.npy")[:, 0])
 
     def write_models(self, old: Path, folder: Path) -> None:
-        """A copy of the artifact ``old`` whose ONNX models have an item embedding for each of ``items`` items.
+        """Write a copy of the artifact ``old`` whose ONNX models have an embedding for each of ``items`` items.
+
+        The table of item ids is recognized by its number of rows.
 
         Raises:
-            ArtifactError: if another feature's table cannot be told from that of item ids by its size.
+            ArtifactError: if the table of another feature has as many rows.
         """
         import onnx
 
@@ -120,17 +127,22 @@ class Widening:
                 entry["cardinality"] += self.items - len(self.codes)
         file.write_text(json.dumps(features, indent=1))
 
-    def _codes(self, table: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        for at in range(0, len(self.siblings), CHUNK):
-            rows = np.arange(at, min(at + CHUNK, len(self.siblings)))
+    def _added_codes(self, table: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """The id codes of the added items, in chunks."""
+        for at in range(0, len(self.originals), CHUNK):
+            rows = np.arange(at, min(at + CHUNK, len(self.originals)))
             yield (self.cardinality + rows).astype(table.dtype)[:, None]
 
-    def _inherited(self, table: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        for at in range(0, len(self.siblings), CHUNK):
-            yield table[self.siblings[at : at + CHUNK]]
+    def _copied_rows(self, table: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """The rows of the originals, in chunks."""
+        for at in range(0, len(self.originals), CHUNK):
+            yield table[self.originals[at : at + CHUNK]]
 
     def _widen(self, tensor: Any, folder: Path) -> None:
-        """Move an embedding table into a file beside its model, with the rows of all items; equal tables share one."""
+        """Move an embedding table to a file next to its model, and add the rows of the added items.
+
+        Equal tables of several models share a file.
+        """
         from onnx import numpy_helper
         from onnx.external_data_helper import set_external_data
 
@@ -143,19 +155,19 @@ class Widening:
         tensor.CopyFrom(numpy_helper.from_array(table, tensor.name))
         set_external_data(tensor, location=file.name, offset=0, length=file.stat().st_size)
         tensor.ClearField("raw_data")
-        tensor.dims[0] = self.cardinality + len(self.siblings)
+        tensor.dims[0] = self.cardinality + len(self.originals)
 
     def _embeddings(self, table: Floats) -> Iterator[Floats]:
-        """Rows near those of the siblings' items."""
+        """The embeddings of the added items, in chunks: those of their originals plus noise."""
         rng = np.random.default_rng([self.seed, 1])
         spread = np.float32(SPREAD * table.std())
-        for at in range(0, len(self.siblings), CHUNK):
-            mean = table[self.codes[self.siblings[at : at + CHUNK], 0]]
+        for at in range(0, len(self.originals), CHUNK):
+            mean = table[self.codes[self.originals[at : at + CHUNK], 0]]
             yield mean + spread * rng.standard_normal(mean.shape, dtype=np.float32)
 
 
 def write_rows(file: Path, first: NDArray[Any], rows: int, more: Iterator[NDArray[Any]]) -> None:
-    """A .npy file [rows, ...] of ``first`` and ``more`` after it, without holding all of it."""
+    """Write a .npy file [rows, ...] of ``first`` followed by ``more``, without holding all rows in memory."""
     header = {"descr": first.dtype.str, "fortran_order": False, "shape": (rows, *first.shape[1:])}
     with file.open("wb") as out:
         npy.write_array_header_1_0(out, header)  # type: ignore[no-untyped-call]

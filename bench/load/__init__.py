@@ -1,4 +1,4 @@
-"""Who sends the load, and how.
+"""Load generators and load tests.
 
-In: a served model and a load. Out: rates and latencies. Start with `generator`.
+In: a served model and a load. Out: request rates and latencies. Start with `generator`.
 """

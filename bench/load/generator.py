@@ -1,4 +1,4 @@
-"""What a load is, what is measured under it, and who makes it."""
+"""The interface of a load generator: the load that it makes and the result that it returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Load:
     """One setting of the load generator."""
 
     mode: Mode
-    """concurrency: so many requests are in flight at any time. rate: requests arrive as a Poisson process."""
+    """``concurrency`` keeps a constant number of requests in flight (closed loop). ``rate`` sends requests as a Poisson
+    process (open loop)."""
     level: float
     """Requests in flight, or requests per second."""
     batch: int
@@ -23,8 +24,11 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Driven:
-    """What the generator saw: milliseconds from sending a request to having its answer; None if none came."""
+class LoadResult:
+    """What the generator measured.
+
+    Latencies are milliseconds from sending a request to receiving its answer. They are None if no answer came.
+    """
 
     requests_per_s: float
     p50_ms: float | None
@@ -38,15 +42,15 @@ class Driven:
 
 
 class Generator(Protocol):
-    """Drives a served model."""
+    """Sends load to a served model."""
 
     @property
     def name(self) -> str:
-        """As the report marks what it made."""
+        """The generator's name in the report."""
         ...
 
-    def drive(self, url: str, model: str, requests: Path, load: Load) -> Driven:
-        """Send ``requests`` (perf_analyzer's input-data JSON, one user an entry) over and over.
+    def drive(self, url: str, model: str, requests: Path, load: Load) -> LoadResult:
+        """Send ``requests`` (perf_analyzer's input-data JSON, one user in each entry), starting over at their end.
 
         Args:
             url: ``host:port`` of the gRPC endpoint.

@@ -1,4 +1,7 @@
-"""Our own load generator, where perf_analyzer cannot be had: a process of its own, so that its CPU time is apart."""
+"""Our own load generator, used if perf_analyzer is not available.
+
+It runs in a separate process, so that its CPU time can be measured separately.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,29 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ...core.errors import ServerError
-from .generator import Driven, Load
+from .generator import Load, LoadResult
 
 START_S = 60.0
-"""How long the process may take beyond the load itself: imports, reading requests, draining what is in flight."""
+"""Seconds that the process may take beyond the load: imports, reading requests, waiting for the last answers."""
 
 
 class OwnGenerator:
-    """The generator; it goes on when a request fails, and counts the failures."""
+    """Starts the process of `send`. It continues after a request that failed, and counts the failures."""
 
     name = "cascade"
 
-    def drive(self, url: str, model: str, requests: Path, load: Load) -> Driven:
+    def drive(self, url: str, model: str, requests: Path, load: Load) -> LoadResult:
         """See `Generator`.
 
         Raises:
-            ServerError: if the process fails, e.g. as the server is not there.
+            ServerError: if the process fails, e.g. because no server answers.
         """
         job = {"url": url, "model": model, "requests": str(requests), "load": asdict(load)}
         command = [sys.executable, "-m", "cascade.bench.load.send", json.dumps(job)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=load.seconds + START_S)
         except subprocess.TimeoutExpired as error:
-            raise ServerError(f"load generator: no end after {error.timeout:.0f} s at {load}") from error
+            raise ServerError(f"load generator: not finished after {error.timeout:.0f} s at {load}") from error
         if done.returncode:
-            raise ServerError(f"load generator: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-        return Driven(**json.loads(done.stdout))
+            raise ServerError(f"load generator: {(done.stderr.strip().splitlines() or ['no error message'])[-1]}")
+        return LoadResult(**json.loads(done.stdout))

@@ -1,7 +1,7 @@
-"""NVIDIA's perf_analyzer, fetched once into a tools folder of the user's cache.
+"""Downloads NVIDIA's perf_analyzer once into the user's cache.
 
-The binary lies in the wheel of tritonclient 2.50.0, the last one that runs on glibc 2.36. That tritonclient needs
-another protobuf than the pipeline has, so the wheel is not installed: only the binary is taken out of it.
+The binary is part of the wheel of tritonclient 2.50.0, the last one that runs on glibc 2.36. That tritonclient needs
+another version of protobuf than the pipeline, so the wheel is not installed: only the binary is extracted.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ CUDART = "libcudart.so.12"
 
 
 class NoPerfAnalyzerError(CascadeError):
-    """perf_analyzer cannot be had here; the message says why and what to do."""
+    """perf_analyzer is not available; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class PerfTool:
-    """A perf_analyzer that starts."""
+    """A perf_analyzer binary that has been started once."""
 
     binary: Path
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, with the CUDA runtime where the loader finds it; no GPU is needed."""
+        """This process's environment with the CUDA runtime on the library path. No GPU is needed."""
         libraries = [str(self.binary.parent), os.environ.get("LD_LIBRARY_PATH", "")]
         return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
 
 
 def perf_tool(cache: Path | None = None) -> PerfTool:
-    """The binary, fetched on first use.
+    """The binary, downloaded on first use.
 
     Args:
-        cache: folder to keep it in; ``$CASCADE_CACHE`` or ``~/.cache/cascade`` by default.
+        cache: folder for the binary; ``$CASCADE_CACHE`` or ``~/.cache/cascade`` by default.
 
     Raises:
-        NoPerfAnalyzerError: if it cannot be fetched, or does not start.
+        NoPerfAnalyzerError: if it cannot be downloaded or does not start.
     """
     folder = (cache or cache_folder()) / "tools" / "perf_analyzer-2.50.0"
     tool = PerfTool(folder / "perf_analyzer")
@@ -63,7 +63,7 @@ def perf_tool(cache: Path | None = None) -> PerfTool:
 
 
 def _fetch(folder: Path) -> None:
-    """Take the binary out of the wheel that pip downloads; write aside, then rename."""
+    """Extract the binary from the wheel that pip downloads, into a temporary folder that is then renamed."""
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -87,18 +87,18 @@ def _fetch(folder: Path) -> None:
 
 def _download(folder: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
-        raise NoPerfAnalyzerError(f"this environment has no pip to fetch {WHEEL} with; install pip")
+        raise NoPerfAnalyzerError(f"this environment has no pip to download {WHEEL} with; install pip")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--dest", str(folder), REQUIREMENT]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not (folder / WHEEL).is_file():
-        said = (done.stderr.strip().splitlines() or [f"another wheel than {WHEEL}"])[-1]
-        raise NoPerfAnalyzerError(f"pip cannot fetch {WHEEL}: {said}")
+        reason = (done.stderr.strip().splitlines() or ["it downloaded another wheel"])[-1]
+        raise NoPerfAnalyzerError(f"pip cannot download {WHEEL}: {reason}")
     return folder / WHEEL
 
 
 def _link_cudart(folder: Path) -> None:
-    """The CUDA runtime that Triton's wheel brings, under the name that the binary asks for."""
+    """Link the CUDA runtime of Triton's wheel under the name that the binary expects."""
     libraries = next(part.path for part in runtime_parts() if part.name == "nvidia_pytriton.libs")
     found = next(iter(sorted((libraries or folder).glob("libcudart*.so.12*"))), None)
     link = folder / CUDART
@@ -116,6 +116,6 @@ def _check_starts(tool: PerfTool) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoPerfAnalyzerError(f"{tool.binary} does not start: {error}") from error
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        advice = "; Debian: apt-get install libb64-0d" if "libb64" in said else ""
-        raise NoPerfAnalyzerError(f"{tool.binary} does not start: {said}{advice}")
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        advice = "; Debian: apt-get install libb64-0d" if "libb64" in reason else ""
+        raise NoPerfAnalyzerError(f"{tool.binary} does not start: {reason}{advice}")

@@ -1,6 +1,6 @@
-"""The process of our own load generator: ``python -m cascade.bench.load.send JOB`` prints what it measured as JSON.
+"""The process of our own load generator: ``python -m cascade.bench.load.send JOB`` prints its result as JSON.
 
-Requests are serialized before the clock starts and answers are not parsed, so that sending costs little beside serving.
+Requests are serialized before the clock starts and answers are not parsed, so that sending costs little CPU time.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ServerError
-from .generator import Driven, Load
+from .generator import Load, LoadResult
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 CALL_S = 30.0
-"""A call without an answer for so long has failed."""
+"""Timeout of a request, in seconds."""
 
 
 @dataclass
 class Record:
-    """What has come back so far."""
+    """The answers received so far."""
 
     latencies_s: list[float] = field(default_factory=list)
     """Of requests that were answered."""
     in_time: int = 0
-    """Answers that came before the end of the load."""
+    """Answers received before the end of the load."""
     errors: list[str] = field(default_factory=list)
 
-    def driven(self, load: Load, cpu_s: float) -> Driven:
-        """Latencies of all answers, throughput of those in time."""
+    def result(self, load: Load, cpu_s: float) -> LoadResult:
+        """Latencies of all answers, and the throughput of those that came in time."""
         p50, p95, p99 = (
             (np.percentile(self.latencies_s, (50, 95, 99)) * 1000).tolist() if self.latencies_s else (None,) * 3
         )
         first = next(iter(self.errors), "")
-        return Driven(self.in_time / load.seconds, p50, p95, p99, cpu_s, len(self.errors), first)
+        return LoadResult(self.in_time / load.seconds, p50, p95, p99, cpu_s, len(self.errors), first)
 
 
 class Sender:
-    """Sends one serialized request after the other over one channel."""
+    """Sends serialized requests over one channel."""
 
     def __init__(self, call: Any, messages: Sequence[bytes], seconds: float) -> None:
         self.call = call
@@ -55,7 +55,7 @@ class Sender:
         self.record = Record()
 
     async def send(self, since: float) -> None:
-        """One request; its latency counts from ``since``, the time at which it was due."""
+        """Send one request. Its latency counts from ``since``, the time at which it was due."""
         import grpc
 
         try:
@@ -68,7 +68,7 @@ class Sender:
         self.record.in_time += now <= self.end
 
     async def closed_loop(self, in_flight: int) -> None:
-        """``in_flight`` requests at any time."""
+        """Keep ``in_flight`` requests in flight."""
 
         async def one_after_the_other() -> None:
             while (now := time.perf_counter()) < self.end:
@@ -77,9 +77,9 @@ class Sender:
         await asyncio.gather(*(one_after_the_other() for _ in range(in_flight)))
 
     async def open_loop(self, rate: float, rng: np.random.Generator) -> None:
-        """``rate`` requests per second on average with exponential gaps, whether or not answers come.
+        """Send ``rate`` requests per second on average, with exponential gaps, without waiting for answers.
 
-        A request that is sent late since this process was busy counts from when it was due.
+        The latency of a request that is sent late, because this process was busy, counts from when it was due.
         """
         due, running = time.perf_counter(), set()
         while (due := due + rng.exponential(1 / rate)) < self.end:
@@ -92,11 +92,14 @@ class Sender:
 
 
 def serialize(entries: Sequence[dict[str, Any]], model: str, types: dict[str, str], batch: int) -> list[bytes]:
-    """ModelInferRequest messages of ``batch`` entries each; the last entries that fill no request are left out.
+    """Serialized ModelInferRequest messages of ``batch`` entries each. Remaining entries are left out.
 
     Args:
-        entries: input -> values of one user; ``{"content": values, "shape": dims}`` for a model that takes no batches.
-        types: input -> data type as the protocol writes it.
+        entries: input -> values of one user, or ``{"content": values, "shape": dims}`` for a model without batches.
+        types: input -> data type by its name in the protocol.
+
+    Raises:
+        ServerError: if there are fewer entries than one request needs.
     """
     import tritonclient.utils as triton
     from tritonclient.grpc import service_pb2 as pb
@@ -118,13 +121,13 @@ def serialize(entries: Sequence[dict[str, Any]], model: str, types: dict[str, st
 
 def _column(values: Sequence[Any], dtype: Any) -> NDArray[Any]:
     if isinstance(values[0], dict):
-        [alone] = values
-        return np.array(alone["content"], dtype).reshape(alone["shape"])
+        [value] = values
+        return np.array(value["content"], dtype).reshape(value["shape"])
     return np.array(values, dtype)
 
 
-async def drive(url: str, model: str, requests: Path, load: Load) -> Driven:
-    """Send ``requests`` as ``load`` says.
+async def drive(url: str, model: str, requests: Path, load: Load) -> LoadResult:
+    """Send ``requests`` with the given load.
 
     Raises:
         ServerError: if the server does not know the model.
@@ -140,11 +143,11 @@ async def drive(url: str, model: str, requests: Path, load: Load) -> Driven:
             await sender.closed_loop(round(load.level))
         else:
             await sender.open_loop(load.level, np.random.default_rng(0))
-        return sender.record.driven(load, time.process_time() - cpu)
+        return sender.record.result(load, time.process_time() - cpu)
 
 
 def input_types(url: str, model: str) -> dict[str, str]:
-    """Input -> data type, from the server."""
+    """Ask the server for the data type of each input."""
     import tritonclient.grpc as triton
 
     try:
@@ -155,9 +158,9 @@ def input_types(url: str, model: str) -> dict[str, str]:
 
 
 def main(job: str) -> None:
-    told = json.loads(job)
-    load = Load(**told["load"])
-    print(json.dumps(asdict(asyncio.run(drive(told["url"], told["model"], Path(told["requests"]), load)))))
+    given = json.loads(job)
+    load = Load(**given["load"])
+    print(json.dumps(asdict(asyncio.run(drive(given["url"], given["model"], Path(given["requests"]), load)))))
 
 
 if __name__ == "__main__":

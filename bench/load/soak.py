@@ -1,4 +1,4 @@
-"""A soak: one rate for minutes, memory noted every second."""
+"""A soak test: a constant rate for minutes, with memory recorded every second."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from typing import Any
 from ..memory import MemoryLog
 from ..report.results import Point
 from .generator import Load
-from .sweep import Bench
+from .sweep import LoadTest
 
 PART_S = 60.0
-"""The generator is started anew so often: it keeps every answer's record, and one failed request ends perf_analyzer."""
+"""Seconds after which the generator is restarted: it records every answer, and perf_analyzer ends at the first request
+that fails."""
 
 
 def parts_of(seconds: float) -> int:
-    """How many parts a soak has at most."""
+    """The number of parts of a soak, each measured as one point."""
     return math.ceil(seconds / PART_S)
 
 
 def soak(
-    bench: Bench, rate: float, batch: int, seconds: float, report: Callable[[Point], None] = lambda point: None
+    test: LoadTest, rate: float, batch: int, seconds: float, on_point: Callable[[Point], None] = lambda point: None
 ) -> dict[str, Any]:
-    """Errors, rate and the worst percentiles of its parts, and how memory grew.
+    """Run the soak: errors, mean rate and the worst percentiles of its parts, and the growth of memory.
 
     Args:
         rate: requests per second, Poisson.
-        report: takes each part as it is measured.
+        on_point: called with each part as soon as it is measured.
 
     Returns:
-        ``memory_ratio`` is `memory.growth` by process, ``memory_mb`` what was noted every second.
+        The section ``soak`` of the report. ``memory_ratio`` is `memory.growth` of each process, and ``memory_mb`` holds
+        the values of every second.
     """
     parts: list[Point] = []
     start = time.monotonic()
-    with MemoryLog(bench.served.target.pid) as log:
+    with MemoryLog(test.target.pid) as log:
         while (left := seconds - (time.monotonic() - start)) > 1:
-            parts.append(bench.measure(Load("rate", rate, batch, min(PART_S, left))))
-            report(parts[-1])
+            parts.append(test.measure(Load("rate", rate, batch, min(PART_S, left))))
+            on_point(parts[-1])
     took = time.monotonic() - start
     return {
-        "layout": bench.served.layout,
+        "layout": test.target.layout,
         "batch": batch,
         "rate": round(rate, 1),
         "seconds": round(took, 1),

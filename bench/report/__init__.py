@@ -1,1 +1,1 @@
-"""What a load test found, as text, JSON and one HTML page. Start with `results`."""
+"""The results of a load test as text, JSON and an HTML page. Start with `results`."""

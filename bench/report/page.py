@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing but itself."""
+"""The report of a load test as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def render(report: Report) -> str:
 
 
 def latency_curve(points: Sequence[Point]) -> str:
-    """Percentiles over requests per second, of one layout and batch size; a line for each way of sending."""
+    """Latency percentiles against requests per second of one layout and batch size, with a line for each mode."""
     title = f"{points[0].layout}, {_users(points[0].batch)} a request"
     figure, axes = figure_of("requests per second", "latency, ms")
     for mode, (line, marker, label) in LINES.items():
@@ -55,7 +55,7 @@ def latency_curve(points: Sequence[Point]) -> str:
 
 
 def stage_bars(points: Sequence[Point]) -> str:
-    """A stacked bar for the best point of each layout and batch size."""
+    """Time by stage as a stacked bar, for the best point of each layout and batch size."""
     fastest = [point for group in _groups(points) if (point := best(group)) is not None and point.stages_ms]
     names = [f"{point.layout}, {_users(point.batch)},\n{point.level:g} in flight" for point in fastest]
     figure, axes = figure_of("ms per request", "")
@@ -70,7 +70,7 @@ def stage_bars(points: Sequence[Point]) -> str:
 
 
 def soak_curve(memory: Mapping[str, Any]) -> str:
-    """Memory over time: of each process its own, their sum, and the sum with mapped files."""
+    """Memory over time: of each process, their sum, and the sum that includes mapped files."""
     figure, axes = figure_of("seconds", "memory, MB")
     for name, values in memory["own"].items():
         axes.plot(memory["seconds"], [float("nan") if mb is None else mb for mb in values], label=name)
@@ -81,11 +81,12 @@ def soak_curve(memory: Mapping[str, Any]) -> str:
 
 
 def _groups(points: Sequence[Point]) -> list[list[Point]]:
-    """By layout and batch size, in the order of the points."""
+    """The points grouped by layout and batch size, in their order."""
     return [list(group) for _, group in groupby(points, key=lambda point: (point.layout, point.batch))]
 
 
 def _memory(memory: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
+    """Titles and rows of the memory table."""
     rows = [
         [f"{layout}: {name}", *(f"{used[key]:.0f}" for key in ("own", "pss", "rss"))]
         for layout, parts in memory.items()
@@ -95,7 +96,7 @@ def _memory(memory: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What fits into a cell: no lists, and mappings of single values only."""
+    """The values that fit into a table cell: lists are left out, mappings are joined into one text."""
     flat = {k: ", ".join(f"{n} {x}" for n, x in v.items()) if isinstance(v, Mapping) else v for k, v in values.items()}
     return {k: v for k, v in flat.items() if not isinstance(v, list) and k != "memory_mb"}
 

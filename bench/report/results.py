@@ -1,4 +1,4 @@
-"""What `cascade bench` found, as its JSON holds it."""
+"""The results of `cascade bench`; the fields are the keys of its JSON."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..load.generator import Driven, Load, Mode
+from ..load.generator import Load, LoadResult, Mode
 from ..probe import Interval
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of the load; milliseconds are None where nothing was answered or nothing could be measured."""
+    """The measurements under one load. Times are None if no request was answered or they could not be measured."""
 
     layout: str
     mode: Mode
@@ -28,35 +28,35 @@ class Point:
     p95_ms: float | None
     p99_ms: float | None
     cpu_ms_per_request: float | None
-    """Of tritonserver and its stubs."""
+    """CPU time of tritonserver and its stubs."""
     generator_cpu_ms_per_request: float | None
     effective_batch: float | None
-    """Users in one pass of a model."""
+    """Mean number of users in one pass of a model."""
     errors: int
     error: str
-    """The first error's text."""
+    """Text of the first error."""
     stages_ms: Mapping[str, float]
     """Stage -> milliseconds per request."""
 
     @classmethod
-    def of(cls, layout: str, load: Load, driven: Driven, interval: Interval) -> Point:
-        """From what the generator saw and what the server counted meanwhile."""
+    def of(cls, layout: str, load: Load, result: LoadResult, interval: Interval) -> Point:
+        """Combine the generator's result with the server's counters of the same interval."""
         requests = interval.requests
         return cls(
             layout=layout,
             mode=load.mode,
             level=int(load.level) if load.mode == "concurrency" else round(load.level, 1),
             batch=load.batch,
-            requests_per_s=round(driven.requests_per_s, 1),
-            users_per_s=round(driven.requests_per_s * load.batch, 1),
-            p50_ms=_rounded(driven.p50_ms),
-            p95_ms=_rounded(driven.p95_ms),
-            p99_ms=_rounded(driven.p99_ms),
+            requests_per_s=round(result.requests_per_s, 1),
+            users_per_s=round(result.requests_per_s * load.batch, 1),
+            p50_ms=_rounded(result.p50_ms),
+            p95_ms=_rounded(result.p95_ms),
+            p99_ms=_rounded(result.p99_ms),
             cpu_ms_per_request=_rounded(interval.cpu_ms_per_request),
-            generator_cpu_ms_per_request=_rounded(1000 * driven.cpu_s / requests if requests else None),
+            generator_cpu_ms_per_request=_rounded(1000 * result.cpu_s / requests if requests else None),
             effective_batch=_rounded(interval.effective_batch),
-            errors=max(driven.errors, interval.failed),
-            error=driven.error,
+            errors=max(result.errors, interval.failed),
+            error=result.error,
             stages_ms={stage: round(ms, 4) for stage, ms in interval.stages_ms.items()},
         )
 
@@ -66,20 +66,21 @@ class Point:
 
 @dataclass
 class Report:
-    """Everything of one bench; keys as in the JSON."""
+    """All results of one run of `cascade bench`."""
 
     generator: str
     notes: list[str] = field(default_factory=list)
-    """What could not be done as asked, and why."""
+    """What could not be measured as requested, and why."""
     points: list[Point] = field(default_factory=list)
     stages_ms: Mapping[str, float] = field(default_factory=dict)
-    """Of the best point of the first layout and batch size."""
+    """Time by stage of the best point of the first layout and batch size."""
     floors: Mapping[str, Any] = field(default_factory=dict)
-    """CPU milliseconds that each stage's libraries need for one user, their sum, and the CPU time of a served request
-    at the best rate with one user a request, as a multiple of the sum."""
+    """``stages_ms``: CPU milliseconds that each stage's libraries need for one user; ``sum_ms``; and ``cpu_ratio``, the
+    CPU time of a served request at the best rate with one user a request, as a multiple of the sum."""
     memory_mb: dict[str, Any] = field(default_factory=dict)
-    """Layout -> pss, rss and both by process, after the load."""
+    """Layout -> memory after the load, see `memory.summary`."""
     startup_s: dict[str, float] = field(default_factory=dict)
+    """Layout -> seconds from the start of the server to its first answer."""
     soak: Mapping[str, Any] = field(default_factory=dict)
     compare: Mapping[str, Any] = field(default_factory=dict)
     workload: Mapping[str, Any] = field(default_factory=dict)
@@ -89,7 +90,7 @@ class Report:
         return asdict(self)
 
     def save(self, file: Path) -> None:
-        """Write ``file`` in one step."""
+        """Write ``file`` atomically."""
         file.parent.mkdir(parents=True, exist_ok=True)
         aside = file.with_name(f".{file.name}.{os.getpid()}")
         aside.write_text(json.dumps(self.to_json(), indent=1) + "\n")
@@ -97,13 +98,13 @@ class Report:
 
 
 def best(points: Sequence[Point], mode: Mode = "concurrency") -> Point | None:
-    """The point with most requests per second, without errors."""
+    """The point of ``mode`` with the most requests per second and no errors. None if all had errors."""
     fine = [point for point in points if point.mode == mode and not point.errors]
     return max(fine, key=lambda point: point.requests_per_s, default=None)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """The machine that the figures were measured on."""
     import psutil
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 SECONDS, REQUESTS = "recsys_latency_seconds_sum", "recsys_requests_total"
 PUBLISHED_S = 1.2
-"""The served model tells Triton its counters every second."""
+"""Seconds to wait for the latest counters: the served model passes them to Triton every second."""
 _SERIES = re.compile(rf"^(?P<name>{SECONDS}|{REQUESTS})\{{(?P<labels>[^}}]*)\}} (?P<value>\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 TOTAL = "total"
-"""The stage that is the sum of the others and of what lies between them."""
+"""Name of the whole pass: all stages and the time between them."""
 
 Series = tuple[str, str, str]
 """Model, process id, stage."""
@@ -21,15 +21,15 @@ Series = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Counters since the processes started."""
+    """Counters since the start of the model's processes."""
 
     seconds: Mapping[Series, float] = field(default_factory=dict)
     requests: Mapping[Series, float] = field(default_factory=dict)
-    """Requests in the passes that were timed; of no stage."""
+    """Requests in the passes that were timed; the stage of their series is empty."""
 
     @classmethod
     def parse(cls, text: str) -> StageTimes:
-        """From Prometheus' text format."""
+        """Parse Prometheus' text format."""
         found: dict[str, dict[Series, float]] = {SECONDS: {}, REQUESTS: {}}
         for line in _SERIES.finditer(text):
             labels = dict(_LABEL.findall(line["labels"]))
@@ -38,9 +38,9 @@ class StageTimes:
         return cls(found[SECONDS], found[REQUESTS])
 
     def ms_since(self, before: StageTimes, models: Collection[str]) -> dict[str, float]:
-        """Stage -> milliseconds per request in ``models``; requests that share a pass share its time.
+        """Stage -> milliseconds per request in ``models``. Requests that share a pass share its time.
 
-        A process that was replaced meanwhile counts from its start.
+        The counters of a process that was restarted in between count from its start.
         """
         spent: dict[str, float] = {}
         for model in sorted(models):
@@ -52,7 +52,7 @@ class StageTimes:
 
 
 def _grown(after: Mapping[Series, float], before: Mapping[Series, float], model: str) -> dict[str, float]:
-    """Stage -> growth over all processes of ``model``."""
+    """Stage -> increase of the counter, summed over the processes of ``model``."""
     grown: dict[str, float] = {}
     for series, value in after.items():
         if series[0] == model:

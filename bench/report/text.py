@@ -12,7 +12,7 @@ HEAD = (
 
 
 def cells(point: Point) -> list[str]:
-    """One row under `HEAD`; CPU is per request."""
+    """A row of the table with the titles `HEAD`. CPU times are per request."""
     return [
         point.layout,
         str(point.batch),
@@ -28,7 +28,7 @@ def cells(point: Point) -> list[str]:
 
 
 def as_text(report: Report) -> str:
-    """The table of points, then a line for each other finding."""
+    """The table of points, then one line for each further result."""
     sides = ["left", "right", "left", *["right"] * (len(HEAD) - 3)]
     points = table(HEAD, [cells(point) for point in report.points], sides)
     lines = [f"load by {report.generator} on {report.machine['cores']} cores of {report.machine['cpu']}", *report.notes]
@@ -36,7 +36,7 @@ def as_text(report: Report) -> str:
         lines.append("stages, ms per request: " + ", ".join(f"{k} {v:.3f}" for k, v in report.stages_ms.items()))
     if floor := report.floors:
         times = f", a served request takes {floor['cpu_ratio']:.2f} times that" if floor["cpu_ratio"] else ""
-        lines.append(f"floors of the stages, CPU ms: {floor['sum_ms']:.3f} in all{times}")
+        lines.append(f"floors of the stages, CPU ms: {floor['sum_ms']:.3f} in total{times}")
     for layout, used in report.memory_mb.items():
         processes = ", ".join(f"{name} {part['own']:.0f}" for name, part in used["processes"].items())
         lines.append(f"memory of {layout}, MB: {used['own']:.0f} ({processes}); {used['pss']:.0f} with mapped files")
@@ -50,8 +50,10 @@ def as_text(report: Report) -> str:
         )
     if other := report.compare:
         cpu = f", {other['cpu_ratio']:.1f} times the CPU time" if other["cpu_ratio"] else ""
-        there = f"{other['requests_per_s']:.1f} requests/s there{cpu}"
-        lines.append(f"compared: {there}; {other['ratio']:.1f} times as many requests/s here")
+        lines.append(
+            f"comparison: the rival answers {other['requests_per_s']:.1f} requests/s{cpu}; "
+            f"the served model {other['ratio']:.1f} times as many"
+        )
     return "\n".join([points, "", *lines])
 
 

@@ -1,4 +1,4 @@
-"""How many machines, at what cost.
+"""Sizing of a deployment.
 
-In: a few measured figures. Out: capacity, cost and memory. Start with `formulas`.
+In: a few measured figures. Out: number of machines, cost and memory. Start with `formulas`.
 """

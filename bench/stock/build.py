@@ -1,4 +1,4 @@
-"""From the artifacts of a pipeline to a model repository of the stock ensemble."""
+"""Builds a model repository of the stock ensemble from the artifacts of a pipeline."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ if TYPE_CHECKING:
     from .tables import StockTables
 
 MODEL = "executor_model"
-"""merlin-systems' name of the model that takes the requests."""
+"""merlin-systems' name of the model that clients call."""
 
 
 @dataclass(frozen=True)
-class StockServed:
-    """A model repository of the stock ensemble and what one must know to ask it.
+class StockEnsemble:
+    """A model repository of the stock ensemble, and how to send it requests.
 
-    It holds absolute paths, as merlin-systems writes them: it works where it was built.
+    merlin-systems writes absolute paths into it, so it cannot be moved.
     """
 
     repository: Path
     users: NDArray[np.int64]
-    """Whom it can answer: users with a history. It fails for others."""
+    """The users that it can answer, those with a history. Requests for others fail."""
     context: Mapping[str, Any]
-    """The context that it assumes in every request."""
+    """The context of every request."""
     candidates: int
-    """Items that are ranked for a user."""
+    """Number of items that are ranked for a user."""
     shown: int
-    """Items in an answer."""
+    """Number of items in an answer."""
     index: str
-    """Kind of the FAISS index."""
+    """Type of the FAISS index."""
     model: str = MODEL
     input: str = "user_id"
-    """The only input: int64 [1], one user a request."""
+    """The only input: int64 [1], one user."""
     outputs: tuple[str, str] = ("ordered_ids", "ordered_scores")
     """Raw ids int64 [1, shown] and probabilities float32 [1, shown]."""
 
     @property
     def models(self) -> list[str]:
-        """All models that must be loaded."""
+        """The models that must be loaded."""
         return sorted(file.parent.name for file in self.repository.glob("*/config.pbtxt"))
 
 
 def check_config(config: PipelineConfig) -> None:
-    """What the config alone tells, before anything is measured.
+    """Check the config before anything is measured.
 
     Raises:
-        ConfigError: naming the key that the stock graph has no place for.
+        ConfigError: if a key has a value that the stock graph does not support.
     """
     if "item_id" in config.etl.hash_buckets:
         raise ConfigError(
@@ -72,11 +72,11 @@ def check_config(config: PipelineConfig) -> None:
         )
 
 
-def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path) -> StockServed:
+def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path) -> StockEnsemble:
     """Build the stock ensemble of these artifacts in ``folder``, which is emptied first.
 
     Raises:
-        ConfigError: if the stock operators cannot take this pipeline's columns or models.
+        ConfigError: if the stock operators do not support the pipeline's columns or models.
     """
     from ...models.retriever.stage import CHECKPOINT
     from .tables import stock_tables
@@ -92,7 +92,9 @@ def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Pat
         return _build(config, artifacts, folder, tables)
 
 
-def _build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path, tables: StockTables) -> StockServed:
+def _build(
+    config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Path, tables: StockTables
+) -> StockEnsemble:
     from .feast_repo import write_repo
     from .graph import stock_graph
     from .index import write_index
@@ -117,4 +119,4 @@ def _build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Pa
     )
     export(graph, folder / "repository")
     users = tables.users.rows["user_id"].to_numpy()
-    return StockServed(folder / "repository", users, tables.context, candidates, shown, kind)
+    return StockEnsemble(folder / "repository", users, tables.context, candidates, shown, kind)

@@ -1,4 +1,4 @@
-"""Whether both graphs do the same work: our ranker's score for what the stock graph retrieved, beside its own."""
+"""Checks that both graphs do the same work: compares our ranker's scores with those of the stock graph."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the scores of both graphs are apart, for the same users, contexts and candidates."""
+    """The differences between the scores of both graphs for the same users, contexts and candidates."""
 
     users: int
     scores: int
-    """Pairs of a user and an item that were compared."""
+    """Number of pairs of a user and an item."""
     logit: float
     """Largest absolute difference of logits."""
     probability: float
@@ -38,20 +38,20 @@ class Agreement:
 def check(
     config: PipelineConfig, artifacts: Mapping[str, Artifact], server: StockServer, users: int = 20, seed: int = 0
 ) -> Agreement:
-    """Ask the stock graph for ``users`` of its users, and have the exported graph rank what it answers.
+    """Request ``users`` users from the stock graph, and score its answers with the exported graph.
 
-    Ours reads the pipeline's own feature store, so a history that was pushed since the run makes a difference.
+    The exported graph reads the pipeline's feature store, so histories that were pushed after the run would differ.
     """
     from ...ensemble.graph.executor import Executor
     from ...evaluation.replay import part_of
-    from ...evaluation.stage import exported, feature_repo
+    from ...evaluation.served_graph import feature_repo_at, version_folder
 
     rng = np.random.default_rng(seed)
     asked = rng.choice(server.served.users, min(users, len(server.served.users)), replace=False)
-    answers = [server.ask(int(user)) for user in asked]
+    answers = [server.recommend(int(user)) for user in asked]
     ids, probability = (np.stack(part) for part in zip(*answers, strict=True))
-    with feature_repo(config.feature_store.repo):
-        executor = Executor.load(exported(artifacts["export"].path))
+    with feature_repo_at(config.feature_store.repo):
+        executor = Executor.load(version_folder(artifacts["export"].path))
     columns = {
         **request(executor, asked, server.served.context),
         "candidate_rows": rows_of(ids, np.load(artifacts["etl"].path / "item_ids.npy")).astype(np.int64),
@@ -67,7 +67,7 @@ def check(
 
 
 def request(executor: Executor, users: NDArray[np.int64], context: Mapping[str, Any]) -> Columns:
-    """Columns [B, 1] of a request for ``users`` [B], all in the same context."""
+    """The columns [B, 1] of a request for ``users`` [B] in the given context."""
     values = {"user_id": users, **{name: [value] * len(users) for name, value in context.items()}}
     dtypes = {spec.name: spec.dtype for spec in executor.inputs}
     return {name: np.array(column, dtypes[name])[:, None] for name, column in values.items()}

@@ -1,4 +1,4 @@
-"""A Feast repository that QueryFeast can read: entities named as their keys are."""
+"""Writes a Feast repository that QueryFeast can read: every entity has the name of its join key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ entity_key_serialization_version: 3
 
 
 def write_repo(folder: Path, tables: Iterable[StockTable]) -> FeatureStore:
-    """Write and register the repository; QueryFeast's constructor materializes it."""
+    """Write the repository and register its views. QueryFeast's constructor materializes them."""
     from feast import FeatureStore
 
     (folder / "data").mkdir(parents=True)
@@ -58,7 +58,7 @@ def _view(folder: Path, table: StockTable) -> FeatureView:
 
 
 def _feast_type(kind: Any) -> Any:
-    """Feast's type for an Arrow type."""
+    """Feast's type of an Arrow type."""
     import pyarrow as pa
     from feast.types import Array, Float64, Int32, Int64, String
 

@@ -1,6 +1,6 @@
-"""The stock request graph, in merlin-systems' own operators.
+"""The stock request graph of merlin-systems' own operators.
 
-Importing this module imports merlin-systems, which imports TensorFlow: do it inside the function that builds.
+This module imports merlin-systems and with it TensorFlow, so import it inside functions only.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ def stock_graph(
     candidates: int,
     shown: int,
 ) -> Ensemble:
-    """user_id int64 [1] -> ordered_ids int32 [1, shown], ordered_scores float32 [1, shown].
+    """The graph from user_id int64 [1] to ordered_ids int32 [1, shown] and ordered_scores float32 [1, shown].
 
     Args:
-        users: table and workflow.
-        items: table and workflow.
-        models: SavedModels of the query tower and the ranker.
+        users: the users' table and fitted workflow.
+        items: the items' table and fitted workflow.
+        models: folders of the SavedModels of the query tower and the ranker.
+        index: file of the FAISS index.
+        candidates: items to rank for a user.
+        shown: items in an answer.
     """
     (user_table, user_workflow), (item_table, item_workflow) = users, items
     query_tower, ranker = models
@@ -58,7 +61,7 @@ def stock_graph(
 
 
 def query_feast(repo: Path, table: StockTable, column: str) -> QueryFeast:
-    """What ``QueryFeast.from_feature_view`` makes, for types that it does not know as well."""
+    """Like ``QueryFeast.from_feature_view``, but also for types that it does not know."""
     schema = table_schema(table)
     lists = [name for name in table.columns if schema[name].is_list]
     return QueryFeast(

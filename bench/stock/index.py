@@ -1,4 +1,4 @@
-"""The index file that QueryFaiss reads: ids are raw item ids."""
+"""Writes the FAISS index that QueryFaiss reads; its ids are raw item ids."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from ...core.merlin_env import prepare_merlin
 
 PROBES = 8
-"""Lists of 32 that merlin-systems' index searches."""
+"""Inverted lists, of 32, that a search in merlin-systems' index visits."""
 
 
 def write_index(file: Path, ids: NDArray[np.int64], vectors: NDArray[np.float32], candidates: int) -> str:
-    """Write merlin-systems' own index, or a flat one if that might find fewer than ``candidates``.
+    """Write merlin-systems' own index, or a flat index if the former might find fewer than ``candidates`` items.
 
     Args:
-        ids: [n_items].
-        vectors: [n_items, D].
+        ids: int64 [n_items], raw.
+        vectors: float32 [n_items, D].
 
     Returns:
-        Which of the two it is.
+        The type of the index: ``IVF32,Flat`` or ``Flat``.
     """
     import faiss
     import pandas as pd
@@ -30,7 +30,7 @@ def write_index(file: Path, ids: NDArray[np.int64], vectors: NDArray[np.float32]
     prepare_merlin()
     from merlin.systems.dag.ops.faiss import setup_faiss
 
-    if len(ids) >= 32:  # k-means wants a vector for each list
+    if len(ids) >= 32:  # k-means needs a vector for each list
         setup_faiss(pd.DataFrame({"item_id": ids, "embedding": list(vectors)}), str(file))
         if fewest(faiss.read_index(str(file))) >= candidates:
             return "IVF32,Flat"
@@ -41,6 +41,6 @@ def write_index(file: Path, ids: NDArray[np.int64], vectors: NDArray[np.float32]
 
 
 def fewest(index: Any) -> int:
-    """Vectors in the ``PROBES`` smallest lists: no search finds fewer."""
+    """The number of vectors in the ``PROBES`` smallest lists, a lower bound of what a search finds."""
     sizes = [index.invlists.list_size(at) for at in range(index.nlist)]
     return int(np.sort(sizes)[:PROBES].sum())

@@ -15,32 +15,31 @@ from ...ensemble.repository.stage import EXPORT
 from ..compare import Send
 from ..load.workload import REQUESTS, draw_users
 from ..memory import memory_of, summary
-from ..probe import Target
 from ..report.results import Point
-from ..serving import Subject
-from .build import StockServed, build
+from ..targets import ExportedPipeline, Target
+from .build import StockEnsemble, build
 from .check import check
 from .server import StockServer
 
 AGREE = 1e-4
-"""Largest difference of logits with which both graphs count as doing the same work."""
+"""Largest difference of logits up to which both graphs count as doing the same work."""
 
 
-def measure(subject: Subject, folder: Path, send: Send) -> tuple[Sequence[Point], Mapping[str, Any]]:
+def measure(pipeline: ExportedPipeline, folder: Path, send: Send) -> tuple[Sequence[Point], Mapping[str, Any]]:
     """The points that ``send`` measured, and how the stock ensemble was served; see `cascade.bench.compare.Measure`.
 
     Raises:
-        ConfigError: if the stock operators cannot take this pipeline.
-        ServerError: if its scores are not ours.
+        ConfigError: if the stock operators do not support this pipeline.
+        ServerError: if the scores of the stock ensemble differ from ours.
     """
-    artifacts = {name: subject.artifact(name) for name in (*EXPORT.parents, EXPORT.name)}
-    served = build(subject.config, artifacts, folder / "stock")
+    artifacts = {name: pipeline.artifact(name) for name in (*EXPORT.parents, EXPORT.name)}
+    served = build(pipeline.config, artifacts, folder / "stock")
     requests = folder / "requests.json"
     write_requests(served, requests)
     start = time.monotonic()
     with StockServer(served) as server:
         startup_s = time.monotonic() - start
-        agreement = check(subject.config, artifacts, server)
+        agreement = check(pipeline.config, artifacts, server)
         if agreement.logit > AGREE:
             raise ServerError(
                 f"stock ensemble: its logits differ from ours by {agreement.logit:.2g}: not the same work"
@@ -57,9 +56,9 @@ def measure(subject: Subject, folder: Path, send: Send) -> tuple[Sequence[Point]
     }
 
 
-def write_requests(served: StockServed, file: Path, seed: int = 0) -> None:
-    """perf_analyzer's input data, as skewed as our own load, without the unknown users whom it cannot answer."""
+def write_requests(served: StockEnsemble, file: Path, seed: int = 0) -> None:
+    """Write perf_analyzer's input data: the same distribution as our own load, but without unknown users."""
     users = draw_users(served.users, REQUESTS, np.random.default_rng(seed), unknown=0.0).tolist()
-    # With its shape: the model takes no batches, so its first axis is not added.
+    # The shape is given, since the model takes no batches and perf_analyzer must not add a batch axis.
     entries = [{served.input: {"content": [user], "shape": [1]}} for user in users]
     file.write_text(json.dumps({"data": entries}))

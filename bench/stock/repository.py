@@ -1,4 +1,4 @@
-"""merlin-systems' own export, and the two lines of config.pbtxt that Triton of today refuses."""
+"""Exports the stock ensemble with merlin-systems, and adapts the config.pbtxt files that today's Triton refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TF_NODE = Path(__file__).with_name("tf_node.py")
 
 
 def export(ensemble: Any, repository: Path) -> None:
-    """Export as merlin-systems does, then let the python backend run the TensorFlow nodes."""
+    """Export with merlin-systems, then let the python backend run the TensorFlow nodes."""
     ensemble.export(str(repository))
     for saved in sorted(repository.glob("*/1/model.savedmodel")):
         _to_python(saved.parents[1] / "config.pbtxt")

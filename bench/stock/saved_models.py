@@ -1,4 +1,4 @@
-"""The trained models as SavedModels with the stock graph's inputs: a row for each user, or for each candidate."""
+"""Saves the trained models as SavedModels with the stock graph's inputs: a row for each user, or for each candidate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUERY, SCORE = "query", "score"
 
 
 def save_models(folder: Path, artifacts: Mapping[str, Artifact], config: DlrmConfig) -> tuple[Path, Path]:
-    """Write ``query_tower`` and ``ranker`` below ``folder``; their paths."""
+    """Write ``query_tower`` and ``ranker`` below ``folder``, and return their paths."""
     from ...models.ranker.stage import load_ranker
     from ...models.retriever.stage import load_towers
     from ...workflows.etl.tensors import Tensors
@@ -35,7 +35,11 @@ def save_models(folder: Path, artifacts: Mapping[str, Artifact], config: DlrmCon
 def score(
     ranker: Ranker, towers: Any, columns: Mapping[str, Any], users: Sequence[Feature], items: Sequence[Feature]
 ) -> Any:
-    """Probability float32 [N, 1] of N pairs of a user and an item, all features [N, L]."""
+    """Probabilities float32 [N, 1] of N pairs of a user and an item.
+
+    Args:
+        columns: features [N, L] of users and items.
+    """
     from ...models._merlin import tf
 
     user = {f.name: columns[f.name] for f in users}
@@ -47,7 +51,7 @@ def score(
 
 
 def _save(folder: Path, call: Callable[[Mapping[str, Any]], Mapping[str, Any]], features: Sequence[Feature]) -> None:
-    """A SavedModel whose inputs are what NVTabular's workflows give: int32 or float32, scalars [N], lists [N, L]."""
+    """Save a model that takes the outputs of NVTabular's workflows: int32 or float32, scalars [N] and lists [N, L]."""
     from ...models._merlin import tf
 
     def serve(columns: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -58,7 +62,7 @@ def _save(folder: Path, call: Callable[[Mapping[str, Any]], Mapping[str, Any]], 
     module = tf.Module()
     module.serve = tf.function(serve, input_signature=[specs])
     module.weights = list(module.serve.get_concrete_function().variables)
-    # Not named as a signature: merlin-systems saves what it loads again, and finds an only function but no signatures.
+    # No named signature: merlin-systems loads and saves the model again, which keeps a single function but not names.
     tf.saved_model.save(module, str(folder))
 
 

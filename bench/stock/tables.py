@@ -1,4 +1,4 @@
-"""What the stock graph reads from Feast: one table of users, one of items, in raw columns."""
+"""The tables that the stock graph reads from Feast: users and items with their raw columns."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ LARGEST_ID = 2**31 - 1
 
 @dataclass(frozen=True)
 class StockTable:
-    """A feature view to be: its key and its columns."""
+    """The table of a feature view."""
 
     view: str
+    """Name of the view."""
     key: str
+    """Name of the key column."""
     rows: pa.Table
-    """The key (int64 of users, int32 of items), whole numbers int64 (float64 where some are missing), floats float64,
-    text, and lists of these."""
+    """The key is int64 for users and int32 for items. Integers are int64, or float64 if some are missing; floats are
+    float64; the others are text, and lists of these."""
 
     @property
     def columns(self) -> list[str]:
@@ -37,7 +39,7 @@ class StockTable:
 
 @dataclass(frozen=True)
 class StockTables:
-    """Both tables, and the context that every request has."""
+    """Both tables, and the context of every request."""
 
     users: StockTable
     items: StockTable
@@ -46,10 +48,10 @@ class StockTables:
 
 
 def stock_tables(artifacts: Mapping[str, Artifact]) -> StockTables:
-    """The tables for these artifacts; only users with a history are in them.
+    """The tables of these artifacts. Only users with a history are included.
 
     Raises:
-        ConfigError: if ids, missing values or features are such that merlin-systems' operators cannot take them.
+        ConfigError: if merlin-systems' operators do not support the ids, missing values or features.
     """
     import pyarrow as pa
 
@@ -57,7 +59,7 @@ def stock_tables(artifacts: Mapping[str, Artifact]) -> StockTables:
     kinds = json.loads((data / "tables.json").read_text())["columns"]
     for name in ("user_id", "item_id"):
         if kinds["interactions"][name] != "int":
-            raise ConfigError(f"{name}: merlin-systems takes whole numbers only, this pipeline's are text")
+            raise ConfigError(f"{name}: merlin-systems takes whole numbers only, but these ids are text")
     if GAP in schema.names("user"):
         raise ConfigError(f"history.gaps: merlin-systems has no operator that computes {GAP}; compare without")
     for feature in schema:
@@ -80,10 +82,10 @@ def stock_tables(artifacts: Mapping[str, Artifact]) -> StockTables:
 
 
 def storable(table: pa.Table, name: str) -> pa.Table:
-    """``table`` as QueryFeast can read it back.
+    """``table`` with the column types that QueryFeast can read.
 
     Raises:
-        ConfigError: if an id is too large, or a text is missing.
+        ConfigError: if an id is too large or a text is missing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -112,7 +114,7 @@ def _read(file: Path, columns: list[str]) -> pa.Table:
 
 
 def _with_history(artifacts: Mapping[str, Artifact], users: pa.Table, length: int) -> pa.Table:
-    """The users who have a history, with the last ``length`` of it."""
+    """The users who have a history, with its last ``length`` items."""
     import pyarrow.compute as pc
 
     stored = _read(artifacts["features"].path / "user_history.parquet", ["user_id", HISTORY])
@@ -124,7 +126,7 @@ def _with_history(artifacts: Mapping[str, Artifact], users: pa.Table, length: in
 
 
 def _most_frequent(data: Path, column: str) -> Any:
-    """Of all interactions; the first of several that are as frequent."""
+    """The most frequent value over all interactions, the first of several on a tie."""
     import pyarrow.compute as pc
 
     counts = _read(data / "interactions", [column])[column].drop_null().value_counts()

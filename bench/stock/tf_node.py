@@ -1,6 +1,6 @@
-"""A TensorFlow node of the stock ensemble in Triton's python backend: runs the SavedModel that lies beside it.
+"""A TensorFlow node of the stock ensemble in Triton's python backend: runs the SavedModel next to it.
 
-This file itself is copied as the node's ``model.py``, as merlin-systems copies its own; it knows nothing of cascade.
+This file is copied into the model repository as the node's ``model.py``, so it must not import cascade.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class TritonPythonModel:
-    """What the tensorflow backend did: the inputs to signature ``serving_default``, its outputs back."""
+    """Passes the inputs to the signature ``serving_default`` and returns its outputs, as the tensorflow backend did."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Called by Triton when the model is loaded."""
@@ -22,7 +22,7 @@ class TritonPythonModel:
         self.inputs = sorted(self.serve.structured_input_signature[1])
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Called by Triton with one request or more."""
+        """Called by Triton with one or more requests."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The fitted NVTabular workflows of an etl artifact, put together for the two places where the stock graph needs them.
+"""Combines the fitted NVTabular workflows of an etl artifact into one workflow for users and one for items.
 
-Importing this module imports NVTabular: do it inside the function that builds.
+This module imports NVTabular, so import it inside functions only.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from nvtabular import Workflow, ops  # noqa: E402
 from ...workflows.etl.ops import PadList  # noqa: E402
 
 RAW_ID = "raw_item_id"
-"""The item's id as it came, beside its code."""
+"""Column with the raw item id, next to ``item_id``, which holds its code."""
 
 
 def user_workflow(etl: Path, table: StockTable, scratch: Path) -> Any:
-    """User, context and history features; ``scratch`` takes the vocabulary of the history until it is saved."""
+    """The workflow of user, context and history features.
+
+    Args:
+        scratch: folder for the vocabulary of the history until the workflow is saved.
+    """
     length = FeatureSchema.load(etl / "schema.json")["history"].dims[0]
     items = pd.read_parquet(etl / "workflow" / "item" / "categories" / "unique.item_id.parquet")["item_id"]
     encode = ops.Categorify(vocabs={HISTORY: items}, dtype="int32", out_path=str(scratch))
@@ -35,7 +39,7 @@ def user_workflow(etl: Path, table: StockTable, scratch: Path) -> Any:
 
 
 def item_workflow(etl: Path, table: StockTable) -> Any:
-    """Item features, and the raw id as ``RAW_ID``."""
+    """The workflow of item features, which also passes on the raw id as ``RAW_ID``."""
     return _ready(_fitted(etl, "item") + ([table.key] >> ops.Rename(name=RAW_ID)), table)
 
 

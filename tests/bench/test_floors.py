@@ -1,4 +1,4 @@
-"""The floors call what the stages call, on the same data."""
+"""The floors make the same library calls as the stages, on the same data."""
 
 import os
 
@@ -17,14 +17,14 @@ def users(shop):
 
 @pytest.fixture
 def one(shop, users, monkeypatch):
-    """Stage -> its op and the columns after it, of one request."""
+    """Stage -> its op and the columns after it, for one request."""
     monkeypatch.setenv(REPO_VARIABLE, str(shop.feature_repo))
     executor = Executor.load(shop.version_folder)
     request = {"user_id": users[:1, None], "temperature": np.array([[0.5]], np.float32)}
     return {node.stage: (node.op, columns) for node, columns in steps_of(executor, request)}
 
 
-def test_every_stage_has_a_floor_and_the_environment_is_left_alone(shop, users, monkeypatch):
+def test_every_stage_has_a_floor_and_the_environment_is_restored(shop, users, monkeypatch):
     monkeypatch.setenv(REPO_VARIABLE, "mine")
     found = floors(shop.version_folder, shop.feature_repo, users)
     assert list(found) == list(CALLS)
@@ -32,14 +32,14 @@ def test_every_stage_has_a_floor_and_the_environment_is_left_alone(shop, users, 
     assert os.environ[REPO_VARIABLE] == "mine"
 
 
-def test_the_calls_give_what_the_stages_give(one):
+def test_the_calls_return_what_the_stages_return(one):
     calls = {stage: CALLS[stage](op, columns) for stage, (op, columns) in one.items()}
     columns = one["respond"][1]
-    there = columns["candidate_rows"] >= 0
+    valid = columns["candidate_rows"] >= 0
     np.testing.assert_allclose(calls["encode_query"]()[0], columns["query"], rtol=1e-5)
-    np.testing.assert_allclose(calls["rank"]()[0][there], columns["logits"][there], rtol=1e-5)
+    np.testing.assert_allclose(calls["rank"]()[0][valid], columns["logits"][valid], rtol=1e-5)
     for table, name in zip(calls["lookup_items"](), one["lookup_items"][0].tables, strict=True):
-        np.testing.assert_array_equal(table[there], columns[name][there])
+        np.testing.assert_array_equal(table[valid], columns[name][valid])
     retrieved = calls["retrieve"]()[1]
     assert set(retrieved[0].tolist()) <= set(columns["retrieved_rows"][0].tolist()) | {-1}
     np.testing.assert_array_equal(calls["respond"](), columns["item_ids"])

@@ -1,4 +1,4 @@
-"""How memory is read and how its growth is computed."""
+"""Reading memory, and computing its growth."""
 
 import os
 
@@ -19,7 +19,7 @@ from cascade.bench.memory import (
 def test_growth_of_five_minutes_by_hand():
     times = [float(second) for second in range(1, 301)]
     values = [500.0 if at < 60 else 100.0 if at < 120 else 120.0 if at < 240 else 103.0 for at in times]
-    assert growth(times, values, 300) == pytest.approx(1.03)  # the first minute and those in between do not count
+    assert growth(times, values, 300) == pytest.approx(1.03)  # only the second and the last minute count
 
 
 def test_a_short_load_is_cut_into_thirds():
@@ -47,7 +47,7 @@ def test_usage_is_what_the_kernel_says():
     assert own is not None
     assert own.rss == pytest.approx(full.rss / 1e6, rel=0.05)
     assert own.pss == pytest.approx(full.pss / 1e6, rel=0.05)
-    grown = np.ones(10_000_000)  # 80 MB that are no file's
+    grown = np.ones(10_000_000)  # 80 MB that belong to no file
     assert usage(os.getpid()).own - own.own == pytest.approx(grown.nbytes / 1e6, rel=0.2)
     assert own.own < own.pss
     assert usage(2**22 + 1) is None  # beyond the largest process id

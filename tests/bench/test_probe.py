@@ -1,4 +1,4 @@
-"""What lies between two looks at a server."""
+"""Differences between two snapshots of a server's counters."""
 
 import pytest
 
@@ -19,11 +19,11 @@ def test_differences_by_hand():
     assert interval.cpu_ms_per_request == pytest.approx(1000 * (0.2 + 0.4) / 200)
 
 
-def test_nothing_answered_divides_by_nothing():
+def test_without_answers_there_are_no_means():
     interval = Interval(Snapshot(5, 0, 5, 5, {1: 0.0}), Snapshot(5, 3, 5, 5, {1: 1.0}))
     assert (interval.cpu_ms_per_request, interval.effective_batch) == (None, None)
 
 
-def test_a_server_elsewhere_has_no_cpu_time():
+def test_a_server_on_another_machine_has_no_cpu_time():
     assert Interval(Snapshot(0, 0, 0, 0), Snapshot(9, 0, 9, 9)).cpu_ms_per_request is None
     assert processes(None) == []

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
-from cascade.evaluation.stage import exported, feature_repo
+from cascade.evaluation.served_graph import feature_repo_at, version_folder
 
 
 @pytest.mark.parametrize("before", [None, "elsewhere"])
@@ -14,7 +14,7 @@ def test_the_environment_is_put_back(tmp_path, monkeypatch, before):
         monkeypatch.delenv(REPO_VARIABLE, raising=False)
     else:
         monkeypatch.setenv(REPO_VARIABLE, before)
-    with pytest.raises(ZeroDivisionError), feature_repo(str(tmp_path)):
+    with pytest.raises(ZeroDivisionError), feature_repo_at(str(tmp_path)):
         assert os.environ[REPO_VARIABLE] == str(tmp_path.resolve())
         raise ZeroDivisionError
     assert os.environ.get(REPO_VARIABLE) == before
@@ -24,4 +24,4 @@ def test_the_version_is_found_whatever_its_name_and_number(tmp_path):
     version = tmp_path / "model" / "7"
     version.mkdir(parents=True)
     (version / "graph.json").write_text("{}")
-    assert exported(tmp_path) == version
+    assert version_folder(tmp_path) == version

@@ -12,15 +12,15 @@ import pytest
 from pipelines import Pipeline
 from shipping import clean_environment
 
-from cascade.bench.bench import Wanted, run
 from cascade.bench.load.generator import Load
 from cascade.bench.load.own_generator import OwnGenerator
 from cascade.bench.load.perf_analyzer import PerfAnalyzer
 from cascade.bench.load.perf_tool import NoPerfAnalyzerError, perf_tool
-from cascade.bench.load.sweep import Plan
+from cascade.bench.load.sweep import LoadSchedule
 from cascade.bench.load.workload import Workload
-from cascade.bench.probe import Probe, Target
-from cascade.bench.serving import Subject, running
+from cascade.bench.probe import Probe
+from cascade.bench.run import BenchOptions, run
+from cascade.bench.targets import ExportedPipeline, Target, running_server
 from cascade.config.load import load_config
 from cascade.core.artifact import write_artifact
 from cascade.core.errors import ConfigError, ServerError
@@ -55,42 +55,42 @@ def target(server):
 
 
 @pytest.fixture
-def subject(repository, tmp_path):
+def pipeline(repository, tmp_path):
     """The miniature in the place of a pipeline."""
     (tmp_path / "pipeline.yaml").write_text(SCHEMA)
     own = [f"export.repository={repository}", f"feature_store.repo={repository}"]
     config, _ = load_config(tmp_path / "pipeline.yaml", own, {})
     etl = write_artifact(tmp_path / "etl", "etl", {}, lambda folder: np.save(folder / "user_ids.npy", KNOWN))
-    return Subject(config, {"etl": etl}.__getitem__)
+    return ExportedPipeline(config, {"etl": etl}.__getitem__)
 
 
 @pytest.mark.parametrize("load", [Load("concurrency", 3, 1, 1.5), Load("concurrency", 2, 8, 1.5)], ids=str)
 def test_both_sides_count_the_same_requests(target, generator, requests, load):
     with Probe(target) as probe:
         before = probe.snapshot()
-        driven = generator.drive(target.url, target.model, requests, load)
+        result = generator.drive(target.url, target.model, requests, load)
         interval = probe.since(before)
-    assert (driven.errors, driven.error, interval.failed) == (0, "", 0)
+    assert (result.errors, result.error, interval.failed) == (0, "", 0)
     counted = interval.after.users - interval.before.users
     assert 0 <= interval.requests * load.batch - counted <= 2 * (load.batch - 1)  # a probe asks for one user
     # perf_analyzer goes on for a moment before, between and after its windows.
-    assert 0.3 * interval.requests <= driven.requests_per_s * load.seconds <= 1.01 * interval.requests
-    assert 0 < driven.p50_ms <= driven.p95_ms <= driven.p99_ms
-    assert driven.cpu_s > 0 and interval.cpu_ms_per_request > 0
+    assert 0.3 * interval.requests <= result.requests_per_s * load.seconds <= 1.01 * interval.requests
+    assert 0 < result.p50_ms <= result.p95_ms <= result.p99_ms
+    assert result.cpu_s > 0 and interval.cpu_ms_per_request > 0
     assert interval.effective_batch > 0.9 * load.batch
 
 
 def test_an_open_loop_sends_as_many_as_it_is_told(target, generator, requests):
-    driven = generator.drive(target.url, target.model, requests, Load("rate", 40, 1, 3))
-    assert (driven.errors, driven.error) == (0, "")
-    assert driven.requests_per_s == pytest.approx(40, rel=0.5)  # 120 arrivals, give or take 11
+    result = generator.drive(target.url, target.model, requests, Load("rate", 40, 1, 3))
+    assert (result.errors, result.error) == (0, "")
+    assert result.requests_per_s == pytest.approx(40, rel=0.5)  # 120 arrivals, give or take 11
 
 
 def test_requests_that_the_model_refuses_are_errors(target, generator, tmp_path):
     dataclasses.replace(WORKLOAD, top_k=13).write(KNOWN, tmp_path / "requests.json")
-    driven = generator.drive(target.url, target.model, tmp_path / "requests.json", Load("concurrency", 2, 1, 0.5))
-    assert driven.errors >= 1 and driven.requests_per_s == 0 and driven.p50_ms is None
-    assert "top_k: expected 1 to 12, got 13" in driven.error
+    result = generator.drive(target.url, target.model, tmp_path / "requests.json", Load("concurrency", 2, 1, 0.5))
+    assert result.errors >= 1 and result.requests_per_s == 0 and result.p50_ms is None
+    assert "top_k: expected 1 to 12, got 13" in result.error
 
 
 def test_a_model_that_is_not_there_is_no_load(target, generator, requests):
@@ -102,17 +102,17 @@ def test_ids_of_text(string_repository, free, generator, tmp_path):
     WORKLOAD.write(np.array([f"u{user}" for user in KNOWN]), tmp_path / "requests.json")
     with Server(string_repository, "cascade", feature_repo=string_repository, config=free) as server:
         load = Load("concurrency", 2, 4, 3.0)
-        driven = generator.drive(server.grpc_url, "cascade", tmp_path / "requests.json", load)
-    assert (driven.errors, driven.error) == (0, "") and driven.requests_per_s > 0
+        result = generator.drive(server.grpc_url, "cascade", tmp_path / "requests.json", load)
+    assert (result.errors, result.error) == (0, "") and result.requests_per_s > 0
 
 
-def test_a_bench_of_the_miniature(subject, nothing_left, monkeypatch):
-    monkeypatch.setattr("cascade.bench.bench.choose_generator", lambda: (OwnGenerator(), ["told so"]))
-    wanted = Wanted(["fused"], Plan((1, 4), (1, 2), None, 1.0, 0.3), WORKLOAD, soak_s=3.5, soak_load=0.3)
+def test_a_bench_of_the_miniature(pipeline, nothing_left, monkeypatch):
+    monkeypatch.setattr("cascade.bench.run.choose_generator", lambda: (OwnGenerator(), ["told so"]))
+    options = BenchOptions(["fused"], LoadSchedule((1, 4), (1, 2), None, 1.0, 0.3), WORKLOAD, soak_s=3.5, soak_load=0.3)
     seen = []
-    found = run(subject, wanted, seen.append)
+    found = run(pipeline, options, seen.append)
     assert (found.generator, found.notes) == ("cascade", ["told so"])
-    assert found.points == seen[:-1] and len(seen) == wanted.points == 14 + 1  # the last is the soak's
+    assert found.points == seen[:-1] and len(seen) == options.points == 14 + 1  # the last is the soak's
     assert {(point.layout, point.errors) for point in seen} == {("fused", 0)}
     assert all({"rank", "total"} <= set(point.stages_ms) for point in seen)
     processes = found.memory_mb["fused"]["processes"]
@@ -125,11 +125,11 @@ def test_a_bench_of_the_miniature(subject, nothing_left, monkeypatch):
     assert json.dumps(found.to_json(), allow_nan=False)
 
 
-def test_a_server_that_runs_already_is_taken(server, subject, monkeypatch):
-    monkeypatch.setattr("cascade.bench.bench.choose_generator", lambda: (OwnGenerator(), []))
-    plan = Plan((1,), (2,), (), 3.0, 0.5)
-    wanted = Wanted([], plan, WORKLOAD, url=server.grpc_url, metrics_url=server.metrics_url)
-    found = run(subject, wanted)
+def test_a_server_that_runs_already_is_taken(server, pipeline, monkeypatch):
+    monkeypatch.setattr("cascade.bench.run.choose_generator", lambda: (OwnGenerator(), []))
+    schedule = LoadSchedule((1,), (2,), (), 3.0, 0.5)
+    options = BenchOptions([], schedule, WORKLOAD, url=server.grpc_url, metrics_url=server.metrics_url)
+    found = run(pipeline, options)
     [point] = found.points
     assert (point.layout, point.errors, found.startup_s) == ("fused", 0, {})
     assert point.cpu_ms_per_request > 0  # its process was found by its port
@@ -138,9 +138,9 @@ def test_a_server_that_runs_already_is_taken(server, subject, monkeypatch):
 
 def test_a_server_that_is_not_there_is_named():
     with pytest.raises(ServerError, match="127.0.0.1:1"):
-        running("127.0.0.1:1", "cascade", None)
+        running_server("127.0.0.1:1", "cascade", None)
     with pytest.raises(ConfigError, match="--url nowhere: expected HOST:PORT"):
-        running("nowhere", "cascade", None)
+        running_server("nowhere", "cascade", None)
 
 
 def test_the_command_from_end_to_end(shop: Pipeline, tmp_path: Path):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from cascade.bench.serving import Subject
 from cascade.bench.stock import measure
+from cascade.bench.targets import ExportedPipeline
 
 POINTS = ["what send gave"]
 
@@ -45,8 +45,8 @@ class Load:
 def compared(shop, tmp_path_factory):
     """(points, facts, load) of a comparison."""
     load = Load()
-    subject = Subject(shop.config, shop.artifacts.__getitem__)
-    points, facts = measure(subject, tmp_path_factory.mktemp("stock"), load)
+    pipeline = ExportedPipeline(shop.config, shop.artifacts.__getitem__)
+    points, facts = measure(pipeline, tmp_path_factory.mktemp("stock"), load)
     return points, facts, load
 
 

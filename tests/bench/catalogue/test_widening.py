@@ -1,4 +1,4 @@
-"""A widened catalogue: trained items stay as they were, further ones are siblings with ids of their own."""
+"""A widened catalogue: trained items are unchanged, added ones are copies with new ids."""
 
 import numpy as np
 import pytest
@@ -26,14 +26,14 @@ def wide(widening, shop, tmp_path_factory):
     return folder
 
 
-def test_siblings_have_their_item_s_features_and_an_id_of_their_own(widening, wide, shop):
+def test_copies_have_the_features_of_their_originals_and_new_ids(widening, wide, shop):
     old, new = Tensors.load(shop.artifacts["etl"].path), Tensors.load(wide / "etl")
     trained = len(old.item_ids)
     for name, table in new.items.items():
         assert len(table) == ITEMS
         np.testing.assert_array_equal(table[:trained], old.items[name])
         if name != "item_id":
-            np.testing.assert_array_equal(table[trained:], old.items[name][widening.siblings])
+            np.testing.assert_array_equal(table[trained:], old.items[name][widening.originals])
     codes = new.items["item_id"][trained:, 0]
     cardinality = old.schema["item_id"].cardinality
     assert codes.tolist() == list(range(cardinality, cardinality + ITEMS - trained))
@@ -46,25 +46,25 @@ def test_siblings_have_their_item_s_features_and_an_id_of_their_own(widening, wi
     np.testing.assert_array_equal(left.history, right.history)
 
 
-def test_the_tower_knows_every_item(widening, wide, shop):
+def test_the_tower_has_an_embedding_for_every_item(widening, wide, shop):
     old, new = Tensors.load(shop.artifacts["etl"].path), Tensors.load(wide / "etl")
     trained = len(old.item_ids)
     before = run(session(shop.artifacts["two_tower"].path / "item_tower.onnx"), item_columns(old, np.arange(trained)))
     after = run(session(wide / "two_tower" / "item_tower.onnx"), item_columns(new, np.arange(ITEMS)))
     np.testing.assert_allclose(after[:trained], before, atol=1e-6)
-    cosine = np.einsum("nd,nd->n", after[trained:], before[widening.siblings])
+    cosine = np.einsum("nd,nd->n", after[trained:], before[widening.originals])
     others = after[trained:] @ before.T
     assert len(np.unique(after, axis=0)) == ITEMS
     assert np.mean(cosine) > np.mean(others) + 0.1
 
 
-def test_refuses_tables_that_cannot_be_told_apart(widening, shop, tmp_path, monkeypatch):
+def test_tables_of_equal_size_are_an_error(widening, shop, tmp_path, monkeypatch):
     monkeypatch.setattr(Widening, "cardinality", widening.schema["user_id"].cardinality)
     with pytest.raises(ArtifactError, match="user_id and item_id have .* codes each"):
         widening.write_models(shop.artifacts["two_tower"].path, tmp_path / "out")
 
 
-def test_rows_are_written_as_numpy_would(tmp_path):
+def test_rows_are_written_as_by_numpy(tmp_path):
     first, more = np.arange(6, dtype=np.float32).reshape(3, 2), np.arange(4, dtype=np.float32).reshape(2, 2)
     write_rows(tmp_path / "x.npy", first, 7, iter([more, more + 9]))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), np.concatenate([first, more, more + 9]))

@@ -1,4 +1,4 @@
-"""perf_analyzer's own words, recorded from version 2.50.0, and a stand-in that says them."""
+"""Output recorded from perf_analyzer 2.50.0, and a stand-in for it that prints this output."""
 
 from pathlib import Path
 
@@ -21,15 +21,15 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets" / "perf_analyzer"
     ],
 )
 def test_microseconds_and_users_become_milliseconds_and_requests(file, batch, requests_per_s, percentiles):
-    driven = parse_csv((ASSETS / file).read_text(), batch, cpu_s=0.5)
-    assert driven.requests_per_s == pytest.approx(requests_per_s)
-    assert (driven.p50_ms, driven.p95_ms, driven.p99_ms) == percentiles
-    assert (driven.cpu_s, driven.errors) == (0.5, 0)
+    result = parse_csv((ASSETS / file).read_text(), batch, cpu_s=0.5)
+    assert result.requests_per_s == pytest.approx(requests_per_s)
+    assert (result.p50_ms, result.p95_ms, result.p99_ms) == percentiles
+    assert (result.cpu_s, result.errors) == (0.5, 0)
 
 
 @pytest.fixture
 def analyzer(tmp_path):
-    """A stand-in: writes down its arguments, then runs ``body``."""
+    """A stand-in for perf_analyzer that writes its arguments to a file, then runs the shell commands ``body``."""
 
     def make(body):
         script = tmp_path / "perf_analyzer"
@@ -49,38 +49,38 @@ def drive(analyzer, load):
     return analyzer.drive("127.0.0.1:1", "cascade", Path("requests.json"), load)
 
 
-def test_closed_loop_is_asked_for_in_three_windows(analyzer, tmp_path):
+def test_a_closed_loop_is_measured_in_three_windows(analyzer, tmp_path):
     report = f'while [ "$1" != -f ]; do shift; done; cp {ASSETS}/batch_of_8.csv "$2"'
-    driven = drive(analyzer(report), Load("concurrency", 4, 8, seconds=6))
-    asked = arguments(tmp_path)
-    assert driven.p50_ms == 50.188
-    assert {"-m": "cascade", "-u": "127.0.0.1:1", "-i": "grpc", "-b": "8"}.items() <= asked.items()
-    assert (asked["--input-data"], asked["--concurrency-range"]) == ("requests.json", "4")
-    assert asked["--measurement-interval"] == "2000"  # milliseconds; it measures three
-    assert "--sync" in asked and "--request-rate-range" not in asked
+    result = drive(analyzer(report), Load("concurrency", 4, 8, seconds=6))
+    flags = arguments(tmp_path)
+    assert result.p50_ms == 50.188
+    assert {"-m": "cascade", "-u": "127.0.0.1:1", "-i": "grpc", "-b": "8"}.items() <= flags.items()
+    assert (flags["--input-data"], flags["--concurrency-range"]) == ("requests.json", "4")
+    assert flags["--measurement-interval"] == "2000"  # milliseconds, of one of three windows
+    assert "--sync" in flags and "--request-rate-range" not in flags
 
 
-def test_open_loop_is_asynchronous_and_poisson(analyzer, tmp_path):
+def test_an_open_loop_is_asynchronous_and_poisson(analyzer, tmp_path):
     report = f'while [ "$1" != -f ]; do shift; done; cp {ASSETS}/rate.csv "$2"'
     drive(analyzer(report), Load("rate", 123.456, 1, seconds=3))
-    asked = arguments(tmp_path)
-    assert (asked["--request-rate-range"], asked["--request-distribution"]) == ("123.46", "poisson")
-    assert "--async" in asked and "--sync" not in asked
+    flags = arguments(tmp_path)
+    assert (flags["--request-rate-range"], flags["--request-distribution"]) == ("123.46", "poisson")
+    assert "--async" in flags and "--sync" not in flags
 
 
-def test_requests_that_fail_are_counted_with_the_first_reason(analyzer):
-    driven = drive(analyzer(f"cat {ASSETS}/failed_requests.txt >&2; exit 99"), Load("concurrency", 4, 1, 1))
-    assert (driven.requests_per_s, driven.p50_ms, driven.errors) == (0.0, None, 2)
-    assert driven.error == "top_k: expected 1 to 200, got 9999"
+def test_failed_requests_are_counted_with_the_first_error(analyzer):
+    result = drive(analyzer(f"cat {ASSETS}/failed_requests.txt >&2; exit 99"), Load("concurrency", 4, 1, 1))
+    assert (result.requests_per_s, result.p50_ms, result.errors) == (0.0, None, 2)
+    assert result.error == "top_k: expected 1 to 200, got 9999"
 
 
 def test_a_load_without_answers_is_an_error_of_that_load(analyzer):
     said = "No valid requests recorded within time interval. Please use a larger time window."
-    driven = drive(analyzer(f"echo {said!r} >&2; exit 99"), Load("rate", 5000, 1, 1))
-    assert (driven.errors, driven.error) == (1, said)
+    result = drive(analyzer(f"echo {said!r} >&2; exit 99"), Load("rate", 5000, 1, 1))
+    assert (result.errors, result.error) == (1, said)
 
 
-def test_any_other_end_is_raised(analyzer):
+def test_any_other_failure_is_raised(analyzer):
     failing = analyzer("echo 'error: failed to get model metadata' >&2; exit 99")
     with pytest.raises(ServerError, match="ended with code 99: error: failed to get model metadata"):
         drive(failing, Load("concurrency", 1, 1, 1))

@@ -1,4 +1,4 @@
-"""perf_analyzer is taken out of a wheel whose checksum is pinned, and must start."""
+"""perf_analyzer is extracted from a wheel with a pinned checksum, and must start."""
 
 import hashlib
 import zipfile
@@ -13,7 +13,7 @@ STARTS = "#!/bin/sh\necho 'Perf Analyzer Version 2.50.0'\n"
 
 @pytest.fixture
 def wheel(monkeypatch):
-    """A wheel of our own in the place of the one that pip would fetch: ``wheel(script)``; counts the downloads."""
+    """Replaces the wheel that pip would download: ``wheel(script)`` returns the list of downloads."""
     calls = []
 
     def offer(script, sha256=None):
@@ -32,7 +32,7 @@ def wheel(monkeypatch):
     return offer
 
 
-def test_the_binary_is_fetched_once(wheel, tmp_path):
+def test_the_binary_is_downloaded_once(wheel, tmp_path):
     calls = wheel(STARTS)
     first, second = perf_tool(tmp_path), perf_tool(tmp_path)
     assert first == second and len(calls) == 1
@@ -41,7 +41,7 @@ def test_the_binary_is_fetched_once(wheel, tmp_path):
     assert str(first.binary.parent) in first.environment()["LD_LIBRARY_PATH"]
 
 
-def test_the_cuda_runtime_has_the_name_that_is_asked_for(wheel, tmp_path):
+def test_the_cuda_runtime_is_linked_under_the_expected_name(wheel, tmp_path):
     wheel(STARTS)
     link = perf_tool(tmp_path).binary.with_name("libcudart.so.12")
     assert link.resolve().is_file() and "libcudart" in link.resolve().name
@@ -51,21 +51,21 @@ def test_the_cuda_runtime_has_the_name_that_is_asked_for(wheel, tmp_path):
     assert link.resolve().is_file()
 
 
-def test_another_wheel_is_refused_and_nothing_is_left(wheel, tmp_path):
+def test_a_wheel_with_another_checksum_is_refused_and_removed(wheel, tmp_path):
     wheel(STARTS, sha256="0" * 64)
     with pytest.raises(NoPerfAnalyzerError, match="expected SHA-256 0000"):
         perf_tool(tmp_path)
     assert list((tmp_path / "tools").iterdir()) == []
 
 
-def test_a_binary_that_lacks_a_library_says_which_package_has_it(wheel, tmp_path):
+def test_the_error_of_a_missing_library_names_its_package(wheel, tmp_path):
     missing = "error while loading shared libraries: libb64.so.0d: cannot open shared object file"
     wheel(f"#!/bin/sh\necho '{missing}' >&2\nexit 127\n")
     with pytest.raises(NoPerfAnalyzerError, match=r"libb64\.so\.0d.*apt-get install libb64-0d"):
         perf_tool(tmp_path)
 
 
-def test_without_pip_the_reason_is_said(monkeypatch, tmp_path):
+def test_without_pip_the_error_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(NoPerfAnalyzerError, match="no pip to fetch"):
+    with pytest.raises(NoPerfAnalyzerError, match="no pip to download"):
         module._download(tmp_path)

@@ -1,4 +1,4 @@
-"""The generator of our own: its messages, its arithmetic, its clock."""
+"""Our own load generator: its messages, its statistics, its clock."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ ENTRIES = [{"user_id": [n], "temperature": [0.5], "top_k": [n + 1]} for n in ran
 
 
 def by_triton(columns, types):
-    """The same request as tritonclient makes it."""
+    """The same request, made by tritonclient."""
     inputs = []
     for name, array in columns.items():
         inputs.append(triton.InferInput(name, list(array.shape), types[name]))
@@ -28,7 +28,7 @@ def by_triton(columns, types):
 
 
 def test_messages_are_those_of_tritonclient():
-    [first, second] = serialize(ENTRIES, "cascade", TYPES, batch=2)  # the fifth entry fills no request
+    [first, second] = serialize(ENTRIES, "cascade", TYPES, batch=2)  # one entry is left over
     for message, rows in ((first, (0, 1)), (second, (2, 3))):
         columns = {
             "user_id": np.array([[n] for n in rows]),
@@ -38,36 +38,36 @@ def test_messages_are_those_of_tritonclient():
         assert pb.ModelInferRequest.FromString(message) == by_triton(columns, TYPES)
 
 
-def test_text_is_serialized_as_tritonclient_does_it():
+def test_text_is_serialized_as_by_tritonclient():
     [message] = serialize([{"user_id": ["añb"]}, {"user_id": ["c"]}], "cascade", {"user_id": "BYTES"}, batch=2)
     columns = {"user_id": np.array([["añb"], ["c"]], dtype=object)}
     assert pb.ModelInferRequest.FromString(message) == by_triton(columns, {"user_id": "BYTES"})
 
 
-def test_a_model_without_batches_gets_the_shape_that_is_given():
+def test_a_model_without_batches_gets_the_given_shape():
     [message] = serialize([{"user_id": {"content": [7], "shape": [1]}}], "cascade", TYPES, batch=1)
     assert pb.ModelInferRequest.FromString(message) == by_triton({"user_id": np.array([7])}, TYPES)
 
 
-def test_too_few_requests_are_named():
+def test_too_few_requests_are_an_error():
     with pytest.raises(ServerError, match="expected at least 8, the users of one request, got 5"):
         serialize(ENTRIES, "cascade", TYPES, batch=8)
 
 
 def test_percentiles_and_rate_by_hand():
     record = Record([at / 1000 for at in range(1, 102)], in_time=100, errors=["first", "second"])  # 1 .. 101 ms
-    driven = record.driven(Load("concurrency", 1, 1, seconds=4), cpu_s=0.1)
-    assert (driven.p50_ms, driven.p95_ms, driven.p99_ms) == pytest.approx((51, 96, 100))
-    assert (driven.requests_per_s, driven.errors, driven.error) == (25, 2, "first")
+    result = record.result(Load("concurrency", 1, 1, seconds=4), cpu_s=0.1)
+    assert (result.p50_ms, result.p95_ms, result.p99_ms) == pytest.approx((51, 96, 100))
+    assert (result.requests_per_s, result.errors, result.error) == (25, 2, "first")
 
 
-def test_nothing_answered_has_no_latency():
-    driven = Record(errors=["gone"]).driven(Load("rate", 1, 1, 1), 0)
-    assert (driven.requests_per_s, driven.p50_ms, driven.p99_ms, driven.errors) == (0, None, None, 1)
+def test_without_answers_there_is_no_latency():
+    result = Record(errors=["gone"]).result(Load("rate", 1, 1, 1), 0)
+    assert (result.requests_per_s, result.p50_ms, result.p99_ms, result.errors) == (0, None, None, 1)
 
 
 class Server:
-    """Answers after ``seconds``; knows how many calls were open at once."""
+    """Answers after ``seconds``, and records how many calls were open at the same time."""
 
     def __init__(self, seconds):
         self.seconds, self.open, self.most, self.calls = seconds, 0, 0, []
@@ -80,7 +80,7 @@ class Server:
         self.open -= 1
 
 
-def test_the_closed_loop_keeps_so_many_in_flight():
+def test_the_closed_loop_keeps_the_number_of_requests_in_flight():
     server = Server(0.01)
 
     async def run():
@@ -95,7 +95,7 @@ def test_the_closed_loop_keeps_so_many_in_flight():
 
 
 def test_the_open_loop_does_not_wait_for_answers():
-    server = Server(0.5)  # a closed loop of one would send a single request
+    server = Server(0.5)  # a closed loop with one request in flight would send only one
 
     async def run():
         sender = Sender(server, [b"a"], seconds=0.4)
@@ -105,12 +105,12 @@ def test_the_open_loop_does_not_wait_for_answers():
     record = asyncio.run(run())
     gaps = np.cumsum(np.random.default_rng(0).exponential(1 / 100, 200))
     due = int((gaps < 0.4).sum())
-    assert abs(len(server.calls) - due) <= 1  # the clock started a moment before
+    assert abs(len(server.calls) - due) <= 1  # the sender's clock starts a little earlier
     assert server.most == len(server.calls) and record.in_time == 0
 
 
 def test_latency_counts_from_when_a_request_was_due():
-    """A generator that is late must not hide it (coordinated omission)."""
+    """A generator that is late must count the delay (coordinated omission)."""
 
     async def run():
         sender = Sender(Server(0.0), [b"a"], seconds=5)

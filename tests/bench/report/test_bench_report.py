@@ -1,4 +1,4 @@
-"""Points, the JSON, the table and the page."""
+"""The points of a load test, its JSON, its text and its page."""
 
 import json
 import re
@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from cascade.bench.bench import Wanted, run
 from cascade.bench.compare import comparison, rival
-from cascade.bench.load.generator import Driven, Load
+from cascade.bench.load.generator import Load, LoadResult
 from cascade.bench.probe import Interval, Snapshot
 from cascade.bench.report.page import render
 from cascade.bench.report.results import (
@@ -18,9 +17,10 @@ from cascade.bench.report.results import (
     machine,
 )
 from cascade.bench.report.text import as_text
-from cascade.bench.serving import Subject
+from cascade.bench.run import BenchOptions, run
 from cascade.bench.sizing.card import LAST_BENCH, Measured
 from cascade.bench.stock import measure
+from cascade.bench.targets import ExportedPipeline
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.errors import ConfigError
 from cascade.models.config import DlrmConfig, TransitionsConfig
@@ -57,19 +57,19 @@ def report():
     )
 
 
-def test_a_point_from_both_sides():
+def test_a_point_combines_generator_and_server():
     interval = Interval(Snapshot(0, 0, 0, 0, {1: 0.0}), Snapshot(50, 0, 400, 20, {1: 0.1}), {"rank": 0.5})
-    point = Point.of("fused", Load("concurrency", 4, 8, 2.0), Driven(25.0, 1.0, 2.0, 3.0, cpu_s=0.05), interval)
+    point = Point.of("fused", Load("concurrency", 4, 8, 2.0), LoadResult(25.0, 1.0, 2.0, 3.0, cpu_s=0.05), interval)
     assert (point.requests_per_s, point.users_per_s) == (25.0, 200.0)
     assert (point.cpu_ms_per_request, point.generator_cpu_ms_per_request) == (2.0, 1.0)
     assert (point.effective_batch, point.stages_ms, point.errors) == (20.0, {"rank": 0.5}, 0)
 
 
-def test_errors_are_those_of_the_side_that_saw_more():
+def test_the_larger_of_both_error_counts_is_reported():
     failed = Interval(Snapshot(0, 2, 0, 0), Snapshot(9, 7, 9, 9))
     load = Load("rate", 10.0, 1, 1.0)
-    assert Point.of("fused", load, Driven(0, None, None, None, 0.0, 1, "why"), failed).errors == 5
-    refused = Driven(0, None, None, None, 0.0, 3, "not reached")
+    assert Point.of("fused", load, LoadResult(0, None, None, None, 0.0, 1, "why"), failed).errors == 5
+    refused = LoadResult(0, None, None, None, 0.0, 3, "not reached")
     assert Point.of("fused", load, refused, Interval(failed.after, failed.after)).errors == 3
 
 
@@ -95,7 +95,7 @@ def test_the_sizing_card_reads_what_is_saved(report, tmp_path):
     assert [file.name for file in (tmp_path / LAST_BENCH).parent.iterdir()] == [LAST_BENCH.name]
 
 
-def test_the_table_names_what_was_found(report):
+def test_the_text_holds_every_result(report):
     text = as_text(report)
     row = next(line for line in text.splitlines() if "concurrency" in line)
     assert " ".join(row.split()) == "fused 1 concurrency 4 1,000 1,000 3.50 5.25 8.00 0.90 0.10 2.50 0"
@@ -111,20 +111,20 @@ def test_the_table_names_what_was_found(report):
         assert part in text
 
 
-def test_the_page_needs_nothing_but_itself(report):
+def test_the_page_is_self_contained(report):
     page = render(report)
     assert page.count("data:image/svg+xml;base64,") == 4  # two batch sizes, stages, soak
     assert "no &lt;perf_analyzer&gt; here" in page and "Comparison" in page
     assert not re.search(r'(src|href)="(?!data:)|<script|@import|url\(', page)
 
 
-def test_the_page_of_a_bench_that_found_little():
+def test_the_page_of_a_bench_with_few_results():
     bare = Report("cascade", points=[replace(POINT, p50_ms=None, p95_ms=None, p99_ms=None, stages_ms={}, errors=1)])
     page = render(bare)
     assert "Where the time" not in page and "Soak" not in page and "1 user a request" in page
 
 
-def test_the_ratio_is_of_the_best_rates_with_one_user():
+def test_the_ratio_compares_the_best_rates_with_one_user():
     theirs = [replace(POINT, requests_per_s=8.0), replace(POINT, requests_per_s=10.0, cpu_ms_per_request=90.0)]
     ours = [POINT, replace(POINT, batch=8, requests_per_s=5000.0)]
     found = comparison(ours, theirs, {"agreement": 1e-5})
@@ -139,13 +139,13 @@ def test_a_comparison_needs_a_rate_on_both_sides():
         comparison([POINT], [replace(POINT, errors=1, error="it broke")], {})
 
 
-def test_an_unknown_rival_is_named():
+def test_an_unknown_rival_is_an_error():
     with pytest.raises(ConfigError, match="--compare tensorflow: expected one of merlin"):
         rival("tensorflow", CONFIG)
 
 
-def test_a_rival_that_cannot_serve_the_config_says_why_before_anything_is_measured():
-    """The stock graph has the item ids of a history encoded by their vocabulary."""
+def test_a_config_that_the_rival_cannot_serve_is_an_error_before_anything_is_measured():
+    """The stock graph encodes the item ids of a history by their vocabulary."""
     assert rival("merlin", CONFIG) is measure
     hashed = CONFIG.model_copy(update={"etl": EtlConfig(hash_buckets={"item_id": 500, "user_id": 50})})
     message = "etl.hash_buckets.item_id: the stock graph .* expected one, but it is hashed into 500 buckets"
@@ -154,6 +154,6 @@ def test_a_rival_that_cannot_serve_the_config_says_why_before_anything_is_measur
     followed = CONFIG.model_copy(update={"dlrm_ranker": DlrmConfig(transitions=TransitionsConfig(last=5))})
     with pytest.raises(ConfigError, match=r"dlrm_ranker.transitions.last: .* expected 0, got 5"):
         rival("merlin", followed)
-    nothing = Subject(hashed, lambda name: pytest.fail(f"{name} was read"))
+    nothing = ExportedPipeline(hashed, lambda name: pytest.fail(f"{name} was read"))
     with pytest.raises(ConfigError, match=message):
-        run(nothing, Wanted(("fused",), compare="merlin"), report=lambda point: pytest.fail("was measured"))
+        run(nothing, BenchOptions(("fused",), compare="merlin"), on_point=lambda point: pytest.fail("was measured"))

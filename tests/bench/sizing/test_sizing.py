@@ -1,4 +1,4 @@
-"""The guide's formulas against the guide's own figures, and against figures worked out by hand."""
+"""The guide's formulas, compared with the guide's own figures and with figures computed by hand."""
 
 import json
 
@@ -9,7 +9,7 @@ from cascade.bench.sizing import formulas
 from cascade.bench.sizing.card import (
     LAST_BENCH,
     Measured,
-    Plan,
+    SizingInputs,
     card,
 )
 from cascade.bench.sizing.formulas import Table
@@ -35,7 +35,7 @@ def test_cost_rate_and_machines_by_hand():
     assert formulas.requests_per_s(0.002, 0.7) == pytest.approx(350)
     assert formulas.cost_per_million(0.002, 0.7, 1.8) == pytest.approx(1.8 / 1.26)
     assert [formulas.machines(qps, 0.002, 0.7) for qps in (0, 349, 350, 351, 3500)] == [1, 1, 1, 2, 10]
-    assert formulas.machines(700, 0.001, 0.7) == 1, "full to the brim is full, not over"
+    assert formulas.machines(700, 0.001, 0.7) == 1, "a machine that is exactly full is enough"
 
 
 def test_an_epoch_by_hand():
@@ -60,7 +60,7 @@ def test_latency_is_the_sum_of_its_terms():
 
 
 @pytest.mark.parametrize("text", ["item_id", "item_id=", "a=10", "a=10x", "=10x2", "a=0x2", "a=1.5x2"])
-def test_a_table_that_cannot_be_read(text):
+def test_invalid_tables(text):
     with pytest.raises(ConfigError, match="--table: expected NAME=ROWSxDIM"):
         Table.parse(text)
 
@@ -69,9 +69,9 @@ def test_a_table_that_cannot_be_read(text):
     ("wrong", "flag"),
     [({"utilization": 0}, "utilization"), ({"utilization": 2}, "utilization"), ({"samples": 3}, "samples")],
 )
-def test_a_plan_that_cannot_be(wrong, flag):
+def test_invalid_inputs(wrong, flag):
     with pytest.raises(ConfigError, match=f"--{flag}"):
-        Plan(**wrong)
+        SizingInputs(**wrong)
 
 
 POINT = {"layout": "fused", "mode": "concurrency", "level": 8, "batch": 1, "requests_per_s": 500.0, "errors": 0}
@@ -89,11 +89,11 @@ def test_reads_the_best_point_of_the_last_bench(tmp_path):
     write_bench(tmp_path, {**POINT, "requests_per_s": 400.0}, POINT, failed, eight)
     measured = Measured.last_bench(tmp_path)
     assert measured == Measured(0.002, "500 requests/s at concurrency 8, fused", {"rank": 0.25, "pack": 0.5})
-    assert card(measured, Plan())["latency_ms"]["total"] == 0.75
+    assert card(measured, SizingInputs())["latency_ms"]["total"] == 0.75
 
 
-def test_says_what_is_missing_of_a_bench(tmp_path):
-    with pytest.raises(ConfigError, match="--t-infer-ms: not given, and .*last.json is not there"):
+def test_the_error_says_what_is_missing_in_a_bench(tmp_path):
+    with pytest.raises(ConfigError, match="--t-infer-ms: not given, and .*last.json does not exist"):
         Measured.last_bench(tmp_path)
     write_bench(tmp_path, {**POINT, "errors": 1})
     with pytest.raises(ConfigError, match="without errors"):

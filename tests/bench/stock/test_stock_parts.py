@@ -1,4 +1,4 @@
-"""Parts of the comparison with the stock ensemble that need no server."""
+"""The parts of the comparison with the stock ensemble that need no server."""
 
 import importlib
 import json
@@ -9,11 +9,11 @@ import faiss
 import numpy as np
 import pytest
 
-from cascade.bench.serving import Subject
-from cascade.bench.stock.build import StockServed
+from cascade.bench.stock.build import StockEnsemble
 from cascade.bench.stock.check import Agreement
 from cascade.bench.stock.index import fewest, write_index
 from cascade.bench.stock.measure import measure, write_requests
+from cascade.bench.targets import ExportedPipeline
 from cascade.core.errors import ServerError
 
 
@@ -24,15 +24,15 @@ def vectors():
 
 
 @pytest.mark.parametrize(("candidates", "kind"), [(20, "IVF32,Flat"), (1999, "Flat")])
-def test_an_index_always_finds_enough(tmp_path, vectors, candidates, kind):
+def test_an_index_always_finds_enough_candidates(tmp_path, vectors, candidates, kind):
     ids = np.arange(2000) * 3 + 7
     assert write_index(tmp_path / "index", ids, vectors, candidates) == kind
     found = faiss.read_index(str(tmp_path / "index")).search(vectors[:50], candidates)[1]
     assert (found >= 0).all()
-    assert found[:, 0].tolist() == ids[:50].tolist()  # each vector's nearest is itself
+    assert found[:, 0].tolist() == ids[:50].tolist()  # each vector is nearest to itself
 
 
-def test_a_catalogue_smaller_than_the_lists_is_flat(tmp_path, vectors):
+def test_a_catalogue_with_fewer_items_than_lists_gets_a_flat_index(tmp_path, vectors):
     assert write_index(tmp_path / "index", np.arange(10), vectors[:10], 5) == "Flat"
 
 
@@ -46,20 +46,20 @@ def test_fewest_sums_the_smallest_lists():
     assert fewest(index) == 1 + 2 + 3 + 4 + 5 + 5 + 6 + 7
 
 
-def test_requests_hold_users_whom_it_can_answer(tmp_path):
+def test_requests_hold_only_users_that_it_can_answer(tmp_path):
     users = np.array([5, 8, 13])
-    write_requests(StockServed(Path("/nowhere"), users, {}, 10, 5, "Flat"), tmp_path / "requests.json")
+    write_requests(StockEnsemble(Path("/nowhere"), users, {}, 10, 5, "Flat"), tmp_path / "requests.json")
     entries = json.loads((tmp_path / "requests.json").read_text())["data"]
     assert {entry["user_id"]["content"][0] for entry in entries} == set(users.tolist())
     assert all(entry["user_id"]["shape"] == [1] for entry in entries)
 
 
-def test_another_ranker_is_not_compared(tmp_path, monkeypatch):
-    """Nothing is measured if the scores are apart."""
-    served = StockServed(tmp_path, np.array([5]), {}, 10, 5, "Flat")
+def test_different_scores_are_an_error(tmp_path, monkeypatch):
+    """Nothing is measured if the scores differ."""
+    served = StockEnsemble(tmp_path, np.array([5]), {}, 10, 5, "Flat")
     module = importlib.import_module("cascade.bench.stock.measure")
     monkeypatch.setattr(module, "build", lambda *given: served)
     monkeypatch.setattr(module, "StockServer", nullcontext)
     monkeypatch.setattr(module, "check", lambda *given: Agreement(1, 5, logit=2e-4, probability=5e-5))
     with pytest.raises(ServerError, match="logits differ from ours by 0.0002: not the same work"):
-        measure(Subject(None, {}.get), tmp_path, lambda *given: pytest.fail("was measured"))
+        measure(ExportedPipeline(None, {}.get), tmp_path, lambda *given: pytest.fail("was measured"))

@@ -1,4 +1,4 @@
-"""What goes into the stock graph's feature store: types that its operators can read back, or a refusal."""
+"""The tables of the stock graph's feature store: column types that its operators can read, or an error."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def artifacts(tmp_path: Path) -> dict[str, Artifact]:
     return {path.name: Artifact(path, path.name, "0", {}) for path in (data, etl, features)}
 
 
-def test_users_have_their_history_and_everybody_the_same_context(artifacts):
+def test_users_have_their_history_and_the_same_context(artifacts):
     found = stock_tables(artifacts)
     assert found.users.rows.to_pylist() == [
         {"user_id": 1, "city": "a", "history_ids": [12], "device": "tv", "hour": 4.0},
@@ -59,7 +59,7 @@ def test_users_have_their_history_and_everybody_the_same_context(artifacts):
     assert found.users.columns == ["city", "history_ids", "device", "hour"]
 
 
-def test_items_have_what_features_are_made_of(artifacts):
+def test_items_have_the_raw_columns_of_their_features(artifacts):
     rows = stock_tables(artifacts).items.rows
     assert rows.to_pylist() == [
         {"item_id": 11, "tags": ["x"]}, {"item_id": 12, "tags": []}, {"item_id": 13, "tags": ["y", "x"]}
@@ -81,13 +81,13 @@ def test_ids_of_text_are_refused(artifacts):
         stock_tables(artifacts)
 
 
-def test_whole_numbers_with_gaps_become_floats():
+def test_integers_with_missing_values_become_floats():
     got = storable(pa.table({"item_id": [1, 2], "year": pa.array([1999, None], pa.int64())}), "items")
     assert got["year"].type == pa.float64()
     assert got["year"].to_pylist() == [1999.0, None]
 
 
-def test_floats_may_have_gaps():
+def test_floats_may_have_missing_values():
     assert storable(pa.table({"item_id": [1, 2], "price": [0.5, None]}), "items")["price"].to_pylist() == [0.5, None]
 
 

@@ -1,4 +1,4 @@
-"""What a load test is sent to: the exported model, another layout of it, or a server that runs already."""
+"""Servers to send load to: the exported model, another layout of it, or a server that is already running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError, ServerError
-from .probe import ANSWER_S, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,10 +20,12 @@ if TYPE_CHECKING:
 
 Layout = Literal["fused", "ensemble"]
 LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
+ANSWER_S = 30.0
+"""Timeout of a request to the server about itself, in seconds."""
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportedPipeline:
     """A pipeline that has been exported."""
 
     config: PipelineConfig
@@ -41,30 +42,36 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Served:
-    """A target that answers."""
+class Target:
+    """A served model that answers requests."""
 
-    target: Target
-    layout: str
-    startup_s: float | None
-    """From starting the server to the first answer; None for one that ran already."""
+    url: str
+    """``host:port`` of the gRPC endpoint."""
+    model: str
+    metrics_url: str | None = None
+    pid: int | None = None
+    """Of tritonserver, if it runs on this machine."""
+    layout: str = ""
+    """As in the report."""
+    startup_s: float | None = None
+    """Seconds from the start of the server to its first answer. None if we did not start it."""
     repository: Path | None = None
-    """What it serves, where we started it."""
+    """The model repository, if we started the server."""
 
 
 @contextlib.contextmanager
-def served(subject: Subject, layout: Layout, forward: Callable[[str], None]) -> Iterator[Served]:
-    """A server on free ports with the model in ``layout``; what is exported stays as it is.
+def serve(pipeline: ExportedPipeline, layout: Layout, forward: Callable[[str], None]) -> Iterator[Target]:
+    """Run a server on free ports with the model in ``layout``. The exported repository is not changed.
 
     Args:
-        forward: takes each line of the server's log.
+        forward: called with each line of the server's log.
     """
     from ..ensemble.server.server import Server
 
-    config = subject.config
+    config = pipeline.config
     with tempfile.TemporaryDirectory(prefix="cascade-bench-") as folder:
         exported = layout == config.serving.layout
-        repository = Path(config.export.repository) if exported else export_aside(subject, layout, Path(folder))
+        repository = Path(config.export.repository) if exported else export_layout(pipeline, layout, Path(folder))
         server = Server(
             repository,
             config.export.model_name,
@@ -74,45 +81,46 @@ def served(subject: Subject, layout: Layout, forward: Callable[[str], None]) -> 
         )
         start = time.monotonic()
         with server:
-            target = Target(server.grpc_url, server.model, server.metrics_url, server.pid)
-            yield Served(target, layout, time.monotonic() - start, repository)
+            startup_s = time.monotonic() - start
+            yield Target(server.grpc_url, server.model, server.metrics_url, server.pid, layout, startup_s, repository)
 
 
-def export_aside(subject: Subject, layout: Layout, folder: Path) -> Path:
-    """A model repository with the same artifacts in another layout.
+def export_layout(pipeline: ExportedPipeline, layout: Layout, folder: Path) -> Path:
+    """Write a model repository of the same artifacts in another layout to ``folder``, and return it.
 
     Raises:
         ConfigError: if a stage is not up to date.
     """
     from ..ensemble.repository.stage import EXPORT
 
-    config = subject.config
+    config = pipeline.config
     changed = config.model_copy(update={"serving": config.serving.model_copy(update={"layout": layout})})
     sections = {key: changed.section(key) for key in EXPORT.sections}
-    EXPORT.fill(folder, sections, parts(subject))
+    EXPORT.fill(folder, sections, export_parents(pipeline))
     return folder
 
 
-def parts(subject: Subject) -> dict[str, Artifact]:
-    """What an export is made from.
+def export_parents(pipeline: ExportedPipeline) -> dict[str, Artifact]:
+    """The artifacts that an export reads.
 
     Raises:
         ConfigError: if a stage is not up to date.
     """
     from ..ensemble.repository.stage import EXPORT
 
-    return {name: subject.artifact(name) for name in EXPORT.parents}
+    return {name: pipeline.artifact(name) for name in EXPORT.parents}
 
 
-def running(url: str, model: str, metrics_url: str | None) -> Served:
-    """A server that runs already; CPU time and memory are known of one on this machine only.
+def running_server(url: str, model: str, metrics_url: str | None) -> Target:
+    """A server that is already running. Its CPU time and memory can be measured only if it is on this machine.
 
     Raises:
-        ServerError: if it does not answer, or has no such model.
+        ConfigError: if ``url`` is not ``HOST:PORT``.
+        ServerError: if the server does not answer, or has no such model.
     """
     import tritonclient.grpc as grpc
 
-    from ..ensemble.protocol.wire import ask_for
+    from ..ensemble.protocol.call_errors import ask_for
 
     host, _, port = url.rpartition(":")
     if not host or not port.isdigit():
@@ -121,14 +129,14 @@ def running(url: str, model: str, metrics_url: str | None) -> Served:
         with grpc.InferenceServerClient(url) as client:
             config = ask_for(lambda: client.get_model_config(model, client_timeout=ANSWER_S), url).config
     except grpc.InferenceServerException as error:
-        raise ServerError(f"{url}: not an address to connect to: {error.message()}") from error
+        raise ServerError(f"{url}: cannot connect to this address: {error.message()}") from error
     layout = "ensemble" if config.ensemble_scheduling.step else "fused"
-    pid = listener(int(port)) if host in LOCAL else None
-    return Served(Target(url, model, metrics_url, pid), layout, None)
+    pid = listening_pid(int(port)) if host in LOCAL else None
+    return Target(url, model, metrics_url, pid, layout)
 
 
-def listener(port: int) -> int | None:
-    """The process of this machine that listens on ``port``, if we may know it."""
+def listening_pid(port: int) -> int | None:
+    """Id of the process on this machine that listens on ``port``. None if there is none, or it is another user's."""
     import psutil
 
     listening = (entry for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN)

@@ -1,0 +1,29 @@
+"""Loads the served graph for offline evaluation, with the feature store that the server reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
+
+
+def version_folder(export: Path) -> Path:
+    """The version folder in an export artifact."""
+    return next(export.glob("*/*/graph.json")).parent
+
+
+@contextmanager
+def feature_repo_at(folder: Path | str) -> Iterator[None]:
+    """Let the graph's user lookup read the Feast repository in ``folder``, as the server does."""
+    before = os.environ.get(REPO_VARIABLE)
+    os.environ[REPO_VARIABLE] = str(Path(folder).resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[REPO_VARIABLE]
+        else:
+            os.environ[REPO_VARIABLE] = before
