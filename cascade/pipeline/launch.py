@@ -1,4 +1,4 @@
-"""Several workers on this machine: a process for each, with ``TF_CONFIG`` set; one that ends in error ends them all."""
+"""`cascade run --workers N`: N processes on this machine that train together. If one fails, all are ended."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from typing import TextIO
 
 from ..config.pipeline import PipelineConfig
 from ..core.errors import ConfigError, WorkerError
-from ..core.processes import end_with_parent, end_group
+from ..core.processes import end_group, end_with_parent
 from ..models.training.tf_config import VARIABLE, tf_config
 from .stages import all_stages, plan, with_parents
 
 GRACE_S = 5.0
-"""What a worker may take to end when it is told to."""
+"""How long a worker may take to end after SIGTERM, seconds."""
 LEAVE_S = 30.0
-"""What workers may take to end after the chief has."""
+"""How long the other workers may take to end after the chief, seconds."""
 LAST_LINES = 20
+"""Lines of a failed worker's output that are shown."""
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 COMMAND = [sys.executable, "-c", "from cascade.cli.main import main; main()"]
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run ``cascade <arguments>`` in ``count`` workers; the first is the chief, and is heard.
+    """Run ``cascade <arguments>`` in ``count`` workers. The first is the chief; only its output is shown.
 
     Returns:
-        The chief's exit code, if no other worker ended in error before it.
+        The exit code of the chief.
 
     Raises:
-        ConfigError: if ``TF_CONFIG`` is set, which says where the workers are.
-        WorkerError: with the last lines of a worker that did.
+        ConfigError: ``TF_CONFIG`` is set, which already names the workers.
+        WorkerError: a worker failed; with the last lines of its output.
     """
     if os.environ.get(VARIABLE):
-        raise ConfigError(f"--workers: starts workers on this machine, {VARIABLE} says where they are: leave one out")
+        raise ConfigError(f"--workers: starts its own workers, but {VARIABLE} already names the workers: leave one out")
     with ExitStack() as stack:
         logs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count)]
         addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         workers = [stack.enter_context(_worker(at, addresses, arguments, logs[at])) for at in range(count)]
         for worker in workers:
-            stack.callback(worker.terminate)  # all, before any of them is waited for
+            stack.callback(worker.terminate)  # terminate all before waiting for any
         while (code := workers[0].poll()) is None:
             for at, worker in enumerate(workers):
                 if at and worker.poll():
@@ -63,7 +64,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
 def _worker(
     index: int, addresses: Sequence[str], arguments: Sequence[str], log: TextIO
 ) -> Iterator[subprocess.Popen[str]]:
-    """A worker with a process group of its own, which is gone afterwards, and as soon as this process is."""
+    """A worker in its own process group, which is ended with the context, or when this process ends."""
     output = None if index == 0 else log
     worker = subprocess.Popen(
         [*end_with_parent("KILL"), *COMMAND, *arguments],
@@ -81,13 +82,13 @@ def _worker(
 
 
 def _environment(base: Mapping[str, str], addresses: Sequence[str], index: int) -> dict[str, str]:
-    """That of one worker: its place, and its share of the cores unless that is set."""
+    """Environment of one worker: its ``TF_CONFIG``, and its share of the cores unless ``base`` sets that."""
     threads = str(max(1, len(os.sched_getaffinity(0)) // len(addresses)))
     return {**dict.fromkeys(THREADS, threads), **base, VARIABLE: tf_config(addresses, index)}
 
 
 def trains(config: PipelineConfig, runs: Path, only: Sequence[str], force: bool) -> bool:
-    """Whether ``cascade run`` would train anything, so that several workers have something to do."""
+    """Whether ``cascade run`` would train a model; if not, more workers would have nothing to do."""
     stages = all_stages()
     wanted = list(only) or [stage.name for stage in stages]
     needed = with_parents(stages, wanted)
@@ -97,7 +98,7 @@ def trains(config: PipelineConfig, runs: Path, only: Sequence[str], force: bool)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Different ports on which nobody listens now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

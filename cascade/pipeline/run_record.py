@@ -1,7 +1,7 @@
-"""What a run was made from, kept beside its folder so that the next plan can say what has changed.
+"""The inputs of a run, stored beside its folder, so that the next plan can tell what has changed.
 
-Not inside the folder: the artifact's digest covers its content, and the same bytes made from other settings are
-the same artifact to the stages that follow.
+They are not inside the folder, because the artifact's digest covers its content: equal files that were made with
+different settings are the same artifact for the stages that follow.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ class RunRecord:
 
     version: int
     sections: Mapping[str, Any]
-    """Section key -> its values."""
+    """Key of a section -> its values."""
     parents: Mapping[str, str]
-    """Parent stage -> its digest."""
+    """Parent stage -> digest of its artifact."""
     finished: float
     """Seconds since the epoch."""
 
     @classmethod
     def of(cls, stage: Stage, sections: Sections, artifact: Artifact) -> RunRecord:
+        """The record of a run that ends now."""
         values = {key: section.model_dump(mode="json") for key, section in sections.items()}
         return cls(stage.version, values, artifact.parents, time.time())
 
@@ -40,13 +41,17 @@ class RunRecord:
 
     @classmethod
     def newest(cls, folder: Path) -> RunRecord | None:
-        """The record of the last run in a stage's folder, or None."""
+        """The record of the newest run in the folder of a stage, or None."""
         records = [cls(**json.loads(file.read_text())) for file in folder.glob("*.json")]
         return max(records, key=lambda record: record.finished, default=None)
 
 
-def changes(record: RunRecord, stage: Stage, sections: Sections, pins: Mapping[str, str]) -> list[str]:
-    """What differs between a run and what a stage would now be made from, as readable reasons."""
+def changes(record: RunRecord, stage: Stage, sections: Sections, parents: Mapping[str, str]) -> list[str]:
+    """How the inputs of a stage differ from those of an earlier run, in words.
+
+    Args:
+        parents: parent stage -> digest of its current artifact.
+    """
     now = {key: section.model_dump(mode="json") for key, section in sections.items()}
     old_values, new_values = _flat(record.sections), _flat(now)
     found = [
@@ -54,7 +59,7 @@ def changes(record: RunRecord, stage: Stage, sections: Sections, pins: Mapping[s
         for key in sorted(old_values.keys() | new_values.keys())
         if old_values.get(key) != new_values.get(key)
     ]
-    found += [f"{name} has changed" for name, digest in pins.items() if record.parents.get(name) != digest]
+    found += [f"{name} has changed" for name, digest in parents.items() if record.parents.get(name) != digest]
     if record.version != stage.version:
         found.append(f"the stage's code has changed (version {record.version} -> {stage.version})")
     return found

@@ -1,8 +1,7 @@
-"""The pipeline's stages in order: what would run and why, and running what is missing."""
+"""The stages of the pipeline in order: which would run and why, and running them."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,15 +13,11 @@ from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError
 from ..core.files import locked
+from ..core.registry import nearest
 from ..core.stage import Sections, Stage
 from ..models.training.worker_group import worker_group
 from .run_record import RunRecord, changes
-from .worker import (
-    DONE,
-    TRAIN,
-    follow,
-    say,
-)
+from .worker import DONE, TRAIN, run_as_worker, tell_workers
 
 STAGES = {
     "data": "..workflows.data.stage:DATA",
@@ -34,9 +29,9 @@ STAGES = {
     "export": "..ensemble.repository.stage:EXPORT",
     "evaluation": "..evaluation.stage:EVALUATION",
 }
-"""Name -> module and object; imported when first needed, parents before children."""
+"""Name -> module and object, parents before children. A module is imported when it is first needed."""
 LOCKS = ".locks"
-"""Folder below ``runs``, a file for each run folder that a process is making."""
+"""Folder below ``runs`` with a lock file for each run folder that a process is writing."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +41,20 @@ class PlanRow:
     stage: str
     up_to_date: bool
     why: str
-    """Empty if up to date."""
+    """The reason to run; empty if up to date."""
     folder: Path | None
-    """Its run folder; None while a parent has to run first."""
+    """Its run folder; None if it is unknown because a parent has to run first."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What happened to one stage; ``artifact`` is None when it is about to run."""
+    """The beginning or the end of one stage."""
 
     stage: Stage
     artifact: Artifact | None
+    """None at the beginning."""
     seconds: float | None
-    """None: it was up to date, or it is about to run."""
+    """How long it ran; None at the beginning, and if it was up to date."""
 
 
 def all_stages() -> tuple[Stage, ...]:
@@ -71,18 +67,22 @@ def all_stages() -> tuple[Stage, ...]:
 
 
 def plan(config: PipelineConfig, runs: Path, stages: Sequence[Stage] | None = None) -> list[PlanRow]:
-    """What `run` would do, stage by stage; a stage whose parent would run would run too."""
+    """What `run` would do, stage by stage. A stage would run if one of its parents would.
+
+    Args:
+        stages: the pipeline; `all_stages` by default.
+    """
     rows: list[PlanRow] = []
     done: dict[str, Artifact] = {}
     for stage in all_stages() if stages is None else stages:
         sections = _sections(config, stage)
         waiting = [name for name in stage.parents if name not in done]
-        pins = {name: done[name].digest for name in stage.parents if name in done}
-        artifact = None if waiting else stage.find(runs, sections, pins)
+        digests = {name: done[name].digest for name in stage.parents if name in done}
+        artifact = None if waiting else stage.find(runs, sections, digests)
         if artifact is not None:
             done[stage.name] = artifact
-        why = "" if artifact else _why(stage, runs, sections, pins, waiting)
-        folder = None if waiting else stage.folder(runs, sections, pins)
+        why = "" if artifact else _why(stage, runs, sections, digests, waiting)
+        folder = None if waiting else stage.folder(runs, sections, digests)
         rows.append(PlanRow(stage.name, artifact is not None, why, folder))
     return rows
 
@@ -95,28 +95,34 @@ def run(
     stages: Sequence[Stage] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Artifact]:
-    """Run what is missing, in order, and publish each artifact.
+    """Run every stage that is not up to date, in order, and publish each artifact.
 
-    Of several workers, all of which call this, the chief does so, and the others take part in the trainings.
+    If several workers train together, all of them call this: the chief runs the stages, and the others take part in
+    the trainings.
 
     Args:
-        only: these stages and what they need; all by default.
-        force: run the stages of ``only`` (or all) although they are up to date.
+        only: run these stages and those that they need; all by default.
+        force: run the stages of ``only``, or all, even if they are up to date.
+        stages: the pipeline; `all_stages` by default.
+        report: called when a stage begins and when it ends; once for a stage that is up to date.
 
     Returns:
         Stage name -> its artifact.
+
+    Raises:
+        ConfigError: there is no such stage.
     """
     stages = all_stages() if stages is None else stages
     wanted = list(only) if only else [stage.name for stage in stages]
     needed = with_parents(stages, wanted)
     if not worker_group().chief:
-        return follow(config, runs, [stage for stage in stages if stage.name in needed])
+        return run_as_worker(config, runs, [stage for stage in stages if stage.name in needed])
     done: dict[str, Artifact] = {}
     for stage in (s for s in stages if s.name in needed):
         sections = _sections(config, stage)
         parents = {name: done[name] for name in stage.parents}
-        pins = {name: parent.digest for name, parent in parents.items()}
-        found = stage.find(runs, sections, pins)
+        digests = {name: parent.digest for name, parent in parents.items()}
+        found = stage.find(runs, sections, digests)
         start = None
         if found is None or (force and stage.name in wanted):
             report(Progress(stage, None, None))
@@ -124,7 +130,7 @@ def run(
             found = _run_one(stage, runs, config, done, stages, again=found is not None)
         if stage.publish is not None:
             stage.publish(found, sections)
-        say(DONE)
+        tell_workers(DONE)
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
         done[stage.name] = found
     return done
@@ -134,7 +140,7 @@ def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] 
     """The finished artifact of one stage.
 
     Raises:
-        ConfigError: if it or one of its parents has to run first.
+        ConfigError: it or one of its parents has to run first, or there is no such stage.
     """
     stages = all_stages() if stages is None else stages
     with_parents(stages, [name])
@@ -152,15 +158,21 @@ def _run_one(
     stages: Sequence[Stage],
     again: bool,
 ) -> Artifact:
-    """Run a stage, unless another process that has begun to do so finishes it; ``again``: in any case."""
+    """Run a stage, or take the artifact of another process that was running it at the same time.
+
+    Args:
+        again: run it in any case.
+    """
     sections, parents = _sections(config, stage), {name: done[name] for name in stage.parents}
-    pins = {name: parent.digest for name, parent in parents.items()}
-    with locked(runs / LOCKS / f"{stage.name}-{stage.key(sections, pins)}"):
-        if not again and (made := stage.find(runs, sections, pins)):
+    digests = {name: parent.digest for name, parent in parents.items()}
+    with locked(runs / LOCKS / f"{stage.name}-{stage.key(sections, digests)}"):
+        if not again and (made := stage.find(runs, sections, digests)):
             return made
         if stage.take_part is not None:
-            say(TRAIN)
-        artifact = stage.run(runs, sections, parents, lambda aside: _describe(aside, stage, config, done, stages))
+            tell_workers(TRAIN)
+        artifact = stage.run(
+            runs, sections, parents, lambda unfinished: _describe(unfinished, stage, config, done, stages)
+        )
         RunRecord.of(stage, sections, artifact).save(artifact.path)
         return artifact
 
@@ -168,29 +180,29 @@ def _run_one(
 def _describe(
     artifact: Artifact, stage: Stage, config: PipelineConfig, done: Mapping[str, Artifact], stages: Sequence[Stage]
 ) -> None:
-    """The model card, from everything that the artifact is made from."""
-    above = with_parents(stages, stage.parents)
-    lineage = [one for one in stages if one.name in above]
-    keys = dict.fromkeys(key for one in [*lineage, stage] for key in one.sections)
+    """Write the model card, from the artifacts and sections that the artifact depends on."""
+    ancestors = with_parents(stages, stage.parents)
+    lineage = [ancestor for ancestor in stages if ancestor.name in ancestors]
+    keys = dict.fromkeys(key for each in [*lineage, stage] for key in each.sections)
     sections = {key: config.section(key) for key in keys}
-    write_card(artifact, stage.version, {one.name: done[one.name] for one in lineage}, sections)
+    write_card(artifact, stage.version, {each.name: done[each.name] for each in lineage}, sections)
 
 
 def _sections(config: PipelineConfig, stage: Stage) -> Sections:
     return {key: config.section(key) for key in stage.sections}
 
 
-def _why(stage: Stage, runs: Path, sections: Sections, pins: Mapping[str, str], waiting: Sequence[str]) -> str:
-    """Why a stage has to run: what differs from its newest run, and which parents run first."""
+def _why(stage: Stage, runs: Path, sections: Sections, parents: Mapping[str, str], waiting: Sequence[str]) -> str:
+    """Why a stage has to run: the changes since its newest run, and the parents that run first."""
     reasons = [f"{', '.join(waiting)} would run first"] if waiting else []
     newest = RunRecord.newest(runs / stage.name)
     if newest is None:
         return "; ".join(["not run before", *reasons])
-    return "; ".join([*changes(newest, stage, sections, pins), *reasons]) or "its run folder is gone"
+    return "; ".join([*changes(newest, stage, sections, parents), *reasons]) or "its run folder is gone"
 
 
 def with_parents(stages: Sequence[Stage], wanted: Iterable[str]) -> set[str]:
-    """``wanted`` and everything that they are made from.
+    """``wanted`` and all stages that they depend on.
 
     Raises:
         ConfigError: there is no such stage.
@@ -201,9 +213,7 @@ def with_parents(stages: Sequence[Stage], wanted: Iterable[str]) -> set[str]:
     while queue:
         name = queue.pop()
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"stage {name}: no such stage; {hint}")
+            raise ConfigError(f"stage {name}: no such stage; {nearest(name, list(known))}")
         if name not in needed:
             needed.add(name)
             queue += known[name].parents

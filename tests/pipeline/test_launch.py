@@ -1,4 +1,4 @@
-"""``cascade run --workers 2``: one command, two processes, one artifact, and none of them left."""
+"""``cascade run --workers 2``: two processes train one artifact, and none of them is left afterwards."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from shipping import clean_environment
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError, WorkerError
-from cascade.core.stage import Stage
 from cascade.core.processes import end_with_parent
+from cascade.core.stage import Stage
 from cascade.models.training import tf_config
 from cascade.pipeline.launch import free_ports, launch
-from cascade.pipeline.worker import DONE, follow
+from cascade.pipeline.worker import DONE, run_as_worker
 
 WITHIN_S = 120
 """Longer than anything here takes on a busy machine."""
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 def run(folder, *arguments):
-    """`cascade run --only two_tower` in a process of its own."""
+    """Start `cascade run --only two_tower` in a new process."""
     command = [sys.executable, "-c", "from cascade.cli.main import main; main()", "run", "-c", "strings.yaml"]
     return subprocess.Popen(
         [*end_with_parent("KILL"), *command, "--only", "two_tower", *arguments],
@@ -54,13 +54,13 @@ def of_two_tower(folder):
 
 
 def test_one_command_trains_with_two_workers(folder):
-    told = run(folder, "--workers", "2", "--set", "two_tower.id_dropout=0")
-    _, errors = told.communicate(timeout=WITHIN_S)
-    assert told.returncode == 0, errors
+    launcher = run(folder, "--workers", "2", "--set", "two_tower.id_dropout=0")
+    _, errors = launcher.communicate(timeout=WITHIN_S)
+    assert launcher.returncode == 0, errors
     assert re.search(r"two_tower +[\d.]+ s", errors)
     found = of_two_tower(folder)
     assert found.metrics["workers"] == 2 and "| workers" in (found.path / "MODEL_CARD.md").read_text()
-    again = run(folder, "--workers", "2", "--set", "two_tower.id_dropout=0")  # as one process would find it, too
+    again = run(folder, "--workers", "2", "--set", "two_tower.id_dropout=0")  # one process would find the same artifact
     assert "two_tower   up to date" in again.communicate(timeout=WITHIN_S)[1]
 
 
@@ -68,7 +68,7 @@ LONG = ("--set", "two_tower.training.epochs=100000", "--set", "two_tower.trainin
 
 
 def workers_of(launcher):
-    """Its worker processes, the chief first, once all train."""
+    """The worker processes of ``launcher``, the chief first, as soon as all of them train."""
     until = time.monotonic() + WITHIN_S
     while time.monotonic() < until:
         found = {p.environ().get("TF_CONFIG"): p for p in psutil.Process(launcher.pid).children() if p.is_running()}
@@ -101,24 +101,24 @@ sys.exit(3)
 """
 
 
-def test_the_last_lines_of_a_worker_are_told(monkeypatch):
+def test_the_error_shows_the_last_lines_of_the_worker(monkeypatch):
     monkeypatch.setattr("cascade.pipeline.launch.COMMAND", [sys.executable, "-c", FAILING])
     with pytest.raises(WorkerError, match=r"^worker 1 of 2 ended with exit code 3; its last lines:\na line$"):
         launch(2, [])
 
 
-def test_a_worker_that_does_not_see_the_chiefs_artifact_says_where_it_looked(monkeypatch, tmp_path):
-    monkeypatch.setattr("cascade.pipeline.worker.hear", lambda: DONE)
+def test_a_worker_that_does_not_see_the_chiefs_artifact_names_the_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr("cascade.pipeline.worker.wait_for_chief", lambda: DONE)
     monkeypatch.setattr("cascade.pipeline.worker.VISIBLE_S", 0)
     stage = Stage("a", "first", ["data"], [], lambda folder, sections, parents: None)
     config = PipelineConfig.model_validate({"schema": {"sparse": ["user_id", "item_id"]}})
     with pytest.raises(WorkerError, match=rf"^a: the chief's artifact is not in {tmp_path}/a/\w+: all workers need"):
-        follow(config, tmp_path, [stage])
+        run_as_worker(config, tmp_path, [stage])
 
 
-def test_where_workers_are_is_said_once(monkeypatch):
+def test_workers_and_tf_config_exclude_each_other(monkeypatch):
     monkeypatch.setenv(tf_config.VARIABLE, tf_config.EXAMPLE)
-    with pytest.raises(ConfigError, match="--workers: .* TF_CONFIG says where they are: leave one out"):
+    with pytest.raises(ConfigError, match="--workers: .* TF_CONFIG already names the workers: leave one out"):
         launch(2, [])
 
 

@@ -1,4 +1,4 @@
-"""The pipeline's spine on three tiny stages: what runs, when, and why."""
+"""Plan and run on a pipeline of three tiny stages: which of them run, when, and why."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +68,7 @@ def pipeline() -> Pipeline:
 def test_runs_in_order_once(tmp_path: Path, pipeline: Pipeline) -> None:
     assert pipeline.run(tmp_path, config()) == ["a", "b", "c"]
     assert pipeline.run(tmp_path, config()) == []
-    assert pipeline.published == ["c", "c"], "publishing happens although nothing ran"
+    assert pipeline.published == ["c", "c"], "an artifact is published even if its stage did not run"
 
 
 def test_a_stage_gets_its_own_sections_and_parents(tmp_path: Path, pipeline: Pipeline) -> None:
