@@ -1,9 +1,10 @@
-"""Gradient accumulation: the step of a larger batch in the memory of a smaller one.
+"""Gradient accumulation: take the step of a larger batch in the memory of a smaller one.
 
-The average of the gradients of k batches is the gradient of one batch of all their rows where the loss is a mean over
-independent rows, each batch of the same total weight: the ranker's, but for the rows that its sampler leaves out. A
-loss over the items of a batch (the retriever's) is not such a mean: k batches of B rows compare each row with B items,
-one batch of k * B rows with k * B, so accumulating gives steadier steps there, not more negatives.
+If the loss is a mean over independent rows, the mean of the gradients of k batches of equal total weight is the
+gradient of one batch of all their rows. That holds for the ranker, except for the rows that its sampler leaves out. It
+does not hold for the retriever, whose loss compares the rows of a batch with each other: k batches of B rows compare
+each row with B items, one batch of k * B rows with k * B. There, accumulation gives less noisy steps, not more
+negatives.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .._merlin import tf
 
 
 class Accumulation:
-    """Adds up gradients and hands on their mean every ``count`` calls."""
+    """Sums gradients and applies their mean every ``count`` calls."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -27,7 +28,7 @@ class Accumulation:
         return [self.taken, *(variable for part in self.sums for variable in part.variables)]
 
     def __call__(self, gradients: Sequence[Any], apply: Callable[[list[Any]], None]) -> None:
-        """Add a batch's gradients, in the same order at every call; call ``apply`` with means when it is due."""
+        """Add a batch's gradients, in the same order at every call; every ``count`` calls, ``apply`` gets the means."""
         with tf.init_scope():
             self.sums = self.sums or [sum_like(g.dtype, g.shape, isinstance(g, tf.IndexedSlices)) for g in gradients]
         for part, gradient in zip(self.sums, gradients, strict=True):
@@ -44,11 +45,12 @@ class Accumulation:
 
 
 def sum_like(dtype: Any, shape: Any, rows: bool) -> DenseSum | RowSum:
+    """An empty sum; ``rows``: of sparse gradients."""
     return RowSum(dtype, shape) if rows else DenseSum(dtype, shape)
 
 
 class DenseSum:
-    """The sum of dense gradients of one shape."""
+    """The sum of a variable's dense gradients."""
 
     def __init__(self, dtype: Any, shape: Any) -> None:
         self.total = tf.Variable(tf.zeros(shape, dtype), trainable=False)
@@ -68,7 +70,7 @@ class DenseSum:
 
 
 class RowSum:
-    """Gradients of an embedding's rows, one after the other: a sum as large as the table would cost as much as it."""
+    """The concatenated sparse gradients of an embedding table; a dense sum would take as much memory as the table."""
 
     def __init__(self, dtype: Any, shape: Any) -> None:
         self.shape = shape

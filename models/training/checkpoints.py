@@ -1,8 +1,8 @@
-"""Checkpoints of a training: where it is and all that its next steps depend on, so that a killed run goes on exactly.
+"""Checkpoints: all that the next training steps depend on, so that a killed run continues exactly where it was.
 
-They lie beside the artifact's folder, which is thrown away when a stage fails, and are found by the next run of the
-same config on the same parents. Batches are drawn again from the random state that the epoch began with, and those that
-were taken are skipped.
+They lie beside the artifact's folder, because that is deleted when a stage fails, and are found by the next run of the
+same config on the same parents. Batches are not saved: they are drawn again from the random state at the epoch's start,
+and those already taken are skipped.
 """
 
 from __future__ import annotations
@@ -27,30 +27,32 @@ STATE, BEST = "state.npz", "best.weights.h5"
 
 
 @dataclass
-class Progress:
-    """Where a training is."""
+class CheckpointState:
+    """How far a training has come."""
 
     rng: Mapping[str, Any]
-    """State of numpy's bit generator when the epoch began."""
+    """State of numpy's bit generator at the start of the epoch."""
     epoch: int = 1
-    """From 1; the one that it is in."""
+    """The current epoch, from 1."""
     step: int = 0
-    """Batches taken of this epoch."""
+    """Batches taken in this epoch."""
     total: Any = 0.0
-    """Their losses, added up."""
+    """Sum of their losses."""
     losses: list[float] = field(default_factory=list)
-    """Mean training loss of each epoch that has ended."""
+    """Mean training loss of each finished epoch."""
     score: float = np.nan
-    """Of the last of them."""
+    """Validation score of the last finished epoch."""
     best: float = -np.inf
+    """Best validation score so far."""
     best_epoch: int = 0
-    """0: none has ended with a score that is a number."""
+    """The epoch of that score; 0 if no epoch has had a score that is a number."""
 
     def done(self, config: TrainingConfig) -> bool:
+        """Whether all epochs have run, or the score has not improved for ``config.patience`` epochs."""
         return self.epoch > config.epochs or self.epoch - 1 - self.best_epoch >= config.patience
 
     def end_epoch(self, score: float, rng: Mapping[str, Any]) -> bool:
-        """Go on to the next epoch, which begins with ``rng``; whether this one is the best so far."""
+        """Begin the next epoch with the random state ``rng``; True if the finished one is the best so far."""
         self.losses.append(float(self.total) / self.step)
         self.score, better = score, score > self.best
         if better:
@@ -60,13 +62,13 @@ class Progress:
 
 
 class Checkpoints:
-    """The last checkpoint of one training, and the best weights so far.
+    """The last checkpoint of a training, and its best weights so far.
 
     Args:
-        folder: where they are; None keeps nothing.
-        minutes: between checkpoints within an epoch; 0 makes none there.
-        variables: gives every variable that a step reads or writes, in a fixed order, once a step was taken.
-        writes: of several workers one alone does, and all go on from what it wrote.
+        folder: where to keep them; None keeps nothing.
+        minutes: time between checkpoints within an epoch; 0 saves only at the end of each epoch.
+        variables: returns every variable that a step reads or writes, in a fixed order. Called after the first step.
+        writes: False for workers other than the chief, which read the chief's checkpoint.
     """
 
     def __init__(
@@ -80,43 +82,43 @@ class Checkpoints:
     def due(self) -> bool:
         return bool(self.writes and self.minutes) and time.monotonic() - self.saved >= 60 * self.minutes
 
-    def save(self, progress: Progress) -> None:
-        """Replace the last checkpoint by one of this moment."""
+    def save(self, state: CheckpointState) -> None:
+        """Replace the last checkpoint."""
         if self.folder is None or not self.writes:
             return
-        progress.total = float(progress.total)
+        state.total = float(state.total)
 
         def write(file: Path) -> None:
-            with zipfile.ZipFile(file, "w") as archive:  # np.savez would hold all arrays at once
-                for name, value in self._arrays(progress):
+            with zipfile.ZipFile(file, "w") as archive:  # np.savez would hold all arrays in memory
+                for name, value in self._arrays(state):
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                         np.save(stream, value, allow_pickle=False)
 
         replace(self.folder / STATE, write)
         self.saved = time.monotonic()
 
-    def _arrays(self, progress: Progress) -> Iterator[tuple[str, NDArray[Any]]]:
-        yield "progress", np.array(json.dumps(asdict(progress)))
-        for at, variable in enumerate(self.variables()):
-            yield f"v{at}", variable.numpy()
+    def _arrays(self, state: CheckpointState) -> Iterator[tuple[str, NDArray[Any]]]:
+        yield "progress", np.array(json.dumps(asdict(state)))
+        for number, variable in enumerate(self.variables()):
+            yield f"v{number}", variable.numpy()
 
     def keep_best(self, weights: Path) -> None:
-        """Keep a copy of the best weights so far.
+        """Keep a copy of the best weights.
 
-        One that is newer than the last checkpoint does no harm: the steps since then, taken again, lead to it again.
+        They may be newer than the last checkpoint: a run that continues from that takes the same steps to them again.
         """
         if self.folder is not None and self.writes:
             replace(self.folder / BEST, lambda file: shutil.copyfile(weights, file))
 
-    def load(self) -> Progress | None:
-        """Where the training was at the last checkpoint, or None."""
+    def load(self) -> CheckpointState | None:
+        """The state at the last checkpoint, or None without one."""
         if self.folder is None or not (self.folder / STATE).is_file():
             return None
         with np.load(self.folder / STATE) as found:
-            return Progress(**json.loads(str(found["progress"])))
+            return CheckpointState(**json.loads(str(found["progress"])))
 
     def restore(self, weights: Path) -> None:
-        """Give every variable its value at the last checkpoint, and ``weights`` the best weights if there are any.
+        """Assign every variable its value at the last checkpoint, and copy the best weights, if any, to ``weights``.
 
         Raises:
             ArtifactError: if the checkpoint is of another model.
@@ -125,23 +127,23 @@ class Checkpoints:
         variables = self.variables()
         with np.load(self.folder / STATE) as found:
             if len(found.files) - 1 != len(variables):
-                raise ArtifactError(self._strange(f"{len(found.files) - 1} variables, not {len(variables)}"))
-            for at, variable in enumerate(variables):
-                value = found[f"v{at}"]
+                raise ArtifactError(self._mismatch(f"{len(found.files) - 1} variables, not {len(variables)}"))
+            for number, variable in enumerate(variables):
+                value = found[f"v{number}"]
                 if not variable.shape.is_compatible_with(value.shape):
-                    raise ArtifactError(self._strange(f"{variable.name} of shape {value.shape}, not {variable.shape}"))
+                    raise ArtifactError(self._mismatch(f"{variable.name} of shape {value.shape}, not {variable.shape}"))
                 variable.assign(value)
         if self.writes and (self.folder / BEST).is_file():
             weights.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.folder / BEST, weights)
 
-    def _strange(self, what: str) -> str:
-        return f"{self.folder}: a checkpoint of another model, it holds {what}; remove the folder to begin anew"
+    def _mismatch(self, what: str) -> str:
+        return f"{self.folder}: a checkpoint of another model, it holds {what}; remove the folder to start over"
 
 
 def replace(file: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` write aside, and rename, so that ``file`` is never half written."""
+    """Replace ``file`` atomically: ``write`` gets a temporary path, which is renamed when it returns."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{os.getpid()}.{file.name}")
-    write(aside)
-    aside.replace(file)
+    temporary = file.with_name(f".{os.getpid()}.{file.name}")
+    write(temporary)
+    temporary.replace(file)

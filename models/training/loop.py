@@ -1,4 +1,4 @@
-"""The training loop of both models: epochs, early stopping on a validation score, the best epoch kept."""
+"""The training loop: epochs, early stopping on a validation score, and the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,40 +16,42 @@ from typing import Any
 import numpy as np
 
 from ...core.artifact import RESUME, beside
+from ...core.errors import DivergedError
 from ..config import TrainingConfig
-from .checkpoints import Checkpoints, Progress, replace
+from .checkpoints import Checkpoints, CheckpointState, replace
 from .memory_estimate import check_memory
 from .precision import mixed
-from .prefetch import ahead
-from .progress import LOGS, Watch
-from .step import Step
+from .prefetch import prefetch
+from .progress import LOGS, TrainingProgress
+from .step import TrainStep
 from .weight_average import Average
-from .worker_group import team
+from .worker_group import worker_group
 
 log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"
 Batches = Callable[[np.random.Generator], Iterable[Mapping[str, Any]]]
-WATCH: ContextVar[Callable[[str, int, float], None] | None] = ContextVar("WATCH", default=None)
-"""Called after each epoch with title, epoch (from 1) and validation score; what it raises ends the training."""
+"""Draws the batches of an epoch; the same batches from the same state of the generator."""
+EPOCH_CALLBACK: ContextVar[Callable[[str, int, float], None] | None] = ContextVar("EPOCH_CALLBACK", default=None)
+"""Called after each epoch with title, epoch (from 1) and validation score; an exception ends the training."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training came to."""
+    """The outcome of a training."""
 
     epochs: int
     """Epochs run."""
     best_epoch: int
-    """From 1; the epoch whose weights the model has now."""
+    """The epoch, from 1, whose weights the model has now."""
     score: float | None
-    """Validation score of that epoch; None without validation."""
+    """Its validation score; None without validation."""
     losses: list[float]
     """Mean training loss of each epoch."""
     workers: int = 1
-    """Which trained together."""
+    """Processes that trained together."""
 
     def metrics(self, score_name: str) -> dict[str, Any]:
-        """For the manifest."""
+        """Metrics for the artifact's manifest; ``score_name`` names the validation score, for example ``ndcg``."""
         found: dict[str, Any] = {"epochs": self.epochs, "best_epoch": self.best_epoch, "loss": self.losses}
         found |= {"workers": self.workers}
         if self.score is None:
@@ -62,102 +65,106 @@ def fit(
     title: str,
     steps: int,
     batches: Batches,
-    step: Step,
-    score: Callable[[], float] | None,
+    step: TrainStep,
+    score: Callable[[str], float] | None,
     checkpoint: Path,
-    prefetch: int = 2,
+    ahead: int = 2,
     begin: Callable[[int], None] | None = None,
 ) -> Fit:
-    """Train ``model`` and leave it with the weights of its best epoch, which are in ``checkpoint`` too.
+    """Train ``model`` and leave it with the weights of its best epoch, which are also saved in ``checkpoint``.
 
-    Of several workers, which all call this, the chief alone validates, writes, and gets the best epoch's weights.
+    With several workers, all call this. Only the chief validates, writes files and ends with the best epoch's weights.
 
-    Below the folder of an artifact that is being made, a training that was killed goes on from its last checkpoint.
+    If ``checkpoint`` lies in the folder of an artifact that is being made, a killed training resumes from its last
+    checkpoint.
 
     Args:
-        title: what the progress bar shows.
+        title: name of the training, shown by the progress bar.
         steps: batches of an epoch.
-        batches: gives an epoch's batches from a random generator; the same from the same state of it.
+        batches: draws the batches of an epoch.
         step: takes one step on a batch and returns its loss.
-        score: the validation score, higher is better; without it every epoch is better than the one before.
+        score: returns the validation score, higher is better. Its argument names the training and the epoch for error
+            messages ("ranker, epoch 3"). Without it, the last epoch counts as the best.
         checkpoint: folder for the weights.
-        prefetch: batches made ahead by a second thread; 0 where ``batches`` reads what a step changes.
-        begin: called with the number of each epoch from the second on, before its first step.
+        ahead: batches to prefetch; 0 where ``batches`` reads what a step changes.
+        begin: called before the first step of each epoch but the first, with the epoch's number.
 
     Raises:
-        ConfigError: if it does not fit into the machine's memory.
-        FloatingPointError: if no epoch has a validation score that is a number.
+        ConfigError: if the training does not fit into the machine's memory.
+        DivergedError: if the model's scores are NaN, or no epoch has a validation score that is a number.
     """
     check_memory(title, model, config)
     if config.average:
         step = dataclasses.replace(step, average=Average(model, config.average * steps))
-    own = team()
+    group = worker_group()
     rng = np.random.default_rng(config.seed)
     kept = checkpoints(model, config, step, checkpoint)
     with mixed(model, config.precision):
         at = resume(kept, step, batches, rng, checkpoint / WEIGHTS)
         logs = beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")
-        with Watch(title, config, steps, at, logs, shown=own.chief) as watch:
+        with TrainingProgress(title, config, steps, at, logs, shown=group.chief) as progress:
             while not at.done(config):
                 if begin and at.epoch > 1 and at.step == 0:
                     begin(at.epoch)
-                for batch in ahead(islice(batches(rng), at.step, None), prefetch):
+                for batch in prefetch(islice(batches(rng), at.step, None), ahead):
                     loss = step(batch)
                     at.step, at.total = at.step + 1, at.total + loss
-                    watch.step(loss, step.optimizer)
+                    progress.step(loss, step.optimizer)
                     if kept.due:
                         kept.save(at)
                 with step.shown():
-                    valid = own.of_chief(score) if score else float(at.epoch)
+                    valid = group.of_chief(partial(score, f"{title}, epoch {at.epoch}")) if score else float(at.epoch)
                     better = at.end_epoch(valid, rng.bit_generator.state)
-                    if better and own.chief:
+                    if better and group.chief:
                         save_weights(model, checkpoint)
                         kept.keep_best(checkpoint / WEIGHTS)
-                watch.epoch(at, validated=score is not None)
+                progress.epoch(at, validated=score is not None)
                 kept.save(at)
-                if score and (report := WATCH.get()):
+                if score and (report := EPOCH_CALLBACK.get()):
                     report(title, at.epoch - 1, at.score)
     if at.best_epoch == 0:
-        raise FloatingPointError(f"{title}: the validation score is {at.score}; lower the learning rate")
-    if own.chief:
+        raise DivergedError(f"{title}: the validation score is {at.score}; lower the learning rate")
+    if group.chief:
         model.load_weights(str(checkpoint / WEIGHTS))
-    return Fit(len(at.losses), at.best_epoch, at.best if score else None, at.losses, own.count)
+    return Fit(len(at.losses), at.best_epoch, at.best if score else None, at.losses, group.count)
 
 
-def checkpoints(model: Any, config: TrainingConfig, step: Step, checkpoint: Path) -> Checkpoints:
-    """Those of this training: none unless its weights go to an artifact that is being made."""
+def checkpoints(model: Any, config: TrainingConfig, step: TrainStep, checkpoint: Path) -> Checkpoints:
+    """The checkpoints of this training; kept only if its weights belong to an artifact that is being made."""
     folder = beside(checkpoint.parent, RESUME)
     own = folder / checkpoint.name if folder else None
-    return Checkpoints(own, config.checkpoint_minutes, lambda: step.variables(model), writes=team().chief)
+    return Checkpoints(own, config.checkpoint_minutes, lambda: step.variables(model), writes=worker_group().chief)
 
 
-def resume(kept: Checkpoints, step: Step, batches: Batches, rng: np.random.Generator, weights: Path) -> Progress:
-    """Where to begin, with everything as it was at the last checkpoint if there is one."""
+def resume(
+    kept: Checkpoints, step: TrainStep, batches: Batches, rng: np.random.Generator, weights: Path
+) -> CheckpointState:
+    """The state to begin with; variables and random generators are restored from the last checkpoint, if any."""
     at = kept.load()
     begins = (at.epoch, at.step, at.best_epoch) if at else None
-    team().agree("training", {"run folder": run_folder(weights.parent), "checkpoint": begins})
+    worker_group().agree("training", {"run folder": run_folder(weights.parent), "checkpoint": begins})
     if at is None:
-        return Progress(rng.bit_generator.state)
+        return CheckpointState(rng.bit_generator.state)
     rng.bit_generator.state = at.rng
-    step(next(iter(batches(deepcopy(rng)))))  # makes the variables, which then get their values
+    step(next(iter(batches(deepcopy(rng)))))  # creates the variables that `restore` assigns to
     kept.restore(weights)
-    log.warning("%s: going on in epoch %d after %d steps", kept.folder, at.epoch, at.step)
+    log.warning("%s: resuming in epoch %d after %d steps", kept.folder, at.epoch, at.step)
     return at
 
 
 def run_folder(checkpoint: Path) -> str:
-    """The name of the artifact's folder, a hash of all that it is made from; nothing if there is none."""
+    """The name of the artifact's folder, a hash of config and parents; empty outside of an artifact."""
     folder = beside(checkpoint.parent, RESUME)
     return folder.name.removesuffix(RESUME) if folder else ""
 
 
 def save_weights(model: Any, folder: Path) -> None:
-    """Write the weights so that they are never half written."""
+    """Write the weights atomically."""
     replace(folder / WEIGHTS, lambda file: model.save_weights(str(file)))
 
 
 def shuffled(count: int, batch_size: int, rng: np.random.Generator) -> Iterable[np.ndarray[Any, Any]]:
-    """Row numbers 0 .. count - 1 in random order, in full batches; what is over is left to the next epochs."""
+    """Row numbers 0 .. count - 1 in random order, in full batches. The remainder is dropped, differently each epoch."""
     order = rng.permutation(count)
     size = min(batch_size, count)
     for start in range(0, count - size + 1, size):
@@ -165,7 +172,7 @@ def shuffled(count: int, batch_size: int, rng: np.random.Generator) -> Iterable[
 
 
 def prepare(seed: int) -> None:
-    """Same seed, same result: seeds Python, numpy and TensorFlow, and takes ops that add up in a fixed order."""
+    """Make a training reproducible: seed Python, numpy and TensorFlow, and use deterministic ops."""
     from .._merlin import tf
     from . import random_state
 

@@ -20,7 +20,7 @@ from typing import Any
 from ...core.errors import ConfigError
 from ..config import TrainingConfig
 from .gradient_checkpointing import SLICES
-from .worker_group import team
+from .worker_group import worker_group
 
 FLOAT = 4
 """Bytes of a float32."""
@@ -128,7 +128,7 @@ def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstima
     """
     from .._merlin import tf
 
-    own = team()
+    own = worker_group()
     found, free = estimate(model, config, own.count), available() // own.on_this_machine
     if found.total > free and not tf.config.list_physical_devices("GPU"):
         section = "dlrm_ranker" if title == "ranker" else title

@@ -1,4 +1,4 @@
-"""What turns gradients into steps: clipping, accumulation, loss scaling, embeddings by row, the learning rate."""
+"""The optimizer: Adam with gradient clipping, accumulation, loss scaling, sparse embedding updates, schedules."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 from .._merlin import tf
 from ..config import TrainingConfig
 from .accumulation import Accumulation
-from .worker_group import team
+from .worker_group import worker_group
 
 
 class Optimizer:
-    """Keras's Adam, and around it what a training section asks for.
+    """Keras's Adam with the options of a config's ``training`` section.
 
-    A step of the optimizer: gradients, added up over the workers; of ``accumulate`` batches, averaged; plus those of
-    ``embedding_l2``; clipped to ``clip_norm``; applied. Under fp16 the loss is scaled up before it is differentiated
-    and a step without finite gradients is left out (Micikevicius et al., "Mixed precision training", 2018).
+    A step sums the gradients over the workers, averages them over ``accumulate`` batches, adds those of
+    ``embedding_l2``, clips them to ``clip_norm`` and applies them. Under fp16 the loss is scaled up before it is
+    differentiated, and a step with infinite or NaN gradients is skipped (Micikevicius et al., "Mixed precision
+    training", 2018).
     """
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -28,29 +29,29 @@ class Optimizer:
 
     @property
     def variables(self) -> list[Any]:
-        """All that the next steps depend on, in a fixed order."""
+        """Everything that the next steps depend on, in a fixed order."""
         scale = self.keras._loss_scale if self.config.precision == "fp16" else None
         scaling = [scale.current_loss_scale, scale.counter] if scale else []
         return [*self.keras.variables, *scaling, *(self.accumulation.variables if self.accumulation else [])]
 
     @property
     def learning_rate(self) -> float:
-        """Of the last step."""
+        """The learning rate of the last step."""
         return float(self.keras.learning_rate)
 
     def minimize(self, tape: Any, loss: Any, variables: Sequence[Any]) -> None:
-        """Differentiate ``loss``, a float32 scalar that ``tape`` has watched, and take a step on ``variables``."""
+        """Differentiate ``loss``, a float32 scalar recorded by ``tape``, and take a step on ``variables``."""
         gradients = tape.gradient(loss, variables, output_gradients=self._scaled(tf.ones_like(loss)))
         pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
         gradients, variables = [g for g, _ in pairs], [v for _, v in pairs]
         if self.config.precision == "fp16":
             gradients = self.keras.get_unscaled_gradients(gradients)
-        gradients = team().total(gradients)
+        gradients = worker_group().total(gradients)
         if self.accumulation is None:
             self._apply(gradients, variables)
             return
         with tf.init_scope():
-            self.keras.build(variables)  # not in the branch that takes the step
+            self.keras.build(variables)  # variables must not be created in the branch that takes the step
         self.accumulation(gradients, lambda mean: self._apply(mean, variables))
 
     def _scaled(self, one: Any) -> Any:
@@ -59,22 +60,24 @@ class Optimizer:
     def _apply(self, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         config = self.config
         if config.embedding_l2 or config.clip_norm:
-            gradients = [added_up(g) for g in gradients]
+            gradients = [sum_duplicates(g) for g in gradients]
         if config.embedding_l2:
-            gradients = [decayed(g, v, config.embedding_l2) for g, v in zip(gradients, variables, strict=True)]
+            gradients = [with_l2(g, v, config.embedding_l2) for g, v in zip(gradients, variables, strict=True)]
         if config.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm)
         self.keras.apply_gradients(zip(gradients, variables, strict=True))
 
 
 class Adam(tf.keras.optimizers.Adam):
-    """Keras's Adam in one pass over each variable, with a choice of what to do with embedding tables.
+    """Keras's Adam with one pass over each variable, and a choice of the rule for embedding tables.
 
-    Keras takes about ten passes over a table for what its own kernel does in one; the numbers are the same to rounding.
+    Keras's own update makes about ten passes over a table; TensorFlow's fused kernel makes one, and gives the same
+    numbers up to rounding (Kingma and Ba, "Adam: a method for stochastic optimization", 2015).
 
     Args:
-        rule: ``adam`` moves every row of a table at every step; ``lazy_adam`` moves, and lets the moments decay for,
-            only the rows that a batch has, with the bias correction of the whole training's step.
+        rule: ``adam`` updates every row of a table at every step. ``lazy_adam`` updates a row and its moments only at
+            steps whose batch holds it; the bias correction counts all steps.
+        rate: a number or a Keras schedule.
     """
 
     def __init__(self, rule: str, rate: Any) -> None:
@@ -90,7 +93,7 @@ class Adam(tf.keras.optimizers.Adam):
             self._lazy_adam(gradient.values, gradient.indices, variable, first, second)
 
     def _deduplicate_sparse_grad(self, gradients: Sequence[Any]) -> Sequence[Any]:
-        """Rows that Adam would spread over the whole table need not be added up before."""
+        """``adam`` makes the gradient dense, which sums duplicate rows anyway."""
         return gradients if self.rule == "adam" else super()._deduplicate_sparse_grad(gradients)
 
     def _powers(self) -> tuple[Any, Any]:
@@ -123,7 +126,7 @@ class Adam(tf.keras.optimizers.Adam):
 
 
 def learning_rate(config: TrainingConfig) -> Any:
-    """A number, or Keras's schedule of the optimizer's steps: up linearly from 0, then down to 0 as a cosine."""
+    """A constant, or a Keras schedule: linear warm-up from 0, then cosine decay to 0, counted in optimizer steps."""
     schedules = tf.keras.optimizers.schedules
     rate, warmup, decay = config.learning_rate, config.warmup_steps, config.decay_steps
     if decay:
@@ -132,8 +135,8 @@ def learning_rate(config: TrainingConfig) -> Any:
     return schedules.PolynomialDecay(0.0, warmup, rate) if warmup else rate
 
 
-def added_up(gradient: Any) -> Any:
-    """A gradient of an embedding's rows with each row once; its norm is then that of the dense gradient."""
+def sum_duplicates(gradient: Any) -> Any:
+    """Sum the rows of a sparse gradient that have the same index, so that its norm is that of the dense gradient."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, which = tf.unique(gradient.indices)
@@ -141,8 +144,8 @@ def added_up(gradient: Any) -> Any:
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
-def decayed(gradient: Any, variable: Any, weight: float) -> Any:
-    """With the gradient of weight * |row|^2 for each row of an embedding that is touched; others as they are."""
+def with_l2(gradient: Any, variable: Any, weight: float) -> Any:
+    """Add the gradient of weight * |row|^2 for each row of a sparse gradient; dense gradients are unchanged."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     values = gradient.values + 2 * weight * tf.gather(variable, gradient.indices)

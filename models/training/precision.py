@@ -1,8 +1,8 @@
-"""Mixed precision: the hidden layers of Merlin's MLP blocks compute in 16 bits, everything around them in 32.
+"""Mixed precision: the hidden layers of Merlin's MLP blocks compute in 16 bits, everything else in 32.
 
-Micikevicius et al., "Mixed precision training", 2018: weights are float32, and so are embeddings, interactions, the
-last layer of each block, losses. It is Keras's own policy on these layers rather than the global one, under which every
-layer would have to be ready for it, and which would stay for what is built next.
+Weights stay float32, and so do embeddings, interactions, the last layer of each block, and losses (Micikevicius et al.,
+"Mixed precision training", 2018). Keras's policy is set on the hidden layers only: a global policy would need support
+in every layer, and would still be in force for the next model.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ POLICIES: dict[Precision, str] = {"fp32": "float32", "fp16": "mixed_float16", "b
 
 @contextmanager
 def mixed(model: Any, precision: Precision) -> Iterator[None]:
-    """Within it the model's hidden layers compute in ``precision``; after it in fp32 again, as they are exported.
+    """A context in which the model's hidden layers compute in ``precision``; afterwards in fp32, for the export.
 
     Args:
-        model: has not computed anything yet: a layer's weights are made for a policy.
+        model: must not have computed anything yet, because a layer creates its weights under its policy.
     """
     layers = [] if precision == "fp32" else hidden_layers(model)
     set_policy(layers, precision)
@@ -31,7 +31,7 @@ def mixed(model: Any, precision: Precision) -> Iterator[None]:
 
 
 def hidden_layers(model: Any) -> list[Any]:
-    """The dense layers of the model's MLP blocks, but for the last of each: what it gives goes on in fp32."""
+    """The dense layers of the model's MLP blocks except the last of each, whose output stays fp32."""
     from .._merlin import mm
 
     blocks = [part for part in model.submodules if isinstance(part, mm.SequentialBlock)]
@@ -39,7 +39,7 @@ def hidden_layers(model: Any) -> list[Any]:
 
 
 def set_policy(layers: list[Any], precision: Precision) -> None:
-    """For Merlin's dense layers and Keras's within; Keras has no public way to change a layer's policy."""
+    """Set the policy of Merlin's dense layers and of the Keras layers inside. Keras has no public method for it."""
     for layer in layers:
         layer._set_dtype_policy(POLICIES[precision])
         layer.dense._set_dtype_policy(POLICIES[precision])

@@ -1,4 +1,4 @@
-"""Batches made by a second thread while a step is computed."""
+"""Prefetching: a second thread makes the next batches while a step is computed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ T = TypeVar("T")
 END: Any = object()
 
 
-def ahead(source: Iterable[T], count: int) -> Iterator[T]:
-    """The items of ``source`` in their order, up to ``count`` of them made ahead; what it raises is raised here."""
+def prefetch(source: Iterable[T], count: int) -> Iterator[T]:
+    """Yield the items of ``source`` in order, with up to ``count`` made in advance; its exceptions are raised here."""
     items = iter(source)
     if not count:
         yield from items

@@ -7,57 +7,76 @@ from pathlib import Path
 from typing import Any
 
 from ..config import TrainingConfig
-from .checkpoints import Progress
-from .tensorboard import TrainingLog
+from .checkpoints import CheckpointState
 
 LOGS = ".logs"
-"""Suffix of the folder beside a run folder where the curves are."""
+"""Suffix of the folder with the curves; it lies beside the artifact's folder."""
 EVERY = 100
 """Steps between two points of a curve."""
 
 
-class Watch:
-    """A bar with rows a second and the time that is left; curves of loss, learning rate, rows a second, valid score.
+class TrainingProgress:
+    """A progress bar with rows/s, and curves of loss, learning rate, rows/s and validation score.
 
     Args:
+        title: name of the training, in the bar and as the curves' folder.
         steps: batches of an epoch.
         at: where the training begins.
-        logs: where the curves go if ``config.tensorboard``.
-        shown: else it keeps quiet.
+        logs: folder for the curves; used with ``config.tensorboard``.
+        shown: False shows and writes nothing, for workers other than the chief.
     """
 
     def __init__(
-        self, title: str, config: TrainingConfig, steps: int, at: Progress, logs: Path, shown: bool = True
+        self, title: str, config: TrainingConfig, steps: int, at: CheckpointState, logs: Path, shown: bool = True
     ) -> None:
         from tqdm import tqdm
 
         self.rows, self.steps = config.batch_size, (at.epoch - 1) * steps + at.step
-        total, begun = config.epochs * steps * self.rows, self.steps * self.rows
+        total, initial = config.epochs * steps * self.rows, self.steps * self.rows
         self.bar = tqdm(
-            total=total, initial=begun, desc=title, unit="rows", unit_scale=True, disable=None if shown else True
+            total=total, initial=initial, desc=title, unit="rows", unit_scale=True, disable=None if shown else True
         )
-        self.log = TrainingLog(logs / title) if config.tensorboard and shown else None
+        self.curves = Curves(logs / title) if config.tensorboard and shown else None
         self.since = time.perf_counter()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> TrainingProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.bar.close()
 
     def step(self, loss: Any, optimizer: Any) -> None:
-        """A step was taken."""
+        """To be called after each step."""
         self.steps += 1
         self.bar.update(self.rows)
-        if self.log is not None and self.steps % EVERY == 0:
+        if self.curves is not None and self.steps % EVERY == 0:
             now = time.perf_counter()
             rate, self.since = EVERY * self.rows / (now - self.since), now
-            self.log(self.steps, loss=loss, learning_rate=optimizer.learning_rate, rows_per_s=rate)
+            self.curves.add(self.steps, loss=loss, learning_rate=optimizer.learning_rate, rows_per_s=rate)
 
-    def epoch(self, at: Progress, validated: bool) -> None:
-        """An epoch has ended."""
+    def epoch(self, at: CheckpointState, validated: bool) -> None:
+        """To be called after each epoch."""
         valid = {"valid": at.score} if validated else {}
         shown = {"loss": at.losses[-1], **valid}
         self.bar.set_postfix_str(", ".join([f"epoch {at.epoch - 1}", *(f"{k} {v:.4f}" for k, v in shown.items())]))
-        if self.log is not None:
-            self.log(self.steps, epoch_loss=at.losses[-1], **valid)
+        if self.curves is not None:
+            self.curves.add(self.steps, epoch_loss=at.losses[-1], **valid)
+
+
+class Curves:
+    """Scalar summaries in TensorBoard's format, written without the tensorboard package: only a viewer needs that."""
+
+    def __init__(self, folder: Path) -> None:
+        from .._merlin import tf
+
+        self.tf, self.writer = tf, tf.summary.create_file_writer(str(folder))
+
+    def add(self, step: int, **values: Any) -> None:
+        """Add a point to the curve of each name at ``step``, counted over all epochs."""
+        metadata = self.tf.compat.v1.SummaryMetadata()
+        metadata.plugin_data.plugin_name = "scalars"
+        metadata.data_class = 1  # a scalar
+        with self.writer.as_default(step):
+            for name, value in values.items():
+                self.tf.summary.write(name, self.tf.cast(value, self.tf.float32), metadata=metadata)
+        self.writer.flush()

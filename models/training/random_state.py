@@ -1,7 +1,7 @@
-"""Random numbers within compiled steps, from one generator whose state is a variable.
+"""Random numbers for compiled steps, from one generator whose state is a variable that checkpoints can hold.
 
-TensorFlow's own random ops keep their place where nothing can read it, so a training that draws from them cannot go on
-where it was killed. Whatever a step draws, it draws here.
+The state of TensorFlow's stateful random ops cannot be read, so a training that used them could not resume exactly.
+Everything random in a step must be drawn from here.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from contextvars import ContextVar
 from typing import Any
 
 from .._merlin import tf
-from .worker_group import team
+from .worker_group import worker_group
 
 PHILOX = 1
-"""TensorFlow's number for it."""
+"""TensorFlow's number for the Philox algorithm."""
 
 
 def seed(value: int) -> None:
-    """Begin anew; functions that were compiled before draw from the old generator."""
+    """Replace the generator. Functions compiled before this call keep drawing from the old one."""
     tf.random.set_global_generator(tf.random.Generator.from_seed(value, alg="philox"))
 
 
 def state() -> Any:
-    """The variable that holds where the generator is."""
+    """The variable that holds the generator's state."""
     return tf.random.get_global_generator().state
 
 
 def uniform(shape: Any) -> Any:
-    """float32 in [0, 1) of this shape; several workers, whose generators are the same, draw different ones."""
-    again = _DRAWS.get()
-    if again is not None:
-        return again.uniform(shape)
-    return numbers(*place(tf.reduce_prod(shape)), shape)
+    """Uniform float32 numbers in [0, 1). Workers of a group share the generator's state but draw different numbers."""
+    slices = _DRAWS.get()
+    if slices is not None:
+        return slices.uniform(shape)
+    return philox(*reserve(tf.reduce_prod(shape)), shape)
 
 
-def place(count: Any) -> tuple[Any, Any]:
-    """Key and counter, uint64 [1] and [2], of the next ``count`` numbers, after which the generator stands then."""
-    generator, own = tf.random.get_global_generator(), team()
+def reserve(count: Any) -> tuple[Any, Any]:
+    """Advance the generator by ``count`` numbers; their Philox key and counter, uint64 [1] and [2]."""
+    generator, own = tf.random.get_global_generator(), worker_group()
     if own.count > 1:
         made = tf.raw_ops.StatelessRandomGetKeyCounter(seed=generator.make_seeds(1)[:, 0] + [0, own.index])
         return made.key, made.counter
@@ -46,21 +46,23 @@ def place(count: Any) -> tuple[Any, Any]:
     return before[2:], before[:2]
 
 
-def numbers(key: Any, counter: Any, shape: Any) -> Any:
+def philox(key: Any, counter: Any, shape: Any) -> Any:
+    """Uniform float32 numbers in [0, 1) from a key and a counter."""
     return tf.raw_ops.StatelessRandomUniformV2(shape=shape, key=key, counter=counter, alg=PHILOX)
 
 
 class Draws:
-    """What a computation on a batch draws, drawn for some of its rows, as often as these are computed.
+    """Repeats the random numbers of a batch for slices of its rows; for gradient checkpointing.
 
-    Each draw of the computation has as many numbers for every row. Philox counts: number i is made of key and counter +
-    i // 4 alone (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+    Each draw of the computation must have equally many numbers for every row. Philox is counter based: number i depends
+    only on the key and on counter + i // 4 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
     """
 
     def __init__(self) -> None:
-        self._of_row: list[Any] = []
-        """How many numbers of each draw are a row's."""
-        self._places: list[tuple[Any, Any]] = []
+        self._per_row: list[Any] = []
+        """For each draw, its numbers per row."""
+        self._reserved: list[tuple[Any, Any]] = []
+        """For each draw, key and counter for the whole batch."""
         self._next: Callable[[Any], Any] | None = None
 
     def uniform(self, shape: Any) -> Any:
@@ -69,29 +71,29 @@ class Draws:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Within it the computation, on one row, tells what it draws; all of it is 0."""
+        """Within this context, run the computation on one row to record its draws, which are all 0."""
 
         def count(shape: Any) -> Any:
-            self._of_row.append(tf.reduce_prod(shape))
+            self._per_row.append(tf.reduce_prod(shape))
             return tf.zeros(shape)
 
         with self._drawing(count):
             yield
 
     def begin(self, rows: Any) -> None:
-        """Let the generator move on by what a batch of so many rows draws."""
-        self._places = [place(rows * count) for count in self._of_row]
+        """Advance the generator by all draws of a batch of ``rows`` rows."""
+        self._reserved = [reserve(rows * count) for count in self._per_row]
 
     @contextmanager
     def of_rows(self, first: Any) -> Iterator[None]:
-        """Within it the computation draws what is of the rows from ``first`` on."""
-        places = zip(self._places, self._of_row, strict=True)
+        """Within this context, the computation draws the numbers of a slice that starts at row ``first``."""
+        reserved = zip(self._reserved, self._per_row, strict=True)
 
         def draw(shape: Any) -> Any:
-            (key, counter), of_row = next(places)
-            before, count = tf.cast(first * of_row, tf.int64), tf.reduce_prod(shape)
+            (key, counter), per_row = next(reserved)
+            before, count = tf.cast(first * per_row, tf.int64), tf.reduce_prod(shape)
             counter += tf.stack([tf.cast(before // 4, tf.uint64), tf.zeros([], tf.uint64)])
-            found = numbers(key, counter, [count + 3])
+            found = philox(key, counter, [count + 3])
             return tf.reshape(found[before % 4 :][:count], shape)
 
         with self._drawing(draw):
@@ -108,11 +110,11 @@ class Draws:
 
 
 _DRAWS: ContextVar[Draws | None] = ContextVar("DRAWS", default=None)
-"""Where numbers come from within a computation that is done again."""
+"""Set while a slice is computed."""
 
 
 class Dropout(tf.keras.layers.Layer):
-    """In training, a share ``rate`` of the numbers is 0 and the rest divided by 1 - rate; else everything as it is.
+    """Dropout with numbers from this module: in training, each value is 0 with probability ``rate``, else / (1 - rate).
 
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """

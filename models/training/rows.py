@@ -1,4 +1,7 @@
-"""Interactions as training rows, and the look-up of their features, which ETL keeps once for each user and item."""
+"""Training rows: interactions that refer to their user and item by row number.
+
+ETL stores the features once per user and item; the functions here look them up.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +26,23 @@ WINDOW, PLACE = "window", "place"
 
 @dataclass(frozen=True)
 class Events:
-    """n interactions, by row of user and item."""
+    """n interactions (views, clicks, ...) of users with items, as arrays [n] of row numbers and labels."""
 
     user_row: NDArray[np.int32]
+    """Rows of the user tables."""
     item_row: NDArray[np.int32]
+    """Rows of the item tables."""
     label: NDArray[np.float32]
+    """0 or 1."""
     moment: Mapping[str, Array | Histories]
-    """What belongs to the event, not to its user: ``history`` and ``history_gap`` int32 [n, N], gathered when they are
-    read, and context features [n, 1]."""
+    """Features at the time of the event: ``history`` and ``history_gap`` int32 [n, N], gathered on access, and context
+    features [n, 1]."""
     labels: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """``data.labels`` -> [n]."""
+    """The labels named by ``data.labels``, each [n]."""
 
     @classmethod
     def of(cls, source: Interactions, keep: NDArray[np.bool_] | None = None) -> Events:
-        """The interactions of a split, or those to ``keep`` bool [n]."""
+        """The interactions of a split; with ``keep`` bool [n], only the marked ones."""
         moment: dict[str, Array | Histories] = {**source.context, HISTORY: source.history}
         if source.history_gap is not None:
             moment[GAP] = source.history_gap
@@ -45,43 +51,45 @@ class Events:
 
     @classmethod
     def positives(cls, source: Interactions) -> Events:
+        """The positive interactions of a split."""
         return cls.of(source, source.positive)
 
     def __len__(self) -> int:
         return len(self.user_row)
 
     def take(self, at: NDArray[np.int64]) -> Events:
+        """The events at positions ``at``."""
         moment = {name: values.take(at, axis=0) for name, values in self.moment.items()}
         labels = {name: values[at] for name, values in self.labels.items()}
         return Events(self.user_row[at], self.item_row[at], self.label[at], moment, labels)
 
     def sample(self, most: int, seed: int) -> Events:
-        """All, or ``most`` of them drawn with ``seed``, in order."""
+        """At most ``most`` events, drawn without replacement with ``seed``; their order is kept."""
         if len(self) <= most:
             return self
         return self.take(np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False)))
 
     def queries(self) -> dict[str, Array]:
-        """What the look-up of the user side needs: user_row [n] and the moment's columns."""
+        """The input of `Lookup.users`: user_row [n] and the features at the time of the event."""
         return {"user_row": self.user_row, **{name: np.asarray(values) for name, values in self.moment.items()}}
 
 
 def user_columns(tensors: Tensors, events: Events) -> dict[str, Array]:
-    """User and context features [n, L] of events as the exported models take them: int64 or float32."""
+    """User and context features [n, L] of events in the exported models' dtypes, int64 or float32."""
     columns = {**{name: table[events.user_row] for name, table in tensors.users.items()}, **events.queries()}
     return {f.name: columns[f.name].astype(f.dtype) for f in tensors.schema.side("user", "context")}
 
 
 def item_columns(tensors: Tensors, rows: NDArray[np.integer[Any]]) -> dict[str, Array]:
-    """Item features [..., L] of item rows [...], as the exported models take them."""
+    """Item features [..., L] of item rows [...] in the exported models' dtypes, int64 or float32."""
     return {f.name: np.asarray(tensors.items[f.name])[rows].astype(f.dtype) for f in tensors.schema.side("item")}
 
 
 def unknown_user(schema: FeatureSchema, tables: Mapping[str, Array]) -> dict[str, Array]:
-    """The features [L] of a user whom the feature store does not know, ``history`` included.
+    """The features [L] of a user that the feature store does not know, ``history`` included.
 
-    The id is out of vocabulary, other categories are missing, lists are empty, and a missing number was filled with
-    the median before it was normalized.
+    The id is out of vocabulary, other categories are missing, lists are empty. Numbers get the median, with which ETL
+    fills missing ones.
     """
     row: dict[str, Array] = {}
     for feature in schema.side("user"):

@@ -1,4 +1,4 @@
-"""A compiled training step and what it changes."""
+"""A compiled training step, and all the state that it changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
-from .worker_group import team
+from .worker_group import worker_group
 
 if TYPE_CHECKING:
     from .optimizers import Optimizer
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainStep:
     """Takes one step on a batch and returns its loss."""
 
     run: Callable[[Mapping[str, Any]], Any]
     optimizer: Optimizer
     state: Sequence[Any] = ()
-    """Variables that it reads and writes beside the model's and the optimizer's; checkpoints hold them too."""
+    """Further variables that the step changes, for the checkpoints: neither the model's nor the optimizer's."""
     average: Average | None = None
+    """Moving average of the weights, updated after each step."""
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:
         loss = self.run(batch)
@@ -32,30 +33,34 @@ class Step:
         return loss
 
     def shown(self) -> AbstractContextManager[None]:
-        """Meanwhile the model has the weights that count: the average's if there is one."""
+        """A context in which the model has the weights to validate and save: the average's, if there is one."""
         return self.average.shown() if self.average else nullcontext()
 
-    def on(self, part: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Step:
-        """One worker's: ``part`` makes its batch of the whole batch; of one alone, the step itself.
+    def on(self, part: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> TrainStep:
+        """The step of one worker of several, on its share of each batch; with a single worker, the step itself.
+
+        Args:
+            part: takes a whole batch and returns this worker's share.
 
         Raises:
-            ConfigError: when a batch has fewer queries than there are workers.
+            ConfigError: when called with a batch of fewer queries than there are workers.
         """
-        if team().count == 1:
+        if worker_group().count == 1:
             return self
 
         def run(batch: Mapping[str, Any]) -> Any:
-            if len(batch["user_row"]) < team().count:
+            queries, workers = len(batch["user_row"]), worker_group().count
+            if queries < workers:
                 raise ConfigError(
-                    f"training.batch_size: a batch has {len(batch['user_row'])} queries for {team().count} workers: "
+                    f"training.batch_size: a batch has {queries} queries for {workers} workers: "
                     "raise it, or start fewer workers"
                 )
             return self.run(part(batch))
 
-        return Step(run, self.optimizer, self.state)
+        return TrainStep(run, self.optimizer, self.state)
 
     def variables(self, model: Any) -> list[Any]:
-        """All that the next steps depend on, in a fixed order, once a step was taken."""
+        """Everything that the next steps depend on, in a fixed order. Complete after the first step."""
         from .random_state import state
 
         average = self.average.variables if self.average else []
@@ -63,19 +68,19 @@ class Step:
 
 
 def traced_once(step: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """A compiled step; of several workers, one that is traced for its first batch and any number of rows.
+    """Call a compiled step with tensors; with several workers, trace it only once, for any number of rows.
 
-    A collective is numbered when it is traced. If a worker traced again, because its part has another size than the
-    last, it would wait for collectives that the others do not know.
+    Collectives are numbered during tracing. A worker that retraced, because its share of a batch has another size than
+    the last, would wait for collectives that the other workers never start.
     """
     from .._merlin import tf
 
     traced: list[Any] = []
 
     def run(batch: Mapping[str, Any]) -> Any:
-        # A compiled function takes ten times as long to convert what is not a tensor.
+        # Ten times as fast as leaving the conversion to the compiled function.
         tensors = {name: tf.convert_to_tensor(values) for name, values in batch.items()}
-        if team().count == 1:
+        if worker_group().count == 1:
             return step(tensors)
         if not traced:
             open_ended = {n: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for n, t in tensors.items()}

@@ -1,4 +1,4 @@
-"""``TF_CONFIG``, TensorFlow's own variable: the addresses of all workers, and which of them this process is.
+"""``TF_CONFIG``: the environment variable that tells TensorFlow the workers' addresses and which one a process is.
 
 https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
 """
@@ -14,31 +14,32 @@ from ...core.errors import ConfigError
 
 VARIABLE = "TF_CONFIG"
 JOBS = ("chief", "worker")
-"""Those that train, in the order in which they are counted."""
+"""The jobs that train, in the order in which their tasks are numbered."""
 EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
 @dataclass(frozen=True)
-class Place:
-    """One worker among several."""
+class ClusterTask:
+    """One worker of a cluster."""
 
     addresses: tuple[str, ...]
-    """``host:port`` of each, the chief's first."""
+    """``host:port`` of each worker, the chief's first."""
     index: int
-    """Of this one."""
+    """This worker's position among the addresses."""
 
     @property
     def on_this_machine(self) -> int:
-        """How many of them have this one's host."""
+        """Number of workers with the same host as this one, itself included."""
         hosts = [address.rpartition(":")[0] for address in self.addresses]
         return hosts.count(hosts[self.index])
 
 
-def place(environment: Mapping[str, str]) -> Place | None:
-    """What ``TF_CONFIG`` says; None without it, or where it tells of one worker.
+def cluster_task(environment: Mapping[str, str]) -> ClusterTask | None:
+    """Read ``TF_CONFIG``; None if it is not set or names only one worker.
 
     Raises:
-        ConfigError: if it cannot be understood, or is of another kind of cluster.
+        ConfigError: if it is not valid JSON of the expected form, has jobs other than chief and worker, or describes a
+            task that its cluster does not have.
     """
     text = environment.get(VARIABLE, "")
     if not text:
@@ -50,15 +51,15 @@ def place(environment: Mapping[str, str]) -> Place | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(f"{VARIABLE}: is {text!r}, expected e.g. {EXAMPLE}") from None
     if others := sorted(known.keys() - set(JOBS)):
-        raise ConfigError(f"{VARIABLE}: has {', '.join(others)}, training is done by {' and '.join(JOBS)} alone")
+        raise ConfigError(f"{VARIABLE}: has {', '.join(others)}, only {' and '.join(JOBS)} are supported")
     if kind not in known or not 0 <= index < len(known[kind]):
         raise ConfigError(f"{VARIABLE}: its task is {kind} {index}, its cluster has none")
-    counted = [(job, at) for job in JOBS for at in range(len(known.get(job, ())))]
-    addresses = tuple(known[job][at] for job, at in counted)
-    return Place(addresses, counted.index((kind, index))) if len(addresses) > 1 else None
+    tasks = [(job, number) for job in JOBS for number in range(len(known.get(job, ())))]
+    addresses = tuple(known[job][number] for job, number in tasks)
+    return ClusterTask(addresses, tasks.index((kind, index))) if len(addresses) > 1 else None
 
 
 def tf_config(addresses: Sequence[str], index: int) -> str:
-    """``TF_CONFIG`` of one worker."""
-    told: dict[str, Any] = {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}}
-    return json.dumps(told)
+    """The value of ``TF_CONFIG`` for one worker: ``addresses`` (host:port) of all, and its ``index`` among them."""
+    config: dict[str, Any] = {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}}
+    return json.dumps(config)

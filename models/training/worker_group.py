@@ -1,9 +1,9 @@
-"""Workers that train one model together, each on its part of every batch.
+"""Synchronous data parallelism: several workers train one model, each on its share of every batch.
 
-Each holds the whole model, its optimizer and the random states, and draws the same batches. It computes the gradients
-of its part of a batch; their sum over the workers is the gradient of the whole batch, and so all take the same step
-(synchronous data parallelism). Of ``tf.distribute.MultiWorkerMirroredStrategy`` only the collectives are used:
-variables stay plain ones, because Merlin's tables, our kernels of Adam and our checkpoints know no others.
+Each worker holds the whole model, its optimizer and the random states, and draws the same batches. It computes the
+gradients of its share of a batch. Their sum over the workers is the gradient of the whole batch, so all workers take
+the same step. Only the collectives of ``tf.distribute.MultiWorkerMirroredStrategy`` are used: variables stay plain,
+because Merlin's tables, our Adam and our checkpoints support no distributed ones.
 """
 
 from __future__ import annotations
@@ -17,77 +17,82 @@ from contextvars import ContextVar
 from typing import Any
 
 from ...core.errors import ConfigError, WorkerError
-from ...workflows.etl.merlin_env import prepare_merlin
-from .tf_config import Place, place
+from ...core.merlin_env import prepare_merlin
+from .tf_config import ClusterTask, cluster_task
 
 log = logging.getLogger(__name__)
 
 
-class Alone:
-    """One worker that does everything."""
+class SingleWorker:
+    """A training by one process; every collective is the identity."""
 
     count = 1
+    """Workers in the group."""
     index = 0
-    """Of this worker, from 0; the chief's is 0."""
+    """This worker's number, from 0; the chief is 0."""
     on_this_machine = 1
+    """Workers of the group that run on this machine."""
 
     @property
     def chief(self) -> bool:
-        """Whether this worker is the one that writes, validates and shows progress."""
+        """Whether this is the worker that validates, writes files and shows progress."""
         return self.index == 0
 
     def part(self, rows: Any) -> Any:
-        """This worker's share of rows, an array or tensor [n, ...]: n * index / count up to n * (index + 1) / count."""
+        """This worker's share of an array or tensor [n, ...]: rows n * index / count up to n * (index + 1) / count."""
         return rows
 
     def total(self, values: Any) -> Any:
-        """The sum over all workers of a tensor, or of each in a list; rows of an embedding stay rows."""
+        """All-reduce: the sum over the workers of a tensor, or of each in a list. `IndexedSlices` stay sparse."""
         return values
 
     def mean(self, values: Any) -> Any:
-        """Of a tensor [n] on each worker: its sum here over the number of values everywhere. The total is the mean."""
+        """This worker's share of the mean over all workers' tensors [n]: ``total`` of the shares is the mean."""
         from .._merlin import tf
 
         return tf.reduce_mean(values)
 
     def gather(self, rows: Any) -> Any:
-        """All workers' rows [n, ...], in the order of the workers; the gradient of each row goes where it is from."""
+        """All-gather: the rows [n, ...] of all workers, in their order. Each row's gradient returns to its worker."""
         return rows
 
     def own_first(self, rows: Any, size: Any) -> Any:
-        """Rows [n, ...], of which the first ``size`` are a batch's: these turned, so that this worker's come first."""
+        """Rows [n, ...] with the first ``size``, a batch's, rotated so that this worker's share comes first."""
         return rows
 
     def of_chief(self, value: Callable[[], float]) -> float:
-        """What the chief finds ``value`` to be; the others wait for it."""
+        """Broadcast: what ``value`` returns on the chief. It is called there only; the others wait."""
         return value()
 
-    def agree(self, what: str, tell: Mapping[str, Any]) -> None:
-        """Check that ``tell`` is the same on all workers.
+    def agree(self, what: str, values: Mapping[str, Any]) -> None:
+        """Check that ``values`` are the same on all workers.
+
+        Args:
+            what: begins the error message.
 
         Raises:
-            WorkerError: naming what differs.
+            WorkerError: with the names of the values that differ.
         """
 
     def watched(self) -> AbstractContextManager[None]:
-        """Within it, the end of another worker is a `WorkerError`."""
+        """A context that raises `WorkerError` when another worker has ended or cannot be reached."""
         return nullcontext()
 
 
-class Team(Alone):
-    """Several workers, this one at ``place``; made before TensorFlow has computed anything.
+class WorkerGroup(SingleWorker):
+    """A training by several processes, of which this one is ``task``. Create it before TensorFlow computes anything.
 
     Raises:
         ConfigError: if this worker sees several GPUs.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, task: ClusterTask) -> None:
         prepare_merlin()
-        import tensorflow as tf  # importing Merlin Models computes something
+        import tensorflow as tf  # not through _merlin: importing Merlin Models already computes something
 
-        self.count, self.index, self.on_this_machine = len(place.addresses), place.index, place.on_this_machine
-        log.info("worker %d of %d: waiting for the others at %s", self.index, self.count, ", ".join(place.addresses))
-        # TensorFlow takes SIGTERM for a notice of preemption, and goes on.
+        self.count, self.index, self.on_this_machine = len(task.addresses), task.index, task.on_this_machine
+        log.info("worker %d of %d: waiting for the others at %s", self.index, self.count, ", ".join(task.addresses))
+        # TensorFlow installs a handler that takes SIGTERM for a preemption notice and keeps running.
         on_term = signal.getsignal(signal.SIGTERM)
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
         signal.signal(signal.SIGTERM, on_term or signal.SIG_DFL)
@@ -107,7 +112,7 @@ class Team(Alone):
         from .._merlin import tf
 
         found = self._collective(lambda context, own: context.all_reduce(tf.distribute.ReduceOp.SUM, own), values)
-        return tf.nest.map_structure(of_shape, found, values)
+        return tf.nest.map_structure(with_dense_shape, found, values)
 
     def mean(self, values: Any) -> Any:
         from .._merlin import tf
@@ -134,17 +139,17 @@ class Team(Alone):
 
         return float(self._number(tf.constant(value() if self.chief else 0.0, tf.float64)))
 
-    def agree(self, what: str, tell: Mapping[str, Any]) -> None:
+    def agree(self, what: str, values: Mapping[str, Any]) -> None:
         from .._merlin import tf
 
-        own = tf.constant([[zlib.crc32(repr(value).encode()) for value in tell.values()]], tf.int64)
-        found = self._rows(own).numpy()
-        differ = [name for name, told in zip(tell, found.T, strict=True) if (told != told[0]).any()]
+        own = tf.constant([[zlib.crc32(repr(value).encode()) for value in values.values()]], tf.int64)
+        hashes = self._rows(own).numpy()
+        differ = [name for name, column in zip(values, hashes.T, strict=True) if (column != column[0]).any()]
         if differ:
-            mine = "; ".join(f"{name} is {tell[name]}" for name in differ)
+            mine = "; ".join(f"{name} is {values[name]}" for name in differ)
             raise WorkerError(
-                f"{what}: workers differ in {', '.join(differ)} (on worker {self.index} {mine}): all need the same "
-                "config, and one folder of runs that they share"
+                f"{what}: workers differ in {', '.join(differ)} (on worker {self.index} {mine}): all workers need the "
+                "same config and a shared folder of runs"
             )
 
     @contextmanager
@@ -161,7 +166,7 @@ class Team(Alone):
         return self._collective(lambda context, rows: context.all_gather(rows, axis=0), own)
 
     def _collective(self, op: Callable[[Any, Any], Any], values: Any) -> Any:
-        """``op`` on the strategy's replica context, of which there is one in each worker."""
+        """Run ``op`` in the strategy's replica context; each worker has one replica."""
         from .._merlin import tf
 
         def replica() -> Any:
@@ -177,36 +182,36 @@ class Team(Alone):
         return tf.shape(rows)[0] if rows.shape[0] is None else int(rows.shape[0])
 
 
-def of_shape(total: Any, one: Any) -> Any:
-    """A sum of rows, of the table's shape, which a collective loses; others as they are."""
+def with_dense_shape(total: Any, one: Any) -> Any:
+    """An all-reduced `IndexedSlices` with the table's shape, which the collective drops; other tensors unchanged."""
     from .._merlin import tf
 
     rows = isinstance(total, tf.IndexedSlices)
     return tf.IndexedSlices(total.values, total.indices, one.dense_shape) if rows else total
 
 
-ALONE = Alone()
-_TEAM: ContextVar[Alone] = ContextVar("TEAM", default=ALONE)
+SINGLE_WORKER = SingleWorker()
+_GROUP: ContextVar[SingleWorker] = ContextVar("WORKER_GROUP", default=SINGLE_WORKER)
 
 
-def team() -> Alone:
-    """That of this process."""
-    return _TEAM.get()
+def worker_group() -> SingleWorker:
+    """The group that this process trains in; a `SingleWorker` outside of `joined`."""
+    return _GROUP.get()
 
 
 @contextmanager
-def joined(environment: Mapping[str, str]) -> Iterator[Alone]:
-    """Within it, this process is the worker that ``TF_CONFIG`` says, if that tells of several.
+def joined(environment: Mapping[str, str]) -> Iterator[SingleWorker]:
+    """Join the worker group that ``TF_CONFIG`` describes, for the duration of the context; alone without one.
 
     Raises:
-        ConfigError: if it cannot be understood.
+        ConfigError: if ``TF_CONFIG`` is invalid.
     """
-    found = place(environment)
-    if found is None:
-        yield ALONE
+    task = cluster_task(environment)
+    if task is None:
+        yield SINGLE_WORKER
         return
-    token = _TEAM.set(Team(found))
+    token = _GROUP.set(WorkerGroup(task))
     try:
-        yield team()
+        yield worker_group()
     finally:
-        _TEAM.reset(token)
+        _GROUP.reset(token)

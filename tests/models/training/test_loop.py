@@ -7,7 +7,7 @@ from cascade.models._merlin import tf
 from cascade.models.config import TrainingConfig
 from cascade.models.training.loop import WEIGHTS, fit, shuffled
 from cascade.models.training.optimizers import Optimizer
-from cascade.models.training.step import Step, traced_once
+from cascade.models.training.step import TrainStep, traced_once
 
 
 class Counter(tf.Module):
@@ -33,15 +33,15 @@ def run(tmp_path, scores, epochs=6, patience=2):
         model.steps += 1
         return float(batch)
 
-    config = TrainingConfig(epochs=epochs, patience=patience)
+    config, left = TrainingConfig(epochs=epochs, patience=patience), iter(scores or ())
     found = fit(
         model,
         config,
         "counter",
         2,
         lambda rng: iter((1.0, 2.0)),
-        Step(step, Optimizer(config)),
-        scores and iter(scores).__next__,
+        TrainStep(step, Optimizer(config)),
+        (lambda of: next(left)) if scores else None,
         tmp_path / "checkpoint",
     )
     return model, found

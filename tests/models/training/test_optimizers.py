@@ -5,7 +5,7 @@ import pytest
 
 from cascade.models._merlin import mm, tf
 from cascade.models.config import TrainingConfig
-from cascade.models.training.optimizers import Optimizer, added_up, learning_rate
+from cascade.models.training.optimizers import Optimizer, learning_rate, sum_duplicates
 
 ROWS, WIDTH = 7, 3
 
@@ -138,7 +138,7 @@ def test_embedding_l2_pulls_on_each_row_of_the_batch_once():
 
 def test_rows_are_added_up():
     slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [4.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1]))
-    found = added_up(slices)
+    found = sum_duplicates(slices)
     assert found.indices.numpy().tolist() == [3, 1] and found.values.numpy().tolist() == [[5.0], [2.0]]
 
 

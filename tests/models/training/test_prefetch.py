@@ -1,16 +1,16 @@
-"""Batches made ahead."""
+"""Prefetching of batches."""
 
 import threading
 
 import pytest
 
-from cascade.models.training.prefetch import ahead
+from cascade.models.training.prefetch import prefetch
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_order_and_end_are_the_sources(count):
-    assert list(ahead(range(7), count)) == list(range(7))
-    assert list(ahead([], count)) == []
+    assert list(prefetch(range(7), count)) == list(range(7))
+    assert list(prefetch([], count)) == []
 
 
 def test_another_thread_makes_as_many_as_it_may():
@@ -22,7 +22,7 @@ def test_another_thread_makes_as_many_as_it_may():
             made.append(number)
             yield number
 
-    items = ahead(source(), 2)
+    items = prefetch(source(), 2)
     assert next(items) == 0
     items.close()  # waits for what was asked for
     assert made == [0, 1, 2] and all(name.startswith("batches") for name in threads)
@@ -33,7 +33,7 @@ def test_what_the_source_raises_is_raised_where_it_is_read():
         yield 1
         raise ValueError("broken row")
 
-    items = ahead(source(), 2)
+    items = prefetch(source(), 2)
     assert next(items) == 1
     with pytest.raises(ValueError, match="broken row"):
         next(items)

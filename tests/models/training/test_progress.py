@@ -8,9 +8,9 @@ import pytest
 
 from cascade.models._merlin import tf
 from cascade.models.config import TrainingConfig
-from cascade.models.training.checkpoints import Progress
+from cascade.models.training.checkpoints import CheckpointState
 from cascade.models.training.optimizers import Optimizer
-from cascade.models.training.progress import EVERY, Watch
+from cascade.models.training.progress import EVERY, TrainingProgress
 
 
 def points(folder):
@@ -29,15 +29,15 @@ def points(folder):
 
 def watched(folder, **options):
     config = TrainingConfig(epochs=2, batch_size=10, learning_rate=0.5, **options)
-    at = Progress(np.random.default_rng(0).bit_generator.state)
-    with Watch("counter", config, EVERY, at, folder) as watch:
+    at = CheckpointState(np.random.default_rng(0).bit_generator.state)
+    with TrainingProgress("counter", config, EVERY, at, folder) as progress:
         optimizer = Optimizer(config)
         for _ in range(EVERY):
             at.step, at.total = at.step + 1, at.total + 2.0
-            watch.step(2.0, optimizer)
+            progress.step(2.0, optimizer)
         at.end_epoch(0.25, at.rng)
-        watch.epoch(at, validated=True)
-    return watch
+        progress.epoch(at, validated=True)
+    return progress
 
 
 def test_curves(tmp_path):
@@ -69,7 +69,7 @@ def test_the_bar_counts_rows(tmp_path, monkeypatch):
 
 def test_a_training_that_goes_on_begins_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    at = Progress({}, epoch=2, step=50)
-    with Watch("counter", TrainingConfig(epochs=2, batch_size=10), EVERY, at, tmp_path) as watch:
-        assert watch.steps == EVERY + 50
+    at = CheckpointState({}, epoch=2, step=50)
+    with TrainingProgress("counter", TrainingConfig(epochs=2, batch_size=10), EVERY, at, tmp_path) as progress:
+        assert progress.steps == EVERY + 50
     assert "counter:  75%" in sys.stderr.getvalue()

@@ -79,7 +79,7 @@ def test_a_killed_run_goes_on_exactly(name, parts, tmp_path, caplog):
     with np.load(kept / "checkpoint" / STATE) as found:
         assert '"step": 0' not in str(found["progress"])  # in the middle of an epoch
     resumed = run_stage(tmp_path / "broken", STAGES[stage], own, parents)
-    assert "going on in epoch" in caplog.text and not kept.exists()
+    assert "resuming in epoch" in caplog.text and not kept.exists()
     expected = dict(flat(unbroken.metrics))
     for key, value in flat(resumed.metrics):
         assert value == (pytest.approx(expected[key], abs=1e-6) if isinstance(value, float | list) else expected[key])
@@ -90,10 +90,10 @@ def test_a_killed_run_goes_on_exactly(name, parts, tmp_path, caplog):
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     from cascade.core.errors import ArtifactError
     from cascade.models._merlin import tf
-    from cascade.models.training.checkpoints import Checkpoints, Progress
+    from cascade.models.training.checkpoints import Checkpoints, CheckpointState
 
     kept = Checkpoints(tmp_path, 0, lambda: [tf.Variable([1.0, 2.0])])
-    kept.save(Progress(np.random.default_rng(0).bit_generator.state))
+    kept.save(CheckpointState(np.random.default_rng(0).bit_generator.state))
     with pytest.raises(ArtifactError, match=r"of shape \(2,\), not \(3,\); remove the folder"):
         Checkpoints(tmp_path, 0, lambda: [tf.Variable([1.0, 2.0, 3.0])]).restore(tmp_path / "w.h5")
     with pytest.raises(ArtifactError, match="it holds 1 variables, not 2"):

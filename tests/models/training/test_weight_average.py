@@ -7,8 +7,8 @@ from cascade.models._merlin import tf
 from cascade.models.config import TrainingConfig
 from cascade.models.training.loop import fit
 from cascade.models.training.optimizers import Optimizer
-from cascade.models.training.step import Step
-from cascade.models.training.weight_average import SOONER, Average, between_moves
+from cascade.models.training.step import TrainStep
+from cascade.models.training.weight_average import WARM_UP, Average, steps_between_updates
 
 
 class Walker(tf.Module):
@@ -49,7 +49,7 @@ def test_the_first_moves_by_hand():
 
 @pytest.mark.parametrize(("horizon", "steps"), [(1, 1), (3, 1), (10, 2), (24, 4), (80, 4), (122, 6), (5000, 250)])
 def test_twenty_moves_a_horizon_or_four_steps_between_but_five_moves_at_least(horizon, steps):
-    assert between_moves(horizon) == steps
+    assert steps_between_updates(horizon) == steps
 
 
 @pytest.mark.parametrize("horizon", [20, 200])
@@ -58,7 +58,7 @@ def test_a_weight_that_walks_is_followed_at_the_horizon(horizon):
     average = Average(Walker(), horizon)
     steps = 40 * horizon
     half = steps / average.every / 2
-    assert half / (half + SOONER) > average.keep
+    assert half / (half + WARM_UP) > average.keep
     walk(average, steps)
     behind = steps - average.means[0].numpy()
     assert behind == pytest.approx(horizon - average.every, rel=0.01)
@@ -106,12 +106,21 @@ def test_a_training_is_judged_by_it_and_leaves_it_behind(tmp_path):
         model.weight.assign_add(1.0)
         return 0.0
 
-    def score():
+    def score(of):
         scores.append(float(model.weight))
         return scores[-1]
 
     config = TrainingConfig(epochs=3, average=2)
-    fit(model, config, "walker", 20, lambda rng: iter(range(20)), Step(step, Optimizer(config)), score, tmp_path / "c")
+    fit(
+        model,
+        config,
+        "walker",
+        20,
+        lambda rng: iter(range(20)),
+        TrainStep(step, Optimizer(config)),
+        score,
+        tmp_path / "c",
+    )
     same = Average(Walker(), 40)
     for expected in scores:
         walk(same, 20)

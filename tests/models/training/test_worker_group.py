@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from stage_runs import SECTIONS, STAGES, TOWER, run_stage
-from teams import WITHIN_S, finish, start
+from worker_processes import WITHIN_S, finish, start
 
 from cascade.core.artifact import RESUME
 from cascade.core.errors import ConfigError
@@ -13,8 +13,8 @@ from cascade.models.retriever.two_tower import build
 from cascade.models.training.memory_estimate import estimate
 from cascade.models.training.tf_config import (
     EXAMPLE,
-    Place,
-    place,
+    ClusterTask,
+    cluster_task,
     tf_config,
 )
 
@@ -106,12 +106,12 @@ def test_places():
     cluster = {"chief": ["a:1"], "worker": ["a:2", "b:1"]}
     told = [(job, at) for job in cluster for at in range(len(cluster[job]))]
     environments = [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": t, "index": i}})} for t, i in told]
-    found = [place(environment) for environment in environments]
+    found = [cluster_task(environment) for environment in environments]
     assert [(p.index, p.on_this_machine) for p in found] == [(0, 2), (1, 2), (2, 1)]
     assert found[0].addresses == ("a:1", "a:2", "b:1")
-    assert place({"TF_CONFIG": tf_config(["a:1", "b:2"], 1)}) == Place(("a:1", "b:2"), 1)
-    assert place({}) is None and place({"TF_CONFIG": tf_config(["a:1"], 0)}) is None
-    assert place({"TF_CONFIG": EXAMPLE}).index == 0
+    assert cluster_task({"TF_CONFIG": tf_config(["a:1", "b:2"], 1)}) == ClusterTask(("a:1", "b:2"), 1)
+    assert cluster_task({}) is None and cluster_task({"TF_CONFIG": tf_config(["a:1"], 0)}) is None
+    assert cluster_task({"TF_CONFIG": EXAMPLE}).index == 0
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_places():
 )
 def test_a_wrong_variable_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
-        place({"TF_CONFIG": text})
+        cluster_task({"TF_CONFIG": text})
 
 
 def test_a_worker_holds_the_model_and_its_part_of_a_batch(tensors):

@@ -1,4 +1,4 @@
-"""Several workers on one machine for the tests of what they do together; see ``team_run``."""
+"""Several workers on one machine for the tests of what they do together; see ``worker_run``."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from stage_runs import STAGES
 
-from cascade.ensemble.server.processes import dying_with_us
+from cascade.core.processes import end_with_parent
 from cascade.models.training.tf_config import tf_config
 from cascade.pipeline.launch import free_ports
 
-SCRIPT = Path(__file__).with_name("team_run.py")
+SCRIPT = Path(__file__).with_name("worker_run.py")
 WITHIN_S = 240
 """Longer than anything here takes on a busy machine."""
 
@@ -29,7 +29,7 @@ def start(folder, parts, cases, others=None, count=2, saves=0):
     every = [cases, *[others or cases] * (count - 1)]
     return [
         subprocess.Popen(
-            [*dying_with_us("KILL"), sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), *parents],
+            [*end_with_parent("KILL"), sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), *parents],
             env={**os.environ, "TF_CONFIG": tf_config(addresses, index), "TF_NUM_INTRAOP_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -18,12 +18,12 @@ from cascade.models.training.worker_group import joined
 
 def main(folder, saves, cases, *parents):
     parts = {name: Artifact.load(Path(path), name) for name, path in (parent.split("=") for parent in parents)}
-    with joined(os.environ) as team, team.watched():
-        if team.chief and int(saves):
+    with joined(os.environ) as group, group.watched():
+        if group.chief and int(saves):
             die_after(int(saves))
         for name, section in json.loads(cases):
             stage = STAGES[name]
-            if team.chief:
+            if group.chief:
                 made = run_stage(Path(folder), stage, section, parts)
                 print(json.dumps({**made.metrics, "path": str(made.path)}), flush=True)
             else:
