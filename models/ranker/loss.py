@@ -9,7 +9,7 @@ import numpy as np
 
 from .._merlin import tf
 from ..config import DlrmConfig
-from ..training.worker_group import team
+from ..training.worker_group import worker_group
 
 
 def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
@@ -45,4 +45,4 @@ def cross_entropy(logits: Any, batch: Mapping[str, Any], positive_weight: float 
     weight = batch["weight"] * (1 + (positive_weight - 1) * label)
     trained = logits - batch["log_rate"] + float(np.log(positive_weight))
     nats = tf.nn.sigmoid_cross_entropy_with_logits(label, trained) * weight
-    return tf.reduce_sum(nats) / team().total(tf.reduce_sum(weight))
+    return tf.reduce_sum(nats) / worker_group().total(tf.reduce_sum(weight))

@@ -16,8 +16,8 @@ from ..retriever.full_ranks import full_ndcg
 from ..training.gradient_checkpointing import in_slices
 from ..training.loop import Fit, fit, prepare
 from ..training.optimizers import Optimizer
-from ..training.step import Step, traced_once
-from ..training.worker_group import team
+from ..training.step import TrainStep, traced_once
+from ..training.worker_group import worker_group
 from .candidates import PAD
 from .dlrm import Dlrm, build
 from .embedding_reset import Renewal
@@ -79,7 +79,7 @@ def train(
     return model, found, valid
 
 
-def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
+def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:
     """A compiled training step: batch -> loss (nats a row)."""
     optimizer = Optimizer(config.training)
     rows = ("items", "label", "log_rate", "weight")
@@ -96,14 +96,14 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> Step:
             shown = in_slices(logits, columns) if config.training.recompute else logits(columns)
             found = loss(shown, batch, config)
         optimizer.minimize(tape, found, model.trainable_variables)
-        return team().total(found)
+        return worker_group().total(found)
 
-    return Step(traced_once(step), optimizer).on(own_part)
+    return TrainStep(traced_once(step), optimizer).on(own_part)
 
 
 def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     """This worker's rows of a batch."""
-    return {name: team().part(values) for name, values in batch.items()}
+    return {name: worker_group().part(values) for name, values in batch.items()}
 
 
 def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:

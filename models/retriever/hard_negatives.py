@@ -16,7 +16,7 @@ from ...core.errors import ConfigError
 from .._merlin import tf
 from ..config import NegativesConfig, TwoTowerConfig, mined
 from ..layers.feature_gather import Lookup
-from ..training.step import Step
+from ..training.step import TrainStep
 from .encode import encode_items
 from .negatives import NONE
 from .objective import OF_ITEMS
@@ -101,7 +101,7 @@ def _highest(queries: Any, vectors: Any, own: Any, hidden: Any, margin: float, c
     return tf.where(values > lowest, rows, NONE)
 
 
-def with_mining(step: Step, model: TwoTower, lookup: Lookup, config: TwoTowerConfig, positives: csr_matrix) -> Step:
+def with_mining(step: TrainStep, model: TwoTower, lookup: Lookup, config: TwoTowerConfig, positives: csr_matrix) -> TrainStep:
     """``step`` on a batch whose ``own_row`` holds what was drawn for each query: the mined items go before it."""
 
     @tf.function(reduce_retracing=True)
@@ -120,7 +120,7 @@ def with_mining(step: Step, model: TwoTower, lookup: Lookup, config: TwoTowerCon
         known = positives[batch["user_row"]]
         return step({**batch, **own_negatives(miner(batch), batch["own_row"], known)})
 
-    return Step(mined_step, step.optimizer, [*step.state, *miner.variables])
+    return TrainStep(mined_step, step.optimizer, [*step.state, *miner.variables])
 
 
 def own_negatives(mined: NDArray[np.int32], drawn: NDArray[np.int32], known: csr_matrix) -> dict[str, Any]:

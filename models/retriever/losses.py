@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._merlin import tf
-from ..training.worker_group import team
+from ..training.worker_group import worker_group
 
 EXCLUDED = -1e9
 """Logit of what takes no part."""
@@ -69,7 +69,7 @@ def softmax(shared: Any, own: Any | None = None) -> Any:
     """Mean cross-entropy (nats) of each query's positive, the diagonal of ``shared`` [B, S], among all candidates."""
     logits = shared if own is None else tf.concat([shared, own], axis=1)
     positive = tf.range(tf.shape(logits)[0])
-    return team().mean(tf.nn.sparse_softmax_cross_entropy_with_logits(positive, logits))
+    return worker_group().mean(tf.nn.sparse_softmax_cross_entropy_with_logits(positive, logits))
 
 
 def bpr(shared: Any, own: Any | None = None) -> Any:
@@ -90,7 +90,7 @@ def bpr(shared: Any, own: Any | None = None) -> Any:
 
 
 def _pairs(logits: Any, positive: Any, weights: Any) -> Any:
-    pairs = team().total(tf.reduce_sum(weights))
+    pairs = worker_group().total(tf.reduce_sum(weights))
     return tf.reduce_sum(tf.nn.softplus(logits - positive) * weights) / tf.maximum(pairs, 1.0)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .._merlin import tf
 from ..config import TwoTowerConfig, mined
 from ..training.rows import WINDOW
-from ..training.worker_group import team
+from ..training.worker_group import worker_group
 from .losses import (
     CORRECTED,
     LOSSES,
@@ -72,7 +72,7 @@ class Objective(tf.Module):
 
         Of several workers each computes its part of those that all queries share, and all of its own queries' own.
         """
-        shared = team().part(cls.shared_rows(batch))
+        shared = worker_group().part(cls.shared_rows(batch))
         return tf.concat([shared, batch["distinct_row"]], axis=0) if "distinct_row" in batch else shared
 
     @staticmethod
@@ -91,12 +91,12 @@ class Objective(tf.Module):
         """
         size, of_batch = tf.shape(queries)[0], batch_rows(batch)
         whole = tf.shape(of_batch)[0]
-        found = team().gather(vectors[:size] if "own_row" in batch else vectors)
+        found = worker_group().gather(vectors[:size] if "own_row" in batch else vectors)
         shared, rows = self._shared(found, batch, whole)
         scores = self._scores(queries, shared, size, whole)
         logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, whole))
         if WINDOW in batch:
-            logits = without_own_window(logits, team().own_first(batch.get("batch_window", batch[WINDOW]), whole))
+            logits = without_own_window(logits, worker_group().own_first(batch.get("batch_window", batch[WINDOW]), whole))
         counted = [(scores, negatives(logits))]
         own = None
         if "own_row" in batch:
@@ -118,7 +118,7 @@ class Objective(tf.Module):
 
     def _shared(self, vectors: Any, batch: Mapping[str, Any], whole: Any) -> tuple[Any, Any]:
         """Vectors [S, D] and rows [S] of the candidates that all queries share, those of the queries here first."""
-        shared, rows = (team().own_first(one, whole) for one in (vectors, self.shared_rows(batch)))
+        shared, rows = (worker_group().own_first(one, whole) for one in (vectors, self.shared_rows(batch)))
         if self.memory is None:
             return shared, rows
         return tf.concat([shared, self.memory.vectors], axis=0), tf.concat([rows, self.memory.rows], axis=0)
@@ -159,7 +159,7 @@ class Objective(tf.Module):
     def _count(self, counted: Sequence[tuple[Any, Any]], positive: Any) -> None:
         """Add up scores and weights [B, C] of negatives; the first step of an epoch starts anew."""
         margin = self.config.negatives.margin
-        now = team().total(tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted]))
+        now = worker_group().total(tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted]))
         go_on = tf.cast(self.step % self._steps != 0, tf.float64)
         self.hard.assign(self.hard * go_on + now)
         self.step.assign_add(1)

@@ -22,8 +22,8 @@ from ..training.loop import (
 )
 from ..training.optimizers import Optimizer
 from ..training.rows import WINDOW, Events
-from ..training.step import Step, traced_once
-from ..training.worker_group import team
+from ..training.step import TrainStep, traced_once
+from ..training.worker_group import worker_group
 from .encode import encode_items, encode_users
 from .full_ranks import full_ndcg, target_ranks
 from .hard_negatives import with_mining
@@ -115,7 +115,7 @@ def batch_of(rows: Events) -> dict[str, Any]:
     return {**rows.queries(), "item_row": rows.item_row}
 
 
-def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective: Objective) -> Step:
+def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective: Objective) -> TrainStep:
     """A compiled training step: batch -> loss."""
     optimizer = Optimizer(config.training)
 
@@ -129,17 +129,17 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective
             queries, items = model((users, shown), training=True)
             loss = objective(queries, items, batch, model.temperature())
         optimizer.minimize(tape, loss, model.trainable_variables)
-        return team().total(loss)
+        return worker_group().total(loss)
 
-    return Step(traced_once(step), optimizer, objective.variables)
+    return TrainStep(traced_once(step), optimizer, objective.variables)
 
 
 def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     """This worker's queries of a batch, with what they read of the histories, and the items of all."""
-    if team().count == 1:
+    if worker_group().count == 1:
         return batch
     shared = {"drawn_row", *(SHARED if WINDOW in batch else ())}
-    own = {name: values if name in shared else team().part(values) for name, values in batch.items()}
+    own = {name: values if name in shared else worker_group().part(values) for name, values in batch.items()}
     own |= {"batch_row": batch["item_row"]}
     return {**own, **read_by(own), "batch_window": batch[WINDOW]} if WINDOW in batch else own
 

@@ -12,7 +12,7 @@ from cascade.config.load import load_config
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError
 from cascade.models.config import TrainingConfig
-from cascade.models.training.loop import WATCH, fit
+from cascade.models.training.loop import EPOCH_CALLBACK, fit
 from cascade.pipeline.stages import plan
 from cascade.tuning.trial import EpochReporter, Objective
 from cascade.tuning.tune import Options, prepare
@@ -196,7 +196,7 @@ def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):
         if epoch == 2:
             raise StopAsyncIteration
 
-    token = WATCH.set(watch)
+    token = EPOCH_CALLBACK.set(watch)
     try:
         with pytest.raises(StopAsyncIteration):
             config = TrainingConfig(epochs=3)
@@ -204,5 +204,5 @@ def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):
             scores = iter([0.25, 0.5, 0.75]).__next__
             fit(Still(), config, "still", 1, lambda rng: iter([{}]), step, scores, tmp_path)
     finally:
-        WATCH.reset(token)
+        EPOCH_CALLBACK.reset(token)
     assert seen == [("still", 1, 0.25), ("still", 2, 0.5)]
