@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.artifact import Artifact
+from ..models import metrics
 from ..models.ranker.heads import shares, targets
 from ..models.training.rows import Events
 from ..workflows.history.history import Histories
@@ -65,7 +66,7 @@ def before_test(events: Events, tensors: Tensors) -> Events:
     positives = np.concatenate([part.user_row[part.positive] for part in parts])
     known = np.bincount(positives, minlength=len(tensors.user_ids))
     of_user = {name: values for name, values in events.moment.items() if isinstance(values, Histories)}
-    moved = {name: replace(h, end=h.of.first[h.user_row] + known[h.user_row]) for name, h in of_user.items()}
+    moved = {name: replace(h, end=h.positives.first[h.user_row] + known[h.user_row]) for name, h in of_user.items()}
     return replace(events, moment={**events.moment, **moved})
 
 
@@ -89,7 +90,7 @@ def measure_impressions(
         if names:
             why = unfit(train, valid)
             for name, fitter in _fitters(names):
-                scored[name] = why or _fitted(fitter, tensors, logged, train, valid)
+                scored[name] = why or _fitted(fitter, tensors, logged, train, valid, name)
         rows = {
             name: replace(served, logits=each[0], label=test > 0)
             for name, each in scored.items()
@@ -103,7 +104,7 @@ def compare(
     rows: Mapping[str, RankedRows], scored: Mapping[str, tuple[Logits, float | None] | str], bootstrap: Bootstrap
 ) -> dict[str, Any]:
     """Figures of each method, their intervals, and by how much the ranker's differ from each baseline's."""
-    measured = {name: ranking_metrics(each) for name, each in rows.items()}
+    measured = {name: ranking_metrics(each, name) for name, each in rows.items()}
     draws = {name: ranking_draws(each, measured[name], bootstrap) for name, each in rows.items()}
     methods: dict[str, Any] = {
         name: {"skipped": each} if isinstance(each, str) else measured[name] | {"valid_auc": each[1]}
@@ -175,10 +176,8 @@ def _fitters(names: Collection[str]) -> Iterator[tuple[str, Fitter]]:
 
 
 def _fitted(
-    fitter: Fitter, tensors: Tensors, logged: Logged, train: NDArray[np.float32], valid: NDArray[np.float32]
-) -> tuple[Logits, float]:
-    """A baseline's logits for the test rows, and its AUC on the validation part."""
-    from sklearn.metrics import roc_auc_score
-
+    fitter: Fitter, tensors: Tensors, logged: Logged, train: NDArray[np.float32], valid: NDArray[np.float32], of: str
+) -> tuple[Logits, float | None]:
+    """A baseline's logits for the test rows, and its AUC on the validation part; ``of`` names it in errors."""
     judged, asked = fitter(tensors, (logged.train, train), (logged.valid, valid), (logged.valid, logged.test))
-    return asked, float(roc_auc_score(valid > 0, judged))
+    return asked, metrics.auc(judged, valid > 0, of)

@@ -24,8 +24,8 @@ RETRIEVED = ("recall@10", "recall@100")
 """What retrievers are compared in."""
 Difference = dict[str, float]
 """``value``, ``low`` and ``high``."""
-BINS, ECE_BINS = 256, 15
-"""Quantiles of each class between which scores count as equal in a draw's AUC; bins of the ECE, as in `metrics.ece`."""
+AUC_BINS = 256
+"""Quantiles of each class between which scores count as equal in a draw's AUC."""
 
 
 def list_intervals(values: UserValues, bootstrap: Bootstrap) -> dict[str, Interval]:
@@ -65,7 +65,7 @@ def ranking_intervals(
 def ranking_draws(rows: RankedRows, measured: Mapping[str, float | None], bootstrap: Bootstrap) -> Draws:
     """What each draw makes of the figures in ``measured``, those left out that are None.
 
-    A draw's AUC takes scores within a bin for equal, which takes less than 1 / BINS off it.
+    A draw's AUC takes scores within a bin for equal, which takes less than 1 / AUC_BINS off it.
     """
     owner = np.unique(rows.users, return_inverse=True)[1]
     parts = {"auc": _auc_totals, "gauc": _gauc_totals, "logloss": _logloss_totals, "ece": _ece_totals}
@@ -100,7 +100,7 @@ def _per_user(owner: NDArray[np.int64], column: NDArray[np.int64], weights: NDAr
 
 def _auc_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
     """Negatives in each bin of rising score, then positives, [U, 2 * bins]."""
-    share = np.linspace(0, 1, BINS + 1)[1:-1]
+    share = np.linspace(0, 1, AUC_BINS + 1)[1:-1]
     cuts = np.unique([np.quantile(rows.logits[rows.label == kind], share) for kind in (False, True)])
     bins = np.searchsorted(cuts, rows.logits) + rows.label * (len(cuts) + 1)
     return _per_user(owner, bins, np.ones(len(rows)), 2 * (len(cuts) + 1))
@@ -138,10 +138,7 @@ def _ratio(sums: Sums) -> NDArray[np.float64]:
 def _ece_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
     """Probability less label in each bin of equally many rows, then rows, [U, bins + 1]."""
     chance = expit(rows.logits.astype(np.float64))
-    order, bins = np.argsort(chance, kind="stable"), np.empty(len(rows), np.int64)
-    for number, chunk in enumerate(np.array_split(order, ECE_BINS)):
-        bins[chunk] = number
-    apart = _per_user(owner, bins, chance - rows.label, ECE_BINS)
+    apart = _per_user(owner, metrics.equal_bins(chance), chance - rows.label, metrics.BINS)
     return hstack([apart, csr_matrix(np.bincount(owner)[:, None])], format="csr")
 
 

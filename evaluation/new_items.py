@@ -97,7 +97,7 @@ def chance(choice: NDArray[Any], relevant: NDArray[Any], at: tuple[int, ...]) ->
     """
     share = relevant / choice
     recall = {f"recall@{k}": np.minimum(k / choice, 1.0) for k in at}
-    gains = {k: np.cumsum(1 / np.log2(np.arange(2, k + 2))) for k in at}
+    gains = {k: np.cumsum(metrics.discounts(k)) for k in at}
     ndcg = {
         f"ndcg@{k}": share * gain[np.minimum(choice, k) - 1] / gain[np.minimum(relevant, k) - 1]
         for k, gain in gains.items()

@@ -40,17 +40,16 @@ def labelled(candidates: Rows, logits: NDArray[np.float32], relevant: csr_matrix
     return logits[at], hits[at], requests, candidates[at].astype(np.int32)
 
 
-def ranking_metrics(rows: RankedRows) -> dict[str, float | None]:
+def ranking_metrics(rows: RankedRows, of: str = "ranker") -> dict[str, float | None]:
     """AUC, gAUC over users, log-loss (nats) and ECE; an AUC is None without positives or without negatives."""
-    from sklearn.metrics import log_loss, roc_auc_score
+    from sklearn.metrics import log_loss
 
     label, chance = rows.label, sigmoid(rows.logits.astype(np.float64))
-    both = 0 < label.sum() < len(label)
     owner = np.unique(rows.users, return_inverse=True)[1]
     count = np.bincount(owner)
     return {
-        "auc": float(roc_auc_score(label, chance)) if both else None,
-        "gauc": metrics.gauc(metrics.grouped_auc(rows.logits, label, owner, len(count)), count),
+        "auc": metrics.auc(chance, label, of),
+        "gauc": metrics.gauc(metrics.grouped_auc(rows.logits, label, owner, len(count), of), count),
         "logloss": float(log_loss(label, chance, labels=[False, True])),
-        "ece": metrics.ece(chance, label),
+        "ece": metrics.ece(chance, label, of=of),
     }

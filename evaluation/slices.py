@@ -114,7 +114,7 @@ def measure_slice(part: Slice, held_out: HeldOut, answers: Rows, rows: RankedRow
         f"recall@{LIST}": _mean(metrics.recall(hits, counts, LIST)),
         f"ndcg@{LIST}": _mean(metrics.ndcg(hits, counts, LIST)),
         "rows": int(inside.sum()),
-        "auc": _auc(rows.logits[inside], rows.label[inside]),
+        "auc": metrics.auc(rows.logits[inside], rows.label[inside], f"ranker, slice {part.name}"),
     }
 
 
@@ -129,11 +129,6 @@ def _asked(part: Slice, held_out: HeldOut) -> tuple[NDArray[np.bool_], csr_matri
 
 def _mean(values: metrics.Values) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def _auc(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> float | None:
-    found = metrics.grouped_auc(logits, label, np.zeros(len(label), np.int64), 1)[0]
-    return None if np.isnan(found) else float(found)
 
 
 def all_slices(columns: Iterable[str], data: Path, logged: LoggedTest, tensors: Tensors) -> list[Slice]:

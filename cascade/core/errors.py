@@ -35,3 +35,7 @@ class FeatureStoreError(CascadeError):
 
 class WorkerError(CascadeError):
     """One of several workers that train together has ended, or is not of one mind with the others."""
+
+
+class DivergedError(CascadeError, FloatingPointError):
+    """A model's scores are not numbers; the message names the model and, in training, the epoch."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.features import Feature
+from ...models import metrics
 from ...models._merlin import tf
 from ...models.config import TrainingConfig
 from ...models.layers.feature_gather import Lookup
@@ -76,8 +77,6 @@ def factorization_logits(
     tensors: Tensors, train: tuple[Events, Label], valid: tuple[Events, Label], asked: Sequence[Events]
 ) -> list[NDArray[np.float32]]:
     """Train on ``train``, stop on the AUC of ``valid``, and give the logits float32 [n] of each of ``asked``."""
-    from sklearn.metrics import roc_auc_score
-
     prepare(TRAINING.seed)
     lookup = Lookup(tensors)
     model = FactorizationMachine([*tensors.schema.side("user", "context"), *tensors.schema.side("item")], WIDTH)
@@ -89,8 +88,10 @@ def factorization_logits(
             some = events.take(at)
             yield {**some.queries(), "items": some.item_row, "label": label[at]}
 
-    def score() -> float:
-        return float(roc_auc_score(happened > 0, score_events(model, lookup, judged)))
+    def score(of: str) -> float:
+        found = metrics.auc(score_events(model, lookup, judged), happened > 0, of)
+        assert found is not None, "`impressions.unfit` checks that both labels are there"
+        return found
 
     with TemporaryDirectory() as folder:
         step, steps = make_step(model, lookup), len(events) // size

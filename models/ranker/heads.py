@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import metrics
 from ..config import LabelConfig
 
 if TYPE_CHECKING:
@@ -54,12 +55,13 @@ def draw_label(happened: NDArray[np.float32], share: Sequence[float], seed: int)
     return np.asarray(happened[np.arange(len(happened)), drawn])
 
 
-def label_aucs(logits: NDArray[np.float32], happened: NDArray[np.float32]) -> list[float | None]:
-    """AUC of each head's logits [n, T] for its label; None where the label is always the same."""
-    from sklearn.metrics import roc_auc_score
+def label_aucs(logits: NDArray[np.float32], happened: NDArray[np.float32], of: str = "ranker") -> list[float | None]:
+    """AUC of each head's logits [n, T] for its label [n, T]; None where the label is always the same.
 
-    columns = zip(logits.T, happened.T, strict=True)
-    return [float(roc_auc_score(own > 0, x)) if 0 < own.sum() < len(own) else None for x, own in columns]
+    Raises:
+        DivergedError: if a logit is NaN; ``of`` says what was scored.
+    """
+    return [metrics.auc(own, label > 0, of) for own, label in zip(logits.T, happened.T, strict=True)]
 
 
 def mean_auc(aucs: Sequence[float | None], share: Sequence[float]) -> float:

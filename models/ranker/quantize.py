@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import metrics
 from .export import PairColumns
 from .item_part import QUERY, SHARE, SLOTS
 from .model_files import INT8, PAIR
@@ -126,10 +127,10 @@ def scores(
 
 def auc_loss(fp32: NDArray[np.float32], int8: NDArray[np.float32], label: NDArray[np.bool_]) -> float:
     """`Loss.auc_loss` of logits [n, K] and what happened [n, K]; rows that are -inf do not count."""
-    from sklearn.metrics import roc_auc_score
-
-    there = np.isfinite(fp32)
-    return float(roc_auc_score(label[there], fp32[there]) - roc_auc_score(label[there], int8[there]))
+    known = ~np.isneginf(fp32)
+    aucs = [metrics.auc(logits[known], label[known], of) for logits, of in ((fp32, PAIR), (int8, INT8))]
+    assert aucs[0] is not None and aucs[1] is not None, "`quantize` checks that both labels are there"
+    return aucs[0] - aucs[1]
 
 
 def overlap(fp32: NDArray[np.float32], int8: NDArray[np.float32], most: int = TOP) -> float:

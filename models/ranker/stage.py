@@ -123,7 +123,7 @@ def weigh(
     fusion, there = fit_fusion(logits, similar, valid.label, calibration), np.isfinite(logits)
     both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
     scores = {"retriever": similar, "dlrm": logits, "fused": both}
-    return fusion, {f"valid_{name}": judge(values, valid) for name, values in scores.items()}
+    return fusion, {f"valid_{name}": judge(values, valid, f"ranker ({name})") for name, values in scores.items()}
 
 
 def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:

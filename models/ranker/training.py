@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import metrics
 from .._merlin import tf
 from ..config import DlrmConfig
 from ..layers.feature_gather import Lookup
-from ..retriever.full_ranks import full_ndcg
 from ..training.gradient_checkpointing import in_slices
 from ..training.loop import Fit, fit, prepare
 from ..training.optimizers import Optimizer
@@ -66,11 +66,11 @@ def train(
     warm_start()
     valid = rows.valid(config.training.seed)
 
-    def score() -> float:
+    def score(of: str) -> float:
         assert valid is not None
         if valid.happened is not None:
-            return mean_auc(label_aucs(score_heads(model, lookup, valid), valid.happened), model.share)
-        return judge(score_rows(model, lookup, valid), valid)
+            return mean_auc(label_aucs(score_heads(model, lookup, valid), valid.happened, of), model.share)
+        return judge(score_rows(model, lookup, valid), valid, of)
 
     step = make_step(model, lookup, config)
     judged = score if valid else None
@@ -129,20 +129,24 @@ def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
         yield {**lookup.users(events.queries()), **lookup.items(items), **both}
 
 
-def judge(logits: NDArray[np.float32], rows: ValidRows) -> float:
-    """How well ``logits`` [n, K] order the candidates.
+def judge(logits: NDArray[np.float32], rows: ValidRows, of: str = "ranker") -> float:
+    """How well ``logits`` [n, K] order the candidates of each request.
 
-    NDCG over all candidates, 0 for a positive that is not among them; AUC where each request has one candidate.
+    NDCG over all candidates, 0 where the positive is not among them; AUC where each request has one candidate.
+
+    Args:
+        of: what was scored, for the error: "ranker, epoch 3".
+
+    Raises:
+        DivergedError: if a logit is NaN.
     """
     if rows.candidates.shape[1] == 1:
-        from sklearn.metrics import roc_auc_score
+        found = metrics.auc(logits[:, 0], rows.label[:, 0], of)
+        assert found is not None, "validation impressions hold both labels"
+        return found
+    return float(metrics.target_ndcg(positive_ranks(logits, rows.label, of)).mean())
 
-        return float(roc_auc_score(rows.label[:, 0], logits[:, 0]))
-    ranks = positive_ranks(logits, rows.label)
-    return full_ndcg(ranks[ranks >= 0]) * float(np.mean(ranks >= 0)) if (ranks >= 0).any() else 0.0
 
-
-def positive_ranks(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Rank [n] of the positive among its candidates [n, K], 0 is best; -1 if it is not there."""
-    own = np.where(label, logits, -np.inf).max(axis=1)
-    return np.where(label.any(axis=1), (logits > own[:, None]).sum(axis=1), -1)
+def positive_ranks(logits: NDArray[np.float32], label: NDArray[np.bool_], of: str = "ranker") -> metrics.Values:
+    """Rank [n] of the positive among its candidates [n, K], 0 is best; inf where it is not among them."""
+    return metrics.target_ranks(logits, np.where(label.any(axis=1), label.argmax(axis=1), -1), of)

@@ -101,7 +101,9 @@ def _highest(queries: Any, vectors: Any, own: Any, hidden: Any, margin: float, c
     return tf.where(values > lowest, rows, NONE)
 
 
-def with_mining(step: TrainStep, model: TwoTower, lookup: Lookup, config: TwoTowerConfig, positives: csr_matrix) -> TrainStep:
+def with_mining(
+    step: TrainStep, model: TwoTower, lookup: Lookup, config: TwoTowerConfig, positives: csr_matrix
+) -> TrainStep:
     """``step`` on a batch whose ``own_row`` holds what was drawn for each query: the mined items go before it."""
 
     @tf.function(reduce_retracing=True)

@@ -7,8 +7,10 @@ its part of the loss: their sum is the loss of all queries.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from ...core.registry import find
 from .._merlin import tf
 from ..training.worker_group import worker_group
 
@@ -117,6 +119,20 @@ def count_hard(scores: Any, positive: Any, weights: Any, margin: float) -> Any:
     return tf.reduce_sum(tf.cast(by_query, tf.float64), axis=1)
 
 
-LOSSES = {"bpr": bpr, "softmax": softmax, "sampled_softmax": softmax}
+Loss = Callable[[Any, Any], Any]
+"""Logits ``shared`` [B, S] and ``own`` [B, H], or None without own negatives -> the loss, a scalar."""
+LOSSES: dict[str, Loss] = {"bpr": bpr, "softmax": softmax, "sampled_softmax": softmax}
 CORRECTED = ("bpr", "sampled_softmax")
 """Losses whose logits are corrected for the chance of being drawn."""
+
+
+def loss_of(name: str) -> tuple[Loss, bool]:
+    """The loss that ``two_tower.loss`` names, and whether its logits are corrected for the chance of being drawn.
+
+    A registered loss gets corrected logits unless it has an attribute ``log_q`` that is False.
+
+    Raises:
+        ConfigError: there is no loss of that name.
+    """
+    loss: Loss = find("loss", name, LOSSES)
+    return loss, name in CORRECTED if name in LOSSES else bool(getattr(loss, "log_q", True))

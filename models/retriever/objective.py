@@ -21,9 +21,8 @@ from ..config import TwoTowerConfig, mined
 from ..training.rows import WINDOW
 from ..training.worker_group import worker_group
 from .losses import (
-    CORRECTED,
-    LOSSES,
     count_hard,
+    loss_of,
     negatives,
     own_logits,
     shared_logits,
@@ -55,10 +54,10 @@ class Objective(tf.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self._loss, self._steps = LOSSES[config.loss], steps
+        self._loss, corrected = loss_of(config.loss)
+        self._steps = steps
         self._apart = config.loss == "bpr"
         self._mined = mined(config.negatives) if config.neg_sampling == "hard" and not self._apart else 0
-        corrected = config.loss in CORRECTED
         self._log_q = tf.constant(log_expected(config, counts, catalogue, size)) if corrected else None
         width = config.item_tower.mlp[-1]
         self.memory = Memory(config.negatives.memory, width) if config.negatives.memory else None
@@ -96,7 +95,9 @@ class Objective(tf.Module):
         scores = self._scores(queries, shared, size, whole)
         logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, whole))
         if WINDOW in batch:
-            logits = without_own_window(logits, worker_group().own_first(batch.get("batch_window", batch[WINDOW]), whole))
+            logits = without_own_window(
+                logits, worker_group().own_first(batch.get("batch_window", batch[WINDOW]), whole)
+            )
         counted = [(scores, negatives(logits))]
         own = None
         if "own_row" in batch:
@@ -159,7 +160,9 @@ class Objective(tf.Module):
     def _count(self, counted: Sequence[tuple[Any, Any]], positive: Any) -> None:
         """Add up scores and weights [B, C] of negatives; the first step of an epoch starts anew."""
         margin = self.config.negatives.margin
-        now = worker_group().total(tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted]))
+        now = worker_group().total(
+            tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted])
+        )
         go_on = tf.cast(self.step % self._steps != 0, tf.float64)
         self.hard.assign(self.hard * go_on + now)
         self.step.assign_add(1)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...core.errors import DataError
+from .. import metrics
 from .._merlin import tf
 from ..config import TwoTowerConfig, targets
 from ..layers.feature_gather import Lookup
@@ -25,7 +25,7 @@ from ..training.rows import WINDOW, Events
 from ..training.step import TrainStep, traced_once
 from ..training.worker_group import worker_group
 from .encode import encode_items, encode_users
-from .full_ranks import full_ndcg, target_ranks
+from .full_ranks import full_ranks
 from .hard_negatives import with_mining
 from .negatives import Catalogue, draw
 from .objective import OF_ITEMS, Objective
@@ -82,8 +82,8 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
         for batch in of_epoch(rng):
             yield {**batch, **draw(config, catalogue, rng, size)}
 
-    def score() -> float:
-        return full_ndcg(valid_ranks(model, lookup, valid, seen))
+    def score(of: str) -> float:
+        return float(metrics.target_ndcg(valid_ranks(model, lookup, valid, seen, of)).mean())
 
     found = fit(
         model,
@@ -144,6 +144,9 @@ def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**own, **read_by(own), "batch_window": batch[WINDOW]} if WINDOW in batch else own
 
 
-def valid_ranks(model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix) -> NDArray[np.int64]:
-    """Rank [n] of each validation event's item among all items that its user has not in ``seen``."""
-    return target_ranks(encode_users(model, lookup, valid), encode_items(model, lookup, seen.shape[1]), valid, seen)
+def valid_ranks(
+    model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix, of: str = "two_tower"
+) -> metrics.Values:
+    """Rank [n] of each validation event's item; see `full_ranks`."""
+    queries, vectors = encode_users(model, lookup, valid), encode_items(model, lookup, seen.shape[1])
+    return full_ranks(queries, vectors, valid, seen, of)

@@ -23,7 +23,7 @@ import numpy as np
 from cascade.config.load import load_config
 from cascade.core.text_table import table
 from cascade.models.layers.feature_gather import Lookup
-from cascade.models.metrics import gauc, grouped_auc
+from cascade.models.metrics import gauc, grouped_auc, target_ndcg, target_recall
 from cascade.models.ranker.export import PairColumns
 from cascade.models.ranker.model_files import ITEM, PAIR
 from cascade.models.ranker.quantize import scores
@@ -32,11 +32,7 @@ from cascade.models.ranker.rows import CandidateRows
 from cascade.models.ranker.stage import retriever
 from cascade.models.ranker.training import positive_ranks
 from cascade.models.ranker.transition_features import Followers
-from cascade.models.retriever.full_ranks import (
-    full_ndcg,
-    rank_metrics,
-    target_ranks,
-)
+from cascade.models.retriever.full_ranks import full_ranks, rank_metrics
 from cascade.models.retriever.stage import load_towers
 from cascade.models.retriever.training import valid_ranks
 from cascade.models.retriever.user_items import user_items
@@ -70,7 +66,7 @@ class Validation:
 
     def popularity(self):
         counts = self.tensors.item_counts.astype(np.float32)[:, None]
-        ranks = target_ranks(np.ones((len(self.events), 1), np.float32), counts, self.events, self.seen)
+        ranks = full_ranks(np.ones((len(self.events), 1), np.float32), counts, self.events, self.seen)
         return of_ranks(ranks)
 
     def retrieved(self, parts):
@@ -89,17 +85,17 @@ class Validation:
         there = rows.candidates >= 0
         popular, (request, _) = self.tensors.item_counts[rows.candidates][there], np.nonzero(there)
         ranks = positive_ranks(np.where(there, logits, -np.inf), rows.label)
-        gain = np.where((ranks >= 0) & (ranks < 10), 1 / np.log2(2.0 + ranks.clip(0)), 0)
         label, count = rows.label[there], there.sum(axis=1)
         own, of_popularity = (
             gauc(grouped_auc(order, label, request, len(count)), count) for order in (logits[there], popular)
         )
-        return [float(gain.mean()), own, of_popularity]
+        return [float(target_ndcg(ranks, 10).mean()), own, of_popularity]
 
 
 def of_ranks(ranks):
     found = rank_metrics(ranks)
-    return [float((ranks < 10).mean()), found["recall@100"], found["ndcg@10"], full_ndcg(ranks)]
+    recall, ndcg = (float(values.mean()) for values in (target_recall(ranks, 10), target_ndcg(ranks)))
+    return [recall, found["recall@100"], found["ndcg@10"], ndcg]
 
 
 def main():

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from cascade.config.load import load_config
+from cascade.models import metrics
 from cascade.models.config import DlrmConfig
 from cascade.models.onnx.export import session
 from cascade.models.ranker.export import PairColumns
@@ -91,7 +91,7 @@ def main():
     )
     for name, artifact in made.items():
         [logits] = scores([models[name]], columns[name], rows.events, rows.candidates)
-        auc, plain = roc_auc_score(rows.label[there], logits[there]), took[name.removesuffix(" *")]
+        auc, plain = metrics.auc(logits[there], rows.label[there], name), took[name.removesuffix(" *")]
         print(
             f"{name:<16} {took[name]:6.0f} {took[name] / took['dot']:6.2f} {took[name] / plain:8.2f} "
             f"{sum(columns[name].widths.values()):11d} "

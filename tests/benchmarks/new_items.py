@@ -46,7 +46,7 @@ def requests(tensors, users):
     parts = [tensors.interactions(split) for split in ("train", "valid")]
     known = sum(np.bincount(part.user_row[part.positive], minlength=len(tensors.user_ids)) for part in parts)
     every = parts[0].history
-    past = replace(every, user_row=users, end=every.of.first[users] + known[users])
+    past = replace(every, user_row=users, end=every.positives.first[users] + known[users])
     nothing = np.zeros(len(users))
     return Events(users, nothing.astype(np.int32), nothing.astype(np.float32), {"history": past})
 

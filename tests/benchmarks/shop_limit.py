@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from cascade.config.load import load_config
+from cascade.models import metrics
 from cascade.models._merlin import tf
 from cascade.models.training.loop import shuffled
 from cascade.pipeline.stages import run
@@ -81,7 +81,7 @@ def fit(tensors, weight):
         for at in shuffled(len(train[2]), SIZE, rng):
             step(*(column[at] for column in train))
     judged = (part(tensors, name) for name in ("valid", "test"))
-    return [roc_auc_score(label, form(codes, numbers)[0].numpy()) for codes, numbers, label in judged]
+    return [metrics.auc(form(codes, numbers)[0].numpy(), label > 0) for codes, numbers, label in judged]
 
 
 def main():

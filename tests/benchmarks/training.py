@@ -174,9 +174,9 @@ def ours(model, step, training, rows, count, candidates=1):
 
 
 def quality(held_out, scores):
-    from sklearn.metrics import roc_auc_score
+    from cascade.models import metrics
 
-    return f", AUC {roc_auc_score(held_out.label, scores.ravel()):.4f}"
+    return f", AUC {metrics.auc(scores.ravel(), held_out.label > 0):.4f}"
 
 
 class Clock(tf.keras.callbacks.Callback):

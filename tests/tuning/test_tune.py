@@ -201,8 +201,8 @@ def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):
         with pytest.raises(StopAsyncIteration):
             config = TrainingConfig(epochs=3)
             step = TrainStep(lambda batch: 1.0, Optimizer(config))
-            scores = iter([0.25, 0.5, 0.75]).__next__
-            fit(Still(), config, "still", 1, lambda rng: iter([{}]), step, scores, tmp_path)
+            scores = iter([0.25, 0.5, 0.75])
+            fit(Still(), config, "still", 1, lambda rng: iter([{}]), step, lambda of: next(scores), tmp_path)
     finally:
         EPOCH_CALLBACK.reset(token)
     assert seen == [("still", 1, 0.25), ("still", 2, 0.5)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dlrm_inputs import SCHEMA, columns, small
 
-from cascade.core.errors import ConfigError
+from cascade.core.errors import ConfigError, DivergedError
 from cascade.core.features import Feature, FeatureSchema
 from cascade.models._merlin import mm, tf
 from cascade.models.config import DlrmConfig
@@ -165,9 +165,19 @@ def test_what_does_not_fit_is_named(options, message):
 def test_ranks_of_positives_by_hand():
     logits = np.array([[1.0, 3.0, 2.0], [1.0, 2.0, 3.0], [5.0, 4.0, -np.inf]])
     label = np.array([[True, False, False], [False, False, False], [False, True, False]])
-    assert positive_ranks(logits, label).tolist() == [2, -1, 1]
+    assert positive_ranks(logits, label).tolist() == [2, np.inf, 1]
     judged = judge(logits, ValidRows(None, np.zeros((3, 3), np.int32), label))
     assert judged == pytest.approx((1 / 2 + 0 + 1 / np.log2(3)) / 3)
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_nan_logits_are_an_error_that_names_model_and_epoch(candidates):
+    """A NaN compares as not higher than any score: as if the model ranked every positive first."""
+    label, logits = np.zeros((2, candidates), bool), np.zeros((2, candidates), np.float32)
+    label[0, 0], logits[1, 0] = True, np.nan
+    rows = ValidRows(None, np.zeros((2, candidates), np.int32), label)
+    with pytest.raises(DivergedError, match=r"ranker, epoch 3: 1 of \d scores are NaN: the model has diverged"):
+        judge(logits, rows, "ranker, epoch 3")
 
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)

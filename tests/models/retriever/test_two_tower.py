@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cascade.core.errors import ConfigError
+from cascade.core.errors import ConfigError, DivergedError
 from cascade.core.features import Feature, FeatureSchema
+from cascade.models import metrics
 from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.retriever.encode import encode_items, encode_users
-from cascade.models.retriever.full_ranks import full_ndcg
 from cascade.models.retriever.negatives import Catalogue
 from cascade.models.retriever.objective import Objective
 from cascade.models.retriever.training import make_step, train, valid_ranks
@@ -141,7 +141,14 @@ def test_the_best_epoch_is_kept(trained, tensors):
     source, shape = tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids))
     valid = Events.positives(tensors.interactions("valid"))
     ranks = valid_ranks(model, Lookup(tensors), valid, user_items(source, shape))
-    assert full_ndcg(ranks) == pytest.approx(found.score)
+    assert metrics.target_ndcg(ranks).mean() == pytest.approx(found.score)
+
+
+def test_a_training_that_diverges_stops_and_names_model_and_epoch(tensors, tmp_path):
+    training = TrainingConfig(epochs=5, batch_size=128, learning_rate=1e38)
+    options = TwoTowerConfig(user_tower=TOWER, item_tower=TOWER, training=training)
+    with pytest.raises(DivergedError, match="two_tower, epoch 1: .* scores are NaN: the model has diverged"):
+        train(tensors, options, tmp_path)
 
 
 def test_same_seed_same_model(trained, tensors, tmp_path):

@@ -49,17 +49,20 @@ def test_reciprocal_rank():
     assert metrics.reciprocal_rank(late, 2).tolist() == [0]
 
 
-def test_calibration_and_ece():
-    probability, label = np.array([0.1, 0.9, 0.3, 0.7]), np.array([0, 1, 1, 1])
-    predicted, observed, rows = metrics.calibration(probability, label, bins=2)
-    assert predicted.tolist() == pytest.approx([0.2, 0.8])
-    assert observed.tolist() == [0.5, 1]
-    assert rows.tolist() == [2, 2]
-    assert metrics.ece(probability, label, bins=2) == pytest.approx((0.3 + 0.2) / 2)
+def test_one_relevant_item_by_its_rank():
+    ranks = np.array([0, 2, 9.5, 50, np.inf])
+    assert metrics.target_recall(ranks, 10).tolist() == [1, 1, 1, 0, 0]
+    expected = [1, 1 / 2, 1 / np.log2(11.5), 1 / np.log2(52), 0]
+    assert metrics.target_ndcg(ranks).tolist() == pytest.approx(expected)
+    assert metrics.target_ndcg(ranks, 10).tolist() == pytest.approx([*expected[:3], 0, 0])
+    assert metrics.target_ndcg(np.array([0, 2])).mean() == pytest.approx((1 + 1 / 2) / 2)
 
 
-def test_ece_with_fewer_rows_than_bins():
-    assert metrics.ece(np.array([0.25]), np.array([1])) == pytest.approx(0.75)
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=9), st.integers(1, 7))
+def test_one_relevant_item_is_a_list_with_one_hit(ranks, k):
+    hits, one = np.array(ranks)[:, None] == np.arange(8), np.ones(len(ranks), np.int64)
+    assert metrics.target_recall(np.array(ranks), k).tolist() == metrics.recall(hits, one, k).tolist()
+    assert metrics.target_ndcg(np.array(ranks), k).tolist() == metrics.ndcg(hits, one, k).tolist()
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6).filter(any), min_size=1, max_size=5), st.integers(1, 6))
