@@ -24,7 +24,7 @@ def configure_logging(verbose: bool) -> None:
         verbose: show everything, and our own debug messages.
     """
     ours = logging.getLogger("cascade")
-    if not ours.handlers:
+    if all(isinstance(handler, logging.NullHandler) for handler in ours.handlers):
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         ours.addHandler(handler)

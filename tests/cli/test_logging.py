@@ -32,3 +32,17 @@ def test_output_of_an_import_is_withheld(tmp_path: Path) -> None:
 def test_output_is_shown_if_the_import_fails(tmp_path: Path) -> None:
     library = "import os\nos.write(2, b'noise ')\nraise ValueError"
     assert run(tmp_path, library) == ("failed", "before noise after")
+
+
+def test_our_own_messages_are_shown_once_with_their_level() -> None:
+    program = (
+        "import cascade, logging\n"
+        "from cascade.cli.logging import configure_logging\n"
+        "configure_logging(False); configure_logging(False)\n"
+        "logging.getLogger('cascade.models').info('waiting')\n"
+        "logging.getLogger('elsewhere').warning('noise')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "INFO cascade.models: waiting\n"
