@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy.sparse import csr_matrix
@@ -28,7 +28,11 @@ LEAK_CHECK = "recsys_label_leak_check"
 
 
 def measure(
-    ranked: Mapping[str, Rows | str], rows: RankedRows, relevant: csr_matrix, bootstrap: Bootstrap
+    ranked: Mapping[str, Rows | str],
+    rows: RankedRows,
+    relevant: csr_matrix,
+    bootstrap: Bootstrap,
+    more: Sequence[str] = (),
 ) -> dict[str, Any]:
     """``retrieval``, ``cascade`` and ``baselines``; ``ranking``; ``intervals`` of all of these, and ``differences``.
 
@@ -36,9 +40,10 @@ def measure(
         ranked: ``retrieval``, ``cascade`` and the baselines: item rows [U, R], or why a baseline was left out.
         rows: what the ranker is measured on.
         relevant: [U, n_items].
+        more: registered metrics to compute beside the built-in ones.
     """
     there = {name: lists for name, lists in ranked.items() if not isinstance(lists, str)}
-    values = {name: user_values(name, lists, relevant) for name, lists in there.items()}
+    values = {name: user_values(name, lists, relevant, more) for name, lists in there.items()}
     shown: dict[str, dict[str, Any]] = {
         name: means(values[name]) | _coverage(name, lists, relevant) for name, lists in there.items()
     }
@@ -58,10 +63,10 @@ def measure(
     }
 
 
-def user_values(name: str, ranked: Rows, relevant: csr_matrix) -> UserValues:
+def user_values(name: str, ranked: Rows, relevant: csr_matrix, more: Sequence[str] = ()) -> UserValues:
     """What a method is measured in: the retriever as one, the cascade by its list, a baseline as both."""
     of_retrieval = {} if name == "cascade" else retrieval_values(ranked, relevant)
-    return of_retrieval | ({} if name == "retrieval" else list_values(ranked, relevant))
+    return of_retrieval | ({} if name == "retrieval" else list_values(ranked, relevant, more))
 
 
 def _coverage(name: str, ranked: Rows, relevant: csr_matrix) -> dict[str, float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ..models import metrics
+from .list_metrics import metric_values
 
 Rows = NDArray[np.int64]
 """Item rows [U, R], best first, padded with -1."""
@@ -42,13 +43,14 @@ def retrieval_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Va
     return recall | {f"ndcg@{k}": metrics.ndcg(hits, counts, k) for k in NDCG_AT}
 
 
-def list_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Values]:
-    """ndcg@10, map@10, mrr@10 of each user [U]."""
+def list_values(ranked: Rows, relevant: csr_matrix, more: Sequence[str] = ()) -> dict[str, metrics.Values]:
+    """ndcg@10, map@10, mrr@10, and ``more`` metrics by name, of each user [U]."""
     hits, counts = metrics.find_hits(ranked, relevant)
     return {
         f"ndcg@{LIST}": metrics.ndcg(hits, counts, LIST),
         f"map@{LIST}": metrics.average_precision(hits, counts, LIST),
         f"mrr@{LIST}": metrics.reciprocal_rank(hits, LIST),
+        **{f"{name}@{LIST}": metric_values(name, hits, counts, LIST) for name in more},
     }
 
 

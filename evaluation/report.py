@@ -77,7 +77,7 @@ def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[st
     best = {name: _best(name, [values.get(name) for values in methods.values()]) for name in columns}
     rows = []
     for method, values in methods.items():
-        own, row = intervals.get(method, {}), [header(TITLES[method])]
+        own, row = intervals.get(method, {}), [header(TITLES.get(method, method))]
         for name in columns:
             value = values.get(name)
             row.append(_number_cell(value, own.get(name), best=value is not None and value == best[name]))
@@ -97,7 +97,7 @@ def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
 
 def skipped_lines(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """``LightGBM: why it was left out``."""
-    return [f"{TITLES[name]}: {values['skipped']}" for name, values in methods.items() if "skipped" in values]
+    return [f"{TITLES.get(name, name)}: {values['skipped']}" for name, values in methods.items() if "skipped" in values]
 
 
 def _best(metric: str, values: Sequence[float | None]) -> float | None:
@@ -146,7 +146,7 @@ def recall_curve(methods: Mapping[str, Mapping[str, float]]) -> str:
     for method, values in methods.items():
         if f"recall@{RECALL_AT[0]}" in values:
             recalls = [values[f"recall@{k}"] for k in RECALL_AT]
-            axes.plot(RECALL_AT, recalls, marker="o", label=TITLES[method], color=COLORS[method])
+            axes.plot(RECALL_AT, recalls, marker="o", label=TITLES.get(method, method), color=COLORS.get(method))
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     return image(figure, "Recall at k of the retriever and the baselines")

@@ -80,7 +80,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
     left_out = {} if impressions else without_impressions(config.baselines)
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines, **left_out}
-    results = measure(ranked, rows, held_out.relevant, bootstrap)
+    results = measure(ranked, rows, held_out.relevant, bootstrap, config.metrics)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
     results["new_items"] = measure_new_items(
         tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size

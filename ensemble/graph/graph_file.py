@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import ArtifactError
+from ...core.errors import ArtifactError, ConfigError
+from ...core.registry import find, group
 from ...core.signature import ColumnSpec, Signature
 from ..protocol.inputs import Input
 from .ops import OPS
@@ -57,10 +58,14 @@ def load_node(entry: Mapping[str, Any], folder: Path) -> Op:
     Raises:
         ArtifactError: if this package has no such op, or one that reads or writes other columns.
     """
-    kind = entry["op"]
-    if kind not in OPS:
-        raise ArtifactError(f"{folder}: node {entry['name']} is a {kind!r}, this package knows {', '.join(OPS)}")
-    op = OPS[kind](**entry["params"])
+    try:
+        kind: type[Op] = find("op", entry["op"], OPS)
+    except ConfigError as error:
+        raise ArtifactError(
+            f"{folder}: node {entry['name']} is a {entry['op']!r}, this package knows {', '.join(OPS)}; install the "
+            f"package that announces it as an entry point of {group('op')} where the release is loaded: {error}"
+        ) from error
+    op = kind(**entry["params"])
     for side in ("reads", "writes"):
         if read_signature(entry[side]) != dict(getattr(op, side)):
             raise ArtifactError(f"{folder}: node {entry['name']} was exported with other {side}: export it again")

@@ -6,15 +6,17 @@ Importing this module imports merlin-systems, which imports TensorFlow: do it in
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...core.artifact import Artifact
 from ...core.merlin_env import prepare_merlin
 from ..config import ServingConfig
 from ..graph.merlin_adapter import Operator, to_signature
 from ..graph.request_graph import Step
 from ..protocol.inputs import Input
+from .extra_ops import with_extra_ops
 from .layout import Exported, write
 from .release import Release
 
@@ -31,9 +33,11 @@ class DataRuntime(TritonExecutorRuntime):
     The backend rebuilds the ops from what is written here.
     """
 
-    def __init__(self, inputs: Sequence[Input], release: Release, serving: ServingConfig) -> None:
+    def __init__(
+        self, inputs: Sequence[Input], release: Release, serving: ServingConfig, parts: Mapping[str, Artifact]
+    ) -> None:
         super().__init__()
-        self.inputs, self.release, self.serving = tuple(inputs), release, serving
+        self.inputs, self.release, self.serving, self.parts = tuple(inputs), release, serving, parts
 
     def export(
         self, ensemble: Ensemble, path: str | os.PathLike[str], version: int = 1, name: str | None = None
@@ -47,11 +51,12 @@ class DataRuntime(TritonExecutorRuntime):
             WiringError: if no step reads an input.
         """
         nodes = postorder_iter_nodes(ensemble.graph.output_node, flatten_subgraphs=True)
-        found = [node.op for node in nodes if isinstance(node.op, Operator)]
-        steps = {
-            f"{at:02d}_{operator.export_name}": Step(operator.op, operator.files) for at, operator in enumerate(found)
-        }
+        found = [Step(node.op.op, node.op.files) for node in nodes if isinstance(node.op, Operator)]
         outputs = to_signature(ensemble.output_schema)
+        if self.serving.ops:
+            inputs = {entry.name: entry.spec for entry in self.inputs}
+            found = with_extra_ops(found, self.serving.ops, inputs, outputs, self.parts)
+        steps = {f"{at:02d}_{step.op.kind}": step for at, step in enumerate(found)}
         exported = Exported(steps, self.inputs, outputs, self.release, self.serving)
         return write(exported, Path(path), name or self.release.model, version), []
 
@@ -64,8 +69,13 @@ def export(
     *,
     version: int,
     serving: ServingConfig,
+    parts: Mapping[str, Artifact] | None = None,
 ) -> Path:
-    """Export ``ensemble`` as version ``version`` of the model that ``release`` names; returns its folder."""
-    runtime = DataRuntime(inputs, release, serving)
+    """Export ``ensemble`` as version ``version`` of the model that ``release`` names; returns its folder.
+
+    Args:
+        parts: the artifacts of the release, for the files of ``serving.ops``.
+    """
+    runtime = DataRuntime(inputs, release, serving, parts or {})
     folder, _ = ensemble.export(repository, runtime=runtime, version=version, name=release.model)
     return Path(folder)

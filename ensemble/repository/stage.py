@@ -44,7 +44,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     work.mkdir()
     steps, inputs = release_steps(parents, serving, store, release.release, work)
     graph = request_graph(steps, inputs)
-    export(graph, folder, inputs, release, version=config.version, serving=serving)
+    export(graph, folder, inputs, release, version=config.version, serving=serving, parts=parents)
     shutil.rmtree(work)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {

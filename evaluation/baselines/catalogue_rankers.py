@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ...core.registry import BUILT_IN
 from ..ranking_lists import Rows, drop
 from ..retrieval import best
 from .markov import markov_scores, transitions
 from .past import Past
+from .registered import rank_registered
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +47,10 @@ def rank_baselines(
         past: the same in order.
         users: [U] ascending user rows of the test users.
         seen: [U, n_items], what no method may recommend to them.
-        names: which of ``BASELINES``.
+        names: which of ``BASELINES``, and registered baselines.
     """
-    if not set(names) & set(BASELINES):
+    others = [name for name in names if name not in BUILT_IN["baseline"]]
+    if not set(names) & {*BASELINES, *others}:
         return {}
     dataset = _dataset(positives)
     popular = np.tile(_popular(dataset, k + int(np.diff(seen.indptr).max(initial=0))), (len(users), 1))
@@ -57,7 +60,8 @@ def rank_baselines(
         "ease": lambda: _ranked_ease(dataset, users, seen, popular, k),
         "markov": lambda: _ranked_markov(past, users, seen, popular, k),
     }
-    return {name: rank[name]() for name in BASELINES if name in names}
+    own = {name: rank[name]() for name in BASELINES if name in names}
+    return own | {name: rank_registered(name, positives, past, users, seen, popular, k) for name in others}
 
 
 def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows | str:

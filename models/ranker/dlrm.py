@@ -12,6 +12,7 @@ from typing import Any
 
 from ...core.errors import ConfigError
 from ...core.features import FeatureSchema, Side
+from ...core.registry import find
 from ...workflows.history.transitions import TRANSITIONS, WIDTH
 from .._merlin import mm, tf
 from ..config import DlrmConfig, RatesConfig
@@ -166,7 +167,7 @@ def build(
     sides = {name: schema.side(*side) for name, side in sides_of.items()}
     dims = table_dims(schema, ("user", "context", "item"), config.embedding_dims, config.default_dim)
     tables = embedding_tables([*sides["items"], *sides["users"]], dims)
-    kind = INTERACTIONS[config.interactions]
+    kind: type[Interaction] = find("interaction", config.interactions, INTERACTIONS)
     labels, rates = len(config.labels) or 1, RatesConfig(features=[]) if not impressions else config.rates
     numbers = {name: [Rates(f, labels) for f in rated(schema, rates, side)] for name, side in sides_of.items()}
     sides["users"] = tuple(f for f in sides["users"] if f.name not in reads(config.history))

@@ -45,7 +45,8 @@ def _layout(config: PipelineConfig) -> Iterator[str]:
 def _step_instances(config: PipelineConfig) -> Iterator[str]:
     from ...ensemble.graph.request_graph import Steps  # imports numba: only for configs that name steps
 
-    layout, steps = config.serving.layout, [step.name for step in fields(Steps)]
+    layout = config.serving.layout
+    steps = [*(step.name for step in fields(Steps)), *(extra.op for extra in config.serving.ops)]
     if layout != "ensemble":
         yield (
             "serving.step_instances: sets the instances of each step's model with serving.layout: ensemble, but it is "

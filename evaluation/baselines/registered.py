@@ -1,0 +1,57 @@
+"""Baselines of other packages: each scores the whole catalogue; ranking and masking are done here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ...core.errors import ConfigError
+from ...core.registry import find
+from ..ranking_lists import Rows, drop
+from ..retrieval import best
+from .past import Past
+
+UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""User rows [B] -> scores of all items float32 [B, n_items]; an item of score -inf is not shown."""
+Baseline = Callable[[csr_matrix, Past], UserScores]
+"""Fitted on positives bool [n_users, n_items], and on the same in order of time."""
+BATCH = 256
+"""Users ranked at once."""
+
+
+def rank_registered(
+    name: str,
+    positives: csr_matrix,
+    past: Past,
+    users: NDArray[np.int64],
+    seen: csr_matrix,
+    popular: Rows,
+    k: int,
+) -> Rows:
+    """The best ``k`` unseen items [U, k] by the scores of the baseline ``name``; ties in the order of item rows.
+
+    A user without a positive gets the ``popular`` items [U, W], as from the built-in baselines.
+
+    Raises:
+        ConfigError: there is no such baseline, or its scores have another shape or hold NaN.
+    """
+    fit: Baseline = find("baseline", name, {})
+    score = fit(positives, past)
+    known = np.diff(positives.indptr)[users] > 0
+
+    def scores(batch: slice) -> NDArray[np.float32]:
+        found = np.array(score(users[known][batch]), np.float32)
+        shape = (len(users[known][batch]), seen.shape[1])
+        if found.shape != shape or np.isnan(found).any():
+            raise ConfigError(
+                f"baseline {name!r}: expected scores float32 {list(shape)} without NaN, got {list(found.shape)}"
+            )
+        return found
+
+    ranked = np.empty((len(users), k), np.int64)
+    ranked[known] = best(scores, seen[known], k, BATCH)
+    ranked[~known] = drop(popular[~known], seen[~known], k)
+    return ranked
