@@ -33,7 +33,7 @@ class Followers:
         events = Events.positives(tensors.interactions("train"))
         history: Any = events.moment[HISTORY]
         sizes = tensors.schema[HISTORY].cardinality, len(tensors.item_ids)
-        return cls(Transitions.of(history, events.item_row, sizes, config.window), config)
+        return cls(Transitions.from_histories(history, events.item_row, sizes, config.window), config)
 
     @classmethod
     def open(cls, folder: Path, config: TransitionsConfig) -> Followers | None:

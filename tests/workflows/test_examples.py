@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cascade.config.load import load_config
-from cascade.workflows.tables.raw_features import sides_of
+from cascade.workflows.tables.raw_features import raw_features
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IDS = {"user_id": "int", "item_id": "int", "timestamp": "int"}
@@ -60,7 +60,7 @@ def test_every_example_is_here():
 def test_reads_and_fits_its_tables(name):
     sets = [] if name.startswith("shop") else ["data.path=anywhere"]
     config, _ = load_config(EXAMPLES / name, sets, environ={})
-    found = {feature.name for feature in sides_of(config.section("schema"), KINDS[name])}
+    found = {feature.name for feature in raw_features(config.section("schema"), KINDS[name])}
     embedded = set(config.two_tower.user_tower.emb_dims) | set(config.two_tower.item_tower.emb_dims)
     assert embedded <= found
 

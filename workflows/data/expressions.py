@@ -1,4 +1,4 @@
-"""``data.positive`` and ``data.label``: expressions over interactions, in Python, of columns and constants only."""
+"""``data.positive`` and ``data.label``: Python expressions of interactions columns and constants."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ _EXAMPLE = "write a comparison of columns and constants, e.g. rating >= 4"
 
 
 def names_in(expression: str, key: str = "data.positive") -> set[str]:
-    """The columns that the expression at the config's ``key`` reads.
+    """The columns that an expression reads.
+
+    Args:
+        key: the config key that holds the expression, for messages.
 
     Raises:
-        ConfigError: if it cannot be read, or holds anything but columns, constants, comparisons and arithmetic.
+        ConfigError: if it is not valid Python, or has more than columns, constants, comparisons and arithmetic.
     """
     try:
         tree = ast.parse(expression.strip(), mode="eval")
@@ -40,10 +43,13 @@ def names_in(expression: str, key: str = "data.positive") -> set[str]:
 
 
 def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
-    """Which rows are positives [n].
+    """Which rows are positives: bool [n].
 
-    Without an expression: ``label == 1`` where there is a label, else every row. A row that lacks a value in one of
-    the columns named is none.
+    Without an expression, ``label == 1`` if there is a label, else every row. A row in which a column of the expression
+    is null is not a positive.
+
+    Raises:
+        ConfigError, DataError: as `holds`.
     """
     if expression is None:
         expression = "label == 1" if "label" in table.column_names else None
@@ -53,10 +59,11 @@ def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
 
 
 def with_label(table: pa.Table, expression: str | None) -> pa.Table:
-    """The table with a column ``label`` of 0 and 1, made by ``data.label``; without an expression as it is.
+    """The table with a column ``label`` of 0 and 1 computed by ``data.label``; unchanged without an expression.
 
     Raises:
-        ConfigError: if the table has a label of its own.
+        ConfigError: if the table has a label already, or as `holds`.
+        DataError: as `holds`.
     """
     import pyarrow as pa
 
@@ -65,17 +72,20 @@ def with_label(table: pa.Table, expression: str | None) -> pa.Table:
     if "label" in table.column_names:
         raise ConfigError(
             f"data.label: interactions has a column 'label' already, {expression!r} would replace it: leave data.label "
-            "out, or name that column otherwise with data.columns"
+            "out, or rename that column with data.columns"
         )
     return table.append_column("label", pa.array(holds(table, expression, "data.label").astype(np.int64)))
 
 
 def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
-    """In which rows the expression at the config's ``key`` is true [n]; never where a column that it reads is null.
+    """Where an expression is true: bool [n]; false where a column that it reads is null.
+
+    Args:
+        key: the config key that holds the expression, for messages.
 
     Raises:
-        ConfigError: if it names no column, or gives no truth value.
-        DataError: if it does not fit the columns' types.
+        ConfigError: if it reads an unknown column, or its value is not true or false.
+        DataError: if it does not fit the types of the columns.
     """
     names = sorted(names_in(expression, key))
     for name in names:

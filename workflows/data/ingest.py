@@ -1,4 +1,4 @@
-"""From a source's tables to checked ones: users and items whole, interactions chunk by chunk into the spool."""
+"""Read a source and check it: users and items as whole tables, interactions chunk by chunk into the spool."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def ingest(
     """Check the source's tables and write its interactions to the spool.
 
     Args:
-        vectors: columns of items that hold lists of numbers, all of one length.
+        vectors: columns of items that hold vectors, as lists of numbers of one length.
 
     Returns:
-        ``users`` and ``items``, sorted by id (made from the interactions where the source has none), and whether the
-        interactions have timestamps.
+        ``users`` and ``items`` sorted by id, and whether the interactions have timestamps. A table that the source does
+        not have is made from the ids of the interactions.
 
     Raises:
         DataError: naming table, column and row.
@@ -66,7 +66,7 @@ def ingest(
 
 
 def _checked(table: pa.Table, name: str, vectors: Sequence[str]) -> pa.Table:
-    """Users or items in canonical types."""
+    """The users or items in canonical types, after all checks."""
     key = next(key for key, value in ENTITIES.items() if value == name)
     check_entity_table(table, name, key)
     pretrained = vector_columns(table, vectors) if name == "items" else {}
@@ -85,7 +85,7 @@ class InteractionIngester:
         known: table name -> its ids, for the tables that the source has.
 
     Attributes:
-        has_timestamp: whether the source has timestamps; else the order in the file stands in for them.
+        has_timestamp: whether the source has timestamps; if not, the row number takes their place.
     """
 
     def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array]) -> None:
@@ -135,7 +135,7 @@ class InteractionIngester:
         return self._ids
 
     def _with_timestamp(self, chunk: pa.Table, start: int) -> pa.Table:
-        """int64 timestamps: the source's own, else the order in the file."""
+        """The chunk with int64 timestamps: the source's, or else the row numbers."""
         import pyarrow as pa
 
         if "timestamp" not in chunk.column_names:
@@ -152,7 +152,7 @@ class InteractionIngester:
     def _check_reserved(self, chunk: pa.Table) -> None:
         for name in RESERVED:
             if name in chunk.column_names and name != self.config.split.column:
-                raise DataError(f"interactions.{name}: we add a column of that name; rename the source's")
+                raise DataError(f"interactions.{name}: we add a column of that name; rename the source's column")
 
     def _note_ids(self, chunk: pa.Table, column: str, start: int) -> None:
         import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Which interactions train, which validate, which test. Codes: 0 train, 1 valid, 2 test."""
+"""Split interactions into train, valid and test, as codes 0, 1 and 2."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ TRAIN, VALID, TEST = range(3)
 def last_item(
     user_row: NDArray[np.int32], positive: NDArray[np.bool_], validates: NDArray[np.bool_]
 ) -> NDArray[np.int8]:
-    """Each user's last positive tests; where the user validates, the second to last one validates.
+    """Leave one out: each user's last positive is test; a validation user's second to last positive is valid.
 
-    A user's events after a held-out positive go with it, so that nothing later than it is trained on. Users with one
-    positive are trained on; users with two have no validation event.
+    A user's later events go with a held-out positive, so that training sees nothing that came after it. The only
+    positive of a user stays in training; a user with two has no validation event.
 
     Args:
         user_row: [n], rows sorted by user, then time.
         positive: [n].
-        validates: [n_users], indexed by user_row.
+        validates: [n_users], the validation users.
 
     Returns:
         Codes [n].
@@ -45,13 +45,13 @@ def last_item(
     return split
 
 
-def validating_users(n_users: int, share: float, *, seed: int = 0) -> NDArray[np.bool_]:
-    """A seeded ``share`` of the users [n_users]."""
+def draw_validation_users(n_users: int, share: float, *, seed: int = 0) -> NDArray[np.bool_]:
+    """Draw a ``share`` of the users: bool [n_users], the same for the same seed."""
     return np.random.default_rng(seed).random(n_users) < share
 
 
-def drawn_items(n_items: int, share: float, *, seed: int = 0) -> NDArray[np.bool_]:
-    """A seeded ``share`` of the items [n_items], at least one."""
+def draw_held_out_items(n_items: int, share: float, *, seed: int = 0) -> NDArray[np.bool_]:
+    """Draw a ``share`` of the items, at least one: bool [n_items], the same for the same seed."""
     held_out = np.zeros(n_items, bool)
     count = max(1, round(n_items * share))
     held_out[np.random.default_rng([seed, 1]).choice(n_items, count, replace=False)] = True
@@ -61,13 +61,13 @@ def drawn_items(n_items: int, share: float, *, seed: int = 0) -> NDArray[np.bool
 def new_items(
     user_row: NDArray[np.int32], held_out: NDArray[np.bool_], positive: NDArray[np.bool_], validates: NDArray[np.bool_]
 ) -> NDArray[np.int8]:
-    """All interactions with held-out items test; of the others, the last positive of each user who validates does.
+    """All interactions with held-out items are test; the last other positive of each validation user is valid.
 
     Args:
         user_row: [n], rows sorted by user, then time.
-        held_out: [n], of each row's item.
+        held_out: [n], whether the row's item is held out.
         positive: [n].
-        validates: [n_users], indexed by user_row.
+        validates: [n_users], the validation users.
 
     Returns:
         Codes [n].
@@ -80,9 +80,9 @@ def new_items(
 
 
 def time_cuts(timestamp: NDArray[np.int64], valid_share: float, test_share: float) -> tuple[int, int]:
-    """From which timestamps on validation and test begin; partitions ``timestamp`` [n] in place.
+    """The first timestamps of valid and of test; reorders ``timestamp`` [n] in place.
 
-    Equal timestamps stay together, so a part may be smaller than its share.
+    Interactions with equal timestamps stay together, so a split may be smaller than its share.
     """
     first_test = int(len(timestamp) * (1 - test_share))
     first_valid = int(len(timestamp) * (1 - test_share - valid_share))
@@ -91,12 +91,19 @@ def time_cuts(timestamp: NDArray[np.int64], valid_share: float, test_share: floa
 
 
 def by_time(timestamp: NDArray[np.int64], valid_from: int, test_from: int) -> NDArray[np.int8]:
-    """Codes [n] of timestamps [n]."""
+    """Codes [n] of timestamps [n], given the first timestamps of valid and of test."""
     return np.searchsorted([valid_from, test_from], timestamp, side="right").astype(np.int8)
 
 
 def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int8]:
-    """Codes [n] of a column that holds train, valid or test."""
+    """Codes [n] of a column that holds ``train``, ``valid`` or ``test``.
+
+    Args:
+        start: row number of the table's first row, for messages.
+
+    Raises:
+        DataError: naming the row that holds anything else.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Interactions on disk, out of core: written as they come, read back by ranges of users."""
+"""Interactions on disk, for logs larger than memory: written as they arrive, read back by ranges of users."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 PART_ROWS = 1_000_000
-"""Interactions in a part; a user with more of them has a part of their own."""
+"""Most interactions in a part, unless one user has more."""
 GROUP_ROWS = 65_536
-"""Interactions in a row group: the least that a reader has to hold."""
+"""Interactions in a row group, the smallest unit that a reader holds."""
 
 
 class Spool:
-    """A Parquet file being written chunk by chunk; all chunks have the first one's schema."""
+    """A Parquet file that is written chunk by chunk; all chunks must have the schema of the first."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -34,11 +34,16 @@ class Spool:
 
     @property
     def schema(self) -> pa.Schema:
-        """That of the first chunk."""
+        """The schema of the first chunk."""
         assert self._writer is not None
         return self._writer.schema
 
     def write(self, chunk: pa.Table) -> None:
+        """Append a chunk.
+
+        Raises:
+            DataError: if it lacks a column of the first chunk, or a column has another type.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -57,7 +62,11 @@ class Spool:
 
 
 def user_ranges(counts: NDArray[np.int64], part_rows: int) -> NDArray[np.int64]:
-    """First user_row of each part: contiguous users whose ``counts`` [n_users] sum to at most ``part_rows``."""
+    """The first user row of each part of consecutive users.
+
+    Args:
+        counts: [n_users], rows of each user; those of a part sum to at most ``part_rows``, unless it is one user.
+    """
     firsts, filled = [0], 0
     for row, count in enumerate(counts.tolist()):
         if filled and filled + count > part_rows:
@@ -68,9 +77,9 @@ def user_ranges(counts: NDArray[np.int64], part_rows: int) -> NDArray[np.int64]:
 
 
 def parts_by_user(file: Path, user_ids: pa.Array) -> Iterator[pa.Table]:
-    """The file's rows as tables of whole users, users ascending, rows of a part in file order.
+    """The rows of ``file`` as tables of whole users, users ascending; the rows of a table are in file order.
 
-    Reads the file once where it fits into one part; else twice, and spills the parts beside it.
+    If everything fits into one part, the rows are read once. Otherwise they are divided into files beside ``file``.
     """
     import pyarrow.parquet as pq
 

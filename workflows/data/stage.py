@@ -1,4 +1,4 @@
-"""Stage ``data``: a source's tables, validated, split, in the data convention, as Parquet."""
+"""Stage ``data``: a source's tables, checked, split and written as Parquet in canonical types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..config import DataConfig, SchemaConfig
 from ..leaks.check import check_leaks
 from ..sources import open_source
 from ..tables.canonical import kind_of
-from ..tables.raw_features import check_known_before, sides_of
+from ..tables.raw_features import check_known_before, raw_features
 from ..tables.validate import nearest
 from .expressions import names_in
 from .ingest import ENTITIES, ingest
@@ -24,7 +24,7 @@ from .write import write_interactions, write_table
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
-    """Write interactions/part-*.parquet, users.parquet, items.parquet, tables.json."""
+    """Write interactions/part-*.parquet, users.parquet, items.parquet and tables.json; returns the metrics."""
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
     check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
     check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
@@ -35,7 +35,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     entities, has_timestamp = ingest(source, spool, config, schema.vectors)
     kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
     kinds["interactions"] = {c.name: str(kind_of(c.type)) for c in spool.schema if c.name != "split"}
-    features = sides_of(schema, kinds)
+    features = raw_features(schema, kinds)
     title = _title(config, kinds["items"])
     for name, table in entities.items():
         write_table(table, folder / f"{name}.parquet")
@@ -55,7 +55,7 @@ DATA = Stage("data", "Read, check and split interactions, users and items.", ["d
 
 
 def _title(config: DataConfig, kinds: dict[str, str]) -> str | None:
-    """The items column to show to people, if there is one."""
+    """The items column that shows people what an item is; None if there is none."""
     if config.title is not None and config.title not in kinds:
         raise ConfigError(f"data.title: items has no column {config.title!r}{nearest(config.title, kinds)}")
     return config.title or ("title" if kinds.get("title") == "string" else None)

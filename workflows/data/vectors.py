@@ -1,4 +1,4 @@
-"""Pretrained vectors where they enter: equally long lists of finite numbers, one for an item or none."""
+"""Checks of pretrained vectors: lists of finite numbers, all of one length; an item may have none."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def vector_columns(items: pa.Table, names: Sequence[str]) -> dict[str, pa.Array]:
-    """Those of ``names`` that ``items`` has as lists of numbers: list<float32>, a missing one empty.
+    """Those columns ``names`` of ``items`` that hold lists of numbers, as list<float32>; a missing vector is empty.
 
-    float32 from here on, where other lists are float64: these are by far the largest columns.
+    They are float32, unlike other lists (float64), because they are by far the largest columns.
 
     Raises:
-        DataError: naming column and row, if lists differ in length, a number is missing or infinite, or there is none.
+        DataError: naming column and row, if lists differ in length, a number is missing or infinite, or no row has one.
     """
-    there = [n for n in names if n in items.column_names and kind_of(items[n].type) in ("list_float", "list_int")]
-    return {name: _checked(items, name) for name in there}
+    found = [n for n in names if n in items.column_names and kind_of(items[n].type) in ("list_float", "list_int")]
+    return {name: _checked(items, name) for name in found}
 
 
 def _checked(items: pa.Table, name: str) -> pa.Array:
@@ -40,7 +40,7 @@ def _checked(items: pa.Table, name: str) -> pa.Array:
     width = int(np.bincount(given).argmax())
     other = (sizes > 0) & (sizes != width)
     _refuse(items, name, other, f"expected {width} numbers as in most rows, has {sizes[other.argmax()]}")
-    # Not list_parent_indices, which counts the numbers below a null of a fixed-size list, too.
+    # Not list_parent_indices, which also counts the numbers below a null of a fixed-size list.
     values, owners = pc.list_flatten(lists), np.repeat(np.arange(len(lists)), sizes)
     wrong = ~np.asarray(pc.fill_null(pc.is_finite(values), False))
     bad = np.zeros(len(lists), bool)
@@ -51,7 +51,7 @@ def _checked(items: pa.Table, name: str) -> pa.Array:
 
 
 def _refuse(items: pa.Table, name: str, wrong: NDArray[np.bool_], why: str) -> None:
-    """Raise for the first of the rows that are ``wrong`` [n]."""
+    """Raise a DataError for the first of the ``wrong`` rows [n], if there is one."""
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(f"items.{name}, row {row} (item_id {items['item_id'][row].as_py()!r}): {why}")

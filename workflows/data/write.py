@@ -1,4 +1,4 @@
-"""Interactions from the spool to the data artifact: sorted by user and time, split, in parts of whole users."""
+"""Write the interactions of the data artifact: sorted by user and time, split, in files of whole users."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .split import (
     NAMES,
     by_column,
     by_time,
-    drawn_items,
+    draw_held_out_items,
+    draw_validation_users,
     last_item,
     new_items,
     time_cuts,
-    validating_users,
 )
 from .spool import GROUP_ROWS, Spool, parts_by_user
 
@@ -42,7 +42,14 @@ def write_table(table: pa.Table, file: Path) -> None:
 def write_interactions(
     folder: Path, spool: Spool, user_ids: pa.Array, item_ids: pa.Array, config: DataConfig
 ) -> dict[str, Any]:
-    """Sort by user and time, split, write; returns the rows of each split, and its first and last timestamp."""
+    """Write part-*.parquet into ``folder``, each part sorted by user and time.
+
+    Returns:
+        The number of rows in each split (``n_train`` ...), and ``time_span``: split -> first and last timestamp.
+
+    Raises:
+        DataError: if the split leaves no row for training.
+    """
     import pyarrow as pa
 
     split_rows = _splitter(spool, config.split, len(user_ids), item_ids)
@@ -63,7 +70,7 @@ def write_interactions(
 
 
 def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArray[np.int8]) -> None:
-    """Take timestamps [n] into the first and last of each split; codes [n] say whose they are."""
+    """Widen the first and last timestamp of each split by ``stamps`` [n]; ``codes`` [n] are their splits."""
     for code, name in enumerate(NAMES):
         own = stamps[codes == code]
         if len(own):
@@ -72,13 +79,13 @@ def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArra
 
 
 def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array) -> Splitter:
-    """The function that gives a part's split codes [n] from its rows, sorted by user and time, and user_row [n]."""
+    """The function from a part's rows [n], sorted by user and time, and their user rows [n] to split codes [n]."""
     if config.by == "last_item":
-        validates = validating_users(n_users, config.valid_share)
+        validates = draw_validation_users(n_users, config.valid_share)
         return lambda part, user_row: last_item(user_row, part["positive"].to_numpy(), validates)
     if config.by == "new_items":
-        validates = validating_users(n_users, config.valid_share)
-        held_out = drawn_items(len(item_ids), config.item_share)
+        validates = draw_validation_users(n_users, config.valid_share)
+        held_out = draw_held_out_items(len(item_ids), config.item_share)
         return lambda part, user_row: new_items(
             user_row, held_out[rows_of(part["item_id"], item_ids)], part["positive"].to_numpy(), validates
         )

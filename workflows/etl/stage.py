@@ -19,7 +19,7 @@ from ...core.features import (
 from ...core.stage import Sections, Stage
 from ..config import EtlConfig, HistoryConfig, SchemaConfig
 from ..history.gaps import CODES
-from ..tables.raw_features import sides_of
+from ..tables.raw_features import raw_features
 from ..tables.timestamps import time_range, time_unit
 from .compile import compile_transforms
 from .dask_cluster import memory_bytes, pick_device, scheduler
@@ -40,7 +40,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     history = cast(HistoryConfig, sections["history"])
     data = parents["data"].path
     tables = json.loads((data / "tables.json").read_text())
-    raw, labels = sides_of(schema, tables["columns"]), tuple(tables.get("labels", ()))
+    raw, labels = raw_features(schema, tables["columns"]), tuple(tables.get("labels", ()))
     device, limit = pick_device(config), memory_bytes(config)
     rows = max(limit // config.workers // row_bytes(len(raw)), 1)
     save_ids(folder, data)

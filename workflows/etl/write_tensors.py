@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.features import Feature
 from ..data.split import NAMES, TEST
-from ..history.history import order_of
+from ..history.history import order_positives
 from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import batches, row_groups, whole_users
 from ..tables.timestamps import to_seconds
@@ -131,7 +131,7 @@ class InteractionWriter:
         """Write the positives of whole users; returns where each row's history ends."""
         first = int(mapped(self.folder / POSITIVES / "first.npy")[user_row[0]])
         codes = mapped(self.folder / "items" / "item_id.npy")[:, 0]
-        order, end = order_of(user_row, positive, test)
+        order, end = order_positives(user_row, positive, test)
         columns = {"code": codes[item_row[order]]}
         if self.time_unit is not None:
             columns["seconds"] = to_seconds(time[order], self.time_unit)

@@ -1,5 +1,5 @@
 """What each user did before an event.
 
-In: interactions in order. Out: the last items, the time between them, and which item follows which.
-Start with `history`.
+In: positives of each user in order of time. Out: the last items, the time gaps between them, and counts of which item
+follows which. Start with `history`.
 """

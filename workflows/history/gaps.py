@@ -1,7 +1,7 @@
-"""Time gaps of a history: how long before the next more recent item of the user each item was.
+"""Time gaps of a history: the time between each item and the user's next, more recent one.
 
-The newest item has none before it and has a code of its own, so that nothing depends on the clock of a request. Gaps
-are whole seconds in buckets of powers of two: what matters is whether it was seconds, hours or months.
+Gaps are whole seconds in buckets of powers of two: seconds, hours and months are told apart. The newest item has a
+code for itself, because its gap would depend on the time of the request.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ from ...core.kernel import (
 from ..transforms.codes import MISSING_INT
 
 NEWEST = 1
-"""Code of the newest item; 0 pads, and stands where a time is missing."""
+"""Code of the newest item; 0 is padding, and a missing time."""
 SHORTEST = 2
-"""Code of a gap below one second; the code k above it is that of 2^(k - 1) to 2^k - 1 seconds."""
+"""Code of a gap below one second; SHORTEST + k is the code of gaps from 2^(k - 1) to 2^k - 1 seconds."""
 BITS = 27
-"""The last bucket: gaps of 2^26 seconds, 2.1 years, and all that are longer."""
+"""SHORTEST + BITS is the last code: gaps of 2^26 seconds (2.1 years) and longer."""
 CODES = SHORTEST + BITS + 1
-"""How many codes there are, padding included."""
+"""The number of codes, with padding."""
 
 
 @kernel((read(INT64, 2), write(INT32, 2)), (read(INT64, 2), write(INT64, 2)))
 def gap_codes(seconds: NDArray[np.int64], out: NDArray[Any]) -> None:
-    """Fill ``out`` [B, N] with the codes of the gaps between ``seconds`` [B, N], most recent first.
+    """Fill ``out`` [B, N] with the gap codes of ``seconds`` [B, N], most recent first.
 
-    MISSING_INT pads, and stands for a time that is not known. An item that seems newer than the one before it counts
-    as one of the same time.
+    MISSING_INT is padding, or an unknown time. A negative gap counts as 0 seconds.
     """
     for row in range(len(seconds)):
         newer = np.int64(MISSING_INT)
@@ -55,9 +54,9 @@ def gap_codes(seconds: NDArray[np.int64], out: NDArray[Any]) -> None:
 
 @kernel((read(INT64, 2), read(INT64, 2), INT64, write(INT64, 2)))
 def times_of(rows: NDArray[np.int64], times: NDArray[np.int64], missing: int, out: NDArray[np.int64]) -> None:
-    """Fill ``out`` [B, N] with the ``times`` [B, any number] of the first N ``rows`` [B, S] that are not ``missing``.
+    """Fill ``out`` [B, N] with the ``times`` [B, T] of the first N ``rows`` [B, S] that are not ``missing``.
 
-    MISSING_INT comes after them, and where there are fewer times than rows.
+    The rest is MISSING_INT, as is the time of a row beyond T.
     """
     for user in range(len(rows)):
         count = 0

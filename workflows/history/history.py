@@ -1,7 +1,7 @@
-"""User history: the last positives before each event, without looking ahead.
+"""User history: the last positives of the user before each event.
 
-Every positive is kept once, users one after the other, each user's in the order of their events. An event knows where
-in there its history ends; it begins where its user does.
+Every positive is stored once, users one after the other, each user's in order of time. An event stores where its
+history ends in that array; the history starts at the user's first positive.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .gaps import gap_codes
 
 @dataclass(frozen=True)
 class Positives:
-    """The positives of all splits."""
+    """The positives of all splits, P in total."""
 
     first: NDArray[np.int64]
-    """[n_users + 1]: those of user u are numbers ``first[u]`` to ``first[u + 1] - 1``."""
+    """[n_users + 1]: the positives of user u are ``first[u]`` to ``first[u + 1] - 1``."""
     code: NDArray[np.int32]
-    """[P], the code of each one's item."""
+    """[P], the code of the item."""
     seconds: NDArray[np.int64] | None = None
-    """[P], when each was, in whole seconds; with ``history.gaps`` alone."""
+    """[P], the time in whole seconds; only with ``history.gaps``."""
 
     @classmethod
     def open(cls, folder: Path) -> Positives:
@@ -46,17 +46,19 @@ class Positives:
 
 @dataclass(frozen=True)
 class Histories:
-    """int32 [n, length]: for each of n events the codes of its user's last positives strictly before it, most recent
-    first, zero-padded at the end. "Before" is the order of the rows: events with equal timestamps are in file order.
+    """The histories of n events, a lazy int32 array [n, length].
 
-    Rows are gathered when they are read, by ``[...]`` or by ``numpy.asarray``; ``take`` gives fewer of them ungathered.
+    A row holds the item codes of the user's last positives strictly before the event, most recent first, then 0.
+    "Before" is the order of the rows: events with equal timestamps are in file order.
+
+    ``[...]`` and ``numpy.asarray`` read the rows; ``take`` selects events without reading them.
     """
 
-    of: Positives
+    positives: Positives
     user_row: NDArray[np.int32]
     """[n]."""
     end: NDArray[np.int64]
-    """[n], number of the first positive that comes too late: the event itself, if it is one."""
+    """[n], the first positive that is no longer before the event: the event itself, if it is a positive."""
     length: int
 
     @property
@@ -67,7 +69,7 @@ class Histories:
         return len(self.end)
 
     def take(self, at: Any, axis: int = 0) -> Histories:
-        """Those of the events ``at``, as numpy's own ``take`` along the first axis."""
+        """The histories of the events ``at``, like ``numpy.take`` along the first axis."""
         return replace(self, user_row=self.user_row[at], end=self.end[at])
 
     def __getitem__(self, at: Any) -> NDArray[np.int32]:
@@ -80,41 +82,41 @@ class Histories:
         return found.reshape(self.shape).astype(dtype or found.dtype, copy=False)
 
     def _gathered(self) -> NDArray[np.int32]:
-        return self._latest(self.of.code, 0)
+        return self._latest(self.positives.code, 0)
 
     def _latest(self, values: NDArray[Any], padding: int) -> NDArray[Any]:
-        """``values`` [P] of the last positives, [n, length] in their dtype."""
+        """The entries of ``values`` [P] for the last positives: [n, length], same dtype."""
         found = np.empty((self.end.size, self.length), values.dtype)
-        first = self.of.first[self.user_row]
+        first = self.positives.first[self.user_row]
         latest(values, first.reshape(-1), np.ascontiguousarray(self.end).reshape(-1), padding, found)
         return found
 
 
 @dataclass(frozen=True)
 class HistoryGaps(Histories):
-    """int32 [n, length]: the codes of the time gaps of the same positives; see ``gaps``."""
+    """The time gaps of the same histories, a lazy int32 array [n, length] of codes; see ``gaps``."""
 
     def _gathered(self) -> NDArray[np.int32]:
-        assert self.of.seconds is not None
+        assert self.positives.seconds is not None
         codes = np.empty((self.end.size, self.length), np.int32)
-        gap_codes(self._latest(self.of.seconds, MISSING_INT), codes)
+        gap_codes(self._latest(self.positives.seconds, MISSING_INT), codes)
         return codes
 
 
-def order_of(
+def order_positives(
     user_row: NDArray[np.int32], positive: NDArray[np.bool_], test: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which rows are positives, in the order in which they are kept, and where each row's history ends among them.
+    """The order in which positives are stored, and where the history of each row ends among them.
 
-    A user's positives of the test part come last, so that what is trained on has none of them in its histories, even
-    where the split is not one by time. Those of test rows do, once all others are past.
+    A user's test positives come last, so that no history of the training or validation part contains one, even if the
+    split is not by time. A test row's history contains earlier test positives once all others are in the past.
 
     Args:
-        user_row: [n], each user's rows together.
+        user_row: [n], the rows of a user one after the other.
         positive, test: bool [n].
 
     Returns:
-        rows [P], and numbers [n] from 0 to P.
+        The rows of the positives in storage order, int64 [P], and the end of each row's history, int64 [n] of 0 .. P.
     """
     starts = np.flatnonzero(np.diff(user_row, prepend=user_row[:1] - 1))
     user = np.cumsum(np.diff(user_row, prepend=user_row[:1]) != 0)
@@ -133,7 +135,7 @@ def order_of(
 def latest(
     values: NDArray[Any], first: NDArray[np.int64], end: NDArray[np.int64], padding: int, out: NDArray[Any]
 ) -> None:
-    """Fill row i of ``out`` [n, N] with ``values`` at ``end[i] - 1`` and down to ``first[i]``, then ``padding``."""
+    """Fill row i of ``out`` [n, N] with ``values`` from ``end[i] - 1`` down to ``first[i]``, then ``padding``."""
     for row in range(len(out)):
         count = min(end[row] - first[row], out.shape[1])
         for column in range(count):

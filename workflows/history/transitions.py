@@ -1,8 +1,8 @@
-"""What followed what in the histories of the training part: numbers that tell a ranker what an embedding forgets.
+"""Counts of which item followed which in the histories of the training part, as features of a ranker.
 
-A table of counts remembers each pair of items, where the product of two vectors smooths over them ("memorization",
-Cheng et al., "Wide & deep learning for recommender systems", 2016). It is the first-order Markov chain (Shani et al.,
-"An MDP-based recommender system", 2005), beside one whose steps may skip items.
+A table of counts memorizes single pairs of items, which the product of two embeddings smooths over ("memorization",
+Cheng et al., "Wide & deep learning for recommender systems", 2016). The counts are those of a first-order Markov chain
+(Shani et al., "An MDP-based recommender system", 2005), and of one whose steps may skip items.
 """
 
 from __future__ import annotations
@@ -31,39 +31,45 @@ if TYPE_CHECKING:
 TRANSITIONS = "transitions"
 """The ranker's input float32 [B, K, WIDTH]."""
 WIDTH = 3
-"""Numbers of a user and a candidate: how often it came right after the user's last item, how often soon after the last
-few, and its share of all positives."""
+"""Features of a user and a candidate: how often it came right after the user's last item, how often soon after the last
+few items, and its share of all positives."""
 UNKNOWN_USER = 0.0, 0.0, 1.0
-"""What is left of the numbers without a history."""
-PRIOR, LEAST = 10.0, 1e-5
-"""Transitions to nowhere that are added to each item's; the share that is the least to be told from 0."""
+"""1 for each feature that does not need a history."""
+PRIOR, MIN_SHARE = 10.0, 1e-5
+"""Pseudo-count that is added to the total of each item; the scale below which shares count as 0, see `log_scaled`."""
 CHUNK = 500_000
+"""Events counted at once."""
 
 
 @dataclass(frozen=True)
 class Transitions:
-    """Counts of what followed, by the code of the earlier item and the row of the later one; E pairs have any.
+    """Counts of pairs, an earlier item's code and a later item's row, as a sparse matrix of E pairs.
 
-    "At once" counts neighbours in a history; "soon" counts 1 / distance up to a distance of ``window``.
+    "At once" counts neighbours in a history; "soon" counts 1 / distance, up to a distance of ``window``.
     """
 
     start: NDArray[np.int64]
-    """[n_codes + 1]: the followers of code c are numbers ``start[c]`` to ``start[c + 1] - 1``."""
+    """[n_codes + 1]: the pairs of code c are ``start[c]`` to ``start[c + 1] - 1``."""
     row: NDArray[np.int32]
-    """[E], the follower."""
+    """[E], the later item."""
     count: NDArray[np.float32]
     """[E, 2]: at once, soon."""
     total: NDArray[np.float32]
-    """[n_codes, 2]: of all followers of a code."""
+    """[n_codes, 2]: sums over all later items."""
     share: NDArray[np.float32]
-    """[n_items]: of all positives."""
+    """[n_items]: the item's share of all positives."""
 
     @classmethod
-    def of(cls, history: Histories, item_row: NDArray[np.int32], sizes: tuple[int, int], window: int) -> Transitions:
-        """Count those of n positives: ``history`` [n, N] of codes, most recent first, and ``item_row`` [n].
+    def from_histories(
+        cls, history: Histories, item_row: NDArray[np.int32], sizes: tuple[int, int], window: int
+    ) -> Transitions:
+        """Count the pairs of n positives.
 
         Args:
+            history: item codes [n, N] before each positive, most recent first.
+            item_row: [n], the positives' items.
             sizes: n_codes, n_items.
+            window: the largest distance that "soon" counts.
         """
         from scipy.sparse import csr_matrix
 
@@ -83,12 +89,12 @@ class Transitions:
 
     @classmethod
     def open(cls, folder: Path) -> Transitions:
-        """What ``save`` wrote there, memory-mapped."""
+        """Map the files that ``save`` wrote into ``folder``."""
         return cls(**{name: mapped(file) for name, file in cls.files(folder).items()})
 
     @classmethod
     def files(cls, folder: Path) -> dict[str, Path]:
-        """Field -> its file."""
+        """Field -> its file in ``folder``."""
         return {field.name: folder / f"{TRANSITIONS}_{field.name}.npy" for field in fields(cls)}
 
     def save(self, folder: Path) -> None:
@@ -103,15 +109,15 @@ class Transitions:
         own: NDArray[np.integer[Any]] | None = None,
         window: int = 0,
     ) -> NDArray[np.float32]:
-        """The numbers float32 [B, K, WIDTH] of candidates.
+        """The features of candidates, float32 [B, K, WIDTH].
 
         Args:
-            history: codes [B, N].
-            candidates: item rows [B, K], -1 padded.
-            last: how many of the history's items "soon" is read from, each 1 / place.
-            own: item rows [B] that followed these very histories, among the counts: they are taken off again. -1 where
-                there is none.
-            window: what the counts were made with; for ``own`` alone.
+            history: item codes [B, N], most recent first, zero-padded.
+            candidates: item rows [B, K], padded with -1.
+            last: "soon" is the sum over this many items of the history, the k-th weighted with 1 / k.
+            own: for training rows that were counted, the items [B] that followed the histories; they are subtracted
+                from the counts (leave-one-out). -1 for a row that was not counted.
+            window: the one the counts were made with; needed with ``own``.
         """
         out = np.zeros((*candidates.shape, WIDTH), np.float32)
         codes = np.ascontiguousarray(history[:, : max(last, window)], np.int64)
@@ -122,8 +128,11 @@ class Transitions:
 
 
 @inner()
-def places_of(rows: Any, slots: Any, first: Any) -> None:
-    """Hash the candidates ``rows`` [K]: ``slots`` gets the place of each, ``first`` [K] the first place of its row."""
+def hash_candidates(rows: Any, slots: Any, first: Any) -> None:
+    """Put the positions of the candidates ``rows`` [K] into the hash table ``slots``.
+
+    Fills ``first`` [K] with the first position of the same row.
+    """
     slots[:] = -1
     mask = len(slots) - 1
     for place in range(len(rows)):
@@ -136,8 +145,8 @@ def places_of(rows: Any, slots: Any, first: Any) -> None:
 
 
 @inner()
-def find(row: Any, rows: Any, slots: Any) -> Any:
-    """The first place of ``row`` among ``rows``, -1 if it is not there."""
+def find_candidate(row: Any, rows: Any, slots: Any) -> Any:
+    """The first position of ``row`` in ``rows``; -1 if it does not occur."""
     mask = len(slots) - 1
     at = row * 2654435761 & mask
     while slots[at] >= 0:
@@ -148,14 +157,14 @@ def find(row: Any, rows: Any, slots: Any) -> Any:
 
 
 @inner()
-def scaled(share: Any) -> Any:
-    """0 .. 1 of a share of 0 .. 1, by its logarithm."""
-    return np.log1p(max(share, 0.0) / LEAST) / np.log1p(1 / LEAST)
+def log_scaled(share: Any) -> Any:
+    """A share of 0 .. 1 on a logarithmic scale of 0 .. 1."""
+    return np.log1p(max(share, 0.0) / MIN_SHARE) / np.log1p(1 / MIN_SHARE)
 
 
 @inner()
 def own_counts(history: Any, code: Any, window: Any) -> Any:
-    """What the one event after ``history`` [N] has added to the counts of ``code``: at once, soon."""
+    """What the event after ``history`` [N] added to the counts of ``code``: at once, soon."""
     at_once, soon = 0.0, 0.0
     for place in range(min(window, len(history))):
         if history[place] == code:
@@ -166,14 +175,14 @@ def own_counts(history: Any, code: Any, window: Any) -> Any:
 
 @inner()
 def finish(rows: Any, first: Any, share: Any, out: Any) -> None:
-    """From sums at the first place of each of ``rows`` [K] to the numbers ``out`` [K, WIDTH] of all places."""
-    for back in range(1, len(rows) + 1):  # the first place of a candidate that is there twice is finished last
+    """Turn the sums at the first position of each of ``rows`` [K] into the features ``out`` [K, WIDTH] of all."""
+    for back in range(1, len(rows) + 1):  # backwards: the copies of a repeated candidate read its first position
         place = len(rows) - back
         if rows[place] < 0:
             out[place] = 0
             continue
-        out[place, 0], out[place, 1] = scaled(out[first[place], 0]), scaled(out[first[place], 1])
-        out[place, 2] = scaled(share[rows[place]]) if rows[place] < len(share) else 0.0
+        out[place, 0], out[place, 1] = log_scaled(out[first[place], 0]), log_scaled(out[first[place], 1])
+        out[place, 2] = log_scaled(share[rows[place]]) if rows[place] < len(share) else 0.0
 
 
 @kernel(
@@ -195,24 +204,24 @@ def look_up(
     window: int,
     out: NDArray[np.float32],
 ) -> None:
-    """Add the numbers of all candidates to ``out`` [B, K, WIDTH], which is 0; see `Transitions`."""
+    """Fill ``out`` [B, K, WIDTH], which is 0, with the features of all candidates; see `Transitions.__call__`."""
     size = 4
-    while size < 16 * candidates.shape[1]:  # so that most followers, which are no candidates, meet an empty slot
+    while size < 16 * candidates.shape[1]:  # sparse: most later items are not candidates and meet an empty slot
         size *= 2
     slots, first = np.empty(size, np.int32), np.empty(candidates.shape[1], np.int64)
     for user in range(len(candidates)):
         rows, found_for = candidates[user], out[user]
-        places_of(rows, slots, first)
+        hash_candidates(rows, slots, first)
         for place in range(min(last, history.shape[1])):
             code = history[user, place]
             if code == 0:
                 break
-            if code >= len(total):  # of an item that came later
+            if code >= len(total):  # a new item, not counted
                 continue
             at_once, soon = own_counts(history[user], code, window if own[user] >= 0 else 0)
             of_one, of_few = total[code, 0] - at_once + PRIOR, (total[code, 1] - soon + PRIOR) * (1 + place)
             for entry in range(start[code], start[code + 1]):
-                found, mine = find(row[entry], rows, slots), row[entry] == own[user]
+                found, mine = find_candidate(row[entry], rows, slots), row[entry] == own[user]
                 if found >= 0 and place == 0:
                     found_for[found, 0] += (count[entry, 0] - (at_once if mine else 0.0)) / of_one
                 if found >= 0:

@@ -1,4 +1,4 @@
-"""Numbers of users and items that were counted over the whole log, the held-out part included."""
+"""Numeric columns that are statistics of the whole log, the held-out part included."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import row_groups
 from ..tables.raw_features import TABLES, RawFeature
 
-SAME = 0.999
-"""Rank correlation from which on two numbers are taken for one."""
-FEWEST = 100
-"""Users or items that must differ between the whole log and its training part, so that the two can be told apart."""
+SAME_CORRELATION = 0.999
+"""Two columns with at least this rank correlation count as the same statistic."""
+MIN_DIFFERENT = 100
+"""Users or items whose statistic must differ between the whole log and the training part, to tell the two apart."""
 Counts = NDArray[np.int64]
-"""[2, n]: interactions and positives of each user or item."""
+"""[2, n]: numbers of interactions and of positives of each user or item."""
 
 
 def future_statistics(data: Path, features: Sequence[RawFeature]) -> Iterator[str]:
-    """What is wrong with each number that ranks users or items as the whole log does, and not as its training part."""
+    """A message for each feature that ranks users or items as a statistic of the whole log does.
+
+    Args:
+        data: folder of the data artifact.
+    """
     dense = [f for f in features if f.role == "continuous" and f.side != "context"]
     if not dense:
         return
@@ -31,7 +35,7 @@ def future_statistics(data: Path, features: Sequence[RawFeature]) -> Iterator[st
     for feature in dense:
         values = _column(data, feature)
         for name, whole, train in statistics(*counts[feature.side]):
-            found = future(values, whole, train)
+            found = whole_log_correlations(values, whole, train)
             if found is not None:
                 yield (
                     f"schema.dense: {TABLES[feature.side]}.{feature.name} ranks {TABLES[feature.side]} as their {name} "
@@ -43,7 +47,7 @@ def future_statistics(data: Path, features: Sequence[RawFeature]) -> Iterator[st
 
 
 def count(data: Path, sides: set[Side]) -> dict[Side, tuple[Counts, Counts]]:
-    """Counts of users and items over the whole log and over its training part."""
+    """Side -> counts over the whole log, and over its training part."""
     ids = dict(zip(("user", "item"), id_columns(data), strict=True))
     found = {side: (np.zeros((2, len(ids[side])), np.int64), np.zeros((2, len(ids[side])), np.int64)) for side in sides}
     for group in row_groups(data / "interactions"):
@@ -58,29 +62,34 @@ def count(data: Path, sides: set[Side]) -> dict[Side, tuple[Counts, Counts]]:
 
 
 def statistics(whole: Counts, train: Counts) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
-    """Name, over the whole log [n] and over the training part [n]; NaN for the rate of nothing."""
+    """Name and values [n], over the whole log and over the training part; a rate of no interactions is NaN."""
     yield "number of interactions", whole[0], train[0]
     yield "number of positives", whole[1], train[1]
     with np.errstate(invalid="ignore"):
         yield "rate of positives", whole[1] / whole[0], train[1] / train[0]
 
 
-def future(values: NDArray[np.float64], whole: NDArray[Any], train: NDArray[Any]) -> tuple[float, float] | None:
-    """Rank correlations [whole, train] of ``values`` [n] where it is the whole log's statistic; None where it is not.
+def whole_log_correlations(
+    values: NDArray[np.float64], whole: NDArray[Any], train: NDArray[Any]
+) -> tuple[float, float] | None:
+    """Spearman's correlations of ``values`` [n] with a statistic of the whole log and of the training part.
 
-    Only users or items count whose statistic changes between the two: on the rest they cannot be told apart.
+    They are computed over the users or items whose statistic differs between the two.
+
+    Returns:
+        None unless ``values`` is the statistic of the whole log rather than of the training part.
     """
     from scipy.stats import spearmanr
 
     keep = np.isfinite(values) & np.isfinite(whole) & np.isfinite(train) & (whole != train)
-    if keep.sum() < FEWEST or min(len(np.unique(part[keep])) for part in (values, whole, train)) < 3:
+    if keep.sum() < MIN_DIFFERENT or min(len(np.unique(part[keep])) for part in (values, whole, train)) < 3:
         return None
     of_whole, of_train = (abs(float(spearmanr(values[keep], part[keep])[0])) for part in (whole, train))
-    return (of_whole, of_train) if of_whole >= SAME and of_train < of_whole else None
+    return (of_whole, of_train) if of_whole >= SAME_CORRELATION and of_train < of_whole else None
 
 
 def _column(data: Path, feature: RawFeature) -> NDArray[np.float64]:
-    """float64 [n], NaN where missing."""
+    """The feature's column: float64 [n], NaN where missing."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Held-out interactions that another part of the split holds as well."""
+"""Held-out interactions that occur in another part of the split as well."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EVENT = ["user_id", "item_id", "timestamp", "positive"]
-"""What makes two interactions the same; a view and a purchase at the same time are two."""
+"""Interactions are the same if these columns are equal; a view and a purchase at the same time are different."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """``rows`` held-out interactions that are elsewhere as well, their ``share``, and one of them."""
+    """Held-out interactions that occur in another part."""
 
     rows: int = 0
     share: float = 0.0
+    """Of all held-out interactions."""
     example: str = ""
+    """One of them, for messages."""
 
 
 def overlap(data: Path) -> Overlap:
-    """Compare the parts of the split of the data artifact in ``data``, file by file: a user's events are in one file.
+    """Compare the parts of the split in the data artifact ``data``, one file of whole users after the other.
 
-    A row of valid counts if it is in train, one of test if it is in train or valid.
+    A valid row counts if it is in train, too; a test row if it is in train or valid.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -46,7 +48,7 @@ def overlap(data: Path) -> Overlap:
 
 
 def _ties(table: pa.Table) -> NDArray[np.bool_]:
-    """Rows [n] that have the user and time of a neighbour; rows are sorted by both."""
+    """Rows with the user and timestamp of a neighbouring row: bool [n]. The rows are sorted by both."""
     import pyarrow.compute as pc
 
     same = np.ones(max(len(table) - 1, 0), bool)
@@ -57,7 +59,7 @@ def _ties(table: pa.Table) -> NDArray[np.bool_]:
 
 
 def _twice(ties: pa.Table) -> pd.DataFrame:
-    """Held-out rows that are in an earlier part, too."""
+    """The held-out rows that are also in an earlier part."""
     rows = ties.to_pandas()
     rows = rows[rows.duplicated(EVENT, keep=False)]
     part = rows["split"].map({"train": 0, "valid": 1, "test": 2})

@@ -1,4 +1,4 @@
-"""How well one feature alone tells label or positives, on a sample of the training part."""
+"""How well a single feature predicts the label or the positives, on a sample of the training part."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS, GROUPS = 50_000, 16
-"""Rows that are looked at, and row groups that they are drawn from."""
-FEWEST = 50
-"""Positives, and negatives, that an AUC near 1 needs so as not to be chance."""
+"""Size of the sample, and the number of row groups that it is drawn from."""
+MIN_PER_CLASS = 50
+"""Positives, and negatives, that a target needs: with fewer, an AUC near 1 may be chance."""
 BINS, FOLDS = 100, 5
 PRIOR = 5.0
-"""Rows of the overall rate that a value's own rate is mixed with."""
+"""Smoothing of the rate of a value: this many rows with the overall rate are added to its own."""
 
 
 @dataclass(frozen=True)
-class Auc:
-    """``value``: AUC of ``feature`` against ``target`` (a column of interactions) on ``rows`` rows."""
+class FeatureAuc:
+    """The area under the ROC curve of one feature."""
 
     feature: RawFeature
     target: str
+    """The predicted column of interactions: ``label`` or ``positive``."""
     value: float
     rows: int
+    """Size of the sample."""
 
 
-def feature_aucs(data: Path, features: Sequence[RawFeature]) -> list[Auc]:
-    """The AUC of each feature of the data artifact in ``data``, against the target that it tells best.
+def feature_aucs(data: Path, features: Sequence[RawFeature]) -> list[FeatureAuc]:
+    """The AUC of each feature of the data artifact in ``data``, for the target that it predicts best.
 
-    Empty where the training part has too few negatives or positives, as it has none in a log of positives alone.
+    Empty if the training part has too few positives or negatives; a log of positives has no negatives.
     """
     if not features:
         return []
@@ -58,50 +60,56 @@ def feature_aucs(data: Path, features: Sequence[RawFeature]) -> list[Auc]:
         values = _values(data, feature, sample, rows[feature.side])
         scored = [(auc_of(values, label, rows[feature.side]), name) for name, label in targets.items()]
         value, name = max(scored, key=itemgetter(0))
-        found.append(Auc(feature, name, value, len(values)))
+        found.append(FeatureAuc(feature, name, value, len(values)))
     return found
 
 
 def auc_of(values: pa.ChunkedArray, label: NDArray[np.bool_], owner: NDArray[np.integer[Any]]) -> float:
-    """AUC of ``label`` [n] by what is known of it from the value alone.
+    """The AUC of predicting ``label`` [n] from ``values`` [n].
 
-    Numbers are taken as they are, whichever way they point, and in bins, in which a missing value is one of its own;
-    other values by the rate of their labels among other owners, so that a value that only one owner has tells nothing.
+    The prediction is the out-of-fold rate of positives among the rows with the same value, numbers in bins. Folds are
+    drawn by owner, so that a value of a single owner predicts nothing. The AUC of numbers is at least that of the
+    numbers themselves, ascending or descending.
 
     Args:
-        owner: [n], the user or item that the value belongs to, or the row.
+        owner: [n], the user or item that the value belongs to, or the row number.
     """
     from sklearn.metrics import roc_auc_score
 
     numbers = _numbers(values)
     codes = _codes(values) if numbers is None else _bins(numbers)
     found = float(roc_auc_score(label, out_of_fold_rate(codes, label, owner)))
-    there = np.isfinite(numbers) if numbers is not None else np.zeros(len(label), bool)
-    if numbers is None or not _enough(label[there]):
+    if numbers is None:
         return found
-    direct = float(roc_auc_score(label[there], numbers[there]))
+    present = np.isfinite(numbers)
+    if not _enough(label[present]):
+        return found
+    direct = float(roc_auc_score(label[present], numbers[present]))
     return max(found, direct, 1 - direct)
 
 
 def out_of_fold_rate(
     codes: NDArray[np.int64], label: NDArray[np.bool_], owner: NDArray[np.integer[Any]]
 ) -> NDArray[np.float64]:
-    """Share of positives [n] among the rows of the same code whose owners are in other folds."""
+    """The smoothed share of positives among the rows with the same code in the other folds, float64 [n].
+
+    Folds are drawn by ``owner`` [n].
+    """
     fold = np.random.default_rng(0).integers(0, FOLDS, int(owner.max()) + 1)[owner]
     size = int(codes.max()) + 1
     shape = (FOLDS, size)
     rows, positives = (np.bincount(fold * size + codes, w, FOLDS * size).reshape(shape) for w in (None, label))
-    others, told = (part.sum(axis=0) - part for part in (rows, positives))
-    rate = (told + PRIOR * label.mean()) / (others + PRIOR)
+    other_rows, other_positives = (part.sum(axis=0) - part for part in (rows, positives))
+    rate = (other_positives + PRIOR * label.mean()) / (other_rows + PRIOR)
     return np.asarray(rate[fold, codes])
 
 
 def _enough(label: NDArray[np.bool_]) -> bool:
-    return bool(FEWEST <= label.sum() <= len(label) - FEWEST)
+    return bool(MIN_PER_CLASS <= label.sum() <= len(label) - MIN_PER_CLASS)
 
 
 def _sample(data: Path, context: Sequence[str]) -> pa.Table:
-    """About ROWS training interactions, drawn from GROUPS row groups that lie evenly in the log."""
+    """About ROWS training interactions, drawn from GROUPS evenly spaced row groups."""
     import pyarrow as pa
 
     every = row_groups(data / "interactions")
@@ -130,7 +138,7 @@ def _targets(sample: pa.Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def _values(data: Path, feature: RawFeature, sample: pa.Table, rows: NDArray[np.integer[Any]]) -> pa.ChunkedArray:
-    """The feature's raw values in the sample's rows."""
+    """The raw values of the feature in the sample's rows [n]."""
     import pyarrow.parquet as pq
 
     if feature.side == "context":
@@ -139,7 +147,7 @@ def _values(data: Path, feature: RawFeature, sample: pa.Table, rows: NDArray[np.
 
 
 def _numbers(values: pa.ChunkedArray) -> NDArray[np.float64] | None:
-    """float64 [n], NaN where missing; None if the values are text."""
+    """The values as float64 [n], NaN where missing; None if they are text."""
     import pyarrow as pa
 
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
@@ -148,7 +156,7 @@ def _numbers(values: pa.ChunkedArray) -> NDArray[np.float64] | None:
 
 
 def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
-    """A number [n] for each different value; 0 where missing."""
+    """A number from 1 on for each different value, int64 [n]; 0 where missing."""
     import pyarrow as pa
 
     indices = pa.compute.dictionary_encode(values).combine_chunks().indices
@@ -156,8 +164,8 @@ def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def _bins(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Bin [n] of numbers between quantiles; a number of few values has a bin for each, a missing one the last."""
-    there = numbers[np.isfinite(numbers)]
-    different = np.unique(there)
-    cuts = different if len(different) <= BINS else np.unique(np.quantile(there, np.linspace(0, 1, BINS)))
+    """The bin of each number [n]: one per value if there are few, else between quantiles; the last is for missing."""
+    present = numbers[np.isfinite(numbers)]
+    different = np.unique(present)
+    cuts = different if len(different) <= BINS else np.unique(np.quantile(present, np.linspace(0, 1, BINS)))
     return np.where(np.isfinite(numbers), np.searchsorted(cuts, numbers), len(cuts) + 1)

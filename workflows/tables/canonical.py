@@ -1,4 +1,4 @@
-"""Source tables to the data convention's types: int64, float64, string, and lists of these."""
+"""Columns of a source in canonical types: int64, float64, string, and lists of these."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ IDS = ("user_id", "item_id")
 
 
 def kind_of(kind: pa.DataType) -> str | None:
-    """``int``, ``float``, ``string``, ``list_int``, ``list_float``, ``list_string``; None for any other type."""
+    """The kind of a column: ``int``, ``float``, ``string``, ``list_int``, ``list_float`` or ``list_string``.
+
+    None for any other type. Booleans, dates and times count as ``int``.
+    """
     import pyarrow as pa
 
     types = pa.types
@@ -38,13 +41,17 @@ def arrow_type(kind: str) -> pa.DataType:
 
 
 def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
-    """``table`` with every column in one of the convention's types; columns of other types are left out.
+    """``table`` with every column in a canonical type; columns of other types are left out.
 
-    bool becomes 0/1, dates and times become seconds since 1970, NaN becomes null, nulls within lists are dropped and
-    a null list becomes empty.
+    Booleans become 0 and 1, dates and times become seconds since 1970, NaN becomes null, nulls inside lists are dropped
+    and a null list becomes empty.
 
     Args:
+        name: of the table, for messages.
         start: row number of the table's first row, for messages.
+
+    Raises:
+        DataError: if a value does not fit the canonical type, e.g. a uint64 beyond int64.
     """
     import pyarrow as pa
 
@@ -79,7 +86,7 @@ def _column(column: pa.ChunkedArray, kind: str) -> pa.Array:
 
 
 def _lists(array: pa.Array, kind: str) -> pa.Array:
-    """Lists without nulls: int32 offsets from the count of values per row."""
+    """Lists of ``kind`` without nulls."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -95,7 +102,11 @@ def _lists(array: pa.Array, kind: str) -> pa.Array:
 
 
 def split_text(table: pa.Table, separators: dict[str, str]) -> pa.Table:
-    """Text columns of ``table`` that ``separators`` names, split into lists of trimmed, non-empty strings."""
+    """``table`` with text columns split into lists of trimmed, non-empty strings.
+
+    Args:
+        separators: column -> separator; names of other columns are ignored.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""From the config's columns to features: which side each is on, and what the models will see."""
+"""Which columns become features: the table, the role and the type of each, before anything is fitted."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..config import SchemaConfig
 from .validate import nearest
 
 TABLES: dict[Side, str] = {"user": "users", "context": "interactions", "item": "items"}
-AFTERWARDS = ("label", "positive", "split", "timestamp")
-"""Interactions columns that are known only after the event, or that are no property of it."""
+NOT_FEATURES = ("label", "positive", "split", "timestamp")
+"""Columns of interactions that are known only after the event, or do not describe it."""
 
 RESERVED = (
     *("history", "history_ids", "rejected_ids", "exclude_items", "top_k", "temperature", "seed"),
     *("history_gap", "history_times"),
     *("user_row", "item_row"),
 )
-"""Names that mean something else in the tensors or in a request."""
+"""Names that the tensors or a request use for something else."""
 
 Kinds = Mapping[str, Mapping[str, str]]
 """Table -> column -> ``int``, ``float``, ``string`` or ``list_`` of these."""
@@ -28,27 +28,30 @@ Kinds = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class RawFeature:
-    """A feature before anything is fitted: where it comes from."""
+    """A feature before anything is fitted: its side, its role and the columns that it is computed from."""
 
     name: str
     side: Side
     role: Literal["categorical", "continuous", "cross", "text", "vector"]
     raw: tuple[str, ...]
+    """The columns that it is computed from: one, or several for a cross."""
     kinds: tuple[str, ...]
-    """Types of the raw columns."""
+    """The kind of each of ``raw``: ``int``, ``float``, ``string``, or ``list_`` and one of these."""
     buckets: int = 0
-    """Rows that it is hashed into; 0: it has a vocabulary."""
+    """The number of buckets that its values are hashed into; 0 if it has a vocabulary."""
 
     @property
     def is_list(self) -> bool:
         return self.kinds[0].startswith("list_")
 
 
-def sides_of(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
-    """Every feature of the config, users first, then context, then items; crosses at the end of their side.
+def raw_features(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
+    """All features of the config: user features, then context, then items; crosses at the end of their side.
+
+    A column's table decides its side: users, interactions (context) or items.
 
     Raises:
-        ConfigError: if a column is in no table or in two, or is of a type that its role cannot have.
+        ConfigError: if a column is in no table or in two, or its type does not fit its role.
     """
     found = {column: _side(key, column, kinds) for key in ("sparse", "dense") for column in getattr(schema, key)}
     features = []
@@ -72,26 +75,29 @@ def sides_of(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
 
 
 def _check_names(features: Sequence[RawFeature]) -> None:
-    """Every feature has a name of its own."""
+    """Feature names are unique, and none of them is reserved."""
     names = [feature.name for feature in features]
     for name in RESERVED:
         if name in names:
-            raise ConfigError(f"schema: {name!r} is a name of ours; rename the column with data.columns")
+            raise ConfigError(f"schema: {name!r} is a reserved name; rename the column with data.columns")
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"schema: {', '.join(sorted(twice))} is named twice, as a column or as a cross")
 
 
 def check_known_before(schema: SchemaConfig, names: Iterable[str], where: str) -> None:
-    """None of ``names``, which tell what came of an event, is a feature.
+    """Check that none of ``names``, which are known only after the event, is a feature.
+
+    Args:
+        where: the config key that reads ``names``, for the message.
 
     Raises:
-        ConfigError: naming the column and ``where`` it is used.
+        ConfigError: naming the column and ``where``.
     """
     for name in names:
         if name in (*schema.sparse, *schema.dense):
             raise ConfigError(
-                f"schema: {name!r} is a feature, and {where} reads it: what comes of an event cannot predict it"
+                f"schema: {name!r} is a feature, and {where} reads it: what is known only afterwards cannot predict it"
             )
 
 
@@ -106,7 +112,7 @@ def _side(key: str, column: str, kinds: Kinds) -> Side:
     if len(sides) > 1:
         tables = " and ".join(TABLES[side] for side in sides)
         raise ConfigError(f"schema.{key}: {column!r} is in {tables}; rename one of them, so that its side is clear")
-    if sides[0] == "context" and column in AFTERWARDS:
+    if sides[0] == "context" and column in NOT_FEATURES:
         raise ConfigError(f"schema.{key}: {column!r} is not known before the event, so it cannot be a feature")
     return sides[0]
 
@@ -116,12 +122,12 @@ def _kind(column: str, found: Mapping[str, Side], kinds: Kinds) -> str:
 
 
 def _content(key: Literal["text", "vectors"], column: str, kinds: Kinds) -> RawFeature:
-    """A column of text or of pretrained vectors, which items alone have."""
+    """A column of text or pretrained vectors, which only items may have."""
     side = _side(key, column, kinds)
     if side != "item":
         raise ConfigError(
-            f"schema.{key}: {TABLES[side]}.{column} is not of items; text and vectors are for items alone, as they are "
-            "computed when the index is built, not for a request"
+            f"schema.{key}: {TABLES[side]}.{column} is not a column of items; only items have text and vectors, as "
+            "they are computed when the index is built, not for a request"
         )
     kind, fitting = kinds[TABLES[side]][column], {"text": ("string",), "vectors": ("list_float", "list_int")}[key]
     if kind not in fitting:
@@ -131,7 +137,7 @@ def _content(key: Literal["text", "vectors"], column: str, kinds: Kinds) -> RawF
 
 
 def _cross(columns: list[str], found: Mapping[str, Side], kinds: Kinds) -> RawFeature:
-    """The combination of columns of one side, or of the user's and the context's, which is context then."""
+    """The combination of columns of one side, or of users and context; the latter is a context feature."""
     shown = f"schema.crosses: {columns}"
     if len(columns) < 2 or len(set(columns)) < len(columns):
         raise ConfigError(f"{shown}: expected two or more different columns")

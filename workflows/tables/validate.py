@@ -1,4 +1,4 @@
-"""Checks where data enters. Every message names table, column and row (counted from 0, headers left out)."""
+"""Checks of tables where they enter. Every message names table, column and row (from 0, without a header)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``, did you mean 'x'?`` or nothing."""
+    """``, did you mean 'x'?`` for the closest of ``known``; empty if none is close."""
     found = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {found[0]!r}?" if found else ""
 
 
 def check_columns(table: pa.Table, name: str, required: Sequence[str]) -> None:
-    """Every required column is there, and the table has rows."""
+    """The table has every required column, and at least one row.
+
+    Raises:
+        DataError: as do all checks in this file.
+    """
     for column in required:
         if column not in table.column_names:
             hint = nearest(column, table.column_names)
@@ -30,7 +34,7 @@ def check_columns(table: pa.Table, name: str, required: Sequence[str]) -> None:
 
 
 def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> None:
-    """The id columns are whole numbers or strings without nulls."""
+    """The id columns hold whole numbers or strings, and no nulls."""
     for column in columns:
         kind = kind_of(table[column].type)
         if kind not in ("int", "string"):
@@ -40,14 +44,14 @@ def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int 
 
 
 def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str]) -> None:
-    """The column is of one of ``kinds`` (``int``, ``list_string``, ...)."""
+    """The column has one of ``kinds`` (``int``, ``list_string``, ...)."""
     if (kind := kind_of(table[column].type)) not in kinds:
         expected = " or ".join(kinds)
         raise DataError(f"{name}.{column}: wrong type {table[column].type} ({kind}), expected {expected}")
 
 
 def check_unique(table: pa.Table, name: str, column: str) -> None:
-    """No id is in the table twice."""
+    """No id occurs twice."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -63,7 +67,7 @@ def check_unique(table: pa.Table, name: str, column: str) -> None:
 
 
 def check_known(table: pa.Table, column: str, known: pa.Array, other: str, *, start: int = 0) -> None:
-    """Every id of ``interactions`` is in the table ``other``."""
+    """Every id in a table of interactions is one of the ``known`` ids of the table ``other``."""
     import pyarrow.compute as pc
 
     if table[column].type != known.type:
@@ -77,7 +81,7 @@ def check_known(table: pa.Table, column: str, known: pa.Array, other: str, *, st
 
 
 def check_finite(table: pa.Table, name: str, column: str, *, start: int = 0) -> None:
-    """A number is not infinite; a missing one is null."""
+    """No number is infinite. Missing numbers are null already."""
     import pyarrow.compute as pc
 
     if kind_of(table[column].type) == "float":
@@ -87,7 +91,7 @@ def check_finite(table: pa.Table, name: str, column: str, *, start: int = 0) -> 
 
 
 def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None:
-    """The label is 0 or 1 in every row."""
+    """The label column ``name`` is 0 or 1 in every row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -100,14 +104,19 @@ def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None
 
 
 def check_entity_table(table: pa.Table, name: str, column: str) -> None:
-    """All checks of users or items."""
+    """The checks of users or items; ``column`` is the id."""
     check_columns(table, name, [column])
     check_ids(table, name, [column])
     check_unique(table, name, column)
 
 
 def check_interactions(table: pa.Table, labels: Sequence[str] = (), *, start: int = 0) -> None:
-    """The checks of a chunk of interactions that need no other table; ``labels`` must be there, ``label`` may be."""
+    """The checks of a chunk of interactions that need no other table.
+
+    Args:
+        labels: columns of 0 and 1 that the chunk must have; ``label`` is checked if it has one.
+        start: row number of the chunk's first row, for messages.
+    """
     check_columns(table, "interactions", (*IDS, *labels))
     check_ids(table, "interactions", IDS, start=start)
     for name in (*(["label"] if "label" in table.column_names else []), *labels):
@@ -115,7 +124,7 @@ def check_interactions(table: pa.Table, labels: Sequence[str] = (), *, start: in
 
 
 def _first(mask: pa.ChunkedArray) -> int:
-    """Position of the first true value."""
+    """The row of the first true value."""
     import pyarrow.compute as pc
 
     return int(pc.index(mask, True).as_py())

@@ -1,10 +1,10 @@
-"""Codes by hash: a column, or a combination of columns, in a fixed number of rows and without a vocabulary.
+"""Codes by hash: a column, or a combination of columns, in a fixed number of buckets without a vocabulary.
 
-Weinberger et al., "Feature hashing for large scale multitask learning", 2009. ETL and request path call the same
-kernels. A value has the same code in every fit, and what was never seen in training shares the row of others.
+Feature hashing: Weinberger et al., "Feature hashing for large scale multitask learning", 2009. ETL and request path
+call the same kernels. A value has the same code in every fit; a value not seen in training shares a bucket with others.
 
-Numbers are mixed by SplitMix64's finalizer (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-2014), text by FNV-1a (Fowler, Noll and Vo) of its UTF-8 bytes and that finalizer.
+Numbers are hashed by the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+generators", 2014), text by FNV-1a (Fowler, Noll and Vo) of its UTF-8 bytes and then that finalizer.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .text_tables import MISSING_LENGTH, as_utf8
 class HashedCodes:
     """Codes FIRST_CODE .. FIRST_CODE + ``buckets`` - 1 of values, or of combinations of values.
 
-    They begin where those of a vocabulary would: models show a user as unknown by the code that is out of vocabulary.
+    They start where a vocabulary would, so that padding, missing and out of vocabulary keep their codes.
 
-    Raw values are int64, float64 or str, missing ones the smallest int64, NaN or None. A value missing in some of the
-    columns is a value like any other; only where all are missing the combination is.
+    Raw values are int64, float64 or str; missing ones are the smallest int64, NaN or None. A combination is missing
+    only if all of its columns are; otherwise a missing value counts as one more value.
     """
 
     def __init__(self, buckets: int) -> None:
@@ -41,12 +41,16 @@ class HashedCodes:
 
     @staticmethod
     def compile() -> None:
-        """Afterwards no kernel needs compiling."""
+        """Compile the kernels, so that no request waits for it."""
         for part in (add_numbers, add_text, to_buckets):
             part.compile()
 
     def __call__(self, columns: Sequence[NDArray[Any]], missing: int = MISSING_CODE) -> NDArray[np.int64]:
-        """Codes, int64 of the shape that each of ``columns`` has; ``missing`` stands for what has no value."""
+        """Codes of a column, or of the combination of several; int64, in the shape that each of ``columns`` has.
+
+        Args:
+            missing: the code of a missing value.
+        """
         shape = columns[0].shape
         hashes, found = np.zeros(columns[0].size, np.int64), np.zeros(columns[0].size, np.int64)
         for column in columns:
@@ -60,7 +64,7 @@ class HashedCodes:
 
 
 def bits(column: NDArray[Any]) -> NDArray[np.int64]:
-    """Whole numbers as they are, others by their bits: equal where they are equal, -0.0 is 0.0 and NaN is missing."""
+    """Integers unchanged, floats by their bits: equal numbers give equal bits (-0.0 is 0.0), NaN gives MISSING_INT."""
     if column.dtype.kind == "i":
         return np.ascontiguousarray(column, np.int64)
     numbers = np.ascontiguousarray(column, np.float64) + 0.0
@@ -69,34 +73,34 @@ def bits(column: NDArray[Any]) -> NDArray[np.int64]:
 
 @kernel((read(INT64, 1), write(INT64, 1), write(INT64, 1)))
 def add_numbers(values: NDArray[np.int64], hashes: NDArray[np.int64], found: NDArray[np.int64]) -> None:
-    """Mix a column [n] into the ``hashes`` [n] of the columns before it; ``found`` counts those that are there."""
+    """Add a column [n] to the ``hashes`` [n] of the columns before it; ``found`` [n] counts values not missing."""
     for i, value in enumerate(values):
-        there = value != MISSING_INT
-        found[i] += there
-        hashes[i] = _joined(hashes[i], _mixed(np.uint64(value)) if there else np.uint64(0))
+        present = value != MISSING_INT
+        found[i] += present
+        hashes[i] = _joined(hashes[i], _mixed(np.uint64(value)) if present else np.uint64(0))
 
 
 @kernel((read(UINT8, 1), read(INT64, 1), write(INT64, 1), write(INT64, 1)))
 def add_text(
     text: NDArray[np.uint8], lengths: NDArray[np.int64], hashes: NDArray[np.int64], found: NDArray[np.int64]
 ) -> None:
-    """``add_numbers`` for strings of ``lengths`` [n] that lie in ``text`` one after the other."""
+    """``add_numbers`` for strings: their bytes ``text``, one after the other, and ``lengths`` [n]."""
     start = 0
     for i, length in enumerate(lengths):
-        there = length != MISSING_LENGTH
+        present = length != MISSING_LENGTH
         value = np.uint64(0xCBF29CE484222325)
-        for at in range(start, start + length if there else start):
+        for at in range(start, start + length if present else start):
             value = (value ^ np.uint64(text[at])) * np.uint64(0x100000001B3)
-        start += length if there else 0
-        found[i] += there
-        hashes[i] = _joined(hashes[i], _mixed(value) if there else np.uint64(0))
+        start += length if present else 0
+        found[i] += present
+        hashes[i] = _joined(hashes[i], _mixed(value) if present else np.uint64(0))
 
 
 @kernel((read(INT64, 1), read(INT64, 1), INT64, INT64, write(INT64, 1)))
 def to_buckets(
     hashes: NDArray[np.int64], found: NDArray[np.int64], buckets: int, missing: int, out: NDArray[np.int64]
 ) -> None:
-    """Fill ``out`` [n] with codes."""
+    """Fill ``out`` [n] with the codes of ``hashes`` [n]; ``missing`` where ``found`` is 0."""
     for i in range(len(out)):
         bucket = np.uint64(hashes[i]) % np.uint64(buckets)
         out[i] = FIRST_CODE + np.int64(bucket) if found[i] else missing
@@ -104,13 +108,13 @@ def to_buckets(
 
 @inner()
 def _joined(before: int, value: Any) -> Any:
-    """The hash of what came before and one more; their order matters."""
+    """The hash of the columns so far and one more; the order of columns matters."""
     return np.int64(_mixed(np.uint64(before) * np.uint64(0x9E3779B97F4A7C15) + value + np.uint64(0x9E3779B97F4A7C15)))
 
 
 @inner()
 def _mixed(value: Any) -> Any:
-    """SplitMix64's finalizer of a uint64."""
+    """The finalizer of SplitMix64, uint64 to uint64."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))

@@ -68,7 +68,7 @@ def test_refuses_what_is_not_0_or_1(run_data, tables, labels, message):
 @pytest.mark.parametrize("role", ["sparse", "dense"])
 def test_a_label_is_no_feature(run_data, role):
     schema = {**SCHEMA, role: [*SCHEMA[role], "like"]}
-    with pytest.raises(ConfigError, match="'like' is a feature, and data.labels reads it: what comes of an event"):
+    with pytest.raises(ConfigError, match="'like' is a feature, and data.labels reads it: what is known only"):
         run_data(schema, SHOP, **OPTIONS)
 
 

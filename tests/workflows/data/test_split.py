@@ -12,11 +12,11 @@ from cascade.workflows.data.split import (
     NAMES,
     by_column,
     by_time,
-    drawn_items,
+    draw_held_out_items,
+    draw_validation_users,
     last_item,
     new_items,
     time_cuts,
-    validating_users,
 )
 
 
@@ -56,9 +56,9 @@ def test_one_positive_each_and_nothing_later_in_training(events, validates):
 
 
 def test_validating_users_are_a_fixed_share():
-    first = validating_users(10_000, 0.2)
+    first = draw_validation_users(10_000, 0.2)
     assert abs(first.mean() - 0.2) < 0.02
-    assert (first == validating_users(10_000, 0.2)).all()
+    assert (first == draw_validation_users(10_000, 0.2)).all()
 
 
 def test_time_shares_keep_equal_timestamps_together():
@@ -95,7 +95,7 @@ def test_a_positive_of_its_own_is_not_taken_from_training():
 
 
 def test_items_are_drawn_by_a_seed():
-    drawn = drawn_items(1000, 0.1)
-    assert drawn.sum() == 100 and (drawn == drawn_items(1000, 0.1)).all()
-    assert (drawn != drawn_items(1000, 0.1, seed=1)).any()
-    assert drawn_items(3, 0.01).sum() == 1
+    drawn = draw_held_out_items(1000, 0.1)
+    assert drawn.sum() == 100 and (drawn == draw_held_out_items(1000, 0.1)).all()
+    assert (drawn != draw_held_out_items(1000, 0.1, seed=1)).any()
+    assert draw_held_out_items(3, 0.01).sum() == 1

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cascade.core.features import FeatureSchema
-from cascade.ensemble.graph.ops.transform import Transform, build
+from cascade.ensemble.graph.ops.compiled_features import load_feature
+from cascade.ensemble.graph.ops.transform import Transform
 from cascade.workflows.config import (
     DataConfig,
     EtlConfig,
@@ -25,7 +26,7 @@ from cascade.workflows.etl.fit import FittedSide, fit_side
 from cascade.workflows.etl.stage import ETL
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.etl.write_tensors import transform
-from cascade.workflows.tables.raw_features import sides_of
+from cascade.workflows.tables.raw_features import raw_features
 from cascade.workflows.transforms.codes import MISSING_INT, raw_array
 
 MOVIELENS = {
@@ -66,7 +67,7 @@ def assert_same_bits(fitted, table, folder):
     by_nvtabular = transform(fitted, table)
     for feature, raw in pairs(fitted):
         entry = json.loads(json.dumps(compile_feature(folder, feature, raw, fitted)))
-        got = build(entry, folder)([request_array(table[name]) for name in raw.raw])
+        got = load_feature(entry, folder)([request_array(table[name]) for name in raw.raw])
         assert got.dtype == np.dtype(feature.dtype), feature.name
         assert got.shape == (len(table), *feature.dims), feature.name
         expected = by_nvtabular[feature.name].astype(feature.dtype)
@@ -102,7 +103,7 @@ def test_every_row_of_movielens_and_nonsense(movielens, side, table, tmp_path):
 
     data, etl = movielens
     kinds = json.loads((data.path / "tables.json").read_text())["columns"]
-    raw = tuple(f for f in sides_of(SchemaConfig(**MOVIELENS), kinds) if f.side == side)
+    raw = tuple(f for f in raw_features(SchemaConfig(**MOVIELENS), kinds) if f.side == side)
     schema = FeatureSchema.load(etl.path / "schema.json")
     features = tuple(schema[f.name] for f in raw)
     fitted = FittedSide(Workflow.load(etl.path / "workflow" / side), raw, features, etl.path / "workflow" / side, "cpu")
@@ -161,7 +162,7 @@ def test_random_tables(tmp_path_factory, seen, asked, min_frequency, max_size, h
         "interactions": {},
         "items": dict(zip(NAMES, KINDS, strict=True)) | {"item_id": "int"},
     }
-    features = [f for f in sides_of(SchemaConfig(**SCHEMA), kinds) if f.side == "item"]
+    features = [f for f in raw_features(SchemaConfig(**SCHEMA), kinds) if f.side == "item"]
     raw = tuple(replace(f, buckets=5 if f.name in hashed else 0) for f in features)
     folder = tmp_path_factory.mktemp("fit")
     options = min_frequency, TextConfig(), max_size

@@ -91,7 +91,7 @@ def test_wrong_vectors_are_refused_at_the_border(run_data, images, message):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"text": ["bio"]}, "schema.text: users.bio is not of items; text and vectors are for items alone"),
+        ({"text": ["bio"]}, "schema.text: users.bio is not a column of items; only items have text and vectors"),
         ({"text": ["image"], "vectors": []}, "schema.text: items.image is of type list_float, expected text"),
         (
             {"vectors": ["title"], "text": []},

@@ -4,14 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.workflows.history.history import Histories, Positives, order_of
+from cascade.workflows.history.history import Histories, Positives, order_positives
 
 
 def of(users, positive, codes, length, test=None):
     users, positive = np.array(users, np.int32), np.array(positive, bool)
     codes, test = np.array(codes, np.int32), np.zeros(len(users), bool) if test is None else np.array(test)
     first = np.append(0, np.cumsum(np.bincount(users[positive], minlength=users.max(initial=0) + 1)))
-    order, end = order_of(users, positive, test)
+    order, end = order_positives(users, positive, test)
     return Histories(Positives(first, codes[order]), users, end, length)
 
 

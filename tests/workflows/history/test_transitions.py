@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cascade.evaluation.baselines.markov import transitions as markov
 from cascade.evaluation.baselines.past import Past
 from cascade.workflows.history.transitions import (
-    LEAST,
+    MIN_SHARE,
     PRIOR,
     TRANSITIONS,
     Transitions,
@@ -23,12 +23,12 @@ ITEM = np.array([0, 1, 2, 1], np.int32)
 
 
 def counted(history=HISTORY, item=ITEM, window=2, items=4):
-    return Transitions.of(history, item, (items + FIRST, items), window)
+    return Transitions.from_histories(history, item, (items + FIRST, items), window)
 
 
 def share(number):
     """What a number of the look-up stands for."""
-    return np.expm1(number.astype(float) * np.log1p(1 / LEAST)) * LEAST
+    return np.expm1(number.astype(float) * np.log1p(1 / MIN_SHARE)) * MIN_SHARE
 
 
 def test_counts_by_hand():
@@ -48,7 +48,7 @@ def test_numbers_by_hand():
 
 
 def test_all_lie_between_0_and_1():
-    sure = Transitions.of(np.full((9000, 1), 3, np.int32), np.zeros(9000, np.int32), (4, 1), 1)
+    sure = Transitions.from_histories(np.full((9000, 1), 3, np.int32), np.zeros(9000, np.int32), (4, 1), 1)
     found = sure(np.array([[3]]), np.array([[0, -1]]), 1)
     np.testing.assert_allclose(found, [[[1, 1, 1], [0, 0, 0]]], atol=1e-3)
 

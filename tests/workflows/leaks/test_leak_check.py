@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from cascade.core.errors import ConfigError, DataError
-from cascade.workflows.leaks.future_counts import future
+from cascade.workflows.leaks.future_counts import whole_log_correlations
 from cascade.workflows.leaks.overlap import Overlap, overlap
 from cascade.workflows.leaks.single_feature_auc import auc_of, out_of_fold_rate
 
@@ -57,7 +57,7 @@ class TestKnownAfterwards:
 
     def test_a_number(self, check):
         with pytest.raises(
-            DataError, match=r"interactions\.play_time alone tells label with an AUC of 1\.0000 on 4,000"
+            DataError, match=r"interactions\.play_time by itself predicts label with an AUC of 1\.0000 on 4,000"
         ):
             check(self.leaking(), dense=["play_time"])
 
@@ -76,10 +76,10 @@ class TestKnownAfterwards:
         log = make_log()
         log["interactions"]["stay"] = log["interactions"]["label"] + np.random.default_rng(3).normal(0, 0.5, ROWS)
         assert 0.9 < check(log, dense=["stay"])["leak_check"]["highest_auc"] < 0.98
-        assert "stay tells label with an AUC of 0.9" in caplog.text
+        assert "stay predicts label with an AUC of 0.9" in caplog.text
 
     def test_ignoring_what_is_not_there(self, check):
-        with pytest.raises(ConfigError, match=r"ignore: 'hours' is no feature, did you mean 'hour'\?"):
+        with pytest.raises(ConfigError, match=r"ignore: 'hours' is not a feature, did you mean 'hour'\?"):
             check(make_log(), leak_check={"ignore": ["hours"]})
 
     def test_a_word(self, check):
@@ -211,10 +211,10 @@ class TestFuture:
 
     def test_too_few_that_differ_say_nothing(self):
         whole = np.arange(300.0)
-        assert future(whole, whole, whole) is None
+        assert whole_log_correlations(whole, whole, whole) is None
         train = whole.copy()
         train[:99] += 50
-        assert future(whole, whole, train) is None
+        assert whole_log_correlations(whole, whole, train) is None
 
 
 def test_out_of_fold_rates_leave_the_own_fold_out():

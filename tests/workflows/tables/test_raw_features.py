@@ -4,7 +4,7 @@ import pytest
 
 from cascade.core.errors import ConfigError
 from cascade.workflows.config import SchemaConfig
-from cascade.workflows.tables.raw_features import check_known_before, sides_of
+from cascade.workflows.tables.raw_features import check_known_before, raw_features
 
 KINDS = {
     "users": {"user_id": "int", "age": "int", "geo": "string", "tastes": "list_string"},
@@ -18,7 +18,7 @@ KINDS = {
 
 def features(sparse=(), dense=(), crosses=()):
     schema = SchemaConfig(sparse=["user_id", "item_id", *sparse], dense=list(dense), crosses=list(crosses))
-    return sides_of(schema, KINDS)
+    return raw_features(schema, KINDS)
 
 
 def test_sides_follow_from_the_tables():
@@ -61,7 +61,7 @@ def test_refuses(asked, message):
 def test_a_column_in_two_tables_has_no_side():
     kinds = {**KINDS, "items": {**KINDS["items"], "geo": "string"}}
     with pytest.raises(ConfigError, match="'geo' is in users and items"):
-        sides_of(SchemaConfig(sparse=["user_id", "item_id", "geo"]), kinds)
+        raw_features(SchemaConfig(sparse=["user_id", "item_id", "geo"]), kinds)
 
 
 def test_what_came_of_an_event_is_no_feature():

@@ -31,7 +31,7 @@ def reading(folder):
     """The same with transitions: of rows 0, 1, 2 with codes 3, 4, 5; 1 followed 0 twice, 2 followed 1."""
     loaded(folder)
     history, items = np.array([[3], [3], [4]], np.int32), np.array([1, 1, 2], np.int32)
-    Transitions.of(history, items, (6, 3), window=1).save(folder)
+    Transitions.from_histories(history, items, (6, 3), window=1).save(folder)
     op = LookupItems({"brand": ("int64", 1)}, dim=3, last=2, history=2)
     op.load(folder)
     return op
