@@ -14,7 +14,7 @@ from .transform import Transform
 OPS: dict[str, type[Op]] = {
     op.kind: op for op in (LookupUser, Transform, EncodeQuery, Retrieve, DropSeen, LookupItems, Rank, Order, Respond)
 }
-"""kind -> class: what graph.json may name. An op of your own is added here before a graph that holds it is loaded."""
+"""kind -> class: what graph.json may name. Ops of other packages are found by `core.registry`."""
 
 __all__ = [
     "OPS",

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998)."""
+"""Maximal marginal relevance, MMR (Carbonell and Goldstein, SIGIR 1998)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ....core.kernel import (
 
 LOWEST = np.finfo(np.float64).min
 BINS = 64
+"""Precision of the first, approximate sort."""
 
 
 @kernel((read(FLOAT64, 2), read(FLOAT32, 3), read(BOOL, 2), read(INT32, 2), FLOAT64, write(BOOL, 2)))
@@ -31,25 +32,27 @@ def diverse_pool(
     weight: float,
     picked: NDArray[np.bool_],
 ) -> None:
-    """Pick ``sizes[b, 0]`` of the valid candidates of each user, or all where there are not so many.
+    """Pick ``sizes[b, 0]`` of the valid candidates of each user, or all if there are fewer.
 
-    Each pick has the largest (1 - weight) * relevance - weight * max cosine with the picks before it, the first
-    the largest relevance; the earlier candidate wins a tie. That value can only fall as picks are added, so a
-    candidate meets a pick only once nothing better is known (lazy greedy: Minoux 1978); the picks are the same.
+    The first pick has the largest relevance. Every further pick has the largest (1 - weight) * relevance - weight *
+    maximal cosine with earlier picks. The earlier candidate wins a tie.
+
+    This value can only fall as picks are added. A candidate is therefore compared with a pick only while its value so
+    far is the best one (lazy greedy, Minoux 1978). The picks are those of the plain algorithm.
 
     Args:
-        relevance: [B, K], within 0 .. 1 where valid.
+        relevance: [B, K], in 0 .. 1 for valid candidates.
         vectors: [B, K, D], of any length.
         valid: [B, K].
         sizes: [B, 1].
-        weight: lambda; 0 picks by relevance alone.
+        weight: lambda; 0 picks by relevance only.
         picked: [B, K], filled with whether a candidate is picked.
     """
     value, inverse = np.empty(valid.shape[1]), np.empty(valid.shape[1])
     met, picks = np.empty(valid.shape[1], np.int64), np.empty(valid.shape[1], np.int64)
     for user in range(len(valid)):
         picked[user] = False
-        # The likely picks first, so that most of the others are passed by; the picks do not depend on it.
+        # Likely picks first, so that most other candidates are skipped; the picks do not depend on this order.
         order = _roughly_sorted(relevance[user], valid[user])
         for at, c in enumerate(order):
             length = np.sqrt(np.float64(_dot(vectors, user, c, c)))
@@ -71,13 +74,13 @@ def diverse_pool(
             picks[count] = order[place]
             picked[user, order[place]] = True
             if count == 0:
-                value[: len(order)] = np.inf  # from here on the value is another one, bounded by no pick as yet
+                value[: len(order)] = np.inf  # from now on a bound of the MMR value, which no pick has lowered yet
             value[place] = -np.inf
 
 
 @inner()
 def _roughly_sorted(relevance: NDArray[np.float64], valid: NDArray[np.bool_]) -> Any:
-    """Places of the valid ones, int64 [n], by falling relevance up to 1 / BINS: a counting sort."""
+    """Positions of the valid candidates, int64 [n], by descending relevance with precision 1 / BINS (counting sort)."""
     ends = np.zeros(BINS + 2, np.int64)
     bins = ((1 - relevance) * BINS).astype(np.int64)
     for place in range(len(valid)):
@@ -94,7 +97,7 @@ def _roughly_sorted(relevance: NDArray[np.float64], valid: NDArray[np.bool_]) ->
 
 @inner(fastmath={"reassoc", "contract", "nsz"})
 def _dot(vectors: NDArray[Any], user: int, left: int, right: int) -> Any:
-    """Inner product of two candidates of a user; the sum runs in any order, several lanes at once."""
+    """Inner product of two candidates of a user. The order of the sum is free, so that it can be vectorized."""
     total = vectors.dtype.type(0)
     for i in range(vectors.shape[2]):
         total += vectors[user, left, i] * vectors[user, right, i]

@@ -1,4 +1,4 @@
-"""Drop what the user has seen from the retrieved items."""
+"""Drops items that the user has seen from the retrieved ones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Rows = NDArray[np.int64]
 
 @dataclass
 class DropSeen(Op):
-    """Keep the first ``topk`` unseen rows, order kept.
+    """Keep the first ``topk`` unseen rows in their order.
 
-    retrieved_rows int64 [B, R], seen_rows int64 [B, S] -> candidate_rows int64 [B, K], K = min(R, topk), -1 padded.
+    retrieved_rows int64 [B, R], seen_rows int64 [B, S] -> candidate_rows int64 [B, K] padded with -1, K = min(R, topk).
     """
 
     topk: int
@@ -53,7 +53,7 @@ class DropSeen(Op):
 
 @kernel((read(INT64, 2), read(INT64, 2), write(INT64, 2)))
 def keep_unseen(retrieved: Rows, seen: Rows, kept: Rows) -> None:
-    """Fill ``kept`` [B, K] with the first of ``retrieved`` [B, R] that are not in ``seen`` [B, S], then -1."""
+    """Fill ``kept`` [B, K] with the first of ``retrieved`` [B, R] that are not in ``seen`` [B, S], then with -1."""
     slots = np.empty(_slots(seen.shape[1]), dtype=np.int64)
     for user in range(len(kept)):
         known = (seen[user] >= 0).sum()
@@ -74,7 +74,7 @@ def keep_unseen(retrieved: Rows, seen: Rows, kept: Rows) -> None:
 
 @inner()
 def _slots(entries: int) -> int:
-    """Size of a hash table for so many entries: a power of two, at most half full."""
+    """Size of a hash table for this many entries: a power of two, so that it is at most half full."""
     size = 16
     while size < 2 * entries:
         size *= 2
@@ -83,7 +83,7 @@ def _slots(entries: int) -> int:
 
 @inner()
 def _find(table: Rows, row: int) -> Any:
-    """Where ``row`` is, or may be put: open addressing, multiplicative hashing (Knuth, TAOCP 3, 6.4)."""
+    """Slot of ``row``, or the free slot for it: open addressing, multiplicative hashing (Knuth, TAOCP 3, 6.4)."""
     last = np.uint64(len(table) - 1)
     place = ((np.uint64(row) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & last
     while table[place] != row and table[place] >= 0:

@@ -1,4 +1,4 @@
-"""The query tower: a user in this context, as a vector."""
+"""The query tower: user and context to a vector."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ....core.signature import Columns, ColumnSpec, Signature
 from .base import Op
 from .onnx_model import Inputs, OnnxModel, specs
 
-MOST_USERS = 256
-"""In one call of the model."""
+MAX_USERS = 256
+"""Users in one call of the model."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class EncodeQuery(Op):
         return {"query": ColumnSpec("float32", (self.dim,))}
 
     def load(self, folder: Path) -> None:
-        self.model = OnnxModel(folder / "query_tower.onnx", self.inputs, "query", MOST_USERS)
+        self.model = OnnxModel(folder / "query_tower.onnx", self.inputs, "query", MAX_USERS)
 
     def __call__(self, columns: Columns) -> Columns:
         batch = len(columns[next(iter(self.inputs))])

@@ -1,4 +1,4 @@
-"""The release's snapshot of the items: transformed features and vectors, by item row."""
+"""The item snapshot of a release: transformed features and vectors by item row."""
 
 from __future__ import annotations
 
@@ -30,24 +30,27 @@ from .base import Op
 from .onnx_model import Inputs, specs
 
 STORED = {"int64": ("int32", "int64"), "float32": ("float32",)}
-"""dtype of a column -> dtypes that its table may have."""
+"""dtype of a column -> dtypes that its table on disk may have."""
 
 
 @dataclass
 class LookupItems(Op):
-    """candidate_rows int64 [B, K] -> item features [B, K, length] and item_vectors float32 [B, K, dim].
+    """Look up features and vectors of the candidates.
 
-    Loads ``<feature>.npy`` [items, length] and ``item_vectors.npy`` [items, dim], memory-mapped, so that the
-    instances of a server share them; whole numbers may be stored as int32. Zeros where a candidate is -1.
+    candidate_rows int64 [B, K] -> item features [B, K, length] and item_vectors float32 [B, K, dim], 0 for a row of -1.
 
-    With ``last``, history int64 [B, history] is read, too: transitions float32 [B, K, WIDTH] say how often each
-    candidate has followed its last items. They come from the files of `Transitions`.
+    Loads ``<feature>.npy`` [items, length] and ``item_vectors.npy`` [items, dim]. They are memory-mapped, so that the
+    instances of a server share them; integers may be stored as int32.
+
+    With ``last``, also history int64 [B, history] -> transitions float32 [B, K, WIDTH]: how often each candidate has
+    followed the last items of the history, from the files of `Transitions`.
     """
 
     features: Inputs
     dim: int
+    """Length of the item vectors."""
     last: int = 0
-    """How many of the history's items they are read from."""
+    """Number of most recent items for which transitions are looked up; 0 for none."""
     history: int = 0
     """Length of the history."""
 
@@ -62,8 +65,8 @@ class LookupItems(Op):
 
     @property
     def writes(self) -> Signature:
-        both = {TRANSITIONS: ColumnSpec("float32", ("K", WIDTH))} if self.last else {}
-        return {**self._of_items, **both}
+        of_pairs = {TRANSITIONS: ColumnSpec("float32", ("K", WIDTH))} if self.last else {}
+        return {**self._of_items, **of_pairs}
 
     @property
     def _of_items(self) -> Signature:
@@ -102,10 +105,10 @@ class LookupItems(Op):
     (read(FLOAT32, 2), read(INT64, 2), write(FLOAT32, 3)),
 )
 def gather(table: NDArray[Any], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
-    """Fill ``out`` [B, K, W] with the ``rows`` [B, K] of ``table`` [N, W], 0 where a row is -1."""
+    """Fill ``out`` [B, K, W] with the ``rows`` [B, K] of ``table`` [N, W], with 0 for a row of -1."""
     for user in range(rows.shape[0]):
         for place in range(rows.shape[1]):
             row = rows[user, place]
-            # By element: numba's assignment of whole rows takes three times as long.
+            # Element by element: assigning whole rows takes three times as long in numba.
             for column in range(table.shape[1]):
                 out[user, place, column] = table[row, column] if row >= 0 else 0

@@ -1,4 +1,4 @@
-"""What the feature store knows of a user: profile columns and history."""
+"""Profile columns and history of a user, from the feature store."""
 
 from __future__ import annotations
 
@@ -35,35 +35,39 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LookupUser(Op):
-    """user_id [B, 1] -> the raw user ``columns`` [B, 1] (lists [B, L]), history_ids [B, S] and rejected_ids [B, X]
-    (raw item ids, most recent first), known_user bool [B, 1], features_stale bool [B, 1]; with ``times`` history_times.
+    """Read users from Feast's online store, with one query for the whole batch.
 
-    L, S and X are the longest list in the batch, at least 1; of a history the first ``seen`` ids count.
+    user_id [B, 1] -> the raw user ``columns`` [B, 1] (lists [B, L]), history_ids [B, S] and rejected_ids [B, X] (raw
+    item ids, most recent first), known_user and features_stale bool [B, 1]; with ``times`` also history_times [B, T].
 
-    What is missing and what pads a list: None for strings, the smallest int64 for ints, NaN for floats.
-    ``known_user``: a view of the store holds the user. ``features_stale``: the store could not be read, so
-    everything is missing and ``known_user`` says nothing.
+    L, S and X are the longest list in the batch and at least 1; a history has at most ``seen`` ids. Missing values and
+    the padding of lists are None for strings, the smallest int64 for ints, NaN for floats. ``known_user`` says whether
+    a view of the store has the user. ``features_stale`` says that the store could not be read; then all values are
+    missing and ``known_user`` is False.
 
-    Reads Feast's online store in the folder that CASCADE_FEATURE_REPO names, else ``feature_repo`` in the current
-    one; one query for the whole batch.
+    The store is in the Feast repository that the environment variable CASCADE_FEATURE_REPO names, by default in the
+    folder ``feature_repo``.
     """
 
     project: str
     columns: dict[str, str]
     """Raw user column -> int, float, string, list_int, list_float or list_string."""
     user_kind: str
+    """Of user ids: int or string."""
     item_kind: str
+    """Of item ids: int or string."""
     seen: int
+    """Largest number of ids in a history."""
     views: dict[str, list[str]]
-    """Feature view -> its features among ``columns``, ``history_ids`` and ``rejected_ids``; a user is known if one of
-    the views holds it."""
+    """Feature view -> its features among ``columns``, ``history_ids`` and ``rejected_ids``. A user is known if one of
+    the views has it."""
     online: str = "sqlite"
     redis: str = ""
-    """Feast's connection string without its password; CASCADE_FEATURE_STORE__REDIS goes first."""
+    """Feast's connection string without its password; CASCADE_FEATURE_STORE__REDIS takes precedence."""
     timeout: float = 0.5
     """Seconds to wait for the store."""
     times: int = 0
-    """How many history_times int64 [B, T] to read, the seconds of the first history_ids; 0 for none."""
+    """Number T of history_times int64 [B, T] to read, the seconds of the first history_ids; 0 for none."""
 
     kind: ClassVar[str] = "lookup_user"
     reader: OnlineReader = field(init=False, repr=False, compare=False)
@@ -107,7 +111,7 @@ class LookupUser(Op):
         }
 
     def _read(self, users: list[Any]) -> OnlineRows | None:
-        """What the store holds of each user; None if it cannot be read, which is logged once until it can."""
+        """The stored values of each user; None if the store cannot be read. Logs only the first of several failures."""
         try:
             stored = self.reader.read(users)
         except FeatureStoreError as error:

@@ -1,4 +1,4 @@
-"""One ONNX model, run on one thread."""
+"""An ONNX model with one output, run on one thread."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ def specs(inputs: Inputs, *leading: str) -> dict[str, ColumnSpec]:
 
 
 class OnnxModel:
-    """An ONNX Runtime session with one output, for any number of users.
+    """An ONNX Runtime session for batches of any size.
 
-    A batch is cut into slices of users, so that what one call works on stays in the processor's caches.
+    A batch is cut into slices of users, so that the working set of a call stays in the processor's caches.
     """
 
-    def __init__(self, file: Path, inputs: Iterable[str], output: str, most_users: int) -> None:
+    def __init__(self, file: Path, inputs: Iterable[str], output: str, max_users: int) -> None:
         """Open ``file``.
 
         Args:
-            most_users: of one call.
+            inputs: names of its inputs.
+            output: name of its output.
+            max_users: users in one call.
 
         Raises:
             ArtifactError: if the model has other inputs, or no such output.
@@ -41,7 +43,7 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        self.output, self.names, self.most_users = [output], list(inputs), most_users
+        self.output, self.names, self.max_users = [output], list(inputs), max_users
         have = {node.name for node in self.session.get_inputs()}
         if have != set(self.names):
             raise ArtifactError(f"{file.name}: expected inputs {sorted(self.names)}, has {sorted(have)}")
@@ -49,14 +51,14 @@ class OnnxModel:
             raise ArtifactError(f"{file.name}: expected an output {output}, has none of that name")
 
     def __call__(self, columns: Columns, batch: int, empty: tuple[int, ...]) -> NDArray[Any]:
-        """Float32 [batch, ...]; of shape [0, *empty] for an empty batch."""
+        """The output, float32 [batch, ...]; for an empty batch, of shape [0, *empty]."""
         if not batch:
             return np.zeros((0, *empty), dtype=np.float32)
         feed = {name: columns[name] for name in self.names}
-        if batch <= self.most_users:
+        if batch <= self.max_users:
             return self._run(feed)
-        starts = range(0, batch, self.most_users)
-        slices = [{name: values[at : at + self.most_users] for name, values in feed.items()} for at in starts]
+        starts = range(0, batch, self.max_users)
+        slices = [{name: values[at : at + self.max_users] for name, values in feed.items()} for at in starts]
         return np.concatenate([self._run(part) for part in slices])
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""From scored candidates to the list that is shown: threshold, diversity, sampling."""
+"""From scored candidates to the recommended list: threshold, diversity, sampling."""
 
 from __future__ import annotations
 
@@ -27,19 +27,23 @@ from .sampling import gumbel_top_k
 
 @dataclass
 class Order(Op):
-    """candidate_rows int64 [B, K], logits float32 [B, K], item_vectors float32 [B, K, dim], and of each row
-    top_k int32, temperature float32, seed int64 [B, 1]
-    -> ranked_rows int64 [B, k], -1 padded, scores and propensities float32 [B, k], 0 padded; k = largest top_k.
+    """Select and order the items of the answer.
 
-    1. Candidates whose score sigmoid(logit) is below ``min_score`` leave.
-    2. MMR picks a pool of max(``pool``, top_k). Relevance is the score, scaled to 0 .. 1 over the user's candidates.
-    3. At temperature 0 the pool is sorted by score and every propensity is 1; above, the list is drawn from
-       softmax(logit / temperature) over the pool, without replacement, with the row's seed.
+    1. Drop candidates whose score sigmoid(logit) is below ``min_score``.
+    2. Pick a pool of max(``pool``, top_k) candidates by MMR. Relevance is the score, scaled to 0 .. 1 for each user.
+    3. At temperature 0, sort the pool by score; every propensity is 1. Above 0, draw the list from the pool without
+       replacement, with probabilities softmax(logit / temperature) and the seed of the row.
+
+    candidate_rows int64 [B, K], logits float32 [B, K], item_vectors float32 [B, K, dim]; top_k int32, temperature
+    float32 and seed int64, [B, 1] each -> ranked_rows int64 [B, k] padded with -1, scores and propensities float32
+    [B, k] padded with 0; k is the largest top_k.
     """
 
     dim: int
+    """Length of the item vectors."""
     pool: int = 50
     diversity_lambda: float = 0.2
+    """Weight of dissimilarity in MMR; 0 picks by score only."""
     min_score: float = 0.0
 
     kind: ClassVar[str] = "order"
@@ -64,7 +68,7 @@ class Order(Op):
         }
 
     def load(self, folder: Path) -> None:
-        for part in (relevances, diverse_pool, gumbel_top_k, listed):
+        for part in (relevances, diverse_pool, gumbel_top_k, fill_list):
             part.compile()
 
     def __call__(self, columns: Columns) -> Columns:
@@ -76,7 +80,7 @@ class Order(Op):
         ranked, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
         propensities = np.empty(shape, np.float32)
         gumbel_top_k(rows, logits, pool, top_k, temperature, seed, ranked, propensities)
-        listed(rows, logits, ranked, scores)
+        fill_list(rows, logits, ranked, scores)
         return {"ranked_rows": ranked, "scores": scores, "propensities": propensities}
 
 
@@ -97,14 +101,14 @@ def relevances(
     relevance: NDArray[np.float64],
     valid: NDArray[np.bool_],
 ) -> None:
-    """Which candidates stay, and their relevance for MMR.
+    """Fill which candidates stay, and their relevance for MMR.
 
     Args:
         rows: [B, K], -1 where there is no candidate.
-        logits: [B, K]; at -inf there is no candidate either.
+        logits: [B, K]; -inf also means no candidate.
         least: lowest score that stays.
-        relevance: [B, K], filled with the scores, scaled to 0 .. 1 over each user's valid candidates; 1 where all
-            are the same.
+        relevance: [B, K], filled with the scores, scaled to 0 .. 1 over the valid candidates of each user; 1 if their
+            scores are all the same.
         valid: [B, K], filled with whether a candidate stays.
     """
     for user in range(len(rows)):
@@ -120,10 +124,10 @@ def relevances(
 
 
 @kernel((read(INT64, 2), read(FLOAT32, 2), write(INT64, 2), write(FLOAT32, 2)))
-def listed(
+def fill_list(
     rows: NDArray[np.int64], logits: NDArray[np.float32], ranked: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> None:
-    """Turn places among the K candidates, ``ranked`` [B, k], into their item rows, and fill ``scores`` [B, k]."""
+    """Replace positions among the K candidates in ``ranked`` [B, k] by item rows, and fill ``scores`` [B, k]."""
     for user in range(ranked.shape[0]):
         for at in range(ranked.shape[1]):
             place = ranked[user, at]

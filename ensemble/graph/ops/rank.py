@@ -1,4 +1,4 @@
-"""The ranker: how likely is each candidate."""
+"""The ranker: a logit for each candidate."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from ....core.signature import Columns, ColumnSpec, Signature
 from .base import Op
 from .onnx_model import Inputs, OnnxModel, specs
 
-MOST_USERS = 8
-"""In one call of the model."""
+MAX_USERS = 8
+"""Users in one call of the model."""
 
 
 @dataclass
 class Rank(Op):
-    """User and context features [B, length], item features [B, K, length], candidate_rows int64 [B, K]
-    -> logits float32 [B, K], -inf where there is no candidate. Loads ``ranker.onnx``.
+    """Score the candidates. Loads ``ranker.onnx``.
+
+    User and context features [B, length], item features [B, K, length], candidate_rows int64 [B, K]
+    -> logits float32 [B, K], -inf for a candidate row of -1.
     """
 
     user_inputs: Inputs
-    """User and context features."""
+    """Inputs [B, length]: user and context features."""
     item_inputs: Inputs
+    """Inputs [B, K, length]: features of the candidates."""
 
     kind: ClassVar[str] = "rank"
     model: OnnxModel = field(init=False, repr=False, compare=False)
@@ -40,7 +43,7 @@ class Rank(Op):
 
     def load(self, folder: Path) -> None:
         inputs = [*self.user_inputs, *self.item_inputs]
-        self.model = OnnxModel(folder / "ranker.onnx", inputs, "logits", MOST_USERS)
+        self.model = OnnxModel(folder / "ranker.onnx", inputs, "logits", MAX_USERS)
 
     def __call__(self, columns: Columns) -> Columns:
         rows = columns["candidate_rows"]

@@ -1,4 +1,4 @@
-"""The answer in the caller's terms: raw ids, why it was degraded, and which release gave it."""
+"""The answer in the caller's terms: raw ids, reasons why it is degraded, and the release that gave it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,22 @@ WHY = (Reason.FEATURES_STALE, Reason.UNKNOWN_USER, Reason.FEWER_ITEMS)
 COMBINED = np.array(
     [",".join(why for bit, why in enumerate(WHY) if number >> bit & 1) for number in range(1 << len(WHY))], dtype=object
 )
-"""Every combination of reasons: the first one counts 1, the next 2, the last 4."""
+"""Every combination of reasons, by the sum of 1, 2 and 4 for those in ``WHY``."""
 
 
 @dataclass
 class Respond(Op):
-    """ranked_rows int64 [B, k], known_user and features_stale bool [B, 1], top_k int32 [B, 1]
+    """Translate item rows to raw ids, and add reasons and release.
+
+    ranked_rows int64 [B, k], known_user and features_stale bool [B, 1], top_k int32 [B, 1]
     -> item_ids [B, k] (int64 padded with -1, or str padded with ""), reasons and release object [B, 1].
 
-    Loads ``item_ids.npy`` [items], memory-mapped, so that the instances of a server share it. ``fewer_items``:
-    fewer than the row's own top_k. ``unknown_user`` is not said where the store could not be read.
+    ``fewer_items`` compares with the top_k of the row. ``unknown_user`` is not given if the store could not be read.
+    Loads ``item_ids.npy`` [items], which is memory-mapped, so that the instances of a server share it.
     """
 
     string_ids: bool
+    """Whether raw item ids are text."""
     release: str
     """Id of the release that answers."""
 
@@ -67,7 +70,7 @@ class Respond(Op):
         if not (ids.dtype.kind == "U" if self.string_ids else ids.dtype == np.int64):
             raise ArtifactError(f"item_ids.npy: expected {expected}, holds {ids.dtype}")
         self.item_ids = ids
-        for part in (listed_ids, degraded):
+        for part in (fill_ids, degraded):
             part.compile()
 
     def __call__(self, columns: Columns) -> Columns:
@@ -87,13 +90,13 @@ class Respond(Op):
             texts[ranked < 0] = ""
             return texts
         numbers = np.empty(ranked.shape, np.int64)
-        listed_ids(ranked, self.item_ids, numbers)
+        fill_ids(ranked, self.item_ids, numbers)
         return numbers
 
 
 @kernel((read(INT64, 2), read(INT64, 1), write(INT64, 2)))
-def listed_ids(ranked: NDArray[np.int64], ids: NDArray[np.int64], out: NDArray[np.int64]) -> None:
-    """Fill ``out`` [B, k] with the ids of the rows ``ranked`` [B, k], -1 where a row is."""
+def fill_ids(ranked: NDArray[np.int64], ids: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """Fill ``out`` [B, k] with the ids of the item rows ``ranked`` [B, k], with -1 for a row of -1."""
     for user in range(ranked.shape[0]):
         for place in range(ranked.shape[1]):
             row = ranked[user, place]
@@ -108,7 +111,7 @@ def degraded(
     top_k: NDArray[np.int32],
     out: NDArray[np.int64],
 ) -> None:
-    """Fill ``out`` [B, 1] with the place of each user's reasons in COMBINED."""
+    """Fill ``out`` [B, 1] with the index of each user's reasons in COMBINED."""
     for user in range(len(ranked)):
         fewer = (ranked[user] >= 0).sum() < top_k[user, 0]
         unknown = not known[user, 0] and not stale[user, 0]

@@ -22,24 +22,26 @@ from ....core.signature import Columns, ColumnSpec, Signature
 from .base import Op
 
 SMALLEST_MARGIN = 16
+"""Least number of extra items that an HNSW search asks for if a user has seen any."""
 Rows = NDArray[np.int64]
 
 
 @dataclass
 class Retrieve(Op):
-    """Search ``index.faiss`` by inner product for ``topk`` items and one more for each that the user has seen.
+    """Search ``index.faiss`` by inner product for ``topk`` items, and one more for each item that the user has seen.
 
-    query float32 [B, dim], seen_rows int64 [B, S] -> retrieved_rows int64 [B, R], best first, -1 padded;
-    R = min(items, topk + most seen in the batch). nprobe and efSearch are those saved with the index, which is
-    memory-mapped: processes share one copy of it.
+    query float32 [B, dim], seen_rows int64 [B, S] -> retrieved_rows int64 [B, R], best first, padded with -1;
+    R = min(items, topk + largest number of seen items in the batch). nprobe and efSearch are those saved with the
+    index. The index is memory-mapped, so that processes share one copy.
 
-    What a row gets does not depend on its batch. Flat and IVF indexes look as far for any number asked for, so one
-    search serves all rows. How far an HNSW search looks depends on that number, so rows are searched in groups of
-    one number, which follows from the row alone.
+    The result of a row does not depend on the other rows of the batch. A flat or IVF search covers the same vectors
+    whatever number of results is asked for, so one search serves all rows. The coverage of an HNSW search depends on
+    that number, so rows are searched in groups with the same number, which depends only on the row.
     """
 
     topk: int
     dim: int
+    """Length of the query vectors."""
 
     kind: ClassVar[str] = "retrieve"
     index: Any = field(init=False, repr=False, compare=False)
@@ -58,9 +60,9 @@ class Retrieve(Op):
         count_wanted.compile()
         cut.compile()
         faiss.omp_set_num_threads(1)
-        # From 20 queries on, faiss would go over to BLAS, whose sums differ in the last bits.
+        # With 20 or more queries faiss would use BLAS, whose sums differ in the last bits.
         faiss.cvar.distance_compute_blas_threshold = np.iinfo(np.int32).max
-        # Not IO_FLAG_MMAP: with it an IVF index starts 32 threads for each search, to read ahead.
+        # Not IO_FLAG_MMAP: with that an IVF index starts 32 prefetch threads for each search.
         self.index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
         if self.index.d != self.dim:
             raise ArtifactError(f"index.faiss: expected vectors of {self.dim} dims, has {self.index.d}")
@@ -73,10 +75,10 @@ class Retrieve(Op):
         return {"retrieved_rows": find(query, wanted, width)}
 
     def _at_once(self, query: NDArray[np.float32], wanted: Rows, width: int) -> Rows:
-        """int64 [B, width].
+        """One search for all rows; int64 [B, width].
 
-        Of items with equal scores at the end of a row, which ones come in depends on the number asked for; such rows
-        are searched again for as many as they would ask for alone.
+        If the last items of a row tie, which of them are found depends on the number asked for. Such rows are searched
+        again for the number that they would ask for alone.
         """
         scores, rows = self.index.search(query, min(width + 1, self.index.ntotal))
         found, again = np.empty((len(query), width), dtype=np.int64), np.empty(len(query), dtype=np.bool_)
@@ -87,7 +89,7 @@ class Retrieve(Op):
         return found
 
     def _in_groups(self, query: NDArray[np.float32], wanted: Rows, width: int) -> Rows:
-        """int64 [B, width]."""
+        """One search for each group of rows that ask for the same number; int64 [B, width]."""
         asked = np.minimum(self.topk + margin(wanted - self.topk), self.index.ntotal)
         found = np.full((len(query), width), -1, dtype=np.int64)
         for count in np.unique(asked):
@@ -100,10 +102,10 @@ class Retrieve(Op):
 
 @kernel((read(INT64, 2), INT64, INT64, write(INT64, 1)))
 def count_wanted(seen: Rows, topk: int, items: int, wanted: Rows) -> int:
-    """Fill ``wanted`` [B] with ``topk`` and the entries of each row of ``seen`` [B, S], at most ``items``.
+    """Fill ``wanted`` [B] with ``topk`` plus the number of entries in each row of ``seen`` [B, S], at most ``items``.
 
     Returns:
-        The most of them, at least what a user wants who has seen nothing.
+        the largest of them, and not less than for a user who has seen nothing.
     """
     most = min(topk, items)
     for user in range(len(wanted)):
@@ -117,13 +119,13 @@ def count_wanted(seen: Rows, topk: int, items: int, wanted: Rows) -> int:
 
 @kernel((read(FLOAT32, 2), read(INT64, 2), read(INT64, 1), write(INT64, 2), write(BOOL, 1)))
 def cut(scores: NDArray[np.float32], rows: Rows, wanted: Rows, found: Rows, again: NDArray[np.bool_]) -> bool:
-    """Fill ``found`` [B, R] with the first ``wanted`` [B] of ``rows`` [B, A], then -1.
+    """Fill ``found`` [B, R] with the first ``wanted`` [B] of ``rows`` [B, A], then with -1.
 
-    ``again`` [B] is set for rows that wanted fewer than were asked for, where the first one left out has the score
-    of the last one kept.
+    ``again`` [B] is set for rows that wanted fewer results than were asked for and end in a tie: the first result left
+    out has the same score as the last one kept.
 
     Returns:
-        Whether it is set for any.
+        whether it is set for any row.
     """
     asked, some = rows.shape[1], False
     for user in range(len(found)):
@@ -136,6 +138,6 @@ def cut(scores: NDArray[np.float32], rows: Rows, wanted: Rows, found: Rows, agai
 
 
 def margin(extra: Rows) -> Rows:
-    """``extra`` [B] rounded up to 0, 16, 32, 64, ...: few different numbers, so few searches."""
+    """``extra`` [B] rounded up to 0, 16, 32, 64, ...: few different numbers make few groups."""
     rounded = 2 ** np.ceil(np.log2(np.maximum(extra, SMALLEST_MARGIN))).astype(np.int64)
     return np.where(extra > 0, rounded, 0)

@@ -19,6 +19,7 @@ from ....core.kernel import (
 )
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""Increment of SplitMix64: 2^64 divided by the golden ratio, made odd."""
 
 
 @kernel(
@@ -37,19 +38,20 @@ def gumbel_top_k(
     picks: NDArray[np.int64],
     propensities: NDArray[np.float32],
 ) -> None:
-    """Draw ``top_k`` of each user's pool, one after the other, from softmax(logits / temperature) of those left.
+    """Draw ``top_k`` items of each user's pool without replacement, by softmax(logits / temperature) of those left.
 
-    Adding Gumbel noise and sorting draws just so (Yellott 1977; Kool et al., ICML 2019). The noise follows from
-    the seed and the item row, not from the item's place or from the batch. Temperature 0 sorts by logit; equal
-    ones keep their order, and every propensity is 1.
+    Sorting by logit / temperature plus Gumbel noise has this distribution (Yellott 1977; Kool et al., ICML 2019). The
+    noise depends on the seed and the item row only, not on the item's position or the batch. Temperature 0 sorts by
+    logit, ties keep their order, and every propensity is 1.
 
     Args:
         rows: item rows [B, K].
         logits: [B, K], above -inf in the pool.
         pool: [B, K].
         top_k, temperature, seed: [B, 1].
-        picks: [B, k], filled with places among the K in the order drawn, then -1.
-        propensities: [B, k], filled with the probability of each pick given those before it (Plackett-Luce), then 0.
+        picks: [B, k], filled with positions among the K candidates in the order drawn, then with -1.
+        propensities: [B, k], filled with the probability of each pick given the earlier ones (Plackett-Luce), then
+            with 0.
     """
     for user in range(len(rows)):
         heat = np.float64(temperature[user, 0])
@@ -67,7 +69,7 @@ def gumbel_top_k(
         propensities[user, :count] = 1
         propensities[user, count:] = 0
         if heat > 0:
-            left = -np.inf  # log of the sum of exp(scaled) over the pick and what is drawn after it
+            left = -np.inf  # log of the sum of exp(scaled) over this pick and all later ones
             for place in range(len(members) - 1, -1, -1):
                 drawn = scaled[order[place]]
                 left = max(left, drawn) + np.log1p(np.exp(-abs(left - drawn)))

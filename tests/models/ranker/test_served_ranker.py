@@ -60,7 +60,7 @@ def test_split_and_whole_say_the_same(whole, split, asked):
 @pytest.mark.parametrize("users", [1, 2, 8, 9])
 def test_slices_of_a_batch_say_the_same(split, asked, users, monkeypatch):
     expected = split(asked)
-    monkeypatch.setattr(split.rank.model, "most_users", users)
+    monkeypatch.setattr(split.rank.model, "max_users", users)
     np.testing.assert_allclose(split(asked), expected, rtol=1e-5, atol=1e-6)
 
 

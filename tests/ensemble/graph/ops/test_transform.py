@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from cascade.ensemble.graph.ops.compiled_features import cross, normalize
 from cascade.ensemble.graph.ops.drop_seen import DropSeen
-from cascade.ensemble.graph.ops.transform import Transform, cross, normalize
+from cascade.ensemble.graph.ops.transform import Transform
 from cascade.testing.op_contract import OpContract
 from cascade.workflows.transforms.codes import MISSING_INT, to_front
 from cascade.workflows.transforms.lookup_tables import codes_for, load_codes
