@@ -1,4 +1,7 @@
-"""Merlin Models and TensorFlow, imported in the order that they need."""
+"""Merlin Models and TensorFlow; importing this module imports both, in the only order that works.
+
+`_merlin_compat` is a separate module because it can be imported without TensorFlow.
+"""
 
 from ._merlin_compat import merlin_models
 

@@ -1,7 +1,7 @@
-"""Merlin Models 23.12 on current TensorFlow: the imports that have moved since, under their old names.
+"""Aliases that let Merlin Models 23.12 import on current TensorFlow: modules that have moved, under their old names.
 
-Delete an alias when ``tests/models/test_compat.py`` says that its old name imports again, or when Merlin Models no
-longer asks for it; delete this module when none is left.
+Delete an alias when ``tests/models/test_merlin_compat.py`` reports that its old name can be imported again, or when
+Merlin Models no longer imports it. Delete this module when no alias is left.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ KERAS = (
     "layers.preprocessing",
     "layers.preprocessing.preprocessing_utils",
 )
-"""Below ``keras`` until 2.12; Keras 2 lives in ``tf_keras.src`` since."""
+"""Modules of ``keras`` until 2.12; Keras 2 is in ``tf_keras.src`` now."""
 
 ALIASES = {f"keras.{name}": f"tf_keras.src.{name}" for name in KERAS} | {
     "tensorflow.python.training.tracking.data_structures": "tensorflow.python.trackable.data_structures",
 }
-"""Old name -> where the module is now."""
+"""Old module name -> current one."""
 
 
 def merlin_models() -> Any:
-    """``merlin.models.tf``, imported with the aliases in place.
+    """Install the aliases and import ``merlin.models.tf``.
 
     Raises:
-        ConfigError: if TensorFlow is on Keras 3: it was imported before ``TF_USE_LEGACY_KERAS`` was 1.
+        ConfigError: if TensorFlow uses Keras 3, because it was imported before ``TF_USE_LEGACY_KERAS=1`` was set.
     """
     prepare_merlin()
     import tensorflow as tf
@@ -58,7 +58,7 @@ def merlin_models() -> Any:
 
 
 def install_aliases() -> None:
-    """Let old names import what is elsewhere now; what imports by itself is left alone."""
+    """Register each module under its old name, unless that is already imported."""
     for old, new in ALIASES.items():
         if old not in sys.modules:
             sys.modules[old] = importlib.import_module(new)
@@ -66,7 +66,7 @@ def install_aliases() -> None:
 
 
 def _dlpack() -> None:
-    """``tensorflow.python.{to,from}_dlpack``: public as ``tf.experimental.dlpack`` now."""
+    """Restore ``tensorflow.python.{to,from}_dlpack``, which are in ``tf.experimental.dlpack`` now."""
     import tensorflow as tf
 
     internal: ModuleType = importlib.import_module("tensorflow.python")

@@ -1,7 +1,7 @@
-"""Layers that both models are made of: one vector for each feature of a row.
+"""Layers that turn each feature of a row into a vector; used by the retriever and the ranker.
 
-Shapes: B rows, K candidates of a row, L length of a list, D width. Leading axes are free, so that one layer takes
-user features [B, L] and the features of a row's candidates [B, K, L].
+Shapes: B rows, K candidates of a row, L length of a list, D width. The leading axes are arbitrary: a layer takes user
+features [B, L] as well as the features of each row's candidates [B, K, L].
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .pretrained import Projection
 from .schema import merlin_column, merlin_schema, vocabulary
 
 INITIAL = 0.05
-"""Embeddings start uniform in [-INITIAL, INITIAL], as Keras has it by default."""
+"""Embeddings are initialized uniformly in [-INITIAL, INITIAL], Keras's default."""
 
 
 class MaskedMean(tf.keras.layers.Layer):
-    """Mean over a list without its padding.
+    """Mean over a list, padding excluded.
 
     Args:
         vectors: float32 [..., L, D].
@@ -31,20 +31,20 @@ class MaskedMean(tf.keras.layers.Layer):
     """
 
     def call(self, vectors: Any, codes: Any) -> Any:
-        return weighted_mean(vectors, there(codes, vectors.dtype))
+        return weighted_mean(vectors, padding_mask(codes, vectors.dtype))
 
 
 class RecencyMean(tf.keras.layers.Layer):
-    """Weighted mean over a history, most recent first; the weight of each position is learned.
+    """Weighted mean over a history, most recent first, with a learned weight for each position.
 
-    It starts as 1 / position: on MovieLens 100k that ranks the next item twice as well as the plain mean.
+    The weights start as 1 / position: on MovieLens 100k that ranks the next item twice as well as the plain mean.
 
     Args:
-        last: give the first of the list, what the user had last, as a second vector: it is the mean whose weight lies
-            on the first position, so both come from one matrix product.
+        last: also return the most recent item's vector. It is a mean with all weight on the first position, so both
+            come from one matrix product.
 
     Returns:
-        float32 [..., 1, D], with ``last`` [..., 2, D]; 0 for an empty history.
+        float32 [..., 1, D]; [..., 2, D] with ``last``; 0 for an empty history.
     """
 
     def __init__(self, last: bool = False, **kwargs: Any) -> None:
@@ -59,28 +59,31 @@ class RecencyMean(tf.keras.layers.Layer):
         weights = tf.exp(self.log_weight)[None]
         if self.last:
             weights = tf.concat([weights, tf.one_hot([0], weights.shape[-1])], axis=0)
-        return weighted_mean(vectors, there(codes, vectors.dtype) * weights)
+        return weighted_mean(vectors, padding_mask(codes, vectors.dtype) * weights)
 
 
-def there(codes: Any, dtype: Any) -> Any:
-    """Codes [..., L] -> [..., 1, L]: 0 at padding, else 1."""
+def padding_mask(codes: Any, dtype: Any) -> Any:
+    """Codes [..., L] -> [..., 1, L]: 0 for padding, 1 for all other codes."""
     return tf.expand_dims(tf.cast(tf.minimum(codes, 1), dtype), axis=-2)
 
 
 def weighted_mean(vectors: Any, weights: Any) -> Any:
-    """[..., L, D] and [..., R, L] -> [..., R, D]; 0 where no weight is.
+    """R weighted means of L vectors: vectors [..., L, D] and weights [..., R, L] -> [..., R, D].
 
-    Sums are matrix products: ONNX Runtime's ReduceSum gives a batch of 0 rows a wrong shape.
+    A mean is 0 if all its weights are. Sums are computed as matrix products, because ONNX Runtime's ReduceSum returns a
+    wrong shape for a batch of 0 rows.
     """
     total = tf.matmul(weights, tf.ones([weights.shape[-1], 1]))
     return tf.matmul(weights, vectors) / tf.maximum(total, 1e-9)
 
 
 class FeatureVectors(tf.keras.layers.Layer):
-    """Feature columns [..., L] -> vectors [..., 1, D]: embeddings, lists pooled, and projections of pretrained vectors.
+    """Feature columns [..., L] -> one vector [..., 1, D] each: embeddings, pooled lists, projected pretrained vectors.
 
     Args:
-        history: the list that gives two, see ``last`` of `RecencyMean`.
+        features: continuous ones are ignored.
+        tables: vocabulary -> embedding table, or projection for a pretrained vector; see `embedding_tables`.
+        history: the list that gives two vectors [..., 2, D], see ``last`` of `RecencyMean`.
     """
 
     def __init__(
@@ -106,20 +109,23 @@ class FeatureVectors(tf.keras.layers.Layer):
 
 
 def embed(table: Any, codes: Any) -> Any:
-    """Rows [..., L, D] of a Merlin table; its own call drops a last axis of length 1, which costs nodes in ONNX."""
+    """Embeddings [..., L, D] of codes [..., L] from a Merlin table.
+
+    Calling the table itself drops a last axis of length 1, and restoring that takes additional nodes in ONNX.
+    """
     if not table.built:
         table(codes)
     return tf.gather(table.table.embeddings, codes)
 
 
 class TowerInputs(tf.keras.layers.Layer):
-    """Feature columns [B, L] -> [B, sum of widths]: the vectors of all features and the continuous ones, side by side.
+    """The input layer of a tower: feature columns [B, L] -> all vectors and continuous features concatenated [B, W].
 
-    ``schema`` is what Merlin's Encoder asks an input block for.
+    Merlin's Encoder reads the attribute ``schema``.
 
     Args:
-        history: a `History` that reads its columns in place of `FeatureVectors`.
-        dropout: share of the numbers that a training step leaves out.
+        history: a `History` layer that reads the history's columns instead of `FeatureVectors`.
+        dropout: dropout rate of the result.
     """
 
     def __init__(
@@ -147,7 +153,7 @@ class TowerInputs(tf.keras.layers.Layer):
         return self.dropout(rows, training=training)
 
     def compute_output_shape(self, shapes: Mapping[str, Any]) -> Any:
-        """Merlin asks for it; Keras would find it by a call with codes of type float."""
+        """Merlin asks for the shape. Without this method Keras would call the layer with float codes to find it."""
         return tf.TensorShape([shapes[self.features[0].name][0], sum(map(self._width, self.features))])
 
     def _width(self, feature: Feature) -> int:
@@ -159,10 +165,13 @@ class TowerInputs(tf.keras.layers.Layer):
 
 
 def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> dict[str, Any]:
-    """One Merlin embedding table for each vocabulary, and a projection for each vector feature.
+    """One Merlin embedding table per vocabulary, and one projection per pretrained vector.
 
     Args:
-        dims: vocabulary -> width.
+        dims: vocabulary -> width D.
+
+    Returns:
+        Vocabulary -> table or projection.
     """
     tables: dict[str, Any] = {}
     for feature in features:
@@ -178,6 +187,6 @@ def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> di
 
 
 def continuous(features: Sequence[Feature], columns: Mapping[str, Any]) -> Any | None:
-    """The continuous columns side by side [..., C], or None if there are none."""
+    """The continuous columns concatenated [..., C], or None without any."""
     parts = [columns[f.name] for f in features if f.kind == "continuous"]
     return tf.concat(parts, axis=-1) if parts else None

@@ -1,4 +1,4 @@
-"""The items of a user's history as vectors, one for each.
+"""Each item of a user's history as a vector, from its id and other item features.
 
 Shapes: B users, N items of a history, L length of a list, D width of an item's vector.
 """
@@ -24,16 +24,17 @@ from .feature_vectors import MaskedMean, embed
 from .schema import vocabulary
 
 ItemTables = Mapping[str, NDArray[Any]]
+"""Item features of an etl artifact by name, each [n_items, L]."""
 
 
 class ItemVectors(tf.keras.layers.Layer):
-    """Item codes [B, N] -> vectors [B, N, D]: the embedding of the id, and what is known beside it projected onto it.
+    """Item codes [B, N] -> vectors [B, N, D]: the id's embedding plus a linear projection of the other features.
 
     Args:
-        table: embedding table of the ids.
-        features: item features -> [cardinality, L], their values for each item code; constants of the graph.
-        tables: embedding tables of these features and of the time gap.
-        gap: the feature that holds a time gap for each item, if there is one.
+        table: embedding table of the item ids.
+        features: item feature -> its values for each item code [cardinality, L]; constants of the graph.
+        tables: vocabulary -> embedding table, for these features and the time gap.
+        gap: the feature with each item's time gap, if the schema has one.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class ItemVectors(tf.keras.layers.Layer):
     ) -> None:
         super().__init__()
         self.table, self.tables, self.gap = table, dict(tables), gap
-        self.features = list(features.items())  # arrays: a tensor from outside would become an input of the ONNX model
+        # Arrays: tensors created here would become inputs of the ONNX model.
+        self.features = list(features.items())
         self.mean = MaskedMean()
         beside = self.features or gap is not None
         self.project = tf.keras.layers.Dense(table.dim, use_bias=False) if beside else None
@@ -55,7 +57,7 @@ class ItemVectors(tf.keras.layers.Layer):
         return vectors if self.project is None else vectors + self.project(tf.concat(beside, axis=-1))
 
     def _feature(self, feature: Feature, values: Any) -> Any:
-        """[B, N, L] -> [B, N, width]."""
+        """A feature's values [B, N, L] -> [B, N, width]."""
         if feature.kind != "categorical":
             return values
         vectors = embed(self.tables[vocabulary(feature)], values)
@@ -63,10 +65,10 @@ class ItemVectors(tf.keras.layers.Layer):
 
 
 def item_features(schema: FeatureSchema, names: Sequence[str], key: str) -> list[Feature]:
-    """The item features of these names, which ``key`` of the config holds; the id is there anyway.
+    """The item features with these names, the value of the config's ``key``; ``item_id`` is not among them.
 
     Raises:
-        ConfigError: for a name that is none of them.
+        ConfigError: for a name that is not an item feature.
     """
     known = {f.name: f for f in schema.side("item") if f.name != "item_id"}
     for name in names:
@@ -78,15 +80,15 @@ def item_features(schema: FeatureSchema, names: Sequence[str], key: str) -> list
 
 
 def by_code(cardinality: int, feature: Feature, items: ItemTables | None, key: str) -> NDArray[Any]:
-    """[cardinality, L]: a feature for each item code; 0, padding, for codes that none or several items have.
+    """A feature's values for each item code [cardinality, L]; 0 (padding) for a code of no item or of several.
 
     Raises:
-        ConfigError: without ``items``, the etl's item features [n_items, L].
+        ConfigError: if ``items`` is None.
     """
     if items is None:
-        raise ConfigError(f"{key}: reads {feature.name}, so the model is built from the items' tables, too")
+        raise ConfigError(f"{key}: reads {feature.name}, so the model must be built with the items' tables")
     codes, values = np.asarray(items["item_id"])[:, 0], np.asarray(items[feature.name])
-    alone = np.bincount(codes, minlength=cardinality)[codes] == 1
+    unique = np.bincount(codes, minlength=cardinality)[codes] == 1
     found = np.zeros((cardinality, values.shape[1]), values.dtype)
-    found[codes[alone]] = values[alone]
+    found[codes[unique]] = values[unique]
     return found

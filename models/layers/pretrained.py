@@ -1,4 +1,4 @@
-"""Pretrained vectors of items in the models."""
+"""Pretrained item vectors as model inputs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from .._merlin import tf
 
 
 class Projection(tf.keras.layers.Layer):
-    """Pretrained vectors float32 [..., W] -> [..., 1, D].
+    """A linear map of pretrained vectors, float32 [..., W] -> [..., 1, D].
 
-    Linear and without a bias: a missing vector, 0, stays 0, as an empty list is. ``dim`` is D, as an embedding table
-    has it.
+    It has no bias, so a missing vector (all 0) stays 0, like an empty list. ``dim`` is D, as in Merlin's embedding
+    tables.
     """
 
     def __init__(self, dim: int, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Merlin's schema of our features, and the embedding widths that a config asks for."""
+"""Our features as a Merlin schema, and the embedding widths of a config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...core.features import Feature, FeatureSchema, Side
 
 
 def merlin_column(feature: Feature) -> Any:
-    """A feature as Merlin sees it; features with one vocabulary have one domain, and so one embedding table."""
+    """A feature as Merlin's column schema. Features of the same vocabulary share a domain, hence an embedding table."""
     from merlin.schema import ColumnSchema, Tags
 
     side = {"user": Tags.USER, "item": Tags.ITEM, "context": Tags.CONTEXT}[feature.side]
@@ -38,15 +38,15 @@ def merlin_schema(features: Iterable[Feature]) -> Any:
 
 
 def vocabulary(feature: Feature) -> str:
-    """Whose codes the feature holds: ``history`` holds those of item_id."""
+    """The name of the vocabulary whose codes the feature holds: for ``history`` it is item_id."""
     return feature.vocabulary or feature.name
 
 
 def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> None:
-    """Check that a config's widths are all for features that there are.
+    """Check that each width in a config is for a feature of the schema.
 
     Raises:
-        ConfigError: naming the key, the unknown name and the nearest one.
+        ConfigError: with the key, the unknown name and the most similar known one.
     """
     known = [feature.name for feature in schema if feature.kind != "continuous"]
     for name in dims:
@@ -57,6 +57,6 @@ def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> Non
 
 
 def table_dims(schema: FeatureSchema, sides: tuple[Side, ...], dims: Mapping[str, int], default: int) -> dict[str, int]:
-    """Vocabulary -> width of its embedding table, or of a vector's projection, for the features of these sides."""
+    """Vocabulary -> width of its embedding table or projection, for the features of these sides."""
     features = [f for f in schema.side(*sides) if f.kind != "continuous"]
     return {vocabulary(f): dims.get(f.name, dims.get(vocabulary(f), default)) for f in features}

@@ -1,4 +1,4 @@
-"""From a trained model to ONNX, and the proof that both compute the same."""
+"""Export of a trained model to ONNX, and the check that both give the same results."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .external_tables import move_tables_out
 
 OPSET = 17
 TOLERANCE = 1e-4
-"""Largest absolute difference between TensorFlow and ONNX Runtime on real rows."""
+"""Largest allowed absolute difference between TensorFlow and ONNX Runtime on real rows."""
 
 
 def specs(features: Sequence[Feature], *leading: None) -> list[Any]:
-    """A tensor spec for each feature: its name, int64 or float32 [*leading, L]."""
+    """A tensor spec for each feature: its name, its dtype (int64 or float32), its shape [*leading, L]."""
     from .._merlin import tf
 
     return [tf.TensorSpec([*leading, *f.dims], f.dtype, name=f.name) for f in features]
@@ -29,10 +29,11 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str, *, empty: 
     """Write ``call`` as an ONNX model.
 
     Args:
+        file: where to write it; large tables get files of their own in the same folder.
         call: takes a dict of columns and returns one tensor.
-        inputs: tensor specs; None is a size that varies.
+        inputs: tensor specs; None is a variable size.
         output: name of the model's only output.
-        empty: the model must take axes of length 0; without that, ONNX Runtime spares the nodes that compute shapes.
+        empty: the model must accept axes of length 0. If not, ONNX Runtime can optimize away nodes that compute shapes.
     """
     import onnx
     import tf2onnx
@@ -56,7 +57,7 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str, *, empty: 
 
 
 def rename_output(model: Any, name: str) -> None:
-    """Give the only output its name; tf2onnx calls it after TensorFlow's last node."""
+    """Rename the only output, which tf2onnx names after TensorFlow's last node."""
     old = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = [name if value == old else value for value in node.output]
@@ -65,7 +66,7 @@ def rename_output(model: Any, name: str) -> None:
 
 
 def name_axes(model: Any) -> None:
-    """One name for each size that varies: B, and K for candidates; tf2onnx names each axis of each input otherwise."""
+    """Name the variable axes B (rows) and K (candidates); tf2onnx gives every axis of every input another name."""
     for value in (*model.graph.input, *model.graph.output):
         for name, dim in zip("BK", value.type.tensor_type.shape.dim, strict=False):
             if not dim.HasField("dim_value"):
@@ -73,10 +74,10 @@ def name_axes(model: Any) -> None:
 
 
 def keep_empty_axes(model: Any) -> None:
-    """Let a computed 0 in a Reshape mean an axis of length 0, as TensorFlow has it, not "as in the input".
+    """Let a computed 0 in the shape of a Reshape mean length 0, as in TensorFlow, not "same as the input".
 
-    Without it no batch of 0 users and no list of 0 candidates would go through. Shapes with a -1 stay as they are: a 0
-    beside it is not allowed.
+    Without this, a batch of 0 users or a list of 0 candidates fails. Shapes with a -1 are left unchanged: ONNX does not
+    allow a 0 together with it.
     """
     from onnx import helper, numpy_helper
 
@@ -95,7 +96,7 @@ def keep_empty_axes(model: Any) -> None:
 
 
 def session(file: Path) -> Any:
-    """ONNX Runtime on one thread."""
+    """A single-threaded ONNX Runtime session on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -104,7 +105,7 @@ def session(file: Path) -> Any:
 
 
 def run(onnx_session: Any, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """The model's only output; it may have dropped inputs that it does not need."""
+    """The model's only output for these columns. Columns that the exported model does not read are ignored."""
     names = {value.name for value in onnx_session.get_inputs()}
     feed = {name: np.ascontiguousarray(values) for name, values in columns.items() if name in names}
     return np.asarray(onnx_session.run(None, feed)[0])
@@ -114,7 +115,7 @@ def check_parity(file: Path, expected: NDArray[np.float32], columns: Mapping[str
     """The largest absolute difference between the exported model and ``expected``.
 
     Raises:
-        ArtifactError: if it is above the tolerance.
+        ArtifactError: if it is above ``TOLERANCE`` or not a number, or the shapes differ.
     """
     got = run(session(file), columns)
     difference = float(np.abs(got - expected).max(initial=0.0)) if got.shape == expected.shape else float("inf")

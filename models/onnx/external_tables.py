@@ -1,6 +1,7 @@
-"""Big tables of ONNX models lie in files of their own, which ONNX Runtime maps into memory instead of reading them.
+"""Large tables of ONNX models are stored in separate files, which ONNX Runtime memory-maps instead of reading.
 
-So the processes of one machine share a table, and so do models of one folder: the file is named after what it holds.
+So the processes of a machine share a table, and so do the models in a folder: a file is named after the hash of its
+contents.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 OUT_FROM = 8 << 20
-"""Bytes from which a table gets its own file."""
+"""Size in bytes from which a table gets its own file."""
 
 
 def move_tables_out(model: Any, folder: Path, out_from: int = OUT_FROM) -> None:
-    """Write the constants of a ModelProto that take ``out_from`` bytes or more into ``folder``; save it there, too."""
+    """Move a ModelProto's constants of ``out_from`` bytes or more to files in ``folder``; save the model there too."""
     from onnx.external_data_helper import set_external_data
 
     for tensor in model.graph.initializer:
@@ -28,7 +29,7 @@ def move_tables_out(model: Any, folder: Path, out_from: int = OUT_FROM) -> None:
 
 
 def model_files(model: Path, name: str) -> dict[str, Path]:
-    """The files of an ONNX model: itself, to be called ``name``, and its tables, which must keep theirs."""
+    """The files of an ONNX model by the names to copy them to: the model as ``name``, tables under their own names."""
     import onnx
 
     tensors = onnx.load(str(model), load_external_data=False).graph.initializer

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
 from ...core.features import Feature, FeatureSchema, Side
+from ...core.target_encoding import columns_by_fold, draw_folds, mean_of_entries, out_of_fold, smoothed_mean
 from ...workflows.transforms.codes import UNKNOWN_CODE
 from .._merlin import tf
 from ..config import RatesConfig
-from ..layers.feature_vectors import there, weighted_mean
+from ..layers.feature_vectors import padding_mask, weighted_mean
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -52,7 +53,7 @@ class Rates(tf.keras.layers.Layer):
         given = columns.get(f"{PREFIX}{self.feature}")
         if given is None:
             numbers = tf.gather(self.table, codes)
-            pooled = weighted_mean(numbers, there(codes, numbers.dtype)) if self.length else numbers
+            pooled = weighted_mean(numbers, padding_mask(codes, numbers.dtype)) if self.length else numbers
             return tf.squeeze(pooled, axis=-2)
         known = tf.reduce_any(codes > UNKNOWN_CODE, axis=-1, keepdims=True)
         return tf.where(known, given, tf.zeros_like(given))
@@ -81,41 +82,40 @@ def encode(
         labels: [n, T], 0 or 1, each of them present.
     """
     count, mean = len(labels), labels.mean(axis=0, dtype=np.float64)
-    fold = np.random.default_rng(seed).integers(0, config.folds, count)
+    fold = draw_folds(count, config.folds, seed)
     happened = np.concatenate([labels, np.ones((count, 1))], axis=1)
-    own = np.zeros((config.folds * cardinality, happened.shape[1]))
+    sums = np.zeros((config.folds * cardinality, happened.shape[1]))
 
     def chunks() -> Iterator[tuple[NDArray[np.int64], csr_matrix]]:
         """Some of the events [m], and how often each has a code of its fold: [m, folds * cardinality]."""
         for at in range(0, count, CHUNK):
             part = np.arange(at, min(at + CHUNK, count))
-            yield part, _entries(codes(part), fold[part], cardinality, config.folds)
+            yield part, columns_by_fold(_entries(codes(part), cardinality), fold[part], config.folds)
 
     for part, entries in chunks():
-        own += entries.T @ happened[part]
-    sums = own.reshape(config.folds, cardinality, -1)
-    sums[:, : UNKNOWN_CODE + 1] = 0
-    every = sums.sum(axis=0)
-    without = _numbers(every - sums, mean, config).reshape(config.folds * cardinality, -1)
-    rows = np.empty((count, without.shape[1]), np.float32)
+        sums += entries.T @ happened[part]
+    by_fold = sums.reshape(config.folds, cardinality, -1)
+    by_fold[:, : UNKNOWN_CODE + 1] = 0
+    others = _numbers(out_of_fold(by_fold), mean, config).reshape(config.folds * cardinality, -1)
+    rows = np.empty((count, others.shape[1]), np.float32)
     for part, entries in chunks():
-        rows[part] = (entries @ without) / np.maximum(np.diff(entries.indptr), 1)[:, None]
-    return Encoded(_numbers(every, mean, config), rows)
+        rows[part] = mean_of_entries(entries, others)
+    return Encoded(_numbers(by_fold.sum(axis=0), mean, config), rows)
 
 
-def _entries(codes: NDArray[Any], fold: NDArray[np.int64], cardinality: int, folds: int) -> csr_matrix:
+def _entries(codes: NDArray[Any], cardinality: int) -> csr_matrix:
+    """How often each row of ``codes`` [m, L] holds each code: [m, cardinality], without padding."""
     from scipy.sparse import csr_matrix
 
     some = codes != 0
-    columns = (codes + fold[:, None] * cardinality)[some]
     ends = np.concatenate([[0], some.sum(axis=1).cumsum()])
-    return csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(codes), folds * cardinality))
+    return csr_matrix((np.ones(ends[-1]), codes[some], ends), shape=(len(codes), cardinality))
 
 
 def _numbers(sums: NDArray[np.float64], mean: NDArray[np.float64], config: RatesConfig) -> Floats:
     """Sums of the labels and counts [..., T + 1] -> numbers of that shape."""
     count = sums[..., -1:]
-    share = (sums[..., :-1] + config.smoothing * mean) / (count + config.smoothing)
+    share = smoothed_mean(sums[..., :-1], count, mean, config.smoothing)
     odds = np.log(share / (1 - share)) - np.log(mean / (1 - mean))
     return np.asarray(np.concatenate([np.where(count > 0, odds, 0.0), np.log1p(count)], axis=-1), np.float32)
 

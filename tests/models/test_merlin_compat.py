@@ -9,7 +9,7 @@ import pytest
 
 from cascade.models._merlin_compat import ALIASES, merlin_models
 
-# The names of `from a.b import c` that Merlin Models uses, asked for without the aliases.
+# Imports the old names without the aliases.
 PROBE = """
 import importlib, json, os
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -24,7 +24,7 @@ for name in json.loads(input()):
 found["dlpack"] = hasattr(importlib.import_module("tensorflow.python"), "to_dlpack")
 print("found" + json.dumps(found))
 """
-HOW = "imports by itself again: delete its line in models/compat.py"
+HOW = "can be imported again: delete its line in models/_merlin_compat.py"
 
 
 def run(code: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,7 @@ def run(code: str, text: str = "", **environment: str) -> subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def by_itself():
-    """Old name -> whether it imports without us."""
+    """Old name -> whether it can be imported without the aliases."""
     lines = run(PROBE, json.dumps(list(ALIASES))).stdout.splitlines()
     return json.loads(next(line for line in lines if line.startswith("found")).removeprefix("found"))
 
@@ -53,7 +53,7 @@ def test_alias_leads_to_where_the_module_is_now(old):
 
 
 def test_dlpack_is_still_needed(by_itself):
-    assert not by_itself["dlpack"], "tensorflow.python.to_dlpack is back: delete _dlpack in models/compat.py"
+    assert not by_itself["dlpack"], "tensorflow.python.to_dlpack is back: delete _dlpack in models/_merlin_compat.py"
 
 
 def test_dlpack_is_the_public_one():

@@ -154,7 +154,7 @@ def test_an_order_of_the_history_matters_to_the_candidate_that_it_holds():
         (["categry"], CATALOGUE, r"history.features: no item feature 'categry'; did you mean category\?"),
         (["geo"], CATALOGUE, "no item feature 'geo'"),
         (["item_id"], CATALOGUE, "no item feature 'item_id'"),
-        (["category"], None, "reads category, so the model is built from the items' tables, too"),
+        (["category"], None, "reads category, so the model must be built with the items' tables"),
     ],
 )
 def test_features_that_are_not_there_are_named(names, catalogue, message):
