@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...core.artifact import MANIFEST
 from ...core.errors import ArtifactError
 from ...core.features import FeatureSchema
-from ...core.files import place
+from ...core.files import link_or_copy
 
 SPREAD = 0.5
 """Standard deviation of an added embedding around its original, in units of the table's standard deviation."""
@@ -73,7 +73,7 @@ class Widening:
 
         other = shutil.ignore_patterns(MANIFEST, "items", INTERACTIONS, "*item_*")
         shutil.copytree(old, folder, dirs_exist_ok=True, ignore=other)
-        place(old / INTERACTIONS, folder / INTERACTIONS)
+        link_or_copy(old / INTERACTIONS, folder / INTERACTIONS)
         self._write_schema(folder / "schema.json")
         (folder / "items").mkdir()
         for feature in self.schema.side("item"):

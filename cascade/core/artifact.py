@@ -1,4 +1,4 @@
-"""Artifacts: a finished folder plus ``manifest.json``, written aside and renamed when complete."""
+"""Artifacts: finished folders with a ``manifest.json``, written under another name and renamed when complete."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from .errors import ArtifactError
 
 MANIFEST = "manifest.json"
 RESUME = ".resume"
-"""Suffix of what is kept beside a run folder until it is finished."""
+"""Suffix of the folder beside a run folder that holds checkpoints until the run is finished."""
 CARD, CARD_DATA = "MODEL_CARD.md", "model_card.json"
-ABOUT = (MANIFEST, CARD, CARD_DATA)
-"""Files that tell of an artifact and are not part of what it is: the digest leaves them out."""
+NOT_IN_DIGEST = (MANIFEST, CARD, CARD_DATA)
+"""Files that describe an artifact. The digest leaves them out."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished folder.
-
-    ``digest`` is the SHA-256 over the kind, the parents' digests and every file's content, so two artifacts with
-    the same digest hold the same bytes from the same origin. Manifest and model card are left out: they tell of it.
-    """
+    """A finished folder."""
 
     path: Path
     kind: str
+    """Name of the stage that wrote it."""
     digest: str
+    """SHA-256 (hex) over the kind, the parents' digests and the content of every file but ``NOT_IN_DIGEST``.
+
+    Two artifacts with the same digest hold the same bytes, made from the same parents.
+    """
     parents: Mapping[str, str]
-    """Parent stage name -> its digest."""
+    """Parent stage -> digest of its artifact."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -41,7 +42,7 @@ class Artifact:
         """Read a finished artifact.
 
         Raises:
-            ArtifactError: if there is no manifest in ``path`` or it is of another kind.
+            ArtifactError: ``path`` has no manifest, or the artifact is of another kind.
         """
         file = Path(path) / MANIFEST
         if not file.is_file():
@@ -59,58 +60,63 @@ def write_artifact(
     fill: Callable[[Path], Mapping[str, Any] | None],
     describe: Callable[[Artifact], None] | None = None,
 ) -> Artifact:
-    """Let ``fill`` write into a folder aside, add the manifest, and rename it to ``path`` in one step.
+    """Let ``fill`` write the files into an unfinished folder, add the manifest, and rename it to ``path``.
 
-    What ``fill`` keeps in ``beside(folder, RESUME)`` outlives a run that fails or is killed; one that ends removes it.
+    The folder ``path_beside(folder, RESUME)`` may hold checkpoints. It stays if the run fails or is killed, and is
+    removed when the run is finished.
 
     Args:
-        fill: called with the empty folder; returns the metrics for the manifest.
-        describe: called with the artifact while it is still aside; may add what is in ``ABOUT``.
+        fill: called with the empty, unfinished folder; returns the metrics for the manifest.
+        describe: called with the unfinished artifact; may write files of ``NOT_IN_DIGEST``.
     """
-    aside = aside_of(path)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    unfinished = unfinished_path(path)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     try:
-        metrics = dict(fill(aside) or {})
+        metrics = dict(fill(unfinished) or {})
         pins = {name: parent.digest for name, parent in sorted(parents.items())}
-        digest = folder_digest(aside, kind, pins)
-        artifact = Artifact(aside, kind, digest, pins, metrics)
+        digest = folder_digest(unfinished, kind, pins)
+        artifact = Artifact(unfinished, kind, digest, pins, metrics)
         manifest = {k: v for k, v in asdict(artifact).items() if k != "path"}
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str))
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str))
         if describe is not None:
             describe(artifact)
-        replace_folder(aside, path)
+        replace_folder(unfinished, path)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
     shutil.rmtree(path.with_name(path.name + RESUME), ignore_errors=True)
     return Artifact.load(path, kind)
 
 
-def aside_of(path: Path) -> Path:
-    """Where an artifact is made before it is renamed to ``path``."""
+def unfinished_path(path: Path) -> Path:
+    """The folder in which this process writes an artifact before it is renamed to ``path``."""
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
-def beside(aside: Path, suffix: str) -> Path | None:
-    """``<run folder><suffix>``, for the folder that ``write_artifact`` hands to ``fill``; None for any other folder."""
-    path = aside.with_name(aside.name.removeprefix(".").removesuffix(f".{os.getpid()}"))
-    return path.with_name(path.name + suffix) if aside_of(path) == aside else None
+def path_beside(unfinished: Path, suffix: str) -> Path | None:
+    """``<run folder><suffix>``, for the unfinished folder that `write_artifact` hands to ``fill``.
+
+    Returns:
+        None for any other folder.
+    """
+    path = unfinished.with_name(unfinished.name.removeprefix(".").removesuffix(f".{os.getpid()}"))
+    return path.with_name(path.name + suffix) if unfinished_path(path) == unfinished else None
 
 
-def replace_folder(aside: Path, path: Path) -> None:
-    """Move ``aside`` to ``path``; what was there before disappears only after it has been renamed away."""
+def replace_folder(new: Path, path: Path) -> None:
+    """Rename ``new`` to ``path``. A folder that was there before is renamed first and deleted at the end."""
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if path.exists():
         path.rename(old)
-    aside.rename(path)
+    new.rename(path)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def folder_digest(folder: Path, kind: str, parents: Mapping[str, str]) -> str:
-    """SHA-256 (hex) over kind, parents and the relative name and content of every file in ``folder``."""
+    """SHA-256 (hex) over kind, parents, and the relative name and content of each file but ``NOT_IN_DIGEST``."""
     sha = hashlib.sha256(json.dumps([kind, sorted(parents.items())]).encode())
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ABOUT):
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in NOT_IN_DIGEST):
         sha.update(str(file.relative_to(folder)).encode())
         with file.open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())

@@ -1,28 +1,28 @@
-"""Errors that a person can act on; the CLI prints them as one line and exits 2."""
+"""Errors that users can act on. The CLI prints them as one line and exits with code 2."""
 
 
 class CascadeError(Exception):
-    """Base of every error that names its own cause."""
+    """Base class of all errors that name their cause."""
 
 
 class ConfigError(CascadeError):
-    """A config key holds a value that cannot work; the message names key, value and what would be right."""
+    """A config key or an option has a value that cannot work; the message names both and what was expected."""
 
 
 class DataError(CascadeError):
-    """A table breaks the data convention; the message names table, column and row."""
+    """A table does not follow the data convention; the message names table, column and row."""
 
 
 class ArtifactError(CascadeError):
-    """An artifact is missing, unfinished, or does not belong to the release that asks for it."""
+    """An artifact is missing, unfinished, or belongs to another release."""
 
 
 class WiringError(CascadeError):
-    """An op reads a column that nothing before it writes, or writes it with another dtype or rank."""
+    """An op reads a column that no earlier op writes, or that has another dtype or rank."""
 
 
 class RequestError(CascadeError):
-    """A request is not answerable; the message names the input, what was expected and what came."""
+    """A request cannot be answered; the message names the input, what was expected and what was given."""
 
 
 class ServerError(CascadeError):
@@ -30,12 +30,12 @@ class ServerError(CascadeError):
 
 
 class FeatureStoreError(CascadeError):
-    """The feature store holds nothing for this pipeline, or cannot be read or written."""
+    """The feature store has no data of this pipeline, or cannot be read or written."""
 
 
 class WorkerError(CascadeError):
-    """One of several workers that train together has ended, or is not of one mind with the others."""
+    """One of several workers that train together has ended, or has other settings than the rest."""
 
 
 class DivergedError(CascadeError, FloatingPointError):
-    """A model's scores are not numbers; the message names the model and, in training, the epoch."""
+    """A model's scores are NaN or infinite; the message names the model and, in training, the epoch."""

@@ -1,4 +1,4 @@
-"""The model-ready features: what the ETL writes, the models take and the served graph computes."""
+"""Transformed features: written by the ETL, read by the models, and computed by the served graph."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ Side = Literal["user", "item", "context"]
 Kind = Literal["categorical", "continuous", "vector"]
 
 HISTORY, GAP = "history", "history_gap"
-"""Features of the user's side that belong to a moment: what the user did before an event, and when."""
+"""User features that depend on the time of an event: the items before it, and the gaps between them."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One model input column after the transforms.
+    """One input column of a model, after the transforms.
 
-    Categorical: int64 codes [B, length or 1]; 0 is padding, 1 .. are codes, out-of-vocabulary included, all
-    below ``cardinality``. Continuous: float32 [B, 1]. Vector: float32 [B, length], of length 1 or, where it is missing,
-    all 0. ``vocabulary`` names the feature whose codes this one shares (``history`` shares ``item_id``'s).
+    Categorical: int64 codes [B, length or 1]; 0 is padding, the codes are 1 .. cardinality - 1, with one for values
+    out of vocabulary. Continuous: float32 [B, 1]. Vector: float32 [B, length] with L2 norm 1, or all 0 if missing.
     """
 
     name: str
@@ -29,10 +28,11 @@ class Feature:
     kind: Kind
     cardinality: int = 0
     length: int | None = None
-    """Fixed length of a list feature, zero-padded at the end, or numbers of a vector; None for a scalar."""
+    """Length of a list, which is zero-padded at the end, or of a vector; None for a scalar."""
     vocabulary: str | None = None
+    """Feature whose codes this one shares: ``item_id`` for ``history``."""
     raw: tuple[str, ...] = ()
-    """The raw columns that it is computed from; more than one for a cross."""
+    """Raw columns that it is computed from; several for a cross."""
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -45,7 +45,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureSchema:
-    """All features of a pipeline, in the order in which models take them."""
+    """All features of a pipeline, in the order of the models' inputs."""
 
     features: tuple[Feature, ...]
 
@@ -60,6 +60,7 @@ class FeatureSchema:
         return tuple(f for f in self.features if f.side in sides)
 
     def names(self, *sides: Side) -> Sequence[str]:
+        """Names of the features of these sides, in order; of all features if no side is given."""
         return [f.name for f in self.features if not sides or f.side in sides]
 
     def save(self, file: Path) -> None:

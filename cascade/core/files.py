@@ -1,4 +1,4 @@
-"""Files that lie in several folders at once, and files that only one process may hold."""
+"""Files that several folders share, and locks between processes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LINK_FROM = 1 << 20
-"""Bytes. Smaller files are copied: a person may edit a config or a model.py, and must not reach the artifact by it."""
+"""Smallest file that is linked, bytes. Small files are copied, because people edit them (a config, a model.py)."""
 
 
-def place(source: Path, target: Path) -> None:
-    """Let what ``source`` holds, a file or a folder, lie at ``target``, too.
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make the file or folder ``source`` available at ``target`` as well.
 
-    Files of at least ``LINK_FROM`` bytes become hard links, which holds as long as nobody changes them in place:
-    artifacts are written once, and replaced as a whole. Where the file system has no links, or the two lie on
-    different ones, they are copied.
+    Files of at least ``LINK_FROM`` bytes become hard links. That is safe because artifacts are never changed in place.
+    Files are copied where the file system has no hard links, or source and target are on different ones.
+
+    Raises:
+        FileExistsError: ``target`` exists.
+        FileNotFoundError: ``source`` does not exist.
     """
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=place_file)
+        shutil.copytree(source, target, copy_function=_link_or_copy_file)
     else:
-        place_file(source, target)
+        _link_or_copy_file(source, target)
 
 
-def place_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """``place`` for a file."""
+def _link_or_copy_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     real = Path(source).resolve(strict=True)
     if real.stat().st_size >= LINK_FROM:
         try:
@@ -35,14 +37,14 @@ def place_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
             return
         except FileExistsError:
             raise
-        except OSError:  # EXDEV, EPERM, EMLINK, ENOTSUP: a copy serves as well
+        except OSError:  # EXDEV, EPERM, EMLINK, ENOTSUP: copy instead
             pass
     shutil.copyfile(real, target)
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """One process at a time within it, the others wait; the lock goes with the process that holds it."""
+    """A context that one process at a time can enter; others wait. The lock ends with the process that holds it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""Functions that numba compiles, for argument types that are written down.
+"""Functions that numba compiles for declared argument types.
 
-Importing this module imports numba. A kernel may call numba functions of its own file only: the cache that it is
-kept in does not notice when another file changes.
+Importing this module imports numba. A kernel may call only numba functions of its own file, because numba's cache does
+not notice changes of other files.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ logger = logging.getLogger(__name__)
 
 
 def read(dtype: Any, ndim: int) -> Any:
-    """Type of an array that is only read, so that memory-mapped ones are taken as well; C order."""
+    """Type of an array that is only read, memory-mapped arrays included; C order."""
     return types.Array(dtype, ndim, "C", readonly=True)
 
 
 def write(dtype: Any, ndim: int) -> Any:
-    """Type of an array that is written into; C order."""
+    """Type of an array that is written to; C order."""
     return types.Array(dtype, ndim, "C")
 
 
 class Kernel:
-    """A function and the argument types that it is compiled for, at the first call or by ``compile``.
+    """A function, compiled for given argument types at its first call or by `compile`.
 
-    Arguments of other types are refused and never lead to another compilation, which would take a second out of
-    the middle of a request.
+    Arguments of other types raise `TypeError`. They are never compiled for, because that would delay a request by a
+    second.
     """
 
     def __init__(self, function: Callable[..., Any], signatures: tuple[tuple[Any, ...], ...]) -> None:
@@ -44,12 +44,12 @@ class Kernel:
         return (self._compiled or self.compile())(*arguments)
 
     def compile(self) -> Callable[..., Any]:
-        """Compile, or read what an earlier process has compiled: beside the source file, else in the user's cache."""
+        """Compile the function, or load it from numba's cache beside the source file or in the user's cache folder."""
         compiled = njit(nogil=True, error_model="numpy")(self.function)
         try:
             compiled.enable_caching()
         except RuntimeError as error:  # neither folder can be written
-            logger.warning("compiled anew by every process: %s", error)
+            logger.warning("compiled again by every process: %s", error)
         for signature in self.signatures:
             compiled.compile(signature)
         compiled.disable_compile()
@@ -58,11 +58,19 @@ class Kernel:
 
 
 def kernel(*signatures: tuple[Any, ...]) -> Callable[[Callable[..., Any]], Kernel]:
-    """Make a function a kernel for one or more tuples of argument types."""
+    """Decorator that makes a function a `Kernel`.
+
+    Args:
+        signatures: one tuple of argument types for each variant.
+    """
     return lambda function: Kernel(function, signatures)
 
 
 def inner(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function one that the kernels of its file may call; ``options`` are those of ``numba.njit``."""
-    made: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, error_model="numpy", **options)
-    return made
+    """Decorator for a function that kernels of the same file call.
+
+    Args:
+        options: keyword arguments of ``numba.njit``.
+    """
+    decorator: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, error_model="numpy", **options)
+    return decorator

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 
 
 class Section(BaseModel):
-    """A frozen part of ``pipeline.yaml``; an unknown key is an error, a docstring under a field is its help."""
+    """A frozen part of ``pipeline.yaml``. Unknown keys are errors; the docstring below a field is its description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

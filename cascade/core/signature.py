@@ -1,4 +1,4 @@
-"""Column signatures: what an op reads and writes. A column is a numpy array, batch first."""
+"""Column signatures: dtypes and shapes of the columns that an op reads and writes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Columns = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """dtype and dims of a column.
+    """dtype and dimensions of a column.
 
     ``dtype`` is a numpy dtype name; ``"object"`` holds python ``str`` or None.
-    ``dims`` leaves out the batch axis; an int is a fixed size, a str names a size that varies (``"K"``).
+    ``dims`` excludes the batch axis; an int is a fixed size, a str such as ``"K"`` names a size that varies.
     """
 
     dtype: str
     dims: tuple[int | str, ...] = (1,)
 
     def accepts(self, array: NDArray[Any]) -> bool:
-        """Whether ``array`` [B, ...] has this dtype, this rank, and these fixed sizes."""
+        """Whether ``array`` [B, ...] has this dtype, rank and these fixed sizes."""
         if array.dtype != self._numpy or array.ndim != 1 + len(self.dims):
             return False
         if array.shape[1:] == self.dims:
@@ -41,7 +41,7 @@ class ColumnSpec:
         return np.dtype(self.dtype)
 
     def fits(self, other: ColumnSpec) -> bool:
-        """Whether a column written as ``self`` can be read as ``other``."""
+        """Whether a column that is written as ``self`` can be read as ``other``."""
         sizes = zip(self.dims, other.dims, strict=False)
         return (
             self.dtype == other.dtype
@@ -57,10 +57,10 @@ Signature = Mapping[str, ColumnSpec]
 
 
 def check_wiring(step: str, reads: Signature, have: Signature) -> None:
-    """Check at build time that ``step`` finds every column that it reads.
+    """Check, when the graph is built, that every column that ``step`` reads exists and fits.
 
     Raises:
-        WiringError: naming the step, the column, what was expected and what is there.
+        WiringError: naming the step, the column, what was expected and what was found.
     """
     for column, spec in reads.items():
         if column not in have or not have[column].fits(spec):

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core.artifact import replace_folder
 from ...core.errors import WiringError
-from ...core.files import place
+from ...core.files import link_or_copy
 from ...core.signature import Signature
 from ..config import ServingConfig
 from ..graph.graph_file import GRAPH, NODES, RELEASE, graph_json, node_json, signature_json
@@ -156,7 +156,7 @@ def _graph(exported: Exported, folders: Mapping[str, str]) -> dict[str, Any]:
 def _place(step: Step, folder: Path) -> None:
     folder.mkdir(parents=True)
     for name, source in step.files.items():
-        place(source, folder / name)
+        link_or_copy(source, folder / name)
 
 
 def _write_json(file: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ArtifactError
-from ...core.files import place
+from ...core.files import link_or_copy
 from ...core.signature import ColumnSpec
 from ..graph.request_graph import Step
 from .step_plan import (
@@ -38,7 +38,7 @@ def write_model(step: StepPlan, source: Step, release: str, folder: Path) -> Non
     as_step(model, step, release)
     (folder / MODEL).write_bytes(model.SerializeToString())
     for name in _external(model):
-        place(models[0].with_name(name), folder / name)
+        link_or_copy(models[0].with_name(name), folder / name)
     onnx.checker.check_model(str(folder / MODEL))
 
 

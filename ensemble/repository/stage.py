@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...core.artifact import Artifact, replace_folder
-from ...core.files import place
+from ...core.files import link_or_copy
 from ...core.stage import Sections, Stage
 from ...workflows.config import FeatureStoreConfig
 from ..config import ExportConfig, ServingConfig
@@ -76,7 +76,7 @@ def install(model: Path, target: Path) -> None:
         if not same(version / RELEASE, target / version.name / RELEASE):
             aside = target / f".{version.name}.{os.getpid()}"
             shutil.rmtree(aside, ignore_errors=True)
-            place(version, aside)
+            link_or_copy(version, aside)
             replace_folder(aside, target / version.name)
     if not same(model / CONFIG, target / CONFIG):
         aside = target / f".{CONFIG}.{os.getpid()}"

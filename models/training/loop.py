@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.artifact import RESUME, beside
+from ...core.artifact import RESUME, path_beside
 from ...core.errors import DivergedError
 from ..config import TrainingConfig
 from .checkpoints import Checkpoints, CheckpointState, replace
@@ -101,7 +101,7 @@ def fit(
     kept = checkpoints(model, config, step, checkpoint)
     with mixed(model, config.precision):
         at = resume(kept, step, batches, rng, checkpoint / WEIGHTS)
-        logs = beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")
+        logs = path_beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")
         with TrainingProgress(title, config, steps, at, logs, shown=group.chief) as progress:
             while not at.done(config):
                 if begin and at.epoch > 1 and at.step == 0:
@@ -131,7 +131,7 @@ def fit(
 
 def checkpoints(model: Any, config: TrainingConfig, step: TrainStep, checkpoint: Path) -> Checkpoints:
     """The checkpoints of this training; kept only if its weights belong to an artifact that is being made."""
-    folder = beside(checkpoint.parent, RESUME)
+    folder = path_beside(checkpoint.parent, RESUME)
     own = folder / checkpoint.name if folder else None
     return Checkpoints(own, config.checkpoint_minutes, lambda: step.variables(model), writes=worker_group().chief)
 
@@ -154,7 +154,7 @@ def resume(
 
 def run_folder(checkpoint: Path) -> str:
     """The name of the artifact's folder, a hash of config and parents; empty outside of an artifact."""
-    folder = beside(checkpoint.parent, RESUME)
+    folder = path_beside(checkpoint.parent, RESUME)
     return folder.name.removesuffix(RESUME) if folder else ""
 
 

@@ -1,18 +1,18 @@
-"""What a stage keeps beside its run folder until it has finished."""
+"""Files that a stage keeps beside its run folder until it is finished."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from cascade.core.artifact import RESUME, beside, write_artifact
+from cascade.core.artifact import RESUME, path_beside, write_artifact
 
 
-def test_what_is_kept_outlives_a_failure_and_is_removed_at_the_end(tmp_path):
+def test_files_beside_survive_a_failure_and_are_removed_at_the_end(tmp_path):
     kept, tries = tmp_path / "run.resume", []
 
     def fill(folder):
-        tries.append(beside(folder, RESUME))
+        tries.append(path_beside(folder, RESUME))
         kept.mkdir(exist_ok=True)
         (kept / "state").touch()
         if len(tries) == 1:
@@ -29,4 +29,4 @@ def test_what_is_kept_outlives_a_failure_and_is_removed_at_the_end(tmp_path):
 
 @pytest.mark.parametrize("name", ["run", ".run.1", f"run.{os.getpid()}"])
 def test_other_folders_have_nothing_beside(name):
-    assert beside(Path("/runs") / name, RESUME) is None
+    assert path_beside(Path("/runs") / name, RESUME) is None

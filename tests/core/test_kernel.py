@@ -1,4 +1,4 @@
-"""Kernels: what they take, and where their machine code is kept."""
+"""Kernels: the arguments that they accept, and the cache of their machine code."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ def call(function, values):
     return out.tolist()
 
 
-def test_takes_arrays_that_are_only_read():
+def test_accepts_read_only_arrays():
     values = np.array([[1, 2]])
     values.flags.writeable = False
     assert call(times, values) == [[3, 6]]
@@ -48,15 +48,17 @@ def test_refuses_other_types_instead_of_compiling_again(values):
         call(times, values)
 
 
-def test_without_a_folder_to_keep_it_in_a_kernel_is_compiled_by_every_process(caplog):
+def test_without_a_cache_folder_every_process_compiles_the_kernel(caplog):
     names = {}
-    exec("def double(values, factor, out):\n    out[:] = 2 * values", names)  # in no file, so there is no folder either
+    exec(
+        "def double(values, factor, out):\n    out[:] = 2 * values", names
+    )  # no source file, so no cache folder
     with caplog.at_level(logging.WARNING):
         assert call(Kernel(names["double"], (TYPES,)), np.array([[4]])) == [[8]]
-    assert "compiled anew by every process" in caplog.text and "double" in caplog.text
+    assert "compiled again by every process" in caplog.text and "double" in caplog.text
 
 
-def test_the_next_process_reads_what_one_has_compiled(tmp_path):
+def test_the_next_process_loads_the_kernel_from_the_cache(tmp_path):
     code = (
         "from cascade.ensemble.graph.ops.drop_seen import DropSeen, keep_unseen\n"
         "DropSeen(1).load(None)\n"

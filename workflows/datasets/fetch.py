@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.artifact import aside_of, replace_folder
+from ...core.artifact import replace_folder, unfinished_path
 from ...core.errors import ConfigError, DataError
 from ..sources.cache import cached, download
 from .dataset import PublicDataset, RemoteFile
@@ -61,7 +61,7 @@ def fetch(
         )
     tables["interactions"] = between(tables["interactions"], since, before)
     rows = {name: table.num_rows for name, table in tables.items()}
-    aside = aside_of(out)
+    aside = unfinished_path(out)
     aside.mkdir(parents=True)
     try:
         write(aside, dataset, tables, rows)
