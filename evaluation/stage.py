@@ -14,8 +14,8 @@ from ..core.stage import Sections, Stage
 from ..ensemble.config import ServingConfig
 from ..models.config import DlrmConfig
 from ..workflows.config import FeatureStoreConfig
-from .baselines.catalogue_rankers import rank_baselines
-from .baselines.past import Past
+from .baselines.sequences import UserSequences
+from .baselines.top_n import rank_baselines
 from .bootstrap import Bootstrap
 from .config import BASELINES, EvaluationConfig
 from .funnel import summary
@@ -27,7 +27,7 @@ from .impressions import (
     ranker_logits,
     without_impressions,
 )
-from .measure import measure, recsys
+from .method_metrics import measure_methods, recsys
 from .new_items import Retrieval, measure_new_items
 from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
@@ -67,7 +67,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     store = cast(FeatureStoreConfig, sections["feature_store"])
     dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors, names = Tensors.load(parents["etl"].path), BASELINES if config.baselines is None else config.baselines
-    past, bootstrap = Past.read(tensors), Bootstrap(config.replicates, config.seed)
+    sequences, bootstrap = UserSequences.read(tensors), Bootstrap(config.replicates, config.seed)
     logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)
     parts = all_slices(config.slices, parents["data"].path, logged, tensors)
     impressions = parents["ranker"].metrics["train_on"] == "impressions"
@@ -77,10 +77,10 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         rows, shown = scored_impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
-    baselines = rank_baselines(tensors.before_test(), past, held_out.rows, run.seen, max(RECALL_AT), names)
+    baselines = rank_baselines(tensors.before_test(), sequences, held_out.rows, run.seen, max(RECALL_AT), names)
     left_out = {} if impressions else without_impressions(config.baselines)
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines, **left_out}
-    results = measure(ranked, rows, held_out.relevant, bootstrap, config.metrics)
+    results = measure_methods(ranked, rows, held_out.relevant, bootstrap, config.metrics)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
     results["new_items"] = measure_new_items(
         tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
-from .past import Past
+from .sequences import UserSequences
 
 LAST = 5
 """Of a user's items, how many of the last ones tell what comes next."""
@@ -22,19 +22,19 @@ POPULARITY = 1e-6
 """Weight of an item's share of all positives: it orders what no transition leads to."""
 
 
-def transitions(past: Past, prior: float = PRIOR) -> csr_matrix:
+def transitions(sequences: UserSequences, prior: float = PRIOR) -> csr_matrix:
     """[n_items, n_items]: how often an item was followed at once by another, over its transitions and ``prior``."""
-    follows = np.flatnonzero(past.users[1:] == past.users[:-1])
-    cells = (np.ones(len(follows), np.float32), (past.items[follows], past.items[follows + 1]))
-    counts = csr_matrix(cells, shape=(past.n_items, past.n_items))
+    follows = np.flatnonzero(sequences.users[1:] == sequences.users[:-1])
+    cells = (np.ones(len(follows), np.float32), (sequences.items[follows], sequences.items[follows + 1]))
+    counts = csr_matrix(cells, shape=(sequences.n_items, sequences.n_items))
     leaving = np.asarray(counts.sum(axis=1)).ravel() + prior
     return csr_matrix(diags(np.divide(1, leaving, where=leaving > 0, out=np.zeros_like(leaving))) @ counts)
 
 
-def markov_scores(past: Past, users: NDArray[np.int64], chain: csr_matrix) -> NDArray[np.float32]:
+def markov_scores(sequences: UserSequences, users: NDArray[np.int64], chain: csr_matrix) -> NDArray[np.float32]:
     """Scores [B, n_items] for users [B]: sum over their last items of DECAY^(items since) times the transitions."""
-    last = past.last(users, LAST)
+    last = sequences.last(users, LAST)
     at, since = np.nonzero(last >= 0)
-    weights = csr_matrix((DECAY**since, (at, last[at, since])), shape=(len(users), past.n_items))
-    popular = np.bincount(past.items, minlength=past.n_items) / max(1, len(past.items))
+    weights = csr_matrix((DECAY**since, (at, last[at, since])), shape=(len(users), sequences.n_items))
+    popular = np.bincount(sequences.items, minlength=sequences.n_items) / max(1, len(sequences.items))
     return np.asarray((weights @ chain).toarray() + POPULARITY * popular, np.float32)

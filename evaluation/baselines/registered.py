@@ -12,11 +12,11 @@ from ...core.errors import ConfigError
 from ...core.registry import find
 from ..ranking_lists import Rows, drop
 from ..retrieval import best
-from .past import Past
+from .sequences import UserSequences
 
 UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """User rows [B] -> scores of all items float32 [B, n_items]; an item of score -inf is not shown."""
-Baseline = Callable[[csr_matrix, Past], UserScores]
+Baseline = Callable[[csr_matrix, UserSequences], UserScores]
 """Fitted on positives bool [n_users, n_items], and on the same in order of time."""
 BATCH = 256
 """Users ranked at once."""
@@ -25,7 +25,7 @@ BATCH = 256
 def rank_registered(
     name: str,
     positives: csr_matrix,
-    past: Past,
+    sequences: UserSequences,
     users: NDArray[np.int64],
     seen: csr_matrix,
     popular: Rows,
@@ -39,7 +39,7 @@ def rank_registered(
         ConfigError: there is no such baseline, or its scores have another shape or hold NaN.
     """
     fit: Baseline = find("baseline", name, {})
-    score = fit(positives, past)
+    score = fit(positives, sequences)
     known = np.diff(positives.indptr)[users] > 0
 
     def scores(batch: slice) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from cascade.evaluation.intervals import (
     ranking_draws,
     ranking_intervals,
 )
-from cascade.evaluation.measure import measure, recsys
+from cascade.evaluation.method_metrics import measure_methods, recsys
 from cascade.evaluation.ranking import RankedRows, ranking_metrics
 from cascade.models import metrics
 
@@ -115,7 +115,7 @@ def test_all_that_is_measured():
     lists = np.array([[1, 0, 2], [1, 0, 2]])
     rows = some_rows(3)
     ranked = {"retrieval": lists, "cascade": lists, "popularity": lists[:, ::-1], "ease": "too many items"}
-    got = measure(ranked, rows, relevant, Bootstrap(100))
+    got = measure_methods(ranked, rows, relevant, Bootstrap(100))
     assert got["cascade"]["mrr@10"] == pytest.approx(0.75) and got["cascade"]["coverage@10"] == 1
     assert got["baselines"]["ease"] == {"skipped": "too many items"}
     assert got["intervals"]["cascade"]["mrr@10"] == pytest.approx((0.5, 1))

@@ -12,14 +12,14 @@ from cascade.evaluation.baselines.markov import (
     markov_scores,
     transitions,
 )
-from cascade.evaluation.baselines.past import Past
+from cascade.evaluation.baselines.sequences import UserSequences
 
 # user 0: a b c, user 2: a b, user 3: b c a; user 1 has nothing
-PAST = Past(np.array([0, 0, 0, 2, 2, 3, 3, 3], "i4"), np.array([0, 1, 2, 0, 1, 1, 2, 0], "i4"), 4, 5)
+SEQUENCES = UserSequences(np.array([0, 0, 0, 2, 2, 3, 3, 3], "i4"), np.array([0, 1, 2, 0, 1, 1, 2, 0], "i4"), 4, 5)
 
 
 def test_transitions_are_shares_within_a_user():
-    got = transitions(PAST, prior=1.0).toarray()
+    got = transitions(SEQUENCES, prior=1.0).toarray()
     want = np.zeros((5, 5))
     want[0, 1] = 2 / 3  # a b, a b
     want[1, 2] = 2 / 3  # b c, b c
@@ -28,19 +28,19 @@ def test_transitions_are_shares_within_a_user():
 
 
 def test_without_a_prior_what_leads_nowhere_stays_nowhere():
-    got = transitions(PAST, prior=0.0).toarray()
+    got = transitions(SEQUENCES, prior=0.0).toarray()
     assert got.sum(axis=1).tolist() == [1, 1, 1, 0, 0]
 
 
 def test_later_items_count_more():
-    got = markov_scores(PAST, np.array([0, 1]), transitions(PAST, prior=0.0))
+    got = markov_scores(SEQUENCES, np.array([0, 1]), transitions(SEQUENCES, prior=0.0))
     popular = POPULARITY * np.array([3, 3, 2, 0, 0]) / 8
     assert got[0] == pytest.approx([1, DECAY**2, DECAY, 0, 0] + popular)
     assert got[1] == pytest.approx(popular)
 
 
 def test_only_the_last_items_count():
-    long = Past(np.zeros(LAST + 2, "i4"), np.arange(LAST + 2, dtype="i4"), 1, LAST + 2)
+    long = UserSequences(np.zeros(LAST + 2, "i4"), np.arange(LAST + 2, dtype="i4"), 1, LAST + 2)
     got = markov_scores(long, np.array([0]), transitions(long, prior=0.0))[0]
     assert (got > 0.5 * DECAY**LAST).sum() == LAST - 1  # the last item leads nowhere, the first two are too long ago
 
@@ -49,8 +49,8 @@ def test_only_the_last_items_count():
 @settings(max_examples=50)
 def test_the_last_items_are_those_of_the_user(owners, count):
     users = np.sort(np.array(owners, "i4"))
-    past = Past(users, np.arange(len(users), dtype="i4"), 6, len(users))
-    got = past.last(np.arange(6), count)
+    sequences = UserSequences(users, np.arange(len(users), dtype="i4"), 6, len(users))
+    got = sequences.last(np.arange(6), count)
     for user, row in enumerate(got):
         own = np.flatnonzero(users == user)[::-1][:count]
         assert row.tolist() == [*own, *[-1] * (count - len(own))]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade.evaluation.baselines.markov import transitions as markov
-from cascade.evaluation.baselines.past import Past
+from cascade.evaluation.baselines.sequences import UserSequences
 from cascade.workflows.history.transitions import (
     MIN_SHARE,
     PRIOR,
@@ -71,7 +71,7 @@ def test_the_chain_is_that_of_the_baseline():
     before = np.where(users[1:] == users[:-1], items[:-1] + FIRST, 0)
     found = counted(np.append(0, before)[:, None].astype("i4"), items, window=1, items=6)
     got = share(found(np.arange(6)[:, None] + FIRST, np.tile(np.arange(6), (6, 1)), 1)[..., 0])
-    expected = markov(Past(users, items, 20, 6), PRIOR).toarray()
+    expected = markov(UserSequences(users, items, 20, 6), PRIOR).toarray()
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-8)
 
 

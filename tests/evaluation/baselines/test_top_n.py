@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from cascade.evaluation.baselines import catalogue_rankers
-from cascade.evaluation.baselines.past import Past
+from cascade.evaluation.baselines import top_n
+from cascade.evaluation.baselines.sequences import UserSequences
 
 # Two tastes, ten times over: users 0-3 like items 0-2, users 4-7 like items 3-5. Item 6 is never taken; user 80 is new.
 TASTES = np.array(
@@ -14,13 +14,13 @@ TASTES = np.array(
     dtype=bool,
 )
 POSITIVES = csr_matrix(np.vstack([np.tile(TASTES, (10, 1)), np.zeros((1, 7), bool)]))
-PAST = Past(*(rows.astype(np.int32) for rows in POSITIVES.nonzero()), *POSITIVES.shape)
+SEQUENCES = UserSequences(*(rows.astype(np.int32) for rows in POSITIVES.nonzero()), *POSITIVES.shape)
 USERS = np.array([0, 3, 80])
 SEEN = POSITIVES[USERS]
 
 
 def ranked(k=3):
-    return catalogue_rankers.rank_baselines(POSITIVES, PAST, USERS, SEEN, k, catalogue_rankers.BASELINES)
+    return top_n.rank_baselines(POSITIVES, SEQUENCES, USERS, SEEN, k, top_n.BASELINES)
 
 
 def test_popularity_counts_users_and_breaks_ties_by_row():
@@ -45,7 +45,7 @@ def test_a_new_user_gets_popular_items(name):
 @pytest.mark.parametrize("name", ["popularity", "ials", "ease", "markov"])
 def test_seen_items_are_masked_whether_positive_or_not(name):
     shown = csr_matrix(np.array([[1, 1, 0, 1, 1, 0, 0], [1, 0, 1, 0, 0, 1, 0], [0] * 7], dtype=bool))
-    found = catalogue_rankers.rank_baselines(POSITIVES, PAST, USERS, shown, 7, [name])
+    found = top_n.rank_baselines(POSITIVES, SEQUENCES, USERS, shown, 7, [name])
     assert list(found) == [name]
     for user, rows in zip(shown.toarray(), found[name], strict=True):
         assert not user[rows[rows >= 0]].any()
@@ -55,21 +55,19 @@ def test_ease_is_the_closed_form_of_its_paper():
     rng = np.random.default_rng(5)
     taken = rng.random((40, 12)) < np.linspace(0.1, 0.7, 12)  # popularity differs, so B is far from symmetric
     taken[:, 0] |= ~taken.any(axis=1)
-    inverse = np.linalg.inv(taken.T.astype(float) @ taken + catalogue_rankers.EASE_REGULARIZATION * np.eye(12))
+    inverse = np.linalg.inv(taken.T.astype(float) @ taken + top_n.EASE_REGULARIZATION * np.eye(12))
     weight = -inverse / np.diag(inverse)
     np.fill_diagonal(weight, 0)
     scores = np.where(taken, -np.inf, taken @ weight)
     want = np.argsort(-scores, axis=1)[:, :3]
     want = np.where(np.isinf(np.take_along_axis(scores, want, axis=1)), -1, want)
     matrix = csr_matrix(taken)
-    past = Past(*(rows.astype(np.int32) for rows in matrix.nonzero()), 40, 12)
-    assert np.array_equal(
-        catalogue_rankers.rank_baselines(matrix, past, np.arange(40), matrix, 3, ["ease"])["ease"], want
-    )
+    sequences = UserSequences(*(rows.astype(np.int32) for rows in matrix.nonzero()), 40, 12)
+    assert np.array_equal(top_n.rank_baselines(matrix, sequences, np.arange(40), matrix, 3, ["ease"])["ease"], want)
 
 
 def test_ease_is_skipped_in_the_open(monkeypatch, caplog):
-    monkeypatch.setattr(catalogue_rankers, "EASE_MAX_ITEMS", 6)
+    monkeypatch.setattr(top_n, "EASE_MAX_ITEMS", 6)
     got = ranked()
     assert "7 items" in got["ease"] and got["ials"].shape == (3, 3)
     assert "ease skipped" in caplog.text

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Past:
+class UserSequences:
     """Positives by user row, each user's in order of time; P in all.
 
     ``users``, ``items``: int32 [P] rows.
@@ -25,7 +25,7 @@ class Past:
     n_items: int
 
     @classmethod
-    def read(cls, tensors: Tensors) -> Past:
+    def read(cls, tensors: Tensors) -> UserSequences:
         """Of the training and the validation part; where timestamps are equal, in the order of the parts' rows."""
         sources = [tensors.interactions(split) for split in ("train", "valid")]
         users, items, stamps = (

@@ -27,7 +27,7 @@ from .ranking_lists import (
 LEAK_CHECK = "recsys_label_leak_check"
 
 
-def measure(
+def measure_methods(
     ranked: Mapping[str, Rows | str],
     rows: RankedRows,
     relevant: csr_matrix,

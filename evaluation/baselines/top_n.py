@@ -17,8 +17,8 @@ from ...core.registry import BUILT_IN
 from ..ranking_lists import Rows, drop
 from ..retrieval import best
 from .markov import markov_scores, transitions
-from .past import Past
 from .registered import rank_registered
+from .sequences import UserSequences
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,12 @@ UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 def rank_baselines(
-    positives: csr_matrix, past: Past, users: NDArray[np.int64], seen: csr_matrix, k: int, names: Collection[str]
+    positives: csr_matrix,
+    sequences: UserSequences,
+    users: NDArray[np.int64],
+    seen: csr_matrix,
+    k: int,
+    names: Collection[str],
 ) -> Mapping[str, Rows | str]:
     """The first ``k`` unseen items of each baseline [U, k], or the reason why it was left out.
 
@@ -44,7 +49,7 @@ def rank_baselines(
 
     Args:
         positives: [n_users, n_items], what happened before the test part.
-        past: the same in order.
+        sequences: the same in order.
         users: [U] ascending user rows of the test users.
         seen: [U, n_items], what no method may recommend to them.
         names: which of ``BASELINES``, and registered baselines.
@@ -58,10 +63,10 @@ def rank_baselines(
         "popularity": lambda: drop(popular, seen, k),
         "ials": lambda: _personal(_ials(dataset), dataset, users, seen, popular, k),
         "ease": lambda: _ranked_ease(dataset, users, seen, popular, k),
-        "markov": lambda: _ranked_markov(past, users, seen, popular, k),
+        "markov": lambda: _ranked_markov(sequences, users, seen, popular, k),
     }
     own = {name: rank[name]() for name in BASELINES if name in names}
-    return own | {name: rank_registered(name, positives, past, users, seen, popular, k) for name in others}
+    return own | {name: rank_registered(name, positives, sequences, users, seen, popular, k) for name in others}
 
 
 def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows | str:
@@ -72,10 +77,10 @@ def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popul
     return _personal(_ease(dataset), dataset, users, seen, popular, k)
 
 
-def _ranked_markov(past: Past, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
-    known, chain = np.isin(users, past.users), transitions(past)
+def _ranked_markov(sequences: UserSequences, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
+    known, chain = np.isin(users, sequences.users), transitions(sequences)
     ranked = np.empty((len(users), k), np.int64)
-    ranked[known] = best(lambda batch: markov_scores(past, users[known][batch], chain), seen[known], k, BATCH)
+    ranked[known] = best(lambda batch: markov_scores(sequences, users[known][batch], chain), seen[known], k, BATCH)
     ranked[~known] = drop(popular[~known], seen[~known], k)
     return ranked
 
