@@ -1,4 +1,4 @@
-"""Model cards: what an artifact was made from, how it was trained and what it is not good for.
+"""Model cards: how a trained artifact was made, how good it is, and what it is not for.
 
-In: a finished artifact with its parents. Out: ``card.json`` and ``card.html``. Start with `model_card`.
+In: a finished artifact with its parents. Out: ``model_card.json`` and ``MODEL_CARD.md``. Start with `model_card`.
 """

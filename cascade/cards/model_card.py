@@ -1,7 +1,7 @@
-"""Model cards (Mitchell et al. 2019): what a trained artifact was made from, what it measured, what it is not for.
+"""Model cards (Mitchell et al. 2019): how a trained artifact was made, how good it is, and what it is not for.
 
-Written when the artifact is, with numbers of manifests alone. What an evaluation measures later is joined when a card
-is shown: an artifact never changes.
+A card is written together with its artifact and shows only numbers of manifests. Since an artifact never changes,
+`cascade show` adds the metrics of a later evaluation.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ PACKAGES = (
     "numpy",
 )
 PARTS = {"export": ("two_tower", "ranker")}
-"""Kind -> the trained parts whose figures its card gathers."""
+"""Kind -> the trained parents whose figures its card repeats."""
 
 
 def write_card(artifact: Artifact, stage_version: int, lineage: Mapping[str, Artifact], sections: Any) -> None:
-    """Write the card into the artifact's folder, if its kind carries one.
+    """Write the card into the artifact's folder, if its kind has one.
 
     Args:
-        lineage: stage name -> artifact of everything that this one is made from.
-        sections: key -> section of everything that it depends on.
+        lineage: stage name -> artifact, for all stages that this artifact depends on.
+        sections: key -> section, for all config sections that it depends on.
     """
     if has_card(artifact):
         card = card_of(artifact, stage_version, lineage, sections)
@@ -50,7 +50,7 @@ def write_card(artifact: Artifact, stage_version: int, lineage: Mapping[str, Art
 def card_of(
     artifact: Artifact, stage_version: int, lineage: Mapping[str, Artifact], sections: Mapping[str, Section]
 ) -> dict[str, Any]:
-    """The card as plain data."""
+    """The card as plain data; the arguments are those of `write_card`."""
     text = TEXTS[artifact.kind]
     parts = {name: lineage[name] for name in PARTS.get(artifact.kind, ()) if name in lineage}
     return {
@@ -71,14 +71,14 @@ def card_of(
 
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest's metrics by what they tell: training, validation, notices."""
+    """The metrics of a manifest in three groups: training, validation, notices."""
     valid = {name: value for name, value in metrics.items() if name.startswith("valid_")}
     rest = {name: value for name, value in metrics.items() if name not in valid and name != "notices"}
     return {"training": rest, "validation": valid, "notices": list(metrics.get("notices", []))}
 
 
 def packages() -> dict[str, str]:
-    """Versions of what trained and exported the model."""
+    """Installed versions of Python and of the packages that train and export models."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""A model card as Markdown, under the headings that the field uses."""
+"""A model card as Markdown, with the usual headings of model cards."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 DATES = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
-"""A number in between, as seconds since 1970, is a time; any other stays a number."""
+"""Timestamps between these two are printed as dates, if they are seconds since 1970; others as numbers."""
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
-    """The card; its numbers are those of the manifests, rounded for reading."""
+    """The card as Markdown. Numbers are rounded for reading."""
     head = {"library_name": "merlin-cascade", "tags": card["tags"]}
     sections = {
         "Intended use": _points(card["use"]),
@@ -32,7 +32,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
 
 
 def _figures(prefix: str, part: Mapping[str, Any]) -> dict[str, str]:
-    """Training, loss by epoch and validation of one model."""
+    """Training, loss of each epoch, and validation of one model: heading -> text."""
     training = dict(part["training"])
     losses = training.pop("loss", [])
     curve = [(epoch, loss) for epoch, loss in enumerate(losses, start=1)] if isinstance(losses, list) else []
@@ -44,7 +44,7 @@ def _figures(prefix: str, part: Mapping[str, Any]) -> dict[str, str]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value; what has bounds stays one value."""
+    """Dotted name and value of every leaf. A value with its interval (low, high) is one leaf."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value and not {"low", "high"} <= value.keys():
             yield from flat(value, f"{prefix}{name}.")
@@ -53,7 +53,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def shown(value: Any) -> str:
-    """A number to four digits, with its interval if it has one."""
+    """A value as text: numbers with four significant digits, and with their interval if they have one."""
     if isinstance(value, Mapping):
         low, high = shown(value["low"]), shown(value["high"])
         middle = next((v for name, v in value.items() if name not in ("low", "high")), None)
@@ -82,7 +82,7 @@ def _points(sentences: Sequence[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[tuple[Any, Any]]) -> str:
-    """A Markdown table, or nothing without rows."""
+    """A Markdown table; an empty string if there are no rows."""
     from tabulate import tabulate
 
     if not rows:

@@ -1,4 +1,4 @@
-"""What a model card says in words: what each trained artifact is for, and what it cannot do."""
+"""The sentences of a model card: intended use and limits of each kind of trained artifact."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from ..core.artifact import Artifact
 from ..core.section import Section
 
 Sections = Mapping[str, Section]
-Words = Callable[[Sections, Mapping[str, Any]], list[str]]
-"""Sections by key, and the artifact's metrics -> sentences."""
+Limits = Callable[[Sections, Mapping[str, Any]], list[str]]
+"""Config sections by key, and the metrics of the artifact -> sentences."""
 
 
 @dataclass(frozen=True)
 class CardText:
-    """The words of one kind of artifact."""
+    """The sentences of one kind of artifact."""
 
     title: str
     tags: tuple[str, ...]
     use: tuple[str, ...]
-    limits: Words
+    limits: Limits
 
 
 def _retriever(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
     config = _values(sections, "two_tower")
     return [
-        f"It learns from positives against sampled negatives (loss {config['loss']}, {config['neg_sampling']}). An "
-        "item that a user never saw counts as one that was not chosen: what the log showed rarely is found rarely.",
-        "A cosine orders items; it is no probability, and does not compare between users.",
+        f"It is trained on positives and sampled negatives (loss {config['loss']}, {config['neg_sampling']}). "
+        "An item that a user never saw counts as not chosen, so items that the log rarely showed are rarely retrieved.",
+        "Its score orders the items of one user. It is no probability and cannot be compared between users.",
         _unknown_users(config),
         _unknown_items(config),
         _chosen_on_validation(),
@@ -40,51 +40,53 @@ def _ranker(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
     config = _values(sections, "dlrm_ranker")
     if metrics.get("train_on") == "impressions":
         what = [
-            "Its score is the probability of a positive label of what the log showed. It was shown by some earlier "
-            "system: items which that did not show are judged by their features alone."
+            "Its score is the probability of a positive label for an item that the log showed. An earlier system chose "
+            "what to show; items that it never showed are judged only by their features."
         ]
     else:
         what = [
             "Its score is the probability that a candidate of this retriever is the user's next positive. It does not "
-            "hold for the candidates of another retriever.",
-            f"Negatives are drawn: for each positive {config['negatives']} of the retriever's candidates and "
-            f"{config['random_negatives']} of the whole catalogue. An item that the user never saw counts as one that "
-            "was not chosen.",
+            "hold for candidates of another retriever.",
+            f"Negatives are sampled: for each positive, {config['negatives']} of the retriever's candidates and "
+            f"{config['random_negatives']} items of the whole catalogue. An item that the user never saw counts as not "
+            "chosen.",
         ]
-    fused = "The weights of ranker and retriever are fitted on the validation part, which valid_fused is measured on."
+    fused = (
+        "The weights that combine the scores of ranker and retriever are fitted on the validation part, on which "
+        "valid_fused is measured."
+    )
     return [*what, _unknown_users(config), fused, _chosen_on_validation()]
 
 
 def _release(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
     return [
-        "It holds as a whole: transforms, towers, ranker, item snapshot and index belong together, and a part of "
-        "another release is refused.",
-        "Items that came after training are not in its snapshot and are never recommended.",
-        "Users are read from the feature store at each request; the answer is as recent as what was pushed there.",
-        "The limits of two_tower and ranker are its own; their cards name them.",
+        "Transforms, towers, ranker, item snapshot and index belong together; parts of another release are refused.",
+        "Items that were added after the training are not in its snapshot and are never recommended.",
+        "User features are read from the feature store at each request; they are as recent as the last push.",
+        "The limits of the retriever and the ranker apply as well, see their cards.",
     ]
 
 
 def _unknown_users(config: Mapping[str, Any]) -> str:
     return (
-        f"A user that training did not see is answered from context and history; {config['id_dropout']:.0%} of the "
-        "training rows showed their user as unknown to prepare for that."
+        "A user who is not in the training data is answered from context and history. To prepare for that, the user id "
+        f"was hidden in {config['id_dropout']:.0%} of the training rows."
     )
 
 
 def _unknown_items(config: Mapping[str, Any]) -> str:
     if not config["item_id_dropout"]:
-        return "An item without interactions in training has an untrained id and is placed by its other features."
+        return "An item without interactions in training has an untrained id embedding; its other features place it."
     return (
-        "An item without interactions in training is placed by its other features; "
-        f"{config['item_id_dropout']:.0%} of the items of a step showed their id as unknown to prepare for that."
+        "An item without interactions in training is placed by its other features. To prepare for that, the id of "
+        f"{config['item_id_dropout']:.0%} of the items in each batch was hidden."
     )
 
 
 def _chosen_on_validation() -> str:
     return (
-        "The validation part chose the epoch, and the config where that was tuned: its metrics are optimistic. The "
-        "stage `evaluation` measures the test part."
+        "The epoch, and the config if it was tuned, were chosen on the validation part, so validation metrics are "
+        "optimistic. The stage `evaluation` measures the test part."
     )
 
 
@@ -93,8 +95,8 @@ def _values(sections: Sections, key: str) -> dict[str, Any]:
 
 
 _USE = (
-    "Items of the catalogue that it was trained on, for users like those of the log below.",
-    "Not for decisions about people, and not to infer what a user did not tell.",
+    "For items of the catalogue that it was trained on, and for users like those in the training data below.",
+    "Not for decisions about people, and not to infer what users have not disclosed.",
 )
 TEXTS: Mapping[str, CardText] = {
     "two_tower": CardText(
@@ -116,8 +118,9 @@ TEXTS: Mapping[str, CardText] = {
         _release,
     ),
 }
-"""Kind of artifact -> its words; these kinds carry a card."""
+"""Kind of artifact -> its sentences. Only these kinds have a card."""
 
 
 def has_card(artifact: Artifact) -> bool:
+    """Whether artifacts of this kind have a model card."""
     return artifact.kind in TEXTS

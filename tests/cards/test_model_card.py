@@ -1,4 +1,4 @@
-"""Model cards: written with the artifact, from manifests alone, and joined with what was measured later."""
+"""Model cards: written with the artifact from manifests, and shown together with a later evaluation."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ SECTIONS = {"data": ["data"], "two_tower": ["two_tower"], "ranker": ["dlrm_ranke
 
 
 def stages() -> list[Stage]:
-    """A pipeline of the real names that writes a word each."""
+    """A pipeline with the real stage names, in which each stage writes one word."""
 
     def made(name: str) -> Stage:
         def fill(folder: Path, sections: Any, parents: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def card(artifact: Artifact) -> dict[str, Any]:
     return loaded
 
 
-def test_what_is_trained_carries_a_card_and_nothing_else_does(done: dict[str, Artifact]) -> None:
+def test_only_trained_artifacts_have_a_card(done: dict[str, Artifact]) -> None:
     carried = [name for name, artifact in done.items() if (artifact.path / CARD).is_file()]
     assert carried == ["two_tower", "ranker", "export"]
 
@@ -94,7 +94,7 @@ def test_the_release_gathers_the_figures_of_its_parts(done: dict[str, Artifact])
     assert parts["ranker"]["training"] == {"train_on": "candidates", "fusion": {"bias": -1.5}}
 
 
-def test_the_page_says_it_under_the_usual_headings(done: dict[str, Artifact]) -> None:
+def test_the_page_has_the_usual_headings(done: dict[str, Artifact]) -> None:
     text = (done["two_tower"].path / CARD).read_text()
     head, body = text.removeprefix("---\n").split("---\n", 1)
     assert yaml.safe_load(head) == {
@@ -109,19 +109,19 @@ def test_the_page_says_it_under_the_usual_headings(done: dict[str, Artifact]) ->
     rows = {cells[1].strip(): cells[2].strip() for line in body.splitlines() if len(cells := line.split("|")) == 4}
     assert rows["n_train"] == "1,234" and rows["valid_ndcg"] == "0.3333" and rows["2"] == "1.25"
     assert rows["time, train"] == "1997-09-20 03:05 UTC to 1998-04-22 23:10 UTC"
-    assert rows["time, test"] == "1 to 2", "a number that is no date stays one"
-    assert "- no GPU: used flat" in body and "25% of the training rows showed their user as unknown" in body
+    assert rows["time, test"] == "1 to 2", "a number that is no date is printed as a number"
+    assert "- no GPU: used flat" in body and "the user id was hidden in 25% of the training rows" in body
 
 
-def test_limits_follow_what_the_ranker_learned_from() -> None:
+def test_limits_depend_on_what_the_ranker_was_trained_on() -> None:
     sections = {"dlrm_ranker": CONFIG.dlrm_ranker}
     on = {kind: Artifact(Path("x"), "ranker", "d", {}, {"train_on": kind}) for kind in ("candidates", "impressions")}
     said = {kind: " ".join(card_of(artifact, 1, {}, sections)["limits"]) for kind, artifact in on.items()}
-    assert "for each positive 7 of the retriever's candidates" in said["candidates"]
-    assert "a positive label of what the log showed" in said["impressions"] and "7" not in said["impressions"]
+    assert "for each positive, 7 of the retriever's candidates" in said["candidates"]
+    assert "a positive label for an item that the log showed" in said["impressions"] and "7" not in said["impressions"]
 
 
-def test_the_digest_is_of_the_content_not_of_what_is_told_of_it(done: dict[str, Artifact]) -> None:
+def test_the_digest_leaves_out_the_card_and_the_manifest(done: dict[str, Artifact]) -> None:
     artifact = done["ranker"]
     assert folder_digest(artifact.path, "ranker", artifact.parents) == artifact.digest
     before = sorted(path.name for path in artifact.path.iterdir())
@@ -130,7 +130,7 @@ def test_the_digest_is_of_the_content_not_of_what_is_told_of_it(done: dict[str, 
     assert again == artifact
 
 
-def test_an_evaluation_is_joined_when_the_card_is_shown(done: dict[str, Artifact]) -> None:
+def test_an_evaluation_is_shown_with_the_card(done: dict[str, Artifact]) -> None:
     found = describe(done["two_tower"])
     assert found["evaluation"] == METRICS["evaluation"] and "evaluation" not in found["card"]
     text = as_text(found)
@@ -138,7 +138,7 @@ def test_an_evaluation_is_joined_when_the_card_is_shown(done: dict[str, Artifact
     assert "popularity" in table and "0.3000" in table and "retriever" in table and "0.5000" in table
 
 
-def test_an_evaluation_of_another_artifact_is_not(done: dict[str, Artifact]) -> None:
+def test_an_evaluation_of_another_artifact_is_not_shown(done: dict[str, Artifact]) -> None:
     found = describe(done["ranker"])
     assert found["evaluation"] is None and "Not measured yet" in as_text(found)
 
@@ -168,7 +168,7 @@ def test_no_empty_tables() -> None:
     assert "|" not in text and "Made from" not in text
 
 
-def test_versions_are_those_that_are_installed() -> None:
+def test_the_card_lists_installed_versions() -> None:
     import numpy
 
     found = packages()
