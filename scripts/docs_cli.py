@@ -53,9 +53,17 @@ def _section(command: Any, context: Any) -> str:
 def _row(parameter: Any, context: Any) -> str:
     """One line of the table: declaration, meaning, and what stands in brackets behind it: default and limits."""
     declaration, text = parameter.get_help_record(context)
+    declaration = re.sub(r"<(?:list\[)?(.+?)\]?>", lambda kind: f"<{kind[1].removesuffix(' range')}>", declaration)
     meaning, _, extra = text.partition("  [")
-    facts = "; ".join(part for part in extra.removesuffix("]").split("; ") if part).replace("default: ", "")
-    return f"| `{_cell(declaration)}` | {_cell(meaning)} | {_cell(facts)} |"
+    facts = [_fact(part) for part in extra.removesuffix("]").split("; ") if part]
+    return f"| `{declaration}` | {_cell(meaning)} | {_cell(', '.join(facts))} |"
+
+
+def _fact(text: str) -> str:
+    """``default: 5`` as ``5``, ``x>=1`` as ``at least 1``."""
+    if text.startswith("x>="):
+        return f"at least {text.removeprefix('x>=')}"
+    return text.removeprefix("default: ").replace("env var: ", "environment: ")
 
 
 def _cell(text: str) -> str:

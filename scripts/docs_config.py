@@ -67,9 +67,14 @@ class Key:
 def _other_choice(info: FieldInfo) -> str:
     if info.annotation is bool:
         return str(not info.default).lower()
-    named = [name for m in info.metadata if isinstance(m, NameOf) for name in m.built_in]
-    choices = [*named, *(value for value in get_args(info.annotation) if isinstance(value, str))]
+    choices = _choices(info)
     return next((value for value in choices if value != info.default), *choices[:1]) if choices else ""
+
+
+def _choices(info: FieldInfo) -> list[str]:
+    """The values of a key that has few: a ``Literal``, or names of which further ones may be registered."""
+    named = [name for m in info.metadata if isinstance(m, NameOf) for name in m.built_in]
+    return [*named, *(value for value in get_args(info.annotation) if isinstance(value, str))]
 
 
 def keys(model: type[Section] = PipelineConfig, prefix: str = "") -> Iterator[Key]:
@@ -121,7 +126,7 @@ def _page(top: Key, every: list[Key]) -> str:
         if parent != group:
             group = parent
             parts += [f"## {_heading(group)}", *_about(group, every)]
-        parts += [f"### {_short(key.name)} {{ #{_anchor(key.name)} }}", *_facts(key)]
+        parts += [f"### {_short(key.name)} {{ #{anchor(key.name)} }}", *_facts(key)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -129,7 +134,15 @@ def _facts(key: Key) -> list[str]:
     unit = f" · unit: {key.unit}" if key.unit else ""
     facts = f"{type_text(key.info)} · default {default_text(key.info)}{unit}"
     example = f"Example: `{key.command}`" if key.example else ""
-    return [f"{facts}\n{{ .facts }}", key.sentence, example]
+    return [f"{facts}\n{{ .facts }}", _with_code(key), example]
+
+
+def _with_code(key: Key) -> str:
+    """The sentence, with each choice that it explains as code."""
+    found = key.sentence
+    for choice in _choices(key.info):
+        found = re.sub(rf"(^|\. ){re.escape(choice)}: ", rf"\1`{choice}`: ", found)
+    return found
 
 
 def _about(group: str, every: list[Key]) -> list[str]:
@@ -154,16 +167,17 @@ def _short(name: str) -> str:
 
 
 def _heading(group: str) -> str:
-    return f"`{group}` {{ #{_anchor(group)} }}"
+    return f"`{group}` {{ #{anchor(group)} }}"
 
 
-def _anchor(name: str) -> str:
+def anchor(name: str) -> str:
+    """Where the page of a section shows a key."""
     return re.sub(r"[<>\[\]]", "", name)
 
 
 def _link(name: str) -> str:
     top, _, below = name.partition(".")
-    return f"{top}.md#{_anchor(name)}" if below else f"{top}.md"
+    return f"{top}.md#{anchor(name)}" if below else f"{top}.md"
 
 
 def _cell(text: str) -> str:

@@ -27,8 +27,9 @@ class PipelineConfig(Section):
 
     model_config = ConfigDict(populate_by_name=True)
 
+    # pydantic has a ``schema`` of its own.
     schema_: SchemaConfig = Field(alias="schema")
-    """Columns that become features. The attribute is ``schema_``, because pydantic has a ``schema`` of its own."""
+    """Columns that become features."""
     data: DataConfig = DataConfig()
     """Where interactions come from, what counts as a positive, and how they are split."""
     etl: EtlConfig = EtlConfig()
@@ -36,9 +37,9 @@ class PipelineConfig(Section):
     history: HistoryConfig = HistoryConfig()
     """How much of a user's past the models read and the feature store keeps."""
     two_tower: TwoTowerConfig = TwoTowerConfig()
-    """The retriever."""
+    """The retriever: two towers that place users and items in one vector space."""
     dlrm_ranker: DlrmConfig = DlrmConfig()
-    """The ranker."""
+    """The ranker: a DLRM that scores the candidates of a user."""
     feature_store: FeatureStoreConfig = FeatureStoreConfig()
     """The Feast repository and its online store."""
     serving: ServingConfig = ServingConfig()
