@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ...core.target_encoding import columns_by_fold, draw_folds, mean_of_entries, out_of_fold, smoothed_mean
 from ...models.training.rows import user_columns
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def click_table(tensors: Tensors, parts: Sequence[Events], label: NDArray[np.flo
         parts: the first is the training part, which ``label`` [n] is of.
     """
     table = ClickTable([[] for _ in parts])
-    fold = np.random.default_rng(seed).integers(FOLDS, size=len(label))
+    fold = draw_folds(len(label), FOLDS, seed)
     columns = [_columns(tensors, part) for part in parts]
     for feature in tensors.schema:
         values = [own[feature.name] for own in columns]
@@ -88,26 +89,20 @@ def _add_encoded(
 
 
 def encode(codes: Sequence[csr_matrix], label: NDArray[np.float32], fold: NDArray[np.int64]) -> list[NDArray[Any]]:
-    """The mean label of each row's codes, [n] for each of ``codes`` [n, C].
+    """The smoothed mean label of each row's codes, float64 [n] for each of ``codes`` [n, C]; see `target_encoding`.
 
-    Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes", 2001: means are drawn towards
-    that of all labels. A training row, of the first of ``codes``, is encoded without the labels of its own fold.
+    The first of ``codes`` are the training rows, which ``label`` and ``fold`` [n] belong to: they are encoded out of
+    fold. A row without codes gets the mean of all labels.
     """
-    train, mean = codes[0], label.mean()
-    sums, counts = train.T @ label, train.T @ np.ones(len(label))
+    mean = label.mean(dtype=np.float64)
+    train = columns_by_fold(codes[0], fold, FOLDS)
+    sums = (train.T @ np.stack([label, np.ones_like(label)], axis=1).astype(np.float64)).reshape(FOLDS, -1, 2)
 
-    def rate(own: csr_matrix, without: csr_matrix, gone: NDArray[np.float32]) -> NDArray[np.float64]:
-        left, rows = sums - without.T @ gone, counts - without.T @ np.ones(len(gone))
-        of_code = (left + PRIOR * mean) / (rows + PRIOR)
-        entries = np.diff(own.indptr)
-        found: NDArray[np.float64] = np.where(entries > 0, (own @ of_code) / np.maximum(entries, 1), mean)
-        return found
+    def rates(entries: csr_matrix, of_codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        rate = smoothed_mean(of_codes[..., 0], of_codes[..., 1], mean, PRIOR).ravel()
+        return np.where(np.diff(entries.indptr) > 0, mean_of_entries(entries, rate), mean)
 
-    first = np.empty(len(label))
-    for number in range(FOLDS):
-        at = fold == number
-        first[at] = rate(train[at], train[at], label[at])
-    return [first, *(rate(own, train[:0], label[:0]) for own in codes[1:])]
+    return [rates(train, out_of_fold(sums)), *(rates(own, sums.sum(axis=0)) for own in codes[1:])]
 
 
 def _indicators(codes: Codes, cardinality: int) -> csr_matrix:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.target_encoding import out_of_fold, smoothed_mean
 from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import RowGroup, row_groups
 from ..tables.raw_features import TABLES, RawFeature
@@ -99,8 +100,7 @@ def out_of_fold_rate(
     size = int(codes.max()) + 1
     shape = (FOLDS, size)
     rows, positives = (np.bincount(fold * size + codes, w, FOLDS * size).reshape(shape) for w in (None, label))
-    other_rows, other_positives = (part.sum(axis=0) - part for part in (rows, positives))
-    rate = (other_positives + PRIOR * label.mean()) / (other_rows + PRIOR)
+    rate = smoothed_mean(out_of_fold(positives), out_of_fold(rows), label.mean(), PRIOR)
     return np.asarray(rate[fold, codes])
 
 
