@@ -1,7 +1,7 @@
-"""How far a figure would move with other users: percentile intervals of the bootstrap over users.
+"""Percentile intervals of metrics by bootstrap over users (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
 
-Efron and Tibshirani, "An Introduction to the Bootstrap", 1993. Rows of one user depend on each other, so users are
-drawn and not rows. Every metric here is a function of sums over users, so one matrix product does many draws.
+Users are drawn and not rows, since the rows of a user depend on each other. Every metric here is a function of sums over
+users, so that one matrix product computes many draws.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sums = NDArray[np.float64]
-"""[..., A], a metric's ingredients summed over users."""
+"""[..., A], the terms of a metric, summed over users."""
 Interval = tuple[float, float]
 AT_ONCE = 64
-"""Draws in one matrix product: bounds the matrix of weights, [AT_ONCE, U]."""
+"""Draws in one matrix product. It bounds the memory of their weights, [AT_ONCE, U]."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """``replicates`` draws of as many users as there are, with replacement; the same draws for equally many users."""
+    """``replicates`` draws of U out of U users with replacement. The draws depend only on the seed and on U."""
 
     replicates: int = 1000
     seed: int = 0
     level: float = 0.95
 
     def sums(self, totals: Any) -> Sums:
-        """What each draw sums to, float64 [replicates, A].
+        """The sums over the drawn users, float64 [replicates, A].
 
         Args:
-            totals: [U, A], dense or sparse: what each user brings.
+            totals: the terms of each user, [U, A], dense or sparse.
         """
         users = totals.shape[0]
         rng = np.random.default_rng(self.seed)
@@ -43,15 +43,16 @@ class Bootstrap:
         return found
 
     def interval(self, estimate: float, draws: NDArray[np.float64]) -> Interval:
-        """The middle ``level`` of ``draws`` [replicates], NaN left out, and the estimate, even where it is outside.
+        """The interval that holds the middle ``level`` of ``draws`` [replicates], without NaN.
 
-        It may be for the ECE alone, which is a mean of absolute values: noise makes each draw's larger.
+        It is widened to include the estimate, which may lie outside for the ECE: as a mean of absolute values, it is
+        larger in a draw, which has more noise.
         """
         tail = (1 - self.level) / 2
         low, high = np.nanquantile(draws, [tail, 1 - tail])
         return min(float(low), estimate), max(float(high), estimate)
 
     def means(self, values: NDArray[np.float64]) -> list[Interval]:
-        """Intervals of the means over users of ``values`` [U, A]."""
+        """The interval of the mean over users of each column of ``values`` [U, A]."""
         draws = self.sums(values) / len(values)
         return [self.interval(float(mean), draw) for mean, draw in zip(values.mean(axis=0), draws.T, strict=True)]

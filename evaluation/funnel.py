@@ -1,4 +1,4 @@
-"""Where each relevant item was lost on its way through the cascade."""
+"""The funnel: at which step of the cascade each relevant item was lost."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ FATES = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
 
 
 def fates(columns: Columns, relevant: csr_matrix, min_score: float) -> NDArray[np.int64]:
-    """What became of each relevant item: an index into ``FATES``, one per non-zero of ``relevant``, in its order.
+    """The fate of each relevant item: an index into ``FATES`` for each non-zero of ``relevant``, int64, in its order.
 
     - ``filtered``: the user had seen it, or its score is below ``min_score``;
     - ``not_retrieved``: not seen, and not among the candidates;
-    - ``diversified_away``: among the best ``LIST`` by score alone, but not in the answer;
-    - ``ranked_low``: the ranker put at least ``LIST`` candidates before it.
+    - ``ranked_low``: the ranker put at least ``LIST`` candidates before it;
+    - ``diversified_away``: among the best ``LIST`` by score, but not in the answer;
+    - ``found``: among the first ``LIST`` of the answer.
 
     Args:
         columns: of one batch: seen_rows [B, S], candidate_rows and logits [B, K], ranked_rows [B, >= LIST].
@@ -48,6 +49,6 @@ def fates(columns: Columns, relevant: csr_matrix, min_score: float) -> NDArray[n
 
 
 def summary(fate: NDArray[np.int64]) -> Mapping[str, Mapping[str, float]]:
-    """Count and share of each fate; the counts sum to all relevant items and the shares to 1."""
+    """Count and share of each fate. The counts add up to the number of relevant items, the shares to 1."""
     counts = np.bincount(fate, minlength=len(FATES))
     return {name: {"count": int(n), "share": float(n / len(fate))} for name, n in zip(FATES, counts, strict=True)}

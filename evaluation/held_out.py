@@ -1,4 +1,4 @@
-"""The questions of the evaluation: requests of the test users, and what they went on to take."""
+"""The test requests: one for each test user, and the items that are relevant to them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..workflows.transforms.codes import raw_array
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Requests and their answers, ascending by user row.
+    """Requests of U users and their relevant items, in ascending order of user rows.
 
-    ``columns``: the request's inputs [U, 1]: user_id and the raw context columns. ``rows``: int64 [U] user rows.
-    ``relevant``: bool [U, n_items]. ``events``: int64 [U], the test interaction that the context is from.
+    ``columns``: the inputs of the requests [U, 1]: user_id and the raw context columns. ``rows``: int64 [U], user rows.
+    ``relevant``: bool [U, n_items]. ``events``: int64 [U], the test interactions that the contexts are taken from.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -33,9 +33,9 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class LoggedTest:
-    """The test interactions of a data artifact, in file order.
+    """The M test interactions of a data artifact, in file order.
 
-    ``table``: the raw columns as an Arrow table. ``users``, ``items``: int64 [M] rows. ``positive``: bool [M].
+    ``table``: the raw columns as an Arrow table. ``users``, ``items``: int64 [M], their rows. ``positive``: bool [M].
     ``label``: bool [M], what the ranker predicts: the label column if there is one, else ``positive``.
     """
 
@@ -48,7 +48,12 @@ class LoggedTest:
 
     @classmethod
     def read(cls, data: Path, user_ids: NDArray[Any], item_ids: NDArray[Any]) -> LoggedTest:
-        """Read the test part of the data artifact in ``data``; the ids are those of all rows, in row order."""
+        """Read the test part of the data artifact in the folder ``data``.
+
+        Args:
+            user_ids: raw id of each user row.
+            item_ids: raw id of each item row.
+        """
         import pyarrow.dataset as ds
 
         table = ds.dataset(data / "interactions").to_table(filter=ds.field("split") == "test")
@@ -63,11 +68,11 @@ class LoggedTest:
         )
 
     def users_held_out(self, inputs: Signature, max_users: int | None, seed: int) -> HeldOut:
-        """One request for each user with a positive, in the context of the first of them.
+        """One request for each user with a positive, in the context of the user's first positive.
 
         Args:
-            inputs: what a request may hold; context columns among them are taken from the interaction.
-            max_users: draw that many users with ``seed`` if there are more.
+            inputs: the inputs of the graph. Context columns among them are taken from the interaction.
+            max_users: draw this many users with ``seed`` if there are more.
 
         Raises:
             DataError: if no user has a positive.
@@ -86,9 +91,9 @@ class LoggedTest:
     def impressions(
         self, inputs: Signature, max_users: int | None, seed: int
     ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
-        """One request for each interaction of the test users, and which interaction it is int64 [M].
+        """One request for each interaction of the test users, and the numbers of these interactions, int64 [M].
 
-        The requests come with the one item that was shown, as ``candidate_rows`` int64 [M, 1].
+        The item that was shown is the request's ``candidate_rows`` int64 [M, 1].
         """
         users = np.unique(self.users)
         chosen = np.flatnonzero(np.isin(self.users, users[draw(len(users), max_users, seed)]))
@@ -103,7 +108,7 @@ class LoggedTest:
 
 
 def draw(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
-    """All of 0 .. count - 1, or ``most`` of them drawn with ``seed``; ascending."""
+    """The numbers from 0 to count - 1, or ``most`` of them drawn at random, in ascending order."""
     if most is None or most >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))

@@ -1,4 +1,4 @@
-"""The evaluation stage: metrics.json and report.html."""
+"""The evaluation stage: writes metrics.json and report.html."""
 
 from __future__ import annotations
 
@@ -19,33 +19,17 @@ from .baselines.top_n import rank_baselines
 from .bootstrap import Bootstrap
 from .config import BASELINES, EvaluationConfig
 from .funnel import summary
-from .held_out import HeldOut, LoggedTest
-from .impressions import (
-    Logged,
-    events_of_test,
-    measure_impressions,
-    ranker_logits,
-    without_impressions,
-)
+from .held_out import LoggedTest
+from .impressions import Logged, measure_impressions, ranker_logits, without_impressions
 from .method_metrics import measure_methods, recsys
 from .new_items import Retrieval, measure_new_items
-from .ranking import RankedRows
 from .ranking_lists import RECALL_AT
-from .replay import (
-    Replay,
-    event_columns,
-    rank_logged,
-    replay,
-)
 from .report import render
 from .retrieval import exact_top
-from .served_graph import feature_repo_at, version_folder
+from .served_answers import ServedAnswers, answer_test_part
 from .slices import all_slices, measure_slice
 
 if TYPE_CHECKING:
-    from ..core.signature import Signature
-    from ..ensemble.graph.executor import Executor
-    from ..models.training.rows import Events
     from ..workflows.etl.tensors import Tensors
 
 METRICS = "metrics.json"
@@ -54,79 +38,100 @@ ORDER = (
     *("retrieval", "ranking", "cascade", "funnel", "baselines", "impressions"),
     *("recsys", "intervals", "differences", "new_items", "slices"),
 )
-"""What metrics.json holds."""
+"""The keys of metrics.json."""
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write metrics.json and report.html. User features come from the live feature store, as when serving."""
-    from ..ensemble.graph.executor import Executor
+    """Measure the served graph and the baselines, and write both files."""
     from ..workflows.etl.tensors import Tensors
 
     config = cast(EvaluationConfig, sections["evaluation"])
     serving = cast(ServingConfig, sections["serving"])
     store = cast(FeatureStoreConfig, sections["feature_store"])
+    tensors, data = Tensors.load(parents["etl"].path), parents["data"].path
+    logged = LoggedTest.read(data, tensors.user_ids, tensors.item_ids)
+    slices = all_slices(config.slices, data, logged, tensors)
+    served = answer_test_part(
+        parents["export"].path,
+        store.repo,
+        logged,
+        config,
+        tensors,
+        min_score=serving.thresholds.min_score,
+        impressions=parents["ranker"].metrics["train_on"] == "impressions",
+    )
+    bootstrap = Bootstrap(config.replicates, config.seed)
+    results = _recommendation_metrics(served, config, tensors, parents, bootstrap)
+    results["slices"] = [
+        measure_slice(part, served.held_out, served.replayed.answers, served.ranked) for part in slices
+    ]
+    results["recsys"] = recsys(results, parents["data"].metrics)
     dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
-    tensors, names = Tensors.load(parents["etl"].path), BASELINES if config.baselines is None else config.baselines
-    sequences, bootstrap = UserSequences.read(tensors), Bootstrap(config.replicates, config.seed)
-    logged = LoggedTest.read(parents["data"].path, tensors.user_ids, tensors.item_ids)
-    parts = all_slices(config.slices, parents["data"].path, logged, tensors)
-    impressions = parents["ranker"].metrics["train_on"] == "impressions"
-    with feature_repo_at(store.repo):
-        executor = Executor.load(version_folder(parents["export"].path))
-        held_out, run = _replayed(executor, logged, config, serving.thresholds.min_score)
-        rows, shown = scored_impressions(executor, logged, config, tensors) if impressions else (run.candidates, None)
+    results["impressions"] = _impression_metrics(served, config, tensors, parents["ranker"], dlrm, bootstrap)
+    results = {name: results[name] for name in ORDER}
+    (folder / METRICS).write_text(json.dumps(results, indent=1))
+    facts = _facts(served, len(tensors.item_ids))
+    (folder / REPORT).write_text(render(results, facts, served.ranked.logits, served.ranked.label))
+    return results
+
+
+def _recommendation_metrics(
+    served: ServedAnswers,
+    config: EvaluationConfig,
+    tensors: Tensors,
+    parents: Mapping[str, Artifact],
+    bootstrap: Bootstrap,
+) -> dict[str, Any]:
+    """Metrics of the retriever, the cascade, the ranker and the baselines; of new items; and where items were lost."""
+    run, held_out = served.replayed, served.held_out
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
+    sequences, names = UserSequences.read(tensors), _baselines(config)
     baselines = rank_baselines(tensors.before_test(), sequences, held_out.rows, run.seen, max(RECALL_AT), names)
-    left_out = {} if impressions else without_impressions(config.baselines)
+    left_out = without_impressions(config.baselines) if served.impressions is None else {}
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines, **left_out}
-    results = measure_methods(ranked, rows, held_out.relevant, bootstrap, config.metrics)
+    results = measure_methods(ranked, served.ranked, held_out.relevant, bootstrap, config.metrics)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
     results["new_items"] = measure_new_items(
         tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size
     )
-    results["funnel"] = summary(run.fates)
-    results["slices"] = [measure_slice(part, held_out, run.answers, rows) for part in parts]
-    results["recsys"] = recsys(results, parents["data"].metrics)
-    results["impressions"] = {}
-    if shown is not None:
-        own = ranker_logits(rows, shown, tensors, parents["ranker"], dlrm)
-        fits, trained = Logged.read(tensors, shown), parents["ranker"].metrics
-        results["impressions"] = measure_impressions(rows, fits, own, tensors, trained, names, bootstrap)
-    results = {name: results[name] for name in ORDER}
-    (folder / METRICS).write_text(json.dumps(results, indent=1))
-    facts = {"release": executor.release["release"], "test users": f"{len(held_out.rows):,}"}
-    facts |= {"items": f"{len(vectors):,}", "relevant items": f"{len(run.fates):,}", "ranked rows": f"{len(rows):,}"}
-    (folder / REPORT).write_text(render(results, facts, rows.logits, rows.label))
-    return results
+    return results | {"funnel": summary(run.fates)}
 
 
-def _replayed(
-    executor: Executor, logged: LoggedTest, config: EvaluationConfig, min_score: float
-) -> tuple[HeldOut, Replay]:
-    held_out = logged.users_held_out(_inputs(executor), config.max_users, config.seed)
-    return held_out, replay(executor, held_out, min_score, config.batch_size)
+def _impression_metrics(
+    served: ServedAnswers,
+    config: EvaluationConfig,
+    tensors: Tensors,
+    ranker: Artifact,
+    dlrm: DlrmConfig,
+    bootstrap: Bootstrap,
+) -> dict[str, Any]:
+    """Metrics of the ranker and its baselines on logged impressions; empty if the ranker was not trained on those."""
+    if served.impressions is None:
+        return {}
+    logits = ranker_logits(served.ranked, served.impressions, tensors, ranker, dlrm)
+    logged = Logged.read(tensors, served.impressions)
+    return measure_impressions(served.ranked, logged, logits, tensors, ranker.metrics, _baselines(config), bootstrap)
 
 
-def scored_impressions(
-    executor: Executor, logged: LoggedTest, config: EvaluationConfig, tensors: Tensors
-) -> tuple[RankedRows, Events]:
-    """The logged items as the ranker scores them, and the interactions that they are from."""
-    columns, rows = logged.impressions(_inputs(executor), config.max_users, config.seed)
-    events = events_of_test(tensors, rows, config.history)
-    if config.history == "at_event":
-        columns |= event_columns(events.moment)
-    logits = rank_logged(executor, columns, config.batch_size)
-    return RankedRows(logits, logged.label[rows], logged.users[rows], logged.items[rows], rows), events
+def _baselines(config: EvaluationConfig) -> tuple[str, ...]:
+    return BASELINES if config.baselines is None else tuple(config.baselines)
 
 
-def _inputs(executor: Executor) -> Signature:
-    return {spec.name: spec.spec for spec in executor.inputs}
+def _facts(served: ServedAnswers, items: int) -> dict[str, str]:
+    """What the report says about the run."""
+    return {
+        "release": served.release,
+        "test users": f"{len(served.held_out.rows):,}",
+        "items": f"{items:,}",
+        "relevant items": f"{len(served.replayed.fates):,}",
+        "ranked rows": f"{len(served.ranked):,}",
+    }
 
 
 EVALUATION = Stage(
     name="evaluation",
-    help="Measure the served graph on the test part, beside baselines.",
+    help="Measure the served graph on the test part, and compare it with baselines.",
     sections=("evaluation", "serving", "feature_store", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,

@@ -21,7 +21,8 @@ from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.evaluation.config import EvaluationConfig
 from cascade.evaluation.held_out import LoggedTest
 from cascade.evaluation.replay import event_columns, rank_logged
-from cascade.evaluation.stage import EVALUATION, scored_impressions
+from cascade.evaluation.served_answers import scored_impressions
+from cascade.evaluation.stage import EVALUATION
 from cascade.models.config import DlrmConfig
 from cascade.models.training.rows import Events, item_columns, user_columns
 from cascade.testing.feature_data import write_table
