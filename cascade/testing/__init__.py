@@ -1,1 +1,5 @@
-"""Contract tests and miniatures, for this package's own tests and for those who write ops of their own."""
+"""Contract tests for extensions, and small artifacts to test with.
+
+A contract is a test class to inherit from, e.g. `op_contract.OpContract` for ops of the request graph.
+`miniature` makes a complete release in a second or two, `feature_data` small data and features artifacts.
+"""

@@ -1,4 +1,4 @@
-"""A data artifact by hand, for tests of what is made from one."""
+"""Small data and features artifacts, for tests of the stages that read them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def data_artifact(
 
     Args:
         kinds: table -> column -> int, float, string, list_int, list_float or list_string.
-        interactions: user_id, item_id, timestamp and split, sorted by user and time; ``positive`` is true for all
-            unless given. A column ``label`` makes an impression log of them.
+        interactions: user_id, item_id, timestamp and split, sorted by user and time. All are positives unless a column
+            ``positive`` is given. With a column ``label`` they are an impression log.
     """
 
     def fill(folder: Path) -> None:
@@ -43,7 +43,7 @@ def data_artifact(
 
 
 def write_table(file: Path, columns: Table, kinds: Mapping[str, str]) -> None:
-    """Write ``file``.parquet; of the columns without a kind, ``positive`` is a bool, and any other a string."""
+    """Write ``file``.parquet. Columns without a kind are strings, except ``positive``, which is a bool."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -56,14 +56,17 @@ def write_table(file: Path, columns: Table, kinds: Mapping[str, str]) -> None:
 def shop_features(
     folder: Path, section: FeatureStoreConfig, ids: str = "int", seen: int = 5, gaps: bool = False
 ) -> Artifact:
-    """A features artifact of 20 users and 9 items with nulls in every column.
+    """A features artifact of 20 users and 9 items, with nulls in every column.
 
-    User 0 has no history; user u has had u % 8 + 1 items: u % 9, then the next ones (0 follows 8). Items 7 and 8 are
-    rejected by everybody who has had them. The first of them was at 0 s, each next one 10 s later.
+    User u has interacted with u % 8 + 1 items: u % 9 and the next ones (0 follows 8), one every 10 s from 0 s on.
+    Interactions with the items 7 and 8 are no positives. User 0 has no history, because its interaction is in the test
+    part.
 
     Args:
+        section: where the features are published.
         ids: "int" (0, 1, ...) or "string" ("0", "1", ...).
-        gaps: with the times of histories.
+        seen: items that are kept for each user.
+        gaps: keep the times of the interactions as well.
     """
     kinds = {
         "interactions": {"user_id": ids, "item_id": ids, "timestamp": "int"},

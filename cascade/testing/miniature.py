@@ -1,4 +1,4 @@
-"""A complete miniature release: 20 users, 30 items, real ops, an exported model repository in a second or two."""
+"""A complete miniature release of 20 users and 30 items, with real ops, exported in a second or two."""
 
 from __future__ import annotations
 
@@ -50,27 +50,32 @@ ITEM_INPUTS = {feature.name: (feature.dtype, feature.dims[0]) for feature in ITE
 
 @dataclass(frozen=True)
 class Miniature:
-    """The raw material: ids, what each user has seen, and the steps of the request graph."""
+    """Ids, the items that each user has seen, and the steps of the request graph."""
 
     user_ids: NDArray[Any]
-    """[20] int64 or unicode; a user of any other id is unknown."""
+    """[20] int64 or unicode; users with other ids are unknown."""
     item_ids: NDArray[Any]
-    """[30]"""
+    """[30] int64 or unicode."""
     history: list[list[Any]]
-    """Item ids of each user's positives, most recent first; user u has u % 6."""
+    """Item ids of each user's positives, most recent first; user u has u % 6 of them."""
     rejected: list[list[Any]]
-    """Other item ids that each user has seen; user u has u % 4."""
+    """Other item ids that each user has seen; user u has u % 4 of them."""
     steps: Steps
     inputs: tuple[Input, ...]
 
     @property
     def seen(self) -> list[list[Any]]:
-        """Item ids that each user must not be shown."""
+        """Item ids that must not be recommended to each user."""
         return [[*items, *others] for items, others in zip(self.history, self.rejected, strict=True)]
 
 
 def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig = SERVING) -> Miniature:
-    """Write models, index and tables into ``folder``."""
+    """Write models, index and tables into ``folder``.
+
+    Args:
+        string_ids: use ids such as "u100" and "i1000" instead of integers.
+        serving: the config section of the request path.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
     ids = "object" if string_ids else "int64"
@@ -107,8 +112,9 @@ def miniature_repository(
 ) -> Miniature:
     """Export the miniature as model ``cascade`` into the model repository ``folder``.
 
-    Inputs: user_id (100 .. 119, or "u100" .. "u119"), hour (int64 context), exclude_items, top_k (at most 12),
-    temperature, seed. At most 64 users a call. With ``serving.layout: ensemble`` a model for each step as well.
+    Its inputs are user_id (100 .. 119, or "u100" .. "u119"), hour (int64 context), exclude_items, top_k (at most 12),
+    temperature and seed, for at most 64 users in a request. With ``serving.layout: ensemble`` there is also a model for
+    each step.
     """
     from ..ensemble.repository.export import export
 

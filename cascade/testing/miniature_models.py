@@ -1,4 +1,4 @@
-"""Two hand-made ONNX models with the inputs and outputs of the trained ones."""
+"""Two hand-written ONNX models with the inputs and outputs of the trained models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.features import Feature
 
 
 class _Graph:
-    """Collects nodes and constants."""
+    """Nodes and constants of an ONNX graph."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -49,7 +49,7 @@ class _Graph:
 
 
 def save_query_tower(file: Path, features: Sequence[Feature], dim: int, seed: int = 0) -> None:
-    """query float32 [B, dim]: the sum over user and context ``features`` of embeddings and weighted numbers."""
+    """Write a model of query float32 [B, dim]: the sum of the features' embeddings and of their weighted numbers."""
     graph = _Graph()
     graph.add("Identity", [_user_side(graph, features, dim, np.random.default_rng(seed))], "query")
     graph.save(file, _inputs(features, "B"), "query", ["B", dim])
@@ -58,10 +58,10 @@ def save_query_tower(file: Path, features: Sequence[Feature], dim: int, seed: in
 def save_ranker(
     file: Path, users: Sequence[Feature], items: Sequence[Feature], dim: int, *, fused: bool = False
 ) -> None:
-    """logits float32 [B, K] = <user side, sum of item embeddings> - sum of the item's continuous features.
+    """Write a model of logits float32 [B, K] = <user side, sum of item embeddings> - sum of continuous item features.
 
     Args:
-        fused: add <query, item vector>, which makes query [B, dim] and item_vectors [B, K, dim] inputs, too.
+        fused: add <query, item vector>, with the further inputs query [B, dim] and item_vectors [B, K, dim].
     """
     rng = np.random.default_rng(1)
     graph = _Graph()
@@ -106,7 +106,7 @@ def _user_side(graph: _Graph, features: Sequence[Feature], dim: int, rng: np.ran
 def _embedding(
     graph: _Graph, feature: Feature, dim: int, rng: np.random.Generator, axis: int, scale: float = 1.0
 ) -> str:
-    """The sum of a feature's embeddings over its length; padding (code 0) counts nothing."""
+    """The sum of a feature's embeddings over its length; padding (code 0) adds 0."""
     table = (scale * rng.normal(size=(feature.cardinality, dim))).astype(np.float32)
     table[0] = 0
     name = feature.name

@@ -1,4 +1,4 @@
-"""Stand-ins for the ops that need a feature store and fitted transforms: users and codes from small tables."""
+"""Replacements for the ops that need a feature store and fitted transforms; they read small tables instead."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..ensemble.protocol.inputs import MISSING
 
 @dataclass
 class MiniatureUsers(Op):
-    """user_id [B, 1] -> gender object [B, 1], history_ids [B, S], rejected_ids [B, X], known_user and features_stale
-    bool [B, 1].
+    """Looks users up in ``users.npz``.
 
-    Loads ``users.npz``.
+    user_id [B, 1] -> gender object [B, 1], history_ids [B, S], rejected_ids [B, X], known_user and features_stale
+    bool [B, 1].
     """
 
     ids: str
@@ -46,11 +46,11 @@ class MiniatureUsers(Op):
         }
 
     def load(self, folder: Path) -> None:
-        """Read user_id [U], gender [U], history and rejected [U, S]; "" and the dtype's missing value pad."""
+        """Read user_id [U], gender [U], history and rejected [U, S], padded with "" or the missing integer."""
         with np.load(folder / "users.npz") as tables:
             self.row = {value: row for row, value in enumerate(tables["user_id"].tolist())}
             self.gender = np.array([*tables["gender"].tolist(), None], dtype=object)
-            self.history, self.rejected = (self._with_stranger(tables[name]) for name in ("history", "rejected"))
+            self.history, self.rejected = (self._with_unknown_user(tables[name]) for name in ("history", "rejected"))
 
     def __call__(self, columns: Columns) -> Columns:
         rows = np.array([[self.row.get(value, -1)] for value in columns["user_id"][:, 0].tolist()], dtype=np.int64)
@@ -63,15 +63,15 @@ class MiniatureUsers(Op):
             "features_stale": np.zeros(rows.shape, dtype=bool),
         }
 
-    def _with_stranger(self, table: NDArray[Any]) -> NDArray[Any]:
-        """``table`` [U, S] in the op's dtype, and a row of missing values for whoever is unknown."""
+    def _with_unknown_user(self, table: NDArray[Any]) -> NDArray[Any]:
+        """``table`` [U, S] in the op's dtype, with a further row of missing values for unknown users."""
         known: NDArray[Any] = table.astype(self.ids)
         if self.ids == "object":
             known[known == ""] = None
         return np.concatenate([known, np.full((1, known.shape[1]), MISSING[self.ids], dtype=self.ids)])
 
     def _lists(self, table: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-        """``table`` [U + 1, S] at ``rows`` [B, 1], as wide as the longest list."""
+        """Rows ``rows`` [B, 1] of ``table`` [U + 1, S], cut to the longest list."""
         found = table[rows[:, 0]]
         longest = int((found != MISSING[self.ids]).sum(axis=1).max(initial=0))
         return np.asarray(found[:, :longest])
@@ -79,11 +79,11 @@ class MiniatureUsers(Op):
 
 @dataclass
 class MiniatureTransform(Op):
-    """Raw columns -> codes. Loads ``ids.npz``: user_id [U], item_id [I]. Code 1 is out of vocabulary."""
+    """Turns raw columns into codes; 1 is out of vocabulary. Loads ``ids.npz``: user_id [U], item_id [I]."""
 
     ids: str
     length: int = 4
-    """Of the history that the models read."""
+    """Length of the history that the models read."""
 
     kind: ClassVar[str] = "miniature_transform"
     users: dict[Any, int] = field(init=False, repr=False, compare=False)
@@ -136,7 +136,7 @@ class MiniatureTransform(Op):
 
 
 def _codes(values: NDArray[Any], table: dict[Any, int]) -> NDArray[np.int64]:
-    """Positions int64 of ``values``, -1 where there is none; same shape."""
+    """Positions of ``values`` in ``table``, int64 of the same shape; -1 for values that are not in it."""
     found = [table.get(value, -1) for value in values.ravel().tolist()]
     return np.array(found, dtype=np.int64).reshape(values.shape)
 

@@ -1,4 +1,4 @@
-"""What every op has to hold, as a test class to inherit from."""
+"""The contract of ops of the request graph, as a test class to inherit from."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PADDING: dict[str, set[Any]] = {
     "O": {None, ""},
     "b": {False},
 }
-"""dtype kind -> the values that may fill a row up to the longest of its batch; for floats also NaN."""
+"""Kind of dtype -> values that may pad a row to the longest row of its batch; floats may also be padded with NaN."""
 
 
-class Recording(Mapping[str, NDArray[Any]]):
-    """Columns that remember which of them were read."""
+class RecordedColumns(Mapping[str, NDArray[Any]]):
+    """Columns that record which of them are read."""
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
@@ -42,22 +42,27 @@ class Recording(Mapping[str, NDArray[Any]]):
 
 
 class OpContract:
-    """Inherit, and write ``make_op`` and ``make_batch``.
+    """Inherit from it and write ``make_op`` and ``make_batch``.
 
-    Holds: B rows in one call give what B calls of one row give (up to trailing padding where a dim varies),
-    dtypes and dims are those declared, B = 0 works, inputs stay as they were, two calls give the same, the
-    parameters survive JSON, and the op reads every column that it declares and no other.
+    The tests check that
+
+    - one call with B rows gives the same as B calls with one row, up to trailing padding where a dimension varies,
+    - the written columns are the declared ones, with the declared dtypes and dimensions,
+    - an empty batch (B = 0) works,
+    - the inputs are not changed, and a second call gives the same result,
+    - the parameters can be stored as JSON and restored,
+    - the op reads every column that it declares, and no other.
     """
 
     rtol = 0.0
-    """Relative tolerance of floats between a batch and its rows; 0 asks for the same bits."""
+    """Relative tolerance of floats between a batch and its rows; 0 requires equal bits."""
 
     def make_op(self, folder: Path) -> Op:
-        """The op, after ``load(folder)``; write into ``folder`` what it loads."""
+        """The op, after ``load(folder)``. Write the files that it loads into ``folder`` first."""
         raise NotImplementedError
 
     def make_batch(self) -> dict[str, NDArray[Any]]:
-        """The op's input columns, at least 3 different rows, ragged in what may be ragged."""
+        """The op's input columns: at least 3 different rows, with lists of different lengths where the op allows it."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -99,9 +104,9 @@ class OpContract:
             np.testing.assert_array_equal(first[name], second[name])
 
     def test_reads_what_it_declares(self, op: Op, batch: dict[str, NDArray[Any]]) -> None:
-        recording = Recording({name: batch[name] for name in op.reads})
-        op(recording)
-        assert recording.read == set(op.reads)
+        recorded = RecordedColumns({name: batch[name] for name in op.reads})
+        op(recorded)
+        assert recorded.read == set(op.reads)
 
     def test_parameters_survive_json(self, op: Op, batch: dict[str, NDArray[Any]], tmp_path: Path) -> None:
         again = type(op)(**json.loads(json.dumps(op.params())))
@@ -113,14 +118,14 @@ class OpContract:
 
 
 def rows(columns: Columns) -> int:
-    """B of these columns; they must agree."""
+    """The batch size of these columns, which must be the same for all."""
     lengths = {len(array) for array in columns.values()}
     assert len(lengths) == 1, f"columns of different lengths: { {n: len(a) for n, a in columns.items()} }"
     return lengths.pop()
 
 
 def assert_declared(columns: Columns, signature: Signature) -> None:
-    """Exactly the declared columns, each of its dtype and dims; one name of a dim is one size."""
+    """Check that ``columns`` are exactly the declared ones, and that each named dimension has one size."""
     assert set(columns) == set(signature)
     sizes: dict[str, int] = {}
     for name, spec in signature.items():
@@ -132,7 +137,7 @@ def assert_declared(columns: Columns, signature: Signature) -> None:
 
 
 def assert_row_equal(name: str, left: NDArray[Any], right: NDArray[Any], rtol: float = 0.0) -> None:
-    """Equal up to trailing padding: where one is longer, what it has more holds one padding value."""
+    """Check that two arrays are equal up to trailing padding: a longer one may hold only padding beyond the other."""
     assert left.ndim == right.ndim, f"{name}: {left.shape} against {right.shape}"
     common = tuple(slice(min(a, b)) for a, b in zip(left.shape, right.shape, strict=True))
     for array in (left, right):

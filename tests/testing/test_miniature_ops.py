@@ -1,4 +1,4 @@
-"""The miniature's own ops hold the contract, too."""
+"""The miniature's own ops fulfil the contract as well."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ class TestTransformOfStrings(TestTransform):
 
 
 @pytest.mark.parametrize("strings", [False, True])
-def test_users_have_seen_what_the_miniature_says(tmp_path, strings):
+def test_the_op_returns_the_histories_of_the_miniature(tmp_path, strings):
     made = miniature(tmp_path, string_ids=strings)
     op = made.steps.lookup_user.op
     op.load(tmp_path)

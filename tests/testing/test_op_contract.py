@@ -1,4 +1,4 @@
-"""The contract has to catch an op that breaks it."""
+"""The contract catches ops that break it."""
 
 from dataclasses import dataclass
 
