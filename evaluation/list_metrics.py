@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -10,9 +10,23 @@ from ..core.errors import ConfigError
 from ..core.registry import find
 from ..models.metrics import Counts, Hits, Values, average_precision, ndcg, recall, reciprocal_rank
 
-Metric = Callable[[Hits, Counts, int], Values]
-"""hits bool [U, R] (whether the item at each place is relevant, best first), relevant int64 [U] (how many items are, at
-least one) and k -> a value for each user, float64 [U]."""
+
+class Metric(Protocol):
+    """A registered metric of ranked lists."""
+
+    def __call__(self, hits: Hits, relevant: Counts, k: int, /) -> Values:
+        """The value of each of U lists.
+
+        Args:
+            hits: bool [U, R], whether the item at each place is relevant, best first; R may be less than k.
+            relevant: int64 [U], how many items are relevant to the user, at least one.
+            k: places that count.
+
+        Returns:
+            float64 [U], finite; a larger value is a better list. The mean over users is the caller's.
+        """
+        ...
+
 
 METRICS: dict[str, Metric] = {
     "recall": recall,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact
-from .quiet import without_bars
+from .quiet import quietly
 
 if TYPE_CHECKING:
     from ..pipeline.stages import Progress
@@ -67,7 +67,7 @@ def run(
         if report is not None:
             report(step)
 
-    with without_bars(not progress):
+    with quietly(bars=progress):
         return run_stages(config, folder, stages, force, report=told)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,26 @@ from .sequences import UserSequences
 
 UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """User rows [B] -> scores of all items float32 [B, n_items]; an item of score -inf is not shown."""
-Baseline = Callable[[csr_matrix, UserSequences], UserScores]
-"""Fitted on positives bool [n_users, n_items], and on the same in order of time."""
 BATCH = 256
 """Users ranked at once."""
+
+
+class Baseline(Protocol):
+    """A registered baseline, which ranks the catalogue for each user."""
+
+    def __call__(self, positives: csr_matrix, sequences: UserSequences, /) -> UserScores:
+        """Fit it.
+
+        Args:
+            positives: bool [n_users, n_items], what happened before the test part.
+            sequences: the same positives, each user's in order of time.
+
+        Returns:
+            A function from user rows int64 [B] to the scores of all items, float32 [B, n_items]. Higher is better; an
+            item of score -inf is not shown. Items that the user has seen are masked afterwards, and users without a
+            positive are not asked about.
+        """
+        ...
 
 
 def rank_registered(

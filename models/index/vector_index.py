@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,24 @@ from ...core.registry import BUILT_IN, find
 from .tuning import Queries, measure, tune
 
 log = logging.getLogger(__name__)
+
+
+class IndexType(Protocol):
+    """A registered index type: item vectors to a FAISS index."""
+
+    def __call__(self, vectors: NDArray[np.float32], /) -> Any:
+        """Build the index, trained, filled and set to how far it is to look.
+
+        Args:
+            vectors: float32 [n_items, D], of length 1; may be memory-mapped. Row i is item row i.
+
+        Returns:
+            A FAISS CPU index of metric METRIC_INNER_PRODUCT that holds the vectors in this order. It is written to a
+            file and served by FAISS only, so the code that built it is not needed there. Its recall is measured against
+            ``serving.ann.recall_target``; a notice is added to the release if it falls short.
+        """
+        ...
+
 
 FLAT_BELOW = 20_000
 """Items from which ``auto`` takes ivf."""
@@ -99,7 +117,8 @@ def build_registered(vectors: NDArray[np.float32], kind: str) -> Any:
     import faiss
 
     with every_core():
-        index = find("index", kind, {})(vectors)
+        build: IndexType = find("index", kind, {})
+        index = build(vectors)
     made = (getattr(index, "ntotal", None), getattr(index, "d", None), getattr(index, "metric_type", None))
     if made != (*vectors.shape, faiss.METRIC_INNER_PRODUCT):
         raise ConfigError(

@@ -8,7 +8,7 @@ its part of the loss: their sum is the loss of all queries.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ...core.registry import find
 from .._merlin import tf
@@ -119,20 +119,41 @@ def count_hard(scores: Any, positive: Any, weights: Any, margin: float) -> Any:
     return tf.reduce_sum(tf.cast(by_query, tf.float64), axis=1)
 
 
-Loss = Callable[[Any, Any], Any]
-"""Logits ``shared`` [B, S] and ``own`` [B, H], or None without own negatives -> the loss, a scalar."""
-LOSSES: dict[str, Loss] = {"bpr": bpr, "softmax": softmax, "sampled_softmax": softmax}
+class Loss(Protocol):
+    """A registered loss of the retriever: a TensorFlow function, whose value training makes small."""
+
+    def __call__(self, shared: Any, own: Any | None = None, /) -> Any:
+        """The loss of each query.
+
+        Logits are cosines over the temperature, less log q (the logQ correction) unless the loss has an attribute
+        ``log_q = False``. What takes no part in the loss, such as padding, has a logit of `EXCLUDED`; `takes_part` and
+        `negatives` give the weights that leave it out.
+
+        Args:
+            shared: float32 [B, S], logits of the candidates that all queries share, S >= B. The diagonal holds each
+                query's positive.
+            own: float32 [B, H], logits of negatives that each query has for itself; None without
+                ``two_tower.neg_sampling: hard``.
+
+        Returns:
+            float32 [B], finite, with a gradient. The mean over the queries of all workers is taken by the training.
+        """
+        ...
+
+
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {"bpr": bpr, "softmax": softmax, "sampled_softmax": softmax}
+"""Name -> logits ``shared`` and ``own``, as `Loss` has them, to the mean loss."""
 CORRECTED = ("bpr", "sampled_softmax")
 """Losses whose logits are corrected for the chance of being drawn."""
 
 
-def loss_of(name: str) -> tuple[Loss, bool]:
-    """The loss that ``two_tower.loss`` names, and whether its logits are corrected for the chance of being drawn.
-
-    A registered loss gets corrected logits unless it has an attribute ``log_q`` that is False.
+def loss_of(name: str) -> tuple[Callable[[Any, Any], Any], bool]:
+    """The mean loss that ``two_tower.loss`` names, and whether its logits are corrected for the chance of being drawn.
 
     Raises:
         ConfigError: there is no loss of that name.
     """
+    if name in LOSSES:
+        return LOSSES[name], name in CORRECTED
     loss: Loss = find("loss", name, LOSSES)
-    return loss, name in CORRECTED if name in LOSSES else bool(getattr(loss, "log_q", True))
+    return lambda shared, own: worker_group().mean(loss(shared, own)), bool(getattr(loss, "log_q", True))

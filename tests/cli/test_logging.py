@@ -8,7 +8,7 @@ from shipping import clean_environment
 
 PROGRAM = """
 import os, sys
-from cascade.cli.logging import QuietImport
+from cascade.core.quiet_import import QuietImport
 sys.meta_path.insert(0, QuietImport("loud"))
 os.write(2, b"before ")
 try: import loud; print(loud.value, loud.__spec__.name)
