@@ -20,8 +20,8 @@ from ..training.step import TrainStep, traced_once
 from ..training.worker_group import worker_group
 from .candidates import PAD
 from .dlrm import Dlrm, build
-from .embedding_reset import Renewal
 from .heads import label_aucs, mean_auc
+from .initial_embeddings import EmbeddingReset, warm_start
 from .loss import loss
 from .rows import (
     CandidateRows,
@@ -29,7 +29,6 @@ from .rows import (
     ValidRows,
     padded_items,
 )
-from .warm_start import start_at
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
@@ -59,11 +58,11 @@ def train(
         for layer in model.rates:
             layer.table.assign(rows.rates[layer.feature].table)
 
-    def warm_start() -> None:
+    def initialize() -> None:
         if config.warm_start and vectors is not None:
-            start_at(model.items.vectors.tables["item_id"], np.asarray(tensors.items["item_id"])[:, 0], vectors)
+            warm_start(model.items.vectors.tables["item_id"], np.asarray(tensors.items["item_id"])[:, 0], vectors)
 
-    warm_start()
+    initialize()
     valid = rows.valid(config.training.seed)
 
     def score(of: str) -> float:
@@ -74,7 +73,7 @@ def train(
 
     step = make_step(model, lookup, config)
     judged = score if valid else None
-    begin = Renewal(model.tables, config.training.seed, warm_start) if config.training.renew_embeddings else None
+    begin = EmbeddingReset(model.tables, config.training.seed, initialize) if config.training.renew_embeddings else None
     found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, judged, checkpoint, begin=begin)
     return model, found, valid
 

@@ -1,4 +1,4 @@
-"""New embeddings at the beginning of an epoch."""
+"""Warm start at the retriever's vectors, and new embeddings in each epoch."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,16 @@ from cascade.models._merlin import mm
 from cascade.models.config import DlrmConfig
 from cascade.models.layers.feature_vectors import INITIAL, embedding_tables
 from cascade.models.ranker.dlrm import build
-from cascade.models.ranker.embedding_reset import Renewal
+from cascade.models.ranker.initial_embeddings import EmbeddingReset, fitted, warm_start
 from cascade.models.ranker.rows import ImpressionRows
 from cascade.models.ranker.training import train
-from cascade.models.ranker.warm_start import fitted
 from cascade.workflows.etl.tensors import Tensors
 
 FEATURES = [Feature("user_id", "user", "categorical", 900), Feature("item_id", "item", "categorical", 7)]
+
+CODES = np.array([3, 5, 6, 6, 2])
+"""Two items share a code, one is out of vocabulary."""
+VECTORS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def values(tables):
 
 def test_each_epoch_has_embeddings_of_its_own_drawn_as_the_first_ones(tables):
     first = values(tables)
-    renew = Renewal(tables, 1, lambda: None)
+    renew = EmbeddingReset(tables, 1, lambda: None)
     renew(2)
     second = values(tables)
     renew(3)
@@ -45,19 +48,19 @@ def test_each_epoch_has_embeddings_of_its_own_drawn_as_the_first_ones(tables):
 
 
 def test_an_epochs_embeddings_depend_on_its_number_and_the_seed_alone(tables):
-    Renewal(tables, 1, lambda: None)(3)
+    EmbeddingReset(tables, 1, lambda: None)(3)
     third = values(tables)
-    renew = Renewal(tables, 1, lambda: None)
+    renew = EmbeddingReset(tables, 1, lambda: None)
     renew(2)
     renew(3)
     assert all(map(np.array_equal, values(tables), third))
-    Renewal(tables, 2, lambda: None)(3)
+    EmbeddingReset(tables, 2, lambda: None)(3)
     assert not any(map(np.array_equal, values(tables), third))
 
 
 def test_rows_that_do_not_begin_at_random_are_set_last(tables):
     rows = tables[1].table.embeddings
-    Renewal(tables, 1, lambda: rows.assign(np.full(rows.shape, 7.0)))(2)
+    EmbeddingReset(tables, 1, lambda: rows.assign(np.full(rows.shape, 7.0)))(2)
     assert (rows.numpy() == 7).all() and np.abs(values(tables)[0]).max() <= INITIAL
 
 
@@ -83,6 +86,40 @@ def test_the_rankers_last_epoch_began_anew_at_the_retrievers_vectors(renew, epoc
     codes = np.asarray(tensors.items["item_id"])[:, 0]
     of = {table.name: table.table.embeddings.numpy() for table in model.tables}
     np.testing.assert_allclose(of["item_id_table"][codes], fitted(vectors, 8), atol=1e-6)
-    Renewal(model.tables, 7, lambda: None)(epochs)
+    EmbeddingReset(model.tables, 7, lambda: None)(epochs)
     again = {table.name: table.table.embeddings.numpy() for table in model.tables}
     assert np.allclose(of["user_id_table"], again["user_id_table"], atol=1e-6) == (renew and epochs > 1)
+
+
+def item_table(width):
+    return embedding_tables([FEATURES[1]], {"item_id": width})["item_id"]
+
+
+def test_rows_of_one_item_are_its_vector_and_others_stay():
+    own = item_table(3)
+    own(np.zeros((1, 1), np.int64))
+    before = own.table.embeddings.numpy()
+    warm_start(own, CODES, VECTORS)
+    after = own.table.embeddings.numpy()
+    np.testing.assert_array_equal(after[[3, 5]], VECTORS[:2])
+    others = [0, 1, 2, 4, 6]
+    np.testing.assert_array_equal(after[others], before[others])
+
+
+def test_a_table_that_is_not_built_yet_is():
+    own = item_table(3)
+    warm_start(own, CODES, VECTORS)
+    np.testing.assert_array_equal(own.table.embeddings.numpy()[3], VECTORS[0])
+
+
+def test_more_numbers_are_zeros():
+    np.testing.assert_array_equal(fitted(VECTORS, 5), np.pad(VECTORS, ((0, 0), (0, 2))))
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_fewer_numbers_keep_inner_products_best(width):
+    left, values, _ = np.linalg.svd(VECTORS, full_matrices=False)
+    best = left[:, :width] * values[:width]
+    got = fitted(VECTORS, width)
+    assert got.shape == (5, width)
+    np.testing.assert_allclose(got @ got.T, best @ best.T, atol=1e-5)
