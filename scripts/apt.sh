@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install Debian packages where that is allowed (root, apt-get); else say which are missing, and fail.
+# Install Debian packages. Without root or apt-get, name the missing packages and fail.
 set -euo pipefail
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   log=$(mktemp)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make .venv from the pinned versions; run by `make setup`. Arguments: the virtual environment, the Python to use.
+# Make a virtual environment with the pinned versions. Arguments: its folder, and the Python to use. Run by `make setup`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1 python=$2
 unset PYTHONPATH PYTHONHOME
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-  echo "setup: $python is missing or is not Python 3.11, the only version that the pinned stack supports." >&2
+  echo "setup: $python is missing or is not Python 3.11, the only version that the pinned packages support." >&2
   echo "setup: install it (Debian: apt-get install python3.11 python3.11-venv) or name it: make PYTHON=/path/to/python3.11" >&2
   exit 1
 fi
