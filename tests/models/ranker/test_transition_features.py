@@ -30,7 +30,9 @@ def counts_without(tensors, events, at, items):
     others = np.delete(np.arange(len(events)), at)
     sizes = tensors.schema["history"].cardinality, len(tensors.item_ids)
     history = np.asarray(events.moment["history"])
-    made = Followers.of(tensors, THREE).transitions.from_histories(history[others], events.item_row[others], sizes, THREE.window)
+    made = Followers.of(tensors, THREE).transitions.from_histories(
+        history[others], events.item_row[others], sizes, THREE.window
+    )
     return made(history[at : at + 1], items[None], THREE.last)[0]
 
 
