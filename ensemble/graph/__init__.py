@@ -1,4 +1,4 @@
 """The request graph: written once, run inside Triton and offline alike.
 
-In: columns of a request. Out: columns of the answer. Start with `request_graph`; the operators are in `ops`.
+In: the columns of a request. Out: the columns of the answer. Start with `request_graph`; its ops are in `ops`.
 """

@@ -1,6 +1,6 @@
-"""Export of a request graph to a Triton model repository: data only, any version, the caller's graph left alone.
+"""Export of a request graph to a Triton model repository, as data only; the caller's graph is not changed.
 
-Importing this module imports merlin-systems, which imports TensorFlow: do it inside the function that exports.
+This module imports merlin-systems, which imports TensorFlow, so import it inside the function that exports.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from merlin.systems.dag.runtimes.triton.runtime import TritonExecutorRuntime  # 
 
 
 class DataRuntime(TritonExecutorRuntime):
-    """merlin-systems' Triton runtime, writing json, npy, onnx and faiss files where it pickles.
+    """merlin-systems' Triton runtime, but it writes json, npy, onnx and faiss files instead of pickles.
 
-    The backend rebuilds the ops from what is written here.
+    The models rebuild the ops from these files.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class DataRuntime(TritonExecutorRuntime):
     def export(
         self, ensemble: Ensemble, path: str | os.PathLike[str], version: int = 1, name: str | None = None
     ) -> tuple[Path, list[Any]]:
-        """Write the models of the layout; other versions stay as they are.
+        """Write the models of the configured layout; other versions stay as they are.
 
         Returns:
-            the version's folder of the model that clients call, and no further models.
+            the version's folder of the model that clients call, and an empty list of further models.
 
         Raises:
             WiringError: if no step reads an input.

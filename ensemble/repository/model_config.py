@@ -1,4 +1,4 @@
-"""Triton's config.pbtxt of an exported graph."""
+"""config.pbtxt of the fused model, and what the configs of both layouts share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ TYPES = {
     "object": "TYPE_STRING",
 }
 QUEUE_SIZE = "max_queue_size"
-"""Parameter that tells the python backend how many of the requests that have waited it takes into one pass. Triton's
-own limit of that name is not used: with it a request is batched only once an instance is idle, the dynamic batcher
-misses wake-ups where there is one instance, and requests then lie for its 500 ms."""
+"""Parameter with the number of waiting requests that a model answers at once. Triton's own limit of that name is not
+used: with it, requests are batched only when an instance is idle, and with a single instance the dynamic batcher misses
+wake-ups, so that requests wait for its timeout of 500 ms."""
 STAGES_MS = "stages_ms"
-"""Output float32 [B, stages] that the backend adds: milliseconds by stage, the call's in every row."""
+"""Output float32 [B, stages] that the model adds: milliseconds by stage, of the whole pass in every row."""
 
 TRITON_BATCH = 1 << 20
-"""Far above what a graph accepts: too many users are refused by the executor, whose message names the input."""
+"""max_batch_size, far above what a graph accepts: the executor refuses too many users, with a better message."""
 
 
 def config_text(
@@ -38,14 +38,15 @@ def config_text(
     queue_delay_us: int = 0,
     max_queue_size: int = 1024,
 ) -> str:
-    """config.pbtxt: a python model with one CPU instance, optional inputs where a default exists.
+    """config.pbtxt of a python model with one CPU instance; inputs with a default are optional.
 
-    Names no path and no version, so that one file serves all versions of a model. Requests that wait are joined
-    whatever the length of their lists; Triton ends a batch where a request brings another set of optional inputs.
+    It names no path and no version, so that one file serves all versions of a model. Waiting requests are joined
+    whatever the length of their lists. Triton ends a batch at a request with another set of optional inputs.
 
     Args:
-        queue_delay_us: how long a request may wait for others, microseconds.
-        max_queue_size: requests that may wait for a pass; the backend refuses more.
+        stages: names of the stages, in the order of ``stages_ms``.
+        queue_delay_us: how long a request may wait for others, in microseconds.
+        max_queue_size: requests that may wait for a pass; the model refuses more.
     """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
@@ -55,14 +56,14 @@ def config_text(
         config.input.add(
             name=entry.name,
             data_type=pb.DataType.Value(TYPES[entry.dtype]),
-            dims=_dims(entry.spec),
+            dims=dims_of(entry.spec),
             optional=not entry.required,
-            allow_ragged_batch=-1 in _dims(entry.spec),
+            allow_ragged_batch=-1 in dims_of(entry.spec),
         )
     for column, spec in {**outputs, STAGES_MS: ColumnSpec("float32", (len(stages),))}.items():
-        config.output.add(name=column, data_type=pb.DataType.Value(TYPES[spec.dtype]), dims=_dims(spec))
+        config.output.add(name=column, data_type=pb.DataType.Value(TYPES[spec.dtype]), dims=dims_of(spec))
     config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
-    # Requests that wait share a pass, and fail together when its process is killed, not a second apart.
+    # Waiting requests share a pass. When its process is killed they fail together, not one after the other.
     join_what_waits(config, queue_delay_us)
     config.parameters[QUEUE_SIZE].string_value = str(max_queue_size)
     config.version_policy.latest.num_versions = 1
@@ -71,7 +72,7 @@ def config_text(
 
 
 def join_what_waits(config: Any, delay_us: int) -> None:
-    """Let Triton hand over all requests that wait for a model at once, or that come within the delay."""
+    """Have Triton hand over at once all requests that wait for a model or arrive within the delay (microseconds)."""
     config.dynamic_batching.SetInParent()
     config.dynamic_batching.max_queue_delay_microseconds = delay_us
 
@@ -80,7 +81,7 @@ def read_config(file: Path) -> Any:
     """The config (protobuf ``ModelConfig``) in a config.pbtxt.
 
     Raises:
-        ServerError: if it holds none.
+        ServerError: if it is not valid.
     """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
@@ -91,5 +92,6 @@ def read_config(file: Path) -> Any:
         raise ServerError(f"{file}: is no model config: {one_line(error)}") from error
 
 
-def _dims(spec: ColumnSpec) -> list[int]:
+def dims_of(spec: ColumnSpec) -> list[int]:
+    """The dims as Triton's configs have them; -1 for one that varies."""
     return [dim if isinstance(dim, int) else -1 for dim in spec.dims]

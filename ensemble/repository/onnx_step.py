@@ -1,4 +1,4 @@
-"""Steps as plain ONNX models for Triton's onnxruntime backend: what the op does around its session, as nodes."""
+"""Steps as plain ONNX models for Triton's onnxruntime backend; graph nodes do what the op does around its session."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CANDIDATES = "candidate_rows"
 
 
 def write_model(step: StepPlan, source: Step, release: str, folder: Path) -> None:
-    """Write ``model.onnx``, and the weights beside it where they lie in files of their own.
+    """Write ``model.onnx`` and, if the model has external weights, their files beside it.
 
     Raises:
-        ArtifactError: if the step has no ONNX file, or one that takes or gives something else than the step.
+        ArtifactError: if the step has no ONNX file, or one with other inputs or outputs than the step.
     """
     import onnx
 
@@ -45,11 +45,11 @@ def write_model(step: StepPlan, source: Step, release: str, folder: Path) -> Non
 def as_step(model: Any, step: StepPlan, release: str) -> None:
     """Give ``model`` (onnx.ModelProto) the inputs and outputs of ``step``.
 
-    Scores of places without a candidate become -inf. The trace passes through; that of another release starts with
-    -1 afterwards, which the next step refuses.
+    Logits of padded candidates become -inf. The trace passes through; a trace of another release is changed to start
+    with -1, which the next step refuses.
 
     Raises:
-        ArtifactError: naming the inputs or outputs that are not those of the step.
+        ArtifactError: naming the inputs or outputs that differ from those of the step.
     """
     graph = model.graph
     made = {name: spec for name, spec in step.writes.items() if name != TRACED}
@@ -65,7 +65,7 @@ def as_step(model: Any, step: StepPlan, release: str) -> None:
 
 
 def _mask(graph: Any, name: str) -> None:
-    """Column ``name`` float32 [B, K]: -inf where there is no candidate."""
+    """Set column ``name`` float32 [B, K] to -inf for padded candidates."""
     inside = f"all_{name}"
     for node in graph.node:
         node.input[:] = [inside if entry == name else entry for entry in node.input]
@@ -99,7 +99,7 @@ def _constant(graph: Any, name: str, value: NDArray[Any]) -> None:
 
 
 def _tensor(name: str, spec: ColumnSpec) -> Any:
-    """[B, *dims] as ONNX declares it."""
+    """The ONNX declaration of a column [B, *dims]."""
     from onnx import helper
 
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
@@ -113,7 +113,7 @@ def _expect(step: StepPlan, verb: str, entries: Any, names: set[str]) -> None:
 
 
 def _external(model: Any) -> list[str]:
-    """Names of the files that hold weights of ``model``."""
+    """Names of the files with external weights of ``model``."""
     found = {
         entry.value for weight in model.graph.initializer for entry in weight.external_data if entry.key == "location"
     }

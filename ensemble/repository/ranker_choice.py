@@ -1,4 +1,4 @@
-"""Which of the ranker stage's models a release serves."""
+"""Which of the ranker stage's models a release serves: split or whole, fp32 or int8."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from ...models.ranker.model_files import INT8, PAIR, WHOLE
 from ..config import RankerServingConfig
 
 EXACT = 1e-5
-"""Largest difference between the split ranker's logits and the whole one's, relative to max(1, |logit|)."""
+"""Largest difference between the logits of the split and the whole ranker, relative to max(1, |logit|)."""
 AUC_LOSS, OVERLAP = 0.001, 0.98
-"""int8 is served where it loses less AUC, and keeps a larger share of the top 50."""
+"""int8 is served if it loses less AUC than this, and keeps a larger share of the top 50 than this."""
 
 
 @dataclass(frozen=True)
 class RankerChoice:
-    """The served model, whether item parts go with it, and what runs otherwise than configured."""
+    """The model to serve, and how it differs from what is configured."""
 
     model: str
-    """Name of the file."""
+    """Name of its file in the ranker artifact."""
     part_widths: Mapping[str, int] | None = None
-    """Table of an item's part -> its width; None for the whole ranker."""
+    """Table of the item part -> its width; None for the whole ranker."""
     notices: tuple[str, ...] = ()
+    """What runs otherwise than configured, and why."""
 
 
 def choose_ranker(parts: Mapping[str, Artifact], config: RankerServingConfig) -> RankerChoice:
-    """Split, unless that is off, inexact or too large; int8 where it was asked for and loses next to nothing.
+    """The split ranker, unless the split is off, inexact or too large; int8 if configured and nearly without loss.
 
     Args:
         parts: the artifacts etl and ranker.
@@ -51,7 +52,7 @@ def choose_ranker(parts: Mapping[str, Artifact], config: RankerServingConfig) ->
 def _why_whole(
     split: Mapping[str, Any] | None, parts: Mapping[str, Artifact], config: RankerServingConfig
 ) -> str | None:
-    """Why the ranker is not split; empty if it was configured so, None if it is."""
+    """Why the whole ranker is served: "" if that is configured, None if it is not."""
     if config.split == "off":
         return ""
     if split is None:
@@ -66,7 +67,7 @@ def _why_whole(
 
 
 def _why_fp32(int8: Mapping[str, float] | None, config: RankerServingConfig, *, split: bool) -> str | None:
-    """Why int8 was asked for and is not served."""
+    """Why int8 is not served although it is configured; None otherwise."""
     if config.precision != "int8":
         return None
     if not split:

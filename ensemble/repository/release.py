@@ -1,4 +1,4 @@
-"""Releases: which transforms, towers, ranker, item snapshot and index belong together."""
+"""A release: transforms, towers, ranker, item snapshot and index that belong together."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ...core.errors import ArtifactError
 
 @dataclass(frozen=True)
 class Release:
-    """What release.json holds."""
+    """The content of release.json."""
 
     release: str
-    """Short hash of the parts and the settings; travels in every response."""
+    """Id: a short hash of the parts and the settings. Every response has it."""
     created: str
     """UTC, ISO 8601."""
     model: str
@@ -27,7 +27,7 @@ class Release:
     parts: Mapping[str, str]
     """Stage -> digest of its artifact."""
     notices: tuple[str, ...] = ()
-    """What runs otherwise than configured."""
+    """What runs otherwise than configured, and why."""
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=1) + "\n")
@@ -44,7 +44,7 @@ def make_release(
     """Pin ``parts`` (stage -> artifact) together.
 
     Args:
-        settings: what else the answers depend on (the serving section), as JSON can hold it.
+        settings: the serving section, on which the answers also depend; JSON can hold it.
 
     Raises:
         ArtifactError: if parts come from different releases.
@@ -63,7 +63,7 @@ def make_release(
 
 
 def check_parts(parts: Mapping[str, Artifact]) -> None:
-    """Raise ArtifactError unless every part was made from the very parents that are among ``parts``."""
+    """Raise ArtifactError unless the parents of every part are exactly those in ``parts``."""
     for stage, artifact in parts.items():
         if artifact.kind != stage:
             raise ArtifactError(f"{stage}: expected an artifact of kind {stage!r}, got {artifact.kind!r}")

@@ -18,11 +18,11 @@ from .layout import CONFIG
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``<model_name>/config.pbtxt`` and ``<model_name>/<version>/``, and those of the steps of an ensemble.
+    """Write ``<model_name>/config.pbtxt`` and ``<model_name>/<version>/``; the same for each step of an ensemble.
 
     Raises:
         ArtifactError: if the parts come from different releases.
-        WiringError: if a step does not find what it reads.
+        WiringError: if a step does not find a column that it reads.
     """
     from ..graph.request_graph import request_graph
     from .export import export
@@ -58,18 +58,18 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 
 
 def publish(artifact: Artifact, sections: Sections) -> None:
-    """Place the artifact's models in ``export.repository``, unless they are there."""
+    """Place the artifact's models in ``export.repository``, unless they are there already."""
     repository = Path(cast(ExportConfig, sections["export"]).repository)
     served = cast(ExportConfig, sections["export"]).model_name
     models = sorted(file.parent.name for file in artifact.path.glob(f"*/{CONFIG}"))
-    for model in sorted(models, key=lambda name: name == served):  # its steps come before an ensemble
+    for model in sorted(models, key=lambda name: name == served):  # steps come before their ensemble
         install(artifact.path / model, repository / model)
 
 
 def install(model: Path, target: Path) -> None:
-    """Place the versions of ``model`` in ``target``, each aside and then renamed; its other versions stay.
+    """Place the versions of ``model`` in ``target``. Each is written beside its place and then renamed.
 
-    A version whose release.json is the same is there already and stays.
+    Other versions in ``target`` stay, and so does a version with the same release.json.
     """
     target.mkdir(parents=True, exist_ok=True)
     for version in sorted(file.parent for file in model.glob(f"*/{RELEASE}")):
@@ -85,7 +85,7 @@ def install(model: Path, target: Path) -> None:
 
 
 def same(left: Path, right: Path) -> bool:
-    """Whether both files are there and hold the same bytes."""
+    """Whether ``right`` exists and holds the same bytes as ``left``."""
     return right.is_file() and left.read_bytes() == right.read_bytes()
 
 

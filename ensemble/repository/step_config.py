@@ -1,11 +1,11 @@
-"""config.pbtxt of the ensemble layout: the ensemble, and a model for each step."""
+"""config.pbtxt of the ensemble layout: of the ensemble, and of the model of each step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...core.signature import ColumnSpec, Signature
+from ...core.signature import Signature
 from ..config import ServingConfig, TensorRtConfig
 from ..protocol.inputs import Input
 from .model_config import (
@@ -13,21 +13,22 @@ from .model_config import (
     STAGES_MS,
     TRITON_BATCH,
     TYPES,
+    dims_of,
     join_what_waits,
 )
 from .step_plan import StepPlan, timed_stages
 
 CORE = "core"
-"""What every step takes one of while it runs, of as many as the server has; `cascade serve` says how many. Steps then
-wait for a core in Triton rather than in the kernel's queue, and meanwhile requests gather that share a pass."""
+"""The resource of Triton's rate limiter that a step holds while it runs; `cascade serve` sets how many there are. Steps
+then wait for a core in Triton instead of the kernel's run queue, and requests that arrive meanwhile share a pass."""
 MIB = 1 << 20
 """Bytes in a MiB."""
 
 
 def ensemble_text(name: str, inputs: Sequence[Input], outputs: Signature, steps: Sequence[StepPlan]) -> str:
-    """The ensemble ``name``: the inputs and outputs of the fused model, and where each step's tensors come from.
+    """config.pbtxt of the ensemble ``name``: the inputs and outputs of the fused model, and the tensors between steps.
 
-    Like that of the fused model it names no version, so one file serves all of them.
+    It names no version, so that one file serves all versions.
     """
     config = _config(name)
     config.platform = "ensemble"
@@ -43,11 +44,11 @@ def ensemble_text(name: str, inputs: Sequence[Input], outputs: Signature, steps:
 
 
 def step_text(name: str, step: StepPlan, inputs: Sequence[Input], serving: ServingConfig) -> str:
-    """The python model of one step; requests whose rows differ in length share a pass.
+    """config.pbtxt of a step as a python model. Requests whose rows differ in length share a pass.
 
     Args:
         name: of the ensemble.
-        inputs: the request's; the first step takes them, and fills those that are left out.
+        inputs: of a request; the first step takes them and fills in the defaults.
     """
     config = _step(name, step, serving)
     config.backend = "python"
@@ -59,7 +60,7 @@ def step_text(name: str, step: StepPlan, inputs: Sequence[Input], serving: Servi
 
 
 def onnx_text(name: str, step: StepPlan, serving: ServingConfig) -> str:
-    """The onnxruntime model of one step: one thread an instance on a CPU, TensorRT on a GPU where it is enabled."""
+    """config.pbtxt of a step as an onnxruntime model: one CPU thread per instance, or TensorRT on a GPU if enabled."""
     config = _step(name, step, serving)
     config.platform, config.backend, config.default_model_filename = "onnxruntime_onnx", "onnxruntime", "model.onnx"
     _add(config.input, step.reads)
@@ -108,15 +109,11 @@ def _add(
     from tritonclient.grpc import model_config_pb2 as pb
 
     for name, spec in columns.items():
-        entry = entries.add(name=name, data_type=pb.DataType.Value(TYPES[spec.dtype]), dims=_dims(spec))
+        entry = entries.add(name=name, data_type=pb.DataType.Value(TYPES[spec.dtype]), dims=dims_of(spec))
         if name in optional:
             entry.optional = True
         if ragged and -1 in entry.dims:
             entry.allow_ragged_batch = True
-
-
-def _dims(spec: ColumnSpec) -> list[int]:
-    return [dim if isinstance(dim, int) else -1 for dim in spec.dims]
 
 
 def _tensorrt(settings: TensorRtConfig) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Which tensor goes where when every step of a request graph is a model of its own."""
+"""The tensors between the steps of a request graph, when each step is a separate Triton model."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from ..protocol.inputs import Input
 from .model_config import STAGES_MS
 
 STEP = "step.json"
-"""What a step's model is told beside its config.pbtxt."""
+"""File with what a step's model needs to know beside its config.pbtxt."""
 FILES = "files"
-"""Folder of a step's version that holds what its op loads."""
+"""Folder of a step's version with the files that its op loads."""
 TRACE, TRACED = "trace", "traced"
-"""What a step reads and writes beside its op's columns: float32 [B, 1 + steps so far], the release as a number, then
-the milliseconds that each step took.
+"""What a step reads and writes beside the columns of its op: float32 [B, 1 + steps so far], the release as a number and
+the milliseconds of each step.
 
-It goes through all steps one after the other, so that none answers a request that began in another release.
+The trace passes through all steps in turn, so that no step answers a request that began in another release.
 """
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """One step as a Triton model: its tensors by name, and the ensemble's tensor that each is."""
+    """One step as a Triton model: its inputs and outputs, and the tensor of the ensemble that belongs to each."""
 
     name: str
-    """Of the op's kind, e.g. ``rank``."""
+    """The kind of its op, e.g. ``rank``."""
     node: str
-    """As graph.json names it."""
+    """Its name in graph.json."""
     op: Op
     reads: Signature
     writes: Signature
     reads_from: Mapping[str, str]
     """Input -> tensor of the ensemble."""
     writes_to: Mapping[str, str]
+    """Output -> tensor of the ensemble."""
     first: bool
-    """Whether it takes the request: it checks it and passes the inputs on, filled."""
+    """Whether it takes the request. The first step checks it and passes the inputs on, with the defaults filled in."""
     timed: bool
     """Whether it adds its milliseconds to the trace."""
 
@@ -49,16 +50,17 @@ def plan(
 ) -> list[StepPlan]:
     """The steps of a graph, in order.
 
-    A tensor of the ensemble has one writer, and a column may have two (transforms put codes in the place of raw
-    values): the tensor of a column is named after the step, but for the ensemble's own inputs and outputs.
+    Triton allows a tensor one writer, but a column may have two: transforms replace raw values by codes. A tensor is
+    therefore named after step and column, except for the inputs and outputs of the ensemble.
 
     Args:
-        ops: node name -> op, in order, of at least two.
-        outputs: the ensemble's, without ``stages_ms``.
-        untimed: kinds of steps that cannot say how long they took.
+        ops: node name -> op, in order, at least two.
+        inputs: of the ensemble.
+        outputs: of the ensemble, without ``stages_ms``.
+        untimed: kinds of steps that cannot measure how long they take.
 
     Raises:
-        WiringError: if two steps are of one kind, or the first or last is among ``untimed``.
+        WiringError: if two steps have the same kind, or the first or last is among ``untimed``.
     """
     nodes = list(ops.items())
     kinds = [op.kind for _, op in nodes]
@@ -89,7 +91,7 @@ def timed_stages(steps: Sequence[StepPlan]) -> list[str]:
 
 
 def release_number(release: str) -> float:
-    """The release as a trace holds it: 24 bits of a hash, which is what a float32 has room for."""
+    """The release as a number for the trace: 24 bits of a hash, which a float32 represents exactly."""
     return float(int.from_bytes(hashlib.sha256(release.encode()).digest()[:3]))
 
 

@@ -1,4 +1,5 @@
-"""Starting, watching and stopping a real Triton.
+"""Starts, watches and stops Triton.
 
-In: a model repository and a `ServerConfig`. Out: a running server on known ports. Start with `server`.
+In: a model repository and a `ServerConfig`. Out: a running server on known ports. Start with `server`; the process
+itself is started by `triton_process`.
 """

@@ -1,4 +1,4 @@
-"""tritonserver's log: what says nothing is dropped, the rest is passed on, the last errors are kept."""
+"""tritonserver's log: drops noise, passes the rest on, and keeps the last lines for error messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..protocol.call_errors import one_line
 
 _HARMLESS = re.compile(
     r"CudaDriverHelper|unable to create stream|pinned system memory|CUDA memory pool disabled"
-    r"|^[+|]"  # the tables that it draws when it starts
+    r"|^[+|]"  # tables at the start
     r"|\.cc:\d+\] *$"  # and their headings
     r"|^\s*$"
 )
@@ -21,7 +21,11 @@ _PREFIX = re.compile(r"^[EWI]\d{4} \S+ \d+ \S+\] ")
 
 
 class ServerLog:
-    """Reads the pipe of a process in a thread until the process ends."""
+    """Reads the output of a process in a thread until the process ends.
+
+    Args:
+        forward: takes each line that is no noise.
+    """
 
     def __init__(self, pipe: IO[str], forward: Callable[[str], None]) -> None:
         self._pipe = pipe
@@ -39,11 +43,11 @@ class ServerLog:
                     self._forward(text)
 
     def join(self) -> None:
-        """Wait until everything that was written has been read."""
+        """Wait until all output of the ended process has been read."""
         self._thread.join(timeout=5)
 
     def cause(self) -> str:
-        """The first error, which later ones follow from, else the last line; one line."""
+        """The first error, since later ones follow from it, or else the last line; on one line."""
         lines = list(self._lines)
         text = next((line for line in lines if _ERROR.search(line)), lines[-1] if lines else "it wrote nothing")
         return one_line(_PREFIX.sub("", text))

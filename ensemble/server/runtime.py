@@ -1,7 +1,7 @@
-"""The Triton runtime out of the nvidia-pytriton wheel, laid out as tritonserver wants it.
+"""The Triton runtime from the nvidia-pytriton wheel, in the folder layout that tritonserver expects.
 
-The wheel holds the server binary, the python backend and one stub per Python version. A python model runs in the
-stub, and the stub is linked against a shared libpython, which the wheel does not bring.
+The wheel has the server binary, the python backend and one stub per Python version. The stub runs python models. It is
+linked against a shared libpython, which the wheel does not have.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LIBPYTHON_ADVICE = (
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that the runtime needs. ``path`` is None where it is missing; ``advice`` says what to do then."""
+    """One thing that the runtime needs. ``path`` is None if it is missing; ``advice`` says what to do then."""
 
     name: str
     path: Path | None
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime that can be started."""
+    """A complete runtime."""
 
     server: Path
     """The tritonserver binary."""
@@ -55,8 +55,8 @@ class Runtime:
     """Folder whose ``python3`` the stub runs."""
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, changed so that server and stubs find their libraries and this Python."""
-        # Bytecode that is kept makes a stub start three times as fast, which counts when one has to be replaced.
+        """The environment of this process, changed so that server and stubs find their libraries and this Python."""
+        # Cached bytecode makes a stub start three times as fast, which matters when one is replaced.
         dropped = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
         env = {k: v for k, v in os.environ.items() if k not in dropped}
         libraries = [*map(str, self.libraries), env.get("LD_LIBRARY_PATH", "")]
@@ -66,7 +66,7 @@ class Runtime:
 
 
 def runtime_parts() -> list[Part]:
-    """Every part of the runtime, found or missing; writes nothing."""
+    """All parts of the runtime, found or missing. Writes nothing."""
     wheel, libraries = _wheel_folder(), _wheel_libraries()
     python_bin = Path(sys.executable).parent
     return [
@@ -80,15 +80,15 @@ def runtime_parts() -> list[Part]:
 
 
 def find_libpython() -> Path | None:
-    """The shared library of this Python version: beside this interpreter first, then where systems keep it."""
+    """The shared library of this Python version: that of this interpreter, or else one in a system folder."""
     return next((folder / LIBPYTHON for folder in _libpython_folders() if (folder / LIBPYTHON).is_file()), None)
 
 
 def assemble_runtime(cache: Path | None = None) -> Runtime:
-    """Lay the wheel out for tritonserver in a folder of the cache, once for each wheel; later calls reuse it.
+    """The runtime, laid out in a folder of the cache; later calls for the same wheel reuse the folder.
 
     Args:
-        cache: folder to keep it in; ``$CASCADE_CACHE`` or ``~/.cache/cascade`` by default.
+        cache: folder for it; by default that of ``cache_folder``.
 
     Raises:
         ServerError: naming the first missing part and what to do.
@@ -111,7 +111,8 @@ def assemble_runtime(cache: Path | None = None) -> Runtime:
 
 
 def cache_folder() -> Path:
-    """Where things that can be made again are kept: ``$CASCADE_CACHE``, else ``$XDG_CACHE_HOME/cascade``."""
+    """The folder for files that can be made again: ``$CASCADE_CACHE``, else ``$XDG_CACHE_HOME/cascade``, else
+    ``~/.cache/cascade``."""
     if "CASCADE_CACHE" in os.environ:
         return Path(os.environ["CASCADE_CACHE"]).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cascade"
@@ -126,7 +127,7 @@ def _lay_out(wheel: Path, folder: Path) -> None:
     (aside / "bin" / "tritonserver").symlink_to(wheel / "bin" / "tritonserver")
     for file in (wheel / "backends" / "python").iterdir():
         (backend / file.name).symlink_to(file)
-    # A copy, not a link: the stub looks for what lies beside it, and that must be the backend.
+    # A copy, not a link: the stub looks for files in its own folder, which must be that of the backend.
     shutil.copy2(wheel / "python_backend_stubs" / PYTHON / STUB, backend / STUB)
     (backend / STUB).chmod(0o755)
     replace_folder(aside, folder)
@@ -138,7 +139,7 @@ def _complete(folder: Path) -> bool:
 
 
 def _wheel_key(wheel: Path) -> str:
-    """Changes with the wheel's version, its place and the Python version, so that no link points astray."""
+    """A folder name that changes with the wheel's version and place and the Python version, so links stay valid."""
     try:
         release = version("nvidia-pytriton")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Miniature releases: parts only (light), and exported through merlin-systems (imports TensorFlow once)."""
+"""A miniature release, as steps (fast) and exported through merlin-systems (imports TensorFlow once)."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release")
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory):
-    """The parts of a miniature release, its ops loaded."""
+    """The steps of a miniature release, with loaded ops."""
     folder = tmp_path_factory.mktemp("mini")
     made = miniature(folder)
     for step in vars(made.steps).values():
@@ -27,7 +27,7 @@ def mini_executor(mini):
 
 @pytest.fixture(scope="session", params=["int64", "object"])
 def exported(request, tmp_path_factory):
-    """(miniature, model repository) for int64 and for string ids."""
+    """(miniature, model repository), with int64 and with string ids."""
     repository = tmp_path_factory.mktemp("exported") / "repository"
     return miniature_repository(repository, string_ids=request.param == "object"), repository
 

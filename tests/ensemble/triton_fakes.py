@@ -1,4 +1,4 @@
-"""A stand-in for the module that Triton gives its python backend; the real one exists only inside a stub."""
+"""A stand-in for Triton's own python module, which exists only inside a stub."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ class Response:
 
 
 class MetricFamily:
-    """Every series is its own list of increments."""
+    """Records the increments of each series in a list."""
 
     COUNTER, GAUGE, sent = "counter", "gauge", {}
 

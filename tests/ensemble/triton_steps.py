@@ -1,4 +1,4 @@
-"""An ensemble's steps run one after the other as Triton would, without Triton: its config says what goes where."""
+"""Runs the steps of an ensemble in this process, as Triton would from the ensemble's config."""
 
 import json
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def read_config(folder):
 
 
 def start(folder, version="1"):
-    """The step model in ``folder``, initialized as Triton does it."""
+    """The step model in ``folder``, initialized as Triton initializes it."""
     model = TritonPythonModel()
     config = json_format.MessageToDict(read_config(folder), preserving_proto_field_name=True)
     model.initialize({"model_config": json.dumps(config), "model_repository": str(folder), "model_version": version})
@@ -50,7 +50,7 @@ def start(folder, version="1"):
 
 
 class Steps:
-    """The python models of a repository's ensemble ``cascade``; ``sizes`` holds the last call's requests per pass."""
+    """The python models of the ensemble ``cascade`` in a repository; ``tensors`` holds those of the last call."""
 
     def __init__(self, repository):
         self.config = read_config(repository / "cascade")
@@ -60,7 +60,7 @@ class Steps:
         self.tensors = []
 
     def __call__(self, *requests):
-        """Requests that share every pass: name -> wire array each; a dict of outputs, or the error, for each."""
+        """Answer requests that share every pass. Each is name -> wire array; the answer is its outputs or its error."""
         tensors = [dict(request) for request in requests]
         for step in self.scheduling:
             asked = [at for at, have in enumerate(tensors) if isinstance(have, dict)]
@@ -79,7 +79,7 @@ class Steps:
         return Request(given, set(step.output_map))
 
     def _checked(self, step, response):
-        """The outputs as tensors of the ensemble; each is what the step's config says."""
+        """The outputs as tensors of the ensemble, checked against the step's config."""
         specs = {entry.name: entry for entry in self.configs[step.model_name].output}
         assert set(response.outputs) == set(specs) == set(step.output_map)
         for name, array in response.outputs.items():

@@ -1,4 +1,4 @@
-"""The executor: wiring, one run of each node per batch, requests on the miniature."""
+"""The executor: wiring, one run of each node per batch, requests to the miniature."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from cascade.ensemble.protocol.inputs import Input
 
 @dataclass
 class Node(Op):
-    """Adds what it reads; counts its calls and what was alive when it ran."""
+    """Adds the columns that it reads, and records them."""
 
     name: str
     takes: list[str]
@@ -105,7 +105,7 @@ def test_a_wrong_output_is_caught_when_validating():
         graph(wrong, validate=True)(column(1))
 
 
-def test_inputs_are_left_alone(mini_executor, ids):
+def test_inputs_are_not_changed(mini_executor, ids):
     request = {"user_id": ids([105, 1]), "top_k": np.array([[3], [5]], dtype=np.int32)}
     before = {name: value.copy() for name, value in request.items()}
     mini_executor(request)
@@ -139,7 +139,7 @@ class TestMiniature:
             listed = set(row[row >= 0].tolist())
             assert listed and not listed & {*seen, *mini.item_ids[:4].tolist()}
 
-    def test_an_unknown_user_is_answered_and_told_so(self, mini_executor, ids):
+    def test_an_unknown_user_is_answered_with_a_reason(self, mini_executor, ids):
         got = mini_executor({"user_id": ids([105, 999])})
         assert got["reasons"][:, 0].tolist() == ["", "unknown_user"]
         assert (got["item_ids"][1] >= 0).all()

@@ -6,7 +6,7 @@ from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.protocol.call_errors import OVERLOADED, one_line, translate
 
 
-def test_one_line_is_one_and_ends():
+def test_one_line_has_one_line_of_limited_length():
     assert one_line("a\n  b\tc") == "a b c"
     assert len(one_line("x" * 5000)) == 400
 

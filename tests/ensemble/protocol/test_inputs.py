@@ -1,4 +1,4 @@
-"""What a request may hold."""
+"""The inputs of a request, and what is refused."""
 
 import numpy as np
 import pytest
@@ -45,19 +45,19 @@ def column(*values, dtype="int64"):
         ({"user_id": USERS, "exclude_items": np.zeros((2, 10_001), np.int64)}, "exclude_items: expected at most 10000"),
     ],
 )
-def test_what_cannot_be_answered_is_named(request_, message):
+def test_what_is_not_valid_is_named(request_, message):
     with pytest.raises(RequestError, match=message):
         accept(request_, INPUTS, max_users=1024)
 
 
 @pytest.mark.parametrize("bad", [None, "", 7])
-def test_a_string_user_id_is_a_string_that_says_something(bad):
+def test_a_string_user_id_is_a_string_and_not_empty(bad):
     inputs = request_inputs("object", "int64", {}, ServingConfig())
     with pytest.raises(RequestError, match="user_id: expected a string, got"):
         accept({"user_id": column("a", bad, dtype="object")}, inputs, max_users=5)
 
 
-def test_defaults_fill_what_is_left_out():
+def test_inputs_that_are_left_out_have_defaults():
     got = accept({"user_id": USERS}, INPUTS, max_users=5)
     assert got["top_k"].tolist() == [[50], [50]] and got["top_k"].dtype == np.int32
     assert got["temperature"].tolist() == [[0], [0]] and got["temperature"].dtype == np.float32

@@ -23,7 +23,7 @@ FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
         (TEXT, 42, "42"),
     ],
 )
-def test_a_value_is_taken_as_the_input_holds_it(wire, value, got):
+def test_a_value_is_converted_to_the_type_of_the_input(wire, value, got):
     assert wire.value("x", value) == got
 
 

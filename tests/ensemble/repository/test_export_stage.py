@@ -1,4 +1,4 @@
-"""The export stage on real upstream artifacts (a small synthetic shop) and hand-made models."""
+"""The export stage, on artifacts of a small synthetic shop and hand-made models."""
 
 import json
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ SECTIONS = {
 
 @dataclass
 class UsersTable(Op):
-    """Stands in for the feature store: users.parquet, nobody has a history."""
+    """Replaces the feature store by users.parquet; no user has a history."""
 
     path: str
     columns: list[str]
@@ -101,7 +101,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(runs):
-    """data, etl and features by their stages; two_tower, index and ranker by hand."""
+    """The artifacts: data, etl and features from their stages; two_tower, index and ranker made by hand."""
     from cascade.workflows.data.stage import DATA
     from cascade.workflows.etl.stage import ETL
     from cascade.workflows.features.stage import FEATURES
@@ -206,7 +206,7 @@ def ensemble_settings(runs):
 
 @pytest.fixture(scope="module")
 def published(runs, parts, ensemble_settings):
-    """The repository, and its models in the order in which they were placed there."""
+    """The repository, and its models in the order in which they were placed in it."""
     placed = []
 
     def note(model, target):
@@ -220,9 +220,9 @@ def published(runs, parts, ensemble_settings):
 
 
 class TestEnsemble:
-    """The same parts as a model for each step."""
+    """The same parts in the ensemble layout."""
 
-    def test_the_steps_are_there_before_the_ensemble(self, published):
+    def test_the_steps_are_placed_before_the_ensemble(self, published):
         repository, placed = published
         assert placed[-1] == "cascade" and len(placed) == 10
         assert {folder.name for folder in repository.iterdir()} == set(placed)
@@ -236,13 +236,13 @@ class TestEnsemble:
             if name != "release":
                 np.testing.assert_array_equal(array, expected[name])
 
-    def test_its_release_is_another_one(self, published, executor):
+    def test_its_release_differs(self, published, executor):
         releases = {json.loads(file.read_text())["release"] for file in published[0].glob("*/1/release.json")}
         assert len(releases) == 1 and releases != {executor.release["release"]}
 
 
 class TestPublish:
-    def test_is_quick_when_it_is_there(self, artifact, tmp_path):
+    def test_a_published_version_is_not_copied_again(self, artifact, tmp_path):
         EXPORT.publish(artifact, sections(tmp_path))
         file = tmp_path / "cascade" / "1" / "graph.json"
         before = file.stat().st_ino

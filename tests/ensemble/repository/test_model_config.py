@@ -1,4 +1,4 @@
-"""config.pbtxt: the one that is committed is the default pipeline's."""
+"""config.pbtxt of the fused model; the committed one is that of the default pipeline."""
 
 from dataclasses import fields
 from pathlib import Path

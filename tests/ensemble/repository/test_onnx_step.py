@@ -1,4 +1,4 @@
-"""The models of serving.backend: onnxruntime, run by onnxruntime itself, against the ops that they replace."""
+"""The models for serving.backend: onnxruntime, against the ops that they replace."""
 
 import numpy as np
 import onnx
@@ -42,7 +42,7 @@ def trace(step, users, number=None):
 
 
 def columns(step, users):
-    """Random values of every column that the step's op reads; candidates are missing here and there."""
+    """Random values of every column that the step's op reads; some candidates are padding."""
     rng, made = np.random.default_rng(3), {}
     for name, spec in step.op.reads.items():
         shape = (users, *(12 if isinstance(dim, str) else dim for dim in spec.dims))
@@ -87,7 +87,7 @@ def test_a_request_that_another_release_began_is_marked_for_the_next_step(steps,
 
 @pytest.mark.parametrize("kind", BY_ONNXRUNTIME)
 def test_takes_and_gives_the_step_s_columns(steps, session, kind):
-    """Names, dtypes and dims as Triton compares them with config.pbtxt: B varies, as max_batch_size demands."""
+    """Triton compares names, dtypes and dims with config.pbtxt; B varies, as max_batch_size requires."""
     step, _ = steps[kind]
     made = session(kind)
     for entries, specs in ((made.get_inputs(), step.reads), (made.get_outputs(), step.writes)):

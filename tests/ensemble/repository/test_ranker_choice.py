@@ -1,4 +1,4 @@
-"""Which ranker is served, from what the ranker stage measured and what the config asks for."""
+"""Which ranker is served, by the measurements of the ranker stage and the config."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_an_exact_split_is_served(choose):
     assert (got.model, got.part_widths, got.notices) == ("ranker_pair.onnx", WIDTHS, ())
 
 
-def test_off_is_no_surprise(choose):
+def test_split_off_gives_no_notice(choose):
     got = choose(split="off")
     assert (got.model, got.part_widths, got.notices) == ("ranker.onnx", None, ())
 

@@ -1,4 +1,4 @@
-"""Steps from artifacts; the whole of it is tested with the export stage."""
+"""Inputs of the ranker; the steps as a whole are tested with the export stage."""
 
 import pytest
 
@@ -20,11 +20,11 @@ def ranker(tmp_path):
     return tmp_path / "ranker.onnx"
 
 
-def test_a_model_is_given_what_it_takes(ranker):
+def test_a_model_gets_the_inputs_that_it_has(ranker):
     users, items = model_inputs(ranker, {**USER_INPUTS, "query": ("float32", DIM)}, ITEM_INPUTS)
     assert list(users) == ["user_id", "gender"] and items == ITEM_INPUTS
 
 
-def test_a_model_that_takes_something_else_is_refused(ranker):
+def test_a_model_with_an_unknown_input_is_refused(ranker):
     with pytest.raises(ArtifactError, match="ranker.onnx: takes .*price; the graph offers user_id"):
         model_inputs(ranker, USER_INPUTS)

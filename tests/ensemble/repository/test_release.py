@@ -1,4 +1,4 @@
-"""What belongs together."""
+"""Releases, and the parts that belong together."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from cascade.ensemble.repository.release import make_release
 
 
 def parts():
-    """A digest each, and the digests of what it was made from."""
+    """Artifacts with their digests and the digests of their parents."""
     parents = {"data": [], "etl": ["data"], "two_tower": ["etl"], "index": ["etl", "two_tower"]}
     digest = {stage: f"{at}" * 64 for at, stage in enumerate(parents)}
     return {

@@ -1,4 +1,4 @@
-"""The export, through merlin-systems (imports TensorFlow)."""
+"""The export through merlin-systems (imports TensorFlow)."""
 
 import hashlib
 import json
@@ -104,7 +104,7 @@ def test_what_is_exported_answers_as_the_ops_do(exported, mini_executor, ids):
 
 
 def test_merlin_s_own_executor_gives_the_same(graph, mini_executor, ids):
-    """Its LocalExecutor runs every node once per reader, on the same operators."""
+    """Merlin's LocalExecutor runs the same operators, each once per reader."""
     from merlin.table import TensorTable
 
     request = {"user_id": ids([103, 104, 5]), "temperature": np.full((3, 1), 0.5, dtype=np.float32)}

@@ -1,4 +1,4 @@
-"""The folders and configs of an exported ensemble (imports TensorFlow); tests/golden holds some of its configs."""
+"""Folders and configs of an exported ensemble (imports TensorFlow); tests/golden has some of its configs."""
 
 import json
 import runpy
@@ -36,7 +36,7 @@ def serving(name) -> ServingConfig:
 
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory):
-    """Name -> the repository that these settings give, made when it is asked for."""
+    """Name -> the repository with these settings, made on first use."""
     made = {}
 
     def repository(name):
@@ -67,8 +67,8 @@ def test_configs_are_the_golden_ones(repositories, name):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_every_config_is_one_and_every_tensor_has_one_writer(repositories, name):
-    """What Triton checks when it loads an ensemble, that of steps whose backend is not here included."""
+def test_configs_are_valid_and_every_tensor_has_one_writer(repositories, name):
+    """What Triton checks when it loads an ensemble; here also for steps whose backend is not installed."""
     repository = repositories(name)
     models = {folder.name: parse(folder) for folder in repository.iterdir()}
     assert set(models) == {"cascade", *(f"cascade_{step}" for step in STEPS)}
@@ -125,7 +125,7 @@ def test_instances_and_delay_are_those_of_the_config(repositories):
 
 
 def test_no_model_has_a_queue_limit_of_triton_s_own(repositories):
-    """With one, requests lie in the queue for half a second now and then."""
+    """With one, some requests wait in the queue for half a second."""
     configs = [parse(repositories(name) / f"cascade_{step}") for name in ("python", "onnxruntime") for step in STEPS]
     assert not any(config.dynamic_batching.HasField("default_queue_policy") for config in configs)
 
@@ -138,19 +138,19 @@ def test_the_executor_runs_the_files_of_the_steps(repositories, exported_fused, 
         np.testing.assert_array_equal(array, expected[column])
 
 
-def test_every_model_says_which_release_it_is_of(repositories):
+def test_every_model_names_its_release(repositories):
     files = sorted(repositories("python").glob("*/1/release.json"))
     assert len(files) == 10 and {json.loads(file.read_text())["release"] for file in files} == {RELEASE.release}
 
 
-def test_every_model_py_finds_the_class_that_triton_looks_for(repositories, exported_fused):
+def test_every_model_py_defines_the_class_that_triton_looks_for(repositories, exported_fused):
     files = [*repositories("python").glob("*/1/model.py"), exported_fused / "cascade" / "1" / "model.py"]
     assert len(files) == 10
     for file in files:
         assert callable(runpy.run_path(str(file))["TritonPythonModel"].execute)
 
 
-def test_big_files_are_links_to_those_that_were_given(mini, tmp_path):
+def test_big_files_are_linked(mini, tmp_path):
     big = tmp_path / "big.npy"
     big.write_bytes(b"0" * LINK_FROM)
     nodes = exported(mini).nodes | {"04_drop_seen": Step(mini.steps.drop_seen.op, {"big.npy": big})}
@@ -158,7 +158,7 @@ def test_big_files_are_links_to_those_that_were_given(mini, tmp_path):
     assert (tmp_path / "models" / "cascade_drop_seen" / "1" / "files" / "big.npy").samefile(big)
 
 
-def test_nothing_is_replaced_before_everything_is_there(mini, tmp_path):
+def test_nothing_is_replaced_before_everything_is_written(mini, tmp_path):
     write(exported(mini), tmp_path, "cascade", 1)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     nodes = exported(mini).nodes
@@ -168,7 +168,7 @@ def test_nothing_is_replaced_before_everything_is_there(mini, tmp_path):
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
-def test_two_steps_of_a_kind_have_no_names_for_their_models(mini, tmp_path):
+def test_two_steps_of_the_same_kind_are_refused(mini, tmp_path):
     nodes = {**exported(mini).nodes, "09_drop_seen": Step(DropSeen(3))}
     with pytest.raises(WiringError, match="drop_seen: two steps of a kind"):
         write(exported(mini, nodes=nodes), tmp_path, "cascade", 1)

@@ -1,4 +1,4 @@
-"""Ports to listen on."""
+"""The ports of a server."""
 
 import socket
 

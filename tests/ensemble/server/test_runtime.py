@@ -1,4 +1,4 @@
-"""The runtime laid out of a wheel with empty files."""
+"""The runtime, from a wheel of empty files."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from cascade.ensemble.server import runtime
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """A wheel's layout with empty files, and a libpython beside it."""
+    """The files of a wheel, all empty, and a libpython beside it."""
     root = tmp_path / "site"
     for file in (
         "pytriton/tritonserver/bin/tritonserver",

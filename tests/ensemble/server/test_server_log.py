@@ -26,7 +26,7 @@ def read(text):
     return log, lines
 
 
-def test_forwards_what_says_something():
+def test_forwards_all_but_noise():
     _, lines = read(LOG)
     assert [line.split("] ")[-1][:12] for line in lines] == [
         '"loading: ti',

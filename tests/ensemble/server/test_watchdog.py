@@ -1,4 +1,4 @@
-"""The watchdog and the hang check over processes that look like stubs; the test process stands for the server."""
+"""The watchdog and the hang check, with processes that look like stubs; the test process plays the server."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from cascade.ensemble.server.watchdog import Watchdog
 
 @pytest.fixture
 def spawn(tmp_path, monkeypatch):
-    """Starts processes whose command line is a stub's; this process stands for the server."""
+    """Starts child processes with the command line of a stub."""
     shared = tmp_path / "shm"
     shared.mkdir()
     monkeypatch.setattr(shared_memory, "FOLDER", shared)
@@ -56,7 +56,7 @@ def test_stubs_are_found_with_model_and_region(spawn):
     assert (stub.process.pid, stub.model, stub.region, stub.dead) == (process.pid, "toy", "region_1", False)
 
 
-def test_a_killed_stub_has_its_model_loaded_again_once(spawn, tmp_path):
+def test_the_model_of_a_killed_stub_is_reloaded_once(spawn, tmp_path):
     process, loaded = spawn(), []
     dog = Watchdog(os.getpid(), loaded.append, interval=0.01)
     dog.start()
@@ -68,7 +68,7 @@ def test_a_killed_stub_has_its_model_loaded_again_once(spawn, tmp_path):
     assert not (tmp_path / "shm" / "region_1").exists()
 
 
-def test_a_stub_that_its_server_ends_is_no_accident(spawn):
+def test_a_stub_that_its_server_ends_is_not_replaced(spawn):
     process, loaded = spawn(), []
     dog = Watchdog(os.getpid(), loaded.append, interval=0.1)
     dog.start()
@@ -79,7 +79,7 @@ def test_a_stub_that_its_server_ends_is_no_accident(spawn):
     assert loaded == []
 
 
-def test_the_one_that_replaces_it_is_watched_too(spawn):
+def test_the_replacement_is_watched_as_well(spawn):
     first, loaded, second = spawn(), [], []
 
     def load(model):
@@ -97,7 +97,7 @@ def test_the_one_that_replaces_it_is_watched_too(spawn):
     dog.stop()
 
 
-def test_what_was_replaced_and_does_not_end_is_ended(spawn, tmp_path):
+def test_a_replaced_stub_that_does_not_end_is_killed(spawn, tmp_path):
     killed, sibling = spawn(), spawn("region_2")
     loaded, new = [], []
 
@@ -109,7 +109,7 @@ def test_what_was_replaced_and_does_not_end_is_ended(spawn, tmp_path):
     dog.start()
     killed.kill()
     await_calls(new, 1)
-    assert sibling.poll() is None  # it may have requests to answer
+    assert sibling.poll() is None  # it may still have requests to answer
     assert sibling.wait(20) == -9
     time.sleep(0.1)
     dog.stop()
@@ -162,7 +162,7 @@ def test_a_stub_that_answers_nobody_is_killed(spawn):
     [(no_answer, counting()), (other_error, lambda: 5), (lambda: "release", lambda: 5)],
     ids=["others are answered", "an error is an answer", "all is well"],
 )
-def test_a_stub_that_does_answer_is_left_alone(spawn, probe, answered):
+def test_a_stub_that_answers_is_not_killed(spawn, probe, answered):
     process = spawn()
     check = HangCheck(os.getpid(), probe, answered, interval=0.01)
     check.start()

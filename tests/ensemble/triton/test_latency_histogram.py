@@ -1,4 +1,4 @@
-"""Latency histograms: what prometheus_client counts of the same seconds."""
+"""Latency histograms, against prometheus_client."""
 
 import math
 

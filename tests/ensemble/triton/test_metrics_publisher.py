@@ -1,4 +1,4 @@
-"""Counters on Triton's metrics endpoint, against a stand-in for Triton's module."""
+"""Counters on Triton's metrics endpoint, with a stand-in for Triton's module."""
 
 import os
 import time

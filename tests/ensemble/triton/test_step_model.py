@@ -1,4 +1,4 @@
-"""The step models of an ensemble, all of them in this process, against the executor of the same files."""
+"""The step models of an ensemble, all in this process, against the executor of the same files."""
 
 import sys
 
@@ -72,7 +72,7 @@ def test_one_request_is_answered_as_the_executor_does(steps, executor, ids):
     assert got["stages_ms"].dtype == np.float32
 
 
-def test_requests_of_all_kinds_share_passes_and_get_what_each_would_get_alone(steps, executor, ids):
+def test_requests_of_all_kinds_share_passes_and_get_the_same_as_alone(steps, executor, ids):
     requests = [
         {"user_id": ids([[105]])},
         {"user_id": ids([[105], [3]]), "exclude_items": ids([[1003, 1004, 1005], [1003, 1001, 1]])},
@@ -89,7 +89,7 @@ def test_requests_of_all_kinds_share_passes_and_get_what_each_would_get_alone(st
         same(got, executor(request))
 
 
-def test_a_refused_request_spoils_none_of_the_others_and_is_refused_in_the_executor_s_words(steps, executor, ids):
+def test_a_refused_request_does_not_affect_others_and_has_the_executor_s_message(steps, executor, ids):
     good, bad = {"user_id": ids([[105]])}, {"user_id": ids([[105]]), "top_k": np.array([[13]], np.int32)}
     first, refused, last = steps(wire(good), wire(bad), wire(good))
     same(first, executor(good))
@@ -99,7 +99,7 @@ def test_a_refused_request_spoils_none_of_the_others_and_is_refused_in_the_execu
         executor(bad)
 
 
-def test_a_step_refuses_what_another_release_began(steps, ids):
+def test_a_step_refuses_a_request_that_another_release_began(steps, ids):
     steps.models["cascade_order"].number = np.float32(1)
     [refused] = steps(wire({"user_id": ids([[105]])}))
     assert refused.code == "UNAVAILABLE"
@@ -107,12 +107,12 @@ def test_a_step_refuses_what_another_release_began(steps, ids):
 
 
 @pytest.mark.parametrize("repository", ["object"], indirect=True)
-def test_the_first_step_takes_no_text_that_stands_for_a_missing_one(steps):
+def test_the_first_step_refuses_the_byte_for_a_missing_text(steps):
     [refused] = steps({"user_id": np.array([[b"\xff"]], dtype=object)})
     assert (refused.code, refused.message[:25]) == ("INVALID_ARG", "user_id: expected UTF-8 t")
 
 
-def test_what_nobody_reads_does_not_travel(steps, ids):
+def test_columns_that_no_step_reads_are_not_sent(steps, ids):
     steps(wire({"user_id": ids([[105]])}))
     [tensors] = steps.tensors
     assert "retrieve.retrieved_rows" in tensors
@@ -121,7 +121,7 @@ def test_what_nobody_reads_does_not_travel(steps, ids):
     assert {name for name in tensors if "." in name} <= read
 
 
-def test_text_with_missing_values_comes_back_as_it_was():
+def test_text_with_missing_values_round_trip():
     texts = np.array([["", None, "ÿ", "\xff", "None"]], dtype=object)
     assert decode_text("geo", encode_text(texts), missing=True).tolist() == texts.tolist()
 
@@ -137,7 +137,7 @@ def test_what_a_column_is_padded_with():
 
 @pytest.mark.parametrize("op", [LookupItems, Rank, Order, Retrieve, Respond], ids=lambda op: op.kind)
 def test_rows_that_vary_in_length_hold_item_rows_logits_or_candidates(op, mini):
-    """A new column of candidates needs no word here; one of another kind does."""
+    """A new candidate column needs no case in ``padding``; a new kind of list does."""
     made = getattr(mini.steps, op.kind).op
     varying = {name: spec for name, spec in made.reads.items() if isinstance(spec.dims[0], str)}
     for name, spec in varying.items():

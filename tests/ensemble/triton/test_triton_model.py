@@ -1,4 +1,4 @@
-"""The python model against a stand-in for Triton's own module, which exists only inside a stub."""
+"""The python model, with a stand-in for Triton's own module."""
 
 import json
 import sys
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass
 class Count(Op):
-    """Answers user "u<n>" with items n, n + 1, ... but those excluded; breaks on "bug", is wrong about "wrong"."""
+    """Recommends items n, n + 1, ... that are not excluded to "u<n>"; raises for "bug", a wrong dtype for "wrong"."""
 
     kind = "count"
     passes = 0
@@ -76,7 +76,7 @@ class Count(Op):
 
 @pytest.fixture
 def load(monkeypatch, tmp_path):
-    """Initializes the model as Triton does, with this executor; ends it as Triton does."""
+    """Initializes the model with this executor, and finalizes it, as Triton does."""
     started = []
 
     def start(executor, config=CONFIG):
@@ -116,7 +116,7 @@ def numbers(*values, dtype=np.int32):
     return np.array(values, dtype=dtype).reshape(-1, 1)
 
 
-def test_answers_each_request_in_order_of_one_pass(model, op):
+def test_answers_requests_in_order_from_one_pass(model, op):
     one, two = model.execute([Request(user_id=users("u5")), Request(user_id=users("u7", "u9"))])
     assert one.outputs["item_ids"].tolist() == [[5, 6]]
     assert two.outputs["item_ids"].tolist() == [[7, 8], [9, 10]]
@@ -136,7 +136,7 @@ def test_each_answer_is_as_wide_as_its_own_largest_top_k(model):
     assert got == [[[1]], [[5, -1, -1], [7, 8, 9]], [[9, 10]]]
 
 
-def test_a_bad_request_does_not_hurt_its_neighbours(model, op):
+def test_an_invalid_request_does_not_affect_others(model, op):
     bad = Request(user_id=users("u1"), top_k=numbers(0))
     before, refused, after = model.execute([Request(user_id=users("u1")), bad, Request(user_id=users("u2"))])
     assert (refused.error.code, refused.error.message) == ("INVALID_ARG", "top_k: expected 1 to 9, got 0")
@@ -155,7 +155,7 @@ def test_a_defect_is_one_line_for_the_client_and_a_traceback_in_the_log(model, c
 
 
 @pytest.mark.parametrize("name", ["bug", "wrong"])
-def test_a_request_that_breaks_the_pass_hurts_only_itself(model, caplog, name):
+def test_a_request_that_breaks_the_pass_affects_only_itself(model, caplog, name):
     before, broken, after = model.execute([Request(user_id=users(user)) for user in ("u1", name, "u2")])
     assert broken.error.code == "INTERNAL"
     assert before.outputs["item_ids"].tolist() == [[1, 2]]
@@ -178,7 +178,7 @@ def test_lists_of_any_length_share_a_pass(model, op):
     assert op.passes == 1
 
 
-def test_a_list_so_long_that_others_would_pay_for_it_has_a_pass_of_its_own(load, op):
+def test_a_very_long_list_gets_a_separate_pass(load, op):
     model = load(Executor(INPUTS, {"count": op}, ["item_ids", "reasons"], max_users=1000))
     op.passes = 0
     many = Request(user_id=users(*["u1"] * 100))
@@ -187,7 +187,7 @@ def test_a_list_so_long_that_others_would_pay_for_it_has_a_pass_of_its_own(load,
     assert op.passes == 3
 
 
-def test_only_what_is_asked_for_is_sent(model):
+def test_only_requested_outputs_are_sent(model):
     request = Request(user_id=users("u1"))
     request.wanted = {"reasons"}
     assert list(model.execute([request])[0].outputs) == ["reasons"]
@@ -207,7 +207,7 @@ def test_more_requests_than_may_wait_are_refused_unread(model, op):
     assert responses[6].error.message == "more requests wait than serving.max_queue_size allows (6)"
 
 
-def test_nothing_asked_is_nothing_answered(model, op):
+def test_no_requests_no_responses(model, op):
     assert model.execute([]) == []
     assert op.passes == 0
 
@@ -238,7 +238,7 @@ def test_outputs_follow_from_the_config():
     [{}, {"x": np.zeros((2, 3))}, {"x": np.zeros((3, 3), np.float32)}, {"x": np.zeros(2, np.float32)}],
     ids=["missing", "dtype", "rows", "rank"],
 )
-def test_an_output_of_another_shape_never_leaves(answer):
+def test_an_output_of_another_shape_is_refused(answer):
     with pytest.raises(TypeError, match=r"^output x: expected float32\[B, k\] with B = 2"):
         check_outputs(answer, {"x": ColumnSpec("float32", ("k",))}, 2)
 
@@ -257,7 +257,7 @@ MINIATURE = {
 
 @st.composite
 def requests(draw):
-    """Columns of one request to the miniature: 1 to 4 users, known or not, with some of the optional inputs."""
+    """Columns of a request to the miniature: 1 to 4 known or unknown users, some of the optional inputs."""
     rows = draw(st.integers(1, 4))
 
     def column(values, dtype, width=1):
@@ -279,8 +279,8 @@ def requests(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(asked=st.lists(requests(), min_size=1, max_size=20))
-def test_a_joint_answer_is_what_each_would_get_alone(mini_executor, asked):
-    """More than 64 users in all take several passes."""
+def test_requests_that_share_a_pass_get_the_same_as_alone(mini_executor, asked):
+    """More than 64 users in total take several passes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "triton_python_backend_utils", MODULE)
         patch.setattr(Executor, "load", lambda folder: mini_executor)

@@ -1,4 +1,4 @@
-"""The first request is not the first run."""
+"""Warm-up: the first request is not the first run."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ INPUTS = [
 
 @dataclass
 class Seen(Op):
-    """Keeps what it was given."""
+    """Records its inputs."""
 
     fails: bool = False
     kind = "seen"

@@ -1,4 +1,4 @@
-"""MMR, against the loop of its paper."""
+"""MMR, against the definition in its paper."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from cascade.ensemble.graph.ops.diversity import diverse_pool
 
 
 def naive(relevance, vectors, valid, size, weight):
-    """MMR as its paper writes it."""
+    """MMR by its definition."""
     picked = []
     while len(picked) < min(size, valid.sum()):
         rest = [i for i in np.flatnonzero(valid) if i not in picked]
@@ -24,7 +24,7 @@ def naive(relevance, vectors, valid, size, weight):
 
 
 def eager(relevance, vectors, valid, size, weight):
-    """MMR on the matrix of all cosines, in the precision of the kernel; whole-numbered vectors make ties exact."""
+    """MMR from the matrix of all cosines, in the precision of the kernel; vectors of integers make ties exact."""
     squares = (vectors**2).sum(axis=1)
     inverse = np.divide(1.0, np.sqrt(squares), where=squares > 0, out=np.zeros(len(squares)))
     cosines = (vectors @ vectors.T) * inverse[:, None] * inverse
@@ -53,12 +53,12 @@ def one(relevance, vectors, size, weight, valid=None):
 NEAR, FAR = [[1, 0], [1, 0.01], [0, 1]], [1.0, 0.9, 0.5]
 
 
-def test_a_near_copy_gives_way_to_something_else():
+def test_a_dissimilar_item_beats_a_near_copy():
     # second pick, lambda 0.5: the copy 0.5 * 0.9 - 0.5 * 1.0 = -0.05; the other one 0.5 * 0.5 - 0 = 0.25
     assert one(FAR, NEAR, 2, 0.5) == [0, 2]
 
 
-def test_weight_zero_picks_by_relevance_alone():
+def test_weight_zero_picks_by_relevance_only():
     assert one(FAR, NEAR, 2, 0.0) == [0, 1]
 
 
@@ -77,7 +77,7 @@ def test_invalid_candidates_are_never_picked_and_a_short_list_is_taken_whole():
     assert one(FAR, NEAR, 3, 0.5, valid=[False, False, False]) == []
 
 
-def test_zero_vectors_do_not_spoil_anything():
+def test_zero_vectors_have_cosine_zero():
     assert one([0.2, 0.9, 0.1], [[0, 0], [0, 0], [0, 0]], 2, 0.5) == [0, 1]
 
 
@@ -94,7 +94,7 @@ def test_is_what_the_paper_s_loop_picks(weight):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.2, 0.5, 0.75, 1.0]), st.integers(0, 12), st.integers(1, 5))
-def test_ties_and_all_are_those_of_the_whole_matrix(seed, weight, size, dim):
+def test_picks_and_ties_are_those_of_the_whole_matrix(seed, weight, size, dim):
     rng = np.random.default_rng(seed)
     users, count = 3, 10
     relevance = rng.integers(0, 5, (users, count)) / 4

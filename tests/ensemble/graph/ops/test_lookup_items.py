@@ -28,7 +28,7 @@ class TestLookupItems(OpContract):
 
 
 def reading(folder):
-    """The same with transitions: of rows 0, 1, 2 with codes 3, 4, 5; 1 followed 0 twice, 2 followed 1."""
+    """The same with transitions between rows 0, 1, 2 with codes 3, 4, 5: 1 followed 0 twice, 2 followed 1 once."""
     loaded(folder)
     history, items = np.array([[3], [3], [4]], np.int32), np.array([1, 1, 2], np.int32)
     Transitions.from_histories(history, items, (6, 3), window=1).save(folder)
@@ -68,7 +68,7 @@ def test_tables_are_memory_mapped(tmp_path):
     assert all(isinstance(table.base, np.memmap) for table in loaded(tmp_path).tables.values())
 
 
-def test_a_later_answer_leaves_an_earlier_one_alone(tmp_path):
+def test_a_later_answer_does_not_change_an_earlier_one(tmp_path):
     op = loaded(tmp_path)
     first = op({"candidate_rows": np.array([[2, 1]], dtype=np.int64)})["item_vectors"]
     op({"candidate_rows": np.array([[0, -1]], dtype=np.int64)})

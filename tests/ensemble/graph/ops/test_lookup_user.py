@@ -78,7 +78,7 @@ class TestLookupUserWithTimes(OpContract):
 
 
 def test_times_by_hand(with_times: LookupUser) -> None:
-    """User 3 had items 3 to 6 at 0, 10, 20 and 30 s; of user 4's, 7 and 8 came last and are no positives."""
+    """User 3 had items 3 to 6 at 0, 10, 20 and 30 s. User 4 had 7 and 8 last; they are no positives."""
     got = with_times(users(3, 4, 0, 777))
     assert got["history_ids"][:2, :2].tolist() == [[6, 5], [6, 5]]
     assert got["history_times"].tolist() == [[30, 20], [20, 10], [NO_ITEM] * 2, [NO_ITEM] * 2]
@@ -125,7 +125,7 @@ def test_a_push_changes_the_next_lookup(shop: SimpleNamespace, op: LookupUser) -
     assert after["rejected_ids"].tolist() == before["rejected_ids"].tolist() == [[8]]
 
 
-def test_of_a_history_only_the_first_ids_count(shop: SimpleNamespace) -> None:
+def test_a_history_has_at_most_the_configured_number_of_ids(shop: SimpleNamespace) -> None:
     op = LookupUser("shop", {}, "int", "int", 2, {"user_history": ["history_ids"]})
     op.load(Path())
     assert op(users(3, 10))["history_ids"].tolist() == [[6, 5], [3, 2]]
@@ -166,7 +166,7 @@ def test_many_users_in_one_call(op: LookupUser) -> None:
     assert got["known_user"].sum() in (20, 21)  # 500 is known once another test has pushed for it
 
 
-def test_a_store_that_fails_is_said_so_and_logged_once(op: LookupUser, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_fails_is_reported_and_logged_once(op: LookupUser, caplog: pytest.LogCaptureFixture) -> None:
     working = op.reader
 
     class Broken:

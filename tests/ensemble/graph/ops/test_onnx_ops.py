@@ -1,4 +1,4 @@
-"""encode_query and rank, on the miniature's hand-made models."""
+"""encode_query and rank, with the miniature's hand-made models."""
 
 import numpy as np
 import onnxruntime
@@ -77,7 +77,7 @@ def test_query_is_the_model_s_own_output(tmp_path):
     np.testing.assert_allclose(op(batch)["query"], session.run(["query"], batch)[0], rtol=1e-5)
 
 
-def test_no_candidate_scores_minus_infinity_and_leaves_the_others_alone(tmp_path):
+def test_padding_scores_minus_infinity_and_does_not_affect_candidates(tmp_path):
     rank, user = ranker(tmp_path), users(1)
     short = rank({**user, **candidates([[4, 5]])})["logits"]
     long = rank({**user, **candidates([[4, 5, -1]])})["logits"]

@@ -1,4 +1,4 @@
-"""Threshold, pool, order and sampling of the list."""
+"""Threshold, pool, order and sampling of the recommended list."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_each_row_has_its_own_top_k():
     assert Order(DIM, diversity_lambda=0)(batch)["ranked_rows"].tolist() == [[10, -1], [10, 11]]
 
 
-def test_more_asked_than_there_is_pads():
+def test_a_top_k_above_the_candidates_pads():
     got = Order(DIM)(request([[1.0, -np.inf, -np.inf]], top_k=5))
     assert got["ranked_rows"].tolist() == [[10, -1, -1, -1, -1]]
 

@@ -63,7 +63,7 @@ def test_ids_of_another_type_are_refused(tmp_path):
         Respond(string_ids=True, release="abc").load(tmp_path)
 
 
-def test_a_store_that_cannot_be_read_says_nothing_about_the_user(tmp_path):
+def test_a_store_that_cannot_be_read_gives_no_unknown_user(tmp_path):
     stale = {**batch(), "features_stale": np.ones((4, 1), dtype=bool)}
     got = loaded(tmp_path, np.array([70, 80, 90]))(stale)["reasons"][:, 0].tolist()
     assert got[0] == got[2] == "features_stale" and got[3] == "features_stale,fewer_items"

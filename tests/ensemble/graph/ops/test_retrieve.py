@@ -1,4 +1,4 @@
-"""The index, of each type: rows of a batch do not depend on each other."""
+"""Retrieval with each type of index: rows of a batch do not depend on each other."""
 
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def test_the_index_is_mapped_from_its_file(kind, tmp_path):
     assert str(tmp_path / "index.faiss") in Path("/proc/self/maps").read_text()
 
 
-def test_small_catalogue_gives_what_there_is(tmp_path):
+def test_a_catalogue_smaller_than_topk_returns_all_items(tmp_path):
     small = faiss.IndexFlatIP(DIM)
     small.add(vectors(3))
     faiss.write_index(small, str(tmp_path / "index.faiss"))
@@ -135,6 +135,6 @@ def test_index_of_another_width_is_refused(tmp_path):
         Retrieve(topk=10, dim=9).load(tmp_path)
 
 
-def test_nprobe_and_ef_search_come_with_the_index(tmp_path):
+def test_nprobe_and_ef_search_are_those_of_the_index(tmp_path):
     assert loaded(tmp_path, "ivf").index.nprobe == 2
     assert loaded(tmp_path, "hnsw").index.hnsw.efSearch == 20

@@ -15,7 +15,7 @@ LOGITS = np.array([1.0, 0.0, -0.5, 0.7])
 
 
 def draw(logits, temperature, seeds, count, rows=None, pool=None):
-    """Picks [n, count] and propensities [n, count], one draw for each seed, all in one batch."""
+    """Picks [n, count] and propensities [n, count] of one batch, with one draw for each seed."""
     seeds = np.array(seeds, dtype=np.int64)[:, None]
     logits = np.tile(np.array(logits, dtype=np.float32), (len(seeds), 1))
     rows = np.tile(np.arange(logits.shape[1]) if rows is None else rows, (len(seeds), 1))
@@ -28,7 +28,7 @@ def draw(logits, temperature, seeds, count, rows=None, pool=None):
 
 
 def plackett_luce(order, logits, temperature):
-    """Probability of drawing ``order`` one after the other without replacement, by its definition."""
+    """Probability of each item in ``order`` when drawing without replacement, by definition."""
     weights = np.exp(np.asarray(logits) / temperature)
     left, steps = weights.sum(), []
     for item in order:
@@ -53,14 +53,14 @@ def test_pairs_follow_sampling_without_replacement():
 
 
 @pytest.mark.parametrize("rows", [np.arange(20), np.arange(20) * 2**32, 10**7 - np.arange(20)])
-def test_of_equal_logits_each_place_is_as_likely(rows):
+def test_items_with_equal_logits_are_equally_likely_at_each_position(rows):
     picks = draw(np.zeros(20), 1.0, range(4000), 20, rows)[0]
     for place in (0, 9, 19):
         assert chisquare(np.bincount(picks[:, place], minlength=20)).pvalue > 1e-3
 
 
-def test_two_seeds_share_nothing():
-    """Order of one seed against that of the next: rank correlation 0 on average."""
+def test_two_seeds_are_independent():
+    """The rank correlation between the orders of two consecutive seeds is 0 on average."""
     picks = draw(np.zeros(50), 1.0, range(2000), 50)[0]
     ranks = picks.argsort(axis=1) - 24.5
     correlations = (ranks[1:] * ranks[:-1]).mean(axis=1) / ranks[0].var()
@@ -68,7 +68,7 @@ def test_two_seeds_share_nothing():
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0, 10.0])
-def test_propensities_are_those_of_the_picks_before(temperature):
+def test_propensities_are_given_the_earlier_picks(temperature):
     picks, propensities = draw(LOGITS, temperature, range(20), 4)
     logits, heat = LOGITS.astype(np.float32).astype(float), float(np.float32(temperature))
     expected = [plackett_luce(pick, logits, heat) for pick in picks]
@@ -95,14 +95,14 @@ def test_temperature_zero_sorts_and_keeps_the_order_of_equals():
     assert propensities.tolist() == [[1, 1, 1, 1]]
 
 
-def test_a_seed_may_be_any_int64_and_says_it_all():
+def test_a_seed_may_be_any_int64_and_determines_the_draw():
     seeds = [0, -1, 2**63 - 1, -(2**63)]
     assert draw(LOGITS, 1.0, seeds, 3)[0].tolist() == [draw(LOGITS, 1.0, [seed], 3)[0][0].tolist() for seed in seeds]
     assert len(np.unique(draw(LOGITS, 1.0, range(100), 4)[0], axis=0)) > 10
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.permutations(range(6)))
-def test_noise_goes_with_the_item_and_not_with_its_place(seed, order):
+def test_noise_belongs_to_the_item_not_to_its_position(seed, order):
     rows, logits = np.arange(6) * 1000, np.linspace(-1, 1, 6)
     there = rows[draw(logits, 1.0, [seed], 6, rows)[0][0]]
     here = rows[order][draw(logits[order], 1.0, [seed], 6, rows[order])[0][0]]

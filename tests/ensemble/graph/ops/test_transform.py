@@ -1,4 +1,4 @@
-"""The request's features from lookup tables, and which items a request must not show."""
+"""Features of a request from lookup tables, and the items that must not be recommended."""
 
 import json
 
@@ -73,7 +73,7 @@ class TestTransformWithGaps(OpContract):
 
 
 def test_gaps_by_hand(tmp_path):
-    """Times may be fewer than items; an id that is missing takes its time with it."""
+    """There may be fewer times than items. A missing id is dropped together with its time."""
     op = make_op(tmp_path, gaps=True)
     got = op(TestTransformWithGaps().make_batch())
     assert got["history_gap"].tolist() == [[1, 3, 6], [1, 2, 0], [0, 0, 0], [1, 0, 0]]
