@@ -201,7 +201,7 @@ def worker_group() -> SingleWorker:
 
 @contextmanager
 def joined(environment: Mapping[str, str]) -> Iterator[SingleWorker]:
-    """Join the worker group that ``TF_CONFIG`` describes, for the duration of the context; alone without one.
+    """A context in which the process is a worker of the group in ``TF_CONFIG``, or a `SingleWorker` without it.
 
     Raises:
         ConfigError: if ``TF_CONFIG`` is invalid.

@@ -1,4 +1,4 @@
-"""Shops that several tests train on."""
+"""Small shops and trained artifacts that several tests share."""
 
 import pytest
 from model_shop import make_shop
@@ -10,7 +10,7 @@ from cascade.workflows.etl.tensors import Tensors
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
-    """The data and etl artifacts of a rich shop."""
+    """The data and etl artifacts of a shop with user, item and context features."""
     return make_shop(tmp_path_factory.mktemp("shop"))
 
 
@@ -21,7 +21,7 @@ def tensors(shop):
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory, shop):
-    """The shop's artifacts, two_tower, index and ranker among them."""
+    """The shop's artifacts, including two_tower, index and ranker."""
     return run_stages(tmp_path_factory.mktemp("runs"), shop, type="gpu_hnsw")
 
 

@@ -1,4 +1,4 @@
-"""A schema, a batch and a small config for tests of the ranker."""
+"""A schema, random batches and a small config for tests of the ranker."""
 
 import numpy as np
 

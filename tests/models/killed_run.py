@@ -1,6 +1,7 @@
-"""A run of one stage that is killed in the middle of an epoch, as `kill -9` does it.
+"""Run one stage and kill the process in the middle of an epoch, like `kill -9`.
 
-Arguments: folder of runs, stage, its section as JSON, checkpoints until the kill, ``name=path`` of each parent.
+Arguments: folder of runs, stage, its section as JSON, number of checkpoints before the kill, ``name=path`` of each
+parent.
 """
 
 import os
@@ -21,7 +22,7 @@ def main(folder, stage, section, saves, *parents):
 
 
 def die_after(saves):
-    """Kill this process once it has saved so many checkpoints."""
+    """Kill this process after it has saved that many checkpoints."""
     save, left = Checkpoints.save, [saves]
 
     def save_or_die(self, progress):

@@ -1,4 +1,4 @@
-"""Etl artifacts by hand: a small shop in which users stay with a taste and some items are popular."""
+"""Handmade etl artifacts: a small shop whose users have a taste and whose items differ in popularity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cascade.core.features import Feature, FeatureSchema
 from cascade.workflows.history.gaps import CODES
 
 CODE = 3
-"""Codes of known values start here."""
+"""The first code of known values."""
 
 
 def make_shop(
@@ -32,16 +32,18 @@ def make_shop(
     content: bool = False,
     seed: int = 0,
 ) -> dict[str, Artifact]:
-    """A data and an etl artifact. Lower item rows are more popular; four in five events are of the user's
-    taste, items whose row is the user's modulo 4.
+    """A data and an etl artifact.
+
+    Lower item rows are more popular. Four in five events are of the user's taste: items whose row equals the user's
+    row modulo 4.
 
     Args:
-        rich: user, item and context features beside the ids.
+        rich: user, item and context features in addition to the ids.
         label: impressions with a label that follows the taste.
         dislikes: a fifth of the interactions are not positive.
         gaps: time gaps of the history; the n-th event of a user was at 3^n seconds.
-        content: a text ``title`` and a vector ``image`` of items; the image is that of the item's taste, with noise.
-        labels: two further labels, ``click``, which is ``label``, and ``like``, which is 1 where the item is even, too.
+        content: items have a text ``title`` and a vector ``image``, the image of their taste with noise.
+        labels: two further labels: ``click`` equals ``label``, ``like`` is ``click`` for even item rows, else 0.
     """
     rng = np.random.default_rng(seed)
     tastes = np.arange(users) % 4

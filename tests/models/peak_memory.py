@@ -1,6 +1,6 @@
-"""Train a retriever with a large table in a process of its own; print the estimate and what it took, bytes.
+"""Train a retriever with a large embedding table; print the memory estimate and the measured peak in bytes.
 
-Arguments: rows of the item table, optimizer of embeddings.
+Run in a separate process. Arguments: rows of the item table, optimizer of the embeddings.
 """
 
 import sys
@@ -25,7 +25,7 @@ from cascade.workflows.etl.tensors import Tensors
 
 
 def train(rows, rule):
-    """The estimate's total and the growth of the process's peak."""
+    """The estimated total, and by how much the process grew at its peak; bytes."""
     schema = FeatureSchema(
         (Feature("user_id", "user", "categorical", 100), Feature("item_id", "item", "categorical", rows))
     )
@@ -52,7 +52,7 @@ def train(rows, rule):
 
 
 class Peak:
-    """By how much this process's own pages grow at most; those of mapped files come and go with the machine's needs."""
+    """Largest growth of this process's anonymous memory in bytes; pages of mapped files can be evicted at any time."""
 
     def __enter__(self):
         self.grown, self.before, self.stop = 0, own_pages(), threading.Event()
@@ -75,5 +75,5 @@ def own_pages():
 
 
 if __name__ == "__main__":
-    tf.constant(1.0) + 1  # TensorFlow's own buffers come first
+    tf.constant(1.0) + 1  # allocates TensorFlow's own buffers
     print(*train(int(sys.argv[1]), sys.argv[2]))

@@ -1,4 +1,4 @@
-"""The ranker as a release serves it, at the level of the ops."""
+"""The ranker as a release serves it, without a server: its two ops."""
 
 import shutil
 
@@ -7,7 +7,7 @@ from cascade.ensemble.repository.ranker_steps import ranker_steps
 
 
 class Served:
-    """lookup_items and rank, loaded from what `ranker_steps` made."""
+    """The ops lookup_items and rank, loaded from the files of `ranker_steps`."""
 
     def __init__(self, parts, tensors, folder, **options):
         items = {f.name: (f.dtype, f.dims[0]) for f in tensors.schema.side("item")}

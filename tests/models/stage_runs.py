@@ -1,4 +1,4 @@
-"""Runs of the model stages on small shops, and rows to ask their models with."""
+"""Run the model stages on small shops, and make inputs for their models."""
 
 from types import SimpleNamespace
 
@@ -52,7 +52,7 @@ def run_stages(folder, shop, **ann):
 
 
 def run_stage(folder, stage, section, parts):
-    """One stage with the first of its sections as JSON."""
+    """Run one stage; ``section`` is its first config section as JSON."""
     return stage.run(folder, section_of(stage, section), {name: parts[name] for name in stage.parents})
 
 
@@ -62,7 +62,7 @@ def section_of(stage, section):
 
 
 def rank_again(folder, parts, **options):
-    """``parts`` with a ranker of other ``options``."""
+    """``parts`` with another ranker, trained with ``options``."""
     config = DlrmConfig.model_validate({**SECTIONS["dlrm_ranker"].model_dump(), **options})
     sections = {"dlrm_ranker": config, "serving.ann": Ann(type="flat", topk=20, recall_target=0.99)}
     return {**parts, "ranker": RANKER.run(folder, sections, {name: parts[name] for name in RANKER.parents})}

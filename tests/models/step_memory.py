@@ -1,6 +1,7 @@
-"""Take a training step with and without ``training.recompute``; print estimate and peak of each, bytes, and the loss.
+"""Take a training step with and without ``training.recompute``; print its memory estimate, peak (bytes) and loss.
 
-Arguments: ``two_tower`` or ``dlrm_ranker``. What recomputes comes first, so that it finds no pages that the other left.
+Argument: ``two_tower`` or ``dlrm_ranker``. The step with ``recompute`` comes first, so that it cannot reuse
+the other's pages.
 """
 
 import ctypes
@@ -28,7 +29,7 @@ from cascade.workflows.etl.tensors import Tensors
 
 USERS, ITEMS = 100, 2000
 SIZES = {"two_tower": (192, 160), "dlrm_ranker": (8192, 40)}
-"""Rows of a batch, items of a history."""
+"""Model -> rows of a batch, items of a history."""
 
 
 def shop(length):
@@ -83,7 +84,7 @@ def measure(name, recompute):
 
 
 if __name__ == "__main__":
-    tf.constant(1.0) + 1  # TensorFlow's own buffers come first
+    tf.constant(1.0) + 1  # allocates TensorFlow's own buffers
     for recompute in (True, False):
         print(json.dumps(measure(sys.argv[1], recompute)), flush=True)
         gc.collect()

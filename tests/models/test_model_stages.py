@@ -1,4 +1,4 @@
-"""The stages two_tower, index and ranker on shops of several shapes, as the served graph uses their files."""
+"""The stages two_tower, index and ranker on several kinds of shops, and their files as the served graph uses them."""
 
 import json
 
@@ -23,14 +23,14 @@ from cascade.models.training.rows import (
 from cascade.workflows.etl.tensors import Tensors
 
 SHAPES = {
-    "ids alone, strings, no validation": {"rich": False, "strings": True, "valid": False},
+    "only string ids, no validation": {"rich": False, "strings": True, "valid": False},
     "impressions": {"label": True},
     "dislikes": {"dislikes": True},
 }
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_shops_of_other_shapes(shape, tmp_path):
+def test_shops_of_other_kinds(shape, tmp_path):
     made = run_stages(tmp_path, make_shop(tmp_path / "shop", users=80, items=30, events=8, **shape))
     metrics = made["ranker"].metrics
     assert metrics["train_on"] == ("impressions" if shape.get("label") else "candidates")
@@ -59,7 +59,7 @@ def test_files_and_metrics(parts, tensors):
     assert parts["index"].parents["two_tower"] == parts["two_tower"].digest
 
 
-def test_index_of_a_gpu_type_is_its_twin_and_says_so(parts):
+def test_a_gpu_index_falls_back_to_its_cpu_type_with_a_notice(parts):
     info = json.loads((parts["index"].path / "index.json").read_text())
     assert info["type"] == "hnsw" and info["metric"] == "inner_product"
     assert parts["index"].metrics["notices"][0].startswith("serving.ann.type gpu_hnsw: no GPU")
@@ -76,7 +76,7 @@ def test_recall_is_measured_on_validation_events_and_on_unknown_users(parts, ten
     assert parts["index"].metrics["recall"] == info["recall"]
 
 
-def test_queries_are_the_towers_for_the_user_and_for_a_stranger(parts, tensors):
+def test_queries_are_the_towers_output_for_known_and_unknown_users(parts, tensors):
     tower = parts["two_tower"].path / "query_tower.onnx"
     got = query_vectors(tensors, tower)
     events = Events.positives(tensors.interactions("valid"))
@@ -91,14 +91,14 @@ def test_queries_are_the_towers_for_the_user_and_for_a_stranger(parts, tensors):
         np.testing.assert_allclose(got["unknown"][at // 4], expected[0], atol=1e-6)
 
 
-def test_queries_without_a_validation_part_are_those_of_training(tmp_path, parts):
+def test_queries_without_a_validation_part_come_from_training(tmp_path, parts):
     shop = make_shop(tmp_path, valid=False)
     tensors = Tensors.load(shop["etl"].path)
     got = query_vectors(tensors, parts["two_tower"].path / "query_tower.onnx")
     assert (len(got["known"]), len(got["unknown"])) == (1000, 250)
 
 
-def test_item_vectors_are_the_towers(parts, tensors):
+def test_item_vectors_are_the_towers_output(parts, tensors):
     vectors = np.load(parts["index"].path / "item_vectors.npy")
     model = load_towers(parts["two_tower"].path, tensors)
     expected = model.candidate(item_columns(tensors, np.arange(len(tensors.item_ids)))).numpy()
@@ -111,7 +111,7 @@ def ranker(parts):
     return session(parts["ranker"].path / "ranker.onnx")
 
 
-def test_ranker_takes_all_features_by_name_and_what_the_retriever_says(parts, ranker, tensors):
+def test_ranker_reads_all_features_by_name_and_the_retrievers_vectors(parts, ranker, tensors):
     assert parts["ranker"].metrics["fusion"]["retriever"] > 0
     assert {v.name for v in ranker.get_inputs()} == {f.name for f in tensors.schema} | {"query", "item_vectors"}
     assert [v.name for v in ranker.get_outputs()] == ["logits"]
@@ -132,7 +132,7 @@ def test_ranker_takes_any_shape(ranker, tensors, similarity, users, candidates):
     assert run(ranker, request(tensors, users, candidates, similarity)).shape == (users, candidates)
 
 
-def test_the_retrievers_cosine_enters_by_its_weight(parts, ranker, tensors, similarity):
+def test_the_retrievers_cosine_is_added_with_its_weight(parts, ranker, tensors, similarity):
     batch = request(tensors, similarity=similarity)
     alone = run(ranker, {**batch, "query": np.zeros_like(batch["query"])})
     cosine = np.einsum("nd,nkd->nk", batch["query"], batch["item_vectors"])
@@ -140,19 +140,19 @@ def test_the_retrievers_cosine_enters_by_its_weight(parts, ranker, tensors, simi
     np.testing.assert_allclose(run(ranker, batch) - alone, weight * cosine, atol=1e-4)
 
 
-def test_a_batch_is_its_rows(ranker, tensors, similarity):
+def test_rows_of_a_batch_are_independent(ranker, tensors, similarity):
     batch = request(tensors, similarity=similarity)
     single = [run(ranker, {name: values[at : at + 1] for name, values in batch.items()}) for at in range(4)]
     np.testing.assert_allclose(run(ranker, batch), np.concatenate(single), rtol=1e-4, atol=1e-5)
 
 
-def test_fewer_than_all_candidates_get_the_same_logits(ranker, tensors, similarity):
+def test_logits_do_not_depend_on_the_other_candidates(ranker, tensors, similarity):
     batch, of_items = request(tensors, similarity=similarity), {*tensors.schema.names("item"), "item_vectors"}
     part = {name: values[:, 2:4] if name in of_items else values for name, values in batch.items()}
     np.testing.assert_allclose(run(ranker, batch)[:, 2:4], run(ranker, part), rtol=1e-4, atol=1e-5)
 
 
-def test_an_unknown_user_is_answered_with_popular_items(parts, ranker, tensors):
+def test_an_unknown_user_gets_popular_items(parts, ranker, tensors):
     unknown = {
         name: values[None].astype(tensors.schema[name].dtype)
         for name, values in unknown_user(tensors.schema, tensors.users).items()
@@ -170,7 +170,7 @@ def test_an_unknown_user_is_answered_with_popular_items(parts, ranker, tensors):
     assert tensors.item_counts[top].mean() > 1.5 * tensors.item_counts.mean()
 
 
-def test_the_same_again_is_the_same_artifact(parts, shop, tmp_path):
+def test_a_second_run_gives_the_same_artifact(parts, shop, tmp_path):
     again = TWO_TOWER.run(tmp_path, {"two_tower": SECTIONS["two_tower"]}, {"etl": shop["etl"]})
     for name in ("query_tower.onnx", "item_tower.onnx"):
         request_rows = request(Tensors.load(shop["etl"].path), 3, 1)

@@ -1,4 +1,4 @@
-"""Several workers on one machine for the tests of what they do together; see ``worker_run``."""
+"""Start and await a worker group on this machine; each worker runs ``worker_run``."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from cascade.pipeline.launch import free_ports
 
 SCRIPT = Path(__file__).with_name("worker_run.py")
 WITHIN_S = 240
-"""Longer than anything here takes on a busy machine."""
+"""Longer than any of these trainings takes on a busy machine."""
 
 
 def start(folder, parts, cases, others=None, count=2, saves=0):
-    """Worker processes, which train ``cases`` (name of the stage, section as JSON) one after the other.
+    """Start worker processes that train ``cases`` (name of the stage, section as JSON) one after the other.
 
     Args:
-        others: what all but the chief train instead.
-        saves: checkpoints after which the chief kills itself; 0: never.
+        others: cases for all workers but the chief.
+        saves: number of checkpoints after which the chief kills itself; 0 for never.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     parents = [f"{name}={parts[name].path}" for name in sorted({p for name, _ in cases for p in STAGES[name].parents})]
@@ -40,12 +40,12 @@ def start(folder, parts, cases, others=None, count=2, saves=0):
 
 
 def finish(workers):
-    """What the chief tells of each case."""
+    """Wait for the workers; the metrics that the chief prints for each case."""
     try:
-        told = [worker.communicate(timeout=WITHIN_S) for worker in workers]
+        outputs = [worker.communicate(timeout=WITHIN_S) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
-    for worker, (_, errors) in zip(workers, told, strict=True):
+    for worker, (_, errors) in zip(workers, outputs, strict=True):
         assert worker.returncode == 0, errors[-3000:]
-    return [json.loads(line) for line in told[0][0].splitlines()]
+    return [json.loads(line) for line in outputs[0][0].splitlines()]

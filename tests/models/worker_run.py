@@ -1,7 +1,7 @@
-"""One of several workers that train models, each with the whole of a small shop.
+"""One worker of a group that trains models on a small shop.
 
-Arguments: folder of runs; checkpoints after which the chief kills itself, 0 for never; the trainings as JSON, a stage
-and its section each; ``name=path`` of each parent. The chief prints the metrics and the path of each artifact.
+Arguments: folder of runs; number of checkpoints after which the chief kills itself, 0 for never; the trainings as JSON,
+each a stage and its section; ``name=path`` of each parent. The chief prints the metrics and the path of each artifact.
 """
 
 import json

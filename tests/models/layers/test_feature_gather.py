@@ -1,4 +1,4 @@
-"""Feature tables on TensorFlow's side."""
+"""Gathering features from tables of tensors."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ TABLES = {
 }
 
 
-def test_columns_of_several_types_and_lengths():
+def test_columns_of_several_dtypes_and_lengths():
     rows = np.array([[2, 0], [1, 1]])
     found = Columns(TABLES)(rows)
     assert list(found) == list(TABLES)

@@ -16,7 +16,7 @@ from cascade.models.layers.feature_vectors import (
 VECTORS = tf.constant([[[1.0, 10.0], [3.0, 30.0], [100.0, 100.0]]])
 
 
-def test_masked_mean_leaves_padding_out():
+def test_masked_mean_excludes_padding():
     assert MaskedMean()(VECTORS, tf.constant([[5, 7, 0]])).numpy().tolist() == [[[2.0, 20.0]]]
 
 
@@ -30,7 +30,7 @@ def test_recency_mean_starts_with_one_over_position():
     np.testing.assert_allclose(got[0, 0, 0], (1 / 1 + 3 / 2 + 100 / 3) / (1 + 1 / 2 + 1 / 3), rtol=1e-6)
 
 
-def test_what_a_user_had_last_comes_beside_the_mean():
+def test_last_item_is_returned_beside_the_mean():
     got = RecencyMean(last=True)(VECTORS, tf.constant([[5, 7, 9]])).numpy()
     np.testing.assert_array_equal(got[:, :1], RecencyMean()(VECTORS, tf.constant([[5, 7, 9]])).numpy())
     assert got[0, 1].tolist() == [1.0, 10.0]
@@ -47,7 +47,7 @@ def tables():
     return embedding_tables([ITEM, HISTORY, GENRES], {"item_id": 4, "genres": 2})
 
 
-def test_one_table_for_one_vocabulary():
+def test_one_table_per_vocabulary():
     made = tables()
     assert sorted(made) == ["genres", "item_id"]
     assert made["item_id"].table.input_dim == 8 and made["genres"].dim == 2
@@ -67,7 +67,7 @@ def test_a_list_of_length_one_is_pooled_too():
     assert found.shape == (2, 1, 2) and not found[0].any() and found[1].any()
 
 
-def test_tower_inputs_put_all_features_side_by_side():
+def test_tower_inputs_concatenate_all_features():
     layer = TowerInputs([ITEM, GENRES, PRICE], tables())
     columns = {"item_id": tf.constant([[3]]), "genres": tf.constant([[1, 0]]), "price": tf.constant([[0.5]])}
     got = layer(columns)

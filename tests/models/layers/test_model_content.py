@@ -1,4 +1,4 @@
-"""Text, vectors and hidden item ids in the models."""
+"""Text, pretrained vectors and item id dropout in the models."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ SCHEMA = FeatureSchema(
 )
 
 
-def test_a_vector_is_projected_and_a_missing_one_is_0():
+def test_a_vector_is_projected_and_a_missing_one_stays_0():
     layer = Projection(3)
     vectors = np.array([[[1, 2.0], [0, 0]]], np.float32)
     found = layer(vectors).numpy()
@@ -75,11 +75,11 @@ def test_the_memory_estimate_counts_a_vector_once():
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """Items of an image that tells their taste, and with a title of their price's class."""
+    """Items with an image that shows their taste, and a random title."""
     return make_shop(tmp_path_factory.mktemp("content"), content=True)
 
 
-def test_hidden_ids_are_hidden_for_all_rows_of_an_item(shop):
+def test_retriever_hides_the_id_in_all_rows_of_an_item(shop):
     tensors = Tensors.load(shop["etl"].path)
     lookup, rows = Lookup(tensors), np.tile(np.arange(40), 5)
     tf.keras.utils.set_random_seed(0)
@@ -92,7 +92,7 @@ def test_hidden_ids_are_hidden_for_all_rows_of_an_item(shop):
     np.testing.assert_array_equal(shown["image"], tensors.items["image"][rows])
 
 
-def test_hidden_ids_of_the_ranker_are_drawn_for_each_row(shop):
+def test_ranker_hides_ids_row_by_row(shop):
     tensors = Tensors.load(shop["etl"].path)
     rows = np.zeros((30, 20), np.int32)
     codes = Lookup(tensors).items(rows, 0.25)["item_id"].numpy()
@@ -101,8 +101,8 @@ def test_hidden_ids_of_the_ranker_are_drawn_for_each_row(shop):
     assert (Lookup(tensors).items(rows)["item_id"].numpy() == tensors.items["item_id"][0, 0]).all()
 
 
-def test_an_item_without_interactions_is_placed_by_its_content(shop, tmp_path):
-    """Shown as unknown, items are nearest to those of their own taste, which their image alone tells."""
+def test_an_item_without_interactions_is_embedded_by_its_content(shop, tmp_path):
+    """With their ids hidden, items are closest to those of their taste, which only their image shows."""
     tensors = Tensors.load(shop["etl"].path)
     section = TwoTowerConfig(
         **{**SECTIONS["two_tower"].model_dump(), "user_tower": TOWER, "item_tower": TOWER, "item_id_dropout": 0.3}
@@ -116,7 +116,7 @@ def test_an_item_without_interactions_is_placed_by_its_content(shop, tmp_path):
 
 
 def test_content_goes_through_the_stages_to_onnx(shop, tmp_path):
-    """Towers, index and ranker with text and vectors, compared with TensorFlow as they are exported."""
+    """Towers, index and ranker with text and vectors; the exported models agree with TensorFlow."""
     parts = run_stages(tmp_path, shop)
     assert parts["two_tower"].metrics["onnx_max_difference"] < 1e-4
     assert parts["ranker"].metrics["onnx_max_difference"] < 1e-4

@@ -1,4 +1,4 @@
-"""Time gaps of the history in the models: a list feature like any other."""
+"""Time gaps of the history as a list feature of the models."""
 
 import numpy as np
 import onnx
@@ -24,7 +24,7 @@ def tensors(parts):
 
 
 def test_columns_of_an_event(tensors):
-    """The eleven earlier events of a user were at 1, 3, 9, ... 59049 seconds: gaps of 39366, 13122, 4374 and 1458."""
+    """A user's eleven earlier events were at 1, 3, 9, ... 59049 seconds: the gaps are 39366, 13122, 4374, 1458."""
     events = Events.of(tensors.interactions("test")).take(np.array([0, 7]))
     codes = [1, *(2 + gap.bit_length() for gap in (39366, 13122, 4374, 1458))]
     assert user_columns(tensors, events)["history_gap"].tolist() == [codes, codes]

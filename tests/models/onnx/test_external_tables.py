@@ -1,4 +1,4 @@
-"""Tables of ONNX models in files of their own."""
+"""ONNX models with large tables in separate files."""
 
 import shutil
 
@@ -31,7 +31,7 @@ def save(file, *, scale=1.0, out_from=48):
     return file
 
 
-def test_a_model_runs_wherever_its_files_lie(tmp_path):
+def test_a_model_runs_from_any_folder(tmp_path):
     model = save(tmp_path / "small.onnx")
     files = model_files(model, "other.onnx")
     assert len(files) == 2 and files["other.onnx"] == model
@@ -49,7 +49,7 @@ def test_models_share_a_table(tmp_path):
     np.testing.assert_array_equal(run(session(second), CODES), 2 * TABLE[[3, 0]])
 
 
-def test_what_is_small_stays(tmp_path):
+def test_a_small_table_stays_in_the_model(tmp_path):
     model = save(tmp_path / "whole.onnx", out_from=49)
     assert model_files(model, "whole.onnx") == {"whole.onnx": model}
     np.testing.assert_array_equal(run(session(model), CODES), TABLE[[3, 0]])

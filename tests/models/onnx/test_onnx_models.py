@@ -1,4 +1,4 @@
-"""Export to ONNX, and its parity check."""
+"""Export to ONNX, and the parity check."""
 
 import numpy as np
 import pytest

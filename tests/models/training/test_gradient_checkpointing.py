@@ -1,4 +1,4 @@
-"""Recomputed segments: the same numbers, in less memory."""
+"""Gradient checkpointing: the same numbers in less memory."""
 
 import json
 import subprocess
@@ -35,18 +35,18 @@ CASES = {
     "ranker": ("ranker", {"kind": "target_attention", "features": ["genres"]}, EVERYTHING, 1e-5),
     "16 bits": ("ranker", {}, {"precision": "fp16"}, 1e-3),
 }
-"""Model, its history, its training, and by how much losses may differ, relatively."""
+"""Model, its history section, its training section, relative tolerance of the losses."""
 
 
 @pytest.fixture(scope="module")
 def impressions(tmp_path_factory):
-    """Histories of items, genres and time gaps."""
+    """A shop with impressions and time gaps."""
     return Tensors.load(make_shop(tmp_path_factory.mktemp("shop"), label=True, gaps=True)["etl"].path)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_training_goes_the_same_way(name, impressions, tmp_path):
-    """With dropout, of ids and within, for two epochs of 7 steps."""
+def test_training_gives_the_same_losses(name, impressions, tmp_path):
+    """With dropout of ids and of hidden layers, for two epochs of 7 steps."""
     model, history, training, tolerance = CASES[name]
     losses = []
     for recompute in (False, True):
@@ -76,7 +76,7 @@ TRAININGS = {"two_tower": retriever, "ranker": ranker}
 
 @pytest.mark.parametrize(("rows", "width"), [(1, 3), (SLICES + 1, 1), (3 * SLICES - 1, 2)])
 def test_gradients_are_those_of_the_whole_batch(rows, width):
-    """Of a table's rows, each at most once for a slice, and of a dense layer; between them dropout."""
+    """A table, dropout and a dense layer; the table's gradient has each row at most once per slice."""
     rng = np.random.default_rng(rows)
     table = tf.Variable(rng.normal(size=(4, width)), dtype=tf.float32)
     dense, dropout = tf.keras.layers.Dense(2, activation="tanh"), Dropout(0.3)
@@ -86,11 +86,11 @@ def test_gradients_are_those_of_the_whole_batch(rows, width):
     def segment(columns):
         return dense(dropout(tf.gather(table, columns["codes"]), training=True))
 
-    segment({"codes": codes})  # makes the layer's weights
+    segment({"codes": codes})  # creates the layer's weights
     found = []
     for compute in (segment, lambda columns: in_slices(segment, columns)):
         seed(1)
-        found.append(learned(compute, codes, [table, *dense.weights], upstream))
+        found.append(output_and_gradients(compute, codes, [table, *dense.weights], upstream))
     (whole, gradients), (sliced, of_slices) = found
     np.testing.assert_allclose(sliced, whole, rtol=1e-6)
     for own, expected in zip(of_slices, gradients, strict=True):
@@ -99,15 +99,15 @@ def test_gradients_are_those_of_the_whole_batch(rows, width):
 
 
 @tf.function
-def learned(compute, codes, weights, upstream):
-    """What ``compute`` gives, and the gradients of ``weights``."""
+def output_and_gradients(compute, codes, weights, upstream):
+    """The output of ``compute``, and the gradients of ``weights``."""
     with tf.GradientTape() as tape:
         output = compute({"codes": codes})
     return output, tape.gradient(output, weights, upstream)
 
 
 def test_slices_draw_what_the_batch_draws():
-    """Two draws of 7 and 3 numbers a row, in slices of 4 and of 2 rows of 6, and again; then the generator goes on."""
+    """Draws of 7 and 3 numbers per row, for slices of 2 and 4 of 6 rows, in any order and repeatedly."""
     seed(5)
     whole = [uniform([6, 7]).numpy(), uniform([6, 3]).numpy()]
     after = state().numpy()
@@ -125,7 +125,7 @@ def test_slices_draw_what_the_batch_draws():
 
 @pytest.mark.parametrize(("model", "ratio"), [("two_tower", 0.75), ("dlrm_ranker", 0.5)])
 def test_a_step_takes_less_memory_and_no_more_than_is_estimated(model, ratio):
-    """Activations of 400 and 700 MB; the share that is left holds 75 MB that TensorFlow takes for further graphs."""
+    """Activations of 400 and 700 MB; with ``recompute``, TensorFlow takes 75 MB for the additional graphs."""
     command = [sys.executable, Path(__file__).parents[1] / "step_memory.py", model]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-2:]
     less, more = map(json.loads, lines)
@@ -134,8 +134,8 @@ def test_a_step_takes_less_memory_and_no_more_than_is_estimated(model, ratio):
     assert less["taken"] < less["estimate"] < 0.6 * more["estimate"]
 
 
-def test_what_is_estimated_by_hand(tensors):
-    """A batch of 64000 rows of a ranker: of 8 embeddings, of tables smaller than it, a slice's rows at most."""
+def test_the_estimate_by_hand(tensors):
+    """A ranker with 64000 rows per batch, more than any table has: each slice keeps every row of a table once."""
     section = SECTIONS["dlrm_ranker"]
     training = section.training.model_copy(update={"batch_size": 64000})
     model = build_dlrm(tensors.schema, section)
@@ -147,7 +147,7 @@ def test_what_is_estimated_by_hand(tensors):
     assert (less.parameters, less.working) == (plain.parameters, plain.working)
 
 
-def test_where_nothing_attends_it_is_refused(tensors):
+def test_a_retriever_without_attention_is_refused(tensors):
     config = TwoTowerConfig.model_validate({"training": {"recompute": True}})
     message = r"two_tower\.training\.recompute: .*two_tower\.user_tower\.history\.kind is recency: set that to transf"
     with pytest.raises(ConfigError, match=message):

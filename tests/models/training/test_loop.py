@@ -1,4 +1,4 @@
-"""The training loop on a model that only counts."""
+"""The training loop, on a model that only counts its steps."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def run(tmp_path, scores, epochs=6, patience=2):
     return model, found
 
 
-def test_stops_after_patience_and_goes_back_to_the_best(tmp_path):
+def test_stops_after_patience_and_restores_the_best_epoch(tmp_path):
     model, found = run(tmp_path, [0.1, 0.4, 0.3, 0.2, 0.9])
     assert (found.epochs, found.best_epoch, found.score) == (4, 2, 0.4)
     assert model.steps == 4 and (tmp_path / "checkpoint" / WEIGHTS).read_text() == "4"
@@ -55,12 +55,12 @@ def test_stops_after_patience_and_goes_back_to_the_best(tmp_path):
     assert [p.name for p in (tmp_path / "checkpoint").iterdir()] == [WEIGHTS]
 
 
-def test_runs_all_epochs_while_it_gets_better(tmp_path):
+def test_runs_all_epochs_while_the_score_improves(tmp_path):
     model, found = run(tmp_path, [0.1, 0.2, 0.3], epochs=3)
     assert (found.best_epoch, model.steps) == (3, 6)
 
 
-def test_without_a_score_the_last_epoch_counts_and_a_notice_says_so(tmp_path):
+def test_without_a_score_the_last_epoch_counts_and_a_notice_is_added(tmp_path):
     model, found = run(tmp_path, None, epochs=3)
     assert (found.best_epoch, found.score, model.steps) == (3, None, 6)
     assert found.metrics("ndcg")["notices"] == ["no validation part: trained for all 3 epochs"]
@@ -78,6 +78,6 @@ def test_batches_are_full_and_never_repeat_a_row():
 
 
 def test_a_compiled_step_gets_tensors():
-    """What is not one, it converts slowly."""
+    """It would convert anything else slowly."""
     got = traced_once(lambda batch: batch)({"rows": np.arange(3, dtype=np.int32), "label": tf.ones(3)})
     assert all(tf.is_tensor(values) for values in got.values()) and got["rows"].dtype == tf.int32

@@ -1,4 +1,4 @@
-"""The estimate against what a training takes, and the refusal."""
+"""The memory estimate against a measured training, and the refusal of a training that does not fit."""
 
 import subprocess
 import sys
@@ -22,8 +22,8 @@ TRAINING = SECTIONS["two_tower"].training
 
 
 @pytest.mark.parametrize("rule", ["adam", "lazy_adam"])
-def test_the_estimate_is_what_a_training_takes(rule):
-    """A table of 154 MB; within 30 %."""
+def test_the_estimate_is_close_to_the_measured_peak(rule):
+    """Within 30 %, for a table of 154 MB."""
     command = [sys.executable, Path(__file__).parents[1] / "peak_memory.py", "600000", rule]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     expected, taken = map(int, found[-2:])
@@ -31,16 +31,16 @@ def test_the_estimate_is_what_a_training_takes(rule):
 
 
 def test_parts_by_hand(tensors):
-    """ids of 200 and 60 items, history's are the items'; tables 203 x 8, 7 x 8, 63 x 8, 7 x 8."""
+    """200 users and 60 items; the history shares the items' table. 3 codes of each vocabulary are reserved."""
     found = estimate(build(tensors.schema, SECTIONS["two_tower"]), TRAINING)
     assert found.shapes == {
         "user_id_table": (203, 8), "city_table": (7, 8), "item_id_table": (63, 8), "genres_table": (7, 8)
     }  # fmt: skip
     assert sum(found.tables.values()) == 4 * 8 * (203 + 7 + 63 + 7)
-    assert found.optimizer == 3 * found.parameters  # two moments and the average
+    assert found.optimizer == 3 * found.parameters  # two moments and the moving average
 
 
-def test_what_does_not_fit_is_refused_by_name(tensors, monkeypatch):
+def test_what_does_not_fit_is_refused_with_the_largest_tables(tensors, monkeypatch):
     monkeypatch.setattr(memory_estimate, "available", lambda: 20_000_000)
     tower = TowerConfig(default_dim=20_000, mlp=[16, 8])
     model = build(tensors.schema, TwoTowerConfig(user_tower=tower, item_tower=tower))
@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_refused_by_name(tensors, monkeypatch):
         assert part in str(refused.value)
 
 
-def test_large_batches_are_named(tensors, monkeypatch):
+def test_the_batch_size_is_named_where_activations_dominate(tensors, monkeypatch):
     monkeypatch.setattr(memory_estimate, "available", lambda: 10_000_000)
     with pytest.raises(ConfigError, match=r"lower two_tower\.training\.batch_size"):
         check_memory("two_tower", build(tensors.schema, SECTIONS["two_tower"]), TrainingConfig(batch_size=65536))
@@ -72,7 +72,7 @@ def test_a_control_groups_limit_counts(limit, expected, tmp_path, monkeypatch):
 
 
 def test_target_attention_counts(tensors):
-    """5 items of a history of width 8; their weights by 2 heads and what comes of these."""
+    """A history of 5 items of width 8; for each of 2 heads, 2 numbers per item and a vector."""
     plain = SECTIONS["dlrm_ranker"]
     history = {"kind": "target_attention", "heads": 2}
     attending = type(plain).model_validate({**plain.model_dump(), "history": history})

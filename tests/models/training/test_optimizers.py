@@ -11,13 +11,13 @@ ROWS, WIDTH = 7, 3
 
 
 def start(seed=0):
-    """A table and a matrix."""
+    """An embedding table and a matrix."""
     rng = np.random.default_rng(seed)
     return [tf.Variable(rng.normal(size=shape).astype("f4")) for shape in ((ROWS, WIDTH), (WIDTH, 2))]
 
 
 def batches(count, size=4, seed=1):
-    """Codes [size], repeated ones among them, and targets [size, 2]."""
+    """Codes [size], some of them repeated, and targets [size, 2]."""
     rng = np.random.default_rng(seed)
     return [(rng.integers(0, ROWS - 2, size), rng.normal(size=(size, 2)).astype("f4")) for _ in range(count)]
 
@@ -28,7 +28,7 @@ def loss_of(variables, codes, targets):
 
 
 def gradients(variables, codes, targets):
-    """Dense, by numpy."""
+    """Dense gradients, by numpy."""
     table, matrix = (v.numpy() for v in variables)
     error = 2 * (table[codes] @ matrix - targets) / len(codes)
     of_table = np.zeros_like(table)
@@ -37,7 +37,7 @@ def gradients(variables, codes, targets):
 
 
 def train(given, **options):
-    """The variables after steps on ``given`` batches, and the optimizer."""
+    """The variables after a step on each batch of ``given``, and the optimizer."""
     variables, optimizer = start(), Optimizer(TrainingConfig(learning_rate=0.1, **options))
 
     @tf.function(reduce_retracing=True)
@@ -52,7 +52,7 @@ def train(given, **options):
 
 
 def keras(optimizer, given, change=lambda gradients, variables: gradients):
-    """The variables after steps of a Keras optimizer on numpy's gradients, changed before they are applied."""
+    """The variables after steps of a Keras optimizer on numpy's gradients; ``change`` modifies these first."""
     variables = start()
     for codes, targets in given:
         found = change(gradients(variables, codes, targets), variables)
@@ -69,7 +69,7 @@ def adam():
     return tf.keras.optimizers.Adam(0.1)
 
 
-def test_by_default_it_is_keras_adam():
+def test_the_default_is_keras_adam():
     given = batches(4)
     assert_equal(train(given)[0], keras(adam(), given))
 
@@ -80,7 +80,7 @@ def test_clipping_scales_all_gradients_to_the_norm_of_the_dense_ones():
         assert norm > 0.5
         return [g * 0.5 / norm for g in found]
 
-    # SGD, because Adam's first steps do not depend on the size of a gradient.
+    # SGD, because Adam's first steps do not depend on the gradients' scale.
     optimizer = Optimizer(TrainingConfig(clip_norm=0.5))
     optimizer.keras = tf.keras.optimizers.SGD(0.1)
     variables, given = start(), batches(3)
@@ -97,7 +97,7 @@ def test_small_gradients_are_not_clipped():
 
 
 @pytest.mark.parametrize("rule", ["adam", "lazy_adam"])
-def test_accumulated_batches_are_one_step_on_all_their_rows(rule):
+def test_accumulated_batches_equal_one_step_on_all_their_rows(rule):
     parts = batches(6)
     whole = [tuple(np.concatenate(values) for values in zip(*parts[at : at + 3], strict=True)) for at in (0, 3)]
     small, optimizer = train(parts, accumulate=3, embedding_optimizer=rule)
@@ -105,11 +105,11 @@ def test_accumulated_batches_are_one_step_on_all_their_rows(rule):
     assert int(optimizer.keras.iterations) == 2
 
 
-def test_a_step_that_is_not_due_changes_nothing():
+def test_nothing_changes_until_enough_batches_are_accumulated():
     assert_equal(train(batches(2), accumulate=3)[0], [v.numpy() for v in start()], rtol=0)
 
 
-def test_lazy_adam_is_merlins():
+def test_lazy_adam_equals_merlins():
     given, variables, theirs = batches(5), start(), mm.LazyAdam(0.1)
     for codes, targets in given:
         with tf.GradientTape() as tape:
@@ -119,30 +119,30 @@ def test_lazy_adam_is_merlins():
     assert_equal(ours, [v.numpy() for v in variables])
 
 
-def test_rows_that_no_batch_has_stay_where_they_are():
+def test_lazy_adam_leaves_rows_of_no_batch_unchanged():
     (table, _), _ = train(batches(5), embedding_optimizer="lazy_adam", clip_norm=1, embedding_l2=0.1)
     np.testing.assert_array_equal(table[ROWS - 2 :], start()[0].numpy()[ROWS - 2 :])
 
 
-def test_embedding_l2_pulls_on_each_row_of_the_batch_once():
+def test_embedding_l2_counts_each_row_of_the_batch_once():
     given = batches(1)
     codes = given[0][0]
     assert len(set(codes)) < len(codes)
 
     def pulled(found, variables):
-        there = np.isin(np.arange(ROWS), codes)[:, None]
-        return [found[0] + np.float32(0.6) * there * variables[0].numpy(), found[1]]
+        touched = np.isin(np.arange(ROWS), codes)[:, None]
+        return [found[0] + np.float32(0.6) * touched * variables[0].numpy(), found[1]]
 
     assert_equal(train(given, embedding_l2=0.3)[0], keras(adam(), given, pulled))
 
 
-def test_rows_are_added_up():
+def test_duplicate_rows_are_summed():
     slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [4.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1]))
     found = sum_duplicates(slices)
     assert found.indices.numpy().tolist() == [3, 1] and found.values.numpy().tolist() == [[5.0], [2.0]]
 
 
-def test_fp16_scales_the_loss_and_leaves_out_what_is_not_finite():
+def test_fp16_scales_the_loss_and_skips_steps_that_are_not_finite():
     good = batches(2)
     bad = (good[0][0], np.full((4, 2), np.inf, "f4"))
     plain, _ = train(good)
@@ -165,7 +165,7 @@ def test_fp16_scales_the_loss_and_leaves_out_what_is_not_finite():
     ],
 )
 def test_learning_rates_by_hand(options, expected):
-    """At the steps 0, 2 and 4."""
+    """At steps 0, 2 and 4."""
     rate = learning_rate(TrainingConfig(learning_rate=0.1, **options))
     got = [float(rate(step)) if callable(rate) else rate for step in (0, 2, 4)]
     assert got == pytest.approx(expected, abs=1e-7)

@@ -1,4 +1,4 @@
-"""Training in 16 bits."""
+"""Mixed precision training."""
 
 import json
 
@@ -14,7 +14,7 @@ from cascade.models.training.precision import hidden_layers, mixed
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_hidden_layers_compute_in_16_bits_and_what_leaves_a_block_in_32(precision, tensors):
+def test_hidden_layers_compute_in_16_bits_and_blocks_return_32(precision, tensors):
     model = build(tensors.schema, SECTIONS["two_tower"])
     layers = hidden_layers(model)
     assert [layer.units for layer in layers] == [16, 16]

@@ -8,12 +8,12 @@ from cascade.models.training.prefetch import prefetch
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_order_and_end_are_the_sources(count):
+def test_items_come_in_order_to_the_end(count):
     assert list(prefetch(range(7), count)) == list(range(7))
     assert list(prefetch([], count)) == []
 
 
-def test_another_thread_makes_as_many_as_it_may():
+def test_another_thread_makes_as_many_as_allowed():
     made, threads = [], set()
 
     def source():
@@ -24,11 +24,11 @@ def test_another_thread_makes_as_many_as_it_may():
 
     items = prefetch(source(), 2)
     assert next(items) == 0
-    items.close()  # waits for what was asked for
+    items.close()  # waits for the items that were requested
     assert made == [0, 1, 2] and all(name.startswith("batches") for name in threads)
 
 
-def test_what_the_source_raises_is_raised_where_it_is_read():
+def test_an_exception_of_the_source_is_raised_to_the_reader():
     def source():
         yield 1
         raise ValueError("broken row")

@@ -1,4 +1,4 @@
-"""The curves that TensorBoard shows, read back from its files."""
+"""The progress bar, and the curves as read from the files for TensorBoard."""
 
 import io
 import sys
@@ -67,7 +67,7 @@ def test_the_bar_counts_rows(tmp_path, monkeypatch):
     assert "epoch 1, loss 2.0000, valid 0.2500" in shown
 
 
-def test_a_training_that_goes_on_begins_where_it_was(tmp_path, monkeypatch):
+def test_a_resumed_training_begins_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     at = CheckpointState({}, epoch=2, step=50)
     with TrainingProgress("counter", TrainingConfig(epochs=2, batch_size=10), EVERY, at, tmp_path) as progress:

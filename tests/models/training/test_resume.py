@@ -1,4 +1,4 @@
-"""A training that is killed in mid-epoch and started again ends as one that was not."""
+"""A training that is killed in the middle of an epoch and run again ends like an uninterrupted one."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ OPTIONS = {
 
 
 def section(name):
-    """Of the stage, a checkpoint at every step."""
+    """A stage and its section as JSON, with a checkpoint at every step."""
     stage = name.split()[0]
     base = SECTIONS[STAGES[stage].sections[0]]
     options = OPTIONS[name]
@@ -68,7 +68,7 @@ def flat(metrics, prefix=""):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_killed_run_goes_on_exactly(name, parts, tmp_path, caplog):
+def test_a_killed_run_resumes_exactly(name, parts, tmp_path, caplog):
     stage, own = section(name)
     parents = {parent: parts[parent] for parent in STAGES[stage].parents}
     unbroken = run_stage(tmp_path / "unbroken", STAGES[stage], own, parents)
@@ -108,7 +108,7 @@ RANDOM = {
     "Multinomial",
     "RandomShuffle",
 }
-"""TensorFlow's ops whose place in their sequence no checkpoint can hold."""
+"""TensorFlow's stateful random ops, whose state no checkpoint can hold."""
 
 
 def operations(concrete):
@@ -116,8 +116,8 @@ def operations(concrete):
     return {node.op for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes}
 
 
-def test_steps_draw_from_the_generator_that_is_kept(tmp_path, monkeypatch):
-    """Of both models with all that is random in them."""
+def test_steps_draw_only_from_the_checkpointed_generator(tmp_path, monkeypatch):
+    """Both models, with everything random that they have."""
     from cascade.models.config import DlrmConfig
     from cascade.models.ranker import training as ranker_training
     from cascade.models.ranker.rows import ImpressionRows

@@ -1,4 +1,4 @@
-"""The moving average of weights."""
+"""The exponential moving average of the weights."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from cascade.models.training.weight_average import WARM_UP, Average, steps_betwe
 
 
 class Walker(tf.Module):
-    """One weight, which a step raises by 1; its file holds it."""
+    """A model of one weight, which a step increases by 1."""
 
     def __init__(self):
         super().__init__()
@@ -35,8 +35,8 @@ def walk(average, steps):
         average.step()
 
 
-def test_the_first_moves_by_hand():
-    """After steps 1, 2, 3 of horizon 3, so a move each: means 1 (as it began), 2 - 2/11, and so on."""
+def test_the_first_updates_by_hand():
+    """With horizon 3 each step is an update; the second keeps 2 / 11 of the average, the third 3 / 12."""
     average = Average(Walker(), horizon=3)
     walk(average, 1)
     assert average.means[0].numpy() == pytest.approx(1)
@@ -48,13 +48,13 @@ def test_the_first_moves_by_hand():
 
 
 @pytest.mark.parametrize(("horizon", "steps"), [(1, 1), (3, 1), (10, 2), (24, 4), (80, 4), (122, 6), (5000, 250)])
-def test_twenty_moves_a_horizon_or_four_steps_between_but_five_moves_at_least(horizon, steps):
+def test_twenty_updates_per_horizon_or_four_steps_apart_but_at_least_five(horizon, steps):
     assert steps_between_updates(horizon) == steps
 
 
 @pytest.mark.parametrize("horizon", [20, 200])
-def test_a_weight_that_walks_is_followed_at_the_horizon(horizon):
-    """The mean age of what is in an exponential average is its horizon, here less half of the steps between moves."""
+def test_the_average_lags_behind_a_growing_weight_by_the_horizon(horizon):
+    """The mean age of the values in an exponential average is its horizon, less the steps between two updates."""
     average = Average(Walker(), horizon)
     steps = 40 * horizon
     half = steps / average.every / 2
@@ -64,7 +64,7 @@ def test_a_weight_that_walks_is_followed_at_the_horizon(horizon):
     assert behind == pytest.approx(horizon - average.every, rel=0.01)
 
 
-def test_less_noise_than_the_last_step():
+def test_the_average_is_less_noisy_than_the_last_step():
     rng, average = np.random.default_rng(0), Average(Walker(), 100)
     found = []
     for value in rng.normal(size=5000):
@@ -74,7 +74,7 @@ def test_less_noise_than_the_last_step():
     assert np.std(found[1000:]) < 0.3
 
 
-def test_shown_for_a_while_and_taken_back_whatever_happens():
+def test_the_weights_come_back_after_the_average_even_on_an_error():
     average = Average(Walker(), 20)
     walk(average, 3)
     mean = average.means[0].numpy()
@@ -84,8 +84,8 @@ def test_shown_for_a_while_and_taken_back_whatever_happens():
     assert average.model.weight.numpy() == 3
 
 
-def test_weights_and_average_part_again_after_it_was_shown():
-    """They share memory meanwhile, which neither may go on writing to."""
+def test_weights_and_average_are_independent_again_after_it_was_shown():
+    """They share buffers in between, which neither may write to afterwards."""
     average = Average(Walker(), 3)
     walk(average, 4)
     mean = float(average.means[0])
@@ -99,7 +99,7 @@ def test_weights_and_average_part_again_after_it_was_shown():
     assert float(average.model.weight) == 5 and 0 < float(average.means[0]) < 5
 
 
-def test_a_training_is_judged_by_it_and_leaves_it_behind(tmp_path):
+def test_the_average_is_validated_and_saved(tmp_path):
     model, scores = Walker(), []
 
     def step(batch):

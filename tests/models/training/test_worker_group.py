@@ -1,4 +1,4 @@
-"""Two worker processes learn what one does."""
+"""Two worker processes learn what a single one learns."""
 
 import json
 
@@ -19,11 +19,11 @@ from cascade.models.training.tf_config import (
 )
 
 TOLERANCE = 1e-4
-"""Relative; sums are taken in another order."""
+"""Relative; the workers sum in another order."""
 
 
 def case(stage, training=None, **options):
-    """A stage and its section: two epochs, nothing dropped."""
+    """A stage and its section as JSON: two epochs, no dropout."""
     section = SECTIONS[STAGES[stage].sections[0]].model_dump()
     section |= {"id_dropout": 0.0, **({"dropout": 0.0} if stage == "ranker" else {}), **options}
     section["training"] |= {"epochs": 2, **(training or {})}
@@ -45,8 +45,8 @@ CASES = {
     "ranker": case("ranker"),
     "mined, and a memory, bpr": case("two_tower", loss="bpr", neg_sampling="hard", negatives=HARD),
     "mined, corrected": case("two_tower", neg_sampling="hard", negatives={**HARD, "memory": 0}),
-    "windows, mined, in batches so small that one item more or less shows": case(
-        # With seed 42 two items all but tie: one worker mines the one, two the other, and trainings part there.
+    "windows, mined, in batches so small that a single item matters": case(
+        # With seed 42 two items nearly tie: a single worker mines one, two workers the other, and the losses diverge.
         "two_tower",
         {"batch_size": 33, "seed": 7},
         user_tower=READING,
@@ -57,36 +57,36 @@ CASES = {
         "two_tower", EVERYTHING, neg_sampling="mixed", negatives={"drawn": 32}, learn_temperature=True
     ),
 }
-"""Neither 101 rows nor the 133 items that they share can be halved."""
+"""101 rows and their 133 items are odd numbers, so the two workers' shares differ."""
 
 
 @pytest.fixture(scope="module")
 def together(parts, tmp_path_factory):
-    """Metrics of each case, trained by two workers."""
+    """The metrics of each case, trained by two workers."""
     workers = start(tmp_path_factory.mktemp("together"), parts, list(CASES.values()))
     return dict(zip(CASES, finish(workers), strict=True))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_workers_learn_what_one_does(name, together, parts, tmp_path):
+def test_two_workers_learn_what_a_single_one_learns(name, together, parts, tmp_path):
     stage, section = CASES[name]
-    alone, found = run_stage(tmp_path, STAGES[stage], section, parts).metrics, together[name]
-    assert (alone["workers"], found["workers"]) == (1, 2)
-    np.testing.assert_allclose(found["loss"], alone["loss"], rtol=TOLERANCE)
+    single, found = run_stage(tmp_path, STAGES[stage], section, parts).metrics, together[name]
+    assert (single["workers"], found["workers"]) == (1, 2)
+    np.testing.assert_allclose(found["loss"], single["loss"], rtol=TOLERANCE)
     assert found["loss"][1] < found["loss"][0]
-    keys = {"valid_ndcg", "temperature", "recsys_hardneg_share"} & alone.keys()
+    keys = {"valid_ndcg", "temperature", "recsys_hardneg_share"} & single.keys()
     assert "valid_ndcg" in keys
     for key in keys:
-        assert found[key] == pytest.approx(alone[key], rel=1e-3, abs=1e-3), key
+        assert found[key] == pytest.approx(single[key], rel=1e-3, abs=1e-3), key
 
 
-def test_a_team_that_was_killed_goes_on_exactly(parts, tmp_path):
-    """With dropout: what the workers draw is kept, too."""
+def test_a_killed_group_resumes_exactly(parts, tmp_path):
+    """With dropout: the workers' random states are restored as well."""
     cases = [case("two_tower", {"checkpoint_minutes": 1e-9, "epochs": 2}, id_dropout=0.3)]
     [unbroken] = finish(start(tmp_path / "unbroken", parts, cases))
     workers = start(tmp_path / "broken", parts, cases, saves=20)
     assert workers[0].wait(WITHIN_S) == -9
-    _, errors = workers[1].communicate(timeout=WITHIN_S)  # it is told that the chief is gone
+    _, errors = workers[1].communicate(timeout=WITHIN_S)  # it is told that the chief has ended
     assert workers[1].returncode == 1 and "another worker has ended" in errors
     assert list((tmp_path / "broken" / "two_tower").glob(f"*{RESUME}"))
     [resumed] = finish(start(tmp_path / "broken", parts, cases))
@@ -94,7 +94,7 @@ def test_a_team_that_was_killed_goes_on_exactly(parts, tmp_path):
     assert resumed["valid_ndcg"] == pytest.approx(unbroken["valid_ndcg"], abs=1e-6)
 
 
-def test_workers_of_two_minds_are_refused(parts, tmp_path):
+def test_workers_with_different_configs_are_refused(parts, tmp_path):
     workers = start(tmp_path, parts, [case("two_tower")], others=[case("two_tower", {"seed": 7})])
     for worker in workers:
         _, errors = worker.communicate(timeout=WITHIN_S)
@@ -102,10 +102,10 @@ def test_workers_of_two_minds_are_refused(parts, tmp_path):
         assert "training: workers differ in run folder" in errors
 
 
-def test_places():
+def test_tasks_of_a_cluster():
     cluster = {"chief": ["a:1"], "worker": ["a:2", "b:1"]}
-    told = [(job, at) for job in cluster for at in range(len(cluster[job]))]
-    environments = [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": t, "index": i}})} for t, i in told]
+    tasks = [(job, at) for job in cluster for at in range(len(cluster[job]))]
+    environments = [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": t, "index": i}})} for t, i in tasks]
     found = [cluster_task(environment) for environment in environments]
     assert [(p.index, p.on_this_machine) for p in found] == [(0, 2), (1, 2), (2, 1)]
     assert found[0].addresses == ("a:1", "a:2", "b:1")
@@ -126,12 +126,12 @@ def test_places():
         (tf_config(["a:1", "b:1"], 2), "its task is worker 2, its cluster has none"),
     ],
 )
-def test_a_wrong_variable_is_refused(text, message):
+def test_an_invalid_variable_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         cluster_task({"TF_CONFIG": text})
 
 
-def test_a_worker_holds_the_model_and_its_part_of_a_batch(tensors):
+def test_a_worker_holds_the_whole_model_and_its_share_of_a_batch(tensors):
     model, training = build(tensors.schema, SECTIONS["two_tower"]), SECTIONS["two_tower"].training
     one, half = estimate(model, training), estimate(model, training, workers=2)
     assert (half.parameters, half.optimizer, half.tables) == (one.parameters, one.optimizer, one.tables)
