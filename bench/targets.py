@@ -66,13 +66,13 @@ def serve(pipeline: ExportedPipeline, layout: Layout, forward: Callable[[str], N
     Args:
         forward: called with each line of the server's log.
     """
-    from ..ensemble.server.server import Server
+    from ..ensemble.server.server import TritonServer
 
     config = pipeline.config
     with tempfile.TemporaryDirectory(prefix="cascade-bench-") as folder:
         exported = layout == config.serving.layout
         repository = Path(config.export.repository) if exported else export_layout(pipeline, layout, Path(folder))
-        server = Server(
+        server = TritonServer(
             repository,
             config.export.model_name,
             feature_repo=Path(config.feature_store.repo),

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..config.pipeline import PipelineConfig
 from ..ensemble.client import Client
 from ..ensemble.config import ServerConfig
-from ..ensemble.server.server import Server as TritonServer
+from ..ensemble.server.server import TritonServer
 from .locate import Source, default_repo, locate
 
 FREE_PORTS = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)

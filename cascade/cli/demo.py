@@ -43,12 +43,12 @@ def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifac
         top_k: items for each user.
     """
     from ..ensemble.client import Client
-    from ..ensemble.server.server import Server
+    from ..ensemble.server.server import TritonServer
 
     users = _users(artifacts["etl"].path)
     titles = _titles(artifacts["data"].path)
     history = _history(artifacts["features"].path, users)
-    server = Server(
+    server = TritonServer(
         Path(config.export.repository),
         config.export.model_name,
         feature_repo=Path(config.feature_store.repo),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...core.errors import CascadeError
 from ..config import ServerConfig
-from .server import Server
+from .server import TritonServer
 
 
 def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path) -> None:
@@ -21,7 +21,7 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
     """
     stop = threading.Event()
     with _stop_signals(stop):
-        server = Server(repository, model, feature_repo=feature_repo, config=config, cancelled=stop)
+        server = TritonServer(repository, model, feature_repo=feature_repo, config=config, cancelled=stop)
         try:
             with server:
                 print(

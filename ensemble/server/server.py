@@ -25,7 +25,7 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THR
 """Throughput comes from instances; more threads than one in each of them would compete for the cores."""
 
 
-class Server:
+class TritonServer:
     """A running tritonserver with one model; a stub that dies or hangs is replaced. Use as a context manager.
 
     Args:

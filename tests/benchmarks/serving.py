@@ -17,7 +17,7 @@ from cascade.config.load import load_config
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.stubs import running_stubs
 from cascade.pipeline.stages import find
 
@@ -52,7 +52,7 @@ def ask(url, user, answered, stop):
 def main():
     config, _ = load_config(Path("pipeline.yaml"))
     users = np.load(find(config, Path("runs"), "etl").path / "user_ids.npy")[:500].tolist()
-    server = Server(
+    server = TritonServer(
         Path(config.export.repository),
         config.export.model_name,
         feature_repo=Path(config.feature_store.repo),

@@ -60,7 +60,7 @@ def no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     FakeServer.events = []
-    monkeypatch.setattr(server, "Server", FakeServer)
+    monkeypatch.setattr(server, "TritonServer", FakeServer)
     monkeypatch.setattr(client.Client, "recommend", recommend)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +40,13 @@ def string_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, free: ServerConfig) -> Iterator[Server]:
-    with Server(repository, "cascade", feature_repo=repository, config=free) as running:
+def server(repository: Path, free: ServerConfig) -> Iterator[TritonServer]:
+    with TritonServer(repository, "cascade", feature_repo=repository, config=free) as running:
         yield running
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[Client]:
+def client(server: TritonServer) -> Iterator[Client]:
     with Client(server.grpc_url) as connected:
         yield connected
 

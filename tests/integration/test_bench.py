@@ -24,7 +24,7 @@ from cascade.bench.targets import ExportedPipeline, Target, running_server
 from cascade.config.load import load_config
 from cascade.core.artifact import write_artifact
 from cascade.core.errors import ConfigError, ServerError
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 
 KNOWN = np.arange(100, 120)
 WORKLOAD = Workload(top_k=6, requests=256)
@@ -100,7 +100,7 @@ def test_a_model_that_is_not_there_is_no_load(target, generator, requests):
 
 def test_ids_of_text(string_repository, free, generator, tmp_path):
     WORKLOAD.write(np.array([f"u{user}" for user in KNOWN]), tmp_path / "requests.json")
-    with Server(string_repository, "cascade", feature_repo=string_repository, config=free) as server:
+    with TritonServer(string_repository, "cascade", feature_repo=string_repository, config=free) as server:
         load = Load("concurrency", 2, 4, 3.0)
         result = generator.drive(server.grpc_url, "cascade", tmp_path / "requests.json", load)
     assert (result.errors, result.error) == (0, "") and result.requests_per_s > 0

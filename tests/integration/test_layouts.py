@@ -12,7 +12,7 @@ from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.server.model_control import ModelControl
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 from cascade.testing import miniature
 
 STEPS = 9
@@ -42,7 +42,7 @@ def repository(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(repository, free):
-    with Server(repository, "cascade", feature_repo=repository, config=free) as running:
+    with TritonServer(repository, "cascade", feature_repo=repository, config=free) as running:
         yield running
 
 
@@ -145,7 +145,7 @@ class TestEnsemble:
         excluded = np.array([["i1001", "ÿ"]] * 4, dtype=object)
         expected = executor({"user_id": np.array(users, dtype=object)[:, None], "exclude_items": excluded})
         with (
-            Server(repository, "cascade", feature_repo=repository, config=free) as server,
+            TritonServer(repository, "cascade", feature_repo=repository, config=free) as server,
             Client(server.grpc_url) as client,
         ):
             got = client.recommend(users, exclude_items=["i1001", "ÿ"])
@@ -157,13 +157,13 @@ class TestEnsemble:
         step = own / "cascade_order" / "1" / "release.json"
         facts = json.loads(step.read_text())
         step.write_text(json.dumps({**facts, "release": "another"}))
-        server = Server(own, "cascade", feature_repo=own, config=free)
+        server = TritonServer(own, "cascade", feature_repo=own, config=free)
         with pytest.raises(ServerError, match="begun by another release than another; a release is being loaded"):
             server.start()
 
     def test_a_new_version_is_loaded_while_the_server_runs(self, own, free, monkeypatch, tmp_path):
         with (
-            Server(own, "cascade", feature_repo=own, config=free) as server,
+            TritonServer(own, "cascade", feature_repo=own, config=free) as server,
             ModelControl(server.grpc_url) as client,
         ):
             monkeypatch.setattr(miniature, "RELEASE", replace(miniature.RELEASE, release="next"))

@@ -7,7 +7,7 @@ from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
 from cascade.ensemble.repository.stage import EXPORT
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 
 USERS = 8
 
@@ -41,7 +41,7 @@ def test_a_server_answers_as_the_executor_does(strings, offline, users, layout, 
     sections["serving"] = sections["serving"].model_copy(update={"layout": layout})
     made = EXPORT.run(tmp_path, sections, {name: strings.artifacts[name] for name in EXPORT.parents})
     name = strings.config.export.model_name
-    running = Server(made.path, name, feature_repo=strings.feature_repo, config=free)
+    running = TritonServer(made.path, name, feature_repo=strings.feature_repo, config=free)
     with running as server, Client(server.grpc_url) as client:
         answers = client.recommend(users, temperature=0)
     for answer, ids, scores in zip(answers, offline["item_ids"], offline["scores"], strict=True):

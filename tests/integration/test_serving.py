@@ -8,7 +8,7 @@ import pytest
 from cascade.core.errors import ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 
 USERS = list(range(100, 120))
 
@@ -114,7 +114,7 @@ def test_ids_of_text(string_repository, free, nothing_left):
     executor = Executor.load(string_repository / "cascade" / "1")
     users = ["u100", "u119", "nobody", "日本"]
     with (
-        Server(string_repository, "cascade", feature_repo=string_repository, config=free) as server,
+        TritonServer(string_repository, "cascade", feature_repo=string_repository, config=free) as server,
         Client(server.grpc_url) as client,
     ):
         answers = client.recommend(users)

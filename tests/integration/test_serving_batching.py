@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.stubs import running_stubs
 from cascade.testing.miniature import SERVING, miniature_repository
 
@@ -29,7 +29,7 @@ def joining(tmp_path_factory, free):
     """A server whose requests wait for others."""
     folder = tmp_path_factory.mktemp("joining") / "models"
     miniature_repository(folder, serving=SERVING.model_copy(update={"queue_delay_us": JOIN_US}))
-    with Server(folder, "cascade", feature_repo=folder, config=free) as running:
+    with TritonServer(folder, "cascade", feature_repo=folder, config=free) as running:
         yield running
 
 
@@ -96,7 +96,7 @@ def test_concurrent_requests_share_passes_and_each_gets_its_own_answer(joining, 
 def test_of_more_requests_than_may_wait_some_are_answered_and_the_others_asked_to_come_back(tmp_path, free):
     few = SERVING.model_copy(update={"queue_delay_us": JOIN_US, "max_queue_size": 8})
     miniature_repository(tmp_path / "models", serving=few)
-    with Server(tmp_path / "models", "cascade", feature_repo=tmp_path, config=free) as server:
+    with TritonServer(tmp_path / "models", "cascade", feature_repo=tmp_path, config=free) as server:
         answers = ask_all(server.grpc_url, [numbers(np.random.default_rng(at), "plain") for at in range(100)])
         errors = [error for _, error in answers if error is not None]
         assert 8 <= len(answers) - len(errors) < 100
@@ -130,7 +130,7 @@ def summed(found):
 
 def test_stages_are_on_the_metrics_page_of_all_instances(repository, free):
     two = free.model_copy(update={"instances": 2})
-    with Server(repository, "cascade", feature_repo=repository, config=two) as server:
+    with TritonServer(repository, "cascade", feature_repo=repository, config=two) as server:
         before = summed(samples(server, 1))  # the server's own probe
         answers = ask_all(server.grpc_url, [numbers(np.random.default_rng(at), "plain") for at in range(100)])
         after = summed(samples(server, 101))
@@ -152,7 +152,7 @@ def test_stages_are_on_the_metrics_page_of_all_instances(repository, free):
 
 def test_requests_that_come_one_after_the_other_find_a_warm_instance(repository, free):
     two = free.model_copy(update={"instances": 2})
-    with Server(repository, "cascade", feature_repo=repository, config=two) as server:
+    with TritonServer(repository, "cascade", feature_repo=repository, config=two) as server:
         with Client(server.grpc_url) as client:
             for _ in range(50):
                 client.recommend([101])

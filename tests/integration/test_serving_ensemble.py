@@ -8,7 +8,7 @@ import pytest
 
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.stubs import running_stubs
 
 HEALED_S = 60
@@ -20,7 +20,7 @@ def ensemble(tmp_path_factory, free):
 
     folder = tmp_path_factory.mktemp("ensemble") / "models"
     miniature_repository(folder, serving=SERVING.model_copy(update={"layout": "ensemble"}))
-    with Server(folder, "cascade", feature_repo=folder, config=free) as running:
+    with TritonServer(folder, "cascade", feature_repo=folder, config=free) as running:
         yield running
 
 

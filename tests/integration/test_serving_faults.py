@@ -15,7 +15,7 @@ from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.hang_check import HangCheck
 from cascade.ensemble.server.model_control import ModelControl
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.stubs import running_stubs
 
 HEALED_S = 30  # proves the healing; benchmarks/serving.py measures it against the bar of 5 s
@@ -29,7 +29,9 @@ def start(repository, free, tmp_path, nothing_left):
     lines = []
 
     def make(**more):
-        made = Server(copy, "cascade", **{"feature_repo": tmp_path, "config": free, "forward": lines.append, **more})
+        made = TritonServer(
+            copy, "cascade", **{"feature_repo": tmp_path, "config": free, "forward": lines.append, **more}
+        )
         made.lines = lines
         return made
 
@@ -150,7 +152,7 @@ def test_a_broken_config_says_why(start):
 
 def test_a_repository_without_the_model_says_how_to_get_it(start, tmp_path):
     with pytest.raises(ServerError, match="'nobody'.*cascade run"):
-        Server(tmp_path, "nobody", feature_repo=tmp_path).start()
+        TritonServer(tmp_path, "nobody", feature_repo=tmp_path).start()
 
 
 def test_a_taken_port_is_named(start):

@@ -10,7 +10,7 @@ import pytest
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.stubs import running_stubs
 
 pytestmark = pytest.mark.timeout(1500)  # the first test to ask for the pipeline builds it
@@ -23,7 +23,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def server(movielens, free):
-    with Server(
+    with TritonServer(
         movielens.model_repository,
         movielens.config.export.model_name,
         feature_repo=movielens.feature_repo,

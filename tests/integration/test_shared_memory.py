@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server.server import Server
+from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.stubs import running_stubs
 
 INSTANCES = 2
@@ -29,7 +29,7 @@ def mappings(pid):
 @pytest.fixture(scope="module")
 def stubs(movielens):
     config = ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=INSTANCES)
-    server = Server(movielens.model_repository, "cascade", feature_repo=movielens.feature_repo, config=config)
+    server = TritonServer(movielens.model_repository, "cascade", feature_repo=movielens.feature_repo, config=config)
     with server:
         yield [mappings(stub.process.pid) for stub in running_stubs(server.pid)]
 
