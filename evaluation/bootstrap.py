@@ -1,7 +1,7 @@
-"""Percentile intervals of metrics by bootstrap over users (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
+"""Percentile intervals of metrics by bootstrap over users.
 
-Users are drawn and not rows, since the rows of a user depend on each other. Every metric here is a function of sums over
-users, so that one matrix product computes many draws.
+Efron and Tibshirani, "An Introduction to the Bootstrap", 1993. Users are drawn and not rows, since the rows of a user
+depend on each other. Every metric here is a function of sums over users, so one matrix product computes many draws.
 """
 
 from __future__ import annotations

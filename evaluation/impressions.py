@@ -1,7 +1,7 @@
-"""The ranker on logged impressions beside baselines that see the same features, label by label.
+"""Measures the ranker on logged impressions, compared with baselines on the same features, for each label.
 
-All are fitted on the training part, stop early on the validation part, and see the history of a test impression that
-the served graph is shown.
+The baselines are fitted on the training part and stopped early on the validation part. On the test part they get the
+same history of each impression as the served graph.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 RANKER, LABEL = "ranker", "label"
 MOST_ROWS = 2_000_000
-"""Rows of the training and of the validation part that baselines are fitted on; more are drawn from."""
+"""Baselines use at most this many rows of the training part and of the validation part, drawn at random."""
 SEED = 42
 
 Logits = NDArray[np.float32]
@@ -41,7 +41,7 @@ Fitter = Callable[..., Sequence[Logits]]
 
 @dataclass(frozen=True)
 class Logged:
-    """Rows to fit on, to stop on, and to be measured on."""
+    """The logged impressions of the three parts: to fit on, to stop early on, and to measure on."""
 
     train: Events
     valid: Events
@@ -49,19 +49,19 @@ class Logged:
 
     @classmethod
     def read(cls, tensors: Tensors, test: Events) -> Logged:
-        """Beside the measured ``test`` rows, what to fit on."""
+        """The ``test`` impressions, and those of the other parts from the etl artifact."""
         train, valid = (Events.of(tensors.interactions(split)).sample(MOST_ROWS, SEED) for split in ("train", "valid"))
         return cls(train, valid, test)
 
 
 def events_of_test(tensors: Tensors, rows: NDArray[np.integer[Any]], history: str) -> Events:
-    """The test part's ``rows`` [M], with the history of ``evaluation.history``."""
+    """The test interactions number ``rows`` [M], with the history that ``evaluation.history`` asks for."""
     events = Events.of(tensors.interactions("test")).take(np.asarray(rows, np.int64))
     return events if history == "at_event" else before_test(events, tensors)
 
 
 def before_test(events: Events, tensors: Tensors) -> Events:
-    """Test events with the history that their users had when the test part began."""
+    """The test events with the history that their users had at the beginning of the test part."""
     parts = [tensors.interactions(split) for split in ("train", "valid")]
     positives = np.concatenate([part.user_row[part.positive] for part in parts])
     known = np.bincount(positives, minlength=len(tensors.user_ids))
@@ -74,13 +74,17 @@ def measure_impressions(
     served: RankedRows, logged: Logged, own: Mapping[str, Logits], tensors: Tensors, ranker: Mapping[str, Any],
     names: Collection[str], bootstrap: Bootstrap,
 ) -> dict[str, Any]:  # fmt: skip
-    """Label -> ``methods``: auc, gauc, logloss, ece and valid_auc of each; ``intervals`` and ``differences`` of these.
+    """The section ``impressions`` of metrics.json.
 
     Args:
-        served: the test impressions as the served graph scores them.
-        own: label -> the ranker's own logits [M] for it.
+        served: the test impressions, scored by the served graph.
+        own: label -> the ranker's logits [M] for it.
         ranker: metrics of the ranker's artifact.
-        names: which of ``IMPRESSION_BASELINES``.
+        names: the baselines to measure; those outside ``IMPRESSION_BASELINES`` are ignored.
+
+    Returns:
+        Label -> ``methods``: auc, gauc, logloss, ece and valid_auc of each method, and the ``intervals`` and
+        ``differences`` of these.
     """
     found = {}
     for label, logits in own.items():
@@ -103,7 +107,7 @@ def measure_impressions(
 def compare(
     rows: Mapping[str, RankedRows], scored: Mapping[str, tuple[Logits, float | None] | str], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Figures of each method, their intervals, and by how much the ranker's differ from each baseline's."""
+    """The metrics of each method, their intervals, and the differences of the ranker's from those of each baseline."""
     measured = {name: ranking_metrics(each, name) for name, each in rows.items()}
     draws = {name: ranking_draws(each, measured[name], bootstrap) for name, each in rows.items()}
     methods: dict[str, Any] = {
@@ -127,18 +131,21 @@ def compare(
 def ranker_logits(
     served: RankedRows, test: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig
 ) -> dict[str, Logits]:
-    """Label -> logits [M]: what is served where that is the label alone, else those of the label's own head."""
+    """Label -> logits [M].
+
+    A label with the whole weight has the served logits; other labels have the logits of their own heads.
+    """
     names = list(config.labels) or [LABEL]
-    alone = {name for name, share in zip(names, shares(config.labels), strict=True) if share == 1}
+    is_served = {name for name, share in zip(names, shares(config.labels), strict=True) if share == 1}
     found = {name: served.logits for name in names}
-    if set(names) - alone:
+    if set(names) - is_served:
         heads = _heads(test, tensors, artifact, config)
-        found |= {name: heads[:, at] for at, name in enumerate(names) if name not in alone}
+        found |= {name: heads[:, at] for at, name in enumerate(names) if name not in is_served}
     return found
 
 
 def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig) -> Logits:
-    """Logits [M, T] of all heads, by the checkpoint."""
+    """The logits [M, T] of all T heads, computed with the checkpoint."""
     from ..models.layers.feature_gather import Lookup
     from ..models.ranker.rows import ValidRows
     from ..models.ranker.stage import load_ranker
@@ -151,8 +158,8 @@ def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmCon
 
 
 def without_impressions(named: Collection[str] | None) -> dict[str, str]:
-    """For a ranker that learned from candidates: why those of ``named`` that predict impressions are left out."""
-    why = "predicts logged impressions, and there are none: the ranker was trained on candidates (dlrm_ranker.train_on)"
+    """If the ranker was trained on candidates: why the ``named`` baselines that predict impressions are left out."""
+    why = "needs logged impressions, but the ranker was trained on candidates (dlrm_ranker.train_on)"
     found: dict[str, str] = {name: why for name in IMPRESSION_BASELINES if name in (named or ())}
     for name in found:
         log.warning("baseline %s skipped: %s", name, why)
@@ -160,7 +167,7 @@ def without_impressions(named: Collection[str] | None) -> dict[str, str]:
 
 
 def unfit(train: NDArray[np.float32], valid: NDArray[np.float32]) -> str:
-    """Why nothing can be fitted on these labels; empty if it can."""
+    """Why no model can be fitted on these labels; empty if one can."""
     for name, label in (("training", train), ("validation", valid)):
         if not 0 < label.sum() < len(label):
             return f"the {name} part does not hold both 0 and 1"
@@ -178,6 +185,6 @@ def _fitters(names: Collection[str]) -> Iterator[tuple[str, Fitter]]:
 def _fitted(
     fitter: Fitter, tensors: Tensors, logged: Logged, train: NDArray[np.float32], valid: NDArray[np.float32], of: str
 ) -> tuple[Logits, float | None]:
-    """A baseline's logits for the test rows, and its AUC on the validation part; ``of`` names it in errors."""
-    judged, asked = fitter(tensors, (logged.train, train), (logged.valid, valid), (logged.valid, logged.test))
-    return asked, metrics.auc(judged, valid > 0, of)
+    """The logits of a baseline for the test rows, and its AUC on the validation part; ``of`` names it in errors."""
+    of_valid, of_test = fitter(tensors, (logged.train, train), (logged.valid, valid), (logged.valid, logged.test))
+    return of_test, metrics.auc(of_valid, valid > 0, of)

@@ -1,4 +1,4 @@
-"""Intervals of all that metrics.json holds, and of what one method has over another."""
+"""Bootstrap intervals of the metrics in metrics.json, and of the differences between methods."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ Draws = dict[str, NDArray[np.float64]]
 UserValues = Mapping[str, metrics.Values]
 """Metric -> its value for each user [U]."""
 HEADLINE = "ndcg@10"
-"""What lists are compared in."""
+"""The metric in which recommended lists are compared."""
 RETRIEVED = ("recall@10", "recall@100")
-"""What retrievers are compared in."""
+"""The metrics in which retrievers are compared."""
 Difference = dict[str, float]
 """``value``, ``low`` and ``high``."""
 AUC_BINS = 256
-"""Quantiles of each class between which scores count as equal in a draw's AUC."""
+"""A draw's AUC is computed on binned scores. The bins are cut at this many quantiles of each class."""
 
 
 def list_intervals(values: UserValues, bootstrap: Bootstrap) -> dict[str, Interval]:
-    """Interval of the mean over users of each metric."""
+    """The interval of each metric's mean over users."""
     return dict(zip(values, bootstrap.means(np.stack([*values.values()], axis=1)), strict=True))
 
 
 def differences(methods: Mapping[str, UserValues], bootstrap: Bootstrap) -> dict[str, dict[str, Difference]]:
-    """By how much one method exceeds another: paired, user by user.
+    """The differences between methods, paired by user, with their intervals.
 
-    The cascade against the retriever and the baseline with the best NDCG@10, in that; the retriever against each
-    baseline in recall.
+    The cascade is compared in NDCG@10 with the retriever and with the best baseline, the retriever in recall with each
+    baseline.
     """
     baselines = [name for name in methods if name not in ("cascade", "retrieval")]
     best = sorted(baselines, key=lambda name: methods[name][HEADLINE].mean())[-1:]
@@ -57,15 +57,15 @@ def _apart(values: metrics.Values, bootstrap: Bootstrap) -> Difference:
 def ranking_intervals(
     rows: RankedRows, measured: Mapping[str, float | None], bootstrap: Bootstrap
 ) -> dict[str, Interval | None]:
-    """Intervals of the ranker's ``measured`` auc, gauc, logloss and ece; None where there is no figure."""
+    """The intervals of the ranker's ``measured`` auc, gauc, logloss and ece; None for a metric that is None."""
     draws = ranking_draws(rows, measured, bootstrap)
     return {name: None if value is None else bootstrap.interval(value, draws[name]) for name, value in measured.items()}
 
 
 def ranking_draws(rows: RankedRows, measured: Mapping[str, float | None], bootstrap: Bootstrap) -> Draws:
-    """What each draw makes of the figures in ``measured``, those left out that are None.
+    """The value in each draw of each metric in ``measured`` that is not None.
 
-    A draw's AUC takes scores within a bin for equal, which takes less than 1 / AUC_BINS off it.
+    In a draw's AUC, scores in the same bin count as equal, which changes it by less than 1 / AUC_BINS.
     """
     owner = np.unique(rows.users, return_inverse=True)[1]
     parts = {"auc": _auc_totals, "gauc": _gauc_totals, "logloss": _logloss_totals, "ece": _ece_totals}
@@ -80,9 +80,10 @@ def ranking_differences(
     ours: tuple[Mapping[str, float | None], Draws], theirs: tuple[Mapping[str, float | None], Draws],
     bootstrap: Bootstrap,
 ) -> dict[str, Difference]:  # fmt: skip
-    """By how much our figures exceed theirs on the same rows; each brings figures and draws of the same users.
+    """The differences of our metrics from theirs on the same rows, with their intervals.
 
-    What binning takes off an AUC in a draw, it takes off both.
+    Args:
+        ours: our metrics, and their values in draws of the same users as in ``theirs``.
     """
     found = {}
     for name in ours[1]:
@@ -93,13 +94,13 @@ def ranking_differences(
 
 
 def _per_user(owner: NDArray[np.int64], column: NDArray[np.int64], weights: NDArray[Any], width: int) -> csr_matrix:
-    """Sums of ``weights`` [M] by user and column, [U, width]."""
+    """The sums of ``weights`` [M] by user and column, [U, width]."""
     shape = (int(owner.max(initial=-1)) + 1, width)
     return csr_matrix((np.asarray(weights, np.float64), (owner, column)), shape=shape)
 
 
 def _auc_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
-    """Negatives in each bin of rising score, then positives, [U, 2 * bins]."""
+    """The numbers of negatives in each bin, in ascending order of scores, then those of positives: [U, 2 * bins]."""
     share = np.linspace(0, 1, AUC_BINS + 1)[1:-1]
     cuts = np.unique([np.quantile(rows.logits[rows.label == kind], share) for kind in (False, True)])
     bins = np.searchsorted(cuts, rows.logits) + rows.label * (len(cuts) + 1)
@@ -115,7 +116,7 @@ def _auc(sums: Sums) -> NDArray[np.float64]:
 
 
 def _gauc_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
-    """rows * AUC and rows of each user with both labels, [U, 2]."""
+    """rows * AUC, and rows, of each user; 0 for a user without both labels: [U, 2]."""
     count = np.bincount(owner)
     auc = metrics.grouped_auc(rows.logits, rows.label, owner, len(count))
     there = np.isfinite(auc)
@@ -123,7 +124,7 @@ def _gauc_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
 
 
 def _logloss_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
-    """Sum of the log-loss, nats, and rows of each user, [U, 2]."""
+    """The summed log-loss, in nats, and the rows of each user: [U, 2]."""
     logits = rows.logits.astype(np.float64)
     loss = np.logaddexp(0, np.where(rows.label, -logits, logits))
     return csr_matrix(np.stack([np.bincount(owner, loss), np.bincount(owner)], axis=1))
@@ -136,7 +137,7 @@ def _ratio(sums: Sums) -> NDArray[np.float64]:
 
 
 def _ece_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
-    """Probability less label in each bin of equally many rows, then rows, [U, bins + 1]."""
+    """The summed difference of probability and label in each bin of equally many rows, then the rows: [U, bins + 1]."""
     chance = expit(rows.logits.astype(np.float64))
     apart = _per_user(owner, metrics.equal_bins(chance), chance - rows.label, metrics.BINS)
     return hstack([apart, csr_matrix(np.bincount(owner)[:, None])], format="csr")

@@ -37,10 +37,10 @@ METRICS: dict[str, Metric] = {
 
 
 def metric_values(name: str, hits: Hits, relevant: Counts, k: int) -> Values:
-    """The metric ``name`` of each user [U], over the first ``k`` places.
+    """The metric ``name`` of each user [U], over the first ``k`` positions.
 
     Raises:
-        ConfigError: there is no such metric, or it returns something else than a finite number for each user.
+        ConfigError: if there is no such metric, or it does not return a finite number for each user.
     """
     metric: Metric = find("metric", name, METRICS)
     values = np.asarray(metric(hits, relevant, k), np.float64)

@@ -1,4 +1,4 @@
-"""All figures of an evaluation, with their intervals."""
+"""The metrics of the retriever, the cascade, the ranker and the baselines, with their intervals."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def measure_methods(
     bootstrap: Bootstrap,
     more: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """``retrieval``, ``cascade`` and ``baselines``; ``ranking``; ``intervals`` of all of these, and ``differences``.
+    """Sections of metrics.json: ``retrieval``, ``cascade``, ``baselines``, ``ranking``, ``intervals``, ``differences``.
 
     Args:
-        ranked: ``retrieval``, ``cascade`` and the baselines: item rows [U, R], or why a baseline was left out.
+        ranked: ``retrieval``, ``cascade`` and each baseline -> item rows [U, R], or why a baseline was left out.
         rows: what the ranker is measured on.
-        relevant: [U, n_items].
-        more: registered metrics to compute beside the built-in ones.
+        relevant: bool [U, n_items].
+        more: registered metrics to compute in addition to the built-in ones.
     """
-    there = {name: lists for name, lists in ranked.items() if not isinstance(lists, str)}
-    values = {name: user_values(name, lists, relevant, more) for name, lists in there.items()}
+    measured = {name: lists for name, lists in ranked.items() if not isinstance(lists, str)}
+    values = {name: user_values(name, lists, relevant, more) for name, lists in measured.items()}
     shown: dict[str, dict[str, Any]] = {
-        name: means(values[name]) | _coverage(name, lists, relevant) for name, lists in there.items()
+        name: means(values[name]) | _coverage(name, lists, relevant) for name, lists in measured.items()
     }
     shown |= {name: {"skipped": why} for name, why in ranked.items() if isinstance(why, str)}
     intervals = {name: list_intervals(each, bootstrap) for name, each in values.items()}
@@ -64,7 +64,7 @@ def measure_methods(
 
 
 def user_values(name: str, ranked: Rows, relevant: csr_matrix, more: Sequence[str] = ()) -> UserValues:
-    """What a method is measured in: the retriever as one, the cascade by its list, a baseline as both."""
+    """Metrics of each user: the retriever's of retrieval, the cascade's of its list, and a baseline's of both."""
     of_retrieval = {} if name == "cascade" else retrieval_values(ranked, relevant)
     return of_retrieval | ({} if name == "retrieval" else list_values(ranked, relevant, more))
 
@@ -74,16 +74,16 @@ def _coverage(name: str, ranked: Rows, relevant: csr_matrix) -> dict[str, float]
 
 
 def nested(methods: Mapping[str, Any]) -> dict[str, Any]:
-    """``retrieval``, ``cascade``, and all others under ``baselines``."""
+    """``retrieval``, ``cascade``, and all other methods under ``baselines``."""
     ours = {name: methods[name] for name in ("retrieval", "cascade")}
     return ours | {"baselines": {name: each for name, each in methods.items() if name not in ours}}
 
 
 def recsys(results: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float | None]:
-    """The figures under the names by which dashboards know them: the ranker's, and those of the cascade's list.
+    """The metrics of the ranker and of the cascade's list, under the names that dashboards use.
 
     Args:
-        data: metrics of the data artifact, which the leak check is among.
+        data: metrics of the data artifact, which include the leak check.
     """
     ranking = {f"recsys_{name}": results["ranking"][name] for name in ("auc", "gauc", "ece")}
     lists = {f"recsys_{name}@{LIST}": results["cascade"][f"{name}@{LIST}"] for name in ("ndcg", "map", "mrr")}

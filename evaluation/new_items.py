@@ -1,8 +1,8 @@
-"""New items, those without a positive in the training part: are they found by what is known of them beside their id?
+"""Metrics of new items, those without a positive in the training part: can they be found by their content features?
 
-Measured twice: in the ranking of the whole catalogue, where they compete with items whose ids have learned; and in a
-ranking of the new items alone, where content is all that orders them. Beside the latter stands what a random order
-comes to, which is what ids without content would.
+They are measured in the ranking of the whole catalogue, where they compete with items whose id embeddings are trained,
+and in a ranking of the new items only, where content alone decides. The latter is compared with a random order, which
+is what id embeddings without content would give.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ AT = (10, 100)
 WAYS = {
     "whole_catalogue": "retriever, whole catalogue",
     "cascade": "cascade",
-    "among_new": "retriever, new items alone",
+    "among_new": "retriever, new items only",
     "chance": "random order of the new items",
 }
-"""What of the figures is a ranking -> its title."""
+"""Key of each ranking -> its title in tables."""
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What the retriever makes of U requests.
+    """The retriever's output for U requests.
 
-    ``queries``: float32 [U, D]. ``vectors``: float32 [n_items, D]. ``seen``: bool [U, n_items], what it may not show.
-    ``ranked``: its best of all items, [U, R].
+    ``queries``: float32 [U, D]. ``vectors``: float32 [n_items, D]. ``seen``: bool [U, n_items], items that must not be
+    shown. ``ranked``: the best of all items, [U, R].
     """
 
     queries: NDArray[np.float32]
@@ -53,29 +53,30 @@ def measure_new_items(
     bootstrap: Bootstrap,
     batch_size: int,
 ) -> dict[str, Any]:
-    """How many new items, users who took one and such positives there are; and, if any, recall and NDCG at 10 and 100.
+    """The section ``new_items`` of metrics.json.
 
-    Only what users took of the new items is relevant; a user who took none does not count.
+    It holds the numbers of new items, of users with a positive among them, and of these positives; then recall and NDCG
+    at 10 and 100 of each ranking, over these users and with only their new items as relevant.
 
     Args:
-        counts: int64 [n_items], positives of the training part.
+        counts: int64 [n_items], positives of each item in the training part.
         relevant: bool [U, n_items].
-        answers: what the cascade shows, [U, LIST]; None where there is only a retriever.
+        answers: the recommendations of the cascade, [U, LIST]; None if there is only a retriever.
     """
     wanted = csr_matrix(relevant.astype(np.float32) @ diags((counts == 0).astype(np.float32)))
     wanted.eliminate_zeros()
     rows = np.flatnonzero(counts == 0)
-    asked = np.diff(wanted.indptr) > 0
-    found: dict[str, Any] = {"items": len(rows), "users": int(asked.sum()), "positives": int(wanted.nnz)}
-    if not asked.any():
+    counted = np.diff(wanted.indptr) > 0
+    found: dict[str, Any] = {"items": len(rows), "users": int(counted.sum()), "positives": int(wanted.nnz)}
+    if not counted.any():
         return found
-    wanted, seen = wanted[asked], retrieval.seen[asked][:, rows]
-    queries, vectors = retrieval.queries[asked], np.asarray(retrieval.vectors[rows])
+    wanted, seen = wanted[counted], retrieval.seen[counted][:, rows]
+    queries, vectors = retrieval.queries[counted], np.asarray(retrieval.vectors[rows])
     among = exact_top(queries, vectors, seen, max(AT), batch_size)
     own = wanted[:, rows]
     values: dict[str, UserValues] = {
-        "whole_catalogue": figures(retrieval.ranked[asked], wanted, AT),
-        **({} if answers is None else {"cascade": figures(answers[asked], wanted, (LIST,))}),
+        "whole_catalogue": figures(retrieval.ranked[counted], wanted, AT),
+        **({} if answers is None else {"cascade": figures(answers[counted], wanted, (LIST,))}),
         "among_new": figures(among, own, AT),
         "chance": chance(len(rows) - np.diff(seen.indptr), np.diff(own.indptr), AT),
     }
@@ -84,16 +85,16 @@ def measure_new_items(
 
 
 def figures(ranked: Rows, relevant: csr_matrix, at: tuple[int, ...]) -> dict[str, metrics.Values]:
-    """recall@k, then ndcg@k of each user [U]."""
+    """recall@k and ndcg@k of each user [U], for each k in ``at``."""
     hits, counts = metrics.find_hits(ranked, relevant)
     recall = {f"recall@{k}": metrics.recall(hits, counts, k) for k in at}
     return recall | {f"ndcg@{k}": metrics.ndcg(hits, counts, k) for k in at}
 
 
 def chance(choice: NDArray[Any], relevant: NDArray[Any], at: tuple[int, ...]) -> dict[str, metrics.Values]:
-    """What a random order of ``choice`` [U] items, ``relevant`` [U] of them relevant, is expected to come to.
+    """The expected metrics of a random order of ``choice`` [U] items, of which ``relevant`` [U] are relevant.
 
-    Every place holds a relevant item with probability relevant / choice.
+    Each position holds a relevant item with probability relevant / choice.
     """
     share = relevant / choice
     recall = {f"recall@{k}": np.minimum(k / choice, 1.0) for k in at}
@@ -106,18 +107,18 @@ def chance(choice: NDArray[Any], relevant: NDArray[Any], at: tuple[int, ...]) ->
 
 
 def new_item_rows(found: Mapping[str, Any]) -> list[list[Any]]:
-    """A row for each ranking: its title, then recall and NDCG; None where there is none."""
+    """A table row for each ranking: its title, then recall and NDCG; None for metrics that it does not have."""
     names = [*(f"recall@{k}" for k in AT), *(f"ndcg@{k}" for k in AT)]
     return [[title, *map(found[way].get, names)] for way, title in WAYS.items() if way in found]
 
 
 HEAD = ["", *(f"recall@{k}" for k in AT), *(f"ndcg@{k}" for k in AT)]
-"""Titles of the columns of `new_item_rows`."""
+"""Column titles of `new_item_rows`."""
 
 
 def new_item_line(found: Mapping[str, Any]) -> str:
-    """``new items (no positive in training): 370; 5,120 users took 31,004 of them in the test part``."""
+    """``new items (no positive in training): 370; 5,120 users have 31,004 positives with them in the test part``."""
     return (
-        f"new items (no positive in training): {found['items']:,}; {found['users']:,} users took "
-        f"{found['positives']:,} of them in the test part"
+        f"new items (no positive in training): {found['items']:,}; {found['users']:,} users have "
+        f"{found['positives']:,} positives with them in the test part"
     )

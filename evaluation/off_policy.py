@@ -1,9 +1,9 @@
-"""What another rerank policy would have earned, from the log of the one that ran.
+"""Off-policy estimates: the reward that another rerank policy would have earned, from the log of the policy that ran.
 
-A row is one list, or one item, that was shown: its probability under the policy that showed it, its probability under
-the new policy, and the reward that came. A served answer carries the probability of each pick; their product is that of
-the list. Only what the running policy may show can be judged: at temperature 0 it shows one list, and there is nothing
-to estimate from.
+A row of the log is a list or an item that was shown, with its probability under the logging policy, its probability
+under the new policy, and its reward. A served answer holds the probability of each pick; the product of these is the
+probability of the list. Only lists that the logging policy may show can be judged. At temperature 0 it always shows the
+same list, and no estimate is possible.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ COLUMNS = ("propensity", "new_propensity", "reward")
 
 @dataclass(frozen=True)
 class PolicyLog:
-    """n rows; ``users`` int64 [n] from 0 on, whose rows depend on each other: a row each where users are not known."""
+    """A log of n rows."""
 
     propensity: NDArray[np.float64]
-    """[n], above 0: of what was shown, under the policy that ran."""
+    """[n], above 0: probability of what was shown, under the logging policy."""
     new_propensity: NDArray[np.float64]
-    """[n]: of the same, under the new one."""
+    """[n]: probability of the same, under the new policy."""
     reward: NDArray[np.float64]
     """[n]."""
     users: NDArray[np.int64]
+    """[n], numbered from 0. The rows of a user depend on each other. If users are unknown, each row has its own."""
 
     @classmethod
     def of(cls, propensity: Any, new_propensity: Any, reward: Any, users: Any = None) -> PolicyLog:
-        """Checked columns [n].
+        """A log from columns [n], which are checked.
 
         Raises:
-            DataError: naming column and row of a value that cannot be.
+            DataError: if there are no rows or a value is invalid. The error names its column and row.
         """
         columns = [np.asarray(column, np.float64) for column in (propensity, new_propensity, reward)]
         if not len(columns[0]):
@@ -50,12 +51,15 @@ class PolicyLog:
                 row = int(np.argmin(good))
                 raise DataError(f"policy log, {name}, row {row}: {column[row]:g}, expected {what}")
         owner = np.arange(len(columns[0])) if users is None else np.unique(np.asarray(users), return_inverse=True)[1]
-        shown, would_be, earned = columns
-        return cls(shown, would_be, earned, owner)
+        return cls(columns[0], columns[1], columns[2], owner)
 
     @classmethod
     def read(cls, file: Path) -> PolicyLog:
-        """A Parquet or CSV file of ``propensity``, ``new_propensity``, ``reward`` and, if there is one, ``user_id``."""
+        """Read a Parquet or CSV file with ``propensity``, ``new_propensity``, ``reward`` and optionally ``user_id``.
+
+        Raises:
+            DataError: if the file or a column does not exist, or a value is invalid.
+        """
         import pandas as pd
 
         if not file.is_file():
@@ -64,35 +68,43 @@ class PolicyLog:
         for name in COLUMNS:
             if name not in table:
                 raise DataError(f"policy log: {file} has no column {name!r}, it has {', '.join(map(str, table))}")
-        shown, would_be, earned = (table[name] for name in COLUMNS)
-        return cls.of(shown, would_be, earned, table.get("user_id"))
+        return cls.of(*(table[name] for name in COLUMNS), table.get("user_id"))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean reward of the new policy and its 95 % interval over users."""
+    """Estimated mean reward of the new policy, with its 95 % interval over users."""
 
     value: float
     low: float
     high: float
     effective_rows: float
-    """(sum of weights)^2 / sum of squared weights: so many rows of its own would tell as much. Kish, 1965."""
+    """(sum of weights)^2 / sum of squared weights: the rows that a log of the new policy itself would need for the same
+    precision (Kish, 1965)."""
     clipped: float
-    """Share of the rows whose weight was cut: what biases the estimate, towards 0 for IPS."""
+    """Share of the rows whose weight was clipped. Clipping biases the estimate, towards 0 for IPS."""
 
 
 def ips(log: PolicyLog, clip: float | None = None, bootstrap: Bootstrap | None = None) -> Estimate:
-    """Inverse propensity scoring: mean of weight * reward, weight = new propensity / propensity, at most ``clip``.
+    """Inverse propensity scoring: the mean of weight * reward, with weight = new propensity / propensity.
 
-    Unbiased without a clip. Horvitz and Thompson, 1952; clipping: Ionides, "Truncated Importance Sampling", 2008.
+    Horvitz and Thompson, 1952. It is unbiased without clipping.
+
+    Args:
+        clip: upper limit of the weights (Ionides, "Truncated Importance Sampling", 2008).
+        bootstrap: for the interval.
+
+    Raises:
+        DataError: if the new policy shows nothing of what is in the log.
     """
     return _estimate(log, clip, bootstrap or Bootstrap(), self_normalized=False)
 
 
 def snips(log: PolicyLog, clip: float | None = None, bootstrap: Bootstrap | None = None) -> Estimate:
-    """The same over the mean weight, which is 1 in expectation: steadier, and unmoved by a constant added to rewards.
+    """Self-normalized IPS: `ips` divided by the mean weight, whose expectation is 1.
 
-    Swaminathan and Joachims, "The Self-Normalized Estimator for Counterfactual Learning", 2015.
+    Swaminathan and Joachims, "The Self-Normalized Estimator for Counterfactual Learning", 2015. Its variance is lower,
+    and a constant added to all rewards is added to the estimate. Arguments and errors are those of `ips`.
     """
     return _estimate(log, clip, bootstrap or Bootstrap(), self_normalized=True)
 
@@ -101,12 +113,12 @@ def _estimate(log: PolicyLog, clip: float | None, bootstrap: Bootstrap, *, self_
     full = log.new_propensity / log.propensity
     weight = full if clip is None else np.minimum(full, clip)
     if not weight.any():
-        raise DataError("policy log, new_propensity: all are 0, the new policy shows nothing of what is in the log")
+        raise DataError("policy log, new_propensity: all are 0, so the new policy shows nothing that is in the log")
     over = weight if self_normalized else np.ones_like(weight)
     totals = np.stack([np.bincount(log.users, part) for part in (weight * log.reward, over)], axis=1)
     value = float(totals[:, 0].sum() / totals[:, 1].sum())
     sums = bootstrap.sums(totals)
-    with np.errstate(invalid="ignore"):  # a draw of users whose weights are all 0
+    with np.errstate(invalid="ignore"):  # 0 / 0 in a draw of users whose weights are all 0
         low, high = bootstrap.interval(value, sums[:, 0] / sums[:, 1])
     effective = float(weight.sum() ** 2 / (weight**2).sum())
     return Estimate(value, low, high, effective, float((full > weight).mean()))

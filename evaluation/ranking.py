@@ -1,4 +1,4 @@
-"""The ranker alone: does it separate, and can its probabilities be believed."""
+"""Metrics of the ranker by itself: how well it separates positives from negatives, and its calibration."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .ranking_lists import Rows
 
 @dataclass(frozen=True)
 class RankedRows:
-    """What the ranker's metrics are computed from: M pairs of a user and an item, each with a logit.
+    """M scored pairs of a user and an item, from which the ranker's metrics are computed.
 
-    ``logits``: float32 [M]. ``label``: bool [M]. ``users``, ``items``: int32 or int64 [M] rows. ``events``: the same,
-    the test interaction in whose context the pair was scored.
+    ``logits``: float32 [M]. ``label``: bool [M]. ``users``, ``items``: int32 or int64 [M], their rows. ``events``: of
+    the same type, the test interactions in whose contexts the pairs were scored.
     """
 
     logits: NDArray[np.float32]
@@ -33,7 +33,13 @@ class RankedRows:
 
 
 def labelled(candidates: Rows, logits: NDArray[np.float32], relevant: csr_matrix) -> tuple[NDArray[Any], ...]:
-    """Every candidate, padding left out: logits float32 [M], labels bool [M], requests int64 [M], items int32 [M]."""
+    """All candidates without padding: logits float32 [M], labels bool [M], requests int64 [M], item rows int32 [M].
+
+    Args:
+        candidates: [B, K], padded with -1.
+        logits: [B, K].
+        relevant: bool [B, n_items].
+    """
     hits, _ = metrics.find_hits(candidates, relevant)
     requests, places = np.nonzero(candidates >= 0)
     at = requests, places
@@ -41,7 +47,11 @@ def labelled(candidates: Rows, logits: NDArray[np.float32], relevant: csr_matrix
 
 
 def ranking_metrics(rows: RankedRows, of: str = "ranker") -> dict[str, float | None]:
-    """AUC, gAUC over users, log-loss (nats) and ECE; an AUC is None without positives or without negatives."""
+    """AUC, gAUC over users, log-loss (nats) and ECE. An AUC is None if all labels are equal.
+
+    Args:
+        of: names the scores in errors.
+    """
     from sklearn.metrics import log_loss
 
     label, chance = rows.label, sigmoid(rows.logits.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Ranked lists, int64 [U, R] item rows padded with -1: how they are cut, and what they are worth."""
+"""Ranked lists: item rows int64 [U, R], padded with -1. Masking seen items, and metrics."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LIST = 10
 
 
 def membership(rows: Rows, n_items: int) -> csr_matrix:
-    """Sparse bool [U, n_items] that holds where an item is in a user's padded ``rows``."""
+    """Sparse bool [U, n_items]: whether an item is in a user's list."""
     users, places = np.nonzero(rows >= 0)
     cells = (np.ones(len(users), bool), (users, rows[users, places]))
     return csr_matrix(cells, shape=(len(rows), n_items), dtype=bool)
 
 
 def drop(ranked: Rows, seen: csr_matrix, k: int) -> Rows:
-    """The first ``k`` of each list that are not in ``seen`` [U, n_items], padded with -1."""
+    """The first ``k`` items of each list that are not in ``seen`` [U, n_items], padded with -1."""
     hidden, _ = metrics.find_hits(ranked, seen)
     keep = ~hidden & (ranked >= 0)
     order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
@@ -37,14 +37,14 @@ def drop(ranked: Rows, seen: csr_matrix, k: int) -> Rows:
 
 
 def retrieval_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Values]:
-    """recall@{10,20,100,200} and ndcg@{10,20} of each user [U]."""
+    """recall@{10,20,100,200} and ndcg@{10,20} of each user [U]; ``relevant`` is bool [U, n_items]."""
     hits, counts = metrics.find_hits(ranked, relevant)
     recall = {f"recall@{k}": metrics.recall(hits, counts, k) for k in RECALL_AT}
     return recall | {f"ndcg@{k}": metrics.ndcg(hits, counts, k) for k in NDCG_AT}
 
 
 def list_values(ranked: Rows, relevant: csr_matrix, more: Sequence[str] = ()) -> dict[str, metrics.Values]:
-    """ndcg@10, map@10, mrr@10, and ``more`` metrics by name, of each user [U]."""
+    """ndcg@10, map@10, mrr@10 and the metrics named in ``more``, of each user [U]."""
     hits, counts = metrics.find_hits(ranked, relevant)
     return {
         f"ndcg@{LIST}": metrics.ndcg(hits, counts, LIST),
@@ -55,11 +55,11 @@ def list_values(ranked: Rows, relevant: csr_matrix, more: Sequence[str] = ()) ->
 
 
 def means(values: Mapping[str, metrics.Values]) -> dict[str, float]:
-    """Over users."""
+    """The mean of each metric over users."""
     return {name: float(each.mean()) for name, each in values.items()}
 
 
 def coverage(ranked: Rows, n_items: int) -> dict[str, float]:
-    """coverage@10: the share of the catalogue shown to anybody."""
+    """coverage@10: the share of the catalogue that is recommended to at least one user."""
     shown = np.unique(ranked[:, :LIST])
     return {f"coverage@{LIST}": float((shown >= 0).sum() / n_items)}

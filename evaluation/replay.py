@@ -1,4 +1,4 @@
-"""Puts the held-out requests to the very graph that is served."""
+"""Sends the test requests through the graph that is served, offline."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from .ranking import RankedRows, labelled
 from .ranking_lists import LIST, Rows, membership
 
 Settings = Mapping[str, np.generic]
-"""Input -> the value that it has in every request."""
+"""Input -> its value in every request."""
 EVENT_COLUMNS = {HISTORY: "event_history", GAP: "event_history_gap"}
-"""Feature -> the column that holds it for the moment when an impression was logged: int64 [M, N], the same codes."""
+"""Feature -> column with its value at the time of an impression: int64 [M, N], with the same codes."""
 TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
+"""Columns between the steps of the graph that the metrics need."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What the graph did for U requests; P relevant items in all.
+    """The results of U requests, which have P relevant items in total.
 
-    ``queries``: float32 [U, D]. ``seen``: bool [U, n_items], what it would not show. ``answers``: [U, LIST].
-    ``candidates``: all of them, as the ranker scored them. ``fates``: int64 [P], see `funnel`.
+    ``queries``: float32 [U, D]. ``seen``: bool [U, n_items], items that are never shown. ``answers``: [U, LIST].
+    ``candidates``: all candidates with the ranker's scores. ``fates``: int64 [P], see `funnel`.
     """
 
     queries: NDArray[np.float32]
@@ -43,7 +44,7 @@ class Replay:
 
 
 def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: int) -> Replay:
-    """Ask for the best ``LIST`` items at temperature 0 and keep what the metrics need of the columns between."""
+    """Request the best ``LIST`` items of each user at temperature 0."""
     parts: list[tuple[Any, ...]] = []
     for batch, columns in _run(executor, held_out.columns, _settings(executor), TRACED, batch_size, "test users"):
         relevant = held_out.relevant[batch]
@@ -62,11 +63,11 @@ def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: 
 
 
 def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray[np.float32]:
-    """The ranker's logit float32 [M] for the item of each logged interaction: only the steps that lead to it run.
+    """The ranker's logit float32 [M] of the item of each logged interaction. Only the steps that lead to it are run.
 
     Args:
-        logged: requests, with the item in ``candidate_rows`` int64 [M, 1]; with ``EVENT_COLUMNS``, those are what the
-            user did before: all that the graph has of them.
+        logged: requests, with the item in ``candidate_rows`` int64 [M, 1]. If it has ``EVENT_COLUMNS``, these replace
+            the history of the feature store.
     """
     own = any(column in logged for column in EVENT_COLUMNS.values())
     part = part_of(with_event_history(executor) if own else executor, ["logits"], ["candidate_rows"])
@@ -76,7 +77,7 @@ def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray
 
 @dataclass
 class EventHistory(Op):
-    """Puts the request's own ``EVENT_COLUMNS`` in the place of what the store has: the history [B, N] and its gaps."""
+    """Replaces the stored history [B, N] and its gaps by the request's ``EVENT_COLUMNS``."""
 
     length: int
     features: Sequence[str]
@@ -97,7 +98,7 @@ class EventHistory(Op):
 
 
 def with_event_history(executor: Executor) -> Executor:
-    """The graph with more inputs: ``EVENT_COLUMNS`` of the features that it has."""
+    """The graph with additional inputs: the ``EVENT_COLUMNS`` of its features."""
     features = [name for name in EVENT_COLUMNS if name in executor.signature]
     own = EventHistory(int(executor.signature[HISTORY].dims[0]), features)
     ops: dict[str, Op] = {}
@@ -110,14 +111,18 @@ def with_event_history(executor: Executor) -> Executor:
 
 
 def event_columns(moment: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
-    """``EVENT_COLUMNS`` [M, N] of ``Events.moment`` of M events."""
+    """The ``EVENT_COLUMNS`` [M, N] of M events.
+
+    Args:
+        moment: ``Events.moment``.
+    """
     return {
         EVENT_COLUMNS[name]: np.asarray(values, np.int64) for name, values in moment.items() if name in EVENT_COLUMNS
     }
 
 
 def part_of(executor: Executor, outputs: Collection[str], given: Collection[str]) -> Executor:
-    """The part of the graph that computes ``outputs`` where the columns ``given`` come with the request."""
+    """The part of the graph that computes ``outputs`` if the columns ``given`` are part of the request."""
     needed, ops = set(outputs), {}
     for node in reversed(executor.nodes):
         if needed & set(node.op.writes):
@@ -129,7 +134,7 @@ def part_of(executor: Executor, outputs: Collection[str], given: Collection[str]
 
 
 def _settings(executor: Executor) -> Settings:
-    """The best ``LIST`` items, or as many as the graph gives, at temperature 0."""
+    """Temperature 0 and ``LIST`` items, or as many as the graph allows."""
     most = next(spec.maximum for spec in executor.inputs if spec.name == "top_k")
     values = {"top_k": np.int32(LIST if most is None else min(LIST, most)), "temperature": np.float32(0)}
     return {**values, "seed": np.int64(0)}
@@ -138,6 +143,7 @@ def _settings(executor: Executor) -> Settings:
 def _run(
     executor: Executor, columns: Columns, settings: Settings, keep: Collection[str], batch_size: int, what: str
 ) -> Iterator[tuple[slice, Columns]]:
+    """Run the requests in batches: the slice of each batch, and its columns."""
     from tqdm import tqdm
 
     total = len(next(iter(columns.values())))

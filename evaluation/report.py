@@ -1,4 +1,4 @@
-"""The evaluation as one HTML page that needs nothing but itself."""
+"""The evaluation report as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .new_items import HEAD, new_item_line, new_item_rows
 from .ranking_lists import LIST, RECALL_AT
 
 Intervals = Mapping[str, Sequence[float] | None]
-"""Metric -> low and high; None where there is no figure."""
+"""Metric -> lower and upper bound; None for a metric that has no value."""
 OURS = ("retrieval", "cascade")
 TITLES = {
     "popularity": "Popularity",
@@ -34,16 +34,17 @@ COLORS = {
     **{"retrieval": "#1f77b4", "cascade": "#c44e52"},
 }
 LOWER = ("logloss", "ece")
-"""Metrics of which less is better."""
+"""Metrics for which lower is better."""
 
 
 def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray[Any], label: NDArray[Any]) -> str:
     """The page.
 
     Args:
-        results: the metrics as metrics.json holds them.
-        facts: what the page says about the run, name -> value.
-        logits, label: float32 and bool [M], what the ranker's metrics were computed from.
+        results: the content of metrics.json.
+        facts: facts about the run, name -> value.
+        logits: float32 [M], of the pairs that the ranker is measured on.
+        label: bool [M], of the same pairs.
     """
     methods, intervals = ({**of["baselines"], **{n: of[n] for n in OURS}} for of in (results, results["intervals"]))
     measured = {name: values for name, values in methods.items() if "skipped" not in values}
@@ -72,7 +73,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 
 
 def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Intervals]) -> str:
-    """One row a method, one column a metric, the best of each column in bold, intervals below."""
+    """A row for each method and a column for each metric: the best value in bold, intervals below the values."""
     columns = list(dict.fromkeys(name for values in methods.values() for name in values))
     best = {name: _best(name, [values.get(name) for values in methods.values()]) for name in columns}
     rows = []
@@ -86,7 +87,7 @@ def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[st
 
 
 def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
-    """For each label of logged impressions: the ranker and the baselines, and how far they are apart."""
+    """For each label of logged impressions: the metrics of the ranker and the baselines, and their differences."""
     parts = []
     for label, found in labels.items():
         measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
@@ -96,13 +97,13 @@ def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def skipped_lines(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """``LightGBM: why it was left out``."""
+    """A line for each method that was left out: ``LightGBM: reason``."""
     return [f"{TITLES.get(name, name)}: {values['skipped']}" for name, values in methods.items() if "skipped" in values]
 
 
 def _best(metric: str, values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return (min if metric in LOWER else max)(there, default=None)
+    known = [value for value in values if value is not None]
+    return (min if metric in LOWER else max)(known, default=None)
 
 
 def single_row(values: Mapping[str, float | None], intervals: Intervals) -> str:
@@ -128,12 +129,12 @@ def new_item_table(found: Mapping[str, Any]) -> str:
 
 
 def how(intervals: Mapping[str, Any]) -> str:
-    """What the intervals are."""
+    """How the intervals were computed."""
     return f"{intervals['level']:.0%} intervals by bootstrap over users, {intervals['replicates']:,} draws."
 
 
 def difference_lines(differences: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    """``NDCG@10, cascade - retrieval: +0.0123 [0.0050, 0.0200]``."""
+    """A line for each difference: ``NDCG@10, cascade - retrieval: +0.0123 [+0.0050, +0.0200]``."""
     return [
         f"{metric.upper()}, {pair}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
         for pair, metrics in differences.items()

@@ -1,4 +1,4 @@
-"""The best items by a score that is computed for every item, exactly."""
+"""Exact retrieval: the best items by a score that is computed for every item."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from scipy.sparse import csr_matrix
 from .ranking_lists import Rows
 
 Scores = Callable[[slice], NDArray[np.floating[Any]]]
-"""Users start .. stop -> their scores [B, n_items] of all items, an array of their own."""
+"""A slice of users -> their scores [B, n_items] of all items, in an array that the caller may overwrite."""
 
 
 def exact_top(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], seen: csr_matrix, k: int, batch_size: int
 ) -> Rows:
-    """The ``k`` unseen items with the largest inner product, [U, k], padded with -1.
+    """The ``k`` unseen items with the largest inner products, int64 [U, k], padded with -1.
 
-    Exact where the served index may be approximate: it is the model that is measured here.
+    The search is exact, unlike that of the served index, so that the model is measured and not the index.
 
     Args:
-        queries: [U, D], the query tower's output.
-        vectors: [n_items, D].
-        seen: [U, n_items].
+        queries: float32 [U, D], the output of the query tower.
+        vectors: float32 [n_items, D].
+        seen: bool [U, n_items].
+        batch_size: users whose scores are computed at once.
     """
     return best(lambda batch: queries[batch] @ vectors.T, seen, k, batch_size)
 
 
 def best(scores: Scores, seen: csr_matrix, k: int, batch_size: int) -> Rows:
-    """The ``k`` unseen items with the largest score, [U, k], padded with -1; items of score -inf stay out."""
+    """The ``k`` unseen items with the largest scores, int64 [U, k], padded with -1. Items of score -inf are left out.
+
+    Items with equal scores are in the order of their rows.
+    """
     users, items = seen.shape
     ranked = np.full((users, k), -1, np.int64)
     width = min(k, items)

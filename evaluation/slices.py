@@ -1,4 +1,4 @@
-"""Parts of the test: new users, new items, head and tail of the catalogue, and values of any column."""
+"""Metrics on slices of the test part: new users, new items, head and tail of the catalogue, and values of columns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from ..workflows.etl.tensors import Tensors
 
 HEAD = 0.5
-"""Share of the training positives that the head of the catalogue takes."""
+"""Share of the training positives that belong to the head of the catalogue."""
 MOST_VALUES = 10
-"""A column of numbers with more values is cut into quarters; of other values, the most frequent ones are shown."""
+"""A numeric column with more values is cut into quartiles. Of other columns, only this many values are used, the most
+frequent ones."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Some users, some items, or some test interactions: ``mask`` bool over all of them, in row order."""
+    """A subset of the users, of the items, or of the test interactions: ``mask`` is bool over all of them, by row."""
 
     name: str
     of: Literal["users", "items", "interactions"]
@@ -37,7 +38,10 @@ class Slice:
 
 
 def standard(tensors: Tensors) -> list[Slice]:
-    """New users have no positive in the training part, new items no interaction; head and tail share its positives."""
+    """New users, new items, head items and tail items.
+
+    New users have no positive in the training part, new items no interaction. See `head_of` for the head.
+    """
     train = tensors.interactions("train")
     positives = np.bincount(train.user_row[train.positive], minlength=len(tensors.user_ids))
     events = np.bincount(train.item_row, minlength=len(tensors.item_ids))
@@ -51,7 +55,7 @@ def standard(tensors: Tensors) -> list[Slice]:
 
 
 def head_of(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """The fewest items that have ``HEAD`` of all ``counts`` [n_items]; ties in row order."""
+    """The smallest set of items that has at least the share ``HEAD`` of all ``counts`` [n_items]; ties in row order."""
     order = np.argsort(-counts, kind="stable")
     before = np.cumsum(counts[order]) - counts[order]
     head = np.zeros(len(counts), bool)
@@ -60,10 +64,10 @@ def head_of(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def of_columns(columns: Iterable[str], data: Path, logged: LoggedTest) -> Iterator[Slice]:
-    """Slices by the values of raw columns, in whichever tables have them.
+    """A slice for each value of the raw columns, in every table that has the column.
 
     Raises:
-        ConfigError: if a column is in none.
+        ConfigError: if no table has the column.
     """
     import pyarrow.parquet as pq
 
@@ -83,7 +87,10 @@ def of_columns(columns: Iterable[str], data: Path, logged: LoggedTest) -> Iterat
 
 
 def by_value(values: Any) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """The values of a pandas Series and where they are; quarters of numbers; of a list, wherever it holds the value."""
+    """Name and mask of each value of a pandas Series.
+
+    Numbers may be cut into quartiles, see `MOST_VALUES`. A row with a list belongs to every value in it.
+    """
     import pandas as pd
 
     flat = values.explode()
@@ -100,11 +107,16 @@ def by_value(values: Any) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def measure_slice(part: Slice, held_out: HeldOut, answers: Rows, rows: RankedRows) -> dict[str, Any]:
-    """The cascade on one slice: users, recall@10 and ndcg@10 over them, ranked rows and their AUC; None for no figure.
+    """Metrics of one slice: its users, their recall@10 and ndcg@10, its ranked rows, and their AUC.
 
-    A slice of items counts the users who took one of them, and only these items as relevant; lists stay as they are.
+    Metrics without data are None. In a slice of items, only these items are relevant, and only users with one of them
+    are counted. The recommended lists are not filtered.
+
+    Args:
+        answers: [U, LIST].
+        rows: what the ranker is measured on.
     """
-    keep, relevant = _asked(part, held_out)
+    keep, relevant = _requests_of(part, held_out)
     owners = {"users": rows.users, "items": rows.items, "interactions": rows.events}
     inside = part.mask[owners[part.of]]
     hits, counts = metrics.find_hits(answers[keep], relevant[keep])
@@ -118,8 +130,8 @@ def measure_slice(part: Slice, held_out: HeldOut, answers: Rows, rows: RankedRow
     }
 
 
-def _asked(part: Slice, held_out: HeldOut) -> tuple[NDArray[np.bool_], csr_matrix]:
-    """Which requests [U] belong to the slice, and what counts as relevant [U, n_items]."""
+def _requests_of(part: Slice, held_out: HeldOut) -> tuple[NDArray[np.bool_], csr_matrix]:
+    """Which requests belong to the slice, bool [U], and which items are relevant, bool [U, n_items]."""
     if part.of != "items":
         return part.mask[held_out.rows if part.of == "users" else held_out.events], held_out.relevant
     relevant = csr_matrix(held_out.relevant.astype(np.float32) @ diags(part.mask.astype(np.float32)))
@@ -132,5 +144,5 @@ def _mean(values: metrics.Values) -> float | None:
 
 
 def all_slices(columns: Iterable[str], data: Path, logged: LoggedTest, tensors: Tensors) -> list[Slice]:
-    """The standard ones, then those of ``evaluation.slices``."""
+    """The standard slices, then those of the columns in ``evaluation.slices``."""
     return [*standard(tensors), *of_columns(columns, data, logged)]

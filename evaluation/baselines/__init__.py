@@ -1,5 +1,5 @@
-"""What a recommender has to beat.
+"""Baselines: the methods that the recommender is compared with.
 
-In: the training part of the log. Out: ranked lists or click probabilities for the same test requests.
+In: the training part of the log. Out: ranked lists, or logits of logged impressions, for the same test requests.
 Start with `top_n`.
 """

@@ -1,7 +1,6 @@
-"""A factorization machine for 0/1 labels: what the ranker is compared with where impressions are logged.
+"""A factorization machine for 0/1 labels of logged impressions (Rendle, "Factorization machines", 2010).
 
-Rendle, "Factorization machines", 2010. Its features are the ranker's own and pass through the same embedding layers; a
-list counts as the mean of its entries.
+It has the ranker's features and embedding layers. A list feature is the mean of its entries' embeddings.
 """
 
 from __future__ import annotations
@@ -34,21 +33,22 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
 WIDTH = 8
-"""Factors of each feature. This and ``TRAINING`` were chosen on KuaiRand's validation part."""
+"""Number of factors of each feature. It and ``TRAINING`` were chosen on KuaiRand's validation part."""
 TRAINING = TrainingConfig(epochs=15, batch_size=2048, learning_rate=2e-3, patience=2, embedding_l2=1e-3)
 ID_DROPOUT = 0.1
-"""Share of training rows whose user is shown as new, so that the id of a new user has learned something too."""
+"""Share of training rows whose user id is replaced by the unknown id, so that its embedding is trained as well."""
 SCORED_ROWS = 65536
+"""Rows scored at once."""
 
 Label = NDArray[np.float32]
 """0 or 1, [n]."""
 
 
 class FactorizationMachine(tf.keras.Model):
-    """Features [n, L] of users, contexts and items -> logits float32 [n].
+    """Maps features [n, L] of users, contexts and items to logits float32 [n].
 
-    b + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j, whose second sum is half of |sum_i v_i x_i|^2 - sum_i |v_i x_i|^2.
-    ``w_i`` is the first number of a feature's vector.
+    logit = b + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j. The second sum is computed as
+    (|sum_i v_i x_i|^2 - sum_i |v_i x_i|^2) / 2. The first number of a feature's embedding is ``w_i``, the rest ``v_i``.
     """
 
     def __init__(self, features: Sequence[Feature], width: int) -> None:
@@ -65,22 +65,24 @@ class FactorizationMachine(tf.keras.Model):
         if (numbers := continuous(self.features, columns)) is not None:
             rows.append(numbers[..., None] * self.numbers)
         weights, factors = tf.split(tf.concat(rows, axis=-2), [1, -1], axis=-1)
-        together, alone = tf.square(tf.reduce_sum(factors, axis=-2)), tf.reduce_sum(tf.square(factors), axis=-2)
-        return self.bias + tf.reduce_sum(weights, axis=[-2, -1]) + tf.reduce_sum(together - alone, axis=-1) / 2
+        square_of_sum = tf.square(tf.reduce_sum(factors, axis=-2))
+        sum_of_squares = tf.reduce_sum(tf.square(factors), axis=-2)
+        pairs = tf.reduce_sum(square_of_sum - sum_of_squares, axis=-1) / 2
+        return self.bias + tf.reduce_sum(weights, axis=[-2, -1]) + pairs
 
     def step_size(self, rows: int, others: int) -> StepSize:
-        """Numbers of a training step on ``rows`` rows; they are not compared with ``others``."""
+        """The numbers that a training step on ``rows`` rows holds in memory; ``others`` does not change it."""
         return StepSize(rows * row_numbers(self))
 
 
 def factorization_logits(
-    tensors: Tensors, train: tuple[Events, Label], valid: tuple[Events, Label], asked: Sequence[Events]
+    tensors: Tensors, train: tuple[Events, Label], valid: tuple[Events, Label], others: Sequence[Events]
 ) -> list[NDArray[np.float32]]:
-    """Train on ``train``, stop on the AUC of ``valid``, and give the logits float32 [n] of each of ``asked``."""
+    """Train on ``train`` with early stopping on the AUC of ``valid``: logits float32 [n] of each of ``others``."""
     prepare(TRAINING.seed)
     lookup = Lookup(tensors)
     model = FactorizationMachine([*tensors.schema.side("user", "context"), *tensors.schema.side("item")], WIDTH)
-    (events, label), (judged, happened) = train, valid
+    (events, label), (valid_events, valid_label) = train, valid
     size = min(TRAINING.batch_size, len(events))
 
     def batches(rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
@@ -89,14 +91,14 @@ def factorization_logits(
             yield {**some.queries(), "items": some.item_row, "label": label[at]}
 
     def score(of: str) -> float:
-        found = metrics.auc(score_events(model, lookup, judged), happened > 0, of)
-        assert found is not None, "`impressions.unfit` checks that both labels are there"
+        found = metrics.auc(score_events(model, lookup, valid_events), valid_label > 0, of)
+        assert found is not None, "`impressions.unfit` checks that both labels occur"
         return found
 
     with TemporaryDirectory() as folder:
         step, steps = make_step(model, lookup), len(events) // size
         fit(model, TRAINING, "factorization machine", steps, batches, step, score, Path(folder) / "checkpoint")
-    return [score_events(model, lookup, some) for some in asked]
+    return [score_events(model, lookup, some) for some in others]
 
 
 def make_step(model: FactorizationMachine, lookup: Lookup) -> TrainStep:
@@ -118,7 +120,11 @@ def make_step(model: FactorizationMachine, lookup: Lookup) -> TrainStep:
 
 
 def columns_of(lookup: Lookup, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Features [n, L] of a batch: what `Events.queries` gives, and item rows [n] as ``items``."""
+    """The features [n, L] of a batch.
+
+    Args:
+        batch: the columns of `Events.queries`, and item rows [n] as ``items``.
+    """
     users = lookup.users({name: values for name, values in batch.items() if name != "items"})
     return users | lookup.items(batch["items"])
 

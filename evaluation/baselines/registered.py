@@ -1,4 +1,4 @@
-"""Baselines of other packages: each scores the whole catalogue; ranking and masking are done here."""
+"""Registered baselines of other packages. They score the whole catalogue; this module ranks and masks the items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..retrieval import best
 from .sequences import UserSequences
 
 UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""User rows [B] -> scores of all items float32 [B, n_items]; an item of score -inf is not shown."""
+"""User rows [B] -> scores of all items, float32 [B, n_items]. An item with score -inf is not shown."""
 BATCH = 256
 """Users ranked at once."""
 
@@ -48,12 +48,12 @@ def rank_registered(
     popular: Rows,
     k: int,
 ) -> Rows:
-    """The best ``k`` unseen items [U, k] by the scores of the baseline ``name``; ties in the order of item rows.
+    """The best ``k`` unseen items [U, k] by the scores of the baseline ``name``.
 
-    A user without a positive gets the ``popular`` items [U, W], as from the built-in baselines.
+    A user without a positive gets the ``popular`` items [U, W], as with the built-in baselines.
 
     Raises:
-        ConfigError: there is no such baseline, or its scores have another shape or hold NaN.
+        ConfigError: if there is no such baseline, or its scores have the wrong shape or contain NaN.
     """
     fit: Baseline = find("baseline", name, {})
     score = fit(positives, sequences)

@@ -1,4 +1,4 @@
-"""What each user had before the test part, in order: what baselines know of the order of things."""
+"""The positives of each user before the test part, in order of time, for baselines that depend on the order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UserSequences:
-    """Positives by user row, each user's in order of time; P in all.
-
-    ``users``, ``items``: int32 [P] rows.
-    """
+    """P positives, sorted by user row and then by time. ``users``, ``items``: int32 [P], their rows."""
 
     users: NDArray[np.int32]
     items: NDArray[np.int32]
@@ -26,7 +23,7 @@ class UserSequences:
 
     @classmethod
     def read(cls, tensors: Tensors) -> UserSequences:
-        """Of the training and the validation part; where timestamps are equal, in the order of the parts' rows."""
+        """Read the training and the validation part. Positives with equal timestamps stay in the order of the rows."""
         sources = [tensors.interactions(split) for split in ("train", "valid")]
         users, items, stamps = (
             np.concatenate([getattr(source, name)[source.positive] for source in sources])
@@ -36,8 +33,8 @@ class UserSequences:
         return cls(users[order], items[order], len(tensors.user_ids), len(tensors.item_ids))
 
     def last(self, users: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
-        """The item rows int64 [U, count] that users [U] had last, most recent first, padded with -1."""
+        """The last ``count`` item rows of users [U], most recent first: int64 [U, count], padded with -1."""
         starts, ends = (np.searchsorted(self.users, users, side) for side in ("left", "right"))
         places = ends[:, None] - 1 - np.arange(count)
-        padded: NDArray[np.int64] = np.append(self.items, -1).astype(np.int64)  # its last one is also what -1 finds
+        padded: NDArray[np.int64] = np.append(self.items, -1).astype(np.int64)  # index -1 gives the padding
         return np.asarray(padded[np.where(places >= starts[:, None], places, -1)])

@@ -1,6 +1,6 @@
-"""What a recommender has to beat: popularity, iALS and EASE, from RecTools and implicit, and a Markov chain.
+"""Top-N baselines, which rank the catalogue: popularity, iALS and EASE (from RecTools and implicit) and a Markov chain.
 
-All are fitted on the positives before the test part and have the same items masked as the cascade has.
+All are fitted on the positives before the test part, and the same items are masked as for the cascade.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 BASELINES = ("popularity", "ials", "ease", "markov")
 EASE_MAX_ITEMS = 15_000
-"""EASE inverts a dense [n_items, n_items] matrix: 0.9 GB of float32 and minutes at this size."""
-# What comes closest to reference figures on MovieLens 100k and Amazon Beauty, last item out.
+"""EASE inverts a dense [n_items, n_items] matrix, which takes 0.9 GB of float32 and minutes at this size."""
+# The values that come closest to published figures on MovieLens 100k and Amazon Beauty with the last item held out.
 EASE_REGULARIZATION = 100.0
 IALS = {"factors": 128, "regularization": 30.0, "alpha": 10.0, "iterations": 15, "random_state": 42}
 BATCH = 256
-"""Users ranked at once: bounds the matrix of scores."""
+"""Users ranked at once. It bounds the memory of their scores."""
 
 UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""RecTools' user numbers [B] -> scores [B, items of the dataset]."""
+"""RecTools' internal user ids [B] -> scores [B, items of the dataset]."""
 
 
 def rank_baselines(
@@ -45,13 +45,13 @@ def rank_baselines(
 ) -> Mapping[str, Rows | str]:
     """The first ``k`` unseen items of each baseline [U, k], or the reason why it was left out.
 
-    A user without a positive gets the popular items from all of them.
+    A user without a positive gets popular items from each of them.
 
     Args:
-        positives: [n_users, n_items], what happened before the test part.
-        sequences: the same in order.
-        users: [U] ascending user rows of the test users.
-        seen: [U, n_items], what no method may recommend to them.
+        positives: [n_users, n_items], before the test part.
+        sequences: the same positives in order of time.
+        users: [U], rows of the test users, ascending.
+        seen: bool [U, n_items], items that must not be recommended.
         names: which of ``BASELINES``, and registered baselines.
     """
     others = [name for name in names if name not in BUILT_IN["baseline"]]
@@ -100,7 +100,7 @@ def _ials(dataset: Any) -> UserScores:
     from rectools.models import ImplicitALSWrapperModel
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "blas"):  # implicit has threads of its own
+    with threadpool_limits(1, "blas"):  # implicit runs its own threads
         model = ImplicitALSWrapperModel(AlternatingLeastSquares(**IALS))
         model.fit(dataset)
     users, items = model.get_vectors()
@@ -108,9 +108,9 @@ def _ials(dataset: Any) -> UserScores:
 
 
 def _ease(dataset: Any) -> UserScores:
-    """Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", 2019: X @ B.
+    """Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", 2019: scores X @ B.
 
-    RecTools fits that B and then ranks by its transpose, so its own ``recommend`` is of no use here.
+    RecTools fits B but recommends with its transpose, so its ``recommend`` is not used.
     """
     from rectools.models import EASEModel
 
@@ -121,7 +121,7 @@ def _ease(dataset: Any) -> UserScores:
 
 
 def _popular(dataset: Any, width: int) -> Rows:
-    """The most popular items [1, <= width], the same for everybody; ties in the order of item rows."""
+    """The most popular items [1, at most width], for every user; ties in the order of item rows."""
     from rectools.models import PopularModel
 
     model = PopularModel()
@@ -135,7 +135,7 @@ def _popular(dataset: Any, width: int) -> Rows:
 def _personal(
     score: UserScores, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int
 ) -> Rows:
-    """The best items [U, k] by ``score``; a user whom it does not know gets ``popular`` [U, W]."""
+    """The best items [U, k] by ``score``, or the ``popular`` [U, W] ones for a user that is not in the dataset."""
     known = np.isin(users, dataset.user_id_map.external_ids)
     numbers = dataset.user_id_map.convert_to_internal(users[known])
     items = dataset.item_id_map.external_ids

@@ -1,4 +1,4 @@
-"""Gradient boosted trees on the ranker's features: what a practitioner would try first where impressions are logged.
+"""Gradient boosted trees on the ranker's features, the usual first model for logged impressions.
 
 Ke et al., "LightGBM: a highly efficient gradient boosting decision tree", 2017.
 """
@@ -30,17 +30,17 @@ PARAMETERS: dict[str, Any] = {
 
 
 def tree_logits(
-    tensors: Tensors, train: tuple[Events, Label], valid: tuple[Events, Label], asked: Sequence[Events]
+    tensors: Tensors, train: tuple[Events, Label], valid: tuple[Events, Label], others: Sequence[Events]
 ) -> list[NDArray[np.float32]]:
-    """Fit on ``train``, stop on the log-loss of ``valid``, and give the logits float32 [n] of each of ``asked``."""
+    """Fit on ``train`` with early stopping on the log-loss of ``valid``: logits float32 [n] of each of ``others``."""
     import lightgbm
 
-    (events, label), (judged, happened) = train, valid
-    table = click_table(tensors, [events, judged, *asked], label, SEED)
+    (events, label), (valid_events, valid_label) = train, valid
+    table = click_table(tensors, [events, valid_events, *others], label, SEED)
     known, watched, *rows = table.matrices()
     named = {"feature_name": table.names, "categorical_feature": table.categorical}
     data = lightgbm.Dataset(known, label, **named)
-    watch = [lightgbm.Dataset(watched, happened, reference=data)]
+    watch = [lightgbm.Dataset(watched, valid_label, reference=data)]
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
     model = lightgbm.train(PARAMETERS, data, ROUNDS, valid_sets=watch, callbacks=[stop])
     return [np.asarray(model.predict(own, raw_score=True), np.float32) for own in rows]

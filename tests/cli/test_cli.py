@@ -264,8 +264,8 @@ def test_evaluate(config_file: Path) -> None:
     assert "ease: too many items" in table
     assert "relevant items: found 3 (25.0%)" in table
     assert "95% intervals by bootstrap over users, 1,000 draws" in table
-    assert "new items (no positive in training): 30; 4 users took 7 of them in the test part" in table
-    assert re.search(r"retriever, new items alone +0.5000 +0.9870", table)
+    assert "new items (no positive in training): 30; 4 users have 7 positives with them in the test part" in table
+    assert re.search(r"retriever, new items only +0.5000 +0.9870", table)
     assert "0.0500 to 0.0700  0.0600 to 0.0800" in table
     assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0020, +0.0210]" in table
     assert rows["new"] == ["users", "0", "7", "0.7500"]

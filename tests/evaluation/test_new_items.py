@@ -38,7 +38,7 @@ def measured(counts=COUNTS, answers=ANSWERS):
 def test_counts():
     found = measured()
     assert (found["items"], found["users"], found["positives"]) == (3, 2, 3)
-    assert new_item_line(found).startswith("new items (no positive in training): 3; 2 users took 3 of them")
+    assert new_item_line(found).startswith("new items (no positive in training): 3; 2 users have 3 positives with them")
 
 
 def test_the_whole_catalogue_counts_new_items_alone_as_relevant():

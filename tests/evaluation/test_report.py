@@ -73,9 +73,9 @@ def test_says_what_was_skipped_and_escapes(page):
 
 
 def test_new_items_are_shown(page):
-    assert "new items (no positive in training): 30; 4 users took 7" in page
+    assert "new items (no positive in training): 30; 4 users have 7 positives" in page
     assert "<th>cascade</th><td>0.1230</td><td></td><td>0.4560</td><td></td>" in page
-    assert "<th>retriever, new items alone</th><td>0.5000</td><td>0.9870</td>" in page
+    assert "<th>retriever, new items only</th><td>0.5000</td><td>0.9870</td>" in page
 
 
 def test_intervals_differences_and_slices_are_shown(page):

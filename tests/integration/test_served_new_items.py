@@ -48,6 +48,6 @@ def test_the_release_holds_them(content):
 
 
 def test_the_page_and_the_feature_store(content):
-    assert "retriever, new items alone" in (content.artifacts["evaluation"].path / "report.html").read_text()
+    assert "retriever, new items only" in (content.artifacts["evaluation"].path / "report.html").read_text()
     columns = pq.read_schema(content.artifacts["features"].path / "item_features.parquet").names
     assert "title" in columns and "image" not in columns
