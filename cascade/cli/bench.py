@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .logging import is_verbose
+from .logging import is_verbose, to_stderr
 from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def bench(
         def on_point(point: Point) -> None:
             bar.update()
 
-        report = run(pipeline, options, on_point, _to_stderr if is_verbose() else lambda line: None)
+        report = run(pipeline, options, on_point, to_stderr if is_verbose() else lambda line: None)
     report.save(runs / "bench" / "last.json")
     page = html or runs / "bench" / "report.html"
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +139,3 @@ def _exported(config: PipelineConfig, runs: Path, items: int | None) -> Exported
 
     catalogue = build(items, runs / "bench" / "shop", Path(config.feature_store.repo))
     return ExportedPipeline(catalogue.config, catalogue.artifacts.__getitem__)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .logging import is_verbose
+from .logging import is_verbose, to_stderr
 from .options import NONE, PIPELINE, RUNS, ConfigFile, Runs, Sets, Verbose, load
 from .run import run_stages
 from .text.answer import answer_notes, answer_table
@@ -53,7 +52,7 @@ def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifac
         config.export.model_name,
         feature_repo=Path(config.feature_store.repo),
         config=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
-        forward=_forward_log if is_verbose() else lambda line: None,
+        forward=to_stderr if is_verbose() else lambda line: None,
     )
     with server, Client(server.grpc_url, config.export.model_name) as client:
         print(f"\nTriton answers on {server.grpc_url} (gRPC); release {server.release}")
@@ -102,7 +101,3 @@ def _last_items(item_ids: Sequence[Any] | None, titles: Mapping[Any, str]) -> st
     if item_ids is None:
         return "none, this user is unknown"
     return "; ".join(str(titles.get(item, item)) for item in item_ids[:_LAST_ITEMS]) or "no positive yet"
-
-
-def _forward_log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

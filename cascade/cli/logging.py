@@ -37,4 +37,10 @@ def configure_logging(verbose: bool) -> None:
 
 
 def is_verbose() -> bool:
+    """Whether ``--verbose`` was given."""
     return logging.getLogger("cascade").isEnabledFor(logging.DEBUG)
+
+
+def to_stderr(line: str) -> None:
+    """Print a line on stderr at once."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The section ``tune``: which keys `cascade tune` varies, each by choices or by a range."""
+"""The section ``tune``: the keys that `cascade tune` searches, each with choices or a range."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from ..core.section import Section
 
 SHORTHANDS = ("two_tower.embed_dim", "two_tower.layers", "dlrm_ranker.embed_dim", "dlrm_ranker.layers")
-"""Names that stand for several keys whose widths depend on each other; see ``cascade.tuning.widths``."""
+"""Names that stand for several keys whose widths depend on each other, see ``cascade.tuning.widths``."""
 
 
 class Dimension(Section):
-    """What one key may be: a list of choices, or everything from ``low`` to ``high``, both included."""
+    """The values of one key: a list of choices, or a range from ``low`` to ``high``, both included."""
 
     choices: list[Any] | None = Field(default=None, min_length=1)
     """The values to choose from. A list instead of this mapping means the same. Example: ``[64, 128]``."""
@@ -40,7 +40,7 @@ class Dimension(Section):
     def _one_or_the_other(self) -> Dimension:
         if self.choices is not None:
             if any(name != "choices" for name in self.model_fields_set):
-                raise ValueError("choices: stands alone, a range has low and high instead")
+                raise ValueError("choices: cannot be combined with low, high, step or log")
         elif self.low is None or self.high is None or self.low >= self.high:
             raise ValueError(f"low: must be below high, low is {self.low} and high {self.high}")
         elif self.log and (self.low <= 0 or self.step is not None):
@@ -49,7 +49,7 @@ class Dimension(Section):
 
     @model_serializer
     def _as_written(self) -> Any:
-        """The short form, which is also what the file takes."""
+        """The short form, as it is written in the file."""
         if self.choices is not None:
             return self.choices
         numbers = {"low": self.low, "high": self.high, "step": self.step}
@@ -58,7 +58,7 @@ class Dimension(Section):
 
 
 def _flat(tree: Any) -> Any:
-    """``{two_tower: {loss: [...]}}`` as ``{two_tower.loss: [...]}``: so --set and the environment reach it as well."""
+    """``{two_tower: {loss: [...]}}`` as ``{two_tower.loss: [...]}``. --set and the environment give nested keys."""
     return dict(_leaves(tree, "")) if isinstance(tree, Mapping) else tree
 
 
@@ -72,7 +72,7 @@ def _leaves(tree: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 Dimensions = Annotated[dict[str, Dimension], BeforeValidator(_flat)]
-"""Key -> what it may be. Several keys with a comma between them always have the same value."""
+"""Key -> its values. Several keys, separated by commas, always get the same value."""
 
 
 def keys_of(name: str) -> list[str]:

@@ -212,7 +212,7 @@ def test_an_error_names_key_value_and_remedy(guide: Path, override: str, line: s
     assert len(lines) == 1 and lines[0].startswith(line), lines
 
 
-def test_a_wrong_choice_is_told_the_nearest(guide: Path) -> None:
+def test_a_wrong_choice_names_the_nearest(guide: Path) -> None:
     [line] = fails(guide, environ={"CASCADE_SERVING__ANN__TYPE": "hnws"})
     assert line.startswith("serving.ann.type: is 'hnws', should be 'auto', 'flat', 'ivf'")
     assert line.endswith("did you mean 'hnsw'? (environment CASCADE_SERVING__ANN__TYPE)")
@@ -224,7 +224,7 @@ def test_conflicts_name_both_keys(guide: Path) -> None:
     assert "serving.rerank.k: is 201, serving.ann.topk is 200" in sizes
 
 
-def test_several_labels_leave_no_room_for_what_is_for_one(guide: Path) -> None:
+def test_several_labels_exclude_keys_of_a_single_label(guide: Path) -> None:
     sets = ("dlrm_ranker.labels={label: {}}", "dlrm_ranker.positive_weight=2", "dlrm_ranker.train_on=candidates")
     [candidates, weight] = fails(guide, *sets)
     assert candidates.startswith(
@@ -233,7 +233,7 @@ def test_several_labels_leave_no_room_for_what_is_for_one(guide: Path) -> None:
     assert weight.startswith("dlrm_ranker.positive_weight: applies to a single label, but dlrm_ranker.labels is given")
 
 
-def test_gaps_have_a_width_where_there_are_gaps(guide: Path) -> None:
+def test_the_width_of_gaps_needs_gaps(guide: Path) -> None:
     widths = ("two_tower.user_tower.emb_dims.history_gap=8", "dlrm_ranker.embedding_dims.history_gap=8")
     assert all("'history_gap' is not in schema.sparse" in line for line in fails(guide, *widths))
     load_config(guide, [*widths, "history.gaps=true"], {})
@@ -352,7 +352,7 @@ def test_keys_are_those_of_the_file() -> None:
     assert {"schema", "schema.sparse", "serving.ann.topk"} <= set(keys(PipelineConfig))
 
 
-def test_text_and_vectors_have_widths_and_an_encoder_lies_beside_the_file(guide: Path) -> None:
+def test_text_and_vectors_have_widths_and_the_encoder_is_relative_to_the_file(guide: Path) -> None:
     sets = ["schema.text=[title]", "schema.vectors=[image]", "two_tower.item_tower.emb_dims={title: 8, image: 4}"]
     config, _ = load_config(guide, [*sets, "etl.text.encoder=models/minilm"], {})
     assert config.etl.text.encoder == str(guide.parent / "models" / "minilm")
