@@ -1,4 +1,4 @@
-"""What the stage decides by itself; whole runs of it are in tests/integration/test_bars.py."""
+"""How the served graph is found and configured; whole runs of the stage are in tests/integration/test_bars.py."""
 
 import os
 
@@ -9,7 +9,7 @@ from cascade.evaluation.served_graph import feature_repo_at, version_folder
 
 
 @pytest.mark.parametrize("before", [None, "elsewhere"])
-def test_the_environment_is_put_back(tmp_path, monkeypatch, before):
+def test_the_environment_is_restored(tmp_path, monkeypatch, before):
     if before is None:
         monkeypatch.delenv(REPO_VARIABLE, raising=False)
     else:
@@ -20,7 +20,7 @@ def test_the_environment_is_put_back(tmp_path, monkeypatch, before):
     assert os.environ.get(REPO_VARIABLE) == before
 
 
-def test_the_version_is_found_whatever_its_name_and_number(tmp_path):
+def test_the_version_folder_is_found_for_any_name_and_number(tmp_path):
     version = tmp_path / "model" / "7"
     version.mkdir(parents=True)
     (version / "graph.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""Where relevant items are lost, one case each."""
+"""The fate of relevant items, one case for each."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ N_ITEMS = 40
 
 
 def batch(relevant, *, ranked, seen=(), logits=None, candidates=range(20)):
-    """One user with candidates 0..19 in falling order of logit, of which 12 reach the answer."""
+    """One user with candidates 0 to 19 in descending order of logits, of which 12 reach the answer."""
     candidates = np.array([candidates], np.int64)
     columns = {
         "seen_rows": np.array([[*seen, -1]], np.int64),
@@ -27,13 +27,13 @@ def names(columns, relevant, min_score=0.0):
 
 
 def test_each_fate():
-    answer = [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12]  # item 3 made way for item 10 in the first ten
+    answer = [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12]  # item 10 replaces item 3 among the first ten
     columns, relevant = batch([0, 3, 11, 19, 30, 31], ranked=answer, seen=[31])
     want = ["found", "diversified_away", "ranked_low", "ranked_low", "not_retrieved", "filtered"]
     assert names(columns, relevant) == want
 
 
-def test_below_the_threshold_is_filtered():
+def test_an_item_below_the_threshold_is_filtered():
     columns, relevant = batch([0, 9, 10], ranked=list(range(10)))
     assert names(columns, relevant, min_score=0.5) == ["found", "found", "filtered"]
 
@@ -54,7 +54,7 @@ def test_users_do_not_mix():
     assert names(columns, relevant) == ["found", "not_retrieved", "not_retrieved", "filtered", "found"]
 
 
-def test_summary_accounts_for_everything():
+def test_the_summary_counts_every_item():
     got = summary(np.array([0, 0, 4, 2]))
     assert got["not_retrieved"] == {"count": 2, "share": 0.5}
     assert got["filtered"] == {"count": 0, "share": 0.0}

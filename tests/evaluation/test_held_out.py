@@ -1,4 +1,4 @@
-"""What is asked of whom, from the test part of a data artifact."""
+"""The test requests of a data artifact."""
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ def logged(tmp_path):
     return LoggedTest.read(tmp_path, USERS, ITEMS)
 
 
-def test_one_request_for_each_user_with_a_positive_in_its_first_context(logged):
+def test_one_request_for_each_user_in_the_context_of_the_first_positive(logged):
     got = logged.users_held_out(INPUTS, None, seed=0)
     assert got.rows.tolist() == [0, 1]
     assert got.columns["user_id"].tolist() == [["ann"], ["bob"]]
@@ -48,12 +48,12 @@ def test_one_request_for_each_user_with_a_positive_in_its_first_context(logged):
     assert got.events.tolist() == [4, 1]
 
 
-def test_dtypes_are_those_of_the_inputs(logged):
+def test_columns_have_the_dtypes_of_the_inputs(logged):
     got = logged.users_held_out(INPUTS, None, seed=0)
     assert all(INPUTS[name].accepts(column) for name, column in got.columns.items())
 
 
-def test_a_sample_is_seeded_and_stays_sorted(logged):
+def test_a_sample_is_seeded_and_sorted(logged):
     some = [logged.users_held_out(INPUTS, 1, seed=seed).rows.tolist() for seed in range(20)]
     assert {tuple(rows) for rows in some} == {(0,), (1,)}
     assert logged.users_held_out(INPUTS, 1, seed=3).rows.tolist() == some[3]
@@ -68,7 +68,7 @@ def test_impressions_are_all_interactions_of_the_test_users(logged):
     assert events.tolist() == [4, 0, 1, 2, 3]
 
 
-def test_the_label_column_is_what_the_ranker_predicts(logged, tmp_path):
+def test_the_label_column_replaces_the_positives_as_label(logged, tmp_path):
     table = pd.read_parquet(tmp_path / "interactions")
     table.assign(label=[0, 1, 0, 0, 1, 0]).to_parquet(tmp_path / "interactions/part-0.parquet")
     again = LoggedTest.read(tmp_path, USERS, ITEMS)

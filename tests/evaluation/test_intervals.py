@@ -1,4 +1,4 @@
-"""Intervals of ranking metrics beside the slow way: rows of drawn users put together, measured by scikit-learn."""
+"""Intervals of ranking metrics, compared with scikit-learn on the rows of the drawn users."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def some_rows(seed, n=3000, users=60):
     return RankedRows(logits, label, owner, np.zeros(n, int), np.zeros(n, int))
 
 
-def test_they_equal_what_the_rows_of_the_drawn_users_say():
+def test_intervals_equal_those_of_the_rows_of_the_drawn_users():
     rows, boot = some_rows(0), Bootstrap(200, seed=5)
     got = ranking_intervals(rows, ranking_metrics(rows), boot)
     owner = np.unique(rows.users, return_inverse=True)[1]
@@ -58,7 +58,7 @@ def test_they_equal_what_the_rows_of_the_drawn_users_say():
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.integers(1, 12))
 @settings(max_examples=30)
-def test_they_hold_what_was_measured_or_say_nothing(seed, n, users):
+def test_an_interval_contains_the_metric_or_is_none(seed, n, users):
     rows = some_rows(seed, n, users)
     point = ranking_metrics(rows)
     for name, interval in ranking_intervals(rows, point, Bootstrap(100)).items():
@@ -78,7 +78,7 @@ def test_the_order_of_the_rows_does_not_matter():
 
 def test_differences_are_paired():
     rng = np.random.default_rng(2)
-    hard = rng.random(500)  # what differs between users does not count
+    hard = rng.random(500)  # differences between users cancel out
     gains = {"retrieval": 0.0, "cascade": 0.1, "popularity": -0.5, "ials": 0.05}
     names = ("ndcg@10", "recall@10", "recall@100")
     values = {name: {m: hard + gain + 0.01 * rng.random(500) for m in names} for name, gain in gains.items()}
@@ -110,7 +110,7 @@ def test_differences_of_rankings_are_paired():
     assert all(apart == {"value": 0, "low": 0, "high": 0} for apart in ranking_differences(ours, ours, boot).values())
 
 
-def test_all_that_is_measured():
+def test_the_sections_of_the_metrics():
     relevant = csr_matrix(np.array([[0, 1, 0], [1, 0, 0]], bool))
     lists = np.array([[1, 0, 2], [1, 0, 2]])
     rows = some_rows(3)
@@ -128,7 +128,7 @@ def test_all_that_is_measured():
     }
 
 
-def test_no_baseline_left_is_no_comparison_with_one():
+def test_without_baselines_only_our_own_methods_are_compared():
     values = {name: {"ndcg@10": np.ones(3)} for name in ("retrieval", "cascade")}
     assert list(differences(values, Bootstrap(100))) == ["cascade - retrieval"]
 

@@ -1,4 +1,4 @@
-"""Recall of new items by hand, and what a random order comes to by trying every order."""
+"""Metrics of new items by hand, and those of a random order by trying every order."""
 
 from itertools import permutations
 
@@ -17,7 +17,7 @@ from cascade.evaluation.new_items import (
     new_item_rows,
 )
 
-# Items 2, 3 and 4 are new. User 0 takes old item 0 and new item 3, user 1 only an old one, user 2 new items 2 and 4.
+# Items 2, 3 and 4 are new. User 0 has old item 0 and new item 3, user 1 only old item 1, user 2 new items 2 and 4.
 COUNTS = np.array([5, 1, 0, 0, 0])
 RELEVANT = csr_matrix(np.array([[1, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 1]], bool))
 SEEN = csr_matrix(np.array([[0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], bool))
@@ -41,16 +41,16 @@ def test_counts():
     assert new_item_line(found).startswith("new items (no positive in training): 3; 2 users have 3 positives with them")
 
 
-def test_the_whole_catalogue_counts_new_items_alone_as_relevant():
-    """User 0 finds item 3 in place 4, user 2 items 2 and 4 in places 1 and 4."""
+def test_in_the_whole_catalogue_only_new_items_are_relevant():
+    """User 0 finds item 3 at position 4, user 2 items 2 and 4 at positions 1 and 4."""
     found = measured()["whole_catalogue"]
     assert found["recall@10"] == 1
     best = 1 + 1 / np.log2(3)
     assert found["ndcg@10"] == pytest.approx((1 / np.log2(5) + (1 + 1 / np.log2(5)) / best) / 2)
 
 
-def test_among_the_new_items_alone():
-    """User 0 has seen item 2, so of 3 and 4 the one wanted is second; user 2 sees 2, 3, 4 and wants the ends."""
+def test_among_the_new_items_only():
+    """User 0 has seen item 2 and finds item 3 at position 2. User 2 gets 2, 3, 4, of which the first and last count."""
     found = measured()["among_new"]
     best = 1 + 1 / np.log2(3)
     assert found["recall@100"] == 1
@@ -69,7 +69,7 @@ def test_rows_have_a_figure_for_each_column():
     assert [row[0] for row in rows if None in row] == ["cascade"]
 
 
-def test_without_new_items_there_is_nothing_to_measure():
+def test_without_new_items_there_are_only_counts():
     found = measured(np.ones(5, int))
     assert found == {"items": 0, "users": 0, "positives": 0}
     assert new_item_rows(found) == []
@@ -84,7 +84,7 @@ def test_chance_is_the_mean_over_every_order(choice, relevant):
     assert {name: float(values[0]) for name, values in got.items()} == pytest.approx(expected)
 
 
-def test_intervals_hold_their_estimates():
+def test_intervals_contain_their_estimates():
     found = measured()
     assert "chance" not in found["intervals"]
     for way, intervals in found["intervals"].items():

@@ -1,4 +1,4 @@
-"""IPS and SNIPS by hand, and against a simulation whose truth is known."""
+"""IPS and SNIPS by hand, and on a simulation with a known true value."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ TRUTH = float(NEW @ REWARD)
 
 
 def simulate(seed, n=5000):
-    """What a logging policy shows, and whether it was clicked."""
+    """A log of items shown by the logging policy, and whether they were clicked."""
     rng = np.random.default_rng(seed)
     shown = rng.choice(4, n, p=LOGGING)
     return PolicyLog.of(LOGGING[shown], NEW[shown], rng.random(n) < REWARD[shown])
@@ -37,7 +37,7 @@ def test_clipping_by_hand():
     assert ips(HAND, clip=3) == ips(HAND)
 
 
-def test_the_policy_that_ran_earned_what_it_earned():
+def test_the_logging_policy_itself_has_the_mean_reward():
     rng = np.random.default_rng(0)
     propensity, reward = rng.uniform(0.1, 1, 400), rng.random(400)
     log = PolicyLog.of(propensity, propensity, reward)
@@ -46,7 +46,7 @@ def test_the_policy_that_ran_earned_what_it_earned():
 
 
 @pytest.mark.parametrize("estimator", [ips, snips])
-def test_no_bias_and_intervals_that_hold_the_truth(estimator):
+def test_estimates_are_unbiased_and_intervals_contain_the_true_value(estimator):
     got = [estimator(simulate(seed), bootstrap=Bootstrap(200, seed)) for seed in range(200)]
     values = np.array([each.value for each in got])
     assert abs(values.mean() - TRUTH) < 3 * values.std() / np.sqrt(len(values)) + 1e-3
@@ -58,10 +58,10 @@ def test_clipping_trades_bias_for_variance():
     free, clipped = ([ips(simulate(seed), clip, Bootstrap(100)) for seed in range(100)] for clip in (None, 2.0))
     assert np.std([e.value for e in clipped]) < 0.7 * np.std([e.value for e in free])
     assert np.mean([e.value for e in clipped]) < TRUTH - 0.05
-    assert clipped[0].clipped == pytest.approx(0.05, abs=0.02)  # what is shown at 0.05 and would be at 0.4
+    assert clipped[0].clipped == pytest.approx(0.05, abs=0.02)  # the item with probabilities 0.05 and 0.4
 
 
-def test_snips_does_not_mind_what_is_added_to_rewards():
+def test_snips_shifts_with_a_constant_added_to_all_rewards():
     log = simulate(1)
     more = PolicyLog.of(log.propensity, log.new_propensity, log.reward + 10)
     assert snips(more).value - snips(log).value == pytest.approx(10)
@@ -81,7 +81,7 @@ def test_rows_of_a_user_are_drawn_together():
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.floats(0.5, 50))
 @settings(max_examples=30)
-def test_estimates_lie_in_their_interval_whatever_the_order_of_the_rows(seed, n, clip):
+def test_estimates_lie_in_their_interval_and_do_not_depend_on_the_order_of_rows(seed, n, clip):
     rng = np.random.default_rng(seed)
     columns = rng.uniform(0.01, 1, n), rng.uniform(0.01, 1, n), rng.random(n)
     order = rng.permutation(n)
@@ -103,18 +103,18 @@ def test_estimates_lie_in_their_interval_whatever_the_order_of_the_rows(seed, n,
         (([], [], []), "no rows"),
     ],
 )
-def test_what_cannot_be_is_refused(columns, message):
+def test_invalid_values_are_an_error(columns, message):
     with pytest.raises(DataError, match=message):
         PolicyLog.of(*columns)
 
 
-def test_a_policy_that_shows_nothing_of_the_log_is_refused():
+def test_a_policy_that_shows_nothing_of_the_log_is_an_error():
     with pytest.raises(DataError, match="new_propensity: all are 0"):
         ips(PolicyLog.of([0.5], [0.0], [1]))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_files(tmp_path, kind):
+def test_a_log_is_read_from_a_file(tmp_path, kind):
     columns = {"propensity": [0.5, 0.2], "new_propensity": [0.1, 0.1], "reward": [1, 0], "user_id": ["b", "a"]}
     file = tmp_path / f"log.{kind}"
     table = pd.DataFrame(columns)

@@ -1,4 +1,4 @@
-"""The ranker's metrics by hand."""
+"""The ranker's metrics, checked by hand."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def rows(logits, label, users):
     return RankedRows(logits, np.array(label), users, np.arange(len(users)), np.arange(len(users)))
 
 
-def test_every_candidate_gets_its_label_and_padding_none():
+def test_candidates_are_labelled_and_padding_is_left_out():
     candidates = np.array([[2, 0, -1], [1, -1, -1]])
     logits = np.array([[1, 2, -np.inf], [3, -np.inf, -np.inf]], np.float32)
     relevant = csr_matrix(np.array([[1, 0, 0], [1, 0, 0]], bool))
@@ -32,7 +32,7 @@ def test_ranking_metrics_by_hand():
     assert got["gauc"] == 1  # user 9 has no negative
 
 
-def test_auc_of_one_class_is_not_a_number_that_is_made_up():
+def test_the_auc_of_a_single_class_is_none():
     got = ranking_metrics(rows(np.zeros(2, np.float32), [False, False], [0, 1]))
     assert got["auc"] is None and got["gauc"] is None
     assert got["logloss"] == pytest.approx(np.log(2))

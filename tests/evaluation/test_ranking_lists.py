@@ -1,4 +1,4 @@
-"""Cutting ranked lists and measuring them."""
+"""Masking of ranked lists, and their metrics."""
 
 import numpy as np
 import pytest
@@ -16,12 +16,12 @@ from cascade.evaluation.ranking_lists import (
 RANKED = np.array([[3, 1, 0, -1], [2, 0, 1, 3]])
 
 
-def test_membership_leaves_padding_out():
+def test_membership_ignores_padding():
     rows = np.array([[1, -1], [0, 0]])
     assert membership(rows, 3).toarray().tolist() == [[False, True, False], [True, False, False]]
 
 
-def test_drop_closes_the_gaps_and_pads():
+def test_drop_closes_gaps_and_pads():
     seen = csr_matrix(np.array([[0, 0, 0, 1], [1, 0, 0, 0]]))
     assert drop(RANKED, seen, 3).tolist() == [[1, 0, -1], [2, 1, 3]]
     assert drop(RANKED, seen, 6).tolist() == [[1, 0, -1, -1, -1, -1], [2, 1, 3, -1, -1, -1]]

@@ -1,4 +1,4 @@
-"""A graph small enough to know every answer: item i scores i for everybody, and users have seen their own number."""
+"""Replay of a graph with known answers: item i has score i for every user, and user i has seen item i."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -87,7 +87,7 @@ def held_out():
     return HeldOut({"user_id": users[:, None]}, users + 50, csr_matrix(relevant), users + 90)
 
 
-def test_traces_every_request_once_in_order(executor, held_out):
+def test_every_request_is_traced_once_and_in_order(executor, held_out):
     got = replay(executor, held_out, 0.0, batch_size=3)
     assert got.queries[:, 0].tolist() == list(range(10))
     assert got.seen.toarray().argmax(axis=1).tolist() == list(range(10))
@@ -112,12 +112,12 @@ def test_batches_stay_within_what_the_graph_takes(executor, held_out):
     assert np.array_equal(large.answers, small.answers)
 
 
-def test_logged_items_are_ranked_without_retrieval(executor):
+def test_logged_items_are_scored_without_retrieval(executor):
     logged = {"user_id": np.arange(6)[:, None], "candidate_rows": np.array([[20], [3], [0], [7], [3], [29]])}
     assert rank_logged(executor, logged, batch_size=4).tolist() == [20, 3, 0, 7, 3, 29]
     assert executor.nodes[1].op.calls == 0
 
 
-def test_part_of_keeps_only_what_leads_to_the_outputs(executor):
+def test_part_of_keeps_only_the_steps_that_lead_to_the_outputs(executor):
     assert part_of(executor, ["logits"], ["candidate_rows"]).stages == ("rank",)
     assert part_of(executor, ["logits"], []).stages == ("lookup", "retrieve", "rank")

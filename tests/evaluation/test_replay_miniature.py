@@ -1,4 +1,4 @@
-"""The replay on an exported release with the real ops."""
+"""Replay of an exported release with the real ops."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_every_relevant_item_has_a_fate(release, held_out):
     assert len(got.fates) == held_out.relevant.nnz
 
 
-def test_seen_is_what_the_users_have_seen(release, held_out):
+def test_seen_holds_the_items_that_the_users_have_seen(release, held_out):
     made, executor = release
     got = replay(executor, held_out, 0.0, batch_size=7)
     want = [sorted(made.item_ids.tolist().index(item) for item in items) for items in made.seen]
@@ -43,7 +43,7 @@ def test_seen_is_what_the_users_have_seen(release, held_out):
     assert np.array_equal(drop(got.answers, got.seen, 10), got.answers)
 
 
-def test_a_logged_item_scores_as_it_does_among_the_candidates(release, held_out):
+def test_a_logged_item_has_the_same_score_as_among_the_candidates(release, held_out):
     _, executor = release
     columns, _ = executor.run(held_out.columns, ["candidate_rows", "logits"])
     first = columns["candidate_rows"][:, :1]
@@ -51,7 +51,7 @@ def test_a_logged_item_scores_as_it_does_among_the_candidates(release, held_out)
     np.testing.assert_allclose(alone, columns["logits"][:, 0], rtol=1e-5)
 
 
-def test_a_history_of_the_event_takes_the_place_of_the_stored_one(release, held_out):
+def test_the_history_of_an_event_replaces_the_stored_one(release, held_out):
     _, executor = release
     columns, _ = executor.run(held_out.columns, ["candidate_rows", "logits", "history"])
     first = {**held_out.columns, "candidate_rows": columns["candidate_rows"][:, :1]}

@@ -1,4 +1,4 @@
-"""The page stands alone and says what was left out."""
+"""The page is self-contained and says what was left out."""
 
 import re
 from html.parser import HTMLParser
@@ -54,7 +54,7 @@ def page():
     return render(results, {"release": "a<b"}, logits, logits > 0)
 
 
-def test_needs_nothing_but_itself(page):
+def test_the_page_is_self_contained(page):
     found = []
 
     class Links(HTMLParser):
@@ -67,7 +67,7 @@ def test_needs_nothing_but_itself(page):
     assert "<script" not in page
 
 
-def test_says_what_was_skipped_and_escapes(page):
+def test_skipped_methods_are_named_and_text_is_escaped(page):
     assert "EASE: &lt;too large&gt;" in page
     assert "a&lt;b" in page
 
@@ -94,7 +94,7 @@ def test_the_labels_of_impressions_are_shown(page):
     assert "Factorization machine: too &lt;few&gt;" in part
 
 
-def test_the_best_of_each_metric_stands_out():
+def test_the_best_value_of_each_metric_is_bold():
     table = comparison({"popularity": {"ndcg@10": 0.1}, "cascade": {"ndcg@10": 0.2, "mrr@10": 0.3}}, {})
     assert re.findall(r'class="best">([\d.]+)<', table) == ["0.2000", "0.3000"]
     assert "<td></td>" in table

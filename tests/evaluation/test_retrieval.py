@@ -1,4 +1,4 @@
-"""Exact search against a full sort."""
+"""Exact search, compared with a full sort."""
 
 import numpy as np
 from hypothesis import given
@@ -11,12 +11,12 @@ QUERIES = np.array([[1, 0], [0, 1]], np.float32)
 VECTORS = np.array([[3, 0], [1, 2], [2, 1]], np.float32)
 
 
-def test_orders_by_inner_product_without_the_seen():
+def test_items_are_ordered_by_inner_product_without_seen_ones():
     seen = csr_matrix(np.array([[1, 0, 0], [0, 0, 0]], bool))
     assert exact_top(QUERIES, VECTORS, seen, 2, batch_size=1).tolist() == [[2, 1], [1, 2]]
 
 
-def test_pads_where_the_catalogue_ends():
+def test_lists_are_padded_if_the_catalogue_is_too_small():
     seen = csr_matrix(np.array([[1, 0, 1], [0, 0, 0]], bool))
     assert exact_top(QUERIES, VECTORS, seen, 5, batch_size=8).tolist() == [[1, -1, -1, -1, -1], [1, 2, 0, -1, -1]]
 

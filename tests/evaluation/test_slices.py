@@ -1,4 +1,4 @@
-"""Slices by hand."""
+"""Slices, checked by hand."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ from cascade.evaluation.slices import (
     standard,
 )
 
-# users 0, 2, 3 of four are asked, in the context of the test interactions 5, 6, 7
+# requests of users 0, 2 and 3 of four, in the contexts of the test interactions 5, 6 and 7
 RELEVANT = csr_matrix(np.array([[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]], bool))
 HELD_OUT = HeldOut({}, np.array([0, 2, 3]), RELEVANT, np.array([5, 6, 7]))
 ANSWERS = np.array([[1, 3, -1], [1, 0, -1], [0, 1, -1]])
@@ -44,7 +44,7 @@ def test_users():
     assert ndcg == pytest.approx(((1 / np.log2(3)) / (1 + 1 / np.log2(3)) + 1) / 2)
 
 
-def test_items_count_those_who_took_one_and_nothing_else_as_relevant():
+def test_a_slice_of_items_counts_their_users_and_only_them_as_relevant():
     users, recall, ndcg, rows, auc = measured("items", [0, 0, 1, 1])
     assert (users, recall) == (2, pytest.approx(1 / 2))  # user 0 found item 3, user 3 not item 2
     assert ndcg == pytest.approx((1 / np.log2(3)) / 2)
@@ -55,18 +55,18 @@ def test_interactions():
     assert measured("interactions", np.arange(9) == 6) == [1, 1.0, 1.0, 2, 0.0]
 
 
-def test_a_slice_of_nobody():
+def test_an_empty_slice():
     assert measured("users", [0, 1, 0, 0]) == [0, None, None, 0, None]
     assert measured("items", [0, 0, 0, 0]) == [0, None, None, 0, None]
 
 
-def test_the_head_takes_half_of_the_positives():
+def test_the_head_has_half_of_the_positives():
     assert head_of(np.array([1, 5, 0, 3, 1])).tolist() == [False, True, False, False, False]
     assert head_of(np.array([1, 4, 0, 3, 2])).tolist() == [False, True, False, True, False]
     assert not head_of(np.zeros(3, int)).any()
 
 
-def test_new_is_what_training_has_not_seen():
+def test_new_users_and_items_are_not_in_training():
     train = SimpleNamespace(
         user_row=np.array([0, 1, 1]), item_row=np.array([0, 0, 2]), positive=np.array([False, True, True])
     )
@@ -83,7 +83,7 @@ def test_new_is_what_training_has_not_seen():
     assert got["tail items"] == ("items", [False, True, True, True])
 
 
-def test_values_by_frequency_lists_by_element_and_what_is_missing():
+def test_values_are_sorted_by_frequency_lists_by_element_and_missing_last():
     words = pd.Series(["b", "a", "b", None])
     assert [(name, mask.tolist()) for name, mask in by_value(words)] == [
         ("b", [True, False, True, False]),
@@ -98,14 +98,14 @@ def test_values_by_frequency_lists_by_element_and_what_is_missing():
     }
 
 
-def test_numbers_of_many_values_are_cut_into_quarters():
+def test_numbers_with_many_values_are_cut_into_quartiles():
     got = list(by_value(pd.Series(np.arange(40.0))))
     assert [mask.sum() for _, mask in got] == [10, 10, 10, 10]
     assert np.array_equal(sum(mask.astype(int) for _, mask in got), np.ones(40))
     assert [name for name, _ in got][1:] == ["9.75 to 19.5", "19.5 to 29.25", "29.25 to 39"]
 
 
-def test_many_words_show_the_most_frequent():
+def test_of_many_words_only_the_most_frequent_are_used():
     words = pd.Series([f"w{i % 30 if i % 2 else 0}" for i in range(300)])
     assert len(list(by_value(words))) == 10
     assert next(by_value(words))[0] == "w0"
@@ -132,7 +132,7 @@ def test_columns_of_every_table(data):
     assert {name for name, _, _ in got[3:]} == {"users.age = 20", "users.age = 30", "items.age = 1", "items.age = 2"}
 
 
-def test_a_column_that_is_nowhere(data):
+def test_an_unknown_column_is_an_error(data):
     logged = LoggedTest.read(data, np.array([1, 2]), np.array([5, 6]))
     with pytest.raises(ConfigError, match=r"evaluation.slices: 'gendr' is in no table, did you mean 'gender'\?"):
         list(of_columns(["gendr"], data, logged))

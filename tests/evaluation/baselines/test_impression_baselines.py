@@ -1,4 +1,4 @@
-"""LightGBM and the factorization machine on a shop whose clicks follow the taste of user and item."""
+"""LightGBM and the factorization machine on a shop whose clicks depend on the tastes of users."""
 
 from dataclasses import replace
 
@@ -48,7 +48,7 @@ def test_both_learn_the_taste_and_are_compared_with_the_ranker(clicks):
         assert apart["high"] < 0
 
 
-def test_what_cannot_be_fitted_says_why(clicks):
+def test_a_baseline_that_cannot_be_fitted_says_why(clicks):
     test = shown(clicks)
     logged = Logged.read(clicks, test)
     logged = replace(logged, valid=replace(logged.valid, label=np.ones_like(logged.valid.label)))
@@ -58,12 +58,12 @@ def test_what_cannot_be_fitted_says_why(clicks):
     assert got["differences"] == {} and set(got["intervals"]) == {"ranker"}
 
 
-def test_a_history_before_the_test_is_that_of_all_earlier_positives(clicks):
-    # each user has one test event, the last one, so what comes before it is what comes before the test part
+def test_a_history_before_the_test_holds_all_earlier_positives(clicks):
+    # each user has one test event, the last one, so the history before it is the history before the test part
     assert np.array_equal(shown(clicks, "before_test").moment["history"], shown(clicks).moment["history"])
 
 
-def test_columns_of_the_table(clicks):
+def test_the_columns_of_the_table(clicks):
     events = Events.of(clicks.interactions("train"))
     table = click_table(clicks, [events, shown(clicks)], events.label, seed=1)
     want = ["user_id_rate", "user_id_count", "city", "age", "history_1"]
@@ -79,7 +79,7 @@ def test_columns_of_the_table(clicks):
     assert np.array_equal(counts, np.bincount(events.user_row)[events.user_row])
 
 
-def test_the_factorization_machine_is_the_sum_over_pairs(clicks):
+def test_the_factorization_machine_sums_over_all_pairs(clicks):
     schema = clicks.schema
     model = FactorizationMachine([*schema.side("user", "context"), *schema.side("item")], width=3)
     events = Events.of(clicks.interactions("valid")).take(np.arange(20))

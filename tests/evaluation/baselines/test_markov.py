@@ -1,4 +1,4 @@
-"""The Markov chain, by hand."""
+"""The Markov chain, checked by hand."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ from cascade.evaluation.baselines.markov import (
 )
 from cascade.evaluation.baselines.sequences import UserSequences
 
-# user 0: a b c, user 2: a b, user 3: b c a; user 1 has nothing
+# user 0: a b c; user 1: none; user 2: a b; user 3: b c a
 SEQUENCES = UserSequences(np.array([0, 0, 0, 2, 2, 3, 3, 3], "i4"), np.array([0, 1, 2, 0, 1, 1, 2, 0], "i4"), 4, 5)
 
 
-def test_transitions_are_shares_within_a_user():
+def test_transitions_are_counted_within_a_user():
     got = transitions(SEQUENCES, prior=1.0).toarray()
     want = np.zeros((5, 5))
     want[0, 1] = 2 / 3  # a b, a b
@@ -27,7 +27,7 @@ def test_transitions_are_shares_within_a_user():
     assert got == pytest.approx(want)
 
 
-def test_without_a_prior_what_leads_nowhere_stays_nowhere():
+def test_an_item_without_transitions_has_a_row_of_zeros():
     got = transitions(SEQUENCES, prior=0.0).toarray()
     assert got.sum(axis=1).tolist() == [1, 1, 1, 0, 0]
 
@@ -42,12 +42,12 @@ def test_later_items_count_more():
 def test_only_the_last_items_count():
     long = UserSequences(np.zeros(LAST + 2, "i4"), np.arange(LAST + 2, dtype="i4"), 1, LAST + 2)
     got = markov_scores(long, np.array([0]), transitions(long, prior=0.0))[0]
-    assert (got > 0.5 * DECAY**LAST).sum() == LAST - 1  # the last item leads nowhere, the first two are too long ago
+    assert (got > 0.5 * DECAY**LAST).sum() == LAST - 1  # the last item has no transition, the first two are too old
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(1, 4))
 @settings(max_examples=50)
-def test_the_last_items_are_those_of_the_user(owners, count):
+def test_last_gives_the_last_items_of_each_user(owners, count):
     users = np.sort(np.array(owners, "i4"))
     sequences = UserSequences(users, np.arange(len(users), dtype="i4"), 6, len(users))
     got = sequences.last(np.arange(6), count)

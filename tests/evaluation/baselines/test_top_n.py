@@ -1,4 +1,4 @@
-"""The baselines that rank the catalogue, on a data set small enough to know what each has to say."""
+"""The top-N baselines on a data set that is small enough to know the right answers."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 from cascade.evaluation.baselines import top_n
 from cascade.evaluation.baselines.sequences import UserSequences
 
-# Two tastes, ten times over: users 0-3 like items 0-2, users 4-7 like items 3-5. Item 6 is never taken; user 80 is new.
+# Two tastes, repeated ten times: users 0-3 like items 0-2, users 4-7 like items 3-5. Nobody has item 6; user 80 is new.
 TASTES = np.array(
     [[1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0]]
     + [[0, 0, 0, 1, 1, 1, 0]] * 4,
@@ -24,7 +24,7 @@ def ranked(k=3):
 
 
 def test_popularity_counts_users_and_breaks_ties_by_row():
-    # ten times item 0: 4, 1: 3, 2: 3, 3-5: 4
+    # users, in tens: item 0 has 4, items 1 and 2 have 3, items 3 to 5 have 4
     assert ranked(7)["popularity"].tolist() == [
         [3, 4, 5, 2, -1, -1, -1],
         [3, 4, 5, 1, -1, -1, -1],
@@ -33,7 +33,7 @@ def test_popularity_counts_users_and_breaks_ties_by_row():
 
 
 @pytest.mark.parametrize("name", ["ials", "ease", "markov"])
-def test_personal_baselines_find_the_taste(name):
+def test_personalized_baselines_find_the_taste(name):
     assert ranked()[name][:2, 0].tolist() == [2, 1]
 
 
@@ -43,7 +43,7 @@ def test_a_new_user_gets_popular_items(name):
 
 
 @pytest.mark.parametrize("name", ["popularity", "ials", "ease", "markov"])
-def test_seen_items_are_masked_whether_positive_or_not(name):
+def test_seen_items_are_masked_even_if_not_positive(name):
     shown = csr_matrix(np.array([[1, 1, 0, 1, 1, 0, 0], [1, 0, 1, 0, 0, 1, 0], [0] * 7], dtype=bool))
     found = top_n.rank_baselines(POSITIVES, SEQUENCES, USERS, shown, 7, [name])
     assert list(found) == [name]
@@ -51,9 +51,9 @@ def test_seen_items_are_masked_whether_positive_or_not(name):
         assert not user[rows[rows >= 0]].any()
 
 
-def test_ease_is_the_closed_form_of_its_paper():
+def test_ease_equals_the_closed_form_of_its_paper():
     rng = np.random.default_rng(5)
-    taken = rng.random((40, 12)) < np.linspace(0.1, 0.7, 12)  # popularity differs, so B is far from symmetric
+    taken = rng.random((40, 12)) < np.linspace(0.1, 0.7, 12)  # popularity differs, so B is not symmetric
     taken[:, 0] |= ~taken.any(axis=1)
     inverse = np.linalg.inv(taken.T.astype(float) @ taken + top_n.EASE_REGULARIZATION * np.eye(12))
     weight = -inverse / np.diag(inverse)
@@ -66,7 +66,7 @@ def test_ease_is_the_closed_form_of_its_paper():
     assert np.array_equal(top_n.rank_baselines(matrix, sequences, np.arange(40), matrix, 3, ["ease"])["ease"], want)
 
 
-def test_ease_is_skipped_in_the_open(monkeypatch, caplog):
+def test_ease_says_that_it_is_skipped(monkeypatch, caplog):
     monkeypatch.setattr(top_n, "EASE_MAX_ITEMS", 6)
     got = ranked()
     assert "7 items" in got["ease"] and got["ials"].shape == (3, 3)
