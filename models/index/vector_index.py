@@ -95,7 +95,7 @@ def build_index(
     """
     count, dim = vectors.shape
     if kind not in BUILT_IN["index"]:
-        index = build_registered(vectors, kind)
+        index = build_registered(vectors, find("index", kind, {}), f"serving.ann.type {kind}")
         info = measure(index, kind, vectors, queries or {}, min(topk, count), recall_target)
         return index, {"type": kind, "metric": "inner_product", "items": count, **info}
     resolved, notice = resolve(kind, count)
@@ -108,21 +108,20 @@ def build_index(
     return index, {"type": base, "metric": "inner_product", "items": count, **tuned, "notices": notices}
 
 
-def build_registered(vectors: NDArray[np.float32], kind: str) -> Any:
+def build_registered(vectors: NDArray[np.float32], build: IndexType, what: str = "index") -> Any:
     """The FAISS index that a registered index type makes of ``vectors`` float32 [n_items, D].
 
     Raises:
-        ConfigError: there is no such type, or it returns an index that cannot be served.
+        ConfigError: it is an index that cannot be served; the message starts with ``what``.
     """
     import faiss
 
     with every_core():
-        build: IndexType = find("index", kind, {})
         index = build(vectors)
     made = (getattr(index, "ntotal", None), getattr(index, "d", None), getattr(index, "metric_type", None))
     if made != (*vectors.shape, faiss.METRIC_INNER_PRODUCT):
         raise ConfigError(
-            f"serving.ann.type {kind}: expected a FAISS index by inner product of {len(vectors)} vectors of "
+            f"{what}: expected a FAISS index by inner product of {len(vectors)} vectors of "
             f"{vectors.shape[1]} dims, got {type(index).__name__} with (ntotal, d, metric_type) = {made}"
         )
     return index
