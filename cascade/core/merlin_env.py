@@ -1,4 +1,4 @@
-"""What must be set before NVTabular is imported: it imports TensorFlow, which reads its environment once."""
+"""Settings that must precede the import of NVTabular, which imports TensorFlow: TensorFlow reads them only once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ NOISE = (
     "The `nvtabular.loader` module has moved",
     "The current Dask DataFrame implementation is deprecated",
 )
-"""Warnings about choices made inside the libraries, which nobody who reads them here can change."""
+"""Warnings of the libraries about their own code, which users of this package cannot act on."""
 
 
 def prepare_merlin() -> None:
-    """Keep TensorFlow quiet and on Keras 2, which Merlin Models is written for."""
+    """Select Keras 2, which Merlin Models needs, and silence TensorFlow and the warnings in NOISE."""
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for message in NOISE:

@@ -1,4 +1,4 @@
-"""Small data and etl artifacts from tables written down in a test."""
+"""Small data and etl artifacts from the tables of a test."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq

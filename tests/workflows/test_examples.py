@@ -1,4 +1,4 @@
-"""The examples hold for the data that they are written for."""
+"""The examples fit the data sets that they are written for."""
 
 from pathlib import Path
 
@@ -65,6 +65,6 @@ def test_reads_and_fits_its_tables(name):
     assert embedded <= found
 
 
-def test_what_is_known_afterwards_is_no_feature():
+def test_what_is_known_only_afterwards_is_no_feature():
     config, _ = load_config(EXAMPLES / "kuairand.yaml", ["data.path=anywhere"], environ={})
     assert not {*FEEDBACK, "time_ms", "timestamp"} & {*config.schema_.sparse, *config.schema_.dense}

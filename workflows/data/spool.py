@@ -47,11 +47,12 @@ class Spool:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(self.file, chunk.schema)
+            writer = self._writer = pq.ParquetWriter(self.file, chunk.schema)
         try:
-            self._writer.write_table(chunk.select(self._writer.schema.names).cast(self._writer.schema), GROUP_ROWS)
+            writer.write_table(chunk.select(writer.schema.names).cast(writer.schema), GROUP_ROWS)
         except (KeyError, pa.ArrowInvalid) as error:
             raise DataError(f"interactions, rows from {self.rows}: other columns than before: {error}") from None
         self.rows += chunk.num_rows

@@ -1,4 +1,5 @@
-"""The data artifact in, model-ready arrays out: the etl stage.
+"""The etl stage: the data artifact in, arrays that models read out.
 
-In: validated tables. Out: arrays of users, items and interactions, and the fitted transforms. Start with `stage`.
+In: checked tables. Out: arrays of users, items and interactions, the fitted NVTabular workflows, and the same as lookup
+tables for serving. Start with `stage`.
 """

@@ -1,4 +1,4 @@
-"""Fitted workflows as data (json and npy, no pickle) for ``cascade.ensemble.graph.ops.transform``."""
+"""Compile the fitted workflows to JSON and npy files (no pickle) for ``cascade.ensemble.graph.ops.transform``."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 
 
 def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Path, history: HistoryConfig) -> None:
-    """Write the parameters and lookup tables of all sides below ``folder/transforms``.
+    """Write the parameters and lookup tables of all sides into ``folder/transforms``.
 
     Args:
-        folder: the etl artifact being written; items/item_id.npy is there.
+        folder: the etl artifact that is being written; items/item_id.npy must exist.
+        data: folder of the data artifact.
     """
     out = folder / "transforms"
     out.mkdir()
@@ -48,11 +49,12 @@ def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Pa
 
 
 def pairs(part: FittedSide) -> list[tuple[Feature, RawFeature]]:
+    """Each feature of a side, fitted and raw."""
     return list(zip(part.features, part.raw, strict=True))
 
 
 def raw_columns(features: Sequence[RawFeature]) -> dict[str, list[Any]]:
-    """Raw column -> [dtype, dims] as a request holds it."""
+    """Raw column -> [dtype, dims] of it in a request."""
     found = {}
     for feature in features:
         for name, kind in zip(feature.raw, feature.kinds, strict=True):
@@ -61,12 +63,12 @@ def raw_columns(features: Sequence[RawFeature]) -> dict[str, list[Any]]:
 
 
 def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSide) -> dict[str, Any]:
-    """Write a feature's tables; returns its entry in the parameters."""
+    """Write the lookup tables of a feature into ``out``; returns its entry in the parameters."""
     entry: dict[str, Any] = {"name": feature.name, "kind": raw.role, "raw": list(raw.raw), "length": feature.length}
     if raw.role == "continuous":
         return {**entry, **statistics(part.workflow, feature.name)}
     if raw.role in ("text", "vector"):
-        return entry  # of items, which no request brings
+        return entry  # an item feature, which no request contains
     if raw.buckets:
         return {**entry, "buckets": raw.buckets}
     import pyarrow.parquet as pq
@@ -79,7 +81,7 @@ def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSi
 
 
 def statistics(workflow: Any, name: str) -> dict[str, float]:
-    """What FillMedian and Normalize have learned about a continuous column."""
+    """The median (``fill``), mean and standard deviation of a continuous column, from the fitted workflow."""
     from merlin.dag import Graph
     from nvtabular.ops import FillMedian, Normalize
 
@@ -90,23 +92,27 @@ def statistics(workflow: Any, name: str) -> dict[str, float]:
 
 
 def _values(array: pa.Array) -> Any:
-    """Distinct values without null: a list of str, or an int64 or float64 array."""
+    """The values without null: a list of str, or an int64 or float64 array."""
     import pyarrow as pa
 
     array = array.drop_null()
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return np.asarray(array)
-    return array.to_pylist()  # strings, or the untyped column that pandas writes where there are none
+    return array.to_pylist()  # strings, or an empty column, which pandas writes without a type
 
 
 def _codes(column: pa.ChunkedArray) -> Codes:
-    """A vocabulary in the order of its codes."""
+    """The lookup table of a vocabulary, which is in the order of its codes."""
     values = _values(column.combine_chunks())
     return codes_for(values, np.arange(FIRST_CODE, FIRST_CODE + len(values)))
 
 
 def _cross(out: Path, name: str, table: pa.Table) -> list[int]:
-    """Write a combination's tables; returns its mixed radix: known values of each column, and one for missing."""
+    """Write the lookup tables of a combination of columns.
+
+    Returns:
+        The mixed radix of combinations: for each column, the number of its values and 1 more for missing.
+    """
     combined, sizes = np.zeros(len(table), np.int64), []
     for column in table.column_names:
         known = _values(table[column].unique())
@@ -119,5 +125,5 @@ def _cross(out: Path, name: str, table: pa.Table) -> list[int]:
 
 
 def _item_rows(out: Path, item_ids: pa.Array) -> None:
-    """Raw item id -> item row."""
+    """Write the lookup table from raw item ids to item rows."""
     codes_for(_values(item_ids), np.arange(len(item_ids))).save(out, "item_rows")

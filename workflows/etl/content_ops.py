@@ -1,4 +1,4 @@
-"""NVTabular operators for text and pretrained vectors of items; frames are touched through merlin's dispatch."""
+"""NVTabular operators for text and pretrained vectors of items, on pandas and cuDF alike."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def content_op(feature: RawFeature, length: int, config: TextConfig) -> Operator
     return HashText(config.buckets, length, config.ngrams)
 
 
-class Fixed(Operator):
-    """A column whose rows all become ``length`` values of ``kind``."""
+class FixedLengthOp(Operator):
+    """Base of operators whose output is a list of ``length`` values of dtype ``kind`` in every row."""
 
     kind: Any = np.float32
 
@@ -38,11 +38,11 @@ class Fixed(Operator):
         self.length = length
 
     def rows(self, values: Any) -> NDArray[Any]:
-        """[n, length] of the values of a column on the host, an object array [n]; missing ones are None or NaN."""
+        """The output [n, length] for the values of a column on the host, object [n]; missing ones are None or NaN."""
         raise NotImplementedError
 
     def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
-        """Every row of ``df`` with exactly ``length`` values."""
+        """The columns of ``df``, ``length`` values in each row."""
         return dispatch.make_df({name: self._column(df[name]) for name in col_selector.names})
 
     def _column(self, column: Any) -> Any:
@@ -61,8 +61,8 @@ class Fixed(Operator):
         return col_schema.with_shape(((0, None), (self.length, self.length)))
 
 
-class HashText(Fixed):
-    """Text as codes of its words and n-grams, see ``text``; no text is all padding."""
+class HashText(FixedLengthOp):
+    """Text as hashed codes of its words and n-grams, see ``text.text_codes``; missing text is all padding."""
 
     kind = np.int32
 
@@ -83,19 +83,19 @@ class HashText(Fixed):
         return col_schema.with_properties({"domain": domain})
 
 
-class UnitVector(Fixed):
-    """Vectors divided by their L2 norm, so that it does not matter what scale a model gives them; missing are 0."""
+class UnitVector(FixedLengthOp):
+    """Vectors divided by their L2 norm, so that their scale does not matter; a missing vector is 0."""
 
     def rows(self, values: Any) -> NDArray[Any]:
         found = np.zeros((len(values), self.length))
-        there = np.array([isinstance(v, list | np.ndarray) and len(v) > 0 for v in values], bool)
-        if there.any():
-            found[there] = np.stack(values[there])
+        present = np.array([isinstance(v, list | np.ndarray) and len(v) > 0 for v in values], bool)
+        if present.any():
+            found[present] = np.stack(values[present])
         return unit(found)
 
 
-class EncodeText(Fixed):
-    """Text as the vector that a sentence-transformers model computes, scaled to length 1; no text is 0."""
+class EncodeText(FixedLengthOp):
+    """Text as the vector of a sentence-transformers model, divided by its L2 norm; missing or blank text is 0."""
 
     def __init__(self, folder: str, length: int) -> None:
         super().__init__(length)
@@ -103,14 +103,14 @@ class EncodeText(Fixed):
 
     def rows(self, values: Any) -> NDArray[Any]:
         found = np.zeros((len(values), self.length))
-        there = np.array([isinstance(text, str) and bool(text.strip()) for text in values], bool)
-        if there.any():
-            texts = [str(text) for text in values[there]]
-            found[there] = encoder(self.folder).encode(texts, convert_to_numpy=True, show_progress_bar=False)
+        present = np.array([isinstance(text, str) and bool(text.strip()) for text in values], bool)
+        if present.any():
+            texts = [str(text) for text in values[present]]
+            found[present] = encoder(self.folder).encode(texts, convert_to_numpy=True, show_progress_bar=False)
         return unit(found)
 
 
 def unit(rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows [n, W] divided by their L2 norm; a row of 0 stays."""
+    """Rows [n, W] divided by their L2 norm; rows of zeros are unchanged."""
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norm > 0, norm, 1))

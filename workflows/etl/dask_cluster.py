@@ -1,4 +1,4 @@
-"""Dask: where the ETL's tasks run."""
+"""Where the tasks of the ETL run: the device, the memory limit and the Dask scheduler."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ...core.errors import ConfigError
 from ...core.merlin_env import prepare_merlin
 from ..config import EtlConfig
 
-LEAST_BYTES = 32 * 2**20
+MIN_BYTES = 32 * 2**20
+"""The least ``etl.memory_limit`` for each worker."""
 PROCESS_BYTES = 3 * 2**29
-"""What a worker process holds besides data: Python with NVTabular and TensorFlow loaded."""
+"""Memory of a worker process without data: Python with NVTabular and TensorFlow."""
 TCP_WAIT_SECONDS = 10
 
 
@@ -20,7 +21,7 @@ def pick_device(config: EtlConfig) -> Literal["cpu", "gpu"]:
     """``etl.device`` with auto resolved.
 
     Raises:
-        ConfigError: if the GPU is asked for where there is none, or no cuDF.
+        ConfigError: if ``gpu`` is set and there is no GPU or no cuDF.
     """
     prepare_merlin()
     from merlin.core import dispatch
@@ -33,15 +34,19 @@ def pick_device(config: EtlConfig) -> Literal["cpu", "gpu"]:
 
 
 def memory_bytes(config: EtlConfig) -> int:
-    """``etl.memory_limit`` in bytes."""
+    """``etl.memory_limit`` in bytes.
+
+    Raises:
+        ConfigError: if it is not a size, or is less than MIN_BYTES for each worker.
+    """
     from dask.utils import parse_bytes
 
     try:
         limit = int(parse_bytes(config.memory_limit))
     except ValueError:
         raise ConfigError(f"etl.memory_limit: {config.memory_limit!r} is not a size, write e.g. 4GB") from None
-    if limit < LEAST_BYTES * config.workers:
-        least = LEAST_BYTES * config.workers // 2**20
+    if limit < MIN_BYTES * config.workers:
+        least = MIN_BYTES * config.workers // 2**20
         shown = f"{config.memory_limit} is too little for {config.workers} workers"
         raise ConfigError(f"etl.memory_limit: {shown}, expected at least {least}MiB")
     return limit
@@ -49,10 +54,10 @@ def memory_bytes(config: EtlConfig) -> int:
 
 @contextmanager
 def scheduler(config: EtlConfig) -> Iterator[None]:
-    """Within it, Dask and NVTabular compute where ``etl.scheduler`` says.
+    """Run Dask and NVTabular on the scheduler of ``etl.scheduler`` while the context is open.
 
     Raises:
-        ConfigError: if the scheduler is of no known kind, cannot be reached, or needs a GPU that is not there.
+        ConfigError: if the scheduler is unknown or does not answer, or needs a GPU and there is none.
     """
     import dask
 

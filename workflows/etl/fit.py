@@ -1,4 +1,4 @@
-"""Fit one NVTabular workflow per side on the training part."""
+"""Fit one NVTabular workflow for each side on the training part."""
 
 from __future__ import annotations
 
@@ -38,14 +38,15 @@ class FittedSide:
     features: tuple[Feature, ...]
     """As models see them, in the order of ``raw``."""
     folder: Path
-    """Where the workflow is saved, its vocabularies below it."""
+    """Where the workflow is saved, with its vocabularies in a subfolder."""
     device: str
+    """cpu or gpu."""
 
 
 def fit_sides(
     raw: Sequence[RawFeature], train: TrainPart, folder: Path, device: str, config: EtlConfig
 ) -> dict[Side, FittedSide]:
-    """Fit the workflows of all sides that have features and save each below ``folder``."""
+    """Fit the workflow of each side that has features and save it below ``folder``."""
     fitted = {}
     for side in SIDES:
         own = tuple(f for f in raw if f.side == side)
@@ -66,7 +67,10 @@ def fit_side(
     text: TextConfig,
     max_size: Mapping[str, int] = MappingProxyType({}),
 ) -> FittedSide:
-    """Fit on ``parts``: one Dask partition each, the same whatever the memory limit, so that the result is too."""
+    """Fit the workflow of one side on ``parts`` and save it in ``folder``.
+
+    Each part is a Dask partition whatever the memory limit is, so that the limit does not change the result.
+    """
     import dask.dataframe as dd
     from merlin.io import Dataset
     from nvtabular import Workflow

@@ -12,6 +12,7 @@ from ..config import TextConfig
 from ..tables.raw_features import RawFeature
 
 LONGEST_LIST = 16
+"""The most values of a list feature that models read."""
 
 
 def build_graph(
@@ -27,9 +28,9 @@ def build_graph(
     Args:
         lengths: list, text or vector feature -> its fixed length.
         folder: where Categorify writes its vocabularies.
-        min_frequency: below this a category is out of vocabulary. Ids are left alone: rows are entities, each id is
-            in one of them, so their frequency is dealt with where the rows are chosen.
-        max_size: feature -> categories that it has at most; ids are left alone likewise.
+        min_frequency: a category with fewer rows is out of vocabulary. This does not apply to ids: each occurs in one
+            row of users or items, so ``train_part`` selects them by their interactions.
+        max_size: feature -> the most categories of its vocabulary; ids are selected by ``train_part`` here, too.
     """
     prepare_merlin()
     from nvtabular import ops
@@ -64,7 +65,7 @@ def build_graph(
 
 
 def tags(side: Side, *, is_id: bool = False) -> Any:
-    """Merlin's tags for a side, and for its id column."""
+    """The operator that adds Merlin's tags for a side, or for its id column."""
     from merlin.schema import Tags
     from nvtabular import ops
 
@@ -94,7 +95,7 @@ def model_features(
 
 
 def kind_of(feature: RawFeature, cardinalities: Mapping[str, int]) -> Kind:
-    """What a feature is to the models; an encoded text has no codes and is a vector."""
+    """The kind of a feature in the models; encoded text has no codes, so it is a vector."""
     if feature.role == "continuous":
         return "continuous"
     encoded = feature.role == "text" and feature.name not in cardinalities
@@ -102,6 +103,6 @@ def kind_of(feature: RawFeature, cardinalities: Mapping[str, int]) -> Kind:
 
 
 def cardinalities(workflow: Any) -> dict[str, int]:
-    """Largest code + 1 of each categorical output of a fitted workflow."""
+    """Categorical output of a fitted workflow -> its largest code + 1."""
     properties = {column.name: column.properties for column in workflow.output_schema}
     return {name: int(p["domain"]["max"]) + 1 for name, p in properties.items() if "domain" in p}

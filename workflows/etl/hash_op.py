@@ -1,6 +1,6 @@
-"""The NVTabular operator for what has no vocabulary; its own `HashBucket` and `HashedCross` hash as pandas does.
+"""The NVTabular operator for hashed columns and crosses.
 
-Pandas' hash of a text cannot be had without pandas, and cuDF's is another one.
+NVTabular's `HashBucket` and `HashedCross` use the hash of pandas or cuDF: the two differ, and serving has neither.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from ..transforms.hashing import HashedCodes  # noqa: E402
 
 
 class Hash(Operator):
-    """Codes int32 of a column, lists included, or of a combination of scalar columns; hashed on the host.
+    """Hashed codes, int32, of a column (or of a list column's values), or of a combination of columns.
+
+    The hash is computed on the host.
 
     Args:
         name: of the output.
         raw: the columns.
-        buckets: how many codes there are for values.
+        buckets: the number of codes for values.
     """
 
     def __init__(self, name: str, raw: Sequence[str], buckets: int) -> None:
@@ -35,7 +37,7 @@ class Hash(Operator):
         self.name, self.raw, self.buckets = name, list(raw), buckets
 
     def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
-        """A frame of the column ``name``."""
+        """A frame with the column ``name``."""
         codes = HashedCodes(self.buckets)
         first = df[self.raw[0]]
         if not dispatch.is_list_dtype(first):
@@ -62,7 +64,7 @@ class Hash(Operator):
 
 
 def host_values(column: Any) -> Any:
-    """A column as a request would hold it: see ``raw_array``."""
+    """A column as a request holds it, see ``raw_array``."""
     import pyarrow as pa
 
     host = column if dispatch.is_cpu_object(column) else column.to_pandas(nullable=True)

@@ -1,4 +1,4 @@
-"""Interactions of the etl artifact: a memory-mapped array for each column of each split, written in parts."""
+"""The files of interactions: a memory-mapped array for each column of each split, written in parts."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from ..tables.parquet import row_groups
 
 INTERACTIONS, POSITIVES = "interactions", "positives"
 CONTEXT, LABELS = "context", "labels"
-"""Folders of a split for the columns that are context features, and for ``data.labels``."""
+"""Subfolders of a split, for context features and for ``data.labels``."""
 SCALARS = {
     **{"user_row": "int32", "item_row": "int32", "timestamp": "int64", "positive": "bool", "label": "float32"},
     "history_end": "int64",
 }
-"""Columns that every interaction has -> dtype. ``history_end`` is explained in ``history.Histories``."""
+"""Columns that all interactions have -> dtype. ``history_end`` is the ``end`` of ``history.Histories``."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """How many rows there will be, and where those of each part of the data artifact go."""
+class RowOffsets:
+    """The sizes of the arrays, and where the rows of each file of the data artifact start in them."""
 
     first: Mapping[str, Mapping[str, int]]
-    """Name of the part -> split -> its first row in the split's arrays."""
+    """File name -> split -> its first row in the arrays of the split."""
     sizes: Mapping[str, int]
-    """Split -> interactions."""
+    """Split -> number of interactions."""
     positives: NDArray[np.int64]
     """[n_users], positives of each user in all splits."""
 
     @classmethod
-    def survey(cls, data: Path) -> Places:
-        """Count, one row group after the other."""
+    def count(cls, data: Path) -> RowOffsets:
+        """Count the interactions of the data artifact in ``data``, one row group after the other."""
         import pyarrow.compute as pc
 
         users = id_columns(data)[0]
@@ -54,19 +54,19 @@ class Places:
         return cls(first, sizes, positives)
 
 
-def create(folder: Path, places: Places, columns: Mapping[str, str], positives: Mapping[str, str]) -> None:
-    """Make all arrays of the etl artifact in ``folder``; ``write_rows`` fills them.
+def create(folder: Path, offsets: RowOffsets, columns: Mapping[str, str], positives: Mapping[str, str]) -> None:
+    """Create the arrays of interactions and positives below ``folder``; ``write_rows`` fills them.
 
     Args:
-        columns: what interactions hold beside ``SCALARS``, as ``context/<name>`` or ``labels/<name>`` -> dtype.
-        positives: what the users' positives hold -> dtype.
+        columns: further columns of interactions besides ``SCALARS``, ``context/<name>`` or ``labels/<name>`` -> dtype.
+        positives: columns of the users' positives -> dtype.
     """
-    for split, size in places.sizes.items():
+    for split, size in offsets.sizes.items():
         for name, dtype in {**SCALARS, **columns}.items():
             _make(folder / INTERACTIONS / split / f"{name}.npy", dtype, size)
     for name, dtype in positives.items():
-        _make(folder / POSITIVES / f"{name}.npy", dtype, int(places.positives.sum()))
-    np.save(folder / POSITIVES / "first.npy", np.append(0, np.cumsum(places.positives)))
+        _make(folder / POSITIVES / f"{name}.npy", dtype, int(offsets.positives.sum()))
+    np.save(folder / POSITIVES / "first.npy", np.append(0, np.cumsum(offsets.positives)))
 
 
 def _make(file: Path, dtype: str, size: int) -> None:
@@ -75,9 +75,9 @@ def _make(file: Path, dtype: str, size: int) -> None:
 
 
 def write_rows(folder: Path, columns: Mapping[str, NDArray[Any]], first: int) -> None:
-    """Write ``columns``, [n] each, into the arrays of their names from row ``first`` on.
+    """Write ``columns``, each [n], into the arrays ``<name>.npy`` of ``folder`` from row ``first`` on.
 
-    Each array is mapped for as long as that takes: pages of a file that stays mapped would count as held.
+    An array is mapped only while it is written, because the pages of a mapped file count as memory of the process.
     """
     for name, values in columns.items():
         if len(values):

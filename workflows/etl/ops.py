@@ -1,4 +1,4 @@
-"""NVTabular operators of our own. They run on pandas and cuDF alike: frames are touched through merlin's dispatch."""
+"""NVTabular operators for categories and lists, on pandas and cuDF alike through merlin's ``dispatch``."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ..transforms.codes import FIRST_CODE  # noqa: E402
 
 
 class Encode(Categorify):
-    """Categorify that also takes a partition in which a column has no value at all.
+    """Categorify that accepts a partition in which a column has only missing values.
 
-    NVTabular 23.8 looks at the first value of each column to learn whether it holds lists, and fails where there is
-    none. And of a combination it returns only the code, not the columns that went in.
+    NVTabular 23.8 reads the first value of a column to see whether it holds lists, and fails if there is none. Also, of
+    a combination this operator returns only the code, not its columns.
 
     Args:
-        most: categories that a vocabulary has at most, the most frequent ones; 0: all.
+        most: the size of the vocabulary, which holds the most frequent categories; 0 for all.
     """
 
     def __init__(self, most: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        # Its constructor refuses a size beside a threshold; its fit takes both, first the threshold.
+        # Categorify's constructor refuses a size together with a threshold; its fit applies both, the threshold first.
         self.max_size = most + FIRST_CODE if most else 0
 
     def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
-        """Codes for each column or combination of ``df``."""
+        """The codes of each column or combination of ``df``."""
         mapping = self.column_mapping(col_selector)
         inputs = {name: [names] if isinstance(names, str) else list(names) for name, names in mapping.items()}
         columns = list(dict.fromkeys(name for names in inputs.values() for name in names))
@@ -47,7 +47,7 @@ class Encode(Categorify):
 
 
 def _anchor(frame: Any) -> Any:
-    """A row with some value in every column of ``frame``, of the column's type."""
+    """A row with a value in every column of ``frame``, in the type of the column."""
     values = {name: "" if frame[name].dtype == object else 0 for name in frame.columns}
     return type(frame)(
         {name: dispatch.nullable_series([value], frame, frame[name].dtype) for name, value in values.items()}
@@ -55,14 +55,14 @@ def _anchor(frame: Any) -> Any:
 
 
 class PadList(Operator):
-    """Lists cut to ``length`` and padded with 0 at the end; ListSlice(pad=True) does not pad arrays on the CPU."""
+    """Lists cut to ``length`` codes and padded with 0; NVTabular's ListSlice(pad=True) does not pad on the CPU."""
 
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
 
     def transform(self, col_selector: ColumnSelector, df: Any) -> Any:
-        """Every list of ``df`` with exactly ``length`` codes."""
+        """The list columns of ``df``, ``length`` codes in each list."""
         return dispatch.make_df({name: self._pad(df[name]) for name in col_selector.names})
 
     def _pad(self, column: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Stage ``etl``: NVTabular workflows fitted on the training part, and everything transformed by them."""
+"""Stage ``etl``: fit NVTabular workflows on the training part and transform all rows with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..tables.timestamps import time_range, time_unit
 from .compile import compile_transforms
 from .dask_cluster import memory_bytes, pick_device, scheduler
 from .fit import FittedSide, fit_sides
-from .interaction_files import INTERACTIONS, Places, create
+from .interaction_files import INTERACTIONS, RowOffsets, create
 from .train_part import TrainPart
 from .write_tensors import (
     InteractionWriter,
@@ -35,7 +35,11 @@ from .write_tensors import (
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
-    """Write schema.json, workflow/, users/, items/, interactions/, positives/, transforms/, ids and counts."""
+    """Write schema.json, workflow/, users/, items/, interactions/, positives/, transforms/, ids and item counts.
+
+    Returns:
+        The metrics: device, rows held at once, and the cardinality of each categorical feature.
+    """
     schema, config = cast(SchemaConfig, sections["schema"]), cast(EtlConfig, sections["etl"])
     history = cast(HistoryConfig, sections["history"])
     data = parents["data"].path
@@ -62,7 +66,10 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
 
 
 def with_history(features: list[Feature], config: HistoryConfig) -> FeatureSchema:
-    """The schema: user features and history, context, items; history shares the items' codes."""
+    """The schema: user features, then history and its gaps, then context and item features.
+
+    The history has the codes of ``item_id``.
+    """
     size = next(f.cardinality for f in features if f.name == "item_id")
     history = [Feature(HISTORY, "user", "categorical", size, config.length, "item_id", ("history_ids",))]
     if config.gaps:
@@ -74,14 +81,19 @@ def with_history(features: list[Feature], config: HistoryConfig) -> FeatureSchem
 def write_interactions(
     data: Path, folder: Path, context: FittedSide | None, rows: int, labels: tuple[str, ...], times: bool
 ) -> None:
-    """interactions/ and positives/, by one Dask task for each part of the data artifact."""
+    """Write interactions/ and positives/, one Dask task for each file of the data artifact.
+
+    Args:
+        rows: interactions that a task holds at once.
+        times: whether to write the times of positives.
+    """
     import dask
 
-    places = Places.survey(data)
-    unit = time_unit(time_range([data / INTERACTIONS / part for part in places.first])[1]) if times else None
-    writer = InteractionWriter(data, folder, context, rows, places.first, labels, unit)
-    create(folder, places, writer.columns, writer.positives)
-    dask.compute([dask.delayed(writer.write)(data / INTERACTIONS / part) for part in places.first])
+    offsets = RowOffsets.count(data)
+    unit = time_unit(time_range([data / INTERACTIONS / part for part in offsets.first])[1]) if times else None
+    writer = InteractionWriter(data, folder, context, rows, offsets.first, labels, unit)
+    create(folder, offsets, writer.columns, writer.positives)
+    dask.compute([dask.delayed(writer.write)(data / INTERACTIONS / part) for part in offsets.first])
 
 
 ETL = Stage(

@@ -1,4 +1,4 @@
-"""The etl artifact from Python: what models, index and evaluation read."""
+"""The etl artifact as arrays: what models, index and evaluation read."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Split = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class Interactions:
-    """One split's interactions; users and items by row."""
+    """The n interactions of one split."""
 
     user_row: NDArray[np.int32]
     """[n]."""
     item_row: NDArray[np.int32]
     """[n]."""
     timestamp: NDArray[np.int64]
-    """[n]."""
+    """[n], in the unit of the log."""
     positive: NDArray[np.bool_]
     """[n]."""
     label: NDArray[np.float32]
@@ -47,7 +47,7 @@ class Interactions:
     labels: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """``data.labels`` -> [n], 0 or 1."""
     history_gap: NDArray[np.int32] | Histories | None = None
-    """[n, length], codes of time gaps beside ``history``; with ``history.gaps`` alone."""
+    """[n, length], codes of the time gaps of ``history``; only with ``history.gaps``."""
 
     def __len__(self) -> int:
         return len(self.user_row)
@@ -55,12 +55,12 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Tensors:
-    """A finished etl artifact; feature tables and interactions are memory-mapped."""
+    """A finished etl artifact; the arrays of features and interactions are memory-mapped."""
 
     path: Path
     schema: FeatureSchema
     users: dict[str, NDArray[Any]]
-    """User feature -> int32 or float32 [n_users, length or 1]; ``history`` and its gaps belong to interactions."""
+    """User feature -> int32 or float32 [n_users, length or 1], without ``history`` and its gaps (see interactions)."""
     items: dict[str, NDArray[Any]]
     """Item feature -> [n_items, length or 1]."""
     user_ids: NDArray[Any]
@@ -74,8 +74,8 @@ class Tensors:
     def load(cls, path: Path) -> Tensors:
         """Open the artifact in ``path``."""
         schema = FeatureSchema.load(path / "schema.json")
-        lasting = [f.name for f in schema.side("user") if f.name not in (HISTORY, GAP)]
-        users = {name: path / "users" / f"{name}.npy" for name in lasting}
+        stored = [f.name for f in schema.side("user") if f.name not in (HISTORY, GAP)]
+        users = {name: path / "users" / f"{name}.npy" for name in stored}
         items = {f.name: path / "items" / f"{f.name}.npy" for f in schema.side("item")}
         return cls(
             path,
@@ -86,7 +86,7 @@ class Tensors:
         )
 
     def interactions(self, split: Split) -> Interactions:
-        """All interactions of a split, memory-mapped, users ascending, each user's in order of time."""
+        """The interactions of a split, memory-mapped: users ascending, each user's in order of time."""
         folder = self.path / INTERACTIONS / split
         column = {name: mapped(folder / f"{name}.npy") for name in SCALARS}
         context = {name: mapped(folder / CONTEXT / f"{name}.npy")[:, None] for name in self.schema.names("context")}
@@ -97,7 +97,7 @@ class Tensors:
         return Interactions(**column, context=context, history=Histories(*of), labels=labels, history_gap=gap)
 
     def before_test(self) -> sp.csr_matrix:
-        """Positives of train and valid: float32 1 [n_users, n_items]."""
+        """The positives of train and valid: a float32 matrix of 1 [n_users, n_items]."""
         import scipy.sparse as sp
 
         parts = [self.interactions(split) for split in ("train", "valid")]

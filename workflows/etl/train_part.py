@@ -1,4 +1,4 @@
-"""The training part: who and what is in it, and its rows as partitions to fit on."""
+"""The training part: its users and items, and its rows as partitions that workflows are fitted on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=2)
 def user_table(data: Path, columns: tuple[str, ...]) -> pa.Table:
-    """Columns of the users table, for features that combine user and context."""
+    """Columns of the users table, for crosses of user and context; cached, because each task needs them."""
     import pyarrow.parquet as pq
 
     return pq.read_table(data / "users.parquet", columns=list(columns))
@@ -32,7 +32,7 @@ def user_table(data: Path, columns: tuple[str, ...]) -> pa.Table:
 
 @dataclass(frozen=True)
 class TrainPart:
-    """What the training part of a data artifact holds."""
+    """Counts of the training part of a data artifact."""
 
     data: Path
     user_events: NDArray[np.int64]
@@ -46,7 +46,7 @@ class TrainPart:
 
     @classmethod
     def survey(cls, data: Path) -> TrainPart:
-        """Count, one row group after the other."""
+        """Count the training interactions in ``data``, one row group after the other."""
         import pyarrow.compute as pc
 
         users, items = id_columns(data)
@@ -63,10 +63,11 @@ class TrainPart:
         return cls(data, user_events, item_events, item_positives, rows)
 
     def partitions(self, side: Side, min_frequency: int, max_ids: int | None = None) -> list[Partition]:
-        """The rows to fit a side's workflow on: entities with a training interaction, or training interactions.
+        """The rows that a side's workflow is fitted on: training interactions, or the users or items that have one.
 
         Args:
-            max_ids: so many entities at most have an id that is not left out of the vocabulary, the most frequent ones.
+            min_frequency: an id with fewer training interactions is left out of the vocabulary.
+            max_ids: only the ids with the most training interactions, at most so many, are in the vocabulary.
         """
         if side == "context":
             return [Partition(self.data, group, side) for group, rows in self.rows.items() if rows]
@@ -81,7 +82,8 @@ class TrainPart:
 
 
 def rare_entities(events: NDArray[np.int64], least: int, most: int | None) -> NDArray[np.bool_]:
-    """Those of fewer than ``least`` events [n], and all but the ``most`` frequent; of equals the first stay."""
+    """The entities left out of a vocabulary, bool [n]: with fewer than ``least`` of ``events`` [n], or not among the
+    ``most`` frequent. Of a tie the first ones stay."""
     rare = events < least
     if most is not None:
         rare[np.argsort(-events, kind="stable")[most:]] = True
@@ -90,18 +92,18 @@ def rare_entities(events: NDArray[np.int64], least: int, most: int | None) -> ND
 
 @dataclass(frozen=True)
 class Partition:
-    """Rows to fit on, read when a task wants them."""
+    """A row group to fit on, read by the task that needs it."""
 
     data: Path
     group: RowGroup
     side: Side
     keep: NDArray[np.bool_] | None = None
+    """Of users or items: the rows with a training interaction."""
     rare: NDArray[np.bool_] | None = None
-    """Entities of few training interactions (``etl.min_frequency``, ``etl.max_size``): their id is left out of the
-    vocabulary."""
+    """Of users or items: the rows whose id is left out of the vocabulary (``etl.min_frequency``, ``etl.max_size``)."""
 
     def table(self, features: Sequence[RawFeature]) -> pa.Table:
-        """The raw columns of ``features``."""
+        """The raw columns of ``features``, training rows only."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -117,7 +119,7 @@ class Partition:
 
 
 def _stored(group: RowGroup, names: set[str]) -> list[str]:
-    """What of ``names`` is in the file itself, and what is needed beside it."""
+    """The columns to read from the file: those of ``names`` that it has, and those that the others depend on."""
     import pyarrow.parquet as pq
 
     stored = pq.read_schema(group.file).names
@@ -125,7 +127,11 @@ def _stored(group: RowGroup, names: set[str]) -> list[str]:
 
 
 def context_columns(data: Path, table: pa.Table, names: set[str], *, train_only: bool = False) -> pa.Table:
-    """``names`` for rows of interactions; what the interactions lack is taken from their users."""
+    """The columns ``names`` for a table of interactions; a column that it lacks is taken from its users.
+
+    Args:
+        train_only: leave out the rows of other splits.
+    """
     import pyarrow.compute as pc
 
     if train_only:
@@ -140,10 +146,13 @@ def context_columns(data: Path, table: pa.Table, names: set[str], *, train_only:
 
 
 def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longest: int) -> dict[str, int]:
-    """Length of each list feature: the longest list of the training part, at most ``longest``; of a vector all of it.
+    """List feature -> its fixed length: that of the longest list in the training part, and of vectors their width.
+
+    Args:
+        longest: the most for lists, but not for vectors.
 
     Raises:
-        DataError: naming a column that has no value in the training part, so that nothing could be learned from it.
+        DataError: naming a column without any value in the training part, from which nothing could be learned.
     """
     import dask
 
@@ -160,7 +169,7 @@ def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longe
 
 
 def _extent(part: Partition, features: Sequence[RawFeature]) -> dict[str, tuple[int, int]]:
-    """Column -> how many values it has, and the length of its longest list."""
+    """Column -> the number of its values, and the length of its longest list."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -177,5 +186,5 @@ def _extent(part: Partition, features: Sequence[RawFeature]) -> dict[str, tuple[
 
 
 def frame_of(part: Partition, features: Sequence[RawFeature], device: str) -> Any:
-    """A partition as a frame; what Dask's tasks call."""
+    """A partition as a frame; the function that Dask's tasks call."""
     return to_frame(part.table(features), features, device)

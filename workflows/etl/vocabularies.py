@@ -1,4 +1,4 @@
-"""Which features have a vocabulary of their own, and which are hashed."""
+"""Which features have a vocabulary, and which are hashed."""
 
 from __future__ import annotations
 
@@ -18,43 +18,45 @@ if TYPE_CHECKING:
 
 
 def conflicts(schema: SchemaConfig, etl: EtlConfig) -> Iterator[str]:
-    """A line for each name or pair of keys that cannot be."""
+    """A message for each key of ``etl.max_size`` and ``etl.hash_buckets`` that does not fit the schema or the other."""
     known = [*schema.sparse, *schema.cross_names]
     for key in ("max_size", "hash_buckets"):
         for name in getattr(etl, key):
             if name not in known:
                 near = get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-                yield f"etl.{key}.{name}: {name!r} is no sparse column and no cross; {hint}"
+                yield f"etl.{key}.{name}: {name!r} is not a sparse column or a cross; {hint}"
     for name in sorted({*etl.max_size} & {*etl.hash_buckets}):
         yield (
-            f"etl.max_size.{name} and etl.hash_buckets.{name}: a hashed column has no vocabulary to cut; "
-            "leave one of them out"
+            f"etl.max_size.{name} and etl.hash_buckets.{name}: a hashed column has no vocabulary to limit; "
+            "remove one of them"
         )
 
 
 def with_buckets(
     features: Sequence[RawFeature], parts: Sequence[Partition], config: EtlConfig
 ) -> tuple[RawFeature, ...]:
-    """``features`` of one side, those that are hashed with their buckets.
+    """The ``features`` of one side with their ``buckets``, 0 for those with a vocabulary.
+
+    A cross without settings of its own is hashed if its columns have more combinations than ``etl.cross_buckets``.
 
     Args:
-        parts: the training part; crosses are hashed by how many values their columns have in it.
+        parts: the training part, in which the values of the columns of crosses are counted.
     """
-    open_ones = [f for f in features if f.role == "cross" and _undecided(f, config)]
-    sizes = distinct_values(parts, open_ones) if open_ones else {}
-    large = {f.name for f in open_ones if prod(sizes[raw] for raw in f.raw) > (config.cross_buckets or 0)}
+    crosses = [f for f in features if f.role == "cross" and _depends_on_data(f, config)]
+    sizes = distinct_values(parts, crosses) if crosses else {}
+    large = {f.name for f in crosses if prod(sizes[raw] for raw in f.raw) > (config.cross_buckets or 0)}
     implied = {name: config.cross_buckets or 0 for name in large}
     return tuple(replace(f, buckets=config.hash_buckets.get(f.name, implied.get(f.name, 0))) for f in features)
 
 
-def _undecided(cross: RawFeature, config: EtlConfig) -> bool:
-    """Whether a cross is hashed depends on the data."""
+def _depends_on_data(cross: RawFeature, config: EtlConfig) -> bool:
+    """Whether the data decide if a cross is hashed."""
     return config.cross_buckets is not None and cross.name not in {*config.hash_buckets, *config.max_size}
 
 
 def distinct_values(parts: Sequence[Partition], features: Sequence[RawFeature]) -> dict[str, int]:
-    """Raw column of ``features`` -> how many values it has; missing is none."""
+    """Raw column of ``features`` -> the number of its different values, without the missing one."""
     import dask
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,4 +1,4 @@
-"""Apply the fitted workflows and write what the models load."""
+"""Apply the fitted workflows and write the arrays that the models read."""
 
 from __future__ import annotations
 
@@ -34,18 +34,22 @@ if TYPE_CHECKING:
 
 
 def dtype_of(feature: Feature) -> str:
-    """Type on disk: half of what the models take, for codes."""
+    """dtype on disk; codes are int32 there, and int64 in the models."""
     return "int32" if feature.kind == "categorical" else "float32"
 
 
 def transform(side: FittedSide, table: pa.Table) -> dict[str, NDArray[Any]]:
-    """Raw columns of one side to features [n, length or 1], by NVTabular."""
+    """Transform the raw columns of one side with NVTabular: feature -> [n, length or 1]."""
     frame = side.workflow.transform(to_frame(table, side.raw, side.device))
     return {f.name: to_array(frame[f.name]).astype(dtype_of(f), copy=False) for f in side.features}
 
 
 def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None:
-    """One array file [n, length or 1] per feature of users or items, a row group at a time."""
+    """Write an array file [n, length or 1] for each feature of users or items, a row group at a time.
+
+    Args:
+        source: the Parquet file of the ``n`` users or items.
+    """
     folder.mkdir()
     arrays = {
         f.name: open_memmap(folder / f"{f.name}.npy", "w+", dtype_of(f), (n, *f.dims))  # type: ignore[no-untyped-call]
@@ -63,35 +67,35 @@ def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None
 
 @dataclass(frozen=True)
 class InteractionWriter:
-    """Writes a part of the data artifact's interactions into the arrays that ``interaction_files.create`` has made."""
+    """Writes a file of the data artifact's interactions into the arrays that ``interaction_files.create`` has made."""
 
     data: Path
     folder: Path
-    """The etl artifact being written; holds items/item_id.npy already."""
+    """The etl artifact that is being written; items/item_id.npy must exist."""
     context: FittedSide | None
     rows: int
-    """Interactions held at once."""
+    """Interactions held at once, more if one user has more."""
     first: Mapping[str, Mapping[str, int]]
-    """Part -> split -> where its rows go."""
+    """File name -> split -> its first row in the arrays, as in ``RowOffsets``."""
     labels: tuple[str, ...] = ()
     """``data.labels``."""
     time_unit: int | None = None
-    """Microseconds in one step of the timestamps, where the positives' times are kept, too."""
+    """Microseconds in one step of the timestamps, if the times of positives are written."""
 
     @property
     def columns(self) -> dict[str, str]:
-        """What interactions hold beside their scalars -> dtype."""
+        """Further columns of interactions besides ``SCALARS`` -> dtype."""
         features = self.context.features if self.context else ()
         context = {f"{CONTEXT}/{feature.name}": dtype_of(feature) for feature in features}
         return {**context, **{f"{LABELS}/{name}": "float32" for name in self.labels}}
 
     @property
     def positives(self) -> dict[str, str]:
-        """What the users' positives hold -> dtype."""
+        """Columns of the users' positives -> dtype."""
         return {"code": "int32", **({} if self.time_unit is None else {"seconds": "int64"})}
 
     def write(self, part: Path) -> None:
-        """Write the rows of ``part``, and its users' positives."""
+        """Write the rows of the file ``part``, and the positives of its users."""
         import pyarrow.compute as pc
 
         at = dict(self.first[part.name])
@@ -128,7 +132,7 @@ class InteractionWriter:
         positive: NDArray[np.bool_],
         test: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
-        """Write the positives of whole users; returns where each row's history ends."""
+        """Write the positives of whole users; returns the end of each row's history, int64 [n]."""
         first = int(mapped(self.folder / POSITIVES / "first.npy")[user_row[0]])
         codes = mapped(self.folder / "items" / "item_id.npy")[:, 0]
         order, end = order_positives(user_row, positive, test)
@@ -147,12 +151,12 @@ class InteractionWriter:
 
 
 def save_ids(folder: Path, data: Path) -> None:
-    """user_ids.npy and item_ids.npy, in row order: int64, or text without a pickle."""
+    """Write user_ids.npy and item_ids.npy in row order: int64, or fixed-width text, which needs no pickle."""
     for name, ids in zip(("user_ids", "item_ids"), id_columns(data), strict=True):
         array = ids.to_numpy(zero_copy_only=False)
         np.save(folder / f"{name}.npy", array.astype(str) if array.dtype == object else array)
 
 
 def row_bytes(n_columns: int) -> int:
-    """About how much one interaction takes while it is transformed: its columns as Python objects."""
+    """An estimate of the memory of one interaction while it is transformed, in bytes: columns of Python objects."""
     return 200 * (n_columns + 8)

@@ -1,4 +1,4 @@
-"""The Feast feature store: what is stored, how it is published and how it is read within a request.
+"""The Feast feature store: what it holds, how it is published and how a request reads it.
 
-In: the data artifact. Out: Feast views and online rows. Start with `store`.
+In: the data artifact. Out: Feast's feature views, and rows of its online store. Start with `stage`.
 """

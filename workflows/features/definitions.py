@@ -1,4 +1,4 @@
-"""Feast's entities and feature views, as they follow from a features artifact."""
+"""Feast's entities and feature views for a features artifact."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 PUSH_SOURCE = "user_history_push"
 NEVER = timedelta(days=36525)
-"""Feature values do not expire. Feast takes a ttl of None or 0 for "start a year ago" or refuses it when it
-materializes incrementally, and events of the 1990s would be left out; a century lets them all in."""
+"""Time to live of a century: feature values do not expire. With a ttl of None or 0, Feast's incremental
+materialization starts a year ago or fails, so events of the 1990s would be missing."""
 
 
 def feast_objects(folder: Path, repo: Path, project: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _view(view: View, entity: Entity, spec: FeatureSpec, folder: Path) -> Featur
 
 
 def _tags(spec: FeatureSpec) -> dict[str, str]:
-    """What a push needs to know."""
+    """Settings that a push reads."""
     return {"seen": str(spec.seen), **({"clock": str(spec.clock)} if spec.times else {})}
 
 

@@ -1,6 +1,6 @@
 """Read Feast's online store without its SDK, which costs a serving process 130 MB and seconds of start-up.
 
-The formats are Feast's own, entity keys of version 3:
+The formats are Feast's, with entity keys of version 3:
 https://github.com/feast-dev/feast/blob/v0.49.0/docs/specs/online_store_format.md
 """
 
@@ -18,36 +18,36 @@ from ...core.errors import FeatureStoreError
 
 ONLINE_FILE = Path("data") / "online_store.db"
 BATCH = 1024
-"""Most keys in one query."""
+"""The most keys in one query."""
 
 _STRING, _INT64 = 2, 4  # feast.types.ValueType.Enum
 
 
 @dataclass(frozen=True)
 class FeatureQuery:
-    """What to read: the views of one entity in one Feast project; feature names differ between the views."""
+    """The features to read: views of one entity in one Feast project, without a feature name in common."""
 
     project: str
     key: str
     views: dict[str, list[str]] = field(default_factory=dict)
-    """View name -> its features."""
+    """View -> its features."""
 
 
 @dataclass
 class OnlineRows:
-    """What the store holds for the keys of one call, in their order."""
+    """The rows of the store for the keys of one call, in their order."""
 
     known: list[bool]
-    """Whether one of the views holds the key."""
+    """Whether any of the views has a row for the key."""
     values: dict[str, list[bytes | None]]
-    """Feature -> serialized Feast ``Value`` of each key; None where the store has none."""
+    """Feature -> the serialized Feast ``Value`` of each key; None if the store has none."""
 
 
 class OnlineReader(Protocol):
     """An opened online store."""
 
     def read(self, keys: Sequence[int | str | None]) -> OnlineRows:
-        """What the store holds for each of ``keys``; nothing for None.
+        """The rows for ``keys``; a key of None has no row.
 
         Raises:
             FeatureStoreError: if the store cannot be read.
@@ -56,7 +56,10 @@ class OnlineReader(Protocol):
 
 
 def open_reader(query: FeatureQuery, repo: Path, online: str, redis: str, timeout: float = 1.0) -> OnlineReader:
-    """The reader for ``feature_store.online``; ``timeout`` is in seconds and covers one wait for the store.
+    """Open the store that ``feature_store.online`` names.
+
+    Args:
+        timeout: seconds for one wait for the store.
 
     Raises:
         FeatureStoreError: if there is no sqlite store in ``repo``, or it lacks a view.
@@ -82,7 +85,7 @@ def _head(name: str) -> bytes:
 
 @dataclass
 class SqliteReader:
-    """A table for each view, a row for each key and feature."""
+    """Reads Feast's sqlite store: a table for each view, a row for each key and feature."""
 
     query: FeatureQuery
     tables: tuple[str, ...]
@@ -93,7 +96,7 @@ class SqliteReader:
         if not file.is_file():
             raise FeatureStoreError(f"{file}: no online store; run `cascade features materialize`")
         connection = sqlite3.connect(file, timeout=timeout, check_same_thread=False)
-        connection.execute(f"PRAGMA mmap_size={2**40}")  # sqlite takes as much of it as it was built for, 2 GB
+        connection.execute(f"PRAGMA mmap_size={2**40}")  # sqlite caps it at its compiled limit, 2 GB
         reader = cls(query, tuple(f"{query.project}_{view}" for view in query.views), connection)
         try:
             reader.read([""])
@@ -104,7 +107,7 @@ class SqliteReader:
     def read(self, keys: Sequence[int | str | None]) -> OnlineRows:
         if len(keys) > BATCH:
             return _joined([self.read(keys[at : at + BATCH]) for at in range(0, len(keys), BATCH)])
-        count = 1 << (len(keys) - 1).bit_length()  # few queries, so that sqlite has each of them prepared
+        count = 1 << (len(keys) - 1).bit_length()  # a power of two, so that few statements are prepared
         sought = [None if key is None else entity_key(self.query.key, key) for key in keys]
         sought += [None] * (count - len(keys))
         try:
@@ -124,7 +127,7 @@ class SqliteReader:
 
 @lru_cache
 def _query(tables: tuple[str, ...], count: int) -> str:
-    """Selects (number of the table * ``count`` + number of the key, feature, value) for ``count`` keys."""
+    """SQL that selects (table number * ``count`` + key number, feature, value) for ``count`` keys."""
     return " UNION ALL ".join(
         "SELECT column1, feature_name, value"
         f" FROM (VALUES {','.join(f'({count * number + at},?{at + 1})' for at in range(count))})"
@@ -135,14 +138,14 @@ def _query(tables: tuple[str, ...], count: int) -> str:
 
 @dataclass
 class RedisReader:
-    """A hash for each key with a field for each feature and the time of each view."""
+    """Reads Feast's Redis store: a hash for each key, with a field for each feature and for the time of each view."""
 
     query: FeatureQuery
     pool: Any
     names: list[str]
-    """Feature of each field; "" for the time of a view, which says that the view holds the key."""
+    """The feature of each field; "" for the time of a view, which is present if the view has a row for the key."""
     command: tuple[bytes, bytes]
-    """The HMGET of all fields in Redis' protocol, before and after the key."""
+    """HMGET of all fields in the Redis protocol: the bytes before and after the key."""
 
     @classmethod
     def open(cls, query: FeatureQuery, connection: str, timeout: float) -> RedisReader:
@@ -167,7 +170,7 @@ class RedisReader:
         return OnlineRows([any(value is not None for value in row) for row in found], values)
 
     def _rows(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
-        """The fields of each key, by all commands in one packet: redis-py's own pipeline costs twice the time."""
+        """The fields of each key, with all commands in one packet; redis-py's pipeline takes twice the time."""
         from redis import RedisError
 
         before, after = self.command
@@ -178,7 +181,7 @@ class RedisReader:
                 connection.send_packed_command([b"".join([before + _bulk(key + project) + after for key in keys])])
                 return [connection.read_response() for _ in keys]
             except BaseException:
-                connection.disconnect()  # what it has not read yet would answer the next call
+                connection.disconnect()  # an unread reply would answer the next call
                 raise
             finally:
                 self.pool.release(connection)
@@ -197,7 +200,7 @@ def _joined(parts: Sequence[OnlineRows]) -> OnlineRows:
 
 
 def parse_redis(connection: str) -> dict[str, Any]:
-    """Arguments for ``redis.Redis`` from Feast's connection string ``host:port,db=0,ssl=true,password=...``."""
+    """The arguments of ``redis.Redis`` in Feast's connection string ``host:port,db=0,ssl=true,password=...``."""
     import json
 
     address, *pairs = connection.split(",")

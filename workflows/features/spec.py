@@ -1,4 +1,4 @@
-"""What a features artifact holds: the columns of each feature view, without Feast."""
+"""The feature views of a features artifact and their columns, without Feast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESERVED = ("user_id", "item_id", "event_timestamp")
 
 @dataclass(frozen=True)
 class View:
-    """One feature view: a parquet file of the artifact with an entity's key and columns."""
+    """A feature view: a Parquet file of the artifact with the key of an entity and its features."""
 
     name: str
     entity: str
@@ -32,23 +32,23 @@ class View:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What Feast's definitions and the lookup op need to know of a features artifact."""
+    """The feature views, for Feast's definitions and for the op that looks up users."""
 
     keys: Mapping[str, str]
     """user_id and item_id -> int or string."""
     views: tuple[View, ...]
     seen: int
-    """Most item ids in ``history_ids``, and in ``rejected_ids``."""
+    """The most item ids in ``history_ids``, and in ``rejected_ids``."""
     clock: bool | None = None
-    """With ``history.gaps``: whether the log's timestamps are those of a clock, so that "now" can be one of them."""
+    """With ``history.gaps``: whether the log's timestamps come from a clock, so that a push can default to now."""
 
     @property
     def times(self) -> bool:
-        """Whether the view of histories holds ``history_times``."""
+        """Whether ``user_history`` has ``history_times``."""
         return self.clock is not None
 
     def view(self, name: str) -> View | None:
-        """The view of this name; None where its table has no columns but the key."""
+        """The view of this name; None if its table has no column besides the key."""
         return next((view for view in self.views if view.name == name), None)
 
     def save(self, folder: Path) -> None:
@@ -64,13 +64,15 @@ class FeatureSpec:
 def feature_spec(
     tables: Mapping[str, Mapping[str, str]], seen: int, clock: bool | None = None, left_out: Collection[str] = ()
 ) -> FeatureSpec:
-    """The views that follow from the data's ``tables`` (table -> column -> kind); with times if ``clock`` is given.
+    """The views for the tables of a data artifact.
 
-    Feast knows no view without a feature, so a table that holds only its key gives none.
+    A table with only a key gives no view, because a Feast view needs a feature.
 
     Args:
-        left_out: columns of items that no view holds: pretrained vectors, which are large, and which only the item
-            snapshot of a release is asked for.
+        tables: table -> column -> kind.
+        clock: as in `FeatureSpec`; None for a history without times.
+        left_out: columns of items that no view holds: pretrained vectors, which are large, and which requests read
+            from the item snapshot of a release.
     """
     keys = {name: tables["interactions"][name] for name in ENTITY_KEYS.values()}
     profile, items = ({k: v for k, v in tables[t].items() if k not in RESERVED} for t in ("users", "items"))

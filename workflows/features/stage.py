@@ -1,4 +1,4 @@
-"""The features stage: the Feast repository's offline tables, and their way into the live store."""
+"""Stage ``features``: write the offline tables of the feature store, and publish them to the online store."""
 
 from __future__ import annotations
 

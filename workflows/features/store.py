@@ -1,4 +1,4 @@
-"""The live feature store: apply, materialize and push, through Feast."""
+"""The online feature store: apply, materialize and push, through Feast."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ def publish(section: FeatureStoreConfig, artifact: Artifact) -> bool:
 
     Returns:
         Whether anything was written.
+
+    Raises:
+        ConfigError: if the section names no project.
     """
     marker = _data(section) / f"{_project(section)}.json"
     wanted = {"digest": artifact.digest, "online": online_settings(section)}
@@ -46,7 +49,7 @@ def publish(section: FeatureStoreConfig, artifact: Artifact) -> bool:
 
 
 def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
-    """Register the artifact's entities and views, drop views that it no longer has, and create the online tables.
+    """Register the entities and views of the artifact, drop other views of the project, and create the online tables.
 
     Returns:
         The names of the feature views.
@@ -55,19 +58,22 @@ def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
     objects = feast_objects(artifact.path.resolve(), store.repo_path, store.project)
     stale = [view for view in store.list_feature_views() if view.name not in objects]
     store.apply(list(objects.values()), objects_to_delete=list(stale), partial=False)
-    _let_readers_in(section)
+    _use_write_ahead_log(section)
     _write_yaml(section)
     return [name for name in objects if name in {view.name for view in store.list_feature_views()}]
 
 
 def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, int]:
-    """Write the artifact's rows to the online store, in Feast's own format, a row group at a time.
+    """Write the rows of the artifact to the online store, in Feast's format, a row group at a time.
 
-    Feast's own ``materialize`` holds a whole table in memory and sorts it; here every key occurs once. As in Feast's
-    Redis store, a row that is newer in the store (a pushed history) stays.
+    Feast's ``materialize`` holds a whole table in memory and sorts it; here every key occurs once, so no sort is
+    needed. A newer row in the store (a pushed history) is kept, as in Feast's Redis store.
 
     Returns:
-        Rows written by view.
+        View -> rows written.
+
+    Raises:
+        FeatureStoreError: if a view has not been applied.
     """
     store = open_store(section)
     spec = FeatureSpec.load(artifact.path)
@@ -77,7 +83,7 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
         target = _feature_view(store, view.name)
         written[view.name] = 0
         for rows in _rows(artifact.path, view, target):
-            with _alone(store):
+            with _single_writer(store):
                 written[view.name] += _write(store, target, rows)
         store.registry.apply_materialization(target, store.project, EPOCH, end)
     return written
@@ -89,19 +95,20 @@ def push_history(
     item_ids: Sequence[int | str],
     times: Sequence[int] | None = None,
 ) -> list[Any]:
-    """Put ``item_ids`` (in the order of their events) in front of the user's history in the online store.
+    """Add the items of new events to the front of a user's history in the online store.
 
-    A pushed event is a positive: ``rejected_ids`` stays as it is in the store. Of pushes at the same time each counts.
+    The events are positives; ``rejected_ids`` is unchanged. Concurrent pushes are all kept.
 
     Args:
-        times: with ``history.gaps``, timestamps of the events in the log's own unit, as many as ``item_ids``; now by
-            default, if the log's timestamps are those of a clock.
+        item_ids: in the order of their events.
+        times: with ``history.gaps``, the timestamps of the events in the unit of the log, as many as ``item_ids``. The
+            default is now, if the log's timestamps come from a clock.
 
     Returns:
         The new history, most recent first.
 
     Raises:
-        FeatureStoreError: if ids or times are not what this pipeline's feature view holds.
+        FeatureStoreError: if ids or times do not fit the feature view of this pipeline.
     """
     import pandas as pd
 
@@ -109,14 +116,14 @@ def push_history(
     view = _feature_view(store, "user_history")
     user, *items = _typed(view, user_id, item_ids)
     seconds = _seconds(view, len(items), times)
-    with _alone(store):
+    with _single_writer(store):
         last, stored = _stored_lists(store, view, user)
         fresh = {"history_ids": items, **seconds}
         lists = {
             **stored,
             **{name: (new[::-1] + stored[name])[: int(view.tags["seen"])] for name, new in fresh.items()},
         }
-        # Redis keeps whole seconds and ignores a row that is not newer than its own.
+        # Feast's Redis store keeps whole seconds and ignores a row that is not newer than the stored one.
         now = max(datetime.now(UTC), last + timedelta(seconds=1))
         row = {"user_id": [user], **{name: [ids] for name, ids in lists.items()}, "event_timestamp": [now]}
         store.push(PUSH_SOURCE, pd.DataFrame(row))
@@ -124,17 +131,17 @@ def push_history(
 
 
 def open_store(section: FeatureStoreConfig) -> FeatureStore:
-    """Feast's own store object for this pipeline's project."""
+    """Feast's store object for the project of this pipeline."""
     from feast import FeatureStore, RepoConfig
 
     repo = _data(section).resolve().parent
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Dask and pydantic about Feast's own stores, which it imports here
+        warnings.simplefilter("ignore")  # Dask and pydantic warn about Feast's stores, which are imported here
         return FeatureStore(repo_path=str(repo), config=RepoConfig(**feast_settings(section), repo_path=repo))
 
 
 def feast_settings(section: FeatureStoreConfig) -> dict[str, Any]:
-    """What feature_store.yaml says for this pipeline."""
+    """The content of feature_store.yaml for this pipeline."""
     return {
         "project": _project(section),
         "provider": "local",
@@ -165,7 +172,7 @@ def _data(section: FeatureStoreConfig) -> Path:
 
 
 def _holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
-    """Whether the online store answers for a user of the artifact; the marker may outlive the store."""
+    """Whether the online store knows a user of the artifact; the marker file may outlive the store."""
     import pyarrow.parquet as pq
 
     wanted = FeatureQuery(_project(section), "user_id", {"user_history": ["history_ids"]})
@@ -178,15 +185,15 @@ def _holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
 
 
 def _write_yaml(section: FeatureStoreConfig) -> None:
-    """Feast's settings of this pipeline as a file, for ``feast --feature-store-yaml data/<project>.yaml``."""
+    """Write the settings for Feast's command line: ``feast --feature-store-yaml data/<project>.yaml``."""
     import yaml
 
     settings = yaml.safe_dump(feast_settings(section), sort_keys=False)
     (_data(section) / f"{_project(section)}.yaml").write_text(settings)
 
 
-def _let_readers_in(section: FeatureStoreConfig) -> None:
-    """Switch sqlite to a write-ahead log, so that serving reads on while rows are written."""
+def _use_write_ahead_log(section: FeatureStoreConfig) -> None:
+    """Switch sqlite to a write-ahead log, so that serving can read while rows are written."""
     if section.online == "sqlite":
         with closing(sqlite3.connect(Path(section.repo) / ONLINE_FILE)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -202,7 +209,7 @@ def _feature_view(store: FeatureStore, name: str) -> FeatureView:
 
 
 def _rows(folder: Path, view: View, target: FeatureView) -> Iterator[list[Any]]:
-    """Feast's rows (entity key, values, time, None) of each row group of the view's file."""
+    """Feast's rows (entity key, values, time, None) for each row group of the view's file."""
     import pyarrow.parquet as pq
     from feast.utils import _convert_arrow_to_proto
 
@@ -220,16 +227,16 @@ def _write(store: FeatureStore, view: FeatureView, rows: list[Any]) -> int:
         pairs = zip(rows, (make_tzaware(time or EPOCH) for time, _ in stored), strict=True)
         rows = [row for row, time in pairs if time <= make_tzaware(row[2])]
     if store.config.online_store.type == "redis":
-        _forget_times(store, view, rows)
+        _delete_times(store, view, rows)
     provider.online_write_batch(store.config, view, rows, None)
     return len(rows)
 
 
 @contextmanager
-def _alone(store: FeatureStore) -> Iterator[None]:
-    """One writer of the project at a time, so that what a push or a materialization has read is still so as it writes.
+def _single_writer(store: FeatureStore) -> Iterator[None]:
+    """Hold the write lock of the project, so that rows do not change between the reading and the writing of an update.
 
-    On Redis whoever dies with the lock in hand loses it after a minute.
+    On Redis the lock of a process that died is released after a minute.
     """
     online = store.config.online_store
     if online.type == "redis":
@@ -242,8 +249,8 @@ def _alone(store: FeatureStore) -> Iterator[None]:
             yield
 
 
-def _forget_times(store: FeatureStore, view: FeatureView, rows: list[Any]) -> None:
-    """Make Feast's Redis store take rows of the same time as its own: their values may have changed."""
+def _delete_times(store: FeatureStore, view: FeatureView, rows: list[Any]) -> None:
+    """Delete the stored times, so that Feast's Redis store accepts rows of the same time, whose values may differ."""
     from feast.infra.online_stores.helpers import _redis_key
 
     client = store._get_provider().online_store._get_client(store.config.online_store)
@@ -255,7 +262,7 @@ def _forget_times(store: FeatureStore, view: FeatureView, rows: list[Any]) -> No
 
 
 def _stored_lists(store: FeatureStore, view: FeatureView, user: int | str) -> tuple[datetime, dict[str, list[Any]]]:
-    """Time and features (lists of item ids) of the user's row; the epoch and empty lists for a user that has none."""
+    """The time and the lists of the user's row; the epoch and empty lists for a new user."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
     from feast.utils import make_tzaware
@@ -269,27 +276,27 @@ def _stored_lists(store: FeatureStore, view: FeatureView, user: int | str) -> tu
 
 
 def _seconds(view: FeatureView, count: int, times: Sequence[int] | None) -> dict[str, list[int]]:
-    """``history_times`` of ``count`` new events, oldest first; nothing for a view without times."""
+    """``history_times`` of ``count`` new events, the oldest first; empty for a view without times."""
     if "clock" not in view.tags:
         if times is not None:
             raise FeatureStoreError(
-                "push: this pipeline keeps no times of a history; leave them out, or set history.gaps"
+                "push: this pipeline stores no times of a history; leave them out, or set history.gaps"
             )
         return {}
     if times is None:
         if view.tags["clock"] != str(True):
             raise FeatureStoreError(
-                "push: history.gaps needs the time of each event, and this log's timestamps are no clock to tell it"
+                "push: history.gaps needs the time of each event, and this log's timestamps do not come from a clock"
             )
         times = [int(datetime.now(UTC).timestamp())] * count
     if len(times) != count:
-        raise FeatureStoreError(f"push: there are {count} items and {len(times)} times, expected a time for each")
+        raise FeatureStoreError(f"push: {count} items and {len(times)} times, expected a time for each item")
     unit = time_unit(max(times, default=0))
     return {"history_times": to_seconds(np.array(times, np.int64), unit).tolist()}
 
 
 def _typed(view: FeatureView, user_id: int | str, item_ids: Sequence[int | str]) -> list[Any]:
-    """The user id and the item ids in the types of the view's columns; a command line gives strings."""
+    """The user id and the item ids in the types of the view's columns; the command line passes strings."""
     kinds = [view.entity_columns[0].dtype, *[view.features[0].dtype.base_type] * len(item_ids)]
     try:
         return [int(v) if str(k) == "Int64" else str(v) for k, v in zip(kinds, [user_id, *item_ids], strict=True)]

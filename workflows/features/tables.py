@@ -1,4 +1,4 @@
-"""The offline tables of the feature store: three parquet files written from the data artifact, in chunks."""
+"""The offline tables of the feature store: Parquet files written from the data artifact in chunks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ CHUNK = 1_000_000
 
 
 def write_entities(source: Path, out: Path, key: str, kinds: Mapping[str, str], time: int) -> int:
-    """Copy ``key`` and the columns of ``kinds`` from ``source``, all valid from ``time`` (microseconds) on.
+    """Copy the id column ``key`` and the columns of ``kinds`` from ``source`` to ``out``, all valid from ``time`` on.
+
+    Args:
+        kinds: column -> its kind; columns without one are left out.
+        time: microseconds since 1970.
 
     Returns:
         The number of rows.
@@ -55,21 +59,26 @@ def write_history(
     *,
     times: bool = False,
 ) -> dict[str, int]:
-    """Write for every user what came before the test part, most recent first, at most ``seen`` item ids each.
+    """Write a row for each user: the interactions before the test part, as lists with the most recent first.
 
-    ``history_ids``: the items of the user's positives, again and again where they repeat: what the etl stage's
-    ``history`` holds codes of, so that a model is served what it was trained on.
-    ``rejected_ids``: where feedback is ``explicit``, the items of the user's other interactions, each once, without
-    those in ``history_ids``: who rated an item low does not want it. In an impression log, an impression that was not
-    clicked says less, and the item may be shown again; there ``rejected_ids`` is empty.
-    ``history_times``, if ``times``: when each of ``history_ids`` was, in whole seconds.
+    ``history_ids`` are the items of the user's positives; an item may occur several times. The ``history`` of the etl
+    stage holds their codes, so that a model is served what it was trained on.
 
-    One user's rows must follow one another in ``parts``, in time order, as the data stage writes them; so a chunk and
-    the rest of one user are all that is held. A user without a positive has a row, too.
-    ``unit`` is what ``time_unit`` says of the timestamps.
+    ``rejected_ids`` are the items of the user's other interactions, if feedback is ``explicit``: a user who rated an
+    item low does not want it. Each occurs once, without those in ``history_ids``. In a log of impressions the list is
+    empty, because an item that was not clicked may be shown again.
+
+    ``history_times``, with ``times``, are the times of ``history_ids`` in whole seconds.
+
+    Args:
+        parts: files of interactions; each user's rows must follow one another in order of time, as the data stage
+            writes them, so that a chunk and one user are all that is held in memory.
+        kinds: user_id and item_id -> int or string.
+        seen: the most item ids in a list.
+        unit: microseconds in one step of the timestamps, see ``timestamps.time_unit``.
 
     Returns:
-        How many users, and item ids of each list, were written.
+        The numbers of users, of ``history_ids`` and of ``rejected_ids``.
 
     Raises:
         DataError: if a user's rows are scattered.
@@ -102,7 +111,7 @@ def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Tab
 
 
 def _chunks(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Non-empty chunks of interactions before the test part, ids in the types of their kinds."""
+    """Non-empty chunks of interactions without the test part, ids in the types of their kinds."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -116,7 +125,7 @@ def _chunks(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Tabl
 
 
 def _check_order(table: pa.Table, done: Any) -> Any:
-    """Check that users ascend within ``table`` and after ``done``; returns the last user."""
+    """Check that users ascend within ``table``, and from the user ``done`` on; returns the last user."""
     import pyarrow.compute as pc
 
     users = table.column("user_id").combine_chunks()
@@ -127,7 +136,7 @@ def _check_order(table: pa.Table, done: Any) -> Any:
 
 
 def _lists(table: pa.Table, seen: int, explicit: bool, unit: int) -> dict[str, pa.Array]:
-    """For every user in ``table``: the columns of ``write_history``, and the last timestamp as ``EVENT_TIME``."""
+    """The columns of ``write_history`` for the users in ``table``, and their last timestamps as ``EVENT_TIME``."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -153,14 +162,14 @@ def _lists(table: pa.Table, seen: int, explicit: bool, unit: int) -> dict[str, p
 
 
 def _last(rows: NDArray[Any], user: NDArray[Any], n_users: int, most: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The last ``most`` of each user's ``rows``, latest first, users one after the other; and where each begins.
+    """The last ``most`` of each user's ``rows``, the latest first, and the offset of each user.
 
     Args:
-        rows: [m] ascending.
-        user: [n], number of each row's user, ascending.
+        rows: [m], ascending.
+        user: [n], the number of each row's user, ascending.
 
     Returns:
-        Rows, and offsets [n_users + 1].
+        Rows, users one after the other, and offsets [n_users + 1].
     """
     ends = np.searchsorted(user[rows], np.arange(n_users), side="right")
     lengths = np.minimum(np.diff(ends, prepend=0), most)
@@ -170,7 +179,7 @@ def _last(rows: NDArray[Any], user: NDArray[Any], n_users: int, most: int) -> tu
 
 
 def _only_in(rows: NDArray[Any], others: NDArray[Any], user: NDArray[Any], items: pa.Array) -> NDArray[Any]:
-    """The last of ``rows`` for each user and item, ascending, without the pairs that occur in ``others``."""
+    """The last of ``rows`` for each pair of user and item, ascending, without the pairs that occur in ``others``."""
     items = items.dictionary_encode()
     pair = user * len(items.dictionary) + items.indices.to_numpy()
     _, at = np.unique(pair[rows[::-1]], return_index=True)
@@ -179,7 +188,7 @@ def _only_in(rows: NDArray[Any], others: NDArray[Any], user: NDArray[Any], items
 
 
 def _cast(array: pa.Array, kind: str) -> pa.Array:
-    """``array`` in the type of its kind; a null inside a list is dropped, because Feast cannot hold one."""
+    """``array`` in the type of ``kind``; nulls inside lists are dropped, because Feast cannot store them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Feast's serialized ``Value`` messages into numpy columns, without Feast's SDK.
+"""Decode Feast's serialized ``Value`` messages to numpy columns, without Feast's SDK.
 
 https://github.com/feast-dev/feast/blob/v0.49.0/protos/feast/types/Value.proto
 """
@@ -27,10 +27,10 @@ from ..transforms.codes import DTYPES, MISSING
 
 SCALARS = {"int": ("int64_val", "int32_val"), "float": ("double_val", "float_val"), "string": ("string_val",)}
 LISTS = {kind: tuple(name.replace("_val", "_list_val") for name in names) for kind, names in SCALARS.items()}
-"""Column kind -> the fields of ``Value`` that it takes."""
+"""Column kind -> the fields of ``Value`` that hold it; other fields count as missing."""
 
 Serialized = Sequence[bytes | None]
-"""A serialized ``Value`` for each row; None where the store has none."""
+"""A serialized ``Value`` for each row; None if the store has none."""
 
 _DOUBLE_TAG, _STRING_TAG = 0x29, 0x12  # field number << 3 | wire type
 _INT_LIST_TAG, _PACKED_TAG = 0x72, 0x0A
@@ -39,7 +39,11 @@ _unpack_double = struct.Struct("<xd").unpack
 
 
 def value_message() -> Any:
-    """Feast's protobuf message ``Value``, from its file alone: ``import feast`` would load the whole SDK."""
+    """Feast's protobuf message ``Value``, loaded from its file, because ``import feast`` would load the whole SDK.
+
+    Raises:
+        FeatureStoreError: if Feast is not installed.
+    """
     package = importlib.util.find_spec("feast")
     if package is None or not package.submodule_search_locations:
         raise FeatureStoreError("feast is not installed")
@@ -53,22 +57,22 @@ def value_message() -> Any:
 
 @dataclass(frozen=True)
 class ValueDecoder:
-    """Columns of a kind (int, float or string) from serialized values.
+    """Decodes serialized values to columns of a kind: int, float or string.
 
     A value that is absent, empty or of another kind is missing: None for strings, the smallest int64 for ints, NaN
-    for floats. The encodings that Feast's stores are full of are read here; protobuf's own parser reads the rest.
+    for floats. The usual encodings are decoded here; protobuf's parser, which is slower, decodes the rest.
     """
 
     message: Any = field(default_factory=value_message)
 
     def scalars(self, values: Serialized, kind: str) -> NDArray[Any]:
-        """[B, 1]."""
+        """The values as a column [B, 1]."""
         missing = MISSING[kind]
         column = np.array([self._scalar(value, kind) if value else missing for value in values], dtype=DTYPES[kind])
         return column.reshape(-1, 1)
 
     def lists(self, values: Serialized, kind: str, most: int | None = None) -> NDArray[Any]:
-        """[B, L], the first ``most`` of each list; L is the longest of them, at least 1."""
+        """The lists as a padded array [B, L], ``most`` values of each at most; L is the longest of them, at least 1."""
         if kind == "int" and values:
             data = np.frombuffer(b"".join([value or _NO_INTS for value in values]), np.uint8)
             found: NDArray[Any] = int_lists(data, len(values), most or len(data), MISSING[kind])
@@ -97,7 +101,7 @@ class ValueDecoder:
 
 @inner()
 def _varint(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
-    """The number that begins at ``at``, and where the next one begins: -1 if it has no end or more than 10 bytes."""
+    """The varint that begins at ``at``, and where the next one begins: -1 if it has no end or more than 10 bytes."""
     number = np.uint64(0)
     for shift in range(min(10, len(data) - at)):
         byte = np.uint64(data[at + shift])
@@ -109,10 +113,15 @@ def _varint(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
 
 @kernel((read(UINT8, 1), INT64, INT64, INT64))
 def int_lists(data: NDArray[np.uint8], count: int, most: int, missing: int) -> NDArray[np.int64]:
-    """The int64 lists [count, L] of as many concatenated values, or [0, 0] if one of them is anything else.
+    """Decode ``count`` concatenated values to lists, int64 [count, L]; [0, 0] if one of them is not a plain list.
 
-    Each must be one message ``Int64List`` that is empty or one packed field. As many of them as values, from the first
-    byte to the last, leave no doubt where a value ends, which the wire format does not say by itself.
+    Each value must be one message ``Int64List``, empty or with one packed field. The wire format does not mark where a
+    value ends, but exactly ``count`` such messages from the first byte to the last can be divided in only one way.
+
+    Args:
+        data: the bytes of all values.
+        most: the most numbers of each list.
+        missing: the padding.
     """
     starts, ends = np.zeros(count, np.int64), np.zeros(count, np.int64)
     nothing = np.empty((0, 0), np.int64)

@@ -124,7 +124,7 @@ def order_positives(
     ends = np.append(starts[1:], len(user_row))
     before, of_test = known[:-1] - known[starts][user], held[:-1] - held[starts][user]
     end = before + np.where(test & (known[:-1] == known[ends][user]), of_test, 0)
-    rows = np.flatnonzero(positive)
+    rows: NDArray[np.int64] = np.flatnonzero(positive)
     return rows[np.lexsort((test[rows], user[rows]))], end + (known + held)[starts][user]
 
 

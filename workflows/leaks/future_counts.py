@@ -48,7 +48,8 @@ def future_statistics(data: Path, features: Sequence[RawFeature]) -> Iterator[st
 
 def count(data: Path, sides: set[Side]) -> dict[Side, tuple[Counts, Counts]]:
     """Side -> counts over the whole log, and over its training part."""
-    ids = dict(zip(("user", "item"), id_columns(data), strict=True))
+    user_ids, item_ids = id_columns(data)
+    ids: dict[Side, pa.Array] = {"user": user_ids, "item": item_ids}
     found = {side: (np.zeros((2, len(ids[side])), np.int64), np.zeros((2, len(ids[side])), np.int64)) for side in sides}
     for group in row_groups(data / "interactions"):
         table = group.read([*(f"{side}_id" for side in sides), "positive", "split"])

@@ -1,14 +1,16 @@
-"""Where interactions, users and items come from."""
+"""Where interactions, users and items come from.
+
+In: the config section ``data``. Out: a `Source`, interactions in chunks, users and items as whole tables.
+Start with `source`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ...core.registry import find
 from ..config import DataConfig
-from .source import Source
+from .source import OpenSource, Source
 
-__all__ = ["Source", "open_source"]
+__all__ = ["OpenSource", "Source", "open_source"]
 
 
 def open_source(config: DataConfig) -> Source:
@@ -19,10 +21,10 @@ def open_source(config: DataConfig) -> Source:
     """
     from . import movielens_100k, synthetic, tables
 
-    openers: dict[str, Callable[[DataConfig], Source]] = {
+    openers: dict[str, OpenSource] = {
         "movielens-100k": movielens_100k.open_source,
         "synthetic": synthetic.open_source,
         "tables": tables.open_source,
     }
-    opener: Callable[[DataConfig], Source] = find("source", config.source, openers)
+    opener: OpenSource = find("source", config.source, openers)
     return opener(config)

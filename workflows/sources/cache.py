@@ -1,4 +1,4 @@
-"""Downloaded files: checked against a pinned checksum, kept in the user's cache folder."""
+"""Downloads: checked against a pinned checksum and kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...core.errors import DataError
 
 
 def cache_folder() -> Path:
-    """``CASCADE_CACHE``, else ``XDG_CACHE_HOME/cascade``, else ``~/.cache/cascade``."""
+    """The first of ``CASCADE_CACHE``, ``XDG_CACHE_HOME/cascade`` and ``~/.cache/cascade``."""
     if own := os.environ.get("CASCADE_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cascade"
 
 
 def check_sha256(file: Path, expected: str) -> None:
-    """Raise a DataError if the content of ``file`` is not the pinned one."""
+    """Raise a DataError if the SHA-256 of ``file`` is not ``expected``."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != expected:
@@ -27,9 +27,12 @@ def check_sha256(file: Path, expected: str) -> None:
 
 
 def cached(name: str, sha256: str | None, fetch: Callable[[Path], None]) -> Path:
-    """The cached file ``name``; ``fetch(aside)`` writes it first where it is missing.
+    """The cached file ``name``; if it is missing, ``fetch(aside)`` writes it to a temporary file first.
 
-    The file appears under its name only when it is complete and its checksum (if one is pinned) fits.
+    The file gets its name only when it is complete and has the pinned checksum, if there is one.
+
+    Raises:
+        DataError: if the checksum differs.
     """
     file = cache_folder() / name
     if not file.is_file():
@@ -48,7 +51,11 @@ def cached(name: str, sha256: str | None, fetch: Callable[[Path], None]) -> Path
 
 
 def download(url: str, file: Path, *, timeout: float) -> None:
-    """Fetch ``url`` into ``file`` with a progress bar; ``timeout`` (seconds) is for every single wait."""
+    """Download ``url`` to ``file`` with a progress bar; ``timeout`` is in seconds and limits each wait.
+
+    Raises:
+        OSError: if the server cannot be reached.
+    """
     from tqdm import tqdm
 
     with urllib.request.urlopen(url, timeout=timeout) as answer, file.open("wb") as out:  # noqa: S310

@@ -1,7 +1,7 @@
-"""MovieLens 100k (F. M. Harper, J. A. Konstan 2015, doi:10.1145/2827872): 100,000 ratings, 943 users, 1,682 films.
+"""Source ``movielens-100k`` (F. M. Harper, J. A. Konstan 2015, doi:10.1145/2827872): 100,000 ratings of 1,682 films.
 
-From GroupLens' own archive where it can be reached, else from the copy inside the PyPI wheel of recbole 1.2.1.
-Both give the same three tables: titles without the year, genres sorted, ratings and timestamps as whole numbers.
+The files come from GroupLens' archive, or from the copy inside the PyPI wheel of recbole 1.2.1 if GroupLens cannot be
+reached. Both give the same three tables: titles without the year, genres sorted, ratings and timestamps as integers.
 """
 
 from __future__ import annotations
@@ -38,11 +38,15 @@ WHEEL = "recbole-1.2.1-py3-none-any.whl"
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 WHEEL_FOLDER = "recbole/dataset_example/ml-100k/ml-100k."
 TEXT: dict[str, Any] = {"dtype": str, "keep_default_na": False}
-"""Read every field as it stands; an empty one is an empty string."""
+"""Options of ``read_csv``: every field is text, an empty one the empty string."""
 
 
 def open_source(config: DataConfig) -> Source:
-    """The three tables, fetched on first use and cached."""
+    """The three tables, downloaded on first use and cached.
+
+    Raises:
+        DataError: if they cannot be downloaded, or have another checksum.
+    """
     interactions, users, items = _archive_tables() or read_wheel(cached(WHEEL, WHEEL_SHA256, _fetch_wheel))
 
     def chunks() -> Iterator[pa.Table]:
@@ -52,17 +56,17 @@ def open_source(config: DataConfig) -> Source:
 
 
 def _archive_tables() -> Tables | None:
-    """The tables from GroupLens' archive; None where it cannot be reached or holds something else."""
+    """The tables from GroupLens' archive; None if it cannot be reached or has another checksum."""
     try:
         file = cached("ml-100k.zip", ARCHIVE_SHA256, lambda aside: download(ARCHIVE, aside, timeout=WAIT_SECONDS))
     except (OSError, DataError) as error:
-        log.info("%s: %s; taking the copy inside %s", ARCHIVE, error, WHEEL)
+        log.info("%s: %s; using the copy inside %s", ARCHIVE, error, WHEEL)
         return None
     return read_archive(file)
 
 
 def _fetch_wheel(aside: Path) -> None:
-    """Let pip fetch the wheel from the package index that it is configured for."""
+    """Download the wheel with pip, from the package index that pip is configured for."""
     if importlib.util.find_spec("pip") is None:
         raise DataError(
             f"movielens-100k: GroupLens cannot be reached, and this environment has no pip to fetch {WHEEL} with; "
@@ -78,7 +82,7 @@ def _fetch_wheel(aside: Path) -> None:
 
 
 def read_archive(file: Path) -> Tables:
-    """The tables in GroupLens' zip: u.data (tabs), u.user and u.item (bars, Latin-1, a 0/1 column per genre)."""
+    """The tables in GroupLens' zip: u.data (tabs), u.user and u.item (bars, Latin-1, a 0/1 column for each genre)."""
     import pandas as pd
 
     with zipfile.ZipFile(file) as archive:
@@ -96,7 +100,7 @@ def read_archive(file: Path) -> Tables:
 
 
 def read_wheel(file: Path) -> Tables:
-    """The tables inside the wheel: tab-separated with a typed header; the film's year is cut off its title."""
+    """The tables inside the wheel: tab-separated with a typed header; title and year are separate columns."""
     import pandas as pd
 
     with zipfile.ZipFile(file) as wheel:
@@ -113,7 +117,7 @@ def read_wheel(file: Path) -> Tables:
 
 
 def _tables(ratings: pd.DataFrame, people: pd.DataFrame, films: pd.DataFrame) -> Tables:
-    """Typed tables from text.
+    """The typed tables, from columns of text.
 
     Args:
         ratings: user, item, rating, timestamp (seconds).

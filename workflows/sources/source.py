@@ -1,26 +1,44 @@
-"""What a source gives: interactions in chunks, users and items whole."""
+"""The contract of a source: interactions in chunks, users and items as whole tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ..config import DataConfig
+
+
+class OpenSource(Protocol):
+    """A registered source: opens tables that lie somewhere else."""
+
+    def __call__(self, config: DataConfig, /) -> Source:
+        """Open the tables; interactions are read when `Source.interactions` is called.
+
+        Args:
+            config: the section ``data``. Keys of the source's own are in ``config.options``; ``config.path`` is
+                absolute.
+
+        Raises:
+            ConfigError: naming the key, e.g. ``data.options.table``, that does not say what to read.
+            DataError: what it names cannot be read.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Source:
-    """Three tables under our own column names, ``user_id`` and ``item_id`` among them.
-
-    ``interactions`` yields them in file order and never holds more than a chunk; ``metrics`` may be filled while it
-    is read. ``users`` and ``items`` are None where the source has no such table.
-    """
+    """The three tables of a source, with our column names; ``user_id`` and ``item_id`` are required."""
 
     interactions: Callable[[], Iterator[pa.Table]]
+    """Yields the interactions in file order, a chunk at a time."""
     rows: int
-    """Interactions in all, or an estimate (CSV) for the progress bar."""
+    """The number of interactions; an estimate will do, for the progress bar."""
     users: pa.Table | None = None
+    """None if the source has no such table."""
     items: pa.Table | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    """Metrics for the manifest; they may be filled while ``interactions`` is read."""

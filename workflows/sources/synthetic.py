@@ -1,13 +1,13 @@
-"""A synthetic shop in the guide's schema, whose click probabilities are known.
+"""Source ``synthetic``: a shop with known click probabilities.
 
-Users and items have latent tastes z_u and q_i (float32 [DIM]); a category and a brand set where q_i lies, a region
-where z_u lies. A user is shown items drawn by popularity, half of them from the categories that suit z_u best, and
-clicks with probability sigmoid(logit):
+Users and items have latent vectors z_u and q_i (float32 [DIM]). The category and the brand of an item shift q_i, the
+region of a user shifts z_u. A user is shown items drawn by popularity, half of them from the categories nearest to
+z_u, and clicks with probability sigmoid(logit):
 
     logit = BIAS + AFFINITY z_u . q_i + 2 discount - 0.4 price' (1 - 0.5 age_norm) + 0.5 session_time' [device is app]
 
-where a prime means standardized. So every column carries signal, and no model can rank impressions better than by
-the probability itself: its AUC is the best possible one.
+A prime means standardized. So every column is informative, and no model can rank impressions better than the
+probability itself does: its AUC is the best possible.
 """
 
 from __future__ import annotations
@@ -33,31 +33,33 @@ CATEGORIES = 24
 BRANDS = 60
 CHUNK_ROWS = 262_144
 START = 1_700_000_000
-"""First possible event, seconds since 1970."""
+"""The earliest possible event, in seconds since 1970."""
 PERIOD = 90 * 86_400
+"""Seconds from the first to the last possible event."""
 BINS = 4096
+"""Bins of the click probability, for its AUC."""
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Users and items with what is hidden about them."""
+    """The users and items, and their hidden properties."""
 
     users: dict[str, NDArray[Any]]
     items: dict[str, NDArray[Any]]
     tastes: NDArray[np.float32]
-    """[n_users, DIM]."""
+    """[n_users, DIM], z_u."""
     traits: NDArray[np.float32]
-    """[n_items, DIM]."""
+    """[n_items, DIM], q_i."""
     best: NDArray[np.int64]
-    """[n_users, 3]: the categories that suit a user best."""
+    """[n_users, 3]: the categories nearest to the user."""
     popular: NDArray[np.float64]
-    """[n_items]: cumulated popularity, items sorted by category."""
+    """[n_items + 1]: cumulative popularity; the items are sorted by category."""
     starts: NDArray[np.int64]
-    """[CATEGORIES + 1]: first item of each category."""
+    """[CATEGORIES + 1]: the first item of each category."""
 
 
 def open_source(config: DataConfig) -> Source:
-    """The shop of ``data.synthetic``; ``best_auc`` is in the metrics once the interactions have been read."""
+    """The shop of ``data.synthetic``; reading the interactions sets the metrics ``best_auc`` and ``click_rate``."""
     import pyarrow as pa
 
     options = config.synthetic
@@ -71,13 +73,13 @@ def open_source(config: DataConfig) -> Source:
 
 
 def sizes(options: SyntheticConfig) -> tuple[int, int]:
-    """Users and items of the shop."""
+    """The numbers of users and items."""
     users = options.users or max(options.interactions // 50, 1)
     return users, options.items or min(max(options.interactions // 100, CATEGORIES), 100_000)
 
 
 def build_shop(options: SyntheticConfig) -> Shop:
-    """Draw users and items."""
+    """Draw the users and items."""
     n_users, n_items = sizes(options)
     rng = np.random.default_rng([options.seed, 0])
     centers = rng.normal(size=(CATEGORIES, DIM))
@@ -103,7 +105,7 @@ def build_shop(options: SyntheticConfig) -> Shop:
 
 
 def _chunks(shop: Shop, options: SyntheticConfig, metrics: dict[str, Any]) -> Iterator[pa.Table]:
-    """Interactions, users ascending, each user's in random order of time."""
+    """The interactions: users ascending, each user's in random order."""
     import pyarrow as pa
 
     n_users = len(shop.tastes)
@@ -126,7 +128,11 @@ def _chunks(shop: Shop, options: SyntheticConfig, metrics: dict[str, Any]) -> It
 def impressions(
     shop: Shop, user: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
-    """One impression for each of ``user`` [n], positions in the users table: the columns, and P(click) [n]."""
+    """Draw an impression for each of ``user`` [n], rows of the users table.
+
+    Returns:
+        The columns of interactions, and the click probabilities [n].
+    """
     n = len(user)
     item = _draw_items(shop, user, rng)
     device = rng.integers(0, len(DEVICES), n)
@@ -148,7 +154,7 @@ def impressions(
 
 
 def _draw_items(shop: Shop, user: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Item positions [n], by popularity: half over the whole catalogue, half within one of the user's categories."""
+    """Draw item rows [n] by popularity, half from the whole catalogue and half from one of the user's categories."""
     n = len(user)
     category = shop.best[user, rng.integers(0, shop.best.shape[1], n)]
     anywhere = (rng.random(n) < 0.5) | (shop.starts[category] == shop.starts[category + 1])
@@ -159,6 +165,6 @@ def _draw_items(shop: Shop, user: NDArray[np.int64], rng: np.random.Generator) -
 
 
 def binned_auc(clicks: NDArray[np.int64], others: NDArray[np.int64]) -> float:
-    """Area under the ROC curve from counts per bin of rising score; ties within a bin count one half."""
+    """The area under the ROC curve, from counts [bins] by ascending score; a tie within a bin counts one half."""
     below = np.cumsum(others) - others
     return float(np.sum(clicks * (below + others / 2)) / (clicks.sum() * others.sum()))

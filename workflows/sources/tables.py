@@ -1,4 +1,4 @@
-"""A folder of ``interactions``, ``users`` and ``items``, each .parquet (a file or a folder of them) or .csv."""
+"""Source ``tables``: a folder of ``interactions``, ``users`` and ``items``, each .csv or .parquet (file or folder)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ T = TypeVar("T")
 
 CHUNK_ROWS = 262_144
 CSV_ROW_BYTES = 32
-"""A guess, for the progress bar only."""
+"""An estimate, for the progress bar."""
 
 
 def open_source(config: DataConfig) -> Source:
-    """The tables in ``data.path``, columns renamed by ``data.columns``, text split by ``data.separators``."""
+    """The tables in ``data.path``, with columns renamed by ``data.columns`` and text split by ``data.separators``.
+
+    Raises:
+        ConfigError: if the folder, or a column that the config names, does not exist.
+        DataError: if there are no interactions, or a file cannot be read.
+    """
     if config.path is None:
         raise ConfigError("data.path: source tables needs a folder that holds interactions.parquet or interactions.csv")
     folder = Path(config.path).expanduser()
@@ -62,7 +67,7 @@ def _rows(table: ds.Dataset, file: Path) -> int:
 
 
 def _check_mapping(config: DataConfig, columns: dict[str, list[str]]) -> None:
-    """Every source column that the config names is in some table."""
+    """Check that each column of the source that the config names is in one of the tables."""
     known = [column for names in columns.values() for column in names]
     for ours, theirs in config.columns.items():
         if theirs not in known:
@@ -83,10 +88,10 @@ def _read(table: ds.Dataset, config: DataConfig) -> pa.Table:
 
 
 def _chunks(table: ds.Dataset, config: DataConfig) -> Iterator[pa.Table]:
-    """Chunks in file order; an empty table gives one empty chunk."""
+    """The chunks in file order; one empty chunk if the table is empty."""
     import pyarrow as pa
 
-    # One file at a time: a scan ahead would hold what the consumer has not taken yet.
+    # One file at a time: reading ahead would hold chunks that nobody has consumed yet.
     reader = table.scanner(batch_size=CHUNK_ROWS, batch_readahead=1, fragment_readahead=1).to_reader()
     empty = True
     while (batch := _checked(lambda: _next(reader))) is not None:
@@ -105,7 +110,7 @@ def _next(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
 
 
 def _checked(read: Callable[[], T]) -> T:
-    """``read()``, with a file that changes its types on the way reported as a DataError."""
+    """``read()``; a DataError if the types of a file change on the way."""
     import pyarrow as pa
 
     try:

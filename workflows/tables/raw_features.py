@@ -53,7 +53,7 @@ def raw_features(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
     Raises:
         ConfigError: if a column is in no table or in two, or its type does not fit its role.
     """
-    found = {column: _side(key, column, kinds) for key in ("sparse", "dense") for column in getattr(schema, key)}
+    found: dict[str, Side] = {column: _side(key, column, kinds) for key in ("sparse", "dense") for column in getattr(schema, key)}
     features = []
     for column in schema.sparse:
         kind = _kind(column, found, kinds)
@@ -104,7 +104,7 @@ def check_known_before(schema: SchemaConfig, names: Iterable[str], where: str) -
 def _side(key: str, column: str, kinds: Kinds) -> Side:
     if column in ("user_id", "item_id"):
         return "user" if column == "user_id" else "item"
-    sides = [side for side, table in TABLES.items() if column in kinds[table]]
+    sides: list[Side] = [side for side, table in TABLES.items() if column in kinds[table]]
     if not sides:
         every = {c for columns in kinds.values() for c in columns}
         tables = "; ".join(f"{table}: {', '.join(kinds[table])}" for table in TABLES.values())

@@ -1,4 +1,4 @@
-"""The expression that says what a positive is."""
+"""The expressions of positives and labels."""
 
 import pyarrow as pa
 import pytest
@@ -72,6 +72,6 @@ def test_a_label_is_not_replaced():
         ("rating[0] > 1", "data.label: Subscript in"),
     ],
 )
-def test_a_label_is_refused_by_its_own_name(expression, message):
+def test_errors_name_the_key_of_the_label(expression, message):
     with pytest.raises(ConfigError, match=message):
         with_label(TABLE, expression)

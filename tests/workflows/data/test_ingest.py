@@ -1,4 +1,4 @@
-"""Each way in which tables can be wrong: the message names table, column and row."""
+"""Wrong tables are refused with a message that names table, column and row."""
 
 import pyarrow as pa
 import pytest
@@ -16,7 +16,7 @@ NONE = pa.array([], pa.int64())
 
 @pytest.fixture
 def tables_of(tmp_path):
-    """Reads interactions (a dict, or one per chunk), users and items; gives the tables."""
+    """Ingests interactions (a dict, or one for each chunk), users and items; returns the result of `ingest`."""
 
     def run(interactions, users=None, items=None, **options):
         chunks = [pa.table(chunk) for chunk in (interactions if isinstance(interactions, list) else [interactions])]
@@ -34,7 +34,7 @@ def test_good_tables_pass(tables_of):
     assert has_timestamp
 
 
-def test_tables_that_are_not_there_follow_from_interactions(tables_of):
+def test_missing_tables_are_made_from_interactions(tables_of):
     entities, has_timestamp = tables_of({"user_id": [9, 3, 9], "item_id": ["b", "a", "b"]})
     assert entities["users"].to_pydict() == {"user_id": [3, 9]}
     assert entities["items"].to_pydict() == {"item_id": ["a", "b"]}

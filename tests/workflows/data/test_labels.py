@@ -1,4 +1,4 @@
-"""Further labels on their way from the tables to the tensors."""
+"""Further labels, from the tables to the tensors."""
 
 import json
 
@@ -75,7 +75,7 @@ def test_a_label_is_no_feature(run_data, role):
 RATED = {"interactions": {**SHOP["interactions"], "rating": [5, 1, 4, 2, 3, 5, 5, 4]}}
 
 
-def test_a_label_is_made_of_an_expression(run_data, run_etl):
+def test_a_label_is_computed_by_an_expression(run_data, run_etl):
     data = run_data(SCHEMA, RATED, label="rating >= 4", split=OPTIONS["split"])
     assert json.loads((data.path / "tables.json").read_text())["has_label"]
     tensors = Tensors.load(run_etl(data, SCHEMA).path)
@@ -85,7 +85,7 @@ def test_a_label_is_made_of_an_expression(run_data, run_etl):
     assert sum(part.label.sum() for part in parts) == sum(part.positive.sum() for part in parts) == 5
 
 
-def test_what_makes_the_label_is_no_feature(run_data):
+def test_a_column_of_the_label_expression_is_no_feature(run_data):
     schema = {**SCHEMA, "dense": ["hour", "rating"]}
     with pytest.raises(ConfigError, match="'rating' is a feature, and data.label reads it"):
         run_data(schema, RATED, label="rating >= 4", split=OPTIONS["split"])

@@ -1,4 +1,4 @@
-"""Splits against numbers worked out by hand."""
+"""Splits compared with results computed by hand."""
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +31,7 @@ def test_last_positive_tests_and_the_one_before_validates():
 
 
 def test_what_follows_a_held_out_positive_goes_with_it():
-    # After the second to last positive comes a negative, after the last one another.
+    # A negative follows the second to last positive, another one the last.
     assert split([0] * 6, [1, 0, 1, 0, 1, 0], [True]) == "trtrvavatete"
     assert split([0] * 6, [1, 0, 1, 0, 1, 0], [False]) == "trtrtrtrtete"
 
@@ -55,7 +55,7 @@ def test_one_positive_each_and_nothing_later_in_training(events, validates):
         assert ((own == 1) & marks).sum() == (marks.sum() >= 3 and validates[user])
 
 
-def test_validating_users_are_a_fixed_share():
+def test_validation_users_are_a_fixed_share():
     first = draw_validation_users(10_000, 0.2)
     assert abs(first.mean() - 0.2) < 0.02
     assert (first == draw_validation_users(10_000, 0.2)).all()
@@ -81,7 +81,7 @@ def test_given_column():
 
 
 def test_new_items_take_all_their_interactions_out_of_training():
-    """User 0: old, new, old, old; user 1: old, new. Both validate, user 2 does not."""
+    """Items of user 0: old, new, old, old; of user 1: old, new. Users 0 and 1 are validation users, 2 is not."""
     users = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.int32)
     held_out = np.array([0, 1, 0, 0, 0, 1, 0, 0], bool)
     positive = np.array([1, 1, 1, 0, 1, 1, 1, 1], bool)
@@ -89,7 +89,7 @@ def test_new_items_take_all_their_interactions_out_of_training():
     assert "".join(NAMES[code][:2] for code in codes) == "trtevavatrtetrtr"
 
 
-def test_a_positive_of_its_own_is_not_taken_from_training():
+def test_a_user_s_only_positive_stays_in_training():
     codes = new_items(np.zeros(3, np.int32), np.array([1, 1, 0], bool), np.ones(3, bool), np.array([True]))
     assert [NAMES[code] for code in codes] == ["test", "test", "train"]
 

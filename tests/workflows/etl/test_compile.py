@@ -1,4 +1,4 @@
-"""The compiled transforms against NVTabular's own output: the same bits, whatever the values."""
+"""The compiled transforms give what NVTabular gives, bit for bit."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ MOVIELENS = {
 
 
 class Rows:
-    """Rows to fit on, as fit_side asks for them."""
+    """Rows to fit on, a stand-in for `Partition`."""
 
     def __init__(self, table):
         self.rows = table
@@ -50,7 +50,7 @@ class Rows:
 
 
 def request_array(column):
-    """[n, 1], or for lists [n, longest + 1], padded with the missing value."""
+    """The column in a request: [n, 1], or for lists [n, longest + 1], padded with the missing value."""
     if not pa.types.is_list(column.type):
         return raw_array(column)[:, None]
     rows = column.to_pylist()
@@ -63,7 +63,7 @@ def request_array(column):
 
 
 def assert_same_bits(fitted, table, folder):
-    """Every feature of ``table`` by NVTabular and by the compiled tables."""
+    """Compare every feature of ``table``, by NVTabular and by the compiled tables."""
     by_nvtabular = transform(fitted, table)
     for feature, raw in pairs(fitted):
         entry = json.loads(json.dumps(compile_feature(folder, feature, raw, fitted)))
@@ -75,7 +75,7 @@ def assert_same_bits(fitted, table, folder):
 
 
 def with_nonsense(table):
-    """The rows of ``table``, then a row of unknown values, then one of missing ones, for every column."""
+    """The rows of ``table``, then a row of unknown values and a row of missing values."""
     unknown, missing = [], []
     for column in table.columns:
         kind = column.type
@@ -124,7 +124,7 @@ def test_the_op_gives_what_the_etl_wrote(movielens):
 
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
-"""No shrinking: each example fits a workflow, so it would take many minutes."""
+"""No shrinking: it would take many minutes, because each example fits a workflow."""
 
 TEXT = st.one_of(st.none(), st.sampled_from(["", "a", "b", "ab", " a"]), st.text(max_size=3))
 WHOLE = st.one_of(st.none(), st.integers(-3, 3), st.integers(-(2**62), 2**62))
@@ -139,7 +139,7 @@ SCHEMA = {
     "crosses": [["text", "other"], ["text", "whole"], ["whole", "share", "other"]],
 }
 SOME = ("v", "w", 1, 5, 0.5, 2.5, ["x"])
-"""A row without a gap, so that each column has a value to learn from."""
+"""A row without missing values, so that each column has a value to learn from."""
 
 
 def table_of(rows):

@@ -1,4 +1,4 @@
-"""Text and vectors of items through the data and etl stages."""
+"""Text and vectors of items in the data and etl stages."""
 
 import importlib
 import json
@@ -66,7 +66,7 @@ def test_whole_numbers_and_fixed_size_lists_are_vectors_too(run_data, run_etl):
 
 
 def test_a_missing_fixed_size_list_is_empty():
-    """Parquet cannot hold one, a source of our own may."""
+    """Parquet cannot store one, but a source can have one."""
     fixed = pa.chunked_array([pa.array([[3, 4], None, [1, 0]], pa.list_(pa.int64(), 2))] * 2)
     found = vector_columns(pa.table({"item_id": range(6), "image": fixed}), ["image"])["image"]
     assert found.type == pa.list_(pa.float32())
@@ -83,7 +83,7 @@ def test_a_missing_fixed_size_list_is_empty():
         ([[], None, [], [], None], "no row holds a vector"),
     ],
 )
-def test_wrong_vectors_are_refused_at_the_border(run_data, images, message):
+def test_wrong_vectors_are_refused(run_data, images, message):
     with pytest.raises(DataError, match=rf"items.image.*{message}"):
         run_data(SCHEMA, with_images(pa.array(images, pa.list_(pa.float64()))))
 
@@ -135,7 +135,7 @@ def fresh_encoder():
 
 
 def test_encoded_text_is_a_vector(run_data, run_etl, tmp_path, monkeypatch, fresh_encoder):
-    """sentence-transformers is not installed here: a stand-in that is found by the same import shows the seam."""
+    """sentence-transformers is not installed here, so a stand-in with the same name is imported."""
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "sentence_transformers.py").write_text(STAND_IN)
     monkeypatch.syspath_prepend(tmp_path / "packages")
@@ -163,7 +163,7 @@ def test_defaults_are_within_reason():
 
 
 def test_held_out_items_are_new(run_data, run_etl):
-    """data.split.by: new_items: they are out of vocabulary, in no history of training, and all of the test part."""
+    """With data.split.by new_items they are out of vocabulary, in no training history, and all of the test part."""
     rng = np.random.default_rng(0)
     events = {"user_id": np.repeat(np.arange(20), 10), "item_id": rng.integers(0, 30, 200), "timestamp": np.arange(200)}
     tables = {"interactions": events, "users": {"user_id": np.arange(20)}, "items": {"item_id": np.arange(30)}}

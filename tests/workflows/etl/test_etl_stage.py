@@ -1,4 +1,4 @@
-"""The data and etl stages together, against numbers worked out by hand."""
+"""The data and etl stages together, compared with results computed by hand."""
 
 import json
 
@@ -11,7 +11,7 @@ from cascade.workflows.data import spool, write
 from cascade.workflows.data.stage import DATA
 from cascade.workflows.etl.tensors import Tensors
 
-# User 1 buys a, c, b, a in this order (c and b at the same time: order of the file); user 2 only looks, then buys.
+# User 1 buys a, c, b, a (c and b at the same time, so in file order); user 2 views one item, then buys two.
 SHOP = {
     "interactions": {
         "user_id": ["u1", "u2", "u1", "u1", "u2", "u1", "u2"],
@@ -43,7 +43,7 @@ def shop(run_data, run_etl):
 
 
 def codes(tensors, ids):
-    """Item codes by raw id."""
+    """Raw item id -> code."""
     return {str(i): int(c) for i, c in zip(tensors.item_ids, tensors.items["item_id"][:, 0], strict=True) if i in ids}
 
 
@@ -78,7 +78,7 @@ def test_history_is_past_positives_newest_first(shop):
 
 @pytest.mark.parametrize(("start", "step"), [(0, 1), (10**12, 1000), (10**15, 10**6)])
 def test_gaps_between_past_positives(run_data, run_etl, start, step):
-    """User 1: a at 10, c and b at 20, a at 30. Whatever the timestamps are: an order, milliseconds, microseconds."""
+    """User 1: a at 10, c and b at 20, a at 30; in plain numbers, milliseconds and microseconds."""
     times = [start + time * step for time in SHOP["interactions"]["timestamp"]]
     tables = {**SHOP, "interactions": {**SHOP["interactions"], "timestamp": times}}
     data = run_data(SCHEMA, tables, positive="event == 'buy'")
@@ -98,7 +98,7 @@ def test_without_gaps_there_are_none(shop):
 
 
 def test_fitted_on_the_training_part_only(shop):
-    """Item d is in the test part alone, e in none, user u3 has no event, device tv is tested only."""
+    """Item d is only in the test part, e nowhere; user u3 has no event; device tv is only in the test part."""
     _, tensors = shop
     code = codes(tensors, "abcde")
     assert code["d"] == code["e"] == 2
@@ -114,7 +114,7 @@ def test_item_counts_are_training_positives(run_data, run_etl):
 
 
 def test_continuous_are_filled_and_normalized(shop):
-    """Prices of the training part: 1, 3 and one missing, so the median is 2; mean 2, deviation 1 (of the sample)."""
+    """Training prices are 1, 3 and one missing: median 2, mean 2, sample standard deviation 1."""
     _, tensors = shop
     raw = np.array([1, 3, 2, 100, 2.0])
     std = np.std([1, 3, 2], ddof=1)
@@ -213,7 +213,7 @@ SYNTHETIC = {
 
 
 def same_tensors(left, right):
-    """Everything that models read, bit for bit."""
+    """Check that everything that models read is equal, bit for bit."""
     for name in ("user_ids", "item_ids", "item_counts"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
     for side in ("users", "items"):
@@ -235,7 +235,7 @@ def test_memory_limit_changes_nothing_but_memory(run_data, run_etl):
 
 
 def test_parts_change_nothing(run_data, run_etl, monkeypatch, tmp_path):
-    """A data set that is spilled in parts of whole users gives what it gives in one."""
+    """A log that is divided into parts of whole users gives the same tensors as one part."""
     options = {"source": "synthetic", "synthetic": {"interactions": 20_000}, "split": {"by": "time"}}
     one = run_data(SYNTHETIC, **options)
     whole = Tensors.load(run_etl(one, SYNTHETIC).path)

@@ -1,4 +1,4 @@
-"""Data larger than the memory limit: the ETL holds a bounded amount of it."""
+"""With data larger than the memory limit, the ETL uses a bounded amount of memory."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ import numpy as np
 INTERACTIONS = 600_000
 LIMIT = 64 * 2**20
 ALLOWED = 256 * 2**20
-"""The limit, the largest part of a source file that is decoded at once, vocabularies, and what allocators keep."""
+"""The limit, plus the largest decoded row group, vocabularies, and memory that allocators keep."""
 
-# In a process of its own, whose peak is its own; what importing the libraries takes is not data.
+# In another process, to measure its peak memory; the memory of the imported libraries is subtracted.
 SCRIPT = """
 import json, sys, threading, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Words and n-grams of a text, and their codes."""
+"""Codes of the words and n-grams of a text."""
 
 import mmh3
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cascade.workflows.etl.text import text_codes
 
 MANY = 2**30
-"""Buckets among which a few words do not meet."""
+"""So many buckets that a few words do not collide."""
 
 
 def code(part, buckets=MANY):
@@ -24,16 +24,16 @@ def test_a_part_counts_once():
     assert text_codes("go Go", MANY, 64, [4]) == [code("<go>")]
 
 
-def test_without_ngrams_words_alone():
+def test_without_ngrams_only_words():
     assert text_codes("Amélie (2001)", MANY, 64, []) == [code("<amélie>"), code("<2001>")]
 
 
-def test_case_and_compatibility_forms_do_not_count():
+def test_case_and_compatibility_forms_are_ignored():
     assert text_codes("Straße Ⅳ", MANY, 64, [3]) == text_codes("STRASSE iv", MANY, 64, [3])
 
 
 def test_codes_do_not_change():
-    """Written down once: models that were trained hold these codes."""
+    """Trained models depend on these codes."""
     assert text_codes("Toy Story", 20_000, 64, []) == [8760, 735]
 
 

@@ -1,4 +1,4 @@
-"""What the ETL cuts or hashes, worked out by hand, and the same in the request path."""
+"""Limited vocabularies and hashed columns, computed by hand, in the ETL and in the request path."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from cascade.workflows.etl.vocabularies import conflicts
 from cascade.workflows.transforms.codes import raw_array
 from cascade.workflows.transforms.hashing import HashedCodes
 
-# Training interactions: of users a 3, b 2, c 1; of items w 3, x 2, y 1. Each user's last one is the test part.
+# Training interactions: users a 3, b 2, c 1; items w 3, x 2, y 1. The last interaction of each user is the test part.
 SHOP = {
     "interactions": {
         "user_id": list("aaaabbbcc"),
@@ -37,7 +37,7 @@ SCHEMA = {
 
 @pytest.fixture
 def etl(run_data, run_etl):
-    """Runs the etl stage on the shop; returns tensors and what the request path makes of its users, on device app."""
+    """Runs the etl stage on the shop; returns tensors and the request path's features of its users on device app."""
 
     def run(**options):
         data = run_data(SCHEMA, SHOP, split={"valid_share": 1e-9})
@@ -64,7 +64,7 @@ def test_crosses_of_few_values_have_a_vocabulary(etl):
 
 
 def test_crosses_of_more_values_than_buckets_are_hashed(etl):
-    """geo has 2 values and device 2, in training; brand 2 and year 1."""
+    """In training geo and device have 2 values each, brand 2 and year 1."""
     tensors, served = etl(cross_buckets=3)
     assert tensors.schema["brand_year"].cardinality == 3 + 2
     assert tensors.schema["geo_device"].cardinality == 3 + 3
@@ -106,7 +106,7 @@ def test_a_request_finds_the_history_of_hashed_items(run_data, run_etl):
 
 
 def test_the_most_frequent_are_kept(etl):
-    """Of items and users by their interactions; of tags, u is in three items, v in two, t in one."""
+    """Items and users are ranked by interactions; of the tags, u is in three items, v in two, t in one."""
     tensors, served = etl(max_size={"user_id": 2, "item_id": 1, "tags": 2, "geo_device": 1})
     a, b, c, d = tensors.users["user_id"][:, 0].tolist()
     assert {a, b} == {3, 4} and c == d == 2
@@ -117,7 +117,7 @@ def test_the_most_frequent_are_kept(etl):
 
 
 def test_both_limits_hold(etl):
-    """brand p is seen twice, q once; tags u three times, v two, t one."""
+    """Brand p occurs twice, q once; tag u three times, v twice, t once."""
     tensors, _ = etl(min_frequency=2, max_size={"brand": 5, "tags": 1})
     assert tensors.items["brand"][:, 0].tolist() == [3, 3, 2, 1]
     assert tensors.items["tags"].tolist() == [[3, 2, 0], [3, 0, 0], [2, 3, 2], [0, 0, 0]]
@@ -132,11 +132,11 @@ def test_rare_entities():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_size": {"brnd": 3}}, "etl.max_size.brnd: 'brnd' is no sparse column and no cross; did you mean"),
-        ({"hash_buckets": {"zzz": 3}}, "etl.hash_buckets.zzz: 'zzz' is no sparse column and no cross; there are"),
+        ({"max_size": {"brnd": 3}}, "etl.max_size.brnd: 'brnd' is not a sparse column or a cross; did you mean"),
+        ({"hash_buckets": {"zzz": 3}}, "etl.hash_buckets.zzz: 'zzz' is not a sparse column or a cross; there are"),
         (
             {"max_size": {"geo_device": 3}, "hash_buckets": {"geo_device": 3}},
-            "etl.max_size.geo_device and etl.hash_buckets.geo_device: a hashed column has no vocabulary to cut",
+            "etl.max_size.geo_device and etl.hash_buckets.geo_device: a hashed column has no vocabulary to limit",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Feast's online format without its SDK, against the SDK."""
+"""Reading Feast's online format without its SDK, compared with the SDK."""
 
 import subprocess
 import sys

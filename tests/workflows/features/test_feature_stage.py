@@ -57,7 +57,7 @@ def test_artifact_holds_the_tables_and_what_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("label", "rejected"), [(False, [3]), (True, [])])
-def test_what_was_shown_and_not_clicked_is_not_rejected(tmp_path: Path, label: bool, rejected: list[int]) -> None:
+def test_an_impression_without_a_click_is_not_a_rejection(tmp_path: Path, label: bool, rejected: list[int]) -> None:
     [row] = pq.read_table(run(tmp_path, label=label).path / "user_history.parquet").to_pylist()
     assert (row["history_ids"], row["rejected_ids"]) == ([1], rejected)
 
@@ -70,7 +70,7 @@ def test_same_input_gives_the_same_digest(tmp_path: Path) -> None:
 def test_times_of_a_history_only_with_gaps(tmp_path: Path) -> None:
     artifact = run(tmp_path, gaps=True)
     spec = FeatureSpec.load(artifact.path)
-    assert (spec.times, spec.clock) == (True, False), "timestamps 6, 7, 8 are no clock"
+    assert (spec.times, spec.clock) == (True, False), "timestamps 6, 7, 8 do not come from a clock"
     assert spec.view("user_history") == View(
         "user_history", "user", {"history_ids": "list_int", "rejected_ids": "list_int", "history_times": "list_int"}
     )
@@ -78,7 +78,7 @@ def test_times_of_a_history_only_with_gaps(tmp_path: Path) -> None:
     assert (row["history_ids"], row["history_times"]) == ([1], [7])
 
 
-def test_a_table_of_keys_alone_gives_no_view() -> None:
+def test_a_table_with_only_keys_gives_no_view() -> None:
     spec = feature_spec({**KINDS, "users": {"user_id": "string"}}, seen=3)
     assert [view.name for view in spec.views] == ["item_features", "user_history"]
     assert spec.view("user_profile") is None

@@ -30,7 +30,7 @@ def section(tmp_path: Path) -> FeatureStoreConfig:
 
 @pytest.fixture
 def make(tmp_path: Path, section: FeatureStoreConfig) -> Make:
-    """A features artifact; users' ages may be given, or the column left out."""
+    """Makes a features artifact; without ``ages`` the users table has only ids."""
 
     def build(
         ages: list[int | None] | None = None,
@@ -76,7 +76,7 @@ def test_publish_writes_once(section: FeatureStoreConfig, make: Make) -> None:
     assert feature_store.publish(section, artifact) is False
 
 
-def test_publish_writes_again_what_was_lost(section: FeatureStoreConfig, make: Make) -> None:
+def test_publish_restores_a_lost_store(section: FeatureStoreConfig, make: Make) -> None:
     artifact = make([30, None])
     feature_store.publish(section, artifact)
     (Path(section.repo) / "data" / "online_store.db").unlink()
@@ -90,7 +90,7 @@ def test_a_new_artifact_replaces_values_of_the_same_time(section: FeatureStoreCo
     assert (online(section, 2, "user_profile:age"), online(section, 1)) == (41, [10, 11])
 
 
-def test_a_view_without_columns_goes(section: FeatureStoreConfig, make: Make) -> None:
+def test_a_view_without_columns_is_dropped(section: FeatureStoreConfig, make: Make) -> None:
     assert feature_store.apply(section, make([30, 31])) == ["user_profile", "user_history"]
     assert feature_store.apply(section, make(None, name="keys")) == ["user_history"]
 
@@ -170,7 +170,7 @@ def test_push_keeps_times_beside_the_items(section: FeatureStoreConfig, make: Ma
     assert online(section, 99, TIMES) == [800_000_009], "milliseconds are told by their size"
 
 
-def test_a_push_without_times_is_of_now(section: FeatureStoreConfig, make: Make) -> None:
+def test_a_push_without_times_happened_now(section: FeatureStoreConfig, make: Make) -> None:
     feature_store.publish(section, make(gaps=True))
     before = int(datetime.now(UTC).timestamp())
     feature_store.push_history(section, 1, [12, 13])
@@ -178,7 +178,7 @@ def test_a_push_without_times_is_of_now(section: FeatureStoreConfig, make: Make)
     assert before <= newest == older <= datetime.now(UTC).timestamp() and last == 800_000_001
 
 
-def test_where_there_is_no_clock_a_push_says_when(section: FeatureStoreConfig, make: Make) -> None:
+def test_without_a_clock_a_push_needs_times(section: FeatureStoreConfig, make: Make) -> None:
     feature_store.publish(section, make(gaps=True, timestamps=[1, 2, 1]))
     with pytest.raises(FeatureStoreError, match="history.gaps needs the time of each event, and this log's timestamps"):
         feature_store.push_history(section, 1, [12])
@@ -188,14 +188,14 @@ def test_where_there_is_no_clock_a_push_says_when(section: FeatureStoreConfig, m
 
 def test_push_refuses_times_that_do_not_fit(section: FeatureStoreConfig, make: Make) -> None:
     feature_store.publish(section, make(gaps=True))
-    with pytest.raises(FeatureStoreError, match="there are 2 items and 1 times"):
+    with pytest.raises(FeatureStoreError, match="push: 2 items and 1 times"):
         feature_store.push_history(section, 1, [12, 13], [800_000_005])
     feature_store.publish(section, make(name="without", gaps=False))
-    with pytest.raises(FeatureStoreError, match="keeps no times of a history; leave them out, or set history.gaps"):
+    with pytest.raises(FeatureStoreError, match="stores no times of a history; leave them out, or set history.gaps"):
         feature_store.push_history(section, 1, [12], [800_000_005])
 
 
-def test_a_history_pushed_before_there_were_gaps_goes_on(section: FeatureStoreConfig, make: Make) -> None:
+def test_a_history_pushed_without_gaps_can_be_continued_with_gaps(section: FeatureStoreConfig, make: Make) -> None:
     feature_store.publish(section, make(gaps=False))
     feature_store.push_history(section, 1, [12])
     feature_store.publish(section, make(name="gaps", gaps=True))

@@ -1,4 +1,4 @@
-"""The offline tables: hand-computed histories, and any chunking against a plain loop."""
+"""The offline tables: histories computed by hand, and random chunks compared with a plain loop."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +17,11 @@ from cascade.workflows.features.tables import write_entities, write_history
 
 KINDS = {"user_id": "int", "item_id": "int", "timestamp": "int"}
 Row = tuple[Any, ...]
-"""user, item, timestamp, split, and whether it is a positive."""
+"""user, item, timestamp, split, and optionally whether it is a positive."""
 
 
 def interactions(folder: Path, rows: list[Row], parts: int = 1) -> list[Path]:
-    """Write ``rows`` as ``parts`` files; a row that does not say otherwise is a positive."""
+    """Write ``rows`` to ``parts`` files; a row is a positive by default."""
     size = -(-len(rows) // parts) or 1
     rows = [(*row, True)[:5] for row in rows]
     for number in range(parts):
@@ -37,7 +37,7 @@ def written(parts: list[Path], out: Path, seen: int, explicit: bool = True) -> d
     return {row["user_id"]: (row["history_ids"], row["rejected_ids"]) for row in pq.read_table(out).to_pylist()}
 
 
-def test_history_is_what_came_before_the_test_part_most_recent_first(tmp_path: Path) -> None:
+def test_history_is_before_the_test_part_most_recent_first(tmp_path: Path) -> None:
     rows = [(1, 10, 5, "train"), (1, 11, 6, "train"), (1, 12, 7, "valid"), (1, 13, 8, "test")]
     rows += [(2, 20, 1, "train"), (3, 30, 1, "test")]
     rows += [(1, 14, 7, "valid", False)]
@@ -66,7 +66,7 @@ RATINGS = [
     *[(1, 12, 5, "train", True), (1, 13, 6, "valid", False), (1, 11, 7, "valid", False), (1, 14, 8, "test", True)],
     *[(1, 15, 9, "test", False), (2, 10, 1, "train", False), (2, 11, 2, "train", False), (2, 12, 3, "train", False)],
 ]
-"""User 1 takes 10 twice, comes to like 12, rejects 11 twice and 13; user 2 likes nothing."""
+"""User 1 likes 10 twice, dislikes 12 and then likes it, dislikes 11 twice and 13; user 2 likes nothing."""
 
 
 def test_ratings_divide_into_history_and_rejected(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_nothing_is_rejected_in_an_impression_log(tmp_path: Path) -> None:
 
 
 def test_an_item_that_fell_out_of_the_history_may_be_rejected(tmp_path: Path) -> None:
-    """Liked once, rejected later: while the history holds it, it counts as liked."""
+    """An item that was liked once and rejected later counts as liked while the history contains it."""
     rows = [(1, 10, 1, "train", True), (1, 11, 2, "train", True), (1, 10, 3, "train", False)]
     parts = interactions(tmp_path, rows)
     assert written(parts, tmp_path / "a", seen=2) == {1: ([11, 10], [])}

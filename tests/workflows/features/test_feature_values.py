@@ -1,4 +1,4 @@
-"""Feast's values into columns, against Feast's own message and its conversion to Python."""
+"""Decoded columns against Feast's message and its conversion to Python."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def listed(name: str, values: list[Any]) -> bytes:
 
 
 def unpacked(values: list[int]) -> bytes:
-    """An int64 list with a tag before each number, as protobuf must read it too."""
+    """An unpacked int64 list, a tag before each number, which protobuf accepts as well."""
     inside = b"".join(b"\x08" + scalar("int64", value)[1:] for value in values if value)
     return b"\x72" + Value(string_val="x" * len(inside)).SerializeToString()[1 : -len(inside) or None] + inside
 
@@ -57,12 +57,12 @@ ONE = st.one_of(
     st.none(),
 )
 MERGED = st.builds(lambda left, right: (left or b"") + (right or b""), ONE, ONE)
-"""The wire format of one value: protobuf takes the last field of a oneof, and joins two lists of one field."""
+"""Serialized values: protobuf takes the last field of a oneof, and concatenates two lists of one field."""
 BATCH = st.lists(CANONICAL, max_size=6) | st.lists(ONE, max_size=6) | st.lists(CANONICAL | MERGED, max_size=6)
 
 
 def feasts(value: bytes | None, kind: str, suffix: str) -> Any:
-    """What Feast's SDK makes of it; None unless it is of this kind."""
+    """The value decoded by Feast's SDK; None if it is of another kind."""
     message = Value.FromString(value or b"")
     if message.WhichOneof("val") not in {f"{name}{suffix}" for name in TAKES[kind]}:
         return None
@@ -114,7 +114,7 @@ def test_what_feast_writes_needs_no_parser(lists: list[list[int]]) -> None:
         [b"\x72\x03\x0a\x07\x01"],
     ],
 )
-def test_what_else_there_is_is_left_to_the_parser(values: list[bytes]) -> None:
+def test_other_values_are_left_to_the_parser(values: list[bytes]) -> None:
     data = np.frombuffer(b"".join(values), np.uint8)
     assert int_lists(data, len(values), 10, 0).shape == (0, 0)
 

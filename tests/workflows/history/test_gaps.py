@@ -1,4 +1,4 @@
-"""Codes of time gaps by hand and by Python's own bit_length; the served ones against those of the ETL."""
+"""Codes of time gaps by hand and by Python's bit_length; the served codes against those of the ETL."""
 
 import numpy as np
 import pytest
@@ -40,11 +40,11 @@ def test_buckets_end_where_powers_of_two_begin():
     assert coded([0, -(2 ** (BITS - 1))], [0, -(2**62)]) == [[NEWEST, CODES - 1]] * 2
 
 
-def test_what_pads_and_what_is_not_known():
+def test_padding_and_unknown_times():
     assert coded([N, N, N], [7, N, N], [N, 7, 6], [9, N, 6]) == [[0, 0, 0], [1, 0, 0], [0, 0, 3], [1, 0, 0]]
 
 
-def test_an_item_that_came_late_is_of_the_same_time():
+def test_a_negative_gap_is_zero_seconds():
     assert coded([10, 30, 9]) == [[NEWEST, SHORTEST, SHORTEST + 5]]
 
 
@@ -54,14 +54,14 @@ def test_units_are_seconds(unit, times):
 
 
 def naive(times):
-    """Codes of one user's times, most recent first."""
+    """The gap codes of one user's times, most recent first."""
     gaps = (max(newer - older, 0) for newer, older in zip(times, times[1:], strict=False))
     return [NEWEST, *(SHORTEST + min(gap.bit_length(), BITS) for gap in gaps)] if times else []
 
 
 @pytest.fixture(scope="module")
 def transform(tmp_path_factory):
-    """The op with item ids 0 .. 5, codes 3 .. 8; other ids are not known."""
+    """The op for item ids 0 .. 5 with codes 3 .. 8; other ids are unknown."""
     folder = tmp_path_factory.mktemp("transforms")
     codes_for(np.arange(ITEMS), np.arange(ITEMS)).save(folder, "item_rows")
     np.save(folder / "item_codes.npy", np.arange(3, 3 + ITEMS, dtype=np.int32))
@@ -101,7 +101,7 @@ def test_served_gaps_are_the_etls(transform, logs):
     assert got["history_gap"].tolist() == [[*codes, *[0] * (4 - len(codes))] for codes in expected]
 
 
-def test_some_rows_of_the_etls_are_those_of_all():
+def test_selected_rows_of_the_etl_equal_those_of_all():
     positives = Positives(np.array([0, 4]), np.arange(3, 7, dtype=np.int32), np.array([0, 1, 5, 5]))
     gaps = HistoryGaps(positives, np.zeros(5, np.int32), np.arange(5), 3)
     assert np.asarray(gaps).tolist() == [[0, 0, 0], [1, 0, 0], [1, 3, 0], [1, 5, 3], [1, 2, 5]]

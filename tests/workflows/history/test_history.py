@@ -1,4 +1,4 @@
-"""Histories against numbers worked out by hand, and against a loop."""
+"""Histories computed by hand, and compared with a loop."""
 
 import numpy as np
 from hypothesis import given
@@ -20,7 +20,7 @@ def rows(users, positive, codes, length):
 
 
 def test_by_hand():
-    # User 4: positives 11, 12, 14 and a negative 13 between them; user 7 starts anew.
+    # User 4: positives 11, 12, 14 and a negative 13 between them; user 7 starts with an empty history.
     got = rows([4, 4, 4, 4, 7, 7], [1, 1, 0, 1, 1, 1], [11, 12, 13, 14, 21, 22], 2)
     assert got == [[0, 0], [11, 0], [12, 11], [12, 11], [0, 0], [21, 0]]
 
@@ -38,7 +38,7 @@ def test_no_rows():
     assert none.shape == np.asarray(none).shape == (0, 3)
 
 
-def test_some_rows_are_those_of_all():
+def test_selected_rows_equal_those_of_all():
     some = of([4, 4, 4, 7, 7], [1, 1, 0, 1, 1], [11, 12, 13, 21, 22], 2)
     every = np.asarray(some)
     assert (len(some), some.shape, every.dtype) == (5, (5, 2), np.int32)
@@ -69,7 +69,7 @@ def test_equals_a_loop(events, length):
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 9)), min_size=2), st.data())
 def test_never_looks_ahead(events, data):
-    """What comes at or after an event changes nothing in its history."""
+    """Events at or after an event do not change its history."""
     events.sort(key=lambda event: event[0])
     users, positive, codes = map(list, zip(*events, strict=True))
     at = data.draw(st.integers(0, len(events) - 1))
@@ -79,8 +79,8 @@ def test_never_looks_ahead(events, data):
     assert rows(users, positive, codes, 3)[: at + 1] == before
 
 
-def test_what_is_trained_on_knows_no_test_positive():
-    """The second of four events is held out: training rows after it lack it, the last test row has it after them."""
+def test_training_histories_contain_no_test_positive():
+    """The second of four events is test: later training rows do not contain it, the last test row does, at the end."""
     got = of([0] * 4, [1] * 4, [3, 4, 5, 6], 3, [False, True, False, True])
     assert np.asarray(got).tolist() == [[0, 0, 0], [3, 0, 0], [3, 0, 0], [4, 5, 3]]
 

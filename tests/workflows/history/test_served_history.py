@@ -1,4 +1,4 @@
-"""What the models are served is what they were trained on: history and gaps of the etl against the feature store's."""
+"""Models are served what they were trained on: histories and gaps of the etl against those of the feature store."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ LENGTH, SEEN = 3, 6
 
 
 def log(column, values):
-    """200 interactions of 12 users with 15 items, many of them again and again; some at the same time."""
+    """200 interactions of 12 users with 15 items; many pairs repeat, and some timestamps are equal."""
     rng = np.random.default_rng(3)
     users = [f"u{user:02d}" for user in rng.integers(0, 12, 200)]
     times = np.sort(rng.integers(0, 90, 200))
@@ -41,7 +41,7 @@ LOGS = {
 
 @pytest.fixture(params=LOGS)
 def served(request, run_data, run_etl, tmp_path, monkeypatch):
-    """The log's name, data artifact, tensors, and what the served graph's first ops give for all users."""
+    """The log's name, the data artifact, the tensors, and the output of the first serving ops for all users."""
     tables, options = LOGS[request.param]
     data = run_data(SCHEMA, tables, **options)
     etl = run_etl(data, SCHEMA, history=LENGTH, seen=SEEN, gaps=True)
@@ -71,14 +71,14 @@ def test_served_history_is_that_of_the_first_test_event(served):
     test = tensors.interactions("test")
     users, first = np.unique(test.user_row, return_index=True)
     assert len(users) == len(tensors.user_ids) == 12
-    assert (test.history[first] > 0).all(axis=1).sum() >= 6, "too few full histories to tell"
+    assert (test.history[first] > 0).all(axis=1).sum() >= 6, "too few full histories for the test"
     np.testing.assert_array_equal(columns["history"][users], test.history[first])
     np.testing.assert_array_equal(columns["history_gap"][users], test.history_gap[first])
-    assert len(np.unique(columns["history_gap"])) > 4, "too few different gaps to tell"
+    assert len(np.unique(columns["history_gap"])) > 4, "too few different gaps for the test"
 
 
 def test_what_is_not_shown_again(served):
-    """Positives before the test part; of other interactions, the rejected ones of explicit feedback, no impression."""
+    """Hidden are the positives before the test part and, with explicit feedback, the other interactions."""
     name, data, tensors, columns = served
     rows = pq.read_table(data.path / "interactions").to_pylist()
     explicit = name.startswith("ratings")

@@ -1,4 +1,4 @@
-"""What followed what: counts by hand, an oracle that counts pair by pair, and an event that is not told of itself."""
+"""Transitions: counts by hand, an oracle that counts pair by pair, and the leave-one-out of training events."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ from cascade.workflows.history.transitions import (
 )
 
 FIRST = 3
-"""Code of item row 0."""
+"""The code of item row 0."""
 HISTORY = np.array([[0, 0, 0], [3, 0, 0], [4, 3, 0], [3, 5, 0]], np.int32)
 ITEM = np.array([0, 1, 2, 1], np.int32)
 
@@ -27,7 +27,7 @@ def counted(history=HISTORY, item=ITEM, window=2, items=4):
 
 
 def share(number):
-    """What a number of the look-up stands for."""
+    """The share that a feature stands for: the inverse of the logarithmic scale."""
     return np.expm1(number.astype(float) * np.log1p(1 / MIN_SHARE)) * MIN_SHARE
 
 
@@ -58,14 +58,14 @@ def test_an_empty_history_leaves_popularity():
     assert found[0, 0, :2].tolist() == [0, 0] and found[0, 0, 2] > 0
 
 
-def test_items_that_came_later_have_none():
-    """Codes and rows that were not there when it was counted."""
+def test_new_items_have_no_counts():
+    """Codes and rows beyond those that were counted."""
     assert not counted()(np.array([[99, 50, 0]]), np.array([[7, 1000]]), 2).any()
     known = counted()(np.array([[99, 3, 0]]), np.array([[1]]), 2)
     assert known[0, 0, 0] == 0 and known[0, 0, 1] > 0
 
 
-def test_the_chain_is_that_of_the_baseline():
+def test_the_markov_chain_is_that_of_the_baseline():
     rng = np.random.default_rng(0)
     items, users = rng.integers(0, 6, 200).astype("i4"), np.sort(rng.integers(0, 20, 200)).astype("i4")
     before = np.where(users[1:] == users[:-1], items[:-1] + FIRST, 0)
@@ -95,7 +95,7 @@ def test_chunks_add_up(monkeypatch):
 
 
 def oracle(history, item, codes, candidates, last, window):
-    """The first two numbers [K] of one user's candidates, as shares, pair by pair."""
+    """The first two features [K] of one user's candidates, as shares, counted pair by pair."""
     at_once, soon = np.zeros(len(candidates)), np.zeros(len(candidates))
     for place, code in enumerate(codes[:last]):
         if code == 0:
@@ -128,7 +128,7 @@ def logs(draw):
 
 @given(logs())
 @settings(max_examples=60, deadline=None)
-def test_any_log_says_what_an_oracle_says(log):
+def test_random_logs_equal_the_oracle(log):
     found, candidates = counted(log.history, log.item, log.window), np.array([[0, 3, 1, 2, 3]])
     for codes in log.history:
         got = share(found(codes[None], candidates, log.last)[0].T)
@@ -138,7 +138,7 @@ def test_any_log_says_what_an_oracle_says(log):
 
 @given(logs())
 @settings(max_examples=60, deadline=None)
-def test_an_event_of_the_counts_sees_what_the_others_say(log):
+def test_a_counted_event_is_left_out_of_its_own_features(log):
     found, candidates = counted(log.history, log.item, log.window), np.tile(np.arange(4), (len(log.item), 1))
     got = share(found(log.history, candidates, log.last, own=log.item, window=log.window))
     for at, codes in enumerate(log.history):
@@ -148,6 +148,6 @@ def test_an_event_of_the_counts_sees_what_the_others_say(log):
 
 
 @pytest.mark.parametrize("own", [None, np.array([-1])])
-def test_an_event_that_was_not_counted_sees_all(own):
+def test_an_event_that_was_not_counted_sees_all_counts(own):
     asked = np.array([[3, 4, 0]]), np.array([[1, 2]]), 2
     np.testing.assert_array_equal(counted()(*asked, own=own, window=2), counted()(*asked))

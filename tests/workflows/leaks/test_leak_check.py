@@ -1,4 +1,4 @@
-"""Leaks that stop training, each planted in a small log, and honest data that passes."""
+"""Leaks planted in a small log are found; a log without leaks passes."""
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ def make_log(seed=0):
 
 @pytest.fixture
 def check(run_data):
-    """Runs the data stage on a log with a split of its own; ``extra`` joins ``schema.dense``, or ``schema.sparse``."""
+    """Runs the data stage on a log with a split column; ``dense`` and ``sparse`` are further features."""
 
     def run(log, dense=(), sparse=(), **data):
         schema = {"sparse": [*SCHEMA["sparse"], *sparse], "dense": [*SCHEMA["dense"], *dense]}
@@ -41,7 +41,7 @@ def check(run_data):
     return run
 
 
-def test_an_honest_log_passes_and_says_what_came_closest(check):
+def test_a_log_without_leaks_passes_and_names_the_closest_feature(check):
     got = check(make_log())
     assert got["recsys_label_leak_check"] == 1
     assert got["leak_check"]["column"] == "hour" and 0.6 < got["leak_check"]["highest_auc"] < 0.75
@@ -61,7 +61,7 @@ class TestKnownAfterwards:
         ):
             check(self.leaking(), dense=["play_time"])
 
-    def test_what_is_no_feature_leaks_nothing(self, check):
+    def test_a_column_that_is_not_a_feature_leaks_nothing(self, check):
         assert check(self.leaking())["recsys_label_leak_check"] == 1
 
     def test_one_that_is_ignored(self, check):
@@ -88,7 +88,7 @@ class TestKnownAfterwards:
         with pytest.raises(DataError, match=r"schema\.sparse: interactions\.state .*ignore: \[state\]"):
             check(log, sparse=["state"])
 
-    def test_what_is_only_there_for_positives(self, check):
+    def test_a_column_that_only_positives_have(self, check):
         log = make_log()
         values = np.random.default_rng(2).random(ROWS)
         log["interactions"]["basket"] = [
@@ -118,7 +118,7 @@ class TestKnownAfterwards:
         log["interactions"]["split"][60:] = "test"
         assert check(log, dense=["play_time"])["leak_check"]["features"] == 0
 
-    def test_a_log_of_positives_alone_has_nothing_to_tell(self, check):
+    def test_a_log_of_only_positives_cannot_be_checked(self, check):
         log = make_log()
         del log["interactions"]["label"]
         assert check(log)["recsys_label_leak_check"] == 1
@@ -156,12 +156,12 @@ class TestOverlap:
     def test_twice_in_one_part_is_no_overlap(self, check):
         assert check(self.doubled(30, "train"))["leak_check"]["overlap"] == 0
 
-    def test_without_timestamps_a_repeated_pair_is_an_event_of_its_own(self, check):
+    def test_without_timestamps_a_repeated_pair_is_another_event(self, check):
         log = self.doubled(30)
         del log["interactions"]["timestamp"]
         assert check(log)["leak_check"]["overlap"] == 0
 
-    def test_a_log_that_is_there_twice(self, run_data):
+    def test_a_log_that_is_repeated(self, run_data):
         log = {"interactions": {"user_id": [1, 1, 1, 2, 2, 2] * 2, "item_id": [1, 2, 3, 3, 2, 1] * 2,
                                 "timestamp": [1, 2, 3, 1, 2, 3] * 2}}  # fmt: skip
         with pytest.raises(DataError, match=r"2 \(.*\) of the held-out ones"):
@@ -186,7 +186,7 @@ class TestOverlap:
 
 class TestFuture:
     def log(self, rows):
-        """Items with how often they are in ``rows`` of the log."""
+        """A log whose items have the number of their interactions in ``rows``."""
         log = make_log()
         taken = log["interactions"]["item_id"][rows]
         log["items"]["views"] = np.log1p(np.bincount(taken, minlength=ITEMS))
@@ -209,7 +209,7 @@ class TestFuture:
             check(log, dense=["click_rate"])
         assert check(log, dense=["click_rate"], leak_check={"ignore": ["click_rate"]})["recsys_label_leak_check"] == 1
 
-    def test_too_few_that_differ_say_nothing(self):
+    def test_too_few_different_values_prove_nothing(self):
         whole = np.arange(300.0)
         assert whole_log_correlations(whole, whole, whole) is None
         train = whole.copy()
@@ -217,7 +217,7 @@ class TestFuture:
         assert whole_log_correlations(whole, whole, train) is None
 
 
-def test_out_of_fold_rates_leave_the_own_fold_out():
+def test_out_of_fold_rates_leave_out_the_own_fold():
     label = np.array([True, False, True, True])
     alone = out_of_fold_rate(np.array([0, 1, 2, 3]), label, np.arange(4))
     assert alone == pytest.approx(0.75)  # nobody else has the value: the overall rate
@@ -229,7 +229,7 @@ def test_out_of_fold_rates_leave_the_own_fold_out():
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
-def test_ids_of_words_tell_nothing_of_fresh_owners(seed):
+def test_values_of_a_single_owner_predict_nothing(seed):
     rng = np.random.default_rng(seed)
     owner = rng.integers(0, 200, 4000)
     label = (np.arange(200) % 2 == 0)[owner]
@@ -239,7 +239,7 @@ def test_ids_of_words_tell_nothing_of_fresh_owners(seed):
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 3))
 @settings(max_examples=20)
-def test_numbers_count_whichever_way_they_point(seed, noise):
+def test_the_direction_of_numbers_does_not_matter(seed, noise):
     rng = np.random.default_rng(seed)
     label = rng.random(3000) < 0.3
     numbers = label + noise * rng.normal(size=3000)

@@ -1,4 +1,4 @@
-"""Both origins of MovieLens 100k give the same tables, and nothing is taken that has another checksum."""
+"""Both origins of MovieLens 100k give the same tables, and files with another checksum are refused."""
 
 import zipfile
 

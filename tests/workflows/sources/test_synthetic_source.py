@@ -1,4 +1,4 @@
-"""The synthetic shop: seeded, in the guide's columns, its best possible AUC what it says it is."""
+"""The synthetic shop: its seed, its columns, and its best possible AUC."""
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ def small():
     return source, pa.concat_tables(source.interactions())
 
 
-def test_the_guides_columns_on_their_sides(small):
+def test_columns_of_each_table(small):
     source, interactions = small
     assert set(source.users.column_names) == {"user_id", "age_norm", "geo"}
     assert set(source.items.column_names) == {"item_id", "brand", "category", "price", "discount"}
@@ -39,7 +39,7 @@ def test_chunks_hold_whole_users_in_order(small):
 
 
 def test_best_auc_is_that_of_the_probability(monkeypatch):
-    """Seen through the probabilities themselves; bins of 1/4096 cost less than 1e-4."""
+    """Compared with the AUC of the exact probabilities; bins of 1/4096 change it by less than 1e-4."""
     found = []
     draw = synthetic.impressions
 
@@ -58,7 +58,7 @@ def test_best_auc_is_that_of_the_probability(monkeypatch):
 
 
 def test_no_single_column_explains_the_clicks(small):
-    """There is something latent to learn: items and users, taken together, tell more than price or discount."""
+    """Users and items together predict clicks better than price or discount, so there is something to learn."""
     source, interactions = small
     items = source.items.take(pa.array(interactions["item_id"].to_numpy() - 1))
     label = interactions["label"].to_numpy()
@@ -68,7 +68,7 @@ def test_no_single_column_explains_the_clicks(small):
 
 
 def test_binned_auc_by_hand():
-    # Scores rising: 1 click against 2 others, then 3 against 1. Pairs won: 3 * 2; ties: 1 * 2 and 3 * 1 count half.
+    # By ascending score: 1 click and 2 others, then 3 and 1. Pairs won: 3 * 2; ties: 1 * 2 and 3 * 1 count half.
     assert synthetic.binned_auc(np.array([1, 3]), np.array([2, 1])) == pytest.approx((6 + 2.5) / 12)
 
 

@@ -1,4 +1,4 @@
-"""A person's own tables: Parquet or CSV, other column names, lists as text."""
+"""The source ``tables``: Parquet or CSV, other column names, lists as text."""
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,7 @@ def test_mappings_are_checked(tmp_path, options, message):
         open_source(config(tmp_path, **options))
 
 
-def test_says_what_is_not_there(tmp_path):
+def test_missing_folders_and_files_are_errors(tmp_path):
     with pytest.raises(ConfigError, match="data.path: source tables needs a folder"):
         open_source(DataConfig(source="tables"))
     with pytest.raises(ConfigError, match="is not a folder"):

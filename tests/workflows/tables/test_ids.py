@@ -1,4 +1,4 @@
-"""Rows of raw ids, whatever holds them."""
+"""Rows of raw ids in arrays and Arrow columns."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Which side a column is on, and what the config may not ask for."""
+"""The side of each column, and configurations that are refused."""
 
 import pytest
 
@@ -64,6 +64,6 @@ def test_a_column_in_two_tables_has_no_side():
         raw_features(SchemaConfig(sparse=["user_id", "item_id", "geo"]), kinds)
 
 
-def test_what_came_of_an_event_is_no_feature():
+def test_what_is_known_only_afterwards_is_not_a_feature():
     with pytest.raises(ConfigError, match="'rating' is a feature, and data.positive reads it"):
         check_known_before(SchemaConfig(sparse=["user_id", "item_id"], dense=["rating"]), {"rating"}, "data.positive")

@@ -1,4 +1,4 @@
-"""The unit of timestamps, and their range over files."""
+"""The unit of timestamps and their range."""
 
 from pathlib import Path
 

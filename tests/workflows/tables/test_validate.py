@@ -1,4 +1,4 @@
-"""Checks of tables that need no source."""
+"""Checks of single tables; those of whole sources are in test_ingest."""
 
 import pyarrow as pa
 import pytest

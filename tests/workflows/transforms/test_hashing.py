@@ -1,4 +1,4 @@
-"""Codes by hash, against the algorithms written down in Python."""
+"""Hashed codes compared with the algorithms in plain Python."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def column(values, kind):
 
 
 def test_published_values():
-    """Of SplitMix64 with seed 0, and of FNV's own test suite."""
+    """Values of SplitMix64 with seed 0, and of FNV's test suite."""
     assert mixed(GOLDEN) == 0xE220A8397B1DCDAF
     assert (fnv(""), fnv("a"), fnv("foobar")) == (0xCBF29CE484222325, 0xAF63DC4C8601EC8C, 0x85944171F73967E8)
 
@@ -77,14 +77,14 @@ def test_equal_numbers_have_one_code_and_the_missing_code_is_given():
     assert hashed([np.array([[np.nan]])], missing=-1).tolist() == [[-1]]
 
 
-def test_a_combination_is_of_places_not_of_values():
+def test_the_order_of_columns_matters():
     a, b = np.array([1, 2, MISSING_INT, 1]), np.array([2, 1, 1, MISSING_INT])
     assert len(set(HashedCodes(10**9)([a, b]).tolist())) == 4
 
 
 @pytest.mark.parametrize("values", [np.arange(100_000), np.array([f"item {i}" for i in range(100_000)], object)])
 def test_consecutive_values_spread_evenly(values):
-    """Chi-squared of 1,000 buckets of 100 values each: mean 999, deviation 45."""
+    """Chi-squared over 1,000 buckets of 100 values each: mean 999, standard deviation 45."""
     counts = np.bincount(HashedCodes(1000)([values]) - 3, minlength=1000)
     assert len(counts) == 1000
     assert abs(((counts - 100) ** 2 / 100).sum() - 999) < 5 * 45

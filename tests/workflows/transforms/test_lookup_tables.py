@@ -1,4 +1,4 @@
-"""Lookups against a dict, whatever the numbers."""
+"""Lookup tables compared with a dict."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_numbers_on_disk_and_back_are_mapped(tmp_path, known, kind):
 
 
 def test_dense_values_in_the_files_of_sparse_ones(tmp_path):
-    """As etl artifacts had them before there were dense files."""
+    """Older etl artifacts have these files."""
     SortedCodes(np.array([7, 9]), np.array([1, 2])).save(tmp_path, "n")
     codes = load_codes(tmp_path, "n")
     assert isinstance(codes, DenseCodes)

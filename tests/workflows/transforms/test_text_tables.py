@@ -1,4 +1,4 @@
-"""The mapped table of strings against a dict."""
+"""The mapped table of strings compared with a dict."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def test_is_a_dict(tmp_path_factory, known, asked):
     assert looked_up(got, [*asked, *known]) == expected
 
 
-def test_lone_surrogates_are_values_like_any_other():
+def test_lone_surrogates_are_ordinary_values():
     codes = MappedTextCodes.build(["\ud800", "a"], np.array([3, 4]))
     assert looked_up(codes, ["\ud800", "\ud801", "a"]) == [3, 2, 4]
 
 
 def test_strings_of_one_slot_are_told_apart():
-    """In a table of two strings and four slots many strings share a slot; none is taken for another."""
+    """With two strings in four slots many strings share a slot, but none is mistaken for another."""
     codes = MappedTextCodes.build(["x", "y"], np.array([3, 4]))
     assert looked_up(codes, [f"{n}" for n in range(1000)]) == [2] * 1000
     assert looked_up(codes, ["y", "x"]) == [4, 3]
@@ -50,5 +50,5 @@ def test_hundred_thousand_strings_are_mapped(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
-def test_nothing_asked(shape):
+def test_no_values(shape):
     assert MappedTextCodes.build(["a"], np.array([3]))(np.empty(shape, object), 1, 2).shape == shape
