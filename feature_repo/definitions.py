@@ -1,6 +1,6 @@
 """The feature views of the pipeline in ``CASCADE_CONFIG`` (by default ``pipeline.yaml`` beside this folder).
 
-They follow from the pipeline's data, so ``cascade run --only features`` has to have run once.
+They depend on the pipeline's data, so run ``cascade run --only features`` first.
 """
 
 import os
@@ -19,5 +19,5 @@ _runs = Path(os.environ.get("CASCADE_RUNS", HERE.parent / "runs"))
 _config, _ = load_config(_file)
 _features = find(_config, _runs, FEATURES.name, stages=(DATA, FEATURES))
 
-# Feast takes what it finds in the module's namespace: project, user, item, user_profile, user_history ...
+# Feast reads the objects in this module's namespace: project, user, item, user_profile, user_history ...
 globals().update(feast_objects(_features.path, HERE, str(_config.feature_store.project)))

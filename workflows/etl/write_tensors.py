@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def dtype_of(feature: Feature) -> str:
-    """dtype on disk; codes are int32 there, and int64 in the models."""
+    """dtype on disk: int32 for codes, which are int64 in the models, else float32."""
     return "int32" if feature.kind == "categorical" else "float32"
 
 

@@ -31,7 +31,7 @@ class Overlap:
 def overlap(data: Path) -> Overlap:
     """Compare the parts of the split in the data artifact ``data``, one file of whole users after the other.
 
-    A valid row counts if it is in train, too; a test row if it is in train or valid.
+    A valid row counts if it is also in train; a test row if it is also in train or valid.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
