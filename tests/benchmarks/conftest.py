@@ -1,6 +1,6 @@
-"""Times as ratios to a reference that is measured in the same run, beside those that are written down.
+"""Reports times as ratios to a reference computation of the same run, next to the ratios in baseline.json.
 
-``make bench`` runs them; without it each benchmark is one call whose answer is checked.
+``make bench`` measures. In an ordinary test run each benchmark is a single call whose answer is checked.
 """
 
 import json
@@ -13,7 +13,7 @@ import pytest
 
 BASELINE = Path(__file__).with_name("baseline.json")
 SLOWER = 2.0
-"""A ratio that is so many times the one written down fails the run: less is noise on shared machines."""
+"""A ratio that is this many times the one in baseline.json fails the run. Less is noise on shared machines."""
 FOUND = pytest.StashKey[dict[str, float]]()
 
 
@@ -23,7 +23,7 @@ def pytest_configure(config):
 
 @pytest.fixture
 def ratio(benchmark, request, reference_s):
-    """Call it with a function: measures it, and notes its median as a multiple of the reference."""
+    """A function that measures a call and records its median time as a multiple of the reference."""
 
     def measure(call):
         answer = benchmark(call)
@@ -38,7 +38,7 @@ def ratio(benchmark, request, reference_s):
 
 @pytest.fixture(scope="session")
 def reference_s():
-    """Seconds of one matrix product, one sort and one gather, of a request's size."""
+    """Median seconds of a matrix product, a sort and a gather of the size of a request."""
     rng = np.random.default_rng(0)
     left, right = rng.normal(size=(200, 64)).astype("f4"), rng.normal(size=(64, 128)).astype("f4")
     table, rows, keys = rng.normal(size=(20_000, 64)).astype("f4"), rng.integers(0, 20_000, 200), rng.normal(size=2000)
@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter, config):
     if not found:
         return
     written = json.loads(BASELINE.read_text()) if BASELINE.is_file() else {}
-    terminalreporter.section("ratio to the reference of this run, and the one written down")
+    terminalreporter.section("ratio to the reference of this run, and the ratio in baseline.json")
     for name, value in found.items():
         mark = "  SLOWER" if _slower(value, written.get(name)) else ""
         terminalreporter.line(f"{name:<32} {value:8.2f} {written.get(name, float('nan')):8.2f}{mark}")

@@ -1,10 +1,10 @@
-"""Measure the ETL: interactions a second of the etl stage and of plain pandas that makes the same of the same data.
+"""Compare the speed of the etl stage with plain pandas code that computes the same, in interactions per second.
 
-Run it from the repository's root on an idle machine: ``.venv/bin/python tests/benchmarks/etl.py``. The data is the
-synthetic shop of ``--rows`` interactions, as the data stage leaves it in ``runs/``. Plain pandas reads all of it, fits
-on the training part (categories; median, mean and deviation), transforms every table, looks back in each user's rows
-for the history, and writes Parquet. Each runs in a process of its own, its imports not counted. Both must give the
-same: codes but for their numbering, numbers to rounding, histories. The exit code is 1 if they do not.
+Run it from the repository's root on an idle machine: ``.venv/bin/python tests/benchmarks/etl.py``. The data is a
+synthetic shop of ``--rows`` interactions, written by the data stage to ``runs/``. The pandas code reads all of it, fits
+on the training part (categories; median, mean and standard deviation), transforms every table, computes the histories,
+and writes Parquet. Each runs in a separate process, and imports are not timed. Both must give the same result: codes up
+to their numbering, numbers up to rounding, and the same histories. The exit code is 1 if they differ.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from cascade.workflows.etl.tensors import Tensors
 
 CONFIG, RUNS = Path("examples/shop.yaml"), Path("runs")
 NULL, UNKNOWN, FIRST = 1, 2, 3
-"""Codes of a missing value, one that the training part has not, and the first that it has; 0 is padding."""
+"""Codes of a missing value, of a value that is not in the training part, and of the first known one; 0 is padding."""
 SPLITS = ("train", "valid", "test")
 
 
@@ -38,7 +38,7 @@ def ours(config, data, folder):
 
 
 def plain(config, data, folder):
-    """The same in pandas."""
+    """Plain pandas."""
     schema, length = config.schema_, config.section("history").length
     frame = pd.read_parquet(data / "interactions")
     users, items = (pd.read_parquet(data / f"{side}.parquet") for side in ("users", "items"))
@@ -63,7 +63,7 @@ def plain(config, data, folder):
 
 
 def transformed(table, known, schema, names=None):
-    """The features of a table, fitted on its ``known`` rows."""
+    """The features of a table, fitted on the rows ``known``."""
     crosses = {"_".join(columns): columns for columns in schema.crosses}
     found = {}
     for name in names or [n for n in [*schema.dense, *schema.sparse, *crosses] if usable(n, crosses, table)]:
@@ -87,7 +87,7 @@ def joined_text(table, columns):
 
 
 def histories(user, code, positive, length):
-    """[n, length]: codes of the user's last positives before each row, most recent first."""
+    """Codes of the user's last positives before each row, most recent first: [n, length]."""
     found = np.zeros((len(user), length), np.int32)
     past, last = [], None
     for at, (who, what, liked) in enumerate(zip(user.tolist(), code.tolist(), positive.tolist(), strict=True)):
@@ -102,7 +102,7 @@ def histories(user, code, positive, length):
 
 
 def differences(etl, folder):
-    """Names of what is not the same in both."""
+    """The names of the columns that differ."""
     tensors, wrong = Tensors.load(etl), []
     for side, tables in (("users", tensors.users), ("items", tensors.items)):
         made = pd.read_parquet(folder / f"{side}.parquet")
@@ -120,7 +120,7 @@ def differences(etl, folder):
 
 
 def same(mine, theirs):
-    """Numbers alike to rounding; codes alike but for how they are numbered."""
+    """Whether two columns are equal: numbers up to rounding, codes up to their numbering."""
     if mine.dtype.kind == "f":
         return bool(np.allclose(mine, theirs, rtol=1e-4, atol=1e-4))
     each = [len(np.unique(part)) for part in (mine, theirs)]
@@ -128,7 +128,7 @@ def same(mine, theirs):
 
 
 def measured(rows, name, data, folder):
-    """Seconds and peak memory (MB) of one of them, and what it wrote."""
+    """Run one of the two: its seconds, its peak memory in MB, and the folder that it wrote."""
     command = [sys.executable, __file__, "--rows", str(rows), "--only", name, "--data", str(data), "--out", str(folder)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
@@ -160,7 +160,7 @@ def main():
             print(f"{name:<6} {rate:>10,.0f} interactions/s, peak {found[name]['mb']:,.0f} MB", flush=True)
         print(f"ratio  {found['plain']['seconds'] / found['ours']['seconds']:.2f}")
         wrong = differences(Path(found["ours"]["path"]), Path(found["plain"]["path"]))
-    print("not the same: " + ", ".join(wrong) if wrong else "both made the same")
+    print("different: " + ", ".join(wrong) if wrong else "both give the same result")
     return int(bool(wrong))
 
 

@@ -1,14 +1,14 @@
-"""Every loss x sampling x interaction: two epochs on MovieLens 100k, judged on the validation part beside popularity.
+"""Train every combination of loss, sampling and interaction for two epochs, and compare it with popularity.
 
-Run it from the repository's root: ``.venv/bin/python tests/benchmarks/grid.py``. Models go into ``runs/``: a retriever
-is trained once and shared by its rankers, and what is there is not trained again. ``--losses``, ``--samplings`` and
-``--interactions`` choose a part of the grid (``--interactions`` without a value leaves the rankers out), ``--set
-two_tower.negatives.share=1`` and the like try other settings. The exit code is 1 if a number is NaN or not above
-popularity's.
+Run it from the repository's root: ``.venv/bin/python tests/benchmarks/grid.py``. The data is MovieLens 100k, and
+metrics are those of its validation part. Models are written to ``runs/``: a retriever is shared by its rankers, and
+finished models are reused. ``--losses``, ``--samplings`` and ``--interactions`` select a part of the grid
+(``--interactions`` without a value leaves the rankers out), and ``--set two_tower.negatives.share=1`` and the like
+override other keys. The exit code is 1 if a metric is NaN or not above that of popularity.
 
-The retriever ranks the whole catalogue; the ranker, with the retriever's opinion in it as it is served, orders the
-retriever's candidates, and an item that is not among them counts 0. Popularity does both alike. gAUC is over the
-candidates of each request by itself, as that is what is ordered.
+The retriever ranks the whole catalogue. The ranker, fused with the retriever's score as when served, ranks the
+retriever's candidates; a relevant item that is not among them counts 0. Popularity does both. gAUC is computed over the
+candidates of each request.
 """
 
 import argparse
@@ -50,14 +50,14 @@ DEFAULTS = [
     f"dlrm_ranker.training.epochs={EPOCHS}",
     "dlrm_ranker.max_events=20000",
 ]
-"""Nine in ten users are validated: the standard error of recall@10 is about 0.01. The ranker learns from a fifth of the
-positives, in a fifth of the time."""
+"""Nine in ten users are validated, for a standard error of recall@10 of about 0.01. The ranker is trained on a fifth of
+the positives, to save time."""
 OF_RETRIEVER = ("recall@10", "recall@100", "ndcg@10", "ndcg")
 OF_RANKER = ("ranked ndcg@10", "gauc")
 
 
 class Validation:
-    """The validation part's positives, and what is hidden from a ranking: what their users have in training."""
+    """The positives of the validation part, and the items to mask: those that their users have in training."""
 
     def __init__(self, tensors):
         self.tensors, shape = tensors, (len(tensors.user_ids), len(tensors.item_ids))
@@ -82,12 +82,12 @@ class Validation:
         followers = Followers.open(ranker.path, config.dlrm_ranker.transitions)
         columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, widths, followers)
         [logits] = scores([ranker.path / PAIR], columns, rows.events, rows.candidates)
-        there = rows.candidates >= 0
-        popular, (request, _) = self.tensors.item_counts[rows.candidates][there], np.nonzero(there)
-        ranks = positive_ranks(np.where(there, logits, -np.inf), rows.label)
-        label, count = rows.label[there], there.sum(axis=1)
+        valid = rows.candidates >= 0
+        popular, (request, _) = self.tensors.item_counts[rows.candidates][valid], np.nonzero(valid)
+        ranks = positive_ranks(np.where(valid, logits, -np.inf), rows.label)
+        label, count = rows.label[valid], valid.sum(axis=1)
         own, of_popularity = (
-            gauc(grouped_auc(order, label, request, len(count)), count) for order in (logits[there], popular)
+            gauc(grouped_auc(order, label, request, len(count)), count) for order in (logits[valid], popular)
         )
         return [float(target_ndcg(ranks, 10).mean()), own, of_popularity]
 

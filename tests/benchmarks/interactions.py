@@ -1,9 +1,9 @@
-"""The ranker's interactions beside each other on MovieLens 100k: what a request costs, and what two epochs bring.
+"""Compare the ranker's interactions on MovieLens 100k: the cost of a request, and the quality after two epochs.
 
-Run it from the repository's root: ``.venv/bin/python tests/benchmarks/interactions.py [key=value ...]``. Models go into
-``runs/``, and the stages before the ranker are taken from there where they are up to date. Times are medians of ONNX
-Runtime on one thread, 1 user with 200 candidates, the models taking turns: compare them with each other, not between
-runs. A star stands for target attention, which is also told as a multiple of the same interaction without it.
+Run it from the repository's root: ``.venv/bin/python tests/benchmarks/interactions.py [key=value ...]``. Models are
+written to ``runs/``, and stages that are up to date there are reused. Times are medians of ONNX Runtime on one thread
+for 1 user with 200 candidates. The models take turns, so compare times within a run, not between runs. A star means
+target attention; its time is also given as a multiple of the same interaction without it.
 """
 
 import sys
@@ -36,11 +36,11 @@ PLAIN = {
 }
 ATTENDING = {"history": {"kind": "target_attention"}}
 KINDS = {**PLAIN, **{f"{name} *": {**options, **ATTENDING} for name, options in PLAIN.items()}}
-"""A star: with target attention."""
+"""Name in the table -> config keys; a star means target attention."""
 
 
 def train(config, parts):
-    """Kind -> its ranker artifact."""
+    """Name -> its ranker artifact."""
     section = config.dlrm_ranker.model_dump()
     training = {**section["training"], "epochs": EPOCHS}
     made = {}
@@ -54,7 +54,7 @@ def train(config, parts):
 
 
 def microseconds(feeds, models):
-    """Kind -> median time of one call."""
+    """Name -> median microseconds of a call."""
     sessions = {name: session(model) for name, model in models.items()}
     taken = {name: [value.name for value in opened.get_inputs()] for name, opened in sessions.items()}
     feeds = {name: {column: feeds[name][column] for column in columns} for name, columns in taken.items()}
@@ -84,14 +84,14 @@ def main():
     one, shown = rows.events.take(np.arange(1)), padded_items(rows.candidates[:1])
     models = {name: artifact.path / PAIR for name, artifact in made.items()}
     took = microseconds({name: make(one, shown) for name, make in columns.items()}, models)
-    there = rows.candidates >= 0
+    valid = rows.candidates >= 0
     print(
         f"{'interaction':<16} {'us':>6} {'of dot':>6} {'of plain':>8} {'floats/item':>11} {'ndcg':>7} {'auc':>7} "
         f"{'int8 top50':>10}"
     )
     for name, artifact in made.items():
         [logits] = scores([models[name]], columns[name], rows.events, rows.candidates)
-        auc, plain = metrics.auc(logits[there], rows.label[there], name), took[name.removesuffix(" *")]
+        auc, plain = metrics.auc(logits[valid], rows.label[valid], name), took[name.removesuffix(" *")]
         print(
             f"{name:<16} {took[name]:6.0f} {took[name] / took['dot']:6.2f} {took[name] / plain:8.2f} "
             f"{sum(columns[name].widths.values()):11d} "

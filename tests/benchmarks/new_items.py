@@ -1,9 +1,9 @@
-"""Recall of items that training has not seen, by what is known of them: ids alone, attributes, titles.
+"""Measure the recall of items that are not in training, for different item features: ids only, attributes, titles.
 
-Run it from the repository's root on a folder of tables such as MovieLens 1M's:
-``.venv/bin/python tests/benchmarks/new_items.py FOLDER --runs runs``. A seeded tenth of the items is held out entirely
-(``data.split.by: new_items``); one ETL, one retriever for each set of item features and each share of hidden ids. Warm
-is the validation part, whose items training has seen.
+Run it from the repository's root on a folder of tables such as MovieLens 1M's: ``.venv/bin/python
+tests/benchmarks/new_items.py FOLDER --runs runs``. A random tenth of the items is held out entirely (``data.split.by:
+new_items``). A retriever is trained for each set of item features and each share of hidden ids, all on the same ETL.
+"Warm" columns are of the validation part, whose items are in training.
 """
 
 import argparse
@@ -35,14 +35,14 @@ HEAD = ["item features", "hidden ids", "new alone R@10", "R@100", "N@10", "all R
 
 
 def keep(tensors, item_features):
-    """The artifact as if items had only their ids and ``item_features``."""
+    """The etl artifact with only the id and ``item_features`` as features of the items."""
     names = ["item_id", *item_features]
     schema = FeatureSchema(tuple(f for f in tensors.schema if f.side != "item" or f.name in names))
     return dataclasses.replace(tensors, schema=schema, items={name: tensors.items[name] for name in names})
 
 
 def requests(tensors, users):
-    """A request of each of ``users`` after all that is not in the test part, as the feature store would answer it."""
+    """A request of each of ``users`` with the history that the feature store has, which ends before the test part."""
     parts = [tensors.interactions(split) for split in ("train", "valid")]
     known = sum(np.bincount(part.user_row[part.positive], minlength=len(tensors.user_ids)) for part in parts)
     every = parts[0].history
@@ -87,8 +87,8 @@ def main():
         own_tower = tower.model_copy(update={"emb_dims": dims})
         section = config.two_tower.model_copy(update={"item_tower": own_tower, "item_id_dropout": share})
         found, warm, took = learned(keep(tensors, features), section)
-        alone = found["among_new"]
-        figures = [alone["recall@10"], alone["recall@100"], alone["ndcg@10"], found["whole_catalogue"]["recall@100"]]
+        among = found["among_new"]
+        figures = [among["recall@10"], among["recall@100"], among["ndcg@10"], found["whole_catalogue"]["recall@100"]]
         row = [", ".join(["id", *features]), share, *figures, warm["recall@100"], warm["ndcg@10"], took]
         rows.append(row)
         print(row, found["intervals"]["among_new"]["recall@100"], flush=True)

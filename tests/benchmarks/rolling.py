@@ -1,8 +1,8 @@
-"""A config on earlier parts of a log of impressions: what its settings can be chosen by, without the last part.
+"""Evaluate a config on earlier parts of an impression log, to choose its settings without the final test part.
 
 Run it from the repository's root: ``.venv/bin/python tests/benchmarks/rolling.py FOLDER -c examples/kuairand.yaml``.
-For each share the log ends there in time, and the whole pipeline runs on what is left, which its own split ends with
-a validation and a test part (rolling origin; Tashman, "Out-of-sample tests of forecasting accuracy", 2000).
+For each share, the log is cut off at that point in time, and the whole pipeline runs on the rest with its own split
+into training, validation and test part (rolling origin; Tashman, "Out-of-sample tests of forecasting accuracy", 2000).
 """
 
 import argparse
@@ -21,7 +21,7 @@ READ = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
 
 
 def earlier(folder, share, out):
-    """The tables of ``folder`` with the first ``share`` of the interactions in time."""
+    """Copy the tables of ``folder`` to ``out`` with only the earliest ``share`` of the interactions."""
     out.mkdir()
     for path in folder.iterdir():
         if path.stem != "interactions":
@@ -32,7 +32,7 @@ def earlier(folder, share, out):
 
 
 def aucs(config, sets, work):
-    """Label -> the ranker's AUC on the test part, and by how much it is above LightGBM's."""
+    """Label -> the ranker's AUC on the test part, and its difference from LightGBM's."""
     own = [f"data.path={work}/data", f"export.repository={work}/models", f"feature_store.repo={work}/features"]
     merged, _ = load_config(config, [*own, *sets])
     found = run(merged, work / "runs")["evaluation"].metrics["impressions"]

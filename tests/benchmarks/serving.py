@@ -1,7 +1,7 @@
-"""Measure the served demo: start-up, private memory, and how soon it answers after a stub was killed under load.
+"""Measure the served demo: start-up time, private memory, and recovery after a stub is killed under load.
 
-Run it from the repository's root after ``make demo``: ``.venv/bin/python tests/benchmarks/serving.py``. The bars are
-400 MB of private memory and an answer within 5 seconds of a kill; the exit code is 1 if one is missed.
+Run it from the repository's root after ``make demo``: ``.venv/bin/python tests/benchmarks/serving.py``. The limits are
+400 MB of private memory and an answer within 5 seconds after a kill. The exit code is 1 if one is exceeded.
 """
 
 import os
@@ -26,11 +26,11 @@ CLIENTS, KILLS, LONGEST_S = 4, 3, 60
 
 
 def healed_after(server, answered):
-    """Seconds from a kill to the first answer by the new stub."""
+    """Kill the stub: seconds until the new one answers."""
     [stub] = running_stubs(server.pid)
     os.kill(stub.process.pid, signal.SIGKILL)
     killed = time.monotonic()
-    # An answer that was on its way may still arrive, so one counts only when another process is there.
+    # An answer of the killed stub may still arrive, so answers count only once there is a new process.
     while time.monotonic() < killed + LONGEST_S:
         fresh = [other for other in running_stubs(server.pid) if other.process.pid != stub.process.pid]
         if fresh and answered[-1] > killed + 0.2:

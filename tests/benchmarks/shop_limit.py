@@ -1,9 +1,10 @@
-"""Measure how close to the best possible AUC anything comes on the synthetic shop: a model of its very form, fitted.
+"""Measure how close a model can come to the best possible AUC on the synthetic shop: fit the shop's own formula.
 
 Run it from the repository's root: ``.venv/bin/python tests/benchmarks/shop_limit.py --interactions 1000000 --users 2000
---items 2000``. The shop draws clicks from a product of hidden numbers of user and item, price, discount and time; so
-does the model, whose embeddings are sums over what each side has. What it lacks of the best is what the data do not
-tell. The ranker's figure: ``cascade run -c examples/shop-10m.yaml --set data.synthetic.users=2000 ...``.
+--items 2000``. The shop draws clicks from a product of hidden vectors of user and item plus effects of price, discount
+and time. The fitted model has the same form; its vectors are sums of embeddings of each side's features. Its distance
+from the best possible AUC is due to the limited data. To compare with the ranker, run ``cascade run -c
+examples/shop-10m.yaml --set data.synthetic.users=2000 ...``.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from cascade.workflows.etl.tensors import Tensors
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop-10m.yaml"
 WEIGHTS = (1e-3, 3e-3, 1e-2)
-"""Of the squared norms of a row's numbers; the one that is best on validation counts."""
+"""Weights of the L2 penalty on a row's parameters. The one that is best on the validation part is used."""
 CODES = {"user_id": "user", "geo": "user", "item_id": "item", "category": "item", "brand": "item", "device": "context"}
 NUMBERS = {"price": "item", "discount": "item", "age_norm": "user", "session_time": "context"}
 DIM, SIZE, EPOCHS, RATE = 12, 1024, 8, 5e-3
@@ -38,7 +39,7 @@ class Form(tf.Module):
         self.common = tf.Variable(tf.zeros([len(NUMBERS)]))
 
     def __call__(self, codes, numbers):
-        """Logits [n], and the sum of squares that L2 weighs."""
+        """Logits [n], and the sum of squares for the L2 penalty."""
         vectors, biases = tf.gather(self.vectors, codes), tf.gather(self.biases, codes)
         slopes = tf.gather(self.slopes, tf.gather(codes, [0, 5], axis=1))
         user, item = tf.reduce_sum(vectors[:, :2], axis=1), tf.reduce_sum(vectors[:, 2:5], axis=1)
@@ -48,7 +49,7 @@ class Form(tf.Module):
 
 
 def part(tensors, name):
-    """Codes [n, 6], each table's after the last one's, numbers [n, 4] and label [n]."""
+    """Codes [n, 6], offset so that each feature has its own range, numbers [n, 4] and labels [n]."""
     source = tensors.interactions(name)
     rows = {"user": (tensors.users, source.user_row), "item": (tensors.items, source.item_row)}
 
@@ -62,7 +63,7 @@ def part(tensors, name):
 
 
 def fit(tensors, weight):
-    """AUC of the validation and the test part."""
+    """Fit the model: its AUC on the validation and on the test part."""
     tf.keras.utils.set_random_seed(0)
     form, train = Form(sum(tensors.schema[f].cardinality for f in CODES)), part(tensors, "train")
     steps = len(train[2]) // SIZE

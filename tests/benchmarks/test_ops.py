@@ -1,4 +1,4 @@
-"""Every op of the served graph, and the whole path, for one user and for eight."""
+"""Benchmarks of every op of the served graph, and of the whole graph, for one user and for eight."""
 
 from itertools import cycle, islice
 
@@ -23,7 +23,7 @@ def executor(movielens):
 
 @pytest.fixture(scope="module")
 def requests(movielens):
-    """Requests of so many different users, as an endless cycle would have them."""
+    """A function that yields an endless stream of requests for the given number of users."""
     ids = np.load(movielens.artifacts["etl"].path / "user_ids.npy")
     rng = np.random.default_rng(0)
 
@@ -36,7 +36,7 @@ def requests(movielens):
 
 
 def inputs_of(executor, op, request):
-    """The columns that ``op`` reads when ``request`` gets to it."""
+    """The columns that ``op`` reads for ``request``."""
     have = executor.batcher.accept(request)
     for node in executor.nodes:
         reads = {name: have[name] for name in node.op.reads}

@@ -1,10 +1,10 @@
-"""Measure training: samples a second of ours and of plain Merlin Models `fit`, on the same data, in one run.
+"""Compare the training speed of our models with Merlin Models' `fit` on the same data, in samples per second.
 
 Run it from the repository's root on an idle machine: ``.venv/bin/python tests/benchmarks/training.py``. Both train the
-same architecture at the same batch size, the two-tower retriever on in-batch softmax and DLRM on clicks; Merlin's
-metrics are those that it has by default. An epoch is timed from its start to the start of the next, after one that
-compiles. Merlin's model takes one row a user whatever the data, ours is measured in larger batches, too. Rankers are
-judged by the AUC of clicks that they were not trained on. The bar is a ratio of 2; the exit code is 1 if one is missed.
+same architecture at the same batch size: a two-tower retriever with in-batch softmax, and DLRM on clicks. Merlin
+computes its default metrics. The first epoch, which compiles, is not timed; an epoch lasts until the start of the next.
+Merlin's model always takes one row for each user; ours is also measured with more rows and with larger batches. Rankers
+are compared by their AUC on held-out clicks. Ours must be at least twice as fast; the exit code is 1 if it is not.
 """
 
 import argparse
@@ -35,13 +35,13 @@ from cascade.workflows.etl.tensors import Tensors
 
 BAR = 2.0
 RATE, SIZE, LARGE = 1e-3, 8192, 32768
-"""Learning rate, rows of a ranker's batch, and of a larger one, whose rate is higher by the root of their ratio."""
+"""Learning rate, rows of a ranker's batch, and of a larger one, whose rate is scaled by the root of their ratio."""
 HELD_OUT = 0.1
-"""Share of the events that is not trained on."""
+"""Share of the events that are held out."""
 OF_CITY = 0.8
-"""Share of the users with the taste of their city."""
+"""Share of the users who have the taste of their city."""
 CANDIDATES = 23
-"""Rows a user that the ranker draws by default: the positive and its negatives."""
+"""Rows for each user that the ranker draws by default: a positive and its negatives."""
 USERS, ITEMS = 100_000, 50_000
 TOWER, DIM, BOTTOM, TOP = [128, 64], 64, [128, 64], [128, 64]
 SCHEMA = FeatureSchema(
@@ -56,13 +56,14 @@ SCHEMA = FeatureSchema(
         Feature("brand", "item", "categorical", 1000),
     )
 )
-"""Numbers on one side alone: our ranker has a bottom network for each side, Merlin's has one."""
+"""Only users and contexts have continuous features: our ranker has a bottom network for each side, Merlin's has one."""
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Users with a taste for a category, most often that of their city, popular items drawn more often, clicks that
-    follow the taste. The held-out AUC is .78 for who knows every taste, .72 for who knows those of the cities alone.
+    """Synthetic clicks: each user prefers a category, usually that of the city, and popular items are shown more often.
+
+    The best possible AUC on the held-out part is .78, and .72 for a model that knows only the cities' categories.
     """
 
     tensors: Tensors
@@ -71,7 +72,7 @@ class Shop:
 
     @classmethod
     def make(cls, rows: int) -> "Shop":
-        """``rows`` to train on."""
+        """Draw a shop with ``rows`` training events."""
         rng, count = np.random.default_rng(0), round(rows / (1 - HELD_OUT))
         numbers = {"age": rng.normal(size=USERS), "income": rng.normal(size=USERS)}
         users = {"user_id": np.arange(USERS), "city": rng.integers(0, 100, USERS), **numbers}
@@ -95,7 +96,7 @@ class Shop:
         return cls(tensors, *(events.take(part) for part in np.split(np.arange(count), [rows])))
 
     def frame(self, events):
-        """Everything joined, as Merlin's loader takes it."""
+        """The events joined with users and items, as Merlin's loader needs them."""
         import pandas as pd
 
         at = {"user": events.user_row, "item": events.item_row}
@@ -131,7 +132,7 @@ def ours_two_tower(shop, options, size):
 
 
 def ours_ranker(shop, options, size, candidates=1):
-    """With one candidate a user, as on impressions, or more, as on the retriever's candidates."""
+    """Train on one candidate for each user, as on impressions, or on several, as on the retriever's candidates."""
     from cascade.models.ranker.dlrm import build
     from cascade.models.ranker.rows import ValidRows
     from cascade.models.ranker.training import make_step, score_rows
@@ -158,7 +159,7 @@ def ours_ranker(shop, options, size, candidates=1):
 
 
 def ours(model, step, training, rows, count, candidates=1):
-    """Samples a second of the best epoch but the first, and the last epoch's loss."""
+    """Samples per second of the fastest epoch after the first, and the loss of the last epoch."""
     starts, size = [], training.batch_size // candidates
     steps = count // candidates // size
 
@@ -180,7 +181,7 @@ def quality(held_out, scores):
 
 
 class Clock(tf.keras.callbacks.Callback):
-    """When each epoch began."""
+    """Records when each epoch began, and its loss."""
 
     def __init__(self):
         super().__init__()
@@ -197,7 +198,7 @@ class Clock(tf.keras.callbacks.Callback):
 
 
 def scalars(features, *more):
-    """Merlin's schema of columns that hold one value a row, as its loader has them."""
+    """Merlin's schema of columns with one value in each row, as its loader needs it."""
     from merlin.schema import ColumnSchema, Schema
 
     def scalar(column):
