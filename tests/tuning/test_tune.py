@@ -148,7 +148,7 @@ def test_a_stopped_study_says_how_to_resume_it_and_can_be_resumed(folder, monkey
     monkeypatch.setattr(Objective, "attempt", stopped)
     again = [*command(folder), "--study", "stopped", "--trials", "2"]
     result = CliRunner().invoke(cli.app, again)
-    assert result.exit_code == 130 and "the same command goes on with study stopped" in result.stderr
+    assert result.exit_code == 130 and "run the same command again to continue study stopped" in result.stderr
     assert "1 fail" in (folder / "runs" / "tune" / "stopped" / "report.html").read_text()
     found = json.loads(invoke(*again, "--json"))
     assert [trial["reason"] == "interrupted" for trial in found["trials"]] == [False, True, False, False]
