@@ -1,4 +1,4 @@
-"""The two towers that find candidates.
+"""The two-tower retriever, which finds the candidates.
 
-In: the etl artifact. Out: a query tower and an item tower as ONNX. Start with `two_tower`, then `stage`.
+In: the etl artifact. Out: the query tower and the item tower as ONNX models. Start with `two_tower`, then `training`.
 """

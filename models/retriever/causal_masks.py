@@ -1,6 +1,8 @@
-"""Who may look at what in a history that is most recent first: places at the items behind them.
+"""Causal masks and relative distances for a history that is most recent first.
 
-Shapes: B histories, N items, P places 0 .. P - 1.
+The encoder at position p sees items p, p + 1, ...: those that came before the moment of p.
+
+Shapes: B histories, N items, P positions 0 .. P - 1.
 """
 
 from __future__ import annotations
@@ -12,31 +14,34 @@ from numpy.typing import NDArray
 
 from .._merlin import tf
 
-NOTHING = 1e9
-"""Taken off the scores of what takes no part."""
+MASKED = 1e9
+"""Subtracted from the scores of masked items."""
 
 
-def behind(places: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """How far item j lies behind place p, and 1 where it does or is there, else 0; both [places, length]."""
-    distance = np.arange(length)[None, :] - np.arange(places)[:, None]
+def distances(positions: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The distance from each position to each item, at least 0, and 1 where the item is visible there, else 0.
+
+    Both are [positions, length].
+    """
+    distance = np.arange(length)[None, :] - np.arange(positions)[:, None]
     return np.maximum(distance, 0), (distance >= 0).astype(np.float32)
 
 
-def allowed(seen: Any, places: int) -> Any:
-    """[B, N], 1 for an item and 0 for padding -> [B, P, N], 1 for the items that a place may look at."""
-    if places == 1:
+def causal_mask(seen: Any, positions: int) -> Any:
+    """[B, N], 1 for an item and 0 for padding -> [B, P, N], 1 for the items that a position sees."""
+    if positions == 1:
         return seen[:, None, :]
-    return seen[:, None, :] * behind(places, seen.shape[1])[1]
+    return seen[:, None, :] * distances(positions, seen.shape[1])[1]
 
 
-def by_distance(values: Any, places: int) -> Any:
-    """[..., N] by distance -> [..., P, N] by place and item; 0 for items before the place."""
-    if places == 1:
+def by_distance(values: Any, positions: int) -> Any:
+    """Values by distance [..., N] -> values by position and item [..., P, N]; 0 for items that are not visible."""
+    if positions == 1:
         return values[..., None, :]
-    distance, causal = behind(places, values.shape[-1])
+    distance, causal = distances(positions, values.shape[-1])
     return tf.gather(values, distance, axis=-1) * causal
 
 
-def softmax(scores: Any, mask: Any) -> Any:
-    """Softmax over the last axis of what ``mask`` is 1 for; 0 elsewhere, and everywhere if there is nothing."""
-    return tf.nn.softmax(scores + (mask - 1) * NOTHING) * mask
+def masked_softmax(scores: Any, mask: Any) -> Any:
+    """Softmax over the last axis where ``mask`` is 1; 0 elsewhere, and 0 everywhere if the mask is empty."""
+    return tf.nn.softmax(scores + (mask - 1) * MASKED) * mask

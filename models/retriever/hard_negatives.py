@@ -1,7 +1,7 @@
-"""Hard negatives: for each query, the highest-scored wrong items of the whole catalogue.
+"""Hard negative mining: for each query, the highest-scored negatives of the whole catalogue.
 
-The search is exact: a product of query and item vectors with a mask, a block of queries at a time. An index cannot
-leave out, for each query, what scores above a limit of its own; and a flat one would do the same product.
+The search is exact: a masked product of query and item vectors, one block of queries at a time. An approximate index
+cannot leave out the items above a different limit for each query, and a flat index would compute the same product.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..config import NegativesConfig, TwoTowerConfig, mined
 from ..layers.feature_gather import Lookup
 from ..training.step import TrainStep
 from .encode import encode_items
-from .negatives import NONE
-from .objective import OF_ITEMS
+from .negatives import NO_ITEM
+from .objective import ITEM_COLUMNS
 from .two_tower import TwoTower
 from .user_items import contains
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 BLOCK = 1 << 24
-"""Scores held at once: 64 MB."""
+"""Scores computed at once; as float32 they take 64 MB."""
 
 
 class Miner(tf.Module):
-    """Mines with the query tower as it is and item vectors that are at most ``refresh_steps`` steps old.
+    """Mines with the current query tower and item vectors that are at most ``refresh_steps`` steps old.
 
     Args:
-        queries: query vectors float32 [B, D] of a batch.
-        items: vectors float32 [n_items, D] of all items.
-        positives: bool [n_users, n_items]; a user's own are never mined.
+        queries: gives the query vectors float32 [B, D] of a batch.
+        items: gives the vectors float32 [n_items, D] of all items.
+        positives: bool [n_users, n_items]; the positives of a query's user are never mined.
         width: D.
 
     Raises:
@@ -54,31 +54,35 @@ class Miner(tf.Module):
         super().__init__()
         count = positives.shape[1]
         if config.skip >= count:
-            raise ConfigError(f"two_tower.negatives.skip: is {config.skip}, there are {count} items: nothing is left")
+            raise ConfigError(f"two_tower.negatives.skip: is {config.skip}, but there are only {count} items, so nothing is left")
         self.config, self.positives = config, positives
         self._queries, self._items = queries, items
         self.vectors = tf.Variable(tf.zeros([count, width]), trainable=False)
         self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def __call__(self, batch: Mapping[str, Any]) -> NDArray[np.int32]:
-        """Item rows [B, mined] for a batch that has ``user_row`` and ``item_row``, best first, padded with -1."""
+        """Mined item rows int32 [B, mined] of a batch, best first, padded with -1.
+
+        Args:
+            batch: columns of the query features, ``user_row`` and ``item_row``.
+        """
         if int(self.steps) % self.config.refresh_steps == 0:
             self.vectors.assign(self._items())
         self.steps.assign_add(1)
         return self.search(self._queries(batch), batch["user_row"], batch["item_row"])
 
     def search(self, queries: Any, users: NDArray[np.int32], own: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Rows [B, mined] of the highest-scored items below each query's limit, its user's positives left out.
+        """Rows int32 [B, mined] of the highest-scored items below each query's limit, without its user's positives.
 
         Args:
             queries: float32 [B, D].
-            users: [B].
-            own: [B], the positives; the limit is their score less the margin.
+            users: user rows [B].
+            own: item rows [B] of the positives; the limit is their score minus the margin.
         """
         count, wanted = self.positives.shape[1], mined(self.config)
         best = min(self.config.skip + wanted, count)
         size = max(1, BLOCK // count)
-        found = np.full((len(users), wanted), NONE, np.int32)
+        found = np.full((len(users), wanted), NO_ITEM, np.int32)
         for at in range(0, len(users), size):
             part = slice(at, at + size)
             known = self.positives[users[part]].tocoo()
@@ -91,20 +95,20 @@ class Miner(tf.Module):
 
 @tf.function(reduce_retracing=True)
 def _highest(queries: Any, vectors: Any, own: Any, hidden: Any, margin: float, count: int) -> Any:
-    """int32 [B, count]: best rows below the limit that are not ``hidden`` [n, 2] (query, item); else -1."""
+    """The best rows int32 [B, count] below the limit, without the pairs (query, item) in ``hidden`` [n, 2]; else -1."""
     scores = tf.matmul(queries, vectors, transpose_b=True)
     limit = tf.gather(scores, own, axis=1, batch_dims=1)[:, None] - margin
     lowest = scores.dtype.min
     scores = tf.where(scores < limit, scores, lowest)
     scores = tf.tensor_scatter_nd_update(scores, hidden, tf.fill([tf.shape(hidden)[0]], lowest))
     values, rows = tf.math.top_k(scores, count)
-    return tf.where(values > lowest, rows, NONE)
+    return tf.where(values > lowest, rows, NO_ITEM)
 
 
 def with_mining(
     step: TrainStep, model: TwoTower, lookup: Lookup, config: TwoTowerConfig, positives: csr_matrix
 ) -> TrainStep:
-    """``step`` on a batch whose ``own_row`` holds what was drawn for each query: the mined items go before it."""
+    """``step`` with mining: it puts the mined items before the drawn ones in a batch's ``own_row``."""
 
     @tf.function(reduce_retracing=True)
     def queries(moment: Mapping[str, Any]) -> Any:
@@ -114,7 +118,7 @@ def with_mining(
         return encode_items(model, lookup, positives.shape[1])
 
     def of_query(batch: Mapping[str, Any]) -> Any:
-        return queries({name: values for name, values in batch.items() if name not in OF_ITEMS})
+        return queries({name: values for name, values in batch.items() if name not in ITEM_COLUMNS})
 
     miner = Miner(config.negatives, of_query, items, positives, config.item_tower.mlp[-1])
 
@@ -126,17 +130,17 @@ def with_mining(
 
 
 def own_negatives(mined: NDArray[np.int32], drawn: NDArray[np.int32], known: csr_matrix) -> dict[str, Any]:
-    """A batch's ``own_row``: the mined items of each query, then the drawn ones that its user has not.
+    """A batch's ``own_row``: the mined items of each query, then the drawn ones that are no positives of its user.
 
     Args:
         mined: [B, h], padded with -1.
         drawn: [B, u].
-        known: bool [B, n_items], what is no negative.
+        known: bool [B, n_items], the positives of each query's user.
 
     Returns:
         own_row [B, h + u], distinct_row [E] and distinct_at [B, h + u], see `Objective`.
     """
-    rows = np.concatenate([mined, np.where(contains(known, drawn), NONE, drawn)], axis=1)
+    rows = np.concatenate([mined, np.where(contains(known, drawn), NO_ITEM, drawn)], axis=1)
     distinct, at = np.unique(rows, return_inverse=True)
     places = at.reshape(rows.shape).astype(np.int32)
     return {"own_row": rows, "distinct_row": np.maximum(distinct, 0), "distinct_at": places}

@@ -1,9 +1,10 @@
-"""The user tower's reading of a history: a vector for each of its items, and what all of them come to.
+"""The user tower's history encoder: a vector for each item, pooled into one vector.
 
-A history is most recent first, so its place p is the moment at which items p, p + 1, ... had been seen and items before
-p had not. A request stands at place 0. Training may stand at several places of one history: see ``windows``.
+A history is most recent first. The encoder at position p sees items p, p + 1, ...: the history as it was before items
+0 .. p - 1 came. At serving time the model reads the whole history (position 0). Window training predicts at several
+positions of the same encoded history, see ``windows``.
 
-Shapes: B histories, N places, R rows, D width of an item's vector.
+Shapes: B histories, N items and positions, R rows, D width of an item's vector.
 """
 
 from __future__ import annotations
@@ -37,15 +38,17 @@ POOLS: Mapping[str, Any] = {
 
 
 class History(tf.keras.layers.Layer):
-    """Columns ``history`` int [B, N], and ``history_gap`` if it is read -> float32 [B, 1, width] at place 0.
+    """Columns ``history`` int [B, N], and ``history_gap`` where the model reads it -> float32 [B, 1, width].
 
-    With ``window`` and ``place`` int [R] among the columns: float32 [R, 1, width], of history ``window`` at ``place``.
-    Where nothing has been seen, and at place N, it is 0.
+    That is position 0. With ``window`` and ``place`` int [R] among the columns it is float32 [R, 1, width]: of each row
+    the history ``window`` at position ``place``. An empty history gives 0, and so does position N.
 
     Args:
+        items: the vectors of the history's items.
+        pool: an instance of one of `POOLS`.
+        length: N.
         reads: names of the columns, ``history`` first.
-        pool: one of ``pools``.
-        recompute: training keeps nothing of the reading, see ``recompute``.
+        recompute: training computes the encoder again in the backward pass, see ``gradient_checkpointing``.
     """
 
     def __init__(
@@ -56,15 +59,15 @@ class History(tf.keras.layers.Layer):
         self.reads = tuple(reads)
         self.width = pool.times * int(items.table.dim)
         self.windows_per_row = 1.0
-        """How many histories a training step reads for each of its rows; for the memory estimate."""
+        """Histories that a training step encodes per row of the batch; for the memory estimate."""
 
     def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
-        places = self.length if PLACE in columns else 1
+        positions = self.length if PLACE in columns else 1
 
         def read(own: Mapping[str, Any]) -> Any:
             vectors = self.items(own)
             seen = tf.cast(tf.minimum(own[HISTORY], 1), vectors.dtype)
-            return self.pool(vectors, seen, places=places, training=training)
+            return self.pool(vectors, seen, positions=positions, training=training)
 
         own = {name: columns[name] for name in self.reads}
         states = in_slices(read, own) if training and self.recompute else read(own)
@@ -75,13 +78,13 @@ class History(tf.keras.layers.Layer):
 
     @property
     def numbers(self) -> float:
-        """About how many numbers a training step computes here for each of its rows."""
+        """About how many numbers a training step computes here per row."""
         width = int(self.items.table.dim)
         return float(self.windows_per_row * self.length * (width + self.pool.numbers(self.length, width)))
 
     @property
     def kept(self) -> float:
-        """About how many of them are there at once where they are recomputed: what it gives, and gradients of items."""
+        """About how many of them are in memory at once with recomputation: the output and the items' gradients."""
         return float(self.windows_per_row * self.length * (self.width + int(self.items.table.dim)))
 
 
@@ -92,11 +95,11 @@ def history_layer(
     items: ItemTables | None,
     recompute: bool = False,
 ) -> History | None:
-    """What reads the history, or None where a recency mean of the ids is all: `FeatureVectors` has that.
+    """The history encoder that the config asks for; None for a recency mean of ids, which `FeatureVectors` computes.
 
     Args:
-        tables: embedding tables by vocabulary, of users and items.
-        items: the etl's item features [n_items, L]; needed where the history reads some.
+        tables: vocabulary -> embedding table, of user and item features.
+        items: the etl's item features [n_items, L]; needed if ``features`` names any.
         recompute: see `History`.
 
     Raises:
@@ -110,7 +113,7 @@ def history_layer(
     history = schema[HISTORY]
     length = history.dims[0]
     if (config.targets or 1) > length:
-        raise ConfigError(f"{KEY}.targets: is {config.targets}, history.length is {length}: must not be more")
+        raise ConfigError(f"{KEY}.targets: is {config.targets}, must be at most history.length, which is {length}")
     key = f"{KEY}.features"
     features = {f: by_code(history.cardinality, f, items, key) for f in item_features(schema, config.features, key)}
     vectors = ItemVectors(tables[vocabulary(history)], features, tables, gap)

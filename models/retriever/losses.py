@@ -1,8 +1,8 @@
-"""Losses of the retriever, each over a query's candidates, and how many of them are hard.
+"""The retriever's losses over the candidates of each query, and the count of hard negatives.
 
-Shapes: B queries; S candidates that all of them share, the first B of which are the queries' own positives; H that a
-query has for itself. Rows are item rows, -1 where there is no item. Of several workers each has its own queries, and
-its part of the loss: their sum is the loss of all queries.
+Shapes: B queries; S candidates shared by all queries, the first B of which are the queries' own positives; H negatives
+of a single query. Rows are item rows, -1 where there is no item. With several workers each computes the loss of its own
+queries as a part of the whole: the sum over the workers is the loss of all queries.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from .._merlin import tf
 from ..training.worker_group import worker_group
 
 EXCLUDED = -1e9
-"""Logit of what takes no part."""
+"""Logit of a candidate that the loss leaves out."""
 
 
 def shared_logits(scores: Any, rows: Any, temperature: Any, log_q: Any | None = None) -> Any:
-    """Logits [B, S] of every query against the candidates that all share.
+    """Logits [B, S] of every query against the shared candidates.
 
-    A query's own item elsewhere among them is no negative and is excluded. ``log_q`` is the log of how often each
-    candidate is expected to be drawn; taking it off makes the softmax over candidates one over the catalogue (Yi et
-    al., "Sampling-bias-corrected neural modeling", 2019; Yang et al., "Mixed negative sampling", 2020).
+    Further occurrences of a query's own item are excluded, because they are no negatives. The logQ correction subtracts
+    ``log_q``, the log of a candidate's expected number of draws, so that the softmax over the candidates estimates the
+    one over the catalogue (Yi et al., "Sampling-bias-corrected neural modeling", 2019; Yang et al., "Mixed negative
+    sampling", 2020).
 
     Args:
         scores: float32 [B, S], cosines.
         rows: int [S].
+        temperature: what the cosines are divided by.
         log_q: float32 [B, S], or [1, S] where it is the same for every query.
     """
     logits = scores / temperature
@@ -40,12 +42,12 @@ def shared_logits(scores: Any, rows: Any, temperature: Any, log_q: Any | None = 
 
 
 def without_own_window(logits: Any, window: Any) -> Any:
-    """Logits [B, S] without those of the other items of each query's window.
+    """Logits [B, S] with the other items of each query's window excluded.
 
-    They are positives of the same user: a batch of a few windows would have them as negatives far too often.
+    Those items are positives of the same user. In a batch of few windows they would be negatives far too often.
 
     Args:
-        window: int [W], of the first W candidates; the first B are those of the queries.
+        window: int [W], the windows of the first W candidates; the first B are the queries' own.
     """
     size, others, known = tf.shape(logits)[0], tf.shape(logits)[1], tf.shape(window)[0]
     same = (window[:size, None] == window[None]) & ~tf.eye(size, known, dtype=tf.bool)
@@ -53,7 +55,7 @@ def without_own_window(logits: Any, window: Any) -> Any:
 
 
 def own_logits(scores: Any, rows: Any, positives: Any, temperature: Any, log_q: Any | None = None) -> Any:
-    """Logits [B, H] of every query against the negatives that it has for itself.
+    """Logits [B, H] of every query against its own negatives.
 
     Args:
         scores: float32 [B, H], cosines.
@@ -68,27 +70,31 @@ def own_logits(scores: Any, rows: Any, positives: Any, temperature: Any, log_q: 
 
 
 def softmax(shared: Any, own: Any | None = None) -> Any:
-    """Mean cross-entropy (nats) of each query's positive, the diagonal of ``shared`` [B, S], among all candidates."""
+    """Mean cross-entropy (nats) of each query's positive among its candidates ``shared`` [B, S] and ``own`` [B, H].
+
+    The positives are the diagonal of ``shared``.
+    """
     logits = shared if own is None else tf.concat([shared, own], axis=1)
     positive = tf.range(tf.shape(logits)[0])
     return worker_group().mean(tf.nn.sparse_softmax_cross_entropy_with_logits(positive, logits))
 
 
 def bpr(shared: Any, own: Any | None = None) -> Any:
-    """Mean of -log sigmoid(positive - other) over all others that are not excluded.
+    """Mean of -log sigmoid(positive - negative) over all negatives that are not excluded.
 
-    A query's own negatives count as much as all that are shared: a handful would drown in a mean over a thousand.
-    Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", 2009.
+    Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", 2009. The queries' own negatives ``own``
+    [B, H] weigh as much as all the shared ones together: a handful would be lost in a mean over a thousand.
 
-    Of two items i and j, drawn with chance q as negatives, i is the positive with odds p(i) q(j) / (p(j) q(i)). So with
-    log q taken off both logits the scores learn log p(i), as with negatives drawn uniformly; without it they learn
-    log p(i) / q(i), in which nothing of an in-batch item's popularity is left.
+    Of two items i and j that are drawn as negatives with probabilities q, i is the positive with odds
+    p(i) q(j) / (p(j) q(i)). With log q subtracted from both logits the scores therefore learn log p(i), as with
+    uniformly drawn negatives. Without the correction they would learn log p(i) / q(i), which for in-batch negatives
+    holds nothing of an item's popularity.
     """
     positive = tf.linalg.diag_part(shared)[:, None]
-    loss = _pairs(shared, positive, negatives(shared))
+    loss = _pairs(shared, positive, negative_mask(shared))
     if own is None:
         return loss
-    return (loss + _pairs(own, positive, takes_part(own))) / 2
+    return (loss + _pairs(own, positive, candidate_mask(own))) / 2
 
 
 def _pairs(logits: Any, positive: Any, weights: Any) -> Any:
@@ -96,18 +102,18 @@ def _pairs(logits: Any, positive: Any, weights: Any) -> Any:
     return tf.reduce_sum(tf.nn.softplus(logits - positive) * weights) / tf.maximum(pairs, 1.0)
 
 
-def takes_part(logits: Any) -> Any:
-    """1 where a candidate is not excluded, else 0."""
+def candidate_mask(logits: Any) -> Any:
+    """1 for candidates that are not excluded, else 0; in the shape of ``logits``."""
     return tf.cast(logits > EXCLUDED / 2, logits.dtype)
 
 
-def negatives(shared: Any) -> Any:
-    """1 [B, S] where a candidate is a negative, 0 where it is excluded or the positive."""
-    return takes_part(shared) - tf.eye(tf.shape(shared)[0], tf.shape(shared)[1], dtype=shared.dtype)
+def negative_mask(shared: Any) -> Any:
+    """1 [B, S] for negatives, 0 for excluded candidates and for the positive."""
+    return candidate_mask(shared) - tf.eye(tf.shape(shared)[0], tf.shape(shared)[1], dtype=shared.dtype)
 
 
 def count_hard(scores: Any, positive: Any, weights: Any, margin: float) -> Any:
-    """float64 [2]: how many negatives score above their positive less ``margin``, and how many there are.
+    """float64 [2]: the number of hard negatives, which score above their positive minus ``margin``, and of all.
 
     Args:
         scores: float32 [B, C], cosines.
@@ -120,19 +126,19 @@ def count_hard(scores: Any, positive: Any, weights: Any, margin: float) -> Any:
 
 
 class Loss(Protocol):
-    """A registered loss of the retriever: a TensorFlow function, whose value training makes small."""
+    """A registered loss of the retriever: a TensorFlow function that training minimizes."""
 
     def __call__(self, shared: Any, own: Any | None = None, /) -> Any:
         """The loss of each query.
 
         Logits are cosines over the temperature, less log q (the logQ correction) unless the loss has an attribute
-        ``log_q = False``. What takes no part in the loss, such as padding, has a logit of `EXCLUDED`; `takes_part` and
-        `negatives` give the weights that leave it out.
+        ``log_q = False``. Candidates that the loss leaves out, such as padding, have the logit `EXCLUDED`;
+        `candidate_mask` and `negative_mask` give the weights that leave them out.
 
         Args:
             shared: float32 [B, S], logits of the candidates that all queries share, S >= B. The diagonal holds each
                 query's positive.
-            own: float32 [B, H], logits of negatives that each query has for itself; None without
+            own: float32 [B, H], logits of the negatives of each single query; None without
                 ``two_tower.neg_sampling: hard``.
 
         Returns:
@@ -144,11 +150,11 @@ class Loss(Protocol):
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {"bpr": bpr, "softmax": softmax, "sampled_softmax": softmax}
 """Name -> logits ``shared`` and ``own``, as `Loss` has them, to the mean loss."""
 CORRECTED = ("bpr", "sampled_softmax")
-"""Losses whose logits are corrected for the chance of being drawn."""
+"""Losses with the logQ correction."""
 
 
 def loss_of(name: str) -> tuple[Callable[[Any, Any], Any], bool]:
-    """The mean loss that ``two_tower.loss`` names, and whether its logits are corrected for the chance of being drawn.
+    """The mean loss that ``two_tower.loss`` names, and whether its logits have the logQ correction.
 
     Raises:
         ConfigError: there is no loss of that name.

@@ -1,10 +1,14 @@
-"""The retriever's loss on a batch: which candidates its queries have, and what of them is hard.
+"""The retriever's loss on a batch: it collects the candidates of each query, and counts the hard negatives.
 
-A batch brings ``item_row`` [B]; ``window`` [B] where several queries are of one history, see ``windows``; with mixed
-sampling ``drawn_row`` [M] for all queries; with hard sampling ``own_row`` [B, H] for each query, the mined ones first,
-of which ``distinct_row`` [E] are the different items and ``distinct_at`` [B, H] says which is which. Of several workers
-each has its own queries and what is theirs; ``batch_row`` holds the items of the whole batch, which are candidates of
-all queries, and ``batch_window`` their windows.
+Columns of a batch:
+
+- ``item_row`` [B], the positives;
+- ``window`` [B] where several queries share a history, see ``windows``;
+- with mixed sampling ``drawn_row`` [M], negatives shared by all queries;
+- with hard sampling ``own_row`` [B, H], the negatives of each query, mined ones first; ``distinct_row`` [E] are their
+  distinct items and ``distinct_at`` [B, H] the position of each in there;
+- with several workers, each of which has the columns of its own queries, ``batch_row``, the positives of the whole
+  batch, which are candidates of all queries, and ``batch_window``, their windows.
 """
 
 from __future__ import annotations
@@ -21,32 +25,32 @@ from ..config import TwoTowerConfig, mined
 from ..training.rows import WINDOW
 from ..training.worker_group import worker_group
 from .losses import (
+    candidate_mask,
     count_hard,
     loss_of,
-    negatives,
+    negative_mask,
     own_logits,
     shared_logits,
-    takes_part,
     without_own_window,
 )
 from .negatives import Catalogue, Memory, log_expected
 
-OF_ITEMS = ("item_row", "batch_row", "batch_window", "drawn_row", "own_row", "distinct_row", "distinct_at")
-"""What of a batch is not of its queries."""
+ITEM_COLUMNS = ("item_row", "batch_row", "batch_window", "drawn_row", "own_row", "distinct_row", "distinct_at")
+"""Columns of a batch that are no features of the queries."""
 
 
 def batch_rows(batch: Mapping[str, Any]) -> Any:
-    """The items of a batch's queries on all workers, int [B]."""
+    """The positives of the whole batch, those of other workers included: int [B]."""
     return batch.get("batch_row", batch["item_row"])
 
 
 class Objective(tf.Module):
-    """Item and query vectors of a batch -> its loss.
+    """The loss of a batch from its query and item vectors.
 
     Args:
-        counts: [n_items], how often an item is a positive in an epoch.
-        size: of a batch.
-        steps: of an epoch.
+        counts: [n_items], positives of each item in an epoch.
+        size: batch size.
+        steps: steps per epoch.
     """
 
     def __init__(
@@ -62,26 +66,26 @@ class Objective(tf.Module):
         width = config.item_tower.mlp[-1]
         self.memory = Memory(config.negatives.memory, width) if config.negatives.memory else None
         self.hard = tf.Variable(tf.zeros([2], tf.float64), trainable=False)
-        """Hard negatives and all negatives since the epoch began."""
+        """Hard negatives and all negatives since the start of the epoch."""
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     @classmethod
     def rows(cls, batch: Mapping[str, Any]) -> Any:
-        """The items whose vectors a batch needs, its own first: int [B + M] or [B + E].
+        """The items whose vectors a batch needs, the positives first: int [B + M] or [B + E].
 
-        Of several workers each computes its part of those that all queries share, and all of its own queries' own.
+        With several workers each computes its part of the shared candidates, and all negatives of its own queries.
         """
         shared = worker_group().part(cls.shared_rows(batch))
         return tf.concat([shared, batch["distinct_row"]], axis=0) if "distinct_row" in batch else shared
 
     @staticmethod
     def shared_rows(batch: Mapping[str, Any]) -> Any:
-        """The items of a batch that all queries share: int [B] or [B + M]."""
+        """The candidates of a batch that all queries share: int [B] or [B + M]."""
         rows = batch_rows(batch)
         return tf.concat([rows, batch["drawn_row"]], axis=0) if "drawn_row" in batch else rows
 
     def __call__(self, queries: Any, vectors: Any, batch: Mapping[str, Any], temperature: Any) -> Any:
-        """The mean loss; counts hard negatives, and remembers the batch if there is a memory.
+        """The mean loss. It also counts the hard negatives, and adds the batch to the memory if there is one.
 
         Args:
             queries: float32 [B, D].
@@ -98,27 +102,27 @@ class Objective(tf.Module):
             logits = without_own_window(
                 logits, worker_group().own_first(batch.get("batch_window", batch[WINDOW]), whole)
             )
-        counted = [(scores, negatives(logits))]
+        counted = [(scores, negative_mask(logits))]
         own = None
         if "own_row" in batch:
             each = tf.gather(vectors[size:], batch["distinct_at"])
             own_scores = tf.einsum("bd,bhd->bh", queries, each)
-            # Own negatives of bpr are compared as they are: what is taken off the positive is taken off them.
+            # In bpr own negatives get the positive's correction, which cancels: they are compared without any.
             log_q = self.correction(batch["item_row"][:, None] if self._apart else batch["own_row"], batch, whole)
             own = own_logits(own_scores, batch["own_row"], batch["item_row"], temperature, log_q)
-            counted.append((own_scores, takes_part(own)))
+            counted.append((own_scores, candidate_mask(own)))
         self._count(counted, tf.linalg.diag_part(scores)[:, None])
         if self.memory is not None:
             self.memory.push(found[:whole], of_batch)
         return self._loss(logits, own)
 
     def hard_share(self) -> float:
-        """Hard negatives among all negatives of the epoch."""
+        """Share of hard negatives among all negatives of the epoch."""
         hard, every = self.hard.numpy()
         return float(hard / max(every, 1))
 
     def _shared(self, vectors: Any, batch: Mapping[str, Any], whole: Any) -> tuple[Any, Any]:
-        """Vectors [S, D] and rows [S] of the candidates that all queries share, those of the queries here first."""
+        """Vectors [S, D] and rows [S] of the shared candidates; the positives of this worker's queries come first."""
         shared, rows = (worker_group().own_first(one, whole) for one in (vectors, self.shared_rows(batch)))
         if self.memory is None:
             return shared, rows
@@ -127,8 +131,9 @@ class Objective(tf.Module):
     def _scores(self, queries: Any, shared: Any, size: Any, whole: Any) -> Any:
         """Cosines [B, S].
 
-        Items in the memory do not learn. Those of the batch stand in for them: what one learns as a negative counts for
-        its share of the memory, too; else items would be drawn to their queries and hardly away from others.
+        No gradient reaches the items in the memory. The batch's items stand in for them: the gradient of each as a
+        negative is multiplied to cover its share of the memory. Otherwise items would be pulled to their own queries
+        and hardly be pushed away from others.
         """
         if self.memory is None:
             return tf.matmul(queries, shared, transpose_b=True)
@@ -140,11 +145,13 @@ class Objective(tf.Module):
         return of_queries + times * (of_items - tf.stop_gradient(of_items))
 
     def correction(self, rows: Any, batch: Mapping[str, Any], size: Any) -> Any:
-        """Log of the expected occurrences of items [B or 1, n] among a query's candidates, over ``size``.
+        """logQ of item rows [B or 1, n]: log of the expected occurrences among a query's candidates over ``size``.
 
-        None without logQ; ``size`` is that of the batch on all workers.
+        None for a loss without logQ correction. A mined item occurs once for certain, in addition to its expected
+        draws; not so in bpr, which keeps a query's own negatives apart.
 
-        A mined item is there once for certain, beside what chance brings, but where a query's own are apart.
+        Args:
+            size: size of the whole batch, that of other workers included.
         """
         if self._log_q is None:
             return None
@@ -152,13 +159,13 @@ class Objective(tf.Module):
         if not self._mined:
             return log_q
         mined_rows = batch["own_row"][:, : self._mined]
-        # One item after the other: all at once would be a tensor of B x n x mined.
+        # One mined item at a time: all at once would take a tensor [B, n, mined].
         same = [rows == mined_rows[:, at : at + 1] for at in range(self._mined)]
         once = tf.cast(reduce(tf.logical_or, same), tf.float32) / tf.cast(size, tf.float32)
         return tf.math.log(tf.exp(log_q) + once)
 
     def _count(self, counted: Sequence[tuple[Any, Any]], positive: Any) -> None:
-        """Add up scores and weights [B, C] of negatives; the first step of an epoch starts anew."""
+        """Count hard negatives from scores and weights [B, C]; the first step of an epoch starts from 0."""
         margin = self.config.negatives.margin
         now = worker_group().total(
             tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted])

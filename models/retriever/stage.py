@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 QUERY, ITEM, CHECKPOINT = "query_tower.onnx", "item_tower.onnx", "checkpoint"
 CONFIG = "two_tower.json"
 PARITY_ROWS = 512
+"""Rows on which the ONNX models are compared with TensorFlow."""
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -44,7 +45,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 
 
 def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
-    """The training in ``fill``, of a worker that is not the chief."""
+    """The training part of ``fill``, for a worker that is not the chief."""
     from ...workflows.etl.tensors import Tensors
     from .training import train
 
@@ -52,7 +53,11 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
 
 
 def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
-    """Write both towers; the largest difference to TensorFlow on real rows."""
+    """Write both towers as ONNX; returns their largest absolute difference from TensorFlow on real rows.
+
+    Raises:
+        ArtifactError: if it is above the tolerance.
+    """
     from ..onnx.export import check_parity, export, specs
     from ..training.rows import Events, item_columns, user_columns
 
@@ -68,7 +73,7 @@ def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
 
 
 def load_towers(folder: Path, tensors: Tensors) -> Any:
-    """The trained retriever of a two_tower artifact, in TensorFlow."""
+    """The trained retriever of the two_tower artifact in ``folder``, as a TensorFlow model."""
     from ..training.loop import WEIGHTS
     from ..training.rows import Events, item_columns, user_columns
     from .two_tower import build
@@ -76,7 +81,7 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
     config = TwoTowerConfig.model_validate_json((folder / CHECKPOINT / CONFIG).read_text())
     model = build(tensors.schema, config, tensors.items)
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
-    model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # gives the layers their shapes
+    model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # builds the layers
     model.load_weights(str(folder / CHECKPOINT / WEIGHTS))
     return model
 

@@ -1,4 +1,4 @@
-"""How the retriever learns: next positives, against the other items of the batch and what else is drawn or mined."""
+"""Training of the retriever: the next positive of a user against the other items of the batch, drawn and mined ones."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .encode import encode_items, encode_users
 from .full_ranks import full_ranks
 from .hard_negatives import with_mining
 from .negatives import Catalogue, draw
-from .objective import OF_ITEMS, Objective
+from .objective import ITEM_COLUMNS, Objective
 from .subsampling import Positives
 from .two_tower import TwoTower, build
 from .user_items import user_items
-from .windows import SHARED, Windows, read_by
+from .windows import SHARED, Windows, own_windows
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -40,23 +40,30 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
 VALID_EVENTS = 5000
-"""Validation draws at most that many events."""
+"""Largest number of validation events; more are sampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwoTowerFit(Fit):
-    """What the retriever's training came to."""
+    """The result of a training of the retriever."""
 
     hard_share: float
-    """Share of the last epoch's negatives that score above their positive less ``two_tower.negatives.margin``."""
+    """Share of the last epoch's negatives that score above their positive minus ``two_tower.negatives.margin``."""
     temperature: float
+    """The configured one, or the learned one."""
 
 
 def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[TwoTower, TwoTowerFit]:
-    """Train on the positives of the training part, stop on NDCG over the whole catalogue of the validation part.
+    """Train on the positives of the training part, with early stopping on the validation part's NDCG.
+
+    The NDCG ranks the whole catalogue, without a cut-off.
+
+    Args:
+        checkpoint: folder for the weights.
 
     Raises:
         DataError: if the training part holds fewer than two positives.
+        DivergedError: if a score of the validation part is NaN.
     """
     source = tensors.interactions("train")
     events = Events.positives(source)
@@ -101,7 +108,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
 def batches_of(
     events: Events, positives: Positives, tensors: Tensors, config: TwoTowerConfig, model: TwoTower, size: int
 ) -> Batches:
-    """An epoch's events in random order, in batches: each with its history, or windows of them."""
+    """The batches of an epoch in random order: events with a history each, or windows of events that share one."""
     most = targets(config.user_tower.history)
     history = model.query.blocks[0].history
     if history is None or most == 1:
@@ -116,12 +123,12 @@ def batch_of(rows: Events) -> dict[str, Any]:
 
 
 def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective: Objective) -> TrainStep:
-    """A compiled training step: batch -> loss."""
+    """A compiled training step from a batch to its loss (over the queries of all workers)."""
     optimizer = Optimizer(config.training)
 
     @tf.function(reduce_retracing=True)
     def step(batch: Mapping[str, Any]) -> Any:
-        moment = {name: values for name, values in batch.items() if name not in OF_ITEMS}
+        moment = {name: values for name, values in batch.items() if name not in ITEM_COLUMNS}
         items_of = objective.rows(batch)
         with tf.GradientTape() as tape:
             users = lookup.users(moment, config.id_dropout)
@@ -135,13 +142,13 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective
 
 
 def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
-    """This worker's queries of a batch, with what they read of the histories, and the items of all."""
+    """This worker's part of a batch: its queries, the histories that they need, and the positives of all queries."""
     if worker_group().count == 1:
         return batch
     shared = {"drawn_row", *(SHARED if WINDOW in batch else ())}
     own = {name: values if name in shared else worker_group().part(values) for name, values in batch.items()}
     own |= {"batch_row": batch["item_row"]}
-    return {**own, **read_by(own), "batch_window": batch[WINDOW]} if WINDOW in batch else own
+    return {**own, **own_windows(own), "batch_window": batch[WINDOW]} if WINDOW in batch else own
 
 
 def valid_ranks(

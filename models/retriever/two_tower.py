@@ -1,4 +1,4 @@
-"""The retriever: two towers whose cosine says how well an item suits a user."""
+"""The two-tower retriever: the cosine of a query vector and an item vector is the score of the item."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ USER_TOWER, ITEM_TOWER = "two_tower.user_tower", "two_tower.item_tower"
 
 
 class TwoTower(tf.keras.Model):
-    """Two Merlin encoders: ``query`` of user and context features, ``candidate`` of item features.
+    """Two Merlin encoders: ``query`` for user and context features, ``candidate`` for item features.
 
-    Both give float32 [B, D] of length 1.
+    Both return float32 [B, D] of length 1.
 
     Args:
         temperature: what training divides cosines by.
-        learn: it is a weight of the model and starts there.
+        learn: whether the temperature is a weight of the model, which starts at ``temperature``.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TwoTower(tf.keras.Model):
         return self.query(users, training=training), self.candidate(items, training=training)
 
     def temperature(self) -> Any:
-        """A number, or a scalar that is learned: low * (high / low) ** sigmoid(weight) stays between the two."""
+        """The fixed number, or the learned scalar low * (high / low) ** sigmoid(weight), which stays in the bounds."""
         if self._place is None:
             return self._fixed
         low, high = TEMPERATURES
@@ -63,21 +63,21 @@ class TwoTower(tf.keras.Model):
 
 
 def _place(temperature: float) -> Any:
-    """The initial weight of a learned temperature."""
+    """Initializer of the weight of a learned temperature."""
     low, high = TEMPERATURES
     share = math.log(temperature / low) / math.log(high / low)
     return tf.keras.initializers.Constant(math.log(share / (1 - share)))
 
 
 def build(schema: FeatureSchema, config: TwoTowerConfig, item_columns: ItemTables | None = None) -> TwoTower:
-    """The retriever; the history's items are looked up in the item tower's own tables.
+    """The untrained retriever. The items of the history are looked up in the embedding tables of the item tower.
 
     Args:
-        item_columns: the etl's item features [n_items, L]; needed where the history reads some.
+        item_columns: the etl's item features [n_items, L]; needed if the history reads any.
 
     Raises:
-        ConfigError: a width for a feature that is not there, towers that end in different widths, or keys that cannot
-            work together.
+        ConfigError: if a width is given for an unknown feature, if the towers end in different widths, or if keys
+            contradict each other.
     """
     check(schema, config)
     user, item = config.user_tower, config.item_tower
@@ -96,7 +96,7 @@ def build(schema: FeatureSchema, config: TwoTowerConfig, item_columns: ItemTable
 
 
 def encoder(name: str, inputs: TowerInputs, config: TowerConfig) -> Any:
-    """A Merlin encoder: input vectors, layers of these widths (the last one linear), scaled to length 1."""
+    """A Merlin encoder: ``inputs``, the config's MLP with a linear last layer, outputs scaled to length 1."""
     layers = mm.MLPBlock(list(config.mlp), no_activation_last_layer=True)
     if config.shortcut:
         layers = Shortcut(layers, config.mlp[-1])
@@ -104,10 +104,10 @@ def encoder(name: str, inputs: TowerInputs, config: TowerConfig) -> Any:
 
 
 class Shortcut(tf.keras.layers.Layer):
-    """layers(x) + x W: a straight way past the layers, as the wide part of a wide and deep model has it.
+    """layers(x) + x W: a linear path beside the layers, like the wide part of a wide and deep model.
 
-    Cheng et al., "Wide & deep learning for recommender systems", 2016. On it two embeddings meet as in a factorization,
-    which needs few events.
+    Cheng et al., "Wide & deep learning for recommender systems", 2016. Along it the embeddings of both towers meet as
+    in a matrix factorization, which learns from few events.
     """
 
     def __init__(self, layers: Any, width: int) -> None:
@@ -119,19 +119,23 @@ class Shortcut(tf.keras.layers.Layer):
         return self.layers(rows) + self.straight(rows)
 
     def compute_output_shape(self, shape: Any) -> Any:
-        """Merlin asks for it."""
+        """Merlin's encoder needs it."""
         return tf.TensorShape([shape[0], self.straight.units])
 
 
 class UnitLength(tf.keras.layers.Layer):
-    """Each row divided by its L2 norm, so that an inner product is a cosine."""
+    """Divides each row by its L2 norm, so that inner products are cosines."""
 
     def call(self, rows: Any) -> Any:
         return tf.math.l2_normalize(rows, axis=-1)
 
 
 def check(schema: FeatureSchema, config: TwoTowerConfig) -> None:
-    """What ``build`` raises for."""
+    """Check the config against the schema.
+
+    Raises:
+        ConfigError: see `build`.
+    """
     for line in conflicts(config):
         raise ConfigError(line)
     user, item = config.user_tower, config.item_tower

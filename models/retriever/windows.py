@@ -1,10 +1,10 @@
-"""Training on windows: a reading of one history gives the queries of several successive positives of its user.
+"""Window training: one encoded history gives the queries of several successive positives of its user.
 
-What an event's history holds but for its first p items is the history of the event p places before it. So the events of
-a user are cut into windows of up to ``size`` successive ones; the newest brings its history, and each is a query at its
-place in there (Kang and McAuley, "Self-attentive sequential recommendation", 2018, whose window is a user's whole
-sequence). An event p places back has up to p items fewer behind it than when it is read alone. What belongs to an event
-alone, its context features, stays its own.
+The history of an event without its first p items is the history of the p-th event before it. The events of a user are
+therefore cut into windows of up to ``size`` successive events: only the newest event's history is encoded, and the p-th
+event before it is a query at position p (Kang and McAuley, "Self-attentive sequential recommendation", 2018, whose
+window is a user's whole sequence). Since histories have a fixed length, a query at position p sees up to p items fewer
+than it would in a history of its own. Context features stay those of each event.
 """
 
 from __future__ import annotations
@@ -18,52 +18,53 @@ from numpy.typing import NDArray
 from ...core.features import GAP, HISTORY
 from ..training.rows import PLACE, WINDOW, Events
 
-Places = NDArray[np.int64]
+Positions = NDArray[np.int64]
 SHARED = (HISTORY, GAP)
-"""What of a batch is a row for each window."""
+"""Columns of a batch with one row per window."""
 BLOCK = 1 << 16
 """Events whose histories are compared at once."""
 
 
 class Windows:
-    """Batches of events, read by window.
+    """Batches of events that share the histories of their windows.
 
     Args:
-        events: positives, each user's together and in order of time.
-        codes: int32 [n_items], of each item row.
-        size: most events of a window.
+        events: positives, sorted by user and time.
+        codes: int32 [n_items], the item code of each item row.
+        size: the largest number of events in a window.
     """
 
     def __init__(self, events: Events, codes: NDArray[np.int32], size: int) -> None:
         self.events, self.size = events, size
-        starts = ~follows(events, codes)
+        starts = ~continues(events, codes)
         self._chain = np.cumsum(starts) - 1
         self._last = np.append(np.flatnonzero(starts)[1:], len(events))[self._chain] - 1
-        """Of each event, the last of those that follow each other."""
+        """[n], the last event of the chain of successive events that each event belongs to."""
 
     @property
     def per_row(self) -> float:
-        """About how many histories a batch reads for each of its rows."""
+        """About how many histories a batch has per row."""
         lengths = np.bincount(self._chain)
         return float(np.ceil(lengths / self.size).sum() / max(len(self.events), 1))
 
-    def cut(self, rng: np.random.Generator) -> Places:
-        """The newest event [n] of each one's window; each event is in one. Where the cuts are is drawn."""
+    def cut(self, rng: np.random.Generator) -> Positions:
+        """Cut all events into windows, with a random offset: the newest event int64 [n] of each event's window."""
         at = np.arange(len(self.events))
         shift = rng.integers(0, self.size, self._chain[-1:].max(initial=-1) + 1)[self._chain]
         back = self._last - at
         newest = np.maximum((back + shift) // self.size * self.size - shift, 0)
         return np.asarray(self._last - newest, np.int64)
 
-    def batches(self, size: int, rng: np.random.Generator, kept: Places | None = None) -> Iterator[dict[str, Any]]:
-        """All events but what is over, in batches of ``size``: windows in random order, each one's events together.
+    def batches(self, size: int, rng: np.random.Generator, kept: Positions | None = None) -> Iterator[dict[str, Any]]:
+        """The events of an epoch in full batches: windows in random order, the events of a window together.
 
         Args:
-            kept: the events of the epoch; all by default.
+            size: batch size B; the last, incomplete batch is left out.
+            kept: numbers of the epoch's events; all by default.
 
         Yields:
-            ``user_row``, ``item_row``, ``window`` and ``place`` int32 [size], context features [size, 1], and
-            ``history``, and ``history_gap`` if there is one, [windows, N].
+            ``user_row``, ``item_row``, ``window`` and ``place`` int32 [B], context features [B, 1], and ``history``
+            and, if the schema has it, ``history_gap`` [windows, N].
         """
         newest = self.cut(rng)
         windows, which = np.unique(newest, return_inverse=True)
@@ -74,8 +75,8 @@ class Windows:
             at = order[start : start + size]
             yield self.read(at, newest[at])
 
-    def read(self, at: Places, newest: Places) -> dict[str, Any]:
-        """A batch of the events ``at`` [B], each in the window of the event ``newest`` [B]."""
+    def read(self, at: Positions, newest: Positions) -> dict[str, Any]:
+        """A batch of the events ``at`` [B], each in the window whose newest event is ``newest`` [B]."""
         shown, window = np.unique(newest, return_inverse=True)
         moment = self.events.moment
         shared = {name: np.asarray(moment[name][shown]) for name in SHARED if name in moment}
@@ -85,24 +86,23 @@ class Windows:
         return {**rows, **own, **shared, **places}
 
 
-def read_by(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The histories that the rows of ``batch`` read, and their ``window`` [B] among these.
+def own_windows(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The histories [windows, N] that the rows of ``batch`` need, and their ``window`` [B] renumbered for these.
 
-    A window that is cut, since some of its rows are another worker's, is read by both: what a row learns from it does
-    not depend on how many others do.
+    A window whose rows are on two workers is encoded by both; the gradients of a row do not depend on that.
 
     Args:
-        batch: ``window`` [B], and ``SHARED`` [windows, N] with more windows than these.
+        batch: ``window`` [B], and the `SHARED` columns of all windows of the whole batch.
     """
     read, window = np.unique(batch[WINDOW], return_inverse=True)
     return {WINDOW: window.astype(np.int32), **{name: batch[name][read] for name in SHARED if name in batch}}
 
 
-def follows(events: Events, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """[n]: whether an event's history is that of the event before it with that one's item in front.
+def continues(events: Events, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """bool [n]: whether an event's history is the history of the event before it, with that event's item in front.
 
-    It is not where a user begins, where a split took something between them, or where a time gap is told from the event
-    rather than from item to item; there a window ends.
+    It is not at a user's first event, where the split took out an event between the two, or where time gaps are counted
+    from the event rather than from item to item. A window ends there.
     """
     count = len(events)
     found = np.zeros(count, bool)

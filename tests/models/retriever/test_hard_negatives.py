@@ -1,4 +1,4 @@
-"""Hard negatives against a search by numpy."""
+"""Hard negatives compared with a search in numpy."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ USERS, WIDTH = 6, 4
 
 
 def random_case(seed, items):
-    """Query vectors, item vectors, user and item rows of a batch, and what users have."""
+    """Query vectors, item vectors, user and item rows of a batch, and the users' positives."""
     rng = np.random.default_rng(seed)
     queries, vectors = (rng.normal(size=(n, WIDTH)).astype(np.float32) for n in (9, items))
     users, own = rng.integers(0, USERS, 9), rng.integers(0, items, 9)
@@ -33,7 +33,7 @@ def miner(config, case):
 
 
 def oracle(config, wanted, case):
-    """What a full sort finds."""
+    """The expected result, by a full sort."""
     queries, vectors, users, own, have = case
     scores = tf.matmul(queries, vectors, transpose_b=True).numpy()
     found = np.full((len(queries), wanted), -1)
@@ -85,5 +85,5 @@ def test_item_vectors_are_computed_anew_every_so_many_steps():
 
 
 def test_to_skip_the_whole_catalogue_is_refused():
-    with pytest.raises(ConfigError, match="two_tower.negatives.skip: is 40, there are 40 items"):
+    with pytest.raises(ConfigError, match="two_tower.negatives.skip: is 40, but there are only 40 items"):
         miner(NegativesConfig(skip=40), random_case(0, 40))

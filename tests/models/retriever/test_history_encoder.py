@@ -1,4 +1,4 @@
-"""The user tower's reading of a history: what it reads, what it refuses, and the same in ONNX."""
+"""The history encoder: its inputs, the configs that it rejects, and parity with ONNX."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def section(**history):
 
 
 def columns(schema, rows=7):
-    """Users of histories of every length, the last one without any and unknown."""
+    """Users with histories of every length; the last one is unknown and has none."""
     codes = RNG.integers(3, 20, (rows, 6))
     lengths = np.append(np.arange(rows - 1) % 6 + 1, 0)
     codes[np.arange(6)[None] >= lengths[:, None]] = 0
@@ -52,7 +52,7 @@ def columns(schema, rows=7):
 
 
 def shaken(model, users):
-    """With weights that are not what they start as."""
+    """With random weights in place of the initial ones."""
     model.query(users)
     rng = np.random.default_rng(2)
     model.query.set_weights([w + rng.normal(scale=0.3, size=w.shape) for w in model.query.get_weights()])
@@ -113,7 +113,7 @@ KEY = r"two_tower\.user_tower\.history"
         ({"kind": "transformer", "heads": 3}, rf"{KEY}.heads: 3 do not divide .*item_tower.emb_dims.item_id, 8"),
         ({"features": ["genre"]}, rf"{KEY}.features: no item feature 'genre'; did you mean genres\?"),
         ({"features": ["user_id"]}, rf"{KEY}.features: no item feature 'user_id'"),
-        ({"targets": 7}, rf"{KEY}.targets: is 7, history.length is 6"),
+        ({"targets": 7}, rf"{KEY}.targets: is 7, must be at most history.length, which is 6"),
     ],
 )
 def test_what_does_not_fit_is_named(history, message):

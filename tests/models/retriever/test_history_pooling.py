@@ -1,4 +1,4 @@
-"""What a history comes to: by hand, and what holds at every place of it."""
+"""Pools of a history: by hand, and properties that hold at every position."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 from cascade.models._merlin import tf
 from cascade.models.config import HistoryTowerConfig
 from cascade.models.layers.feature_vectors import RecencyMean
-from cascade.models.retriever.causal_masks import behind
+from cascade.models.retriever.causal_masks import distances
 from cascade.models.retriever.history_encoder import POOLS
 from cascade.models.retriever.history_pooling import AttentionPool, RecencyPool
 from cascade.models.retriever.transformer import Attention, LayerNorm, TransformerPool
@@ -29,7 +29,7 @@ KINDS = {
 
 
 def pool_of(name, seed=1, length=LENGTH):
-    """A pool of random weights."""
+    """A pool with random weights."""
     kind = name.split(",")[0].split()[0]
     pool = POOLS[kind](HistoryTowerConfig(kind=kind, **KINDS[name]))
     pool(tf.zeros([1, length, WIDTH]), tf.zeros([1, length]))
@@ -39,24 +39,24 @@ def pool_of(name, seed=1, length=LENGTH):
 
 
 def at_all(pool, vectors=VECTORS, seen=SEEN):
-    return pool(vectors, seen, places=seen.shape[1]).numpy()
+    return pool(vectors, seen, positions=seen.shape[1]).numpy()
 
 
-def later(values, places):
-    """As it was ``places`` items before."""
-    rest = np.zeros((len(values), places, *values.shape[2:]), values.dtype)
-    return np.concatenate([values[:, places:], rest], axis=1)
+def later(values, positions):
+    """The history as it was ``positions`` items ago."""
+    rest = np.zeros((len(values), positions, *values.shape[2:]), values.dtype)
+    return np.concatenate([values[:, positions:], rest], axis=1)
 
 
 def test_the_causal_mask_by_hand():
-    distance, causal = behind(3, 3)
+    distance, causal = distances(3, 3)
     assert causal.tolist() == [[1, 1, 1], [0, 1, 1], [0, 0, 1]]
     assert (distance * causal).tolist() == [[0, 1, 2], [0, 0, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("name", [n for n in KINDS if "window" not in n])
 def test_a_place_is_what_a_request_was_then(name):
-    """Training at a place and serving the history that there was agree."""
+    """Training at a position equals serving the history of that moment."""
     pool = pool_of(name)
     everywhere = at_all(pool)
     for place in range(LENGTH):
@@ -140,7 +140,7 @@ def test_an_attention_layer_by_loops():
     rng = np.random.default_rng(3)
     values, seen = rng.normal(size=(2, 3, 4)).astype(np.float32), np.array([[1, 1, 1], [1, 1, 0]], np.float32)
     layer = Attention(2)
-    layer(values, seen, places=3)
+    layer(values, seen, positions=3)
     layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
     query, key, value = (dense(values).numpy() for dense in (layer.query, layer.key, layer.value))
     heads = np.zeros((2, 3, 4))
@@ -157,7 +157,9 @@ def test_an_attention_layer_by_loops():
                 heads[row, place, part] = sum(
                     (math.exp(s) / total * value[row, j, part] for s, j in zip(scores, items, strict=True)), np.zeros(2)
                 )
-    np.testing.assert_allclose(layer(values, seen, places=3), layer.out(heads.astype(np.float32)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        layer(values, seen, positions=3), layer.out(heads.astype(np.float32)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_layer_norm_is_that_of_keras():

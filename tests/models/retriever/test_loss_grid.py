@@ -62,14 +62,14 @@ class Exact:
 
 @pytest.fixture(scope="module")
 def valid(tensors):
-    """Validation positives, and what their users have in the training part."""
+    """Validation positives, and the items that their users have in the training part."""
     seen = user_items(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
     return Events.positives(tensors.interactions("valid")), seen
 
 
 @pytest.fixture(scope="module", params=itertools.product(LOSSES, SAMPLINGS), ids="-".join)
 def retriever(request, tensors, tmp_path_factory):
-    """A trained retriever, which three rankers share, and what its training came to."""
+    """A trained retriever, which three rankers share, and the result of its training."""
     return train(tensors, two_tower(*request.param), tmp_path_factory.mktemp("two_tower"))
 
 

@@ -1,4 +1,4 @@
-"""Losses of the retriever against numbers worked out by hand."""
+"""The retriever's losses, computed by hand."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from cascade.models.retriever.losses import (
     EXCLUDED,
     bpr,
     count_hard,
-    negatives,
+    negative_mask,
     own_logits,
     shared_logits,
     softmax,
@@ -66,7 +66,7 @@ def test_bpr_counts_shared_and_own_negatives_alike_by_hand():
 
 
 def test_corrected_bpr_learns_how_likely_an_item_is_whatever_negatives_come():
-    """Where a positive is i with chance p(i) and a negative j with chance q(j), its gradient is 0 at scores log p."""
+    """With positives drawn by p and negatives by q, the gradient is 0 where the scores are log p."""
     p, q = np.array([0.5, 0.3, 0.15, 0.05], "f4"), np.array([0.1, 0.2, 0.3, 0.4], "f4")
     scores = tf.Variable(0.2 * np.log(p))
 
@@ -93,6 +93,8 @@ def test_hard_negatives_by_hand():
     scores = tf.constant([[0.5, 0.4, 0.7], [0.1, 0.9, 0.95]])
     logits = shared_logits(scores, tf.constant([1, 2, 1]), 0.1)
     positive = tf.constant([[0.5], [0.9]])
-    counts = {margin: count_hard(scores, positive, negatives(logits), margin).numpy().tolist() for margin in (0, 0.15)}
+    counts = {
+        margin: count_hard(scores, positive, negative_mask(logits), margin).numpy().tolist() for margin in (0, 0.15)
+    }
     # The third is the first query's own item; of the three negatives 0.95 is above, 0.4 within 0.15 of its positive.
     assert counts == {0: [1, 3], 0.15: [2, 3]}

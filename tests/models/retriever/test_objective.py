@@ -1,4 +1,4 @@
-"""The retriever's loss on a batch, for every loss and sampling, against loops over pairs."""
+"""The retriever's loss on a batch, for every loss and sampling, compared with loops over pairs."""
 
 import itertools
 import math
@@ -51,7 +51,7 @@ def vectors():
 
 
 def expected_count(section, row, mined_rows):
-    """How often an item is expected among a query's candidates, over the batch's size; without bpr's own ones."""
+    """Expected occurrences of an item among a query's candidates, over the batch size; without own negatives in bpr."""
     popularity = np.maximum(COUNTS, 1) ** 0.5
     drawn = {"in_batch": 0, "mixed": 3, "hard": int(section.loss != "bpr")}[section.neg_sampling]
     chance = COUNTS[row] / COUNTS.sum() * (SIZE + section.negatives.memory)
@@ -59,7 +59,7 @@ def expected_count(section, row, mined_rows):
 
 
 def pairs(section, queries, items, memory=()):
-    """Of each query: logit of its positive, of its shared negatives, of its own; all cosines less the positive's."""
+    """For each query: the logits of its positive, its shared and its own negatives; all cosines minus the positive's."""
     shared = [*OF_BATCH, *({"mixed": [5, 1, 6]}.get(section.neg_sampling, [])), *memory]
     for at, query in enumerate(queries):
         own = OWN[at] if section.neg_sampling == "hard" else []
@@ -107,7 +107,7 @@ def test_loss_and_hard_share(loss, sampling, vectors):
 
 @pytest.mark.parametrize(("loss", "sampling"), COMBINATIONS)
 def test_with_a_memory(loss, sampling, vectors):
-    """The second batch has the first one's items as negatives, and the oldest of three are forgotten."""
+    """The second batch has the first one's items as negatives; of three batches the oldest is dropped."""
     queries, items = vectors
     section, batch = config(loss, sampling, memory=3), batch_of(sampling)
     made = objective(section)
@@ -123,7 +123,7 @@ def test_with_a_memory(loss, sampling, vectors):
 
 @pytest.mark.parametrize(("loss", "sampling"), COMBINATIONS)
 def test_only_what_takes_part_gets_a_gradient(loss, sampling):
-    """A batch of one item throughout: no in-batch item is a negative of another; of the rest, only what is wrong is."""
+    """All positives are the same item: none is a negative of another, and of the rest only other items are."""
     rng = np.random.default_rng(1)
     batch = {"item_row": np.zeros(2, np.int32)}
     if sampling == "mixed":
@@ -159,7 +159,7 @@ def test_memory_gets_no_gradient_and_empty_places_take_no_part(vectors):
 
 
 def test_items_of_the_batch_learn_for_those_of_the_memory(vectors):
-    """Each negative's gradient is taken (batch + memory) / batch times, the positive's once."""
+    """The gradient of a negative counts (batch + memory) / batch times, that of the positive once."""
     queries, items = vectors
     made, batch = objective(config("softmax", "in_batch", memory=2)), batch_of("in_batch")
     made(queries, items[OF_BATCH], batch, TEMPERATURE)
@@ -230,7 +230,7 @@ def test_corrected_candidates_stand_for_the_whole_catalogue(sampling, memory):
 
 
 def test_without_more_than_the_batch_the_correction_is_the_share_of_the_positives():
-    """As it was before there were other candidates, to the bit."""
+    """Bit for bit as it was before there were other candidates."""
     section = config("sampled_softmax", "in_batch")
     expected = np.log(np.maximum(COUNTS, 1) / COUNTS.sum()).astype(np.float32)
     np.testing.assert_array_equal(log_expected(section, COUNTS, Catalogue(COUNTS, 0.0), SIZE), expected)

@@ -1,4 +1,4 @@
-"""Leaving out positives of very frequent items, counted by hand and over many epochs."""
+"""Subsampling of popular items, by hand and over many epochs."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from cascade.models.config import (
     TwoTowerConfig,
 )
 from cascade.models.retriever.negatives import Catalogue, log_expected
-from cascade.models.retriever.subsampling import Positives, keep_chance
+from cascade.models.retriever.subsampling import Positives, keep_probability
 from cascade.models.retriever.training import train
 from cascade.models.training.loop import shuffled
 
@@ -22,13 +22,13 @@ KEPT = np.array([160, 80, 80, 40, 0])
 
 
 def test_probabilities():
-    np.testing.assert_allclose(keep_chance(COUNTS, 0.04), [0.25, 0.5, 0.5, 1, 1])
-    assert keep_chance(COUNTS, 0.0).tolist() == [1] * 5
+    np.testing.assert_allclose(keep_probability(COUNTS, 0.04), [0.25, 0.5, 0.5, 1, 1])
+    assert keep_probability(COUNTS, 0.0).tolist() == [1] * 5
     np.testing.assert_allclose(Positives(ROWS, COUNTS, 0.04).counts, KEPT)
 
 
 def test_each_event_stays_with_its_probability():
-    """Over 4,000 epochs; five deviations of a binomial."""
+    """Over 4,000 epochs; within five standard deviations of a binomial."""
     positives, rng, epochs = Positives(ROWS, COUNTS, 0.04), np.random.default_rng(0), 4000
     assert positives.size == 359
     found = np.zeros(len(ROWS))
@@ -36,7 +36,7 @@ def test_each_event_stays_with_its_probability():
         [batch] = positives.batches(positives.size, rng)
         assert len(np.unique(batch)) == 359
         found[batch] += 1
-    chance = keep_chance(COUNTS, 0.04)[ROWS] * 359 / 360
+    chance = keep_probability(COUNTS, 0.04)[ROWS] * 359 / 360
     deviation = np.sqrt(chance * (1 - chance) / epochs)
     assert (np.abs(found / epochs - chance) <= 5 * deviation).all()
 
@@ -73,7 +73,7 @@ def test_too_little_left():
 
 
 def test_a_training(tensors, tmp_path):
-    """Learns with fewer steps; the validation part is as large as ever."""
+    """It learns with fewer steps; the validation part is not subsampled."""
     tower = TowerConfig(default_dim=8, mlp=[16, 8])
     training = TrainingConfig(epochs=4, batch_size=64, learning_rate=1e-2)
     config = TwoTowerConfig(user_tower=tower, item_tower=tower, training=training, subsample=0.01)

@@ -1,4 +1,4 @@
-"""The retriever as it is built, and one training of it."""
+"""Building the retriever, and one training."""
 
 import numpy as np
 import pytest

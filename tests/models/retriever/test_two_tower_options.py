@@ -1,4 +1,4 @@
-"""A short training of the retriever with every option; ``test_grid`` has every loss and sampling."""
+"""A short training of the retriever with every option; ``test_loss_grid`` has every loss and sampling."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training on windows against training on events."""
+"""Window training compared with training on single events."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from cascade.models.retriever.negatives import Catalogue
 from cascade.models.retriever.objective import Objective
 from cascade.models.retriever.training import batch_of, make_step, train
 from cascade.models.retriever.two_tower import build
-from cascade.models.retriever.windows import Windows, follows, read_by
+from cascade.models.retriever.windows import Windows, continues, own_windows
 from cascade.models.training.rows import Events
 from cascade.workflows.etl.tensors import Tensors
 
@@ -87,14 +87,14 @@ def test_a_window_is_read_once(tensors, events):
 
 
 def test_a_window_ends_where_a_history_does_not_go_on(tensors, events):
-    """At a user, at a positive that another split took, at time gaps told from the event on."""
-    starts = ~follows(events, codes(tensors))
+    """A window ends at a new user, at a positive in another split, and with time gaps counted from the event."""
+    starts = ~continues(events, codes(tensors))
     np.testing.assert_array_equal(starts, np.diff(events.user_row, prepend=-1) != 0)
     without = events.take(np.delete(np.arange(len(events)), 3))
-    assert not follows(without, codes(tensors))[3]
+    assert not continues(without, codes(tensors))[3]
     between = np.minimum(events.moment["history"], 4)
     gaps = Events(events.user_row, events.item_row, events.label, {**events.moment, GAP: between})
-    assert (~follows(gaps, codes(tensors))).sum() >= starts.sum()
+    assert (~continues(gaps, codes(tensors))).sum() >= starts.sum()
     told_from_here = {**events.moment, GAP: np.arange(len(events))[:, None] + np.zeros((1, LENGTH), int)}
     alone = Windows(Events(events.user_row, events.item_row, events.label, told_from_here), codes(tensors), 4)
     assert alone.per_row == 1.0
@@ -102,7 +102,7 @@ def test_a_window_ends_where_a_history_does_not_go_on(tensors, events):
 
 @pytest.mark.parametrize("kind", ["recency", "mean", "attention", "transformer"])
 def test_queries_of_windows_are_those_of_the_events(kind, tensors, events):
-    """Context features included, which are each event's own."""
+    """Including context features, which belong to single events."""
     section = config()
     history = {"kind": kind, "targets": 4, "features": ["genres"]}
     section = section.model_copy(update={"user_tower": UserTowerConfig(default_dim=8, mlp=[16, 8], history=history)})
@@ -154,11 +154,11 @@ def test_windows_of_the_whole_batch_are_known_to_a_part_of_its_queries():
 
 @pytest.mark.parametrize("cut", [1, 17, 25, 49])
 def test_parts_of_a_batch_read_their_own_windows(cut, tensors, events):
-    """Wherever a batch is cut, also within a window, which then both parts read."""
+    """Wherever a batch is split; a window that is split is encoded by both workers."""
     windows, at = Windows(events, codes(tensors), 4), np.arange(40, 90)
     batch = windows.read(at, windows.cut(np.random.default_rng(1))[at])
     parts = [{**batch, "window": batch["window"][rows]} for rows in (slice(cut), slice(cut, None))]
-    found = [read_by(part) for part in parts]
+    found = [own_windows(part) for part in parts]
     within = batch["window"][cut - 1] == batch["window"][cut]
     assert sum(len(part["history"]) for part in found) == len(batch["history"]) + within
     rows = np.concatenate([part["history"][part["window"]] for part in found])
