@@ -50,9 +50,7 @@ def test_refuses_other_types_instead_of_compiling_again(values):
 
 def test_without_a_cache_folder_every_process_compiles_the_kernel(caplog):
     names = {}
-    exec(
-        "def double(values, factor, out):\n    out[:] = 2 * values", names
-    )  # no source file, so no cache folder
+    exec("def double(values, factor, out):\n    out[:] = 2 * values", names)  # no source file, so no cache folder
     with caplog.at_level(logging.WARNING):
         assert call(Kernel(names["double"], (TYPES,)), np.array([[4]])) == [[8]]
     assert "compiled again by every process" in caplog.text and "double" in caplog.text
