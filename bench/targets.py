@@ -140,4 +140,4 @@ def listening_pid(port: int) -> int | None:
     import psutil
 
     listening = (entry for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN)
-    return next((entry.pid for entry in listening if entry.laddr.port == port), None)
+    return next((entry.pid for entry in listening if entry.laddr and entry.laddr.port == port), None)

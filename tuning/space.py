@@ -96,7 +96,7 @@ def read_space(file: Path) -> dict[str, Any]:
 
 def default_space() -> dict[str, Any]:
     """The space that is searched if the config has no section ``tune``."""
-    file = Path(str(files(__package__) / DEFAULT))
+    file = Path(str(files("cascade.tuning") / DEFAULT))
     return _section(read_file(file), file)
 
 

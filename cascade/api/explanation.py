@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ensemble.graph.executor import Executor
-from ..ensemble.graph.ops.order import sigmoid
+from ..ensemble.graph.ops.order import Order, sigmoid
 from ..ensemble.protocol.inputs import MISSING
 
 if TYPE_CHECKING:
@@ -120,4 +120,4 @@ def _list(ids: NDArray[Any]) -> list[Any]:
 
 def _least_score(executor: Executor) -> float:
     """``serving.thresholds.min_score`` of the release."""
-    return next((float(node.op.min_score) for node in executor.nodes if hasattr(node.op, "min_score")), 0.0)
+    return next((node.op.min_score for node in executor.nodes if isinstance(node.op, Order)), 0.0)

@@ -29,7 +29,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _line(detail: ErrorDetails, model: type[BaseModel], origins: Origins) -> str:
     names = tuple(str(part) for part in detail["loc"] if part != "[key]")
-    problem = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
+    problem = str(detail.get("ctx", {}).get("error")) if detail["type"] == "value_error" else ""
     if match := re.match(r"(\w+): (.*)", problem, re.DOTALL):  # a section's own check names its key first
         names, problem = (*names, match[1]), match[2]
     key = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(names))

@@ -27,6 +27,7 @@ class PairFeatures(Protocol):
 
     def columns(self, events: Events, items: NDArray[np.integer[Any]]) -> Mapping[str, NDArray[np.float32]]:
         """Columns [n, K, width] of n events and their candidates' item rows [n, K]."""
+        ...
 
 
 class Columns:

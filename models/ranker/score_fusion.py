@@ -117,16 +117,16 @@ def choice(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float
 
     asked, there = label.any(axis=1), np.isfinite(x).all(axis=-1)
     there, label = there[asked], label[asked]
-    x = np.where(there[..., None], x[asked], 0).astype(np.float64)
-    scale = spread(x[there])
-    x /= scale
+    known: NDArray[np.float64] = np.where(there[..., None], x[asked], 0).astype(np.float64)
+    scale = spread(known[there])
+    known /= scale
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        chance = softmax(np.where(there, x @ weights, -np.inf), axis=1)
-        slope = np.einsum("nk,nkc->c", chance - label, x) + 2 * RIDGE * weights
+        chance = softmax(np.where(there, known @ weights, -np.inf), axis=1)
+        slope = np.einsum("nk,nkc->c", chance - label, known) + 2 * RIDGE * weights
         return float(-np.log(chance[label]).sum() + RIDGE * weights @ weights), slope
 
-    found: NDArray[np.float64] = minimize(loss, np.ones(x.shape[-1]), jac=True, method="L-BFGS-B").x
+    found: NDArray[np.float64] = minimize(loss, np.ones(known.shape[-1]), jac=True, method="L-BFGS-B").x
     return found / scale
 
 

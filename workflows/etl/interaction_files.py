@@ -42,7 +42,8 @@ class RowOffsets:
         import pyarrow.compute as pc
 
         users = id_columns(data)[0]
-        positives, sizes = np.zeros(len(users), np.int64), dict.fromkeys(NAMES, 0)
+        positives = np.zeros(len(users), np.int64)
+        sizes: dict[str, int] = dict.fromkeys(NAMES, 0)
         first: dict[str, Mapping[str, int]] = {}
         for group in row_groups(data / INTERACTIONS):
             first.setdefault(group.file.name, dict(sizes))

@@ -125,7 +125,7 @@ def order_positives(
     before, of_test = known[:-1] - known[starts][user], held[:-1] - held[starts][user]
     end = before + np.where(test & (known[:-1] == known[ends][user]), of_test, 0)
     rows: NDArray[np.int64] = np.flatnonzero(positive)
-    return rows[np.lexsort((test[rows], user[rows]))], end + (known + held)[starts][user]
+    return rows[np.lexsort((test[rows], user[rows]))], np.asarray(end + (known + held)[starts][user], np.int64)
 
 
 @kernel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from ...core.features import Side
 from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import row_groups
 from ..tables.raw_features import TABLES, RawFeature
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SAME_CORRELATION = 0.999
 """Two columns with at least this rank correlation count as the same statistic."""
@@ -50,7 +53,9 @@ def count(data: Path, sides: set[Side]) -> dict[Side, tuple[Counts, Counts]]:
     """Side -> counts over the whole log, and over its training part."""
     user_ids, item_ids = id_columns(data)
     ids: dict[Side, pa.Array] = {"user": user_ids, "item": item_ids}
-    found = {side: (np.zeros((2, len(ids[side])), np.int64), np.zeros((2, len(ids[side])), np.int64)) for side in sides}
+    found: dict[Side, tuple[Counts, Counts]] = {}
+    for side in sides:
+        found[side] = np.zeros((2, len(ids[side])), np.int64), np.zeros((2, len(ids[side])), np.int64)
     for group in row_groups(data / "interactions"):
         table = group.read([*(f"{side}_id" for side in sides), "positive", "split"])
         positive = np.asarray(table["positive"].to_numpy(), bool)

@@ -53,7 +53,8 @@ def raw_features(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
     Raises:
         ConfigError: if a column is in no table or in two, or its type does not fit its role.
     """
-    found: dict[str, Side] = {column: _side(key, column, kinds) for key in ("sparse", "dense") for column in getattr(schema, key)}
+    roles = [*(("sparse", column) for column in schema.sparse), *(("dense", column) for column in schema.dense)]
+    found: dict[str, Side] = {column: _side(key, column, kinds) for key, column in roles}
     features = []
     for column in schema.sparse:
         kind = _kind(column, found, kinds)
@@ -147,7 +148,7 @@ def _cross(columns: list[str], found: Mapping[str, Side], kinds: Kinds) -> RawFe
     types = tuple(_kind(column, found, kinds) for column in columns)
     if any(kind.startswith("list_") for kind in types):
         raise ConfigError(f"{shown}: a list column cannot be crossed")
-    sides = {found[column] for column in columns}
+    sides: set[Side] = {found[column] for column in columns}
     if "item" in sides and len(sides) > 1:
         raise ConfigError(f"{shown}: an item column crosses only with item columns (this is {sorted(sides)})")
     side: Side = sides.pop() if len(sides) == 1 else "context"
