@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import ConfigError
-from .report.results import Point, best
+from .load.point import Point, best
 from .targets import ExportedPipeline, Target
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ..ensemble.protocol.call_errors import ask_for
-from .report.stage_times import PUBLISHED_S, TOTAL, StageTimes
+from .stage_times import PUBLISHED_S, TOTAL, StageTimes
 from .targets import ANSWER_S, Target
 
 if TYPE_CHECKING:

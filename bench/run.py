@@ -16,12 +16,13 @@ from .load.generator import Generator
 from .load.own_generator import OwnGenerator
 from .load.perf_analyzer import PerfAnalyzer
 from .load.perf_tool import NoPerfAnalyzerError, perf_tool
+from .load.point import Point, best
 from .load.soak import parts_of, soak
 from .load.sweep import LoadSchedule, LoadTest, sweep
 from .load.workload import Workload
 from .memory import memory_of, summary
 from .probe import Probe
-from .report.results import Point, Report, best, machine
+from .report.results import Report, machine
 from .targets import ExportedPipeline, Layout, Target, export_parents, running_server, serve
 
 OnPoint = Callable[[Point], None]

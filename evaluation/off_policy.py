@@ -68,7 +68,7 @@ class PolicyLog:
         for name in COLUMNS:
             if name not in table:
                 raise DataError(f"policy log: {file} has no column {name!r}, it has {', '.join(map(str, table))}")
-        return cls.of(*(table[name] for name in COLUMNS), table.get("user_id"))
+        return cls.of(table["propensity"], table["new_propensity"], table["reward"], table.get("user_id"))
 
 
 @dataclass(frozen=True)

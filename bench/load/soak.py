@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..memory import MemoryLog
-from ..report.results import Point
 from .generator import Load
+from .point import Point
 from .sweep import LoadTest
 
 PART_S = 60.0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ...core.errors import ServerError
 from ..probe import Probe
-from ..report.results import Point, best
 from ..targets import Target
 from .generator import Generator, Load
+from .point import Point, best
 
 CONCURRENCY = (1, 2, 4, 8, 16, 32)
 RATE_SHARES = (0.3, 0.5, 0.7, 0.8, 0.9)

@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import Any
 
 from ...core.page import cell, document, fact_table, figure_of, html_table, image, note
-from .results import Point, Report, best
-from .stage_times import TOTAL
+from ..load.point import Point, best
+from ..stage_times import TOTAL
+from .results import Report
 from .text import HEAD, cells
 
 PERCENTILES = {"p50_ms": "#5f9ea0", "p95_ms": "#1f77b4", "p99_ms": "#c44e52"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...core.text_table import table
-from .results import Point, Report
+from ..load.point import Point
+from .results import Report
 
 HEAD = (
     "layout", "users", "mode", "level", "requests/s", "users/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "load CPU ms",

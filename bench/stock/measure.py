@@ -13,9 +13,9 @@ import numpy as np
 from ...core.errors import ServerError
 from ...ensemble.repository.stage import EXPORT
 from ..compare import Send
+from ..load.point import Point
 from ..load.workload import REQUESTS, draw_users
 from ..memory import memory_of, summary
-from ..report.results import Point
 from ..targets import ExportedPipeline, Target
 from .build import StockEnsemble, build
 from .check import check

@@ -12,7 +12,7 @@ from .logging import is_verbose, to_stderr
 from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 
 if TYPE_CHECKING:
-    from ..bench.report.results import Point
+    from ..bench.load.point import Point
     from ..bench.targets import ExportedPipeline
     from ..config.pipeline import PipelineConfig
 

@@ -8,14 +8,10 @@ import pytest
 
 from cascade.bench.compare import comparison, rival
 from cascade.bench.load.generator import Load, LoadResult
+from cascade.bench.load.point import Point, best
 from cascade.bench.probe import Interval, Snapshot
 from cascade.bench.report.page import render
-from cascade.bench.report.results import (
-    Point,
-    Report,
-    best,
-    machine,
-)
+from cascade.bench.report.results import Report, machine
 from cascade.bench.report.text import as_text
 from cascade.bench.run import BenchOptions, run
 from cascade.bench.sizing.card import LAST_BENCH, Measured

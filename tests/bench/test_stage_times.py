@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
-from cascade.bench.report.stage_times import StageTimes
+from cascade.bench.stage_times import StageTimes
 
 
 def published(passes, requests):
