@@ -1,0 +1,133 @@
+"""Registered ops between the steps of the request graph."""
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import cascade
+from cascade.core import registry
+from cascade.core.registry import BUILT_IN
+from cascade.ensemble.config import ServingConfig
+from cascade.errors import ArtifactError, ConfigError, WiringError
+from cascade.extensions import ColumnSpec, Op
+from cascade.testing.miniature import SERVING, miniature_repository
+from examples import BlockList
+
+BLOCK = {"op": "block_list", "after": "drop_seen", "params": {"rows": [0, 1, 2, 3, 4]}}
+
+
+@dataclass
+class Boost(Op):
+    """logits float32 [B, K] -> the same, larger by ``by`` for the first candidate."""
+
+    by: float
+
+    kind: ClassVar[str] = "boost"
+
+    @property
+    def reads(self):
+        return {"logits": ColumnSpec("float32", ("K",))}
+
+    @property
+    def writes(self):
+        return self.reads
+
+    def __call__(self, columns):
+        logits = columns["logits"].copy()
+        logits[:, :1] += np.float32(self.by)
+        return {"logits": logits}
+
+
+@dataclass
+class Idle(BlockList):
+    """Writes a column that nobody reads."""
+
+    kind: ClassVar[str] = "idle"
+
+    @property
+    def writes(self):
+        return {"ignored": ColumnSpec("int64", ("K",))}
+
+
+@pytest.fixture(autouse=True)
+def ops(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
+    for op in (BlockList, Boost, Idle):
+        cascade.register("op", op.kind, op)
+
+
+def exported(folder, *ops, **more):
+    serving = ServingConfig.model_validate({**SERVING.model_dump(), "ops": list(ops), **more})
+    miniature_repository(folder, serving=serving)
+    return cascade.open_release(folder)
+
+
+def test_it_runs_where_it_is_put(mini, tmp_path):
+    users = list(range(100, 120))
+    with cascade.open_release(mini[0]) as plain, exported(tmp_path / "models", BLOCK) as blocked:
+        before, after = (one.recommend(users, top_k=12).to_frame() for one in (plain, blocked))
+        names = [node.name for node in blocked.executor.nodes]
+    gone = before["item_id"].between(1000, 1004)
+    assert gone.any() and not after["item_id"].between(1000, 1004).any()
+    kept = before[~gone].merge(after, on=["user_id", "item_id"])
+    assert len(kept) == (~gone).sum()
+    np.testing.assert_array_equal(kept["score_x"], kept["score_y"])
+    assert names[4:7] == ["04_drop_seen", "05_block_list", "06_lookup_items"]
+
+
+def test_several_run_in_the_order_of_the_config(tmp_path):
+    more, less = ({"op": "boost", "after": "rank", "params": {"by": by}} for by in (9, -3))
+    with exported(tmp_path / "models", more, less, BLOCK) as release:
+        ops = [node.op for node in release.executor.nodes]
+        assert [op.kind for op in ops][4:10] == [*("drop_seen", "block_list", "lookup_items", "rank", "boost", "boost")]
+        assert [op.by for op in ops[8:10]] == [9, -3]
+
+
+def test_the_ensemble_layout_has_a_model_for_it(tmp_path):
+    with exported(tmp_path / "models", BLOCK, layout="ensemble") as release:
+        assert "block_list" in release.executor.stages
+    assert (tmp_path / "models" / "cascade_block_list" / "config.pbtxt").is_file()
+    step = json.loads((tmp_path / "models" / "cascade_block_list" / "1" / "step.json").read_text())
+    assert step["node"]["params"] == {"rows": [0, 1, 2, 3, 4]}
+
+
+def test_without_extra_ops_the_repository_is_the_same(mini, tmp_path):
+    exported(tmp_path / "models")
+    files = [file.relative_to(tmp_path / "models") for file in (tmp_path / "models").rglob("*") if file.is_file()]
+    assert files and all((tmp_path / "models" / f).read_bytes() == (mini[0] / f).read_bytes() for f in files)
+
+
+@pytest.mark.parametrize(
+    ("op", "error", "message"),
+    [
+        ({**BLOCK, "params": {}}, ConfigError, r"serving.ops\[0\].params: block_list cannot be made of {}: .*'rows'"),
+        ({**BLOCK, "after": "lookup_user"}, ConfigError, r"serving.ops\[0\].after: the graph has no step lookup_user"),
+        ({**BLOCK, "after": "retrieve"}, WiringError, "block_list: reads candidate_rows as int64"),
+        ({"op": "boost", "after": "order", "params": {"by": 1}}, WiringError, "boost: writes logits, which no later"),
+        ({**BLOCK, "op": "idle"}, WiringError, "idle: writes ignored, which no later step reads"),
+    ],
+)
+def test_what_does_not_fit_is_found_when_the_graph_is_built(tmp_path, op, error, message):
+    with pytest.raises(error, match=message):
+        exported(tmp_path / "models", op)
+
+
+def test_a_release_whose_op_is_not_installed_says_what_to_install(tmp_path, monkeypatch):
+    exported(tmp_path / "models", BLOCK)
+    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
+    with pytest.raises(ArtifactError, match="is a 'block_list'.*install the package that announces it as"):
+        cascade.open_release(tmp_path / "models")
+
+
+def test_the_config_checks_names_and_steps():
+    given = {"schema.sparse": ["user_id", "item_id"]}
+    assert cascade.load_config(overrides={**given, "serving.ops": [BLOCK]}).serving.ops[0].params == BLOCK["params"]
+    with pytest.raises(ConfigError, match=r"serving.ops\[0\].op: is 'blocklist'.*did you mean 'block_list'"):
+        cascade.load_config(overrides={**given, "serving.ops": [{**BLOCK, "op": "blocklist"}]})
+    with pytest.raises(ConfigError, match=r"serving.ops\[0\].after: is 'sort'"):
+        cascade.load_config(overrides={**given, "serving.ops": [{**BLOCK, "after": "sort"}]})
+    several = {"serving.layout": "ensemble", "serving.step_instances": {"block_list": 2}}
+    cascade.load_config(overrides={**given, "serving.ops": [BLOCK], **several})
