@@ -1,4 +1,5 @@
 """The FAISS index over item vectors.
 
-In: the item tower. Out: an index that reaches the recall the config asks for. Start with `vector_index`, then `stage`.
+In: the item tower. Out: the item vectors, and an index tuned to ``serving.ann.recall_target``. Start with
+`vector_index`, then `tuning`.
 """

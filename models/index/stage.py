@@ -1,4 +1,4 @@
-"""The index stage: vectors of all items through the exported item tower, and the FAISS index over them."""
+"""The index stage: the vectors of all items, computed by the exported item tower, and the FAISS index over them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 VECTORS, FAISS, INFO = "item_vectors.npy", "index.faiss", "index.json"
 CHUNK = 8192
+"""Items computed at once."""
 QUERIES = 1000
-"""Events whose query vectors recall is measured on."""
+"""Largest number of events on whose query vectors recall is measured."""
 UNKNOWN_SHARE = 4
-"""One in so many of them is asked again by a user whom nobody knows."""
+"""One in this many of them is measured again as an unknown user."""
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -44,7 +45,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 
 
 def item_vectors(tensors: Tensors, tower: Path, file: Path) -> NDArray[np.float32]:
-    """All items through the item tower into ``file``: float32 [n_items, D] in the order of item rows, memory-mapped."""
+    """Compute the vectors of all items into ``file``: float32 [n_items, D] in the order of item rows, memory-mapped."""
     from tqdm import tqdm
 
     from ..onnx.export import run, session
@@ -62,8 +63,11 @@ def item_vectors(tensors: Tensors, tower: Path, file: Path) -> NDArray[np.float3
 
 
 def query_vectors(tensors: Tensors, tower: Path) -> dict[str, NDArray[np.float32]]:
-    """Query vectors [n, D] of positive events, of the validation part if there is one: ``known`` as they were, and
-    ``unknown`` with the user's features, history included, as they are for somebody whom nobody knows."""
+    """Query vectors float32 [n, D] of positive events, of the validation part if there is one.
+
+    ``known`` holds them with the features of their users, ``unknown`` some of them with the features of a user whom the
+    feature store does not know, who has an empty history.
+    """
     from ..onnx.export import run, session
     from ..training.rows import Events, unknown_user, user_columns
 

@@ -1,4 +1,4 @@
-"""How far an approximate index has to look: the least nprobe or efSearch that reaches a recall."""
+"""Tuning of an approximate index: the smallest nprobe or efSearch that reaches the recall target."""
 
 from __future__ import annotations
 
@@ -16,26 +16,34 @@ Floats = NDArray[np.float32]
 Queries = Mapping[str, Floats]
 """Group of users -> query vectors [n, D]."""
 Recalls = Mapping[str, float]
-"""Group of users -> recall; ``all`` is that of all queries."""
+"""Group of users -> recall; ``all`` is the recall over all queries."""
 
 MOST_EF, UNTUNED_EF = 4096, 512
+"""Largest efSearch, and the efSearch of an index that is not tuned; at least ``topk`` each."""
 UNTUNED_LISTS = 8
-"""Without queries, one list in so many is searched."""
+"""An ivf index that is not tuned searches one list in this many."""
 AFFORDABLE = 2
-"""A group that must look further than so many times what all queries together need does not decide."""
+"""A group of users may raise the parameter to at most this multiple of what all queries together need."""
 FINE = 50
-"""The parameter is found to one part in so many."""
+"""The search stops when the parameter is known to within 1 / FINE of its value."""
 SAME = 1e-6
-"""Inner products of unit vectors that differ by less are equal: their float32 sums were taken in another order."""
+"""Inner products of unit vectors that differ by less count as equal: float32 sums depend on their order."""
 CHUNK = 1 << 14
+"""Item vectors compared with all queries at once."""
 
 
 def tune(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, target: float) -> dict[str, Any]:
-    """Set the least nprobe (ivf) or efSearch (hnsw) with which each group of ``queries`` reaches ``target``.
+    """Set the smallest nprobe (ivf) or efSearch (hnsw) with which each group of ``queries`` reaches ``target``.
+
+    Args:
+        index: FAISS index of ``vectors``.
+        kind: flat, ivf or hnsw.
+        vectors: float32 [n_items, D].
+        topk: recall is the share of the exact ``topk`` nearest items that the index finds.
 
     Returns:
-        search, recall (of all queries; None if there are none), recall_target, queries (group -> count and recall),
-        notices (what falls short of the target).
+        search (the parameter), recall (over all queries; None without any), recall_target, queries (group -> count and
+        recall), notices (where recall misses the target).
     """
     if kind == "flat":
         return {"search": {}, "recall": 1.0, "recall_target": target, "queries": {}, "notices": []}
@@ -51,7 +59,7 @@ def tune(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, ta
 
 
 def measure(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, target: float) -> dict[str, Any]:
-    """What `tune` returns, for a registered index type: it is searched as it was built."""
+    """The recall of a registered index type, whose parameters stay as they were built; returns what `tune` does."""
     groups = {group: found for group, found in queries.items() if len(found)}
     reached = _recalls(index, None, vectors, groups, topk)(0) if groups else {}
     return {"search": {}, **_summary(groups, reached, target, f"index type {kind}", topk)}
@@ -67,7 +75,7 @@ def _summary(groups: Queries, reached: Recalls, target: float, setting: str, top
 
 
 def _recalls(index: Any, name: str | None, vectors: Floats, groups: Queries, topk: int) -> Callable[[int], Recalls]:
-    """Recall of each group and of all as a function of the parameter ``name``; None: there is none to set."""
+    """A function of the search parameter ``name`` (None: there is none to set) that gives the recalls."""
     queries = np.concatenate(list(groups.values()))
     ends = np.cumsum([len(found) for found in groups.values()])[:-1]
     bar = kth_score(vectors, queries, topk)
@@ -84,7 +92,7 @@ def _recalls(index: Any, name: str | None, vectors: Floats, groups: Queries, top
 
 
 def _parameter(index: Any, kind: str, topk: int) -> tuple[str, int, int, int]:
-    """Name, lowest, highest and untuned value of what decides how far an index looks."""
+    """Name, lowest, highest and untuned value of the index's search parameter."""
     if kind == "ivf":
         lists = int(index.nlist)
         return "nprobe", 1, lists, max(min(lists, UNTUNED_LISTS), lists // UNTUNED_LISTS)
@@ -99,10 +107,10 @@ def _set(index: Any, name: str, value: int) -> None:
 
 def _notices(reached: Recalls, target: float, setting: str, topk: int) -> list[str]:
     if not reached:
-        notice = f"serving.ann.recall_target: no events to measure recall on, {setting} is not tuned"
+        notice = f"serving.ann.recall_target: no events to measure recall on, so {setting} is not tuned"
     elif min(reached.values()) < target:
         found = ", ".join(f"{recall:.4f} ({group})" for group, recall in reached.items())
-        notice = f"serving.ann.recall_target {target:g}: with {setting} the share found of the exact {topk} is {found}"
+        notice = f"serving.ann.recall_target {target:g}: with {setting} the recall of the exact top {topk} is {found}"
     else:
         return []
     log.warning(notice)
@@ -110,8 +118,11 @@ def _notices(reached: Recalls, target: float, setting: str, topk: int) -> list[s
 
 
 def choose(recalls: Callable[[int], Recalls], target: float, lowest: int, cap: int) -> int:
-    """The least value with which each group reaches ``target``, if it is at most ``AFFORDABLE`` times the least for
-    all queries together; else the latter; ``cap`` if nothing reaches it."""
+    """The smallest value with which each group reaches ``target``.
+
+    If that is more than ``AFFORDABLE`` times the smallest value for all queries together, the latter is taken, and
+    ``cap`` if no value reaches the target.
+    """
     together = least(lambda value: recalls(value)["all"] >= target, lowest, cap)
     if together is None:
         return cap
@@ -120,8 +131,10 @@ def choose(recalls: Callable[[int], Recalls], target: float, lowest: int, cap: i
 
 
 def least(reaches: Callable[[int], bool], lowest: int, cap: int) -> int | None:
-    """The least value that ``reaches``, to one part in ``FINE``; None if ``cap`` does not. Small values are cheap to
-    try, so it doubles before it bisects."""
+    """The smallest value that ``reaches``, to within 1 / ``FINE`` of it; None if ``cap`` does not.
+
+    Small values are cheap to try, so it doubles the value before it bisects.
+    """
     below, at = lowest - 1, lowest
     while not reaches(at):
         if at == cap:
@@ -134,9 +147,13 @@ def least(reaches: Callable[[int], bool], lowest: int, cap: int) -> int | None:
 
 
 def hit_share(index: Any, vectors: Floats, queries: Floats, bar: Floats, topk: int) -> NDArray[np.float64]:
-    """Share [n] of the exact ``topk`` that the index finds: items whose inner product reaches ``bar`` [n].
+    """Recall float64 [n] of each query: the share of its ``topk`` results whose inner product reaches ``bar`` [n].
 
-    By score, not by row, so that of items with the same vector any one counts.
+    Scores are compared rather than rows, so that any of several items with the same vector counts.
+
+    Args:
+        queries: float32 [n, D].
+        bar: the ``topk``-th highest inner product of each query, see `kth_score`.
     """
     _, rows = index.search(queries, topk)
     scores = np.matmul(vectors[np.maximum(rows, 0)], queries[:, :, None])[:, :, 0]
@@ -145,9 +162,10 @@ def hit_share(index: Any, vectors: Floats, queries: Floats, bar: Floats, topk: i
 
 
 def kth_score(vectors: Floats, queries: Floats, topk: int) -> Floats:
-    """The ``topk``-th highest inner product of each query [n] with ``vectors`` [n_items, D], chunk by chunk.
+    """The ``topk``-th highest inner product float32 [n] of ``queries`` [n, D] with ``vectors`` [n_items, D].
 
-    Several times faster than a flat index: few inner products pass the bar so far, only those are kept and sorted.
+    Computed chunk by chunk, and several times faster than a flat index: only the few inner products above the highest
+    ones so far are kept and sorted.
     """
     from tqdm import trange
 

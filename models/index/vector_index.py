@@ -1,4 +1,4 @@
-"""The vector index: FAISS, by inner product, ids are item rows."""
+"""Building the FAISS index of item vectors: inner products, ids are item rows."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class IndexType(Protocol):
-    """A registered index type: item vectors to a FAISS index."""
+    """A registered index type, which builds a FAISS index from item vectors."""
 
     def __call__(self, vectors: NDArray[np.float32], /) -> Any:
-        """Build the index, trained, filled and set to how far it is to look.
+        """Build the index: trained, filled, and with its search parameters set.
 
         Args:
             vectors: float32 [n_items, D], of length 1; may be memory-mapped. Row i is item row i.
@@ -36,22 +36,24 @@ class IndexType(Protocol):
 
 
 FLAT_BELOW = 20_000
-"""Items from which ``auto`` takes ivf."""
+"""``auto`` is flat below this many items, ivf from there on."""
 HNSW_LINKS = 32
+"""Neighbours of each vector in the HNSW graph (M)."""
 POINTS_PER_LIST = 40
-"""Vectors that k-means sees for each list; FAISS warns below 39."""
+"""Training vectors of k-means per list; FAISS warns below 39."""
 MOST_LISTS = 8192
-"""More make building dearer in proportion."""
+"""Largest number of lists; the time to build grows in proportion."""
 ROUNDS = 8
-"""Of k-means."""
+"""Iterations of k-means."""
 CHUNK = 1 << 16
+"""Vectors added at once."""
 
 
 def resolve(kind: str, count: int) -> tuple[str, str | None]:
-    """The index type that this machine builds for ``count`` items, and a notice if it is not the one asked for.
+    """The index type that this machine builds for ``count`` items, and a notice if it is not the configured one.
 
     Args:
-        kind: auto, flat, ivf, hnsw, or gpu_ before one of the last three.
+        kind: auto, flat, ivf, hnsw, gpu_flat, gpu_ivf or gpu_hnsw.
     """
     if kind == "auto":
         return ("flat" if count < FLAT_BELOW else "ivf"), None
@@ -67,7 +69,7 @@ def resolve(kind: str, count: int) -> tuple[str, str | None]:
 
 
 def gpus() -> int:
-    """GPUs that this build of FAISS can use."""
+    """The number of GPUs that this build of FAISS can use."""
     import faiss
 
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
@@ -80,18 +82,22 @@ def build_index(
     topk: int = 200,
     recall_target: float = 0.99,
 ) -> tuple[Any, dict[str, Any]]:
-    """An index of ``vectors`` that looks as far as ``recall_target`` asks for.
+    """Build an index of ``vectors`` and tune its search parameter to ``recall_target``.
 
     Args:
         vectors: float32 [n_items, D], may be memory-mapped.
-        kind: as ``resolve`` takes it; a GPU trains and fills, the result is a CPU index that any machine can read. Or a
-            registered index type.
-        queries: group of users -> float32 [n, D], what recall is measured on; without them it is not tuned.
-        topk: of the exact nearest so many, ``recall_target`` must be found.
+        kind: see `resolve`, or a registered index type. A GPU trains and fills the index; the result is a CPU index
+            that any machine can read.
+        queries: group of users -> query vectors float32 [n, D] on which recall is measured; the search parameter is not
+            tuned without any.
+        topk: recall is the share of the exact ``topk`` nearest items that the index finds.
 
     Returns:
-        The index, and what ``index.json`` says of it: type, metric, items, search, recall, recall_target, queries,
-        notices. ``search`` is set on the index and goes with its file.
+        The index, and the content of ``index.json``: type, metric, items, search, recall, recall_target, queries,
+        notices. The parameters in ``search`` are set on the index and stored in its file.
+
+    Raises:
+        ConfigError: if a registered index type builds an index that cannot be served.
     """
     count, dim = vectors.shape
     if kind not in BUILT_IN["index"]:
@@ -109,10 +115,10 @@ def build_index(
 
 
 def build_registered(vectors: NDArray[np.float32], build: IndexType, what: str = "index") -> Any:
-    """The FAISS index that a registered index type makes of ``vectors`` float32 [n_items, D].
+    """The FAISS index that a registered index type builds from ``vectors`` float32 [n_items, D].
 
     Raises:
-        ConfigError: it is an index that cannot be served; the message starts with ``what``.
+        ConfigError: if the index cannot be served; the message starts with ``what``.
     """
     import faiss
 
@@ -129,7 +135,7 @@ def build_registered(vectors: NDArray[np.float32], build: IndexType, what: str =
 
 @contextmanager
 def every_core() -> Iterator[None]:
-    """FAISS as it is fastest for many vectors, whatever a served index in this process has set."""
+    """Within it FAISS uses all cores and BLAS, whatever a served index in this process has set."""
     import faiss
 
     threads, threshold = faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold
@@ -149,7 +155,7 @@ def _flat(count: int, dim: int) -> Any:
 
 
 def _ivf(count: int, dim: int) -> Any:
-    """fp16 vectors in 4 sqrt(n) lists, as FAISS's guidelines have it, fewer for small and very large sets."""
+    """fp16 vectors in 4 sqrt(n) lists, following the FAISS guidelines; fewer for very small and very large sets."""
     import faiss
 
     lists = max(1, min(int(4 * np.sqrt(count)), count // POINTS_PER_LIST, MOST_LISTS))
@@ -186,7 +192,7 @@ def _fill(index: Any, vectors: NDArray[np.float32]) -> Any:
 
 
 def _find_centroids(index: Any, sample: NDArray[np.float32]) -> None:
-    """k-means into the index's quantizer, which ``train`` then takes as it is; a round at a time, for the bar."""
+    """Train the quantizer by k-means, which ``index.train`` then keeps; by single iterations, for the progress bar."""
     import faiss
     from tqdm import trange
 
@@ -197,7 +203,7 @@ def _find_centroids(index: Any, sample: NDArray[np.float32]) -> None:
 
 
 def _sample(vectors: NDArray[np.float32], lists: int) -> NDArray[np.float32]:
-    """Up to ``POINTS_PER_LIST`` vectors for each list, drawn with a fixed seed."""
+    """Up to `POINTS_PER_LIST` vectors per list, drawn with a fixed seed."""
     most = POINTS_PER_LIST * lists
     if len(vectors) <= most:
         return np.asarray(vectors)

@@ -54,7 +54,8 @@ class Miner(tf.Module):
         super().__init__()
         count = positives.shape[1]
         if config.skip >= count:
-            raise ConfigError(f"two_tower.negatives.skip: is {config.skip}, but there are only {count} items, so nothing is left")
+            left = f"is {config.skip}, but there are only {count} items, so nothing is left"
+            raise ConfigError(f"two_tower.negatives.skip: {left}")
         self.config, self.positives = config, positives
         self._queries, self._items = queries, items
         self.vectors = tf.Variable(tf.zeros([count, width]), trainable=False)

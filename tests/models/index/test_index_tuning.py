@@ -1,4 +1,4 @@
-"""How far an index has to look, against counting by hand and sorting everything."""
+"""Tuning of an index, compared with counting by hand and with a full sort."""
 
 import faiss
 import numpy as np

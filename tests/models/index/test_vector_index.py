@@ -1,4 +1,4 @@
-"""The vector index against exact search."""
+"""The vector index compared with exact search."""
 
 import logging
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ def vectors():
 
 @pytest.fixture(scope="module")
 def queries(vectors):
-    """Some like the items, some between the clusters."""
+    """Some queries near items, some between the clusters."""
     between = vectors[:100] + vectors[100:200]
     return {"known": vectors[:300], "unknown": between / np.linalg.norm(between, axis=1, keepdims=True)}
 
@@ -53,23 +53,25 @@ def test_flat_is_exact(vectors, queries):
     assert info["recall"] == overlap(index, vectors, queries["known"], 50) == 1 and info["search"] == {}
 
 
-def test_a_target_out_of_reach_takes_all_lists_and_says_what_it_finds(vectors, queries, caplog):
+def test_a_target_out_of_reach_takes_all_lists_and_adds_a_notice(vectors, queries, caplog):
     rough = np.round(vectors, 2) + 1e-5 * vectors  # closer to each other than fp16 can tell
     rough = np.repeat(rough[:100], 40, axis=0) * np.linspace(1, 1.0002, 4000, dtype=np.float32)[:, None]
     with caplog.at_level(logging.WARNING):
         index, info = build_index(rough, "ivf", queries, topk=50, recall_target=1.0)
     assert index.nprobe == info["search"]["nprobe"] == index.nlist and info["recall"] < 1
     assert info["notices"] == caplog.messages
-    assert info["notices"][0].startswith(f"serving.ann.recall_target 1: with nprobe {index.nlist} the share found")
+    assert info["notices"][0].startswith(
+        f"serving.ann.recall_target 1: with nprobe {index.nlist} the recall of the exact top"
+    )
     assert f"{info['recall']:.4f} (all)" in info["notices"][0]
 
 
 @pytest.mark.parametrize(("kind", "search"), [("ivf", {"nprobe": 12}), ("hnsw", {"efSearch": 512})])
-def test_without_queries_it_is_not_tuned_and_says_so(kind, search, vectors):
+def test_without_queries_it_is_not_tuned_and_a_notice_is_added(kind, search, vectors):
     _, info = build_index(vectors, kind, {"known": vectors[:0]})
     assert (info["search"], info["recall"], info["queries"]) == (search, None, {})
     (setting,) = (f"{name} {value}" for name, value in search.items())
-    assert info["notices"] == [f"serving.ann.recall_target: no events to measure recall on, {setting} is not tuned"]
+    assert info["notices"] == [f"serving.ann.recall_target: no events to measure recall on, so {setting} is not tuned"]
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("flat", 1e-6), ("ivf", 1e-3), ("hnsw", 1e-6)])
@@ -152,7 +154,7 @@ def test_gpu_runs_its_cpu_twin_and_says_so(base, monkeypatch, caplog, vectors):
 
 
 class FakeGpu:
-    """faiss's GPU build as far as it is used: copies there and back, and what was called."""
+    """A stand-in for FAISS's GPU build: it copies indexes there and back, and records the calls."""
 
     def __init__(self):
         self.calls = []

@@ -55,7 +55,7 @@ def test_the_causal_mask_by_hand():
 
 
 @pytest.mark.parametrize("name", [n for n in KINDS if "window" not in n])
-def test_a_place_is_what_a_request_was_then(name):
+def test_a_position_equals_the_history_of_that_moment(name):
     """Training at a position equals serving the history of that moment."""
     pool = pool_of(name)
     everywhere = at_all(pool)
@@ -65,7 +65,7 @@ def test_a_place_is_what_a_request_was_then(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_comes_after_a_place_changes_nothing_there(name):
+def test_items_that_came_later_change_nothing(name):
     pool, other = pool_of(name), VECTORS.copy()
     other[:, :2] *= -2
     before, after = at_all(pool), at_all(pool, other)
@@ -74,7 +74,7 @@ def test_what_comes_after_a_place_changes_nothing_there(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_first_place_alone_is_the_first_of_all(name):
+def test_one_position_is_the_first_of_all(name):
     pool = pool_of(name)
     np.testing.assert_allclose(pool(VECTORS, SEEN).numpy(), at_all(pool)[:, :1], atol=1e-5)
 
@@ -107,7 +107,7 @@ def _extended(small, big):
     return big
 
 
-def test_recency_is_that_of_the_layer_that_pools_alone():
+def test_recency_equals_the_recency_mean_layer():
     got = RecencyPool(HistoryTowerConfig())(VECTORS, SEEN).numpy()
     np.testing.assert_array_equal(got, RecencyMean()(VECTORS, tf.constant(CODES)).numpy())
 
@@ -118,7 +118,7 @@ def test_attention_starts_as_recency(query):
     np.testing.assert_allclose(at_all(pool), at_all(RecencyPool(HistoryTowerConfig())), atol=1e-6)
 
 
-def test_an_untrained_transformer_gives_the_item_at_the_place():
+def test_an_untrained_transformer_returns_the_item_at_the_position():
     pool = TransformerPool(HistoryTowerConfig(kind="transformer", recency=False))
     expected = (VECTORS - VECTORS.mean(-1, keepdims=True)) / VECTORS.std(-1, keepdims=True) * SEEN[..., None]
     np.testing.assert_allclose(at_all(pool), expected, atol=1e-4)
@@ -167,7 +167,7 @@ def test_layer_norm_is_that_of_keras():
     np.testing.assert_allclose(ours(VECTORS).numpy(), keras(VECTORS).numpy(), atol=1e-5)
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_only_in_training():
     pool = pool_of("transformer")
     np.testing.assert_array_equal(at_all(pool), at_all(pool))
     first, second = (pool(VECTORS, SEEN, training=True).numpy() for _ in range(2))

@@ -59,7 +59,7 @@ def expected_count(section, row, mined_rows):
 
 
 def pairs(section, queries, items, memory=()):
-    """For each query: the logits of its positive, its shared and its own negatives; all cosines minus the positive's."""
+    """For each query: logits of the positive, shared and own negatives; all cosines minus the positive's."""
     shared = [*OF_BATCH, *({"mixed": [5, 1, 6]}.get(section.neg_sampling, [])), *memory]
     for at, query in enumerate(queries):
         own = OWN[at] if section.neg_sampling == "hard" else []
@@ -145,7 +145,7 @@ def test_only_what_takes_part_gets_a_gradient(loss, sampling):
     assert of_items[2:].tolist() == {"in_batch": [], "mixed": [False, True], "hard": [False, False, True]}[sampling]
 
 
-def test_memory_gets_no_gradient_and_empty_places_take_no_part(vectors):
+def test_memory_gets_no_gradient_and_empty_slots_are_excluded(vectors):
     queries, items = vectors
     made = objective(config("softmax", "in_batch", memory=6))
     batch = batch_of("in_batch")

@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_towers_with_every_option(artifact, everyth
 
 
 @pytest.mark.parametrize("start", [0.011, 0.07, 0.99])
-def test_a_learned_temperature_starts_where_it_is_told_and_stays_within_bounds(start):
+def test_a_learned_temperature_starts_at_the_configured_one_and_stays_within_bounds(start):
     model = TwoTower(None, None, start, learn=True)
     assert float(model.temperature()) == pytest.approx(start, rel=1e-5)
     for far in (-50.0, 50.0):
