@@ -33,7 +33,7 @@ class EvaluationConfig(ExtensibleSection):
     notice instead. Registered baselines rank the catalogue. Default: all built-in ones that apply. Example:
     ``[popularity, ease]``."""
     metrics: list[Annotated[str, NameOf("metric")]] = []
-    """Registered metrics of ranked lists to compute beside the built-in ones, at the same length. Example:
+    """Registered metrics of ranked lists to compute in addition to the built-in ones, at the same length. Example:
     ``[hit_rate]``."""
     history: Literal["at_event", "before_test"] = "at_event"
     """Which history logged impressions are scored with. at_event: what the user had just before the impression, as in a

@@ -119,8 +119,8 @@ def _gauc_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:
     """rows * AUC, and rows, of each user; 0 for a user without both labels: [U, 2]."""
     count = np.bincount(owner)
     auc = metrics.grouped_auc(rows.logits, rows.label, owner, len(count))
-    there = np.isfinite(auc)
-    return csr_matrix(np.stack([np.where(there, auc * count, 0), np.where(there, count, 0)], axis=1))
+    known = np.isfinite(auc)
+    return csr_matrix(np.stack([np.where(known, auc * count, 0), np.where(known, count, 0)], axis=1))
 
 
 def _logloss_totals(rows: RankedRows, owner: NDArray[np.int64]) -> csr_matrix:

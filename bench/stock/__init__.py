@@ -18,7 +18,7 @@ Differences from the example that were needed to run it at all, or to make it do
   NaN, a missing list as an empty one. Text must not be missing.
 - Context columns: merlin-systems has no optional inputs. Each context column has its most frequent value for every
   user, stored with the user's features, so that a request consists of a user id only.
-- History: our ETL computes it in code of its own, not in a fitted workflow. Here the user's workflow encodes the stored
+- History: our ETL computes it in its own code, not in a fitted workflow. Here the user's workflow encodes the stored
   item ids with the item workflow's vocabulary (Categorify), pads and renames them. Hashed item ids have no vocabulary
   and are refused. User and context share one workflow, which saves the stock graph a model.
 - Categorify and padding of the fitted workflows are our subclasses in `cascade.workflows.etl.ops`. They cost half a

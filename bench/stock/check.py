@@ -47,19 +47,19 @@ def check(
     from ...evaluation.served_graph import feature_repo_at, version_folder
 
     rng = np.random.default_rng(seed)
-    asked = rng.choice(server.served.users, min(users, len(server.served.users)), replace=False)
-    answers = [server.recommend(int(user)) for user in asked]
+    drawn = rng.choice(server.served.users, min(users, len(server.served.users)), replace=False)
+    answers = [server.recommend(int(user)) for user in drawn]
     ids, probability = (np.stack(part) for part in zip(*answers, strict=True))
     with feature_repo_at(config.feature_store.repo):
         executor = Executor.load(version_folder(artifacts["export"].path))
     columns = {
-        **request(executor, asked, server.served.context),
+        **request(executor, drawn, server.served.context),
         "candidate_rows": rows_of(ids, np.load(artifacts["etl"].path / "item_ids.npy")).astype(np.int64),
     }
     logits = part_of(executor, ["logits"], ["candidate_rows"])(columns)["logits"].astype(np.float64)
     theirs = probability.astype(np.float64)
     return Agreement(
-        users=len(asked),
+        users=len(drawn),
         scores=logits.size,
         logit=float(np.abs(logits - np.log(theirs / (1 - theirs))).max()),
         probability=float(np.abs(1 / (1 + np.exp(-logits)) - theirs).max()),

@@ -18,11 +18,11 @@ GRACE_S = 1
 
 
 class StockServer:
-    """A running server of the stock ensemble; use as a context manager. It is ready when it has answered once.
+    """A running server of the stock ensemble. Use as a context manager, which waits until it has answered once.
 
     Args:
         config: where to listen; free ports by default.
-        forward: takes each line of the server's log.
+        forward: called with each line of the server's log.
     """
 
     def __init__(

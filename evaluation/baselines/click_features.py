@@ -1,4 +1,4 @@
-"""The ranker's features as one table of numbers, as trees take them."""
+"""The ranker's features as one table of numbers, for gradient boosted trees."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
 FEW = 64
-"""A category of at most that many codes stays one, and a list of them becomes a count of each."""
+"""A feature with at most this many codes is kept as a category or, if it is a list, as the count of each code. One with
+more codes is target encoded."""
 ENTRIES = 10
-"""Entries of a longer list that are looked at: of a history the most recent ones."""
+"""Number of entries of a target encoded list that are used, the first ones; in a history these are the most recent."""
 FOLDS, PRIOR = 5, 20
-"""Parts of the training rows, each encoded by the labels of the others; rows that the mean label counts as."""
+"""Folds and smoothing of the target encoding; see `target_encoding`."""
 Codes = NDArray[np.integer[Any]]
 
 
 @dataclass
 class ClickTable:
-    """Columns of several sets of rows; ``names`` and ``categorical`` (positions) hold for each of ``parts``."""
+    """The columns of several sets of rows. All ``parts`` have the same ``names`` and ``categorical`` column numbers."""
 
     parts: list[list[NDArray[np.float32]]]
     names: list[str] = field(default_factory=list)
     categorical: list[int] = field(default_factory=list)
 
     def add(self, name: str, values: Sequence[NDArray[Any]], categorical: bool = False) -> None:
-        """A column [n] of each part."""
+        """Add a column [n] to each part."""
         if categorical:
             self.categorical.append(len(self.names))
         self.names.append(name)
@@ -44,15 +45,17 @@ class ClickTable:
             part.append(np.asarray(own, np.float32))
 
     def matrices(self) -> list[NDArray[np.float32]]:
-        """[n, columns] of each part."""
+        """The matrix [n, columns] of each part."""
         return [np.stack(part, axis=1) for part in self.parts]
 
 
 def click_table(tensors: Tensors, parts: Sequence[Events], label: NDArray[np.float32], seed: int) -> ClickTable:
-    """Numbers as they are; few codes as a category; many codes by what happened to them in the training part.
+    """Numbers unchanged, features with few codes as categories or counts, and features with many codes target encoded.
 
     Args:
-        parts: the first is the training part, which ``label`` [n] is of.
+        parts: sets of rows; the first is the training part.
+        label: of the training part, [n].
+        seed: of the folds.
     """
     table = ClickTable([[] for _ in parts])
     fold = draw_folds(len(label), FOLDS, seed)
@@ -72,7 +75,7 @@ def click_table(tensors: Tensors, parts: Sequence[Events], label: NDArray[np.flo
 
 
 def _columns(tensors: Tensors, events: Events) -> dict[str, NDArray[Any]]:
-    """Every feature [n, L]."""
+    """All features of the events, [n, L]."""
     items = {name: np.asarray(table)[events.item_row] for name, table in tensors.items.items()}
     return user_columns(tensors, events) | items
 
@@ -80,7 +83,7 @@ def _columns(tensors: Tensors, events: Events) -> dict[str, NDArray[Any]]:
 def _add_encoded(
     table: ClickTable, feature: Feature, values: Sequence[Codes], label: NDArray[np.float32], fold: NDArray[np.int64]
 ) -> None:
-    """The mean label of the codes, and how often the training part has them; of a list, how many it holds."""
+    """Add the target encoding, and the number of training rows with the code; for a list, its number of entries."""
     codes = [_indicators(own, feature.cardinality) for own in values]
     table.add(f"{feature.name}_rate", encode(codes, label, fold))
     often = np.asarray(codes[0].sum(axis=0)).ravel()
@@ -106,7 +109,7 @@ def encode(codes: Sequence[csr_matrix], label: NDArray[np.float32], fold: NDArra
 
 
 def _indicators(codes: Codes, cardinality: int) -> csr_matrix:
-    """1 in [n, cardinality] where a row of ``codes`` [n, L] holds a code; padding, code 0, stays out."""
+    """Sparse [n, cardinality]: 1 if the row of ``codes`` [n, L] holds the code. Padding, code 0, is ignored."""
     rows, places = np.nonzero(codes)
     cells = (np.ones(len(rows), np.float32), (rows, codes[rows, places]))
     found = csr_matrix(cells, shape=(len(codes), cardinality))

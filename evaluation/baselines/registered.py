@@ -33,8 +33,8 @@ class Baseline(Protocol):
 
         Returns:
             A function from user rows int64 [B] to the scores of all items, float32 [B, n_items]. Higher is better; an
-            item of score -inf is not shown. Items that the user has seen are masked afterwards, and users without a
-            positive are not asked about.
+            item of score -inf is not shown. Seen items are masked afterwards, and users without a positive are never
+            passed.
         """
         ...
 

@@ -126,8 +126,8 @@ def _popular(dataset: Any, width: int) -> Rows:
 
     model = PopularModel()
     model.fit(dataset)
-    anybody = dataset.user_id_map.external_ids[:1]
-    table = model.recommend(users=anybody, dataset=dataset, k=dataset.item_id_map.size, filter_viewed=False)
+    any_user = dataset.user_id_map.external_ids[:1]
+    table = model.recommend(users=any_user, dataset=dataset, k=dataset.item_id_map.size, filter_viewed=False)
     ordered = table.sort_values(["score", "item_id"], ascending=[False, True])["item_id"]
     return np.asarray(ordered, np.int64)[None, :width]
 

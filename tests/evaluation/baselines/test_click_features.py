@@ -1,4 +1,4 @@
-"""Target encoding beside its formula."""
+"""Target encoding, compared with its formula."""
 
 import numpy as np
 import pytest
