@@ -1,0 +1,23 @@
+"""Three losses of the retriever side by side: python examples/compare_losses.py examples/shop.yaml
+
+The stages before it run once; runs that are there already are not repeated. Figures are of the validation part: the test
+part is for the model that you choose.
+"""
+
+import sys
+
+import cascade
+
+LOSSES = ("sampled_softmax", "softmax", "bpr")
+
+
+def main(path: str) -> None:
+    """Train a retriever with each loss, and print the validation metrics."""
+    for loss in LOSSES:
+        config = cascade.load_config(path, overrides={"two_tower.loss": loss})
+        metrics = cascade.run(config, only="two_tower")["two_tower"].metrics
+        print(loss, {name: value for name, value in metrics.items() if isinstance(value, float)})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
