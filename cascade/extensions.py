@@ -75,8 +75,8 @@ __all__ = [
     "Signature",
     "Source",
     "UserSequences",
-    "negative_mask",
     "candidate_mask",
+    "negative_mask",
 ]
 
 

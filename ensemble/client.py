@@ -36,23 +36,25 @@ class Client:
 
     def recommend(
         self,
-        user_ids: Sequence[RawId],
+        users: Sequence[RawId],
         top_k: int | None = None,
+        *,
         context: Mapping[str, Any] | None = None,
-        exclude_items: Sequence[RawId] | None = None,
         temperature: float | None = None,
         seed: int | None = None,
+        exclude: Sequence[RawId] | None = None,
     ) -> list[Recommendation]:
-        """Ask for recommendations for all users in one call; the answers have the order of ``user_ids``.
+        """Ask for recommendations for all users in one call; the answers have the order of ``users``.
 
         For numeric inputs, text that holds a number is converted.
 
         Args:
+            users: raw user ids.
             top_k: items per user. None leaves it to the server's default, as for every other argument.
             context: context column -> value, the same for all users.
-            exclude_items: raw ids of items that must not be recommended.
             temperature: of the softmax that items are sampled from; 0 sorts by score.
             seed: makes sampling repeatable.
+            exclude: raw ids of items that must not be recommended.
 
         Raises:
             RequestError: if the server or the model's config refuses the request; names the input.
@@ -62,14 +64,14 @@ class Client:
         named = {name: value for name, value in controls.items() if value is not None}
         named |= {self._context_name(name): value for name, value in (context or {}).items()}
         wire = self._input("user_id")
-        users = [wire.value("user_id", user) for user in user_ids]
-        inputs = [wire.encode("user_id", [[user] for user in users], (len(users), 1))]
-        inputs += [self._same_for_all(name, [value], len(users)) for name, value in named.items()]
-        if exclude_items:
-            inputs.append(self._same_for_all("exclude_items", exclude_items, len(users)))
+        ids = [wire.value("user_id", user) for user in users]
+        inputs = [wire.encode("user_id", [[user] for user in ids], (len(ids), 1))]
+        inputs += [self._same_for_all(name, [value], len(ids)) for name, value in named.items()]
+        if exclude:
+            inputs.append(self._same_for_all("exclude_items", exclude, len(ids)))
         answer = ask_for(lambda: self._triton.infer(self.model, inputs, client_timeout=self.timeout), self.url)
         outputs = {name: answer.as_numpy(name) for name in _OUTPUTS}
-        return recommendations(users, outputs, self._stage_times(answer.as_numpy("stages_ms")[0].tolist()))
+        return recommendations(ids, outputs, self._stage_times(answer.as_numpy("stages_ms")[0].tolist()))
 
     def ready(self) -> bool:
         """Whether the server is up and has loaded the model. Triton also says so of a model whose process has died."""

@@ -63,7 +63,7 @@ def _write(table: Any, name: str, folder: Path) -> None:
             raise DataError(f"{name}: {table} does not exist")
         shutil.copyfile(table, folder / f"{name}{Path(table).suffix}")
     else:
-        pyarrow.parquet.write_table(to_arrow(table, name), folder / f"{name}.parquet")
+        pyarrow.parquet.write_table(to_arrow(table, name).replace_schema_metadata(None), folder / f"{name}.parquet")
 
 
 def _digest(folder: Path) -> str:

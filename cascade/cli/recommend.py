@@ -49,7 +49,7 @@ def recommend(
             [parse_id(text) for text in user],
             top_k=top_k,
             context=parse_context(context),
-            exclude_items=[parse_id(text) for text in exclude],
+            exclude=[parse_id(text) for text in exclude],
             temperature=temperature,
             seed=seed,
         )

@@ -278,11 +278,11 @@ def request_seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The arguments of the client's last request, which is answered without a server."""
     seen: dict[str, Any] = {}
 
-    def recommend(self: Any, user_ids: list[Any], **how: Any) -> list[Recommendation]:
-        seen.update(how, users=user_ids, url=self.url, model=self.model)
+    def recommend(self: Any, users: list[Any], **how: Any) -> list[Recommendation]:
+        seen.update(how, users=users, url=self.url, model=self.model)
         return [
             Recommendation(user, [RecommendedItem(50, 0.75, 1.0)], ["unknown_user"], "abc", {"rank": 0.5})
-            for user in user_ids
+            for user in users
         ]
 
     monkeypatch.setattr(client.Client, "recommend", recommend)
@@ -309,7 +309,7 @@ def test_recommend_passes_everything_on(config_file: Path, request_seen: dict[st
         "users": [42],
         "top_k": 3,
         "context": {"hour": "20"},
-        "exclude_items": [5],
+        "exclude": [5],
         "temperature": 0.5,
         "seed": 1,
         "url": "127.0.0.1:9",

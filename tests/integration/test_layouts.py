@@ -17,18 +17,18 @@ from cascade.testing import miniature
 
 STEPS = 9
 REQUESTS = [
-    {"user_ids": [101]},
-    {"user_ids": [119, 5, 100], "top_k": 12},
-    {"user_ids": [105, 7], "exclude_items": [1003, 1004, 1001, 99]},
-    {"user_ids": [111], "context": {"hour": 20}, "top_k": 1},
-    {"user_ids": [111, 112], "temperature": 0.5, "seed": 9, "top_k": 7},
-    {"user_ids": [118], "temperature": 2, "seed": 1, "exclude_items": [1000 + at for at in range(27)]},
+    {"users": [101]},
+    {"users": [119, 5, 100], "top_k": 12},
+    {"users": [105, 7], "exclude": [1003, 1004, 1001, 99]},
+    {"users": [111], "context": {"hour": 20}, "top_k": 1},
+    {"users": [111, 112], "temperature": 0.5, "seed": 9, "top_k": 7},
+    {"users": [118], "temperature": 2, "seed": 1, "exclude": [1000 + at for at in range(27)]},
 ]
 REFUSED = [
-    ({"user_ids": [101], "top_k": 13}, "top_k: expected 1 to 12, got 13"),
-    ({"user_ids": [101], "temperature": -1}, "temperature: expected at least 0, got -1"),
-    ({"user_ids": [101], "temperature": float("nan")}, "temperature: expected a number, got NaN"),
-    ({"user_ids": list(range(65))}, "user_id: expected 1 to 64 users in one call, got 65"),
+    ({"users": [101], "top_k": 13}, "top_k: expected 1 to 12, got 13"),
+    ({"users": [101], "temperature": -1}, "temperature: expected at least 0, got -1"),
+    ({"users": [101], "temperature": float("nan")}, "temperature: expected a number, got NaN"),
+    ({"users": list(range(65))}, "user_id: expected 1 to 64 users in one call, got 65"),
 ]
 
 
@@ -58,18 +58,18 @@ def offline(repository):
     executor = Executor.load(repository / "cascade" / "1", validate=True)
     dtypes = {spec.name: spec.dtype for spec in executor.inputs}
 
-    def answer(user_ids, context=None, exclude_items=None, **controls):
+    def answer(users, context=None, exclude=None, **controls):
         given = {name: [value] for name, value in {**controls, **(context or {})}.items()}
-        given |= {} if exclude_items is None else {"exclude_items": exclude_items}
-        columns = {name: np.array([row] * len(user_ids), dtype=dtypes[name]) for name, row in given.items()}
-        got = executor({"user_id": np.array(user_ids)[:, None], **columns})
+        given |= {} if exclude is None else {"exclude_items": exclude}
+        columns = {name: np.array([row] * len(users), dtype=dtypes[name]) for name, row in given.items()}
+        got = executor({"user_id": np.array(users)[:, None], **columns})
         keep = got["propensities"] > 0
         return [
             (
                 *(got[name][row][keep[row]].tolist() for name in ("item_ids", "scores", "propensities")),
                 got["reasons"][row, 0],
             )
-            for row in range(len(user_ids))
+            for row in range(len(users))
         ]
 
     return answer
@@ -148,7 +148,7 @@ class TestEnsemble:
             TritonServer(repository, "cascade", feature_repo=repository, config=free) as server,
             Client(server.grpc_url) as client,
         ):
-            got = client.recommend(users, exclude_items=["i1001", "ÿ"])
+            got = client.recommend(users, exclude=["i1001", "ÿ"])
             assert [[item.item_id for item in answer.items] for answer in got] == expected["item_ids"].tolist()
             assert [answer.reasons for answer in got] == [[], [], ["unknown_user"], ["unknown_user"]]
             assert len(client.recommend(users)) == 4

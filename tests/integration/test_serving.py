@@ -91,14 +91,14 @@ def test_an_answer_says_where_it_comes_from(client, server):
 def test_excluded_items_do_not_come(client):
     (before,) = client.recommend([101])
     gone = [item.item_id for item in before.items[:3]]
-    (after,) = client.recommend([101], exclude_items=gone)
+    (after,) = client.recommend([101], exclude=gone)
     assert not set(gone) & {item.item_id for item in after.items}
     assert len(after.items) == 6
 
 
 def test_padding_is_dropped_where_users_have_fewer_items(client):
     excluded = list(range(1000, 1028))  # of 30 items
-    for answer in client.recommend([100, 7], top_k=12, exclude_items=excluded):
+    for answer in client.recommend([100, 7], top_k=12, exclude=excluded):
         assert len(answer.items) <= 2
         assert "fewer_items" in answer.reasons
 
@@ -120,7 +120,7 @@ def test_ids_of_text(string_repository, free, nothing_left):
         answers = client.recommend(users)
         assert served(answers) == offline(executor, users, "object")
         assert [answer.reasons for answer in answers] == [[], [], ["unknown_user"], ["unknown_user"]]
-        (one,) = client.recommend(["u101"], exclude_items=[answers[0].items[0].item_id, "no such item"])
+        (one,) = client.recommend(["u101"], exclude=[answers[0].items[0].item_id, "no such item"])
         assert all(item.item_id.startswith("i10") for item in one.items)
 
 

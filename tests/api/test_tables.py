@@ -1,0 +1,63 @@
+"""DataFrames as the source of a pipeline."""
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import cascade
+from cascade.api.tables import with_tables, write_tables
+from cascade.errors import DataError
+
+RATINGS = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5.0, None, 3.0]}, index=[7, 8, 9])
+
+
+def test_tables_are_parquet_in_a_folder_of_their_content(tmp_path):
+    folder = write_tables({"interactions": RATINGS, "items": pa.table({"item_id": ["a", "b"]})}, tmp_path / "tables")
+    assert folder.parent == tmp_path / "tables" and len(folder.name) == 12
+    assert sorted(file.name for file in folder.iterdir()) == ["interactions.parquet", "items.parquet"]
+    written = pq.read_table(folder / "interactions.parquet")
+    assert written.column_names == ["user_id", "item_id", "rating"]
+    pd.testing.assert_frame_equal(written.to_pandas(), RATINGS.reset_index(drop=True))
+    assert list((tmp_path / "tables").iterdir()) == [folder]
+
+
+def test_the_same_content_is_the_same_folder(tmp_path):
+    first = write_tables({"interactions": RATINGS}, tmp_path)
+    assert write_tables({"interactions": RATINGS.copy()}, tmp_path) == first
+    assert write_tables({"interactions": pa.Table.from_pandas(RATINGS, preserve_index=False)}, tmp_path) == first
+    assert write_tables({"interactions": RATINGS.assign(rating=1.0)}, tmp_path) != first
+
+
+def test_files_stay_as_they_are(tmp_path):
+    (tmp_path / "log.csv").write_text("user_id,item_id\n1,a\n")
+    folder = write_tables({"interactions": tmp_path / "log.csv"}, tmp_path / "tables")
+    (tmp_path / "log.csv").write_text("changed")
+    assert (folder / "interactions.csv").read_text() == "user_id,item_id\n1,a\n"
+
+
+def test_the_config_reads_them(tmp_path):
+    config = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"], "data.positive": "rating > 3"})
+    changed = with_tables(config, {"interactions": RATINGS}, tmp_path)
+    assert (changed.data.source, changed.data.positive) == ("tables", "rating > 3")
+    assert pq.read_table(f"{changed.data.path}/interactions.parquet").num_rows == 3
+    artifacts = cascade.run(config, tmp_path, tables={"interactions": RATINGS}, only="data")
+    assert list(artifacts) == ["data"] and artifacts["data"].metrics["n_interactions"] == 3
+    again = cascade.run(config, tmp_path, tables={"interactions": RATINGS}, only=["data"])
+    assert again["data"].path == artifacts["data"].path
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"users": RATINGS}, "tables: expected interactions and, optionally, users and items; interactions is missing"),
+        ({"interactions": RATINGS, "films": RATINGS}, "tables: .*; unknown films"),
+        ({"interactions": 3}, "interactions: expected a DataFrame, an Arrow table or the path .* got a int"),
+        ({"interactions": "nowhere.csv"}, "interactions: nowhere.csv does not exist"),
+        ({"interactions": pd.DataFrame({"user_id": [1, "b"]})}, "interactions: cannot be read as a table: .*user_id"),
+    ],
+)
+def test_what_is_no_table_is_named(tables, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        write_tables(tables, tmp_path)
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
