@@ -150,10 +150,10 @@ def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmCon
     from ..models.ranker.rows import ValidRows
     from ..models.ranker.stage import load_ranker
     from ..models.ranker.training import score_heads
-    from ..models.ranker.transition_features import Followers
+    from ..models.ranker.transition_features import TransitionFeatures
 
     dlrm = load_ranker(artifact, config, tensors).dlrm
-    lookup = Lookup(tensors, Followers.open(artifact.path, config.transitions))
+    lookup = Lookup(tensors, TransitionFeatures.open(artifact.path, config.transitions))
     return score_heads(dlrm, lookup, ValidRows(events, events.item_row[:, None], events.label[:, None] > 0))
 
 

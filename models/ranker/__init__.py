@@ -1,5 +1,5 @@
-"""The DLRM that scores a user's candidates.
+"""The ranker: a DLRM that scores the candidates of a user.
 
-In: the etl and two_tower artifacts. Out: an ONNX model, split for serving where possible.
-Start with `dlrm`, then `stage`.
+In: the data, etl, two_tower and index artifacts. Out: ONNX models, whole and split for serving. Start with `dlrm`, then
+`training`.
 """

@@ -1,15 +1,15 @@
-"""What the ranker learns from where nothing was logged but what users took: positives against drawn candidates.
+"""The ranker's training rows where only positives were logged: each positive against sampled candidates.
 
-An event is one positive. Its population is what the retriever would show at that moment: the items nearest to the
-query that the user has not seen; at most one of them is the positive. Training draws from it:
+An event is one positive. Its population are the candidates that the retriever would have returned at that moment: the
+items nearest to the query that the user had not seen, of which at most one is the positive. A training sample holds
 
 - the positive, always;
-- ``hard`` of its C other candidates, so each with rate min(1, hard / C);
-- ``random`` items of the whole catalogue of n, so each is drawn random / n times on average;
+- ``hard`` of its C other candidates, each with probability min(1, hard / C);
+- ``random`` items of the whole catalogue of n items, each random / n times on average;
 - ``explicit`` of the E items that the user had and did not like, each explicit / E times on average.
 
-A row that is drawn ``rate`` times on average if it is a negative, and once if it is the positive, has odds of being
-positive 1 / rate times those in the population. So the model's logit is trained with log(rate) taken off, and
+A row that is drawn ``rate`` times on average as a negative, and once as the positive, is positive in the sample with
+1 / rate times its odds in the population. The model is therefore trained on its logit minus log(rate), and
 sigmoid(logit) is the probability in the population (King and Zeng, "Logistic regression in rare events data", 2001).
 """
 
@@ -27,26 +27,27 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 PAD = -1
+"""Item row that stands for padding."""
 Rows = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Rows of B events, M each; the first is the positive."""
+    """The samples of B events, M rows each, the positive first."""
 
     items: Rows
-    """[B, M] item rows; 0 where the weight is 0 for want of an item."""
+    """[B, M] item rows; 0 where there is no item, and the weight is 0."""
     label: NDArray[np.float32]
-    """[B, M]"""
+    """[B, M] 1 for the positive, else 0."""
     log_rate: NDArray[np.float32]
-    """[B, M] log of how often the row is drawn on average if it is a negative."""
+    """[B, M] log of how often the row is drawn on average as a negative."""
     weight: NDArray[np.float32]
-    """[B, M] 0 for a row that takes no part."""
+    """[B, M] 0 for a row that the loss leaves out, else 1."""
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """How many negatives of each kind an event gets."""
+    """Draws the negatives of events; the fields are their number per event, by kind."""
 
     n_items: int
     hard: int
@@ -55,7 +56,7 @@ class Sampler:
 
     @property
     def rows(self) -> int:
-        """M."""
+        """Rows per event, M."""
         return 1 + self.hard + self.random + self.explicit
 
     def __call__(
@@ -67,14 +68,14 @@ class Sampler:
         seen: csr_matrix,
         disliked: csr_matrix | None = None,
     ) -> Draw:
-        """Draw for B events.
+        """Draw the samples of B events.
 
         Args:
-            positives: [B].
-            candidates: [B, C], padded with -1, without the positive.
-            retrieved: bool [B], whether the positive is among what the retriever shows.
-            seen: [B, n_items], items that cannot be candidates: a random draw of one takes no part.
-            disliked: [B, n_items].
+            positives: item rows [B].
+            candidates: item rows [B, C] without the positive, padded with -1.
+            retrieved: bool [B], whether the retriever returns the positive.
+            seen: [B, n_items], items that cannot be candidates; random draws of them get weight 0.
+            disliked: [B, n_items], the items of explicit negatives; None for none.
         """
         count = (candidates != PAD).sum(axis=1)
         hard_rate = np.minimum(1.0, self.hard / np.maximum(count, 1))
@@ -106,7 +107,7 @@ def _draw(items: Rows, rates: NDArray[np.float64]) -> Draw:
 
 
 def draw_without_replacement(rng: np.random.Generator, rows: Rows, count: int) -> Rows:
-    """``count`` of the entries of each row [B, C] that are not padding; padded with -1 where there are fewer."""
+    """Draw ``count`` entries of each row [B, C], padding excluded; rows with fewer entries are padded with -1."""
     key = np.where(rows == PAD, 2.0, rng.random(rows.shape))
     if rows.shape[1] < count:
         wide = np.full((len(rows), count - rows.shape[1]), PAD, rows.dtype)
@@ -117,7 +118,11 @@ def draw_without_replacement(rng: np.random.Generator, rows: Rows, count: int) -
 
 
 def draw_from_rows(rng: np.random.Generator, matrix: csr_matrix, count: int) -> tuple[Rows, NDArray[np.float64]]:
-    """``count`` columns of each row, with replacement, -1 for an empty row, and the rate of each of its columns."""
+    """Draw ``count`` columns of each row with replacement; -1 for an empty row.
+
+    Returns:
+        int32 [B, count], and float64 [B], the expected number of draws of each column of the row.
+    """
     have = np.diff(matrix.indptr)
     at = matrix.indptr[:-1, None] + np.floor(rng.random((len(have), count)) * have[:, None]).astype(np.int64)
     if matrix.nnz == 0:
@@ -127,19 +132,19 @@ def draw_from_rows(rng: np.random.Generator, matrix: csr_matrix, count: int) -> 
 
 
 def retrieve(index: Any, queries: NDArray[np.float32], seen: csr_matrix, count: int) -> Rows:
-    """The ``count`` nearest items of each query that are not in its row of ``seen``, best first, padded with -1.
+    """The ``count`` nearest items of each query that are not in its row of ``seen``.
 
     Args:
-        index: FAISS index over n_items vectors.
+        index: FAISS index of n_items vectors.
         queries: float32 [B, D].
         seen: bool [B, n_items].
 
     Returns:
-        int32 [B, count].
+        Item rows int32 [B, count], best first, padded with -1.
     """
     found = np.full((len(queries), count), PAD, np.int32)
     have = np.diff(seen.indptr)
-    order = np.argsort(have, kind="stable")  # users who have seen a like number of items are searched together
+    order = np.argsort(have, kind="stable")  # search users with similar numbers of seen items together
     for part in np.array_split(order, max(1, len(order) // 1024)):
         if len(part):
             wanted = min(count + int(have[part].max()), index.ntotal)

@@ -1,8 +1,10 @@
-"""The ranker: DLRM over a user and that user's candidates, the user's part computed once.
+"""The ranker: a DLRM over a user and the user's candidates, which computes the user part once for all candidates.
 
-Naumov et al., "Deep learning recommendation model for personalization and recommendation systems", 2019. Every feature
-becomes a vector, the vectors of user and item meet in an interaction (`interactions`), and the top network turns what
-comes of it into a logit.
+Naumov et al., "Deep learning recommendation model for personalization and recommendation systems", 2019. Each feature
+becomes a vector, an interaction (see ``interactions``) combines the vectors of user and item, and the top network turns
+its output into a logit.
+
+Shapes: B users, K candidates of each, L length of a feature's list, T labels.
 """
 
 from __future__ import annotations
@@ -25,22 +27,25 @@ from ..training.memory_estimate import StepSize
 from .heads import combine, shares
 from .interactions import INTERACTIONS, Interaction
 from .item_part import SHARE
-from .side import SideVectors, beside
-from .target_attention import TargetAttention, of_schema, reads
-from .target_encoding import Rates, rated
+from .side import SideVectors, concat_vectors
+from .target_attention import TargetAttention, attended_features, attention_layer
+from .target_encoding import Rates, rate_features
 
 
 class Dlrm(tf.keras.Model):
     """User and context features [B, L] and item features [B, K, L] -> logits float32 [B, K].
 
-    The interaction tells what depends on one side alone, so the request path computes the user's part once for all
-    candidates and reads the item's from tables made at export: ``item_part`` and ``pair``.
+    The interaction separates what depends on the user only, on the item only, and on the pair. The request path can
+    therefore compute the user part once for all candidates, and read the item part from tables that the export
+    computes: see ``item_part`` and ``pair``.
 
     Args:
-        top: widths of the top network after its first layer.
-        share: each label's share of the score. Several labels have a top network each, from the second layer on.
-        attention: gives a further share of the top network's first layer, from the history as each candidate weighs it.
-        followers: a matrix that gives another, from ``transitions`` float32 [B, K, WIDTH].
+        users, items: the feature vectors of both sides.
+        interaction: computes the first layer of the top network, before its activation.
+        top: widths of the top network's other layers.
+        share: the weight of each label in the score. Each label has its own head: the layers after the first one.
+        attention: adds a term to the first layer, from the history as each candidate weighs it.
+        followers: a dense layer that adds another term, from ``transitions`` float32 [B, K, WIDTH].
     """
 
     def __init__(
@@ -65,26 +70,26 @@ class Dlrm(tf.keras.Model):
 
     @property
     def tables(self) -> list[Any]:
-        """Embedding tables, each once: of both sides, and what the attention alone reads."""
+        """All embedding tables, each once: those of both sides, and those that only the attention reads."""
         attended = self.attention.items.tables if self.attention else {}
         every = {**self.users.vectors.tables, **self.items.vectors.tables, **attended}
         return [table for table in every.values() if isinstance(table, mm.EmbeddingTable)]
 
     @property
     def part_widths(self) -> dict[str, int]:
-        """The tables of an item's part -> their widths."""
+        """The tables of the item part -> their widths."""
         more = self.attention.part_widths if self.attention else {}
         return {**self.interaction.part_widths, **more}
 
     def call(self, columns: Mapping[str, Any], training: bool = False, heads: bool = False) -> Any:
-        """Logits [B, K]; with ``heads`` those of each label, [B, K, T]."""
+        """Logits float32 [B, K]; with ``heads`` the logits of each label, [B, K, T]."""
         flat, shape = flat_items(self.items.pick(columns))
         pairs = isinstance(shape[1], int)
         users = self.users(self.users.pick(columns), training=training, apart=pairs)
         items = self.items(flat, training=training, apart=pairs)
         first = self.interaction.of_pairs(users, items) if pairs else self.interaction.at_once(users, items, shape)
         if self.attention:
-            own = beside(items, self.interaction.stacked) if pairs else items
+            own = concat_vectors(items, self.interaction.stacked) if pairs else items
             first += self.attention.at_once(self.attention.user_part(columns, training), own, shape)
         logits = self._heads(self._with_followers(first, columns))
         if heads:
@@ -97,11 +102,11 @@ class Dlrm(tf.keras.Model):
         return tf.concat([part[name] for name in self.part_widths], axis=-1)
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
-        """What ``call`` gives, from user and context features [B, L] and the items' parts [B, K, width]."""
+        """The result of ``call``, from user and context features [B, L] and item parts [B, K, width]."""
         user = dict(self.interaction.user_part(self.users(self.users.pick(columns))))
         if self.attention:
             user |= self.attention.user_part(columns, many=True)
-        shape = sizes(columns[SHARE])[:2]
+        shape = shape_of(columns[SHARE])[:2]
         logits = self._heads(self._with_followers(self._first(user, columns, (shape[0], -1)), columns))
         return tf.reshape(combine(logits, self.share), shape)
 
@@ -135,13 +140,13 @@ class Dlrm(tf.keras.Model):
         return StepSize(numbers, numbers, sum(looked_up))
 
 
-def sizes(values: Any) -> Any:
-    """The shape, in ONNX's own type of shapes: ONNX Runtime sees through it where nothing is cast."""
+def shape_of(values: Any) -> Any:
+    """The shape as int64, the type of shapes in ONNX: without a cast ONNX Runtime can optimize the shape away."""
     return tf.shape(values, out_type=tf.int64)
 
 
 def flat_items(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, Any]]:
-    """Item features [B, K, L] as [B * K, L], and (B, K); K is a number where it is known to be 1."""
+    """Item features [B, K, L] as [B * K, L], and the shape (B, K); K is a Python number if it is known to be 1."""
     first = next(iter(columns.values()))
     users, candidates = tf.unstack(tf.shape(first)[:2])
     shape = (users, 1 if first.shape[1] == 1 else candidates)
@@ -151,14 +156,15 @@ def flat_items(columns: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, A
 def build(
     schema: FeatureSchema, config: DlrmConfig, catalogue: ItemTables | None = None, impressions: bool = False
 ) -> Dlrm:
-    """The ranker. Dot products need vectors of one width: there, embeddings are projected to the bottom network's last.
+    """The untrained ranker. The dot interaction projects all vectors to the width of the bottom network's last layer.
 
     Args:
         catalogue: the etl's item features [n_items, L]; needed for ``dlrm_ranker.history.features``.
-        impressions: it learns from these, and so has ``rates``; their tables are still to be filled.
+        impressions: whether it learns from impressions. It then has target encodings (``dlrm_ranker.rates``), whose
+            tables the caller fills.
 
     Raises:
-        ConfigError: a width for a feature that is not there, or widths that do not fit together.
+        ConfigError: if a width is given for an unknown feature, or if widths do not fit together.
     """
     if config.top_mlp[-1] != 1 or len(config.top_mlp) < 2:
         raise ConfigError(f"dlrm_ranker.top_mlp: {config.top_mlp} must hold two layers or more and end in 1")
@@ -169,14 +175,14 @@ def build(
     tables = embedding_tables([*sides["items"], *sides["users"]], dims)
     kind: type[Interaction] = find("interaction", config.interactions, INTERACTIONS)
     labels, rates = len(config.labels) or 1, RatesConfig(features=[]) if not impressions else config.rates
-    numbers = {name: [Rates(f, labels) for f in rated(schema, rates, side)] for name, side in sides_of.items()}
-    sides["users"] = tuple(f for f in sides["users"] if f.name not in reads(config.history))
+    numbers = {name: [Rates(f, labels) for f in rate_features(schema, rates, side)] for name, side in sides_of.items()}
+    sides["users"] = tuple(f for f in sides["users"] if f.name not in attended_features(config.history))
     users, items = (
         SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name, numbers[name])
         for name, features in sides.items()
     )
     interaction = kind(users.layout, items.layout, config)
-    attention = of_schema(schema, config, tables, items.layout, catalogue)
+    attention = attention_layer(schema, config, tables, items.layout, catalogue)
     followers = None
     if config.transitions.last:
         followers = tf.keras.layers.Dense(config.top_mlp[0], use_bias=False, name="followers")

@@ -1,4 +1,4 @@
-"""The ranker as ONNX models: whole, and split into the item's part and the pair's."""
+"""Export of the ranker to ONNX: as one model, and split into an item model and a pair model."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
     from ..training.rows import Events
     from .retriever_scores import RetrieverScores
     from .score_fusion import Ranker
-    from .transition_features import Followers
+    from .transition_features import TransitionFeatures
 
 PARITY_USERS, PARITY_CANDIDATES = 64, 32
+"""Users, and candidates of each, on which the ONNX models are compared with TensorFlow."""
 Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class PairColumns:
-    """All that the models of a folder take, for events and item rows [n, K]."""
+    """The inputs of the exported models for events [n] and item rows [n, K]."""
 
     similarity: RetrieverScores
     tensors: Tensors
     item_model: Path
     widths: Mapping[str, int]
-    """Table of the item's part -> its width."""
-    followers: Followers | None = None
+    """Table of the item part -> its width."""
+    followers: TransitionFeatures | None = None
 
     @cached_property
     def _items(self) -> Any:
@@ -52,7 +53,7 @@ class PairColumns:
         return {**user_columns(self.tensors, events), **items, **self.parts(items, rows.shape), **retriever, **both}
 
     def parts(self, items: Columns, shape: tuple[int, ...]) -> Columns:
-        """Parts [n, K, width] of items by their features [n, K, L]."""
+        """The item parts [n, K, width] of items with features [n, K, L], computed by the item model."""
         from ..onnx.export import run
 
         flat = {name: values.reshape(-1, values.shape[-1]) for name, values in items.items()}
@@ -61,9 +62,13 @@ class PairColumns:
 
 
 def export_ranker(
-    folder: Path, ranker: Ranker, similarity: RetrieverScores, tensors: Tensors, followers: Followers | None = None
+    folder: Path,
+    ranker: Ranker,
+    similarity: RetrieverScores,
+    tensors: Tensors,
+    followers: TransitionFeatures | None = None,
 ) -> PairColumns:
-    """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns what gives them their inputs."""
+    """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns the inputs of these models."""
     from .._merlin import tf
     from ..onnx.export import export, specs
 
@@ -80,11 +85,14 @@ def export_ranker(
 
 
 def differences(folder: Path, ranker: Ranker, columns: PairColumns) -> tuple[float, float]:
-    """Compare the models on real rows: users of the training part, items drawn at random.
+    """Compare the models on users of the training part and randomly drawn items.
 
     Returns:
-        the largest absolute difference of the whole model to TensorFlow, and the largest difference of the split one to
-        TensorFlow and to the whole one, relative to max(1, |logit|).
+        The largest absolute difference between the whole model and TensorFlow; and the largest difference of the split
+        model to TensorFlow and to the whole model, relative to max(1, |logit|).
+
+    Raises:
+        ArtifactError: if the first is above the tolerance.
     """
     from ..onnx.export import check_parity, run, session
     from ..training.rows import Events
@@ -98,7 +106,7 @@ def differences(folder: Path, ranker: Ranker, columns: PairColumns) -> tuple[flo
 
 
 def relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """The largest difference, relative to max(1, |expected|)."""
+    """The largest difference, relative to max(1, |expected|); infinite if the shapes differ."""
     if got.shape != expected.shape:
         return float("inf")
     return float((np.abs(got - expected) / np.maximum(1, np.abs(expected))).max(initial=0.0))

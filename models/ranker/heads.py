@@ -1,7 +1,7 @@
-"""Several labels at once: a head for each, and one logit of them all at serving.
+"""Multi-task heads: one head for each label, combined into one logit for serving.
 
-The score that is served is the weighted mean of the heads' probabilities. So it is itself the probability that a label
-drawn by these weights is 1, and what works on one label (calibration, int8's judgement) works on that draw.
+The served score is the weighted mean of the heads' probabilities. It is thus the probability that a label which is
+drawn with these weights is 1, and calibration and the check of the int8 model can work with that drawn label.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from ..config import LabelConfig
 if TYPE_CHECKING:
     from ..training.rows import Events
 
-LEAST = 1e-30
-"""Least probability whose logarithm is taken."""
+MIN_PROBABILITY = 1e-30
+"""Lower bound of a probability before its logarithm is taken."""
 
 
 def shares(labels: Mapping[str, LabelConfig]) -> tuple[float, ...]:
-    """Each head's share of the score; 1 where there is but one head."""
+    """The weight of each head in the score: they sum to 1, and a single head has 1."""
     serve = np.array([label.serve for label in labels.values()] or [1.0])
     return tuple((serve / serve.sum()).tolist())
 
 
 def combine(logits: Sequence[Any], share: Sequence[float]) -> Any:
-    """Logits [n, 1] of each head -> the logit [n, 1] of p = sum of share * sigmoid(logit).
+    """The logit [n, 1] of p = sum of share * sigmoid(logit), from the logits [n, 1] of each head.
 
-    It is log(p) - log(1 - p), both sums of positive numbers; as products of matrices, int8 would take them for layers.
+    Computed as log(p) - log(1 - p), both from sums of positive numbers. The sums are no matrix products, which the int8
+    export would quantize as layers.
     """
     from .._merlin import tf
 
@@ -40,17 +41,17 @@ def combine(logits: Sequence[Any], share: Sequence[float]) -> Any:
     parts = list(zip(logits, share, strict=True))
     yes = tf.add_n([part * tf.sigmoid(logit) for logit, part in parts])
     no = tf.add_n([part * tf.sigmoid(-logit) for logit, part in parts])
-    return tf.math.log(tf.maximum(yes, LEAST)) - tf.math.log(tf.maximum(no, LEAST))
+    return tf.math.log(tf.maximum(yes, MIN_PROBABILITY)) - tf.math.log(tf.maximum(no, MIN_PROBABILITY))
 
 
 def targets(events: Events, labels: Sequence[str]) -> NDArray[np.float32]:
-    """What happened [n, T], in the order of ``labels``; ``label`` is the events' own."""
+    """The labels float32 [n, T] of events, in the order of ``labels``; ``label`` is the column of that name."""
     found = [events.label if name == "label" else events.labels[name] for name in labels]
     return np.stack(found, axis=1)
 
 
 def draw_label(happened: NDArray[np.float32], share: Sequence[float], seed: int) -> NDArray[np.float32]:
-    """One label of each row of ``happened`` [n, T], drawn by ``share`` with ``seed``: [n]."""
+    """For each row of ``happened`` [n, T] the value of one label, drawn with the weights ``share``: float32 [n]."""
     drawn = np.random.default_rng(seed).choice(len(share), len(happened), p=share)
     return np.asarray(happened[np.arange(len(happened)), drawn])
 
@@ -65,11 +66,11 @@ def label_aucs(logits: NDArray[np.float32], happened: NDArray[np.float32], of: s
 
 
 def mean_auc(aucs: Sequence[float | None], share: Sequence[float]) -> float:
-    """Mean of the labels' AUCs as they are served, those left out that have none."""
+    """Mean of the labels' AUCs, weighted as they are served, over the labels that have an AUC."""
     known = [(auc, part) for auc, part in zip(aucs, share, strict=True) if auc is not None]
     return sum(auc * part for auc, part in known) / sum(part for _, part in known)
 
 
-def can_judge(happened: NDArray[np.float32], share: Sequence[float]) -> bool:
-    """Whether one of the labels that are served is both 0 and 1 in ``happened`` [n, T]."""
+def has_both_labels(happened: NDArray[np.float32], share: Sequence[float]) -> bool:
+    """Whether at least one of the served labels has both 0 and 1 in ``happened`` [n, T]."""
     return any(part > 0 and 0 < own.sum() < len(own) for own, part in zip(happened.T, share, strict=True))

@@ -1,4 +1,4 @@
-"""The item's part of the ranker: what depends on the item alone, computed once for the whole catalogue."""
+"""The item part of the ranker: what depends only on the item, computed once for the whole catalogue."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 SLOTS, SHARE, QUERY = "item_slots", "item_share", "item_query"
-"""The tables of an item's part: its vectors side by side, its share of the top network's first layer, and what it looks
-for in a history."""
+"""The tables of the item part: the item's vectors side by side, its term of the top network's first layer, and its
+target attention query."""
 CHUNK = 8192
-"""Items in one call."""
+"""Items computed at once."""
 
 
 def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str, int], folder: Path) -> list[Path]:
-    """Compute the part of every item chunk by chunk; returns the files, ``<table>.npy`` float32 [items, width].
+    """Compute the item parts of all items; returns the files that it writes, ``<table>.npy`` float32 [items, width].
 
     Args:
         model: ``ranker_item.onnx``.
         tables: item feature -> .npy [items, L].
-        widths: table of the part -> width, in the order in which the model gives them side by side.
+        widths: table of the item part -> width, in the order of the model's output.
+        folder: where the files go.
     """
     from tqdm import tqdm
 
@@ -49,10 +50,10 @@ def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str
 
 
 def split_part(found: NDArray[np.float32], widths: Mapping[str, int]) -> dict[str, NDArray[np.float32]]:
-    """What the item model gives, [N, sum of widths], by table."""
+    """The item model's output [N, sum of widths], split into its tables."""
     return dict(zip(widths, np.split(found, np.cumsum([*widths.values()])[:-1], axis=1), strict=True))
 
 
 def cast(values: NDArray[Any], onnx_type: str) -> NDArray[Any]:
-    """``values`` as an ONNX model takes them: int64 or float32."""
+    """``values`` in the dtype of an ONNX input: int64 or float32."""
     return values.astype(np.int64 if onnx_type == "tensor(int64)" else np.float32)

@@ -1,4 +1,4 @@
-"""The ranker's loss on rows that were drawn and weighed, and how neither stays in its probability."""
+"""The ranker's loss on sampled and weighted rows, corrected so that neither changes the predicted probability."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..training.worker_group import worker_group
 
 
 def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
-    """The loss of a batch (nats a row): of several labels, the weighted mean of theirs.
+    """The loss of a batch, in nats per row; with several labels it is the weighted mean of their losses.
 
     Args:
         logits: float32 [B, M, T].
@@ -30,12 +30,12 @@ def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
 
 
 def cross_entropy(logits: Any, batch: Mapping[str, Any], positive_weight: float = 1.0) -> Any:
-    """Weighted mean of the rows' cross-entropy (nats); of several workers, this one's part of it.
+    """Weighted mean of the rows' cross-entropy, in nats; with several workers, this worker's part of the mean.
 
-    A row that is drawn ``rate`` times on average if it is a negative, and counts ``positive_weight`` times if it is a
-    positive, has odds positive_weight / rate times those in the population. So that is added to the logit as it is
-    trained, and sigmoid(logit) is the probability in the population (King and Zeng, "Logistic regression in rare events
-    data", 2001; Elkan, "The foundations of cost-sensitive learning", 2001).
+    If negatives are drawn ``rate`` times on average and positives count ``positive_weight`` times, the odds in the
+    sample are positive_weight / rate times those in the population. The log of that factor is added to the logit in
+    training, so that sigmoid(logit) is the probability in the population (King and Zeng, "Logistic regression in rare
+    events data", 2001; Elkan, "The foundations of cost-sensitive learning", 2001).
 
     Args:
         logits: float32 [B, M].

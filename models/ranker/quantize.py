@@ -1,4 +1,4 @@
-"""The pair model in int8, and what it loses by that."""
+"""Quantization of the pair model to int8, and what that costs."""
 
 from __future__ import annotations
 
@@ -20,23 +20,28 @@ if TYPE_CHECKING:
     from .rows import Retriever, ValidRows
 
 CALIBRATION_USERS, OVERLAP_USERS, CHUNK = 128, 512, 64
+"""Users for the ranges of activations, users for the overlap of top lists, and users scored at once."""
 TOP = 50
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What the int8 model loses against the fp32 one, on the validation part."""
+class QuantizationLoss:
+    """How the int8 model compares with the fp32 one, on the validation part."""
 
     auc_loss: float
-    """AUC of the fp32 logits less that of the int8 ones, over all rows that have a label."""
+    """AUC of the fp32 logits minus that of the int8 logits, over all labelled rows."""
     top50_overlap: float
-    """Share of the fp32 model's top 50 (of 100 candidates or less: its better half) that is among the int8 one's."""
+    """Share of the fp32 model's top 50 that is in the int8 model's top 50; with fewer than 100 candidates, top half."""
 
 
 def quantize(
     folder: Path, columns: PairColumns, retriever: Retriever, train: Events, valid: ValidRows | None
-) -> Loss | None:
-    """Write ``ranker_pair_int8.onnx``; None, and no file, where the validation part has too little to judge it by."""
+) -> QuantizationLoss | None:
+    """Write ``ranker_pair_int8.onnx`` and compare it with the fp32 model.
+
+    Returns:
+        None, without writing a file, if the validation part does not hold both labels.
+    """
     from .candidates import PAD
 
     if valid is None or len(np.unique(valid.label[valid.candidates != PAD])) < 2:
@@ -47,14 +52,14 @@ def quantize(
     shown = valid.events.sample(OVERLAP_USERS, seed=1)
     fp32, int8 = scores(models, columns, valid.events, valid.candidates)
     fp32_shown, int8_shown = scores(models, columns, shown, retrieved(retriever, columns, shown))
-    return Loss(auc_loss(fp32, int8, valid.label), overlap(fp32_shown, int8_shown))
+    return QuantizationLoss(auc_loss(fp32, int8, valid.label), overlap(fp32_shown, int8_shown))
 
 
 def to_int8(pair: Path, out: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write ``pair`` with int8 weights, one scale a column, and int8 inputs in the layers that see candidates.
+    """Write ``pair`` with int8 weights (one scale per column) and int8 inputs in the layers that see candidates.
 
-    The ranges of the inputs are those of ``columns``: ranges taken anew in each call would be faster still, but an
-    answer would depend on who shares the batch.
+    The ranges of the layers' inputs are measured on ``columns``. Dynamic ranges, taken from each call, would make an
+    answer depend on the other requests of its batch.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -66,7 +71,7 @@ def to_int8(pair: Path, out: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     quantize_static(
         str(pair),
         str(out),
-        Calibration([feed]),
+        CalibrationBatches([feed]),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
@@ -78,8 +83,8 @@ def to_int8(pair: Path, out: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     onnx.save(model, str(out))
 
 
-class Calibration:
-    """Batches as onnxruntime's quantizer reads them."""
+class CalibrationBatches:
+    """Batches of inputs in the form that onnxruntime's quantizer reads."""
 
     def __init__(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> None:
         self.batches: Iterator[Mapping[str, NDArray[Any]]] = iter(batches)
@@ -89,10 +94,10 @@ class Calibration:
 
 
 def candidate_layers(model: Any) -> list[str]:
-    """Names of the products of constant weights with what was made of the items' parts."""
+    """Names of the MatMul and Gemm nodes that multiply constant weights with values computed from item parts."""
     weights = {tensor.name for tensor in model.graph.initializer}
     of_items, found = {SLOTS, SHARE, QUERY}, []
-    for node in model.graph.node:  # in the order in which they run
+    for node in model.graph.node:  # in topological order
         if of_items.isdisjoint(node.input):
             continue
         of_items.update(node.output)
@@ -102,7 +107,7 @@ def candidate_layers(model: Any) -> list[str]:
 
 
 def retrieved(retriever: Retriever, columns: PairColumns, events: Events) -> NDArray[np.int32]:
-    """Candidates [n, K] of events as the retriever gives them, of items seen as well."""
+    """The retriever's candidates int32 [n, K] of events, without leaving out seen items."""
     from scipy.sparse import csr_matrix
 
     nothing = csr_matrix((len(events), len(columns.tensors.item_ids)), dtype=bool)
@@ -112,7 +117,7 @@ def retrieved(retriever: Retriever, columns: PairColumns, events: Events) -> NDA
 def scores(
     models: Iterable[Path], columns: PairColumns, events: Events, candidates: NDArray[np.int32]
 ) -> list[NDArray[np.float32]]:
-    """Logits [n, K] of each model; -inf where there is no candidate."""
+    """Logits float32 [n, K] of each model; -inf where there is no candidate."""
     from ..onnx.export import run, session
     from .candidates import PAD
     from .rows import padded_items
@@ -126,7 +131,7 @@ def scores(
 
 
 def auc_loss(fp32: NDArray[np.float32], int8: NDArray[np.float32], label: NDArray[np.bool_]) -> float:
-    """`Loss.auc_loss` of logits [n, K] and what happened [n, K]; rows that are -inf do not count."""
+    """`QuantizationLoss.auc_loss` of logits [n, K] and labels [n, K]; padding (-inf) does not count."""
     known = ~np.isneginf(fp32)
     aucs = [metrics.auc(logits[known], label[known], of) for logits, of in ((fp32, PAIR), (int8, INT8))]
     assert aucs[0] is not None and aucs[1] is not None, "`quantize` checks that both labels are there"
@@ -134,7 +139,7 @@ def auc_loss(fp32: NDArray[np.float32], int8: NDArray[np.float32], label: NDArra
 
 
 def overlap(fp32: NDArray[np.float32], int8: NDArray[np.float32], most: int = TOP) -> float:
-    """`Loss.top50_overlap` of logits [n, K]."""
+    """`QuantizationLoss.top50_overlap` of logits [n, K]."""
     top = min(most, max(1, fp32.shape[1] // 2))
     both = [np.argsort(-logits, axis=1, kind="stable")[:, :top] for logits in (fp32, int8)]
     return float(np.mean([len(np.intersect1d(*pair)) / top for pair in zip(*both, strict=True)]))

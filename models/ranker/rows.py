@@ -1,4 +1,4 @@
-"""The ranker's training and validation rows, from logged impressions or from the retriever's candidates."""
+"""Training and validation rows of the ranker: logged impressions, or positives among the retriever's candidates."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..training.loop import shuffled
 from ..training.rows import Events, user_columns
 from .candidates import PAD, Sampler, retrieve
 from .heads import (
-    can_judge,
     draw_label,
+    has_both_labels,
     shares,
     targets,
 )
@@ -29,17 +29,19 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from ...workflows.etl.tensors import Interactions, Tensors
-    from .transition_features import Followers
+    from .transition_features import TransitionFeatures
 
 VALID_EVENTS = 5000
+"""Largest number of validation events; impressions are up to 20 times as many."""
 CHUNK = 4096
-FEWEST_STEPS, FEWEST_ROWS = 100, 256
-"""Of impressions an epoch is at least so many steps, unless their batches would be smaller than that."""
+"""Events whose candidates are retrieved at once."""
+MIN_STEPS, MIN_ROWS = 100, 256
+"""Batches of impressions shrink until an epoch has MIN_STEPS steps, but not below MIN_ROWS rows."""
 
 
 @dataclass(frozen=True)
 class Retriever:
-    """The exported query tower and the index: what the served graph retrieves with."""
+    """The exported query tower and the index, with which the served graph retrieves too."""
 
     query: Any
     index: Any
@@ -52,7 +54,7 @@ class Retriever:
         return cls(session(query_tower), faiss.read_index(str(index)), topk)
 
     def __call__(self, tensors: Tensors, events: Events, seen: csr_matrix) -> NDArray[np.int32]:
-        """Candidates int32 [n, topk] of events, without what their users have in ``seen`` [n, n_items]; -1 padded."""
+        """Candidates int32 [n, topk] of events, without the items in ``seen`` [n, n_items]; padded with -1."""
         found = [np.zeros((0, self.topk), np.int32)]
         for at in range(0, len(events), CHUNK):
             part = np.arange(at, min(at + CHUNK, len(events)))
@@ -63,22 +65,26 @@ class Retriever:
 
 @dataclass(frozen=True)
 class ValidRows:
-    """What the ranker is judged on: n requests of K candidates."""
+    """Validation rows: n requests with K candidates each."""
 
     events: Events
     candidates: NDArray[np.int32]
-    """[n, K], -1 padded."""
+    """[n, K] item rows, padded with -1."""
     label: NDArray[np.bool_]
-    """[n, K]; of several labels one, drawn as they are served: see ``heads``."""
+    """[n, K]; with several labels it is one of them, drawn with their weights in the score (see ``heads``)."""
     happened: NDArray[np.float32] | None = None
-    """[n, T], all of several labels."""
+    """[n, T], all labels, if there are several."""
 
 
 class CandidateRows:
-    """Positives of the training part against drawn candidates; see ``candidates``."""
+    """Positives of the training part against sampled candidates, see ``candidates``.
+
+    Raises:
+        DataError: if the training part holds no positive.
+    """
 
     def __init__(
-        self, tensors: Tensors, retriever: Retriever, config: DlrmConfig, followers: Followers | None = None
+        self, tensors: Tensors, retriever: Retriever, config: DlrmConfig, followers: TransitionFeatures | None = None
     ) -> None:
         self.tensors, self.retriever, self.followers = tensors, retriever, followers
         source = tensors.interactions("train")
@@ -94,9 +100,10 @@ class CandidateRows:
         self.candidates, self.retrieved = self._candidates()
 
     def _candidates(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Candidates [n, topk - 1] without the positive, and whether it is among the topk.
+        """Candidates int32 [n, topk - 1] without the positive, and bool [n], whether the positive is among the topk.
 
-        The positive is not seen yet, and the retriever may show it; its user's other positives cannot be negatives.
+        At the time of its event the positive was not seen yet, so the retriever may return it. The user's other
+        positives are seen items, so that none becomes a negative.
         """
         seen = without(self.seen[self.events.user_row], self.events.item_row)
         found = self.retriever(self.tensors, self.events, seen)
@@ -133,9 +140,13 @@ class CandidateRows:
 
 
 class ImpressionRows:
-    """Logged impressions, clicked or not: one candidate each, nothing drawn and so nothing to correct."""
+    """Logged impressions with their labels: one candidate each, nothing is sampled and nothing to be corrected.
 
-    def __init__(self, tensors: Tensors, config: DlrmConfig, followers: Followers | None = None) -> None:
+    Raises:
+        DataError: if a label is always the same in the training part.
+    """
+
+    def __init__(self, tensors: Tensors, config: DlrmConfig, followers: TransitionFeatures | None = None) -> None:
         self.tensors, self.followers = tensors, followers
         self.labels, self.share = tuple(config.labels), shares(config.labels)
         source = tensors.interactions("train")
@@ -150,7 +161,7 @@ class ImpressionRows:
         items = {f.name for f in tensors.schema.side("item")}
         own = {name: known.rows[:, None] if name in items else known.rows for name, known in self.rates.items()}
         self._rates = {f"{PREFIX}{name}": rows for name, rows in own.items()}
-        most = max(FEWEST_ROWS, len(self.events) // FEWEST_STEPS)
+        most = max(MIN_ROWS, len(self.events) // MIN_STEPS)
         self.size = min(config.training.batch_size, most, len(self.events))
         self.steps = len(self.events) // self.size
 
@@ -166,19 +177,19 @@ class ImpressionRows:
             yield {**events.queries(), **rates, **rows}
 
     def valid(self, seed: int) -> ValidRows | None:
-        """Validation impressions; None without both 0 and 1 among what they are judged by."""
+        """Validation impressions; None if their labels are all 0 or all 1."""
         events = Events.of(self.tensors.interactions("valid")).sample(20 * VALID_EVENTS, seed)
         if not len(events):
             return None
         happened = targets(events, self.labels or ("label",))
         label = draw_label(happened, self.share, seed)
-        if not can_judge(happened, self.share) or not 0 < label.sum() < len(label):
+        if not has_both_labels(happened, self.share) or not 0 < label.sum() < len(label):
             return None
         return ValidRows(events, events.item_row[:, None], label[:, None] > 0, happened if self.labels else None)
 
 
 def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:
-    """bool [n_users, n_items]: what a user has in ``source`` and never as a positive."""
+    """bool [n_users, n_items]: items that a user has in ``source``, but never as a positive."""
     from scipy.sparse import csr_matrix
 
     def matrix(keep: NDArray[np.bool_]) -> csr_matrix:
@@ -193,5 +204,5 @@ def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:
 
 
 def padded_items(candidates: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Candidates with row 0 in place of padding, so that features can be looked up."""
+    """Candidates with item row 0 in place of padding, so that features can be looked up."""
     return np.where(candidates == PAD, 0, candidates)

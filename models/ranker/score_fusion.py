@@ -1,10 +1,9 @@
-"""The served ranker: DLRM and the retriever's own opinion, weighed on the validation part.
+"""Score fusion: the served score combines the DLRM's logit with the retriever's cosine, and is calibrated.
 
-The retriever was trained on the ranker's training events, so there its similarities look better than they are; on the
-validation part both are out of sample. What was chosen there gives the weights (stacking: Wolpert, "Stacked
-generalization", 1992), and a logistic regression of what happened on their sum calibrates it (Platt, "Probabilistic
-outputs for support vector machines", 1999). Where a straight line does not fit, an isotonic curve on top of it may: see
-``calibration``.
+The retriever was trained on the ranker's training events, so its cosines look better there than they are. On the
+validation part both models are out of sample, so the weights are fitted there (stacking: Wolpert, "Stacked
+generalization", 1992). A logistic regression of the label on the weighted sum calibrates it (Platt, "Probabilistic
+outputs for support vector machines", 1999), optionally followed by an isotonic curve, see ``calibration``.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from .dlrm import Dlrm
 
 log = logging.getLogger(__name__)
 
-FEWEST_POSITIVES = 50
-"""Fewer positives in the validation part say too little about three numbers."""
+MIN_POSITIVES = 50
+"""Positives in the validation part that are needed to fit the three parameters."""
 RIDGE = 1e-4
-"""Keeps weights finite where the validation part is told apart without a mistake."""
+"""L2 regularization, which keeps the weights finite if the labels of the validation part are separable."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,13 @@ class Fusion:
 
     @classmethod
     def of(cls, saved: Mapping[str, Any]) -> Fusion:
-        """From the ``fusion`` of a ranker's manifest."""
+        """From ``fusion`` in the manifest of a ranker artifact."""
         curve = saved.get("curve")
         return cls(**{**saved, "curve": Curve.of(curve) if curve else None})
 
     @property
     def calibration(self) -> Calibration:
-        """What it came to, whatever was asked for."""
+        """The calibration that was fitted, which may be less than the configured one."""
         if self.curve is not None:
             return "isotonic"
         return "none" if self == Fusion() else "platt"
@@ -58,59 +57,65 @@ class Fusion:
 
 
 def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibration: Calibration = "platt") -> Fusion:
-    """What ``dlrm_ranker.calibration`` asks for, from the validation part.
+    """Fit the fusion, with the configured calibration, on the validation part.
 
-    It says so in the log where there is too little to fit that.
+    If there are too few positives for that calibration, a simpler one is fitted and a warning is logged.
 
     Args:
-        logits: [n, K], the candidates of n requests; -inf where there is none.
-        cosine, label: [n, K].
+        logits: float32 [n, K], the candidates of n requests; -inf where there is none.
+        cosine: float32 [n, K].
+        label: bool [n, K].
+        calibration: ``dlrm_ranker.calibration``.
     """
     if calibration == "none":
         return Fusion()
     line, there = fit_line(logits, cosine, label), np.isfinite(logits)
     logits, cosine, label = logits[there], cosine[there], label[there]
-    if calibration == "isotonic" and min(label.sum(), (~label).sum()) >= FEWEST_POSITIVES:
+    if calibration == "isotonic" and min(label.sum(), (~label).sum()) >= MIN_POSITIVES:
         line = replace(line, curve=fit_curve(line(logits, cosine), label))
     if line.calibration != calibration:
         positives = f"{label.sum():,} positives among {len(label):,} validation rows"
         log.warning(
-            "dlrm_ranker.calibration: %s cannot be fitted to %s, %s it is", calibration, positives, line.calibration
+            "dlrm_ranker.calibration: %s cannot be fitted to %s, so it is %s", calibration, positives, line.calibration
         )
     return line
 
 
 def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Fusion:
-    """Weights and a bias from [n, K], where a logit of -inf is no candidate.
+    """Fit weights and bias on logits, cosines and labels [n, K]; a logit of -inf is no candidate.
 
-    DLRM's logit is taken alone where its weight or the retriever's would not be above 0, and nothing is fitted where
-    that does not help, or there is too little to fit to.
+    If the weight of the DLRM is not positive, or the retriever's is negative, only the DLRM's logit is used. The result
+    is the default `Fusion`, which changes nothing, if its scale is not positive either or if there are too few labels.
     """
     there = np.isfinite(logits)
-    if label.sum() < FEWEST_POSITIVES or label[there].all():
+    if label.sum() < MIN_POSITIVES or label[there].all():
         return Fusion()
     both, happened = np.stack([logits, cosine], axis=-1), label[there]
-    weights = choice(both, label) if logits.shape[1] > 1 else regression(both[there], happened)[0]
+    weights = conditional_logit(both, label) if logits.shape[1] > 1 else logistic_regression(both[there], happened)[0]
     if weights[0] <= 0 or weights[1] < 0:
         weights = np.array([1.0, 0.0])
-    (scale,), bias = regression(both[there] @ weights[:, None], happened)
+    (scale,), bias = logistic_regression(both[there] @ weights[:, None], happened)
     return Fusion(float(scale * weights[0]), float(scale * weights[1]), bias) if scale > 0 else Fusion()
 
 
-def regression(x: NDArray[Any], label: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
-    """Logistic regression of label [M] on x [M, C]: weights [C] and bias."""
+def logistic_regression(x: NDArray[Any], label: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Logistic regression of label [M] on x [M, C]; returns the weights float64 [C] and the bias."""
     from sklearn.linear_model import LogisticRegression
 
-    scale = spread(x)
+    scale = standard_deviation(x)
     found = LogisticRegression(C=1 / RIDGE).fit(x / scale, label)
     return found.coef_[0] / scale, float(found.intercept_[0])
 
 
-def choice(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights [C] that tell best which candidate of a request it was, from x [n, K, C] and label [n, K].
+def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights float64 [C] of a conditional logit: which candidate of a request is the positive?
 
-    The conditional logit (McFadden, "Conditional logit analysis of qualitative choice behavior", 1974). A regression on
-    all rows at once would also tell apart requests, some of which are easier than others; that orders no candidates.
+    McFadden, "Conditional logit analysis of qualitative choice behavior", 1974. A logistic regression on all rows would
+    also explain differences between requests, some of which are easier than others; those do not order candidates.
+
+    Args:
+        x: float32 [n, K, C], -inf where there is no candidate.
+        label: bool [n, K]; requests without a positive are left out.
     """
     from scipy.optimize import minimize
     from scipy.special import softmax
@@ -118,7 +123,7 @@ def choice(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float
     asked, there = label.any(axis=1), np.isfinite(x).all(axis=-1)
     there, label = there[asked], label[asked]
     known: NDArray[np.float64] = np.where(there[..., None], x[asked], 0).astype(np.float64)
-    scale = spread(known[there])
+    scale = standard_deviation(known[there])
     known /= scale
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -130,17 +135,17 @@ def choice(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float
     return found / scale
 
 
-def spread(x: NDArray[Any]) -> NDArray[np.float64]:
-    """Standard deviation [C] of x [M, C], 1 where that is 0."""
+def standard_deviation(x: NDArray[Any]) -> NDArray[np.float64]:
+    """Standard deviation float64 [C] of x [M, C], 1 where it is 0."""
     found = x.std(axis=0, dtype=np.float64)
     return np.where(found > 0, found, 1.0)
 
 
 class Ranker(tf.keras.Model):
-    """What ``ranker.onnx`` holds: user and context features [B, L], item features [B, K, L] -> logits [B, K].
+    """The served model: user and context features [B, L] and item features [B, K, L] -> logits float32 [B, K].
 
-    Where the retriever has a weight, it also takes ``query`` float32 [B, D] and ``item_vectors`` float32 [B, K, D],
-    which the request path has at hand: their product is the retriever's cosine.
+    If the retriever has a weight, the inputs also hold ``query`` float32 [B, D] and ``item_vectors`` float32 [B, K, D],
+    which the request path has anyway: their inner product is the retriever's cosine.
     """
 
     def __init__(self, dlrm: Dlrm, fusion: Fusion) -> None:
@@ -151,20 +156,21 @@ class Ranker(tf.keras.Model):
         return self._weighed(self.dlrm(columns), columns)
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
-        """The same from the items' parts in the place of their features."""
+        """The same from item parts instead of item features, see ``item_part``."""
         return self._weighed(self.dlrm.pair(columns), columns)
 
     def _weighed(self, logits: Any, columns: Mapping[str, Any]) -> Any:
         logits = self.fusion.ranker * logits + self.fusion.bias
         if self.fusion.retriever:
             logits += self.fusion.retriever * tf.linalg.matvec(columns["item_vectors"], columns["query"])
-        return logits if self.fusion.curve is None else bend(logits, self.fusion.curve)
+        return logits if self.fusion.curve is None else apply_curve(logits, self.fusion.curve)
 
 
-def bend(logits: Any, curve: Curve) -> Any:
-    """``curve`` of logits [B, K]: the lengths of its pieces up to there, each times its slope.
+def apply_curve(logits: Any, curve: Curve) -> Any:
+    """``curve`` of logits [B, K], as the sum over its pieces of the length up to the logit times the slope.
 
-    Every term rises with the logit, so the sum does, rounding included. No matrix product, which int8 would round.
+    Every term rises with the logit, so the sum does too, even after rounding. There is no matrix product, which the
+    int8 export would quantize.
     """
     left, first, last = (tf.constant(part, tf.float32) for part in (curve.x[:-1], curve.x[0], curve.x[-1]))
     lengths = tf.minimum(tf.nn.relu(tf.expand_dims(logits, axis=-1) - left), curve.widths)

@@ -1,4 +1,4 @@
-"""One side of the ranker, the user's or the item's: its features as vectors."""
+"""The features of one side of the ranker (users or items) as vectors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..training.random_state import Dropout
 from .target_encoding import PREFIX, Rates
 
 LAST = "last_item"
-"""Beside the pooled history, its first item meets every other vector: what comes next depends on it most."""
+"""The most recent item of the history, a vector in addition to the pooled history: it says most about the next item."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The vectors of one side, in their order."""
+    """Number and widths of the vectors of one side, in their order."""
 
     widths: tuple[int, ...]
-    """Of each vector; at least one."""
+    """Width of each vector; there is at least one."""
     dense: bool
-    """Whether the first is what the bottom network makes of the continuous features."""
+    """Whether the first vector is the bottom network's output, computed from continuous features and rates."""
 
     @property
     def count(self) -> int:
@@ -32,19 +32,21 @@ class Layout:
 
     @property
     def total(self) -> int:
-        """Width of all side by side."""
+        """The sum of the widths."""
         return sum(self.widths)
 
 
 class SideVectors(tf.keras.layers.Layer):
-    """Feature columns of one side [..., L] -> its vectors.
+    """Feature columns [..., L] of one side -> its vectors.
 
-    Continuous features and rates together give one, through the bottom network; it comes first.
+    The first vector is the bottom network's output, computed from all continuous features and target encodings.
 
     Args:
-        rates: what else there is in numbers.
-        stacked: project each vector to the bottom network's width D and give [..., F, D]; else each keeps its own
-            width and they lie side by side, [..., ``layout.total``]; see `beside`.
+        tables: embedding tables by vocabulary.
+        bottom: layer widths of the bottom network; the last is D.
+        rates: target encodings, further inputs of the bottom network.
+        stacked: whether all vectors are projected to width D and stacked, [..., F, D]. Otherwise each keeps its width
+            and they are concatenated, [..., ``layout.total``]; see `concat_vectors`.
     """
 
     def __init__(
@@ -79,11 +81,11 @@ class SideVectors(tf.keras.layers.Layer):
         self.layout = Layout((bottom[-1], *own) if dense else tuple(own), dense)
 
     def call(self, columns: Mapping[str, Any], training: bool = False, apart: bool = False) -> Any:
-        """With ``apart`` a list of the vectors, each [..., 1, D], for who would only take them apart again."""
+        """The vectors in one tensor; with ``apart`` a list of vectors [..., 1, D], for callers that would split it."""
         rows = self._rows(columns)
         if apart and not self.dropout.rate:
             return rows
-        vectors = self.dropout(beside(rows, self.stacked), training=training)
+        vectors = self.dropout(concat_vectors(rows, self.stacked), training=training)
         if not apart:
             return vectors
         if self.stacked:
@@ -102,17 +104,17 @@ class SideVectors(tf.keras.layers.Layer):
         return rows
 
     def _numbers(self, columns: Mapping[str, Any]) -> Any:
-        """All that the bottom network sees [..., C]."""
+        """The inputs [..., C] of the bottom network."""
         dense, rates = continuous(self.features, columns), [layer(columns) for layer in self.rates]
         return tf.concat(rates if dense is None else [dense, *rates], axis=-1)
 
     def pick(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """What of ``columns`` belongs to this side."""
+        """The columns of this side among ``columns``."""
         rated = [layer.feature for layer in self.rates]
         names = [*(f.name for f in self.features), *rated, *(f"{PREFIX}{name}" for name in rated)]
         return {name: columns[name] for name in names if name in columns}
 
 
-def beside(rows: Sequence[Any], stacked: bool) -> Any:
-    """Vectors, each [..., 1, D], as one tensor: [..., F, D] where ``stacked``, else side by side [..., W]."""
+def concat_vectors(rows: Sequence[Any], stacked: bool) -> Any:
+    """Vectors [..., 1, D] as one tensor: [..., F, D] if ``stacked``, else concatenated, [..., W]."""
     return tf.concat(rows, axis=-2) if stacked else tf.squeeze(tf.concat(rows, axis=-1), axis=-2)

@@ -1,4 +1,4 @@
-"""The ranker stage: train the DLRM, weigh it with the retriever, export both as one model."""
+"""The ranker stage: train the DLRM, fuse its scores with the retriever's, and export both as one model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``ranker.onnx``, ``ranker_item.onnx``, ``ranker_pair.onnx``, its int8 twin, ``checkpoint/`` and tables."""
+    """Write the models (see ``model_files``), ``checkpoint/`` and, if the ranker uses them, the transition counts."""
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
     from .export import differences, export_ranker
@@ -46,7 +46,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     similarity = RetrieverScores.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     lookup = Lookup(tensors, rows.followers)
-    fusion, judged = weigh(dlrm, similarity, lookup, valid, config.calibration)
+    fusion, judged = fuse(dlrm, similarity, lookup, valid, config.calibration)
     ranker = Ranker(dlrm, fusion)
     columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
     difference, of_split = differences(folder, ranker, columns)
@@ -66,7 +66,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 
 
 def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
-    """The training in ``fill``, of a worker that is not the chief."""
+    """The training part of ``fill``, for a worker that is not the chief."""
     from ...workflows.etl.tensors import Tensors
     from .retriever_scores import RetrieverScores
     from .training import train
@@ -78,10 +78,14 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
 
 
 def trains_on(wanted: str, data: Path) -> str:
-    """``impressions`` or ``candidates``; ``auto`` takes impressions where interactions have a label.
+    """``impressions`` or ``candidates``; ``auto`` takes impressions if the interactions have a label.
+
+    Args:
+        wanted: ``dlrm_ranker.train_on``.
+        data: folder of the data artifact.
 
     Raises:
-        ConfigError: if impressions are asked for and there is no label.
+        ConfigError: if ``wanted`` is impressions and there is no label.
     """
     has_label = bool(json.loads((data / "tables.json").read_text())["has_label"])
     if wanted == "impressions" and not has_label:
@@ -92,12 +96,12 @@ def trains_on(wanted: str, data: Path) -> str:
 def training_rows(
     tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
 ) -> tuple[str, CandidateRows | ImpressionRows]:
-    """What the ranker is trained on, and its rows."""
+    """What the ranker is trained on (see `trains_on`), and its training rows."""
     from .rows import CandidateRows, ImpressionRows
-    from .transition_features import Followers
+    from .transition_features import TransitionFeatures
 
     kind = trains_on("impressions" if config.labels else config.train_on, parents["data"].path)
-    followers = Followers.of(tensors, config.transitions)
+    followers = TransitionFeatures.of(tensors, config.transitions)
     if kind == "impressions":
         return kind, ImpressionRows(tensors, config, followers)
     return kind, CandidateRows(tensors, retriever(tensors, parents, topk), config, followers)
@@ -110,12 +114,12 @@ def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> R
     return Retriever.load(query, index, min(topk, len(tensors.item_ids)))
 
 
-def weigh(
+def fuse(
     dlrm: Dlrm, similarity: RetrieverScores, lookup: Lookup, valid: ValidRows | None, calibration: Calibration = "platt"
 ) -> tuple[Fusion, dict[str, float]]:
-    """The fusion's weights, and the validation score of the retriever's order, the DLRM's and both together."""
+    """Fit the fusion of both scores; returns it with the validation scores of the retriever, the DLRM and both."""
     from .score_fusion import Fusion, fit_fusion
-    from .training import judge, score_rows
+    from .training import score_rows, validation_score
 
     if valid is None:
         return Fusion(), {}
@@ -123,23 +127,25 @@ def weigh(
     fusion, there = fit_fusion(logits, similar, valid.label, calibration), np.isfinite(logits)
     both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
     scores = {"retriever": similar, "dlrm": logits, "fused": both}
-    return fusion, {f"valid_{name}": judge(values, valid, f"ranker ({name})") for name, values in scores.items()}
+    return fusion, {
+        f"valid_{name}": validation_score(values, valid, f"ranker ({name})") for name, values in scores.items()
+    }
 
 
 def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:
-    """The trained ranker with its fusion weights."""
+    """The trained ranker of an artifact as a TensorFlow model, with its fusion weights."""
     from ..training.loop import WEIGHTS
     from ..training.rows import Events, item_columns, user_columns
     from .dlrm import build
     from .score_fusion import Fusion, Ranker
-    from .transition_features import Followers
+    from .transition_features import TransitionFeatures
 
-    followers = Followers.open(artifact.path, config.transitions)
+    followers = TransitionFeatures.open(artifact.path, config.transitions)
     dlrm = build(tensors.schema, config, tensors.items, artifact.metrics["train_on"] == "impressions")
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
     items = np.zeros((1, 1), np.int64)
     both = followers.columns(one, items) if followers else {}
-    dlrm({**user_columns(tensors, one), **item_columns(tensors, items), **both})  # gives layers shapes
+    dlrm({**user_columns(tensors, one), **item_columns(tensors, items), **both})  # builds the layers
     dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
     return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))
 

@@ -1,9 +1,10 @@
-"""Target attention: each candidate weighs the user's history for itself.
+"""Target attention: each candidate weighs the items of the user's history.
 
-Zhou et al., "Deep interest network for click-through rate prediction", 2018, equation 3: what a user makes of a
-candidate v is sum_j a(e_j, v) e_j over the items e_j of the history, and the weights a are not normalized, so that a
-history with more of the candidate's like says so. Here a is a scaled product (Vaswani et al., "Attention is all you
-need", 2017) rather than a network over each pair, whose first layer alone would cost more than the rest of the ranker.
+Zhou et al., "Deep interest network for click-through rate prediction", 2018, equation 3: the user's representation for
+a candidate v is sum_j a(e_j, v) e_j over the items e_j of the history. The weights a are not normalized, so that a
+history with more items like the candidate gives a larger sum. Here a is the sigmoid of a scaled dot product (Vaswani et
+al., "Attention is all you need", 2017). The first layer of the network that the paper has for each pair would cost more
+than the rest of the ranker.
 
 Shapes: B users, K candidates of each, n items, N items of a history, D width of their vectors, R heads, H width of the
 top network's first layer.
@@ -33,15 +34,17 @@ ITEMS, VALUES = "history_items", "history_values"
 
 
 class TargetAttention(tf.keras.layers.Layer):
-    """A share of the top network's first layer: sum_j sigmoid(q . x_j / sqrt(D) + b_j) x_j W, for each head's q.
+    """A term of the top network's first layer: the sum over heads and j of sigmoid(q . x_j / sqrt(D) + b_j) x_j W.
 
-    x_j is the vector of the history's item j and of its position, 0 at padding; q is made of all of a candidate;
-    b starts as -log(position), so the weights start as 1 / (1 + position). What depends on one side alone is computed
-    of that side alone, as in an `Interaction`.
+    x_j is the vector of the history's item j plus a vector of its position, 0 at padding. q is a linear map of all
+    vectors of the candidate. b starts as -log(position), so that the weights start as 1 / (1 + position). As in an
+    `Interaction`, what depends on one side only is computed once for that side.
 
     Args:
-        items: what makes vectors of a history.
-        candidate: the layout of an item's own vectors.
+        items: gives the vectors of a history.
+        length: N.
+        candidate: layout of a candidate's vectors.
+        heads: R.
         hidden: H.
     """
 
@@ -59,22 +62,22 @@ class TargetAttention(tf.keras.layers.Layer):
 
     @property
     def part_widths(self) -> dict[str, int]:
-        """What ``item_part`` gives: name -> width."""
+        """Tables of ``item_part`` -> their widths."""
         return {QUERY: self.heads * self.width}
 
     @property
     def numbers(self) -> int:
-        """At most so many numbers does a training step compute here for each of its rows; for the memory estimate."""
+        """An upper bound of the numbers that a training step computes here per row; for the memory estimate."""
         length = int(self.recency.shape[0])
         return length * self.width + self.heads * (2 * length + self.width)
 
     def user_part(self, columns: Mapping[str, Any], training: bool = False, many: bool = False) -> dict[str, Any]:
-        """What depends on the user alone.
+        """What depends only on the user: the vectors x [B, N, D], and with ``many`` their products with W.
 
         Args:
-            columns: ``history`` int [B, N], and what else ``items`` reads.
-            many: there are more candidates than items in a history, so multiply these by W, not what a candidate makes
-                of them.
+            columns: ``history`` int [B, N], and the other columns that ``items`` reads.
+            many: multiply x by W here rather than each candidate's weighted sum. That is cheaper if there are more
+                candidates than items in a history.
         """
         there = tf.expand_dims(tf.cast(tf.minimum(columns[HISTORY], 1), tf.float32), axis=-1)
         vectors = self.dropout(self.items(columns) + self.position, training=training) * there
@@ -84,12 +87,12 @@ class TargetAttention(tf.keras.layers.Layer):
         return {ITEMS: vectors, VALUES: tf.concat(of_heads, axis=1)}
 
     def item_part(self, items: Any) -> dict[str, Any]:
-        """A candidate's own vectors [n, F, D] or [n, W] -> [n, R * D]."""
+        """The queries q of all heads [n, R * D], from the vectors of candidates [n, F, D] or [n, W]."""
         flat = tf.reshape(items, [-1, self.candidate.total])
         return {QUERY: tf.matmul(flat, self.query) * self.width**-0.5}
 
     def pair(self, user: Mapping[str, Any], item: Mapping[str, Any], shape: tuple[Any, Any]) -> Any:
-        """The rest, computed for every candidate: [B * K, H]; as `Interaction.pair`."""
+        """The term [B * K, H], from the user part and the item part of each candidate; see `Interaction.pair`."""
         users, candidates = shape
         query = item[QUERY]
         if self.heads > 1:
@@ -103,26 +106,31 @@ class TargetAttention(tf.keras.layers.Layer):
         return tf.reshape(tf.matmul(weights, user[VALUES]), [-1, self.hidden])
 
     def at_once(self, user: Mapping[str, Any], items: Any, shape: tuple[Any, Any]) -> Any:
-        """The share [B * K, H] from a user's part and a candidate's own vectors; ``shape`` is B and K."""
+        """The term [B * K, H], from the user part and the vectors of the candidates; ``shape`` is B and K."""
         rows = {
             name: tf.reshape(part, [*shape, self.part_widths[name]]) for name, part in self.item_part(items).items()
         }
         return self.pair(user, rows, shape)
 
 
-def reads(config: RankerHistoryConfig) -> tuple[str, ...]:
-    """The user's features that are read beside the history's items, and so not as lists of their own."""
+def attended_features(config: RankerHistoryConfig) -> tuple[str, ...]:
+    """User features that the attention reads together with the history's items, and not as features on their own."""
     return (GAP,) if config.kind == "target_attention" else ()
 
 
-def of_schema(
+def attention_layer(
     schema: FeatureSchema,
     config: DlrmConfig,
     tables: Mapping[str, Any],
     candidate: Layout,
     catalogue: ItemTables | None,
 ) -> TargetAttention | None:
-    """The layer that ``dlrm_ranker.history`` asks for; None for a history that is pooled alone.
+    """The attention that ``dlrm_ranker.history`` configures; None if the history is only pooled.
+
+    Args:
+        tables: embedding tables by vocabulary.
+        candidate: layout of a candidate's vectors.
+        catalogue: the etl's item features [n_items, L]; needed if ``history.features`` names any.
 
     Raises:
         ConfigError: naming the key that does not fit the schema.

@@ -1,8 +1,7 @@
-"""How often the label of logged impressions was 1 for each user, item or other category: numbers that the ranker reads.
+"""Target encoding of the ranker's categories: the share of positive labels of each user, item or other category.
 
-Target encoding (Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes", 2001). With few
-events an id, an embedding cannot learn what its mean says at once. A training row must not see its own label in its
-id's mean, so that is taken over the events of the other folds.
+With few impressions per id, an embedding cannot learn what the mean label says at once. Training rows use out-of-fold
+rates, see `core.target_encoding`. For a list column the feature is the mean rate of its entries.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 PREFIX = "rates:"
-"""Before the name of a feature: its numbers in a batch."""
+"""Prefix of the batch columns that hold the out-of-fold encodings of a feature."""
 CHUNK = 1 << 18
-"""Events that are looked at together."""
+"""Events encoded at once."""
 
 
 class Rates(tf.keras.layers.Layer):
-    """Codes [..., L] -> their numbers float32 [..., C]: C - 1 rates and the log of how many events they are from.
+    """The encoding float32 [..., C] of codes [..., L]: a rate for each of C - 1 labels, and log(1 + number of events).
 
-    All are 0 for codes without events, those of unknown and missing values among them. Of a list it is the mean.
+    It is 0 for codes without events, and for unknown and missing values. A list has the mean of its entries.
     """
 
     def __init__(self, feature: Feature, labels: int) -> None:
@@ -48,7 +47,10 @@ class Rates(tf.keras.layers.Layer):
         self.table = self.add_weight("table", shape, trainable=False, initializer="zeros")
 
     def call(self, columns: Mapping[str, Any]) -> Any:
-        """The numbers of a training batch, where it has them, do not have its own labels in them, hidden ids none."""
+        """The out-of-fold encodings of a training batch if ``columns`` holds them, else those of the table.
+
+        Ids that are hidden by id dropout have the encoding 0.
+        """
         codes = columns[self.feature]
         given = columns.get(f"{PREFIX}{self.feature}")
         if given is None:
@@ -61,25 +63,27 @@ class Rates(tf.keras.layers.Layer):
 
 @dataclass(frozen=True)
 class Encoded:
-    """A feature's numbers."""
+    """The encoding of one feature; C - 1 rates and the log of the number of events."""
 
     table: Floats
-    """[cardinality, C], from all events."""
+    """[cardinality, C], from all events, for serving."""
     rows: Floats
-    """[n, C] for each event, from the events of the other folds."""
+    """[n, C], the out-of-fold encoding of each event, for training."""
 
 
 def encode(
     codes: Callable[[NDArray[np.int64]], NDArray[Any]], labels: Floats, cardinality: int, config: RatesConfig, seed: int
 ) -> Encoded:
-    """The numbers of one feature.
+    """Encode one feature.
 
-    A rate is the log-odds of (sum + smoothing * mean) / (count + smoothing), less those of the mean. Each entry of a
-    list is an event of its code.
+    A rate is the log-odds of the smoothed mean (sum + smoothing * mean) / (count + smoothing), minus the log-odds of
+    the overall mean. Each entry of a list counts as an event of its code.
 
     Args:
-        codes: gives the codes int [m, L] of some of the n events, 0 is padding.
-        labels: [n, T], 0 or 1, each of them present.
+        codes: gives the codes int [m, L] of the events with numbers [m]; 0 is padding.
+        labels: float32 [n, T], each with both 0 and 1.
+        cardinality: number of codes.
+        seed: of the folds.
     """
     count, mean = len(labels), labels.mean(axis=0, dtype=np.float64)
     fold = draw_folds(count, config.folds, seed)
@@ -87,7 +91,7 @@ def encode(
     sums = np.zeros((config.folds * cardinality, happened.shape[1]))
 
     def chunks() -> Iterator[tuple[NDArray[np.int64], csr_matrix]]:
-        """Some of the events [m], and how often each has a code of its fold: [m, folds * cardinality]."""
+        """Numbers of events [m], and how often each has a code in its fold, [m, folds * cardinality]."""
         for at in range(0, count, CHUNK):
             part = np.arange(at, min(at + CHUNK, count))
             yield part, columns_by_fold(_entries(codes(part), cardinality), fold[part], config.folds)
@@ -113,18 +117,18 @@ def _entries(codes: NDArray[Any], cardinality: int) -> csr_matrix:
 
 
 def _numbers(sums: NDArray[np.float64], mean: NDArray[np.float64], config: RatesConfig) -> Floats:
-    """Sums of the labels and counts [..., T + 1] -> numbers of that shape."""
+    """The encoding [..., T + 1] from sums of labels and counts [..., T + 1]."""
     count = sums[..., -1:]
     share = smoothed_mean(sums[..., :-1], count, mean, config.smoothing)
     odds = np.log(share / (1 - share)) - np.log(mean / (1 - mean))
     return np.asarray(np.concatenate([np.where(count > 0, odds, 0.0), np.log1p(count)], axis=-1), np.float32)
 
 
-def rated(schema: FeatureSchema, config: RatesConfig, side: Sequence[Side]) -> list[Feature]:
-    """The features of a side whose rates the ranker reads.
+def rate_features(schema: FeatureSchema, config: RatesConfig, side: Sequence[Side]) -> list[Feature]:
+    """The features of ``side`` that ``dlrm_ranker.rates.features`` names.
 
     Raises:
-        ConfigError: if one of ``rates.features`` holds no categories.
+        ConfigError: if one of them is not categorical.
     """
     known = {f.name: f for f in schema if f.kind == "categorical"}
     for name in config.features:
@@ -136,7 +140,7 @@ def rated(schema: FeatureSchema, config: RatesConfig, side: Sequence[Side]) -> l
 def encode_rates(
     tensors: Tensors, events: Events, labels: Floats, config: RatesConfig, seed: int
 ) -> dict[str, Encoded]:
-    """Feature -> its numbers for the training part's ``events`` with labels [n, T]."""
+    """Feature -> its encoding, from ``events`` [n] of the training part with ``labels`` float32 [n, T]."""
 
     def encoded(feature: Feature) -> Encoded:
         def codes(at: NDArray[np.int64]) -> NDArray[Any]:
@@ -144,11 +148,11 @@ def encode_rates(
 
         return encode(codes, labels, feature.cardinality, config, seed)
 
-    return {f.name: encoded(f) for f in rated(tensors.schema, config, ("user", "context", "item"))}
+    return {f.name: encoded(f) for f in rate_features(tensors.schema, config, ("user", "context", "item"))}
 
 
 def _codes(tensors: Tensors, events: Events, feature: Feature, at: NDArray[np.int64]) -> NDArray[Any]:
-    """Of the events ``at`` [m]: [m, L]."""
+    """The codes [m, L] of a feature for the events ``at`` [m]."""
     if feature.name in events.moment:
         return np.asarray(events.moment[feature.name].take(at, axis=0))
     if feature.side == "user":

@@ -1,4 +1,4 @@
-"""How the ranker learns: a weighted cross-entropy on its rows, judged by the order that it gives candidates."""
+"""Training of the ranker: weighted cross-entropy on its rows, validated by how well it orders candidates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
 SCORED_ROWS = 65536
-"""Rows scored at once outside of training."""
+"""Rows scored at once in validation."""
 
 
 def train(
@@ -44,12 +44,20 @@ def train(
     checkpoint: Path,
     vectors: NDArray[np.float32] | None = None,
 ) -> tuple[Dlrm, Fit, ValidRows | None]:
-    """Train on ``rows``, stop on their validation score: NDCG over candidates, AUC over impressions.
+    """Train on ``rows`` with early stopping on their validation score: NDCG of candidates, AUC of impressions.
 
-    Of several labels it is the mean of their AUCs, each by its own head, weighed as they are served.
+    With several labels the score is the mean of the heads' AUCs, weighted as the labels are served.
 
     Args:
-        vectors: the retriever's, of all items; item embeddings begin there with ``dlrm_ranker.warm_start``.
+        checkpoint: folder for the weights.
+        vectors: the retriever's item vectors float32 [n_items, D], at which item embeddings start with
+            ``dlrm_ranker.warm_start``.
+
+    Returns:
+        The trained model, the result of the training, and the validation rows if there are any.
+
+    Raises:
+        DivergedError: if a score of the validation part is NaN.
     """
     prepare(config.training.seed)
     impressions = isinstance(rows, ImpressionRows)
@@ -69,7 +77,7 @@ def train(
         assert valid is not None
         if valid.happened is not None:
             return mean_auc(label_aucs(score_heads(model, lookup, valid), valid.happened, of), model.share)
-        return judge(score_rows(model, lookup, valid), valid, of)
+        return validation_score(score_rows(model, lookup, valid), valid, of)
 
     step = make_step(model, lookup, config)
     judged = score if valid else None
@@ -79,7 +87,7 @@ def train(
 
 
 def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:
-    """A compiled training step: batch -> loss (nats a row)."""
+    """A compiled training step from a batch to its loss (nats per row)."""
     optimizer = Optimizer(config.training)
     rows = ("items", "label", "log_rate", "weight")
 
@@ -101,25 +109,25 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:
 
 
 def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
-    """This worker's rows of a batch."""
+    """This worker's part of a batch."""
     return {name: worker_group().part(values) for name, values in batch.items()}
 
 
 def score_rows(model: Any, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
-    """Logits [n, K] of any model of user and item columns; -inf where there is no candidate."""
+    """Logits float32 [n, K] of a model of user and item columns; -inf where there is no candidate."""
     none = np.zeros((0, rows.candidates.shape[1]), np.float32)
     found = [none, *(model(columns).numpy() for columns in column_chunks(lookup, rows))]
     return np.where(rows.candidates == PAD, -np.inf, np.concatenate(found))
 
 
 def score_heads(model: Dlrm, lookup: Lookup, rows: ValidRows) -> NDArray[np.float32]:
-    """Logits [n, T] of each label for impressions."""
+    """Logits float32 [n, T] of all labels, for impressions."""
     found = [model(columns, heads=True).numpy()[:, 0] for columns in column_chunks(lookup, rows)]
     return np.concatenate(found)
 
 
 def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
-    """User and item columns of the rows, as many as are scored at once."""
+    """The inputs of the model for ``rows``, in chunks of about `SCORED_ROWS` rows."""
     step = max(1, SCORED_ROWS // rows.candidates.shape[1])
     for at in range(0, len(rows.events), step):
         part = np.arange(at, min(at + step, len(rows.events)))
@@ -128,7 +136,7 @@ def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
         yield {**lookup.users(events.queries()), **lookup.items(items), **both}
 
 
-def judge(logits: NDArray[np.float32], rows: ValidRows, of: str = "ranker") -> float:
+def validation_score(logits: NDArray[np.float32], rows: ValidRows, of: str = "ranker") -> float:
     """How well ``logits`` [n, K] order the candidates of each request.
 
     NDCG over all candidates, 0 where the positive is not among them; AUC where each request has one candidate.

@@ -1,4 +1,4 @@
-"""What followed the user's last items in the training part, as the ranker reads it: see ``workflows.transitions``."""
+"""Transition features: how often a candidate followed the user's last items in the training part, see `transitions`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Followers:
-    """The counts, and how the ranker reads them."""
+class TransitionFeatures:
+    """Transition counts, and the features that the ranker computes from them."""
 
     transitions: Transitions
     config: TransitionsConfig
 
     @classmethod
-    def of(cls, tensors: Tensors, config: TransitionsConfig) -> Followers | None:
-        """Counted anew; None where the ranker does not read them."""
+    def of(cls, tensors: Tensors, config: TransitionsConfig) -> TransitionFeatures | None:
+        """Count the transitions of the training part; None if the ranker does not use them."""
         if not config.last:
             return None
         events = Events.positives(tensors.interactions("train"))
@@ -36,17 +36,18 @@ class Followers:
         return cls(Transitions.from_histories(history, events.item_row, sizes, config.window), config)
 
     @classmethod
-    def open(cls, folder: Path, config: TransitionsConfig) -> Followers | None:
-        """Those of a trained ranker."""
+    def open(cls, folder: Path, config: TransitionsConfig) -> TransitionFeatures | None:
+        """The counts of a trained ranker, stored in ``folder``; None if it does not use them."""
         return cls(Transitions.open(folder), config) if config.last else None
 
     def columns(
         self, events: Events, items: NDArray[np.integer[Any]], own: NDArray[np.int32] | None = None
     ) -> dict[str, NDArray[np.float32]]:
-        """``transitions`` float32 [n, K, WIDTH] of n events and item rows [n, K].
+        """The column ``transitions`` float32 [n, K, WIDTH] of n events and item rows [n, K].
 
         Args:
-            own: int32 [n], the items of those events that are among the counts, and are taken off again; -1 for others.
+            own: int32 [n]; for training events the item whose transitions are subtracted, because the counts include
+                the event itself; -1 for none.
         """
         config, history = self.config, np.asarray(events.moment[HISTORY])
         return {TRANSITIONS: self.transitions(history, items, config.last, own, config.window)}

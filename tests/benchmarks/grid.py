@@ -31,7 +31,7 @@ from cascade.models.ranker.retriever_scores import RetrieverScores
 from cascade.models.ranker.rows import CandidateRows
 from cascade.models.ranker.stage import retriever
 from cascade.models.ranker.training import positive_ranks
-from cascade.models.ranker.transition_features import Followers
+from cascade.models.ranker.transition_features import TransitionFeatures
 from cascade.models.retriever.full_ranks import full_ranks, rank_metrics
 from cascade.models.retriever.stage import load_towers
 from cascade.models.retriever.training import valid_ranks
@@ -79,7 +79,7 @@ class Validation:
         rows = CandidateRows(self.tensors, found, config.dlrm_ranker).valid(seed=0)
         similarity, ranker = RetrieverScores.load(parts, self.tensors), parts["ranker"]
         widths = ranker.metrics["split"]["widths"]
-        followers = Followers.open(ranker.path, config.dlrm_ranker.transitions)
+        followers = TransitionFeatures.open(ranker.path, config.dlrm_ranker.transitions)
         columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, widths, followers)
         [logits] = scores([ranker.path / PAIR], columns, rows.events, rows.candidates)
         valid = rows.candidates >= 0

@@ -22,7 +22,7 @@ from cascade.models.ranker.quantize import scores
 from cascade.models.ranker.retriever_scores import RetrieverScores
 from cascade.models.ranker.rows import CandidateRows, padded_items
 from cascade.models.ranker.stage import RANKER, retriever
-from cascade.models.ranker.transition_features import Followers
+from cascade.models.ranker.transition_features import TransitionFeatures
 from cascade.pipeline.stages import run
 from cascade.workflows.etl.tensors import Tensors
 
@@ -76,7 +76,7 @@ def main():
     columns = {
         name: PairColumns(
             *(similarity, tensors, artifact.path / ITEM, artifact.metrics["split"]["widths"]),
-            Followers.open(artifact.path, reads),
+            TransitionFeatures.open(artifact.path, reads),
         )
         for name, artifact in made.items()
     }

@@ -1,4 +1,4 @@
-"""How the ranker lets a user's vectors meet an item's: one class a file, behind one interface."""
+"""Interactions of user and item vectors: one class per file, all with the interface of `base`."""
 
 from .base import Interaction
 from .concat import Concat

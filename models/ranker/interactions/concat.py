@@ -1,4 +1,4 @@
-"""All vectors side by side; what they make of each other is left to the top network."""
+"""Concatenation of all vectors; how they interact is left to the top network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Interaction, Parts
 
 
 class Concat(Interaction):
-    """first layer = W_user u + W_item v + b: the user's share and the item's, so a candidate costs their sum."""
+    """first layer = W_user u + W_item v + b, so that each candidate costs only one sum."""
 
     def __init__(self, users: Layout, items: Layout, config: DlrmConfig) -> None:
         super().__init__(users, items, config)
@@ -21,7 +21,7 @@ class Concat(Interaction):
 
     @property
     def part_widths(self) -> dict[str, int]:
-        """An item's share of the first layer, H."""
+        """The item's term of the first layer, H."""
         return {SHARE: self.hidden}
 
     def user_part(self, users: Any) -> Parts:

@@ -1,4 +1,4 @@
-"""DCN-v2, stacked: cross layers over all vectors side by side, the top network on what comes out of them.
+"""DCN-v2, stacked: cross layers over the concatenated vectors, followed by the top network.
 
 Wang et al., "DCN V2: Improved deep & cross network and practical lessons for web-scale learning to rank systems", 2021,
 equations 1 (full rank) and 2 (low rank).
@@ -17,13 +17,13 @@ from .base import Interaction, Parts
 
 
 class CrossLayer(tf.keras.layers.Layer):
-    """x_{l+1} = x_0 * (W x_l + b) + x_l, where W is a matrix or, with a rank r, the product U V^T of two thin ones.
+    """x_{l+1} = x_0 * (W x_l + b) + x_l, where W is a full matrix or the product U V^T of low rank r.
 
-    ``inner`` is the part that is linear in x_l and has no bias, so it may be computed for pieces of x_l and summed:
-    W's own columns, or V's. It is Merlin's `CrossBlock`, taken apart.
+    It computes what Merlin's `CrossBlock` does. ``inner`` (W or V) is a weight of its own because it is linear in x_l:
+    its product may be computed for pieces of x_l and summed.
 
     Args:
-        width: d, numbers in x.
+        width: d, the width of x.
         rank: r; None for full rank.
     """
 
@@ -35,7 +35,7 @@ class CrossLayer(tf.keras.layers.Layer):
         self.bias = self.add_weight(f"{name}/bias", (width,), initializer="zeros")
 
     def finish(self, x0: Any, x: Any, inner: Any) -> Any:
-        """x_{l+1} [n, d] from x_0 and x_l [n, d] and x_l times ``inner`` [n, r or d]."""
+        """x_{l+1} [n, d] from x_0 and x_l [n, d] and the product of x_l with ``inner``, [n, d] or [n, r]."""
         projected = inner if self.outer is None else tf.matmul(inner, self.outer)
         return x0 * (projected + self.bias) + x
 
@@ -44,10 +44,10 @@ class CrossLayer(tf.keras.layers.Layer):
 
 
 class Cross(Interaction):
-    """x_0 holds the user's vectors and the item's; the first layer of the top network sees x_L.
+    """x_0 holds the vectors of user and item; the first layer of the top network reads x_L.
 
-    The first cross layer's product with x_0 is a sum of the user's share and the item's. From x_1 on every number
-    depends on both, so the rest runs for each candidate, on the item's vectors out of the table.
+    The first cross layer's product with x_0 is the sum of a user term and an item term. From x_1 on every number
+    depends on both, so the other layers run for each candidate, with the item's vectors from the table.
     """
 
     def __init__(self, users: Layout, items: Layout, config: DlrmConfig) -> None:
@@ -64,7 +64,7 @@ class Cross(Interaction):
 
     @property
     def part_widths(self) -> dict[str, int]:
-        """An item's vectors side by side, and its share of the first cross layer: r, or d."""
+        """The item's concatenated vectors, and the item's term of the first cross layer: d or r."""
         return {SLOTS: self.item_layout.total, SHARE: self.rank or self.width}
 
     def user_part(self, users: Any) -> Parts:

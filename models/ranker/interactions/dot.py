@@ -1,4 +1,4 @@
-"""Dot products, as in DLRM.
+"""Dot products of all pairs of vectors, as in DLRM.
 
 Naumov et al., "Deep learning recommendation model for personalization and recommendation systems", 2019.
 """
@@ -21,10 +21,10 @@ VECTORS = "vectors"
 
 
 class Dot(Interaction):
-    """Every two vectors meet in a product; the top network sees the products and the dense vectors.
+    """The top network reads the dot products of all pairs of vectors, and the dense vectors.
 
-    Its first layer is a sum of three shares: the user's own products', the item's own products' and that of the
-    products across. Only the last needs both.
+    Its first layer is a sum of three terms: of products among the user's vectors, of products among the item's vectors,
+    and of products across. Only the last depends on both sides.
     """
 
     stacked = True
@@ -33,18 +33,18 @@ class Dot(Interaction):
         super().__init__(users, items, config)
         self.top_user = tf.keras.layers.Dense(self.hidden, use_bias=False, name="top_user")
         self.top_pair = tf.keras.layers.Dense(self.hidden, name="top_pair")
-        self._places = places(users, items)
+        self._weight_rows = weight_rows(users, items)
 
     @property
     def part_widths(self) -> dict[str, int]:
-        """An item's vectors side by side, G * D, and its share of the first layer, H."""
+        """The item's concatenated vectors, G * D, and the item's term of the first layer, H."""
         return {SLOTS: self.item_layout.total, SHARE: self.hidden}
 
     def user_part(self, users: Any) -> Parts:
         return {VECTORS: users, SHARE: self.top_user(own_inputs(users, self.user_layout))}
 
     def item_part(self, items: Any) -> Parts:
-        """The layer's first weights are the item's own; the rest are the products'."""
+        """The first rows of the kernel belong to the item's own inputs, the rest to the products across."""
         own = own_width(self.item_layout)
         self._build_pair()
         share = tf.matmul(own_inputs(items, self.item_layout), self.top_pair.kernel[:own]) + self.top_pair.bias
@@ -61,10 +61,10 @@ class Dot(Interaction):
         return across + own
 
     def of_pairs(self, users: Sequence[Any], items: Sequence[Any]) -> Any:
-        """A single batched product holds what else are three, and six in gradients.
+        """One batched matrix product instead of three, and six in the gradients.
 
-        Many products of tiny matrices took a quarter of a training step. The dense vectors are read from the lists, as
-        the gradient of a slice of all vectors would be another tensor of their size.
+        Many products of tiny matrices took a quarter of a training step. The dense vectors are taken from the lists,
+        because the gradient of a slice of all vectors would be another tensor of their size.
         """
         if not self.top_user.built:
             self.top_user.build([None, own_width(self.user_layout)])
@@ -77,14 +77,14 @@ class Dot(Interaction):
         return tf.nn.bias_add(first, self.top_pair.bias)
 
     def _kernel(self) -> Any:
-        """Weights of the dense vectors and of all products [n * n] among a user's vectors and one item's."""
+        """Kernel for the dense vectors and all products [n * n] among the vectors of a user and an item."""
         sides = ((self.top_user.kernel, self.user_layout), (self.top_pair.kernel, self.item_layout))
         widths = [of.widths[0] if of.dense else 0 for _, of in sides]
         dense = [kernel[:width] for (kernel, _), width in zip(sides, widths, strict=True)]
         own = [kernel[width : width + pairs(of)] for (kernel, of), width in zip(sides, widths, strict=True)]
         across = self.top_pair.kernel[own_width(self.item_layout) :]
         products = tf.concat([*own, across, tf.zeros([1, self.hidden])], axis=0)
-        return tf.concat([*dense, tf.gather(products, self._places)], axis=0)
+        return tf.concat([*dense, tf.gather(products, self._weight_rows)], axis=0)
 
     def _build_pair(self) -> None:
         if not self.top_pair.built:
@@ -93,7 +93,7 @@ class Dot(Interaction):
 
 @tf.custom_gradient
 def gram(vectors: Any) -> Any:
-    """All products [B, n, n] of vectors [B, n, D]; TensorFlow's own gradient is two products of matrices, not one."""
+    """All dot products [B, n, n] of vectors [B, n, D]; its gradient takes one product, TensorFlow's two."""
 
     def gradient(of_products: Any) -> Any:
         return tf.matmul(of_products + tf.linalg.matrix_transpose(of_products), vectors)
@@ -101,9 +101,12 @@ def gram(vectors: Any) -> Any:
     return tf.matmul(vectors, vectors, transpose_b=True), gradient
 
 
-def places(users: Layout, items: Layout) -> NDArray[np.int64]:
-    """Of each product [n * n], the user's vectors first: which weight it has among the user's own products', the
-    item's own and those across; those that are there twice have the one after the last, once."""
+def weight_rows(users: Layout, items: Layout) -> NDArray[np.int64]:
+    """For each product [n * n] of the vectors (the user's first) the row of its weights.
+
+    The rows are those of the user's own products, the item's own and the products across. A product that occurs twice
+    has its weights once, and elsewhere the row of zeros after the last.
+    """
     own, both = pairs(users) + pairs(items), users.count * items.count
     found = np.full((users.count + items.count,) * 2, own + both)
     found[np.triu_indices(users.count, 1)] = np.arange(pairs(users))
@@ -114,16 +117,16 @@ def places(users: Layout, items: Layout) -> NDArray[np.int64]:
 
 
 def pairs(layout: Layout) -> int:
-    """Products among one side's vectors."""
+    """Number of products among the vectors of one side."""
     return layout.count * (layout.count - 1) // 2
 
 
 def own_inputs(vectors: Any, layout: Layout) -> Any:
-    """[n, F, D] -> what the top network sees of one side alone [n, ``own_width``].
+    """Vectors [n, F, D] -> the inputs of the top network from one side only, [n, ``own_width``].
 
-    The dense vector, if the side has one, and the products among the side's vectors, each pair once.
+    That is the dense vector, if the side has one, and the products among the side's vectors, each pair once.
     """
-    # Split: the gradient of a slice is a copy of the whole, most of it 0.
+    # Split rather than slice: the gradient of a slice is a tensor of the whole size, mostly 0.
     parts = [tf.squeeze(tf.split(vectors, [1, layout.count - 1], axis=1)[0], axis=1)] if layout.dense else []
     if layout.count > 1:
         upper = np.ravel_multi_index(np.triu_indices(layout.count, 1), (layout.count, layout.count))
@@ -133,6 +136,6 @@ def own_inputs(vectors: Any, layout: Layout) -> Any:
 
 
 def own_width(layout: Layout) -> int:
-    """Width of ``own_inputs``; a side of one vector, without a dense one, has a 0 there."""
+    """Width of ``own_inputs``; a side with a single vector that is not dense has one input, which is 0."""
     dense = layout.widths[0] if layout.dense else 0
     return max(1, dense + pairs(layout))

@@ -16,14 +16,14 @@ from cascade.models.onnx.export import export, run, session
 from cascade.models.ranker.calibration import (
     INFORMATION,
     KNOTS,
-    LEAST_SLOPE,
+    MIN_SLOPE,
     Curve,
     fit_curve,
 )
 from cascade.models.ranker.score_fusion import (
-    FEWEST_POSITIVES,
+    MIN_POSITIVES,
     Fusion,
-    bend,
+    apply_curve,
     fit_fusion,
 )
 
@@ -64,7 +64,7 @@ def test_it_rises_strictly_and_has_few_knots(seed, n, rate):
         assert (expit(logits.astype(float)) * expit(-logits.astype(float))).sum() < 2 * INFORMATION or n < 100
         return
     assert 2 <= len(curve.x) <= KNOTS
-    assert np.diff(curve.x).min() > 0 and curve.slopes.min() >= LEAST_SLOPE * 0.999
+    assert np.diff(curve.x).min() > 0 and curve.slopes.min() >= MIN_SLOPE * 0.999
     grid = np.linspace(-12, 8, 4001, dtype="f4")
     assert np.diff(curve(grid)).min() > 0
 
@@ -121,7 +121,7 @@ class TestFitFusion:
         assert found == fitted(logits, np.zeros_like(logits), label, "platt")
         assert found.curve is None and found.calibration == "platt"
 
-    @pytest.mark.parametrize("positives", [FEWEST_POSITIVES - 1, 2000 - FEWEST_POSITIVES + 1])
+    @pytest.mark.parametrize("positives", [MIN_POSITIVES - 1, 2000 - MIN_POSITIVES + 1])
     def test_too_few_of_one_kind_are_said(self, positives, caplog):
         logits, _, _ = bent_sample(2000, 7)
         label = np.zeros(2000, bool)
@@ -141,10 +141,10 @@ def test_tensorflow_and_onnx_say_what_numpy_says(tmp_path):
     curve = fit_curve(logits, label)
     assert len(curve.x) > 20
     grid = np.linspace(-15, 12, 5000, dtype="f4").reshape(50, 100)
-    model = tf.function(lambda columns: bend(columns["x"], curve))
+    model = tf.function(lambda columns: apply_curve(columns["x"], curve))
     export(tmp_path / "curve.onnx", model, [tf.TensorSpec([None, None], name="x")], "y")
     got = run(session(tmp_path / "curve.onnx"), {"x": grid})
     np.testing.assert_allclose(got, curve(grid), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(bend(tf.constant(grid), curve).numpy(), got, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(apply_curve(tf.constant(grid), curve).numpy(), got, rtol=1e-6, atol=1e-6)
     fine = np.linspace(-4, 1, 200_001, dtype="f4")[None]
     assert np.diff(run(session(tmp_path / "curve.onnx"), {"x": fine})).min() >= 0

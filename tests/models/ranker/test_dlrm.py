@@ -12,8 +12,8 @@ from cascade.models.ranker.dlrm import build
 from cascade.models.ranker.interactions.dot import own_inputs, own_width
 from cascade.models.ranker.item_part import split_part
 from cascade.models.ranker.rows import ValidRows
-from cascade.models.ranker.side import beside
-from cascade.models.ranker.training import judge, positive_ranks
+from cascade.models.ranker.side import concat_vectors
+from cascade.models.ranker.training import positive_ranks, validation_score
 from cascade.models.training import random_state
 
 GUIDE = {
@@ -166,7 +166,7 @@ def test_ranks_of_positives_by_hand():
     logits = np.array([[1.0, 3.0, 2.0], [1.0, 2.0, 3.0], [5.0, 4.0, -np.inf]])
     label = np.array([[True, False, False], [False, False, False], [False, True, False]])
     assert positive_ranks(logits, label).tolist() == [2, np.inf, 1]
-    judged = judge(logits, ValidRows(None, np.zeros((3, 3), np.int32), label))
+    judged = validation_score(logits, ValidRows(None, np.zeros((3, 3), np.int32), label))
     assert judged == pytest.approx((1 / 2 + 0 + 1 / np.log2(3)) / 3)
 
 
@@ -177,7 +177,7 @@ def test_nan_logits_are_an_error_that_names_model_and_epoch(candidates):
     label[0, 0], logits[1, 0] = True, np.nan
     rows = ValidRows(None, np.zeros((2, candidates), np.int32), label)
     with pytest.raises(DivergedError, match=r"ranker, epoch 3: 1 of \d scores are NaN: the model has diverged"):
-        judge(logits, rows, "ranker, epoch 3")
+        validation_score(logits, rows, "ranker, epoch 3")
 
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
@@ -228,5 +228,5 @@ def test_vectors_apart_are_those_beside_each_other_and_drop_the_same_numbers(opt
         found.append(side(made, training=True, apart=apart))
     together, alone = found
     assert [tuple(vector.shape) for vector in alone] == [(4, 1, width) for width in side.layout.widths]
-    np.testing.assert_array_equal(beside(alone, side.stacked), together)
+    np.testing.assert_array_equal(concat_vectors(alone, side.stacked), together)
     assert (np.mean(together == 0) > 0.3) == bool(dropout)

@@ -18,9 +18,9 @@ from cascade.models.config import DlrmConfig
 from cascade.models.ranker.dlrm import build
 from cascade.models.ranker.export import relative
 from cascade.models.ranker.heads import (
-    can_judge,
     combine,
     draw_label,
+    has_both_labels,
     label_aucs,
     mean_auc,
     shares,
@@ -79,8 +79,8 @@ def test_the_mean_of_aucs_is_as_served():
 
 def test_what_is_served_must_vary_to_be_judged():
     happened = np.array([[1, 0], [1, 1]], np.float32)
-    assert can_judge(happened, (0.5, 0.5)) and not can_judge(happened, (1.0, 0.0))
-    assert not can_judge(happened[:1], (0.5, 0.5))
+    assert has_both_labels(happened, (0.5, 0.5)) and not has_both_labels(happened, (1.0, 0.0))
+    assert not has_both_labels(happened[:1], (0.5, 0.5))
 
 
 @pytest.mark.parametrize("interactions", ["dot", "concat", "cross"])

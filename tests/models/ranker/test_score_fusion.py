@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cascade.models.ranker.score_fusion import FEWEST_POSITIVES, Fusion, fit_fusion
+from cascade.models.ranker.score_fusion import MIN_POSITIVES, Fusion, fit_fusion
 
 
 def sample(n=40000, seed=0):
@@ -27,7 +27,7 @@ def test_what_it_gives_is_calibrated():
 
 def test_too_few_positives_leave_the_dlrm_alone():
     logits, cosine, _ = sample(200)
-    label = np.arange(200)[:, None] < FEWEST_POSITIVES - 1
+    label = np.arange(200)[:, None] < MIN_POSITIVES - 1
     assert fit_fusion(logits, cosine, label) == Fusion(1.0, 0.0, 0.0)
 
 

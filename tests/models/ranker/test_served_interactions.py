@@ -10,7 +10,7 @@ from cascade.ensemble.repository.ranker_choice import choose_ranker
 from cascade.models.config import DlrmConfig
 from cascade.models.ranker.export import relative
 from cascade.models.ranker.rows import CandidateRows, Retriever
-from cascade.models.ranker.training import judge
+from cascade.models.ranker.training import validation_score
 
 USERS, CANDIDATES = 9, 20
 KINDS = {
@@ -68,7 +68,7 @@ def test_two_epochs_rank_better_than_popularity(ranked, parts, tensors):
     towers, index = parts["two_tower"].path, parts["index"].path
     retriever = Retriever.load(towers / "query_tower.onnx", index / "index.faiss", 20)
     rows = CandidateRows(tensors, retriever, DlrmConfig()).valid(seed=42)
-    assert metrics["valid_dlrm"] > judge(tensors.item_counts[rows.candidates].astype("f4"), rows)
+    assert metrics["valid_dlrm"] > validation_score(tensors.item_counts[rows.candidates].astype("f4"), rows)
 
 
 def test_the_split_is_exact_and_served(kind, ranked, tensors, asked, tmp_path_factory):

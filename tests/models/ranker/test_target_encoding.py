@@ -10,7 +10,7 @@ from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
 from cascade.models.config import DlrmConfig, RatesConfig
 from cascade.models.ranker import target_encoding
-from cascade.models.ranker.target_encoding import Rates, rated
+from cascade.models.ranker.target_encoding import Rates, rate_features
 
 CODES, CARDINALITY = 3, 9
 SCHEMA = FeatureSchema(
@@ -148,4 +148,4 @@ def test_rates_of_all_kinds_are_exported_and_split(kind, tmp_path):
 def test_what_holds_no_categories_is_refused(name):
     config = DlrmConfig(rates=RatesConfig(features=["user_id", name]))
     with pytest.raises(ConfigError, match=rf"dlrm_ranker.rates.features: '{name}' holds no categories"):
-        rated(SCHEMA, config.rates, ("user",))
+        rate_features(SCHEMA, config.rates, ("user",))

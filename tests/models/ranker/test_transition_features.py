@@ -10,7 +10,7 @@ from cascade.models.config import DlrmConfig, TransitionsConfig
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.ranker.dlrm import build
 from cascade.models.ranker.rows import CandidateRows, ImpressionRows
-from cascade.models.ranker.transition_features import Followers
+from cascade.models.ranker.transition_features import TransitionFeatures
 from cascade.models.training.rows import Events
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.history.transitions import TRANSITIONS, WIDTH
@@ -30,14 +30,14 @@ def counts_without(tensors, events, at, items):
     others = np.delete(np.arange(len(events)), at)
     sizes = tensors.schema["history"].cardinality, len(tensors.item_ids)
     history = np.asarray(events.moment["history"])
-    made = Followers.of(tensors, THREE).transitions.from_histories(
+    made = TransitionFeatures.of(tensors, THREE).transitions.from_histories(
         history[others], events.item_row[others], sizes, THREE.window
     )
     return made(history[at : at + 1], items[None], THREE.last)[0]
 
 
 def test_it_is_off_by_default(tensors):
-    assert Followers.of(tensors, DlrmConfig().transitions) is None
+    assert TransitionFeatures.of(tensors, DlrmConfig().transitions) is None
     rows = CandidateRows(tensors, Fixed(), DlrmConfig())
     assert TRANSITIONS not in next(iter(rows.batches(np.random.default_rng(0))))
     assert build(SCHEMA, small()).followers is None
@@ -46,7 +46,7 @@ def test_it_is_off_by_default(tensors):
 def test_counts_are_those_of_the_training_parts_positives(tmp_path):
     tensors = Tensors.load(make_shop(tmp_path, dislikes=True)["etl"].path)
     train = tensors.interactions("train")
-    made = Followers.of(tensors, THREE).transitions
+    made = TransitionFeatures.of(tensors, THREE).transitions
     liked = train.item_row[train.positive]
     np.testing.assert_allclose(made.share, np.bincount(liked, minlength=len(tensors.item_ids)) / len(liked), rtol=1e-6)
     last = np.asarray(train.history)[train.positive, 0]
@@ -54,7 +54,7 @@ def test_counts_are_those_of_the_training_parts_positives(tmp_path):
 
 
 def test_a_training_row_is_not_told_of_its_own_event(tensors):
-    rows = CandidateRows(tensors, Fixed(), DlrmConfig(negatives=4), Followers.of(tensors, THREE))
+    rows = CandidateRows(tensors, Fixed(), DlrmConfig(negatives=4), TransitionFeatures.of(tensors, THREE))
     batch = next(iter(rows.batches(np.random.default_rng(0))))
     history = np.asarray(rows.events.moment["history"])
     assert batch[TRANSITIONS].shape == (*batch["items"].shape, WIDTH)
@@ -69,7 +69,7 @@ def test_a_training_row_is_not_told_of_its_own_event(tensors):
 
 def test_of_impressions_the_positives_alone_were_counted(tmp_path):
     tensors = Tensors.load(make_shop(tmp_path, label=True)["etl"].path)
-    followers = Followers.of(tensors, THREE)
+    followers = TransitionFeatures.of(tensors, THREE)
     rows = ImpressionRows(tensors, DlrmConfig(), followers)
     batch = next(iter(rows.batches(np.random.default_rng(0))))
     train = tensors.interactions("train")
@@ -86,7 +86,7 @@ def test_of_impressions_the_positives_alone_were_counted(tmp_path):
 
 
 def test_a_hidden_user_has_no_last_items(tensors):
-    rows = CandidateRows(tensors, Fixed(), DlrmConfig(), Followers.of(tensors, THREE))
+    rows = CandidateRows(tensors, Fixed(), DlrmConfig(), TransitionFeatures.of(tensors, THREE))
     batch = next(iter(rows.batches(np.random.default_rng(0))))
     shown = {name: batch[name] for name in ("user_row", "history", "hour", TRANSITIONS)}
     hidden = Lookup(tensors).users(shown, id_dropout=1.0)
@@ -112,10 +112,10 @@ def test_the_model_adds_a_share_of_them_to_the_top_networks_first_layer():
 @pytest.mark.parametrize("last", [0, 2])
 def test_a_trained_rankers_come_back(tensors, tmp_path, last):
     config = TransitionsConfig(last=last)
-    made = Followers.of(tensors, config)
+    made = TransitionFeatures.of(tensors, config)
     if made:
         made.transitions.save(tmp_path)
-    back, events = Followers.open(tmp_path, config), Events.of(tensors.interactions("test"))
+    back, events = TransitionFeatures.open(tmp_path, config), Events.of(tensors.interactions("test"))
     assert (back is None) == (last == 0)
     if made and back:
         asked = events, np.tile(np.arange(5), (len(events), 1))

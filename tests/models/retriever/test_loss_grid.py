@@ -16,7 +16,7 @@ from cascade.models.config import (
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.metrics import target_ndcg, target_recall
 from cascade.models.ranker.rows import CandidateRows
-from cascade.models.ranker.training import judge, score_rows
+from cascade.models.ranker.training import score_rows, validation_score
 from cascade.models.ranker.training import train as train_ranker
 from cascade.models.retriever.encode import encode_items, encode_users
 from cascade.models.retriever.full_ranks import full_ranks
@@ -89,6 +89,6 @@ def test_the_ranker_beats_popularity_on_its_candidates(interactions, retriever, 
     config = ranker(interactions)
     rows = CandidateRows(tensors, Exact(retriever[0], tensors), config)
     model, found, shown = train_ranker(tensors, rows, config, tmp_path)
-    popular = judge(tensors.item_counts[shown.candidates], shown)
+    popular = validation_score(tensors.item_counts[shown.candidates], shown)
     assert np.isfinite(found.losses).all() and found.losses[1] < found.losses[0]
-    assert judge(score_rows(model, Lookup(tensors), shown), shown) > popular
+    assert validation_score(score_rows(model, Lookup(tensors), shown), shown) > popular
