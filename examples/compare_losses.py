@@ -1,7 +1,7 @@
 """Three losses of the retriever side by side: python examples/compare_losses.py examples/shop.yaml
 
-The stages before it run once; finished runs are not repeated. The figures are of the validation part: the test part is for
-the model that you choose.
+The stages before it run once; finished runs are not repeated. The figures are of the validation part, so that
+the test part stays unseen until you have chosen.
 """
 
 import sys
