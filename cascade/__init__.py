@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .core.registry import register as register
     from .ensemble.client import Client as Client
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Artifact": ".core.artifact",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -39,6 +40,25 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command(epilog="Example: cascade demo --set data.source=synthetic --config shop.yaml")(demo)
 app.command(epilog="Example: cascade doctor --json")(doctor)
 app.command("config", epilog="Example: cascade config --set serving.ann.topk=300")(show_config)

@@ -348,3 +348,9 @@ def test_ports_of_serve_are_flags(config_file: Path, monkeypatch: pytest.MonkeyP
     assert (seen["config"].grpc_port, seen["config"].http_port, seen["config"].host) == (0, 9000, "0.0.0.0")
     assert (seen["repository"], seen["model"]) == (Path("model_repository"), "cascade")
     assert seen["feature_repo"] == Path("feature_repo")
+
+
+def test_version() -> None:
+    import cascade as package
+
+    assert invoke("--version").stdout == f"{package.__version__}\n"
