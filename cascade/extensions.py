@@ -12,6 +12,9 @@ installed package, and has contract tests in `cascade.testing`:
 | `index`       | `cascade.indexes`        | `IndexType`      | `serving.ann.type`               |
 | `baseline`    | `cascade.baselines`      | `Baseline`       | `evaluation.baselines`           |
 | `metric`      | `cascade.metrics`        | `Metric`         | `evaluation.metrics`             |
+
+Take TensorFlow from here, ``from cascade.extensions import tf``: the models are built with Keras 2, which has to be
+chosen before TensorFlow is imported.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from .evaluation.baselines.registered import Baseline as Baseline
     from .evaluation.baselines.sequences import UserSequences as UserSequences
     from .evaluation.list_metrics import Metric as Metric
+    from .models._merlin import tf as tf
     from .models.config import DlrmConfig as DlrmConfig
     from .models.index.vector_index import IndexType as IndexType
     from .models.ranker.interactions.base import Interaction as Interaction
@@ -55,6 +59,7 @@ _HOMES = {
     "Source": ".workflows.sources.source",
     "UserSequences": ".evaluation.baselines.sequences",
     "negative_mask": ".models.retriever.losses",
+    "tf": ".models._merlin",
     "candidate_mask": ".models.retriever.losses",
 }
 """Name -> the module that defines it; imported when it is first used, as some import TensorFlow."""
@@ -77,6 +82,7 @@ __all__ = [
     "UserSequences",
     "candidate_mask",
     "negative_mask",
+    "tf",
 ]
 
 

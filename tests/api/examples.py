@@ -41,7 +41,7 @@ class BlockList(Op):
 
 def margin(shared, own=None):
     """Mean of max(0, 1 + negative - positive) over a query's negatives."""
-    from cascade.models._merlin import tf
+    from cascade.extensions import tf
 
     positive = tf.linalg.diag_part(shared)[:, None]
     logits, weights = [shared], [negative_mask(shared)]
@@ -75,8 +75,7 @@ def hit_rate(hits, relevant, k):
 
 def interaction():
     """The class of an interaction: elementwise products of the sides' sums, which TensorFlow is needed for."""
-    from cascade.extensions import Interaction
-    from cascade.models._merlin import tf
+    from cascade.extensions import Interaction, tf
 
     class SumProduct(Interaction):
         stacked = True
