@@ -16,7 +16,7 @@ FEW = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
 
 
 def test_ranks_of_targets_by_hand():
-    """No tie; a tie of all three; a tie of two below one other; a target that is not there."""
+    """No tie; a tie of all three; a tie of two below one other; a target that is not among them."""
     scores = np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 5.0], [4.0, 4.0, 9.0], [1.0, 2.0, 3.0]])
     got = metrics.target_ranks(scores, np.array([1, 0, 1, -1]))
     assert got.dtype == np.float64 and got.tolist() == [0, 1, 1.5, INF]

@@ -1,4 +1,4 @@
-"""The isotonic curve: by hand, beside scikit-learn, and as ONNX."""
+"""The isotonic curve: by hand, compared with scikit-learn, and in ONNX."""
 
 import json
 from dataclasses import asdict
@@ -31,7 +31,7 @@ HAND = Curve((-1.0, 0.0, 2.0), (-2.0, 1.0, 2.0))
 
 
 def bent_sample(n, seed, rate=-3.0):
-    """Logits whose truth is steeper above ``rate`` than below, which no straight line fits."""
+    """Logits and labels whose log-odds rise more steeply above ``rate`` than below, so that no line fits."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(rate, 1.5, n).astype("f4")
     truth = rate + np.where(logits > rate, 1.8, 0.3) * (logits - rate)
@@ -50,7 +50,7 @@ def test_fitting_by_hand(monkeypatch):
     label = np.zeros(60, bool)
     label[:10] = label[20:28] = label[40:56] = True  # rates 0.5 and 0.4, a pool, and 0.8
     curve = fit_curve(logits, label)
-    pooled = (10 + 0.2 + 8 + 0.5) / 42  # each bin has one row more, as expected
+    pooled = (10 + 0.2 + 8 + 0.5) / 42  # each bin has one additional, average row
     assert expit(curve.x).tolist() == pytest.approx([0.35, 0.8], rel=1e-6)
     assert expit(curve.y).tolist() == pytest.approx([pooled, (16 + 0.8) / 21], rel=1e-6)
 
@@ -84,11 +84,11 @@ def test_it_is_near_scikit_learn_on_all_rows():
     curve = fit_curve(logits, label)
     inside = np.linspace(*np.quantile(logits, [0.05, 0.995]), 200).astype("f4")
     apart = np.abs(expit(curve(inside)) - oracle.predict(inside))
-    assert apart.mean() < 0.005 and apart.max() < 0.04  # the oracle has a step wherever a few rows make one
+    assert apart.mean() < 0.005 and apart.max() < 0.04  # the oracle has a step even where only a few rows make one
 
 
 def fitted(logits, cosine, label, *kind):
-    """The fusion of requests with one candidate each, all [M]."""
+    """Fit the fusion on requests with one candidate each; all arrays are [M]."""
     return fit_fusion(*(values[:, None] for values in (logits, cosine, label)), *kind)
 
 
@@ -101,7 +101,7 @@ def test_it_calibrates_what_platt_cannot():
     assert ece[1] < 0.005 < ece[0]
 
 
-def test_it_leaves_alone_what_is_calibrated():
+def test_calibrated_logits_stay_as_they_are():
     rng = np.random.default_rng(5)
     logits = rng.normal(-3, 1, 100_000).astype("f4")
     curve = fit_curve(logits, rng.random(len(logits)) < expit(logits))
@@ -122,7 +122,7 @@ class TestFitFusion:
         assert found.curve is None and found.calibration == "platt"
 
     @pytest.mark.parametrize("positives", [MIN_POSITIVES - 1, 2000 - MIN_POSITIVES + 1])
-    def test_too_few_of_one_kind_are_said(self, positives, caplog):
+    def test_too_few_labels_of_one_kind_are_logged(self, positives, caplog):
         logits, _, _ = bent_sample(2000, 7)
         label = np.zeros(2000, bool)
         label[np.argsort(-logits)[:positives]] = True
@@ -130,13 +130,13 @@ class TestFitFusion:
         assert found.curve is None
         assert f"isotonic cannot be fitted to {positives:,} positives" in caplog.text
 
-    def test_it_comes_back_from_a_manifest(self):
+    def test_it_is_restored_from_a_manifest(self):
         for fusion in (Fusion(), Fusion(2.0, 0.5, -1.0), Fusion(2.0, 0.5, -1.0, HAND)):
             assert Fusion.of(json.loads(json.dumps(asdict(fusion)))) == fusion
         assert Fusion.of({"ranker": 1.0, "retriever": 0.0, "bias": 0.0}) == Fusion()
 
 
-def test_tensorflow_and_onnx_say_what_numpy_says(tmp_path):
+def test_tensorflow_and_onnx_equal_numpy(tmp_path):
     logits, label, _ = bent_sample(50_000, 8)
     curve = fit_curve(logits, label)
     assert len(curve.x) > 20

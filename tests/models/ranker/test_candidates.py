@@ -1,4 +1,4 @@
-"""Drawing the ranker's training rows: rates by hand, calibration by simulation."""
+"""Sampling of the ranker's training rows: rates by hand, calibration by simulation."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_a_positive_that_is_not_retrieved_has_the_random_rate():
     assert got.log_rate[0, 0] == pytest.approx(np.log(0.5))
 
 
-def test_without_random_draws_it_takes_no_part():
+def test_without_random_draws_its_weight_is_0():
     got = draw(Sampler(n_items=10, hard=2, random=0), retrieved=False)
     assert got.weight[0].tolist() == [0, 1, 1]
 
@@ -60,7 +60,7 @@ def test_fewer_candidates_than_asked_for():
     assert got.log_rate[0][got.weight[0] > 0].tolist() == [0.0, 0.0]  # the only candidate is drawn always
 
 
-def test_random_draws_of_the_positive_or_of_seen_items_take_no_part():
+def test_random_draws_of_the_positive_or_of_seen_items_have_weight_0():
     got = draw(Sampler(n_items=10, hard=0, random=200), seen=(5, 6))
     drawn = set(got.items[0, 1:][got.weight[0, 1:] > 0])
     assert drawn == set(range(10)) - {9, 5, 6}
@@ -74,8 +74,8 @@ def test_explicit_negatives_and_their_rate():
     assert none.weight[0, 1:].tolist() == [0, 0]
 
 
-def test_the_correction_gives_the_population_rate_back():
-    """A logit that is the same for all candidates, trained on drawn rows, comes out as 1 / candidates.
+def test_the_correction_recovers_the_population_rate():
+    """A logit shared by all candidates and trained on sampled rows learns the probability 1 / candidates.
 
     Minimizing sum of softplus(z - r) - y (z - r) over z: the fit's slope is zero where sum sigmoid(z - r) = sum y.
     """

@@ -1,4 +1,4 @@
-"""The ranker's arithmetic."""
+"""The DLRM: its parts, its shapes and its validation score."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_one_user_with_many_candidates_is_many_pairs(model):
 
 
 def test_the_products_are_dlrms(model):
-    """Every pair of vectors once: what Merlin's interaction gives for user and item vectors stacked."""
+    """Every pair of vectors once, as Merlin's interaction of the stacked user and item vectors."""
     batch = columns(SCHEMA, 2, 1)
     users = model.users({f.name: batch[f.name] for f in model.users.features})
     items = model.items({f.name: batch[f.name] for f in model.items.features})[:, 0]
@@ -87,7 +87,7 @@ KINDS = {
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("schema", [SCHEMA, IDS_ALONE], ids=["rich", "ids alone"])
 @pytest.mark.parametrize(("batch", "candidates"), [(3, 5), (1, 1)])
-def test_a_pair_and_the_items_part_are_the_whole(options, schema, batch, candidates):
+def test_pair_model_and_item_parts_equal_the_whole_model(options, schema, batch, candidates):
     model = build(schema, small(**options))
     made = columns(schema, batch, candidates)
     whole = model(made).numpy()
@@ -102,7 +102,7 @@ def test_a_pair_and_the_items_part_are_the_whole(options, schema, batch, candida
 
 
 def test_widths_of_an_items_part():
-    """Item vectors: 6 of the bottom network and 3 of 6 (projected) or 4; the user's: 6 and 5 of 4."""
+    """Items: one vector of width 6 from the bottom network, three of 6 (projected) or 4; users: one of 6, five of 4."""
     item, both = 6 + 3 * 4, (6 + 3 * 4) + (6 + 5 * 4)
     assert build(SCHEMA, small()).part_widths == {"item_slots": 4 * 6, "item_share": 7}
     assert build(SCHEMA, small(**KINDS["concat"])).part_widths == {"item_share": 7}
@@ -113,7 +113,7 @@ def test_widths_of_an_items_part():
 
 
 def test_logits_of_a_seed():
-    """What they were when dot was the only interaction: a change of the others leaves it alone."""
+    """The logits of the first version, which had only dot: changes of other interactions must not change them."""
     tf.keras.utils.set_random_seed(7)
     got = build(SCHEMA, small())(columns(SCHEMA, 2, 3)).numpy()
     expected = [
@@ -140,7 +140,7 @@ def test_any_number_of_users_and_candidates(options, batch, candidates):
     assert build(SCHEMA, small(**options))(columns(SCHEMA, batch, candidates)).shape == (batch, candidates)
 
 
-def test_ids_alone_are_enough():
+def test_ids_are_enough():
     model = build(IDS_ALONE, DlrmConfig(default_dim=4, bottom_mlp=[4], top_mlp=[4, 1]))
     assert model(columns(IDS_ALONE, 2, 3)).shape == (2, 3)
 
@@ -157,7 +157,7 @@ def test_ids_alone_are_enough():
         ({"top_mlp": [8, 2]}, "must hold two layers or more and end in 1"),
     ],
 )
-def test_what_does_not_fit_is_named(options, message):
+def test_config_errors_name_the_key(options, message):
     with pytest.raises(ConfigError, match=message):
         build(SCHEMA, DlrmConfig.model_validate(options))
 
@@ -172,7 +172,7 @@ def test_ranks_of_positives_by_hand():
 
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_nan_logits_are_an_error_that_names_model_and_epoch(candidates):
-    """A NaN compares as not higher than any score: as if the model ranked every positive first."""
+    """NaN is not above any score: without the check a diverged model would seem to rank every positive first."""
     label, logits = np.zeros((2, candidates), bool), np.zeros((2, candidates), np.float32)
     label[0, 0], logits[1, 0] = True, np.nan
     rows = ValidRows(None, np.zeros((2, candidates), np.int32), label)
@@ -183,7 +183,7 @@ def test_nan_logits_are_an_error_that_names_model_and_epoch(candidates):
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("schema", [SCHEMA, IDS_ALONE], ids=["rich", "ids alone"])
 def test_weights_made_with_one_candidate_are_those_of_many(options, schema, tmp_path):
-    """One candidate takes a path of its own through dot: it makes the same weights, saves them and gives the same."""
+    """With one candidate dot takes another path: same weights in the same file, and the same results."""
     made = []
     for candidates in (1, 2):
         tf.keras.utils.set_random_seed(3)

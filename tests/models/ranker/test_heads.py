@@ -1,4 +1,4 @@
-"""Several labels at once: the arithmetic by hand, and the ranker stage on a shop that logs two."""
+"""Multi-task heads: by hand, and in the ranker stage on a shop with two labels."""
 
 import json
 
@@ -77,7 +77,7 @@ def test_the_mean_of_aucs_is_as_served():
     assert mean_auc([0.9, None, 0.5], (0.25, 0.5, 0.25)) == pytest.approx(0.7)
 
 
-def test_what_is_served_must_vary_to_be_judged():
+def test_a_served_label_must_vary_to_be_validated():
     happened = np.array([[1, 0], [1, 1]], np.float32)
     assert has_both_labels(happened, (0.5, 0.5)) and not has_both_labels(happened, (1.0, 0.0))
     assert not has_both_labels(happened[:1], (0.5, 0.5))
@@ -106,10 +106,10 @@ def logged(tmp_path_factory):
     return rank_again(folder, parts, labels=LABELS, training=training)
 
 
-def test_the_stage_tells_the_auc_of_each_label(logged):
+def test_the_stage_reports_the_auc_of_each_label(logged):
     metrics = logged["ranker"].metrics
     assert metrics["train_on"] == "impressions" and metrics["valid_auc_of"].keys() == {"click", "like"}
-    assert metrics["valid_auc_of"]["like"] > 0.6  # which even items tell
+    assert metrics["valid_auc_of"]["like"] > 0.6  # items alone predict it that well
     mean = 0.75 * metrics["valid_auc_of"]["click"] + 0.25 * metrics["valid_auc_of"]["like"]
     assert metrics["valid_auc"] == pytest.approx(mean)
 
@@ -133,7 +133,7 @@ def test_targets_are_the_labels_in_their_order(logged):
     assert got.tolist() == np.stack([events.labels["like"], events.label], axis=1).tolist()
 
 
-def test_a_label_that_is_always_the_same_is_refused(logged, monkeypatch):
+def test_a_constant_label_is_an_error(logged, monkeypatch):
     tensors = Tensors.load(logged["etl"].path)
     source = tensors.interactions("train")
     source.labels["like"] = np.zeros(len(source), np.float32)

@@ -34,7 +34,7 @@ def values(tables):
     return [table.table.embeddings.numpy() for table in tables]
 
 
-def test_each_epoch_has_embeddings_of_its_own_drawn_as_the_first_ones(tables):
+def test_each_epoch_draws_other_embeddings_like_the_first_ones(tables):
     first = values(tables)
     renew = EmbeddingReset(tables, 1, lambda: None)
     renew(2)
@@ -47,7 +47,7 @@ def test_each_epoch_has_embeddings_of_its_own_drawn_as_the_first_ones(tables):
     assert second[0].mean() == pytest.approx(0, abs=INITIAL / 20)
 
 
-def test_an_epochs_embeddings_depend_on_its_number_and_the_seed_alone(tables):
+def test_embeddings_depend_only_on_epoch_and_seed(tables):
     EmbeddingReset(tables, 1, lambda: None)(3)
     third = values(tables)
     renew = EmbeddingReset(tables, 1, lambda: None)
@@ -65,8 +65,8 @@ def test_rows_that_do_not_begin_at_random_are_set_last(tables):
 
 
 @pytest.mark.parametrize("kind", ["recency", "target_attention"])
-def test_all_of_the_rankers_tables_are_renewed(kind, tmp_path):
-    """With attention the table of the time gaps belongs to neither side."""
+def test_all_tables_of_the_ranker_are_reset(kind, tmp_path):
+    """With target attention the table of the time gaps belongs to neither side."""
     tensors = Tensors.load(make_shop(tmp_path, label=True, gaps=True)["etl"].path)
     model = build(tensors.schema, DlrmConfig.model_validate({"history": {"kind": kind}}), tensors.items)
     names = [table.name for table in model.tables]
@@ -75,8 +75,8 @@ def test_all_of_the_rankers_tables_are_renewed(kind, tmp_path):
 
 
 @pytest.mark.parametrize(("renew", "epochs"), [(True, 1), (True, 3), (False, 3)])
-def test_the_rankers_last_epoch_began_anew_at_the_retrievers_vectors(renew, epochs, tmp_path):
-    """Steps are so small here that weights are where the epoch began, and without validation the last epoch is kept."""
+def test_the_last_epoch_starts_at_the_retrievers_vectors(renew, epochs, tmp_path):
+    """Steps are so small that weights stay at their initial values; without validation the last epoch is kept."""
     shop = make_shop(tmp_path, label=True, valid=False)
     tensors = Tensors.load(shop["etl"].path)
     training = {"epochs": epochs, "learning_rate": 1e-12, "average": 0, "seed": 7, "renew_embeddings": renew}
@@ -95,7 +95,7 @@ def item_table(width):
     return embedding_tables([FEATURES[1]], {"item_id": width})["item_id"]
 
 
-def test_rows_of_one_item_are_its_vector_and_others_stay():
+def test_rows_of_one_item_become_its_vector_and_others_stay():
     own = item_table(3)
     own(np.zeros((1, 1), np.int64))
     before = own.table.embeddings.numpy()
@@ -106,7 +106,7 @@ def test_rows_of_one_item_are_its_vector_and_others_stay():
     np.testing.assert_array_equal(after[others], before[others])
 
 
-def test_a_table_that_is_not_built_yet_is():
+def test_an_unbuilt_table_is_built():
     own = item_table(3)
     warm_start(own, CODES, VECTORS)
     np.testing.assert_array_equal(own.table.embeddings.numpy()[3], VECTORS[0])

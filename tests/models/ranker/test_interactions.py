@@ -1,4 +1,4 @@
-"""The interactions' arithmetic: by hand, and against Merlin's cross block."""
+"""The interactions, by hand and compared with Merlin's cross block."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def config(hidden, **options):
 
 
 def first_layer(interaction, users, items):
-    """[B, K, H] from users' vectors [B, ...] and their candidates' [B, K, ...]."""
+    """The first layer [B, K, H] from user vectors [B, ...] and candidate vectors [B, K, ...]."""
     users, items = np.asarray(users, "f4"), np.asarray(items, "f4")
     shape = items.shape[:2]
     flat = interaction.item_part(tf.constant(items.reshape(-1, *items.shape[2:])))
@@ -26,10 +26,10 @@ def first_layer(interaction, users, items):
 
 
 def test_dot_by_hand():
-    """Two user vectors and one of each item: the product of the user's own, none of an item's own, two across."""
+    """Two user vectors and one item vector: one product among the user's, none among the item's, two across."""
     dot = Dot(Layout((2, 2), False), TWO, config(1))
     users, items = [[[1, 2], [3, 0]]], [[[[1, 1]], [[0, 2]]]]
-    first_layer(dot, users, items)  # makes the weights
+    first_layer(dot, users, items)  # builds the weights
     dot.top_user.set_weights([np.array([[10.0]])])
     dot.top_pair.set_weights([np.array([[5.0], [1], [100]]), np.array([0.5])])
     assert first_layer(dot, users, items)[0, :, 0].tolist() == [10 * 3 + 3 + 300 + 0.5, 10 * 3 + 4 + 0.5]
@@ -91,7 +91,7 @@ def test_low_rank_is_full_rank_of_the_product():
 
 
 def test_cross_layers_start_small_like_merlins():
-    """Truncated normal of standard deviation 0.05 before it is cut at two of them."""
+    """A normal distribution of standard deviation 0.05, truncated at two standard deviations."""
     layer = Cross(Layout((60,), False), Layout((40,), False), config(4)).first
     assert layer.inner.numpy().std() == pytest.approx(0.044, abs=0.002)
     assert np.abs(layer.inner).max() <= 0.1 and not layer.bias.numpy().any()

@@ -1,4 +1,4 @@
-"""What int8 loses, by hand, and which layers it is for."""
+"""The loss by int8, by hand, and the layers that are quantized."""
 
 import numpy as np
 import onnx
@@ -10,7 +10,7 @@ INF = np.inf
 
 
 def test_auc_loss_by_hand():
-    """fp32 orders 3 of the 4 pairs of a positive and a negative rightly, int8 one of them."""
+    """Of the 4 pairs of a positive and a negative, fp32 orders 3 correctly, int8 2."""
     label = np.array([[True, False], [True, False], [False, True]])
     fp32 = np.array([[4.0, 1.0], [2.0, 3.0], [-INF, -INF]], np.float32)
     int8 = np.array([[2.0, 3.0], [1.5, 1.0], [-INF, -INF]], np.float32)
@@ -27,7 +27,7 @@ def test_overlap_by_hand():
 
 
 def test_layers_of_the_candidates_are_found():
-    """Of a user's layer, a product of user and item, and two layers of the pair."""
+    """The graph: a user layer, a product of user and item, and two layers of the pair."""
     node = onnx.helper.make_node
     nodes = [
         node("MatMul", ["age", "w0"], ["user"], "of_user"),

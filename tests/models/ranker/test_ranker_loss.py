@@ -1,4 +1,4 @@
-"""The ranker's loss: sampling rates and weights do not stay in the probability."""
+"""The ranker's loss: sampling rates and weights do not change the predicted probability."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def rows(label, log_rate=0.0, weight=1.0):
 
 
 def slope(logit, batch, positive_weight):
-    """Of the loss by the one logit that all rows share."""
+    """The derivative of the loss by the one logit that all rows share."""
     shared = tf.Variable(logit, dtype=tf.float32)
     with tf.GradientTape() as tape:
         loss = cross_entropy(tf.fill(batch["label"].shape, shared), batch, positive_weight)
@@ -22,7 +22,7 @@ def slope(logit, batch, positive_weight):
 
 
 def test_loss_by_hand():
-    """A positive of logit 0 counts 3 times, a negative of logit log 2 once; both are trained log 3 higher."""
+    """A positive with logit 0 counts 3 times, a negative with logit log 2 once; log 3 is added to both."""
     batch = {**rows([1, 0]), "log_rate": np.array([[0, np.log(2)]], np.float32)}
     got = cross_entropy(np.array([[0, np.log(2)]], np.float32), batch, 3.0)
     assert float(got) == pytest.approx((3 * np.log(4 / 3) + np.log(4)) / 4)

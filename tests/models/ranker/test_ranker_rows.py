@@ -1,4 +1,4 @@
-"""Rows of the ranker, and the look-up of features."""
+"""Training and validation rows of the ranker, and the look-up of features."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_disliked_is_what_was_never_a_positive():
 
 
 class Fixed:
-    """A retriever that shows the same items to everybody, seen or not."""
+    """A retriever that returns the same items for everybody, seen or not."""
 
     def __init__(self, shown):
         self.shown = np.array(shown, np.int32)
@@ -106,7 +106,7 @@ def test_id_dropout_shows_a_share_of_rows_as_unknown(tensors):
     full = user_columns(tensors, events)
     for name, values in full.items():
         np.testing.assert_array_equal(shown[name][~hidden], values[~hidden])
-    np.testing.assert_array_equal(shown["hour"], full["hour"])  # the context is known all the same
+    np.testing.assert_array_equal(shown["hour"], full["hour"])  # the context is known
 
 
 def test_merlins_schema(tensors):

@@ -1,4 +1,4 @@
-"""Weighing the DLRM with the retriever."""
+"""Fusion of the DLRM's and the retriever's scores."""
 
 import numpy as np
 import pytest
@@ -25,25 +25,25 @@ def test_what_it_gives_is_calibrated():
     assert abs(chance.mean() - label.mean()) < 0.01
 
 
-def test_too_few_positives_leave_the_dlrm_alone():
+def test_with_too_few_positives_only_the_dlrm_is_used():
     logits, cosine, _ = sample(200)
     label = np.arange(200)[:, None] < MIN_POSITIVES - 1
     assert fit_fusion(logits, cosine, label) == Fusion(1.0, 0.0, 0.0)
 
 
-def test_a_weight_of_the_wrong_sign_leaves_the_dlrm_alone():
+def test_with_a_weight_of_the_wrong_sign_only_the_dlrm_is_used():
     logits, cosine, label = sample()
     assert fit_fusion(-logits, cosine, label) == Fusion()
 
 
 def choices(n=6000, k=5, seed=0):
-    """Requests that choose one of k candidates by 1.0 * logit + 3.0 * cosine; half choose none, by their kind."""
+    """Easy requests choose one of k candidates by 1.0 * logit + 3.0 * cosine, the others choose none."""
     rng = np.random.default_rng(seed)
     logits, cosine = rng.normal(size=(n, k)), rng.uniform(-1, 1, (n, k))
     score = 1.0 * logits + 3.0 * cosine + rng.gumbel(size=(n, k))
     easy = rng.random(n) < 0.5
     label = (score == score.max(axis=1, keepdims=True)) & easy[:, None]
-    logits += np.where(easy, 4.0, 0.0)[:, None]  # tells requests apart, and no candidates
+    logits += np.where(easy, 4.0, 0.0)[:, None]  # differs between requests, not between candidates
     return logits.astype("f4"), cosine.astype("f4"), label
 
 
@@ -60,7 +60,7 @@ def test_scores_of_choices_are_calibrated():
     assert abs(chance.mean() - label.mean()) < 0.01
 
 
-def test_places_without_a_candidate_count_for_nothing():
+def test_padding_does_not_count():
     logits, cosine, label = choices()
     wider = [
         np.pad(values, ((0, 0), (0, 2)), constant_values=fill) for values, fill in ((logits, -np.inf), (cosine, 9))

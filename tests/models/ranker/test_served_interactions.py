@@ -1,4 +1,4 @@
-"""Every interaction through the ranker stage and as a release serves it: trained, exported, split, in int8."""
+"""Every interaction in the ranker stage and in a release: trained, exported, split, in int8."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def ranked(kind, parts, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asked(tensors, similarity):
-    """Users and their candidates, the last of each missing."""
+    """Users and their candidates; the last candidate of each is padding."""
     found = request(tensors, USERS, CANDIDATES, similarity)
     rows = np.arange(USERS * CANDIDATES).reshape(USERS, CANDIDATES) % len(tensors.item_ids)
     rows[:, -1] = -1

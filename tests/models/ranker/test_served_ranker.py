@@ -25,7 +25,7 @@ USERS, CANDIDATES = 11, 20
 
 @pytest.fixture(scope="module")
 def asked(tensors, similarity):
-    """Users and their candidates, the last of each missing."""
+    """Users and their candidates; the last candidate of each is padding."""
     found = request(tensors, USERS, CANDIDATES, similarity)
     users = {name: found[name] for name in (*tensors.schema.names("user", "context"), "query")}
     rows = np.arange(USERS * CANDIDATES).reshape(USERS, CANDIDATES) % len(tensors.item_ids)
@@ -47,7 +47,7 @@ def some(asked, rows):
     return {name: values[rows] for name, values in asked.items()}
 
 
-def test_split_and_whole_say_the_same(whole, split, asked):
+def test_split_and_whole_model_agree(whole, split, asked):
     assert whole.model.name == "ranker.onnx" and split.model.name == "ranker_pair.onnx"
     assert set(split.lookup.features) == {"item_slots", "item_share"}
     assert split.rank.reads.keys() & {"item_id", "genres", "price"} == set()
@@ -58,7 +58,7 @@ def test_split_and_whole_say_the_same(whole, split, asked):
 
 
 @pytest.mark.parametrize("users", [1, 2, 8, 9])
-def test_slices_of_a_batch_say_the_same(split, asked, users, monkeypatch):
+def test_slices_of_a_batch_agree(split, asked, users, monkeypatch):
     expected = split(asked)
     monkeypatch.setattr(split.rank.model, "max_users", users)
     np.testing.assert_allclose(split(asked), expected, rtol=1e-5, atol=1e-6)
@@ -79,12 +79,12 @@ class TestSplitRank(OpContract):
         return {name: values.copy() for name, values in self.given.items()}
 
 
-def test_the_stage_says_how_exact_the_split_is(parts):
+def test_the_stage_reports_how_exact_the_split_is(parts):
     found = parts["ranker"].metrics["split"]
     assert found["widths"] == {
         "item_slots": 3 * 8,
         "item_share": 16,
-    }  # item_id, genres and what the bottom network makes of price
+    }  # item_id, genres and the bottom network's output for price
     assert found["max_difference"] <= 1e-5
 
 
@@ -106,7 +106,7 @@ def test_parts_of_all_items_chunk_by_chunk(parts, tensors, tmp_path, monkeypatch
 
 def test_parts_that_are_not_exact_are_not_served(parts, tensors, similarity, tmp_path, monkeypatch):
     model = dlrm.build(tensors.schema, SECTIONS["dlrm_ranker"])
-    model(request(tensors, 2, 3))  # makes its weights
+    model(request(tensors, 2, 3))  # builds its weights
     exact = dlrm.Dlrm.pair
     monkeypatch.setattr(dlrm.Dlrm, "pair", lambda self, columns: exact(self, columns) + 5e-5)
     ranker = Ranker(model, Fusion(1.0, 0.5, 0.0))

@@ -1,4 +1,4 @@
-"""Target attention: its arithmetic by hand, what it reads, and that its two orders of computing agree."""
+"""Target attention: by hand, its inputs, and the agreement of its two orders of computation."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def item_vectors(width, features=(), gap=None):
 
 
 def attention(layout, heads=1, hidden=2, width=2, seed=0):
-    """With random weights."""
+    """The layer with random weights."""
     made = TargetAttention(item_vectors(width), 3, layout, heads, hidden, dropout=0.2)
     made.user_part({"history": np.ones((1, 3), np.int64)})
     rng = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def attention(layout, heads=1, hidden=2, width=2, seed=0):
 
 
 def share(layer, history, items, many=False):
-    """[B, K, H] of histories [B, 3] and candidates' vectors [B, K, W]."""
+    """The term [B, K, H] of histories [B, 3] and candidate vectors [B, K, W]."""
     items = np.asarray(items, "f4")
     shape = tuple(tf.unstack(tf.shape(items)[:2]))
     user = layer.user_part({"history": np.asarray(history, np.int64)}, many=many)
@@ -68,7 +68,7 @@ def test_by_hand():
     # x = (1, 0), (1, 2): scores log 2 and log 2 + log 3, weights 2/3 and 6/7
     expected = [2 / 3 + 6 / 7, 10 * 2 * 6 / 7]
     np.testing.assert_allclose(share(layer, [[3, 4, 0]], [[[1]]])[0, 0], expected, rtol=1e-6)
-    # a candidate of 0 sees the recency alone: weights 1/2 and 3/4
+    # for a candidate of 0 only the recency counts: weights 1/2 and 3/4
     np.testing.assert_allclose(share(layer, [[3, 4, 0]], [[[0]]])[0, 0], [1 / 2 + 3 / 4, 15], rtol=1e-6)
 
 
@@ -87,7 +87,7 @@ def test_both_orders_are_one_sum_over_the_heads(heads):
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_padding_counts_for_nothing(many):
+def test_padding_does_not_count(many):
     layer, items = attention(Layout((2,), False)), [[[1, 2], [-3, 4]]]
     assert share(layer, [[0, 0, 0]], items, many).tolist() == [[[0, 0], [0, 0]]]
     before = share(layer, [[3, 0, 0]], items, many)
@@ -101,13 +101,13 @@ def test_weights_start_as_the_reciprocal_of_the_position_and_one():
 
 
 def test_features_by_code():
-    """Codes of several items, those out of vocabulary, and of none have padding."""
+    """Codes of several items (out of vocabulary) and codes of no item have padding."""
     category, price = SCHEMA["category"], SCHEMA["price"]
     assert by_code(7, category, CATALOGUE, "key").tolist() == [[0], [0], [0], [1], [2], [1], [0]]
     assert by_code(7, price, CATALOGUE, "key").tolist() == [[0], [0], [0], [0.5], [1.5], [4.5], [0]]
 
 
-def test_what_is_known_beside_the_ids_is_added_to_them():
+def test_item_features_are_added_to_the_ids():
     gap = Feature("history_gap", "user", "categorical", 5, 3)
     layer = item_vectors(2, (SCHEMA["category"], SCHEMA["price"]), gap)
     asked = {"history": np.array([[3, 4, 2]]), "history_gap": np.array([[1, 2, 4]])}
@@ -122,7 +122,7 @@ def attending(**options):
     return small(history={"kind": "target_attention", **options})
 
 
-def test_the_gap_is_read_beside_the_history_and_is_no_list_of_its_own():
+def test_the_gap_is_read_with_the_history_and_is_no_feature_on_its_own():
     pooled, read = build(WITH_GAP, small()), build(WITH_GAP, attending())
     assert "history_gap" in pooled.users.order and "history_gap" not in read.users.order
     batch = columns(WITH_GAP, 3, 4)
@@ -140,8 +140,7 @@ def test_the_ranker_without_it_is_as_it_was():
     assert plain.attention is None and "item_query" not in plain.part_widths
 
 
-def test_an_order_of_the_history_matters_to_the_candidate_that_it_holds():
-    """Two candidates swap places where each is what the other's history ends in."""
+def test_the_order_of_the_history_matters_to_the_candidates():
     model = build(SCHEMA, attending(heads=2))
     batch = columns(SCHEMA, 1, 2)
     turned = {**batch, "history": batch["history"][:, ::-1]}
@@ -157,7 +156,7 @@ def test_an_order_of_the_history_matters_to_the_candidate_that_it_holds():
         (["category"], None, "reads category, so the model must be built with the items' tables"),
     ],
 )
-def test_features_that_are_not_there_are_named(names, catalogue, message):
+def test_unknown_features_are_named(names, catalogue, message):
     with pytest.raises(ConfigError, match=message):
         build(SCHEMA, attending(features=names), catalogue)
 
@@ -175,7 +174,7 @@ def exported(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("batch", "candidates"), [(3, 5), (1, 1), (0, 3), (2, 0)])
-def test_onnx_says_the_same_of_any_number(exported, batch, candidates):
+def test_onnx_agrees_for_any_number_of_candidates(exported, batch, candidates):
     model, onnx = exported
     asked = columns(WITH_GAP, batch, candidates)
     asked["history"][1:] = 0  # of one user, and of some none

@@ -24,7 +24,7 @@ SCHEMA = FeatureSchema(
 
 
 def encode(codes, *rest, **options):
-    """Of codes [n] or [n, L]."""
+    """The encoding of codes [n] or [n, L]."""
     return target_encoding.encode(codes.reshape(len(codes), -1).__getitem__, *rest, **options)
 
 
@@ -69,7 +69,7 @@ def test_a_row_does_not_see_its_own_label():
     assert touched.any() and (before[touched, 0] != after[touched, 0]).all()
 
 
-def test_unknown_and_missing_values_say_nothing():
+def test_unknown_and_missing_values_are_0():
     codes, labels = impressions()
     codes[:50], codes[50:100] = 1, 2
     found = encode(codes, labels, CARDINALITY, RatesConfig(), seed=1)
@@ -77,7 +77,7 @@ def test_unknown_and_missing_values_say_nothing():
     assert found.rows[100:, -1].all()
 
 
-def test_layer_takes_a_batchs_own_numbers_and_hides_those_of_hidden_ids():
+def test_layer_reads_out_of_fold_encodings_and_hides_those_of_hidden_ids():
     layer = Rates(next(iter(SCHEMA)), labels=1)
     layer.table.assign(np.arange(18, dtype=np.float32).reshape(9, 2))
     codes = np.array([[4], [2], [1]])
@@ -87,10 +87,10 @@ def test_layer_takes_a_batchs_own_numbers_and_hides_those_of_hidden_ids():
 
 
 LISTS = np.array([[3, 4], [3, 0], [4, 4], [0, 0]])
-"""Of four events; 0 is padding."""
+"""Codes of four events; 0 is padding."""
 
 
-def test_of_a_list_it_is_the_mean_and_each_entry_is_an_event():
+def test_a_list_is_the_mean_of_its_entries_and_each_entry_an_event():
     labels = np.array([[1], [1], [0], [0]], np.float32)
     config = RatesConfig(smoothing=2)
     found = encode(LISTS, labels, 5, config, seed=0)
@@ -116,7 +116,7 @@ def test_a_list_does_not_see_its_own_label():
         np.testing.assert_allclose(got[row], [*odds.mean(axis=0), np.log1p(count).mean()], rtol=1e-4, atol=1e-6)
 
 
-def test_events_are_looked_at_in_parts(monkeypatch):
+def test_events_are_encoded_in_chunks(monkeypatch):
     codes, labels = impressions()
     whole = encode(codes, labels, CARDINALITY, RatesConfig(), seed=1)
     monkeypatch.setattr(target_encoding, "CHUNK", 7)
@@ -145,7 +145,7 @@ def test_rates_of_all_kinds_are_exported_and_split(kind, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["age", "nothing"])
-def test_what_holds_no_categories_is_refused(name):
+def test_features_without_categories_are_an_error(name):
     config = DlrmConfig(rates=RatesConfig(features=["user_id", name]))
     with pytest.raises(ConfigError, match=rf"dlrm_ranker.rates.features: '{name}' holds no categories"):
         rate_features(SCHEMA, config.rates, ("user",))

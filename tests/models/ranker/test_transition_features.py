@@ -1,4 +1,4 @@
-"""What the ranker reads of users and candidates together: in training without the event itself, and when served."""
+"""Transition features, in training without the event itself, and in serving."""
 
 import numpy as np
 import pytest
@@ -19,14 +19,14 @@ THREE = TransitionsConfig(last=3, window=4)
 
 
 class Fixed:
-    """A retriever that shows the first ten items."""
+    """A retriever that returns the first ten items."""
 
     def __call__(self, tensors, events, seen):
         return np.tile(np.arange(10, dtype=np.int32), (len(events), 1))
 
 
 def counts_without(tensors, events, at, items):
-    """The numbers of event ``at`` from counts that it was left out of."""
+    """The features of event ``at`` from counts without that event."""
     others = np.delete(np.arange(len(events)), at)
     sizes = tensors.schema["history"].cardinality, len(tensors.item_ids)
     history = np.asarray(events.moment["history"])
@@ -53,7 +53,7 @@ def test_counts_are_those_of_the_training_parts_positives(tmp_path):
     assert made.count[:, 0].sum() == (last > 0).sum() < len(train)
 
 
-def test_a_training_row_is_not_told_of_its_own_event(tensors):
+def test_a_training_row_does_not_see_its_own_event(tensors):
     rows = CandidateRows(tensors, Fixed(), DlrmConfig(negatives=4), TransitionFeatures.of(tensors, THREE))
     batch = next(iter(rows.batches(np.random.default_rng(0))))
     history = np.asarray(rows.events.moment["history"])
@@ -67,7 +67,7 @@ def test_a_training_row_is_not_told_of_its_own_event(tensors):
         np.testing.assert_allclose(got[there, :2], expected[there, :2], atol=1e-5)
 
 
-def test_of_impressions_the_positives_alone_were_counted(tmp_path):
+def test_only_positive_impressions_are_counted(tmp_path):
     tensors = Tensors.load(make_shop(tmp_path, label=True)["etl"].path)
     followers = TransitionFeatures.of(tensors, THREE)
     rows = ImpressionRows(tensors, DlrmConfig(), followers)
@@ -95,7 +95,7 @@ def test_a_hidden_user_has_no_last_items(tensors):
     np.testing.assert_array_equal(Lookup(tensors).users(shown)[TRANSITIONS], shown[TRANSITIONS])
 
 
-def test_the_model_adds_a_share_of_them_to_the_top_networks_first_layer():
+def test_the_model_adds_a_term_to_the_top_networks_first_layer():
     tf.keras.utils.set_random_seed(0)
     model, batch = build(SCHEMA, small(transitions={"last": 2})), columns(SCHEMA, 2, 3)
     nothing = np.zeros((2, 3, WIDTH), np.float32)
@@ -110,7 +110,7 @@ def test_the_model_adds_a_share_of_them_to_the_top_networks_first_layer():
 
 
 @pytest.mark.parametrize("last", [0, 2])
-def test_a_trained_rankers_come_back(tensors, tmp_path, last):
+def test_the_counts_of_a_trained_ranker_are_loaded(tensors, tmp_path, last):
     config = TransitionsConfig(last=last)
     made = TransitionFeatures.of(tensors, config)
     if made:
