@@ -6,7 +6,7 @@ They depend on the pipeline's data, so run ``cascade run --only features`` first
 import os
 from pathlib import Path
 
-from cascade.config.load import load_config
+import cascade
 from cascade.pipeline.stages import find
 from cascade.workflows.data.stage import DATA
 from cascade.workflows.features.definitions import feast_objects
@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 
 _file = Path(os.environ.get("CASCADE_CONFIG", HERE.parent / "pipeline.yaml"))
 _runs = Path(os.environ.get("CASCADE_RUNS", HERE.parent / "runs"))
-_config, _ = load_config(_file)
+_config = cascade.load_config(_file)
 _features = find(_config, _runs, FEATURES.name, stages=(DATA, FEATURES))
 
 # Feast reads the objects in this module's namespace: project, user, item, user_profile, user_history ...

@@ -72,7 +72,7 @@ def build_pipeline(worker_root: Path) -> Build:
     """``build_pipeline(name, config_file)``: run every stage in a folder ``name`` that all test workers share."""
 
     def build(name: str, source: Path) -> Pipeline:
-        from cascade.config.load import load_config
+        from cascade.config.load import config_with_origins
         from cascade.pipeline.stages import run
 
         folder = worker_root / name
@@ -86,7 +86,7 @@ def build_pipeline(worker_root: Path) -> Build:
                 )
                 shutil.copy(source, config_file)
             own = {"feature_store.repo": folder / "feature_repo", "export.repository": folder / "model_repository"}
-            config, _ = load_config(config_file, [f"{key}={value}" for key, value in own.items()], {})
+            config, _ = config_with_origins(config_file, [f"{key}={value}" for key, value in own.items()], {})
             return Pipeline(folder, config_file, config, run(config, folder / "runs"))
 
     return build

@@ -41,13 +41,13 @@ def build(items: int, folder: Path, feature_repo: Path) -> Catalogue:
     Raises:
         ConfigError: if ``items`` is less than the number of items of the shop.
     """
-    from ...config.load import load_config
+    from ...config.load import config_with_origins
     from ...ensemble.repository.stage import EXPORT
     from ...models.index.stage import INDEX
     from ...pipeline.stages import run
 
     own = {"feature_store.repo": folder / "feature_repo", "export.repository": folder / f"model_repository-{items}"}
-    config, _ = load_config(SHOP, [f"{key}={value}" for key, value in own.items()], {})
+    config, _ = config_with_origins(SHOP, [f"{key}={value}" for key, value in own.items()], {})
     shop = config.data.synthetic.items or 0
     if items < shop:
         raise ConfigError(f"--items: expected at least {shop}, the size of the shop that is widened, got {items}")

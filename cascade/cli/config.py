@@ -17,9 +17,9 @@ def show_config(
     verbose: Verbose = False,
 ) -> None:
     """Print the merged configuration and the origin of each value."""
-    from ..config.load import load_config
+    from ..config.load import config_with_origins
 
-    merged, origins = load_config(config, sets)
+    merged, origins = config_with_origins(config, sets)
     if as_json:
         print_json({"config": merged.tree(), "origins": origins})
     else:

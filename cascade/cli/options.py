@@ -45,9 +45,9 @@ def load(file: Path, sets: list[str]) -> PipelineConfig:
     Raises:
         ConfigError: one line for each error.
     """
-    from ..config.load import load_config
+    from ..config.load import config_with_origins
 
-    return load_config(file, sets)[0]
+    return config_with_origins(file, sets)[0]
 
 
 def print_json(value: Any) -> None:

@@ -20,7 +20,7 @@ NO_FILE = "cascade.yaml"
 """Stands for the file of a config that has none: its folder is the current one, and Feast's project ``cascade``."""
 
 
-def load_config(
+def config_with_origins(
     path: Path, sets: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> tuple[PipelineConfig, dict[str, str]]:
     """Merge defaults, the file, ``--set a.b=v`` and the environment (``CASCADE_SERVING__ANN__TOPK=300``).

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.artifact import Artifact
 from cascade.pipeline.stages import run
 from cascade.workflows.etl.stage import ETL
@@ -140,7 +140,7 @@ def main():
     options.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     options = options.parse_args()
-    config, _ = load_config(CONFIG, [f"data.synthetic.interactions={options.rows}"])
+    config, _ = config_with_origins(CONFIG, [f"data.synthetic.interactions={options.rows}"])
     if options.only:
         import nvtabular  # noqa: F401
 

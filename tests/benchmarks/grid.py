@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.text_table import table
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.metrics import gauc, grouped_auc, target_ndcg, target_recall
@@ -106,7 +106,7 @@ def main():
             start = time.monotonic()
             keys = [f"two_tower.loss={loss}", f"two_tower.neg_sampling={sampling}"]
             keys += [f"dlrm_ranker.interactions={kind}"] if kind else []
-            config, _ = load_config(Path("pipeline.yaml"), [*DEFAULTS, *keys, *options.set])
+            config, _ = config_with_origins(Path("pipeline.yaml"), [*DEFAULTS, *keys, *options.set])
             parts = run(config, RUNS, only=["ranker" if kind else "two_tower"])
             valid = Validation(Tensors.load(parts["etl"].path))
             popular = popular or valid.popularity()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.models import metrics
 from cascade.models.config import DlrmConfig
 from cascade.models.onnx.export import session
@@ -68,7 +68,7 @@ def microseconds(feeds, models):
 
 
 def main():
-    config, _ = load_config(Path("pipeline.yaml"), sys.argv[1:])
+    config, _ = config_with_origins(Path("pipeline.yaml"), sys.argv[1:])
     parts = run(config, RUNS, only=["index"])
     made, tensors = train(config, parts), Tensors.load(parts["etl"].path)
     similarity = RetrieverScores.load(parts, tensors)

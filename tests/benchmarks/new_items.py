@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.features import FeatureSchema
 from cascade.core.text_table import table
 from cascade.evaluation.bootstrap import Bootstrap
@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a config key")
     options = parser.parse_args()
     own = [f"data.path={options.folder.resolve()}", "data.split.by=new_items", f"schema.text=[{options.text}]"]
-    config, _ = load_config(options.config, [*own, *options.set])
+    config, _ = config_with_origins(options.config, [*own, *options.set])
     tensors = Tensors.load(run(config, options.runs, only=["etl"])["etl"].path)
     others = [f.name for f in tensors.schema.side("item") if f.name not in ("item_id", options.text)]
     rows = []

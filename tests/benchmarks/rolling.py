@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.text_table import table
 from cascade.pipeline.stages import run
 
@@ -34,7 +34,7 @@ def earlier(folder, share, out):
 def aucs(config, sets, work):
     """Label -> the ranker's AUC on the test part, and its difference from LightGBM's."""
     own = [f"data.path={work}/data", f"export.repository={work}/models", f"feature_store.repo={work}/features"]
-    merged, _ = load_config(config, [*own, *sets])
+    merged, _ = config_with_origins(config, [*own, *sets])
     found = run(merged, work / "runs")["evaluation"].metrics["impressions"]
     return {
         label: (own["methods"]["ranker"]["auc"], own["differences"]["ranker - lightgbm"]["auc"]["value"])

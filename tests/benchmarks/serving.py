@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.errors import CascadeError
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
@@ -50,7 +50,7 @@ def ask(url, user, answered, stop):
 
 
 def main():
-    config, _ = load_config(Path("pipeline.yaml"))
+    config, _ = config_with_origins(Path("pipeline.yaml"))
     users = np.load(find(config, Path("runs"), "etl").path / "user_ids.npy")[:500].tolist()
     server = TritonServer(
         Path(config.export.repository),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.models import metrics
 from cascade.models._merlin import tf
 from cascade.models.training.loop import shuffled
@@ -90,7 +90,9 @@ def main():
     for name in ("interactions", "users", "items"):
         options.add_argument(f"--{name}", type=int)
     given = vars(options.parse_args())
-    config, _ = load_config(EXAMPLE, [f"data.synthetic.{name}={value or 'null'}" for name, value in given.items()])
+    config, _ = config_with_origins(
+        EXAMPLE, [f"data.synthetic.{name}={value or 'null'}" for name, value in given.items()]
+    )
     with tempfile.TemporaryDirectory() as runs:
         made = run(config, Path(runs), only=["etl"])
         best = made["data"].metrics["best_auc"]

@@ -167,7 +167,9 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_a_bug_is_one_line_too(config_file: Path) -> None:
     code = (
-        "import cascade.config.load as c, cascade.cli.main\nc.load_config = lambda *a: 1 / 0\ncascade.cli.main.main()"
+        "import cascade.config.load as c, cascade.cli.main\n"
+        "c.config_with_origins = lambda *a: 1 / 0\n"
+        "cascade.cli.main.main()"
     )
     result = cascade("config", cwd=config_file.parent, code=code)
     assert (result.returncode, result.stderr) == (
@@ -183,7 +185,7 @@ def test_a_signal_runs_the_cleanup(config_file: Path, number: int, code: int) ->
         "def load(*args):\n"
         f"    try: os.kill(os.getpid(), {int(number)})\n"
         "    finally: print('cleaned up')\n"
-        "c.load_config = load\n"
+        "c.config_with_origins = load\n"
         "cascade.cli.main.main()"
     )
     result = cascade("config", cwd=config_file.parent, code=program)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.config.errors import keys
-from cascade.config.load import load_config, project_name
+from cascade.config.load import config_with_origins, project_name
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.errors import ConfigError
 
@@ -53,13 +53,13 @@ def write(folder: Path, text: str) -> Path:
 
 def fails(file: Path, *sets: str, environ: dict[str, str] | None = None) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        load_config(file, sets, environ or {})
+        config_with_origins(file, sets, environ or {})
     assert "Traceback" not in str(caught.value)
     return str(caught.value).splitlines()
 
 
 def test_the_guides_five_sections_are_enough(guide: Path) -> None:
-    config, origins = load_config(guide, environ={})
+    config, origins = config_with_origins(guide, environ={})
     assert config.schema_.crosses == [["brand", "category"], ["geo", "device"]]
     assert (config.two_tower.loss, config.serving.ann.type, config.serving.thresholds.min_score) == (
         "bpr",
@@ -74,22 +74,22 @@ def test_the_guides_five_sections_are_enough(guide: Path) -> None:
 
 def test_a_key_that_is_set_to_its_own_value_changes_nothing_beside_it(tmp_path: Path) -> None:
     file = write(tmp_path, SMALL)
-    config, origins = load_config(file, environ={})
+    config, origins = config_with_origins(file, environ={})
     for key in (key for key, origin in origins.items() if origin == "default"):
         value: Any = config.tree()
         for part in key.split("."):
             value = value[part]
         if value is not None:
-            assert load_config(file, [f"{key}={json.dumps(value)}"], environ={})[0] == config, key
+            assert config_with_origins(file, [f"{key}={json.dumps(value)}"], environ={})[0] == config, key
 
 
 def test_the_repositorys_own_file_loads() -> None:
-    config, _ = load_config(Path(__file__).parents[2] / "pipeline.yaml", environ={})
+    config, _ = config_with_origins(Path(__file__).parents[2] / "pipeline.yaml", environ={})
     assert config.data.source == "movielens-100k"
 
 
 def test_every_leaf_has_an_origin(guide: Path) -> None:
-    config, origins = load_config(guide, environ={})
+    config, origins = config_with_origins(guide, environ={})
 
     def leaves(tree: object, path: str) -> list[str]:
         if isinstance(tree, dict) and tree:
@@ -101,20 +101,20 @@ def test_every_leaf_has_an_origin(guide: Path) -> None:
 
 def test_precedence_default_file_set_environment(guide: Path) -> None:
     key, variable = "serving.ann.topk", "CASCADE_SERVING__ANN__TOPK"
-    assert load_config(write(guide.parent, SMALL), environ={})[0].serving.ann.topk == 200
+    assert config_with_origins(write(guide.parent, SMALL), environ={})[0].serving.ann.topk == 200
     for sets, environ, value, origin in [
         ([f"{key}=300"], {}, 300, "--set"),
         ([f"{key}=300"], {variable: "400"}, 400, f"environment {variable}"),
         ([], {variable: "400"}, 400, f"environment {variable}"),
         ([f"{key}=300", f"{key}=301"], {}, 301, "--set"),
     ]:
-        config, origins = load_config(guide, sets, environ)
+        config, origins = config_with_origins(guide, sets, environ)
         assert (config.serving.ann.topk, origins[key]) == (value, origin)
 
 
 def test_values_are_yaml(guide: Path) -> None:
     sets = ["two_tower.user_tower={mlp: [32]}", "two_tower.item_tower.mlp=[16, 32]", "data.separators.tags=|"]
-    config, origins = load_config(guide, sets, {"CASCADE_DATA__POSITIVE": "rating >= 4"})
+    config, origins = config_with_origins(guide, sets, {"CASCADE_DATA__POSITIVE": "rating >= 4"})
     assert config.two_tower.user_tower.mlp == [32]
     assert config.two_tower.user_tower.emb_dims == {}, "a mapping replaces what was there"
     assert config.two_tower.item_tower.mlp == [16, 32]
@@ -125,19 +125,19 @@ def test_values_are_yaml(guide: Path) -> None:
 
 def test_an_override_below_an_overridden_section_keeps_both_origins(guide: Path) -> None:
     environ = {"CASCADE_TWO_TOWER__USER_TOWER__EMB_DIMS__GEO": "4"}
-    _, origins = load_config(guide, ["two_tower.user_tower={mlp: [64]}"], environ)
+    _, origins = config_with_origins(guide, ["two_tower.user_tower={mlp: [64]}"], environ)
     assert origins["two_tower.user_tower.mlp"] == "--set"
     assert origins["two_tower.user_tower.emb_dims.geo"] == f"environment {next(iter(environ))}"
 
 
 def test_an_environment_name_finds_a_column_of_any_case(tmp_path: Path) -> None:
     file = write(tmp_path, SMALL.replace("brand", "Brand") + "dlrm_ranker: {embedding_dims: {Brand: 8}}")
-    config, _ = load_config(file, environ={"CASCADE_DLRM_RANKER__EMBEDDING_DIMS__BRAND": "4"})
+    config, _ = config_with_origins(file, environ={"CASCADE_DLRM_RANKER__EMBEDDING_DIMS__BRAND": "4"})
     assert config.dlrm_ranker.embedding_dims == {"Brand": 4}
 
 
 def test_other_variables_are_not_config(guide: Path) -> None:
-    load_config(guide, environ={"CASCADE_FEATURE_REPO": "x", "CASCADE_CONFIG": "y", "HOME": "/"})
+    config_with_origins(guide, environ={"CASCADE_FEATURE_REPO": "x", "CASCADE_CONFIG": "y", "HOME": "/"})
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_several_labels_exclude_keys_of_a_single_label(guide: Path) -> None:
 def test_the_width_of_gaps_needs_gaps(guide: Path) -> None:
     widths = ("two_tower.user_tower.emb_dims.history_gap=8", "dlrm_ranker.embedding_dims.history_gap=8")
     assert all("'history_gap' is not in schema.sparse" in line for line in fails(guide, *widths))
-    load_config(guide, [*widths, "history.gaps=true"], {})
+    config_with_origins(guide, [*widths, "history.gaps=true"], {})
 
 
 @pytest.mark.parametrize("name", ["item_id", "history"])
 def test_the_history_shares_the_item_towers_table(guide: Path, name: str) -> None:
     [line] = fails(guide, f"two_tower.user_tower.emb_dims.{name}=32")
     assert f"two_tower.user_tower.emb_dims.{name}: is 32, two_tower.item_tower.emb_dims.item_id 64" in line
-    load_config(guide, [f"two_tower.user_tower.emb_dims.{name}=64"], {})
+    config_with_origins(guide, [f"two_tower.user_tower.emb_dims.{name}=64"], {})
 
 
 @pytest.mark.parametrize(
@@ -276,19 +276,19 @@ def test_baselines_of_impressions_need_impressions(guide: Path) -> None:
         "evaluation.baselines: lightgbm and factorization_machine predict logged impressions, but dlrm_ranker.train_on "
         "is candidates: leave them out, or set dlrm_ranker.train_on: impressions"
     )
-    load_config(guide, [named], {})
-    load_config(guide, ["dlrm_ranker.train_on=candidates"], {})
+    config_with_origins(guide, [named], {})
+    config_with_origins(guide, ["dlrm_ranker.train_on=candidates"], {})
 
 
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
 @pytest.mark.parametrize("sampling", ["in_batch", "mixed", "hard"])
 def test_every_loss_takes_every_sampling(guide: Path, loss: str, sampling: str) -> None:
-    config, _ = load_config(guide, [f"two_tower.loss={loss}", f"two_tower.neg_sampling={sampling}"], {})
+    config, _ = config_with_origins(guide, [f"two_tower.loss={loss}", f"two_tower.neg_sampling={sampling}"], {})
     assert (config.two_tower.loss, config.two_tower.neg_sampling) == (loss, sampling)
 
 
 def test_crosses_may_have_a_width_of_their_own(guide: Path) -> None:
-    config, _ = load_config(guide, ["dlrm_ranker.embedding_dims.brand_category=4"], {})
+    config, _ = config_with_origins(guide, ["dlrm_ranker.embedding_dims.brand_category=4"], {})
     assert config.dlrm_ranker.embedding_dims["brand_category"] == 4
 
 
@@ -323,15 +323,15 @@ def test_set_without_key_or_value(guide: Path, text: str) -> None:
 
 def test_data_path_is_relative_to_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, SMALL + "data: {source: tables, path: shop}")
-    assert load_config(file, environ={})[0].data.path == str(tmp_path / "shop")
-    assert load_config(file, ["data.path=/srv/shop"], {})[0].data.path == "/srv/shop"
+    assert config_with_origins(file, environ={})[0].data.path == str(tmp_path / "shop")
+    assert config_with_origins(file, ["data.path=/srv/shop"], {})[0].data.path == "/srv/shop"
 
 
 def test_the_project_is_named_after_the_file(guide: Path) -> None:
-    config, origins = load_config(guide, environ={})
+    config, origins = config_with_origins(guide, environ={})
     assert config.feature_store.project == "guide"
     assert origins["feature_store.project"].startswith("default")
-    assert load_config(guide, ["feature_store.project=mine"], {})[0].feature_store.project == "mine"
+    assert config_with_origins(guide, ["feature_store.project=mine"], {})[0].feature_store.project == "mine"
 
 
 @given(st.text(min_size=1).filter(lambda s: s.strip(".") and "/" not in s and "\0" not in s))
@@ -341,7 +341,7 @@ def test_any_file_name_gives_an_identifier(stem: str) -> None:
 
 
 def test_sections_by_dotted_key(guide: Path) -> None:
-    config, _ = load_config(guide, environ={})
+    config, _ = config_with_origins(guide, environ={})
     assert config.section("serving.ann") is config.serving.ann
     assert config.section("schema") is config.schema_
     with pytest.raises(ConfigError, match="serving.ann.topk: expected a section"):
@@ -354,5 +354,5 @@ def test_keys_are_those_of_the_file() -> None:
 
 def test_text_and_vectors_have_widths_and_the_encoder_is_relative_to_the_file(guide: Path) -> None:
     sets = ["schema.text=[title]", "schema.vectors=[image]", "two_tower.item_tower.emb_dims={title: 8, image: 4}"]
-    config, _ = load_config(guide, [*sets, "etl.text.encoder=models/minilm"], {})
+    config, _ = config_with_origins(guide, [*sets, "etl.text.encoder=models/minilm"], {})
     assert config.etl.text.encoder == str(guide.parent / "models" / "minilm")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.errors import ConfigError
 
 GOOD = [
@@ -33,10 +33,10 @@ def config_file(tmp_path):
 
 @pytest.mark.parametrize("sets", GOOD)
 def test_valid_combinations(config_file, sets):
-    load_config(config_file, sets.split())
+    config_with_origins(config_file, sets.split())
 
 
 @pytest.mark.parametrize("sets", BAD)
 def test_a_conflict_names_the_keys_and_the_remedy(config_file, sets):
     with pytest.raises(ConfigError, match=BAD[sets]):
-        load_config(config_file, sets.split())
+        config_with_origins(config_file, sets.split())

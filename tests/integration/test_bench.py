@@ -21,7 +21,7 @@ from cascade.bench.load.workload import Workload
 from cascade.bench.probe import Probe
 from cascade.bench.run import BenchOptions, run
 from cascade.bench.targets import ExportedPipeline, Target, running_server
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.artifact import write_artifact
 from cascade.core.errors import ConfigError, ServerError
 from cascade.ensemble.server.server import TritonServer
@@ -59,7 +59,7 @@ def pipeline(repository, tmp_path):
     """The miniature in the place of a pipeline."""
     (tmp_path / "pipeline.yaml").write_text(SCHEMA)
     own = [f"export.repository={repository}", f"feature_store.repo={repository}"]
-    config, _ = load_config(tmp_path / "pipeline.yaml", own, {})
+    config, _ = config_with_origins(tmp_path / "pipeline.yaml", own, {})
     etl = write_artifact(tmp_path / "etl", "etl", {}, lambda folder: np.save(folder / "user_ids.npy", KNOWN))
     return ExportedPipeline(config, {"etl": etl}.__getitem__)
 

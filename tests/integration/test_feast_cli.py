@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from feast import FeatureStore
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.pipeline.stages import find, run
 from cascade.testing.feature_data import write_table
 from cascade.workflows.data.stage import DATA
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "tables" / "users", {"user_id": [1, 2], "city": ["Rome", None]}, {**ids, "city": "string"})
     for name in ("pipeline", "other"):
         (folder / f"{name}.yaml").write_text(PIPELINE)
-        config, _ = load_config(folder / f"{name}.yaml")
+        config, _ = config_with_origins(folder / f"{name}.yaml")
         run(config, folder / "runs", stages=(DATA, replace(FEATURES, publish=None)))
     return folder
 
@@ -82,7 +82,7 @@ def test_materialize_over_all_time(folder: Path) -> None:
 def test_another_pipeline_does_not_fall_into_the_default_project(folder: Path) -> None:
     other = {"CASCADE_CONFIG": str(folder / "other.yaml")}
     assert "Project object name should match" in feast(folder, "apply", check=False, **other)
-    config, _ = load_config(folder / "other.yaml")
+    config, _ = config_with_origins(folder / "other.yaml")
     section = config.feature_store.model_copy(update={"repo": str(folder / "feature_repo")})
     feature_store.apply(section, find(config, folder / "runs", "features", stages=(DATA, FEATURES)))
     feast(folder, "--feature-store-yaml", "data/other.yaml", "materialize-incremental", NOW, **other)

@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from tuning_shop import TINY
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.errors import ConfigError
 from cascade.tuning.configure import checked_space, trial_config
 from cascade.tuning.space import default_space, read_space
@@ -18,7 +18,7 @@ def config_file(tmp_path):
 
 
 def space(config_file, *entries):
-    return checked_space(load_config(config_file, [f"tune.{entry}" for entry in entries], {})[0])
+    return checked_space(config_with_origins(config_file, [f"tune.{entry}" for entry in entries], {})[0])
 
 
 def test_choices_and_ranges_become_distributions_of_the_keys_type(config_file):
@@ -42,7 +42,7 @@ def test_choices_and_ranges_become_distributions_of_the_keys_type(config_file):
 
 
 def test_a_drawn_value_becomes_a_config_value(config_file):
-    config, _ = load_config(config_file, ["tune.two_tower.user_tower.mlp=[[8, 4], [16, 8, 4]]"], {})
+    config, _ = config_with_origins(config_file, ["tune.two_tower.user_tower.mlp=[[8, 4], [16, 8, 4]]"], {})
     trial = trial_config(config.given(), checked_space(config), {"two_tower.user_tower.mlp": "[16, 8, 4]"})
     assert trial.two_tower.user_tower.mlp == [16, 8, 4] and trial.tune == {}
     assert trial.two_tower.training.epochs == 2, "keys of the file are kept"
@@ -50,7 +50,7 @@ def test_a_drawn_value_becomes_a_config_value(config_file):
 
 def test_joined_keys_have_the_same_value(config_file):
     entry = 'tune={"two_tower.user_tower.mlp, two_tower.item_tower.mlp": [[8, 6], [8, 8]]}'
-    config, _ = load_config(config_file, [entry], {})
+    config, _ = config_with_origins(config_file, [entry], {})
     trial = trial_config(config.given(), checked_space(config), dict.fromkeys(config.tune, "[8, 6]"))
     assert trial.two_tower.user_tower.mlp == trial.two_tower.item_tower.mlp == [8, 6]
 
@@ -77,7 +77,9 @@ BAD = {
 @pytest.mark.parametrize("entry", BAD)
 def test_errors_are_found_before_the_first_trial(config_file, entry):
     with pytest.raises(ConfigError, match=BAD[entry]):
-        checked_space(load_config(config_file, [f"tune={entry}" if entry[0] == "{" else f"tune.{entry}"], {})[0])
+        checked_space(
+            config_with_origins(config_file, [f"tune={entry}" if entry[0] == "{" else f"tune.{entry}"], {})[0]
+        )
 
 
 def test_a_space_can_be_read_from_a_separate_file(tmp_path):
@@ -96,4 +98,4 @@ def test_the_default_space_fits_the_smallest_config(config_file):
     assert len(found.parameters) == 6
     for at in (0, -1):
         drawn = {p.name: p.ends()[at] for p in found.parameters}
-        trial_config(load_config(config_file, environ={})[0].given(), found, drawn)
+        trial_config(config_with_origins(config_file, environ={})[0].given(), found, drawn)

@@ -8,7 +8,7 @@ from tuning_shop import SPACE, TINY
 from typer.testing import CliRunner
 
 from cascade.cli import main as cli
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError
 from cascade.models.config import TrainingConfig
@@ -78,7 +78,7 @@ def test_stages_that_have_run_are_not_run_again(folder, found):
 
 
 def test_the_best_config_finds_its_finished_run(folder, found):
-    best, _ = load_config(folder / "runs" / "tune" / found["study"] / "best.yaml", environ={})
+    best, _ = config_with_origins(folder / "runs" / "tune" / found["study"] / "best.yaml", environ={})
     rows = {row.stage: row for row in plan(best, folder / "runs")}
     assert rows["two_tower"].up_to_date
     assert f"two_tower/{rows['two_tower'].folder.name}" == found["best"]["artifact"]
@@ -89,7 +89,7 @@ def test_the_best_config_finds_its_finished_run(folder, found):
 
 
 def test_the_baseline_is_the_config_before_tuning(folder, found):
-    config, _ = load_config(folder / "tiny.yaml", environ={})
+    config, _ = config_with_origins(folder / "tiny.yaml", environ={})
     row = next(row for row in plan(config, folder / "runs") if row.stage == "two_tower")
     assert Artifact.load(row.folder).metrics["valid_ndcg"] == found["baseline"]
 
@@ -156,14 +156,14 @@ def test_a_stopped_study_says_how_to_resume_it_and_can_be_resumed(folder, monkey
 
 
 def test_an_error_is_an_outcome_and_does_not_stop_the_study(folder):
-    config, _ = load_config(folder / "tiny.yaml", environ={})
+    config, _ = config_with_origins(folder / "tiny.yaml", environ={})
     job = prepare(config, folder / "tiny.yaml", Options(space=folder / "space.yaml"))
     outcome = job.objective.attempt({}, EpochReporter("", "", 0, "none"))
     assert outcome.state == "fail" and outcome.reason.startswith("NotADirectoryError: ")
 
 
 def test_the_default_space_is_used_without_a_section_tune(folder):
-    config, _ = load_config(folder / "tiny.yaml", environ={})
+    config, _ = config_with_origins(folder / "tiny.yaml", environ={})
     both = prepare(config, folder / "runs", Options())
     assert len(both.objective.space.parameters) == 6 and str(both.objective.metric) == "ranker.valid_fused"
     retriever = prepare(config, folder / "runs", Options(metric="two_tower.valid_ndcg"))
@@ -171,7 +171,7 @@ def test_the_default_space_is_used_without_a_section_tune(folder):
 
 
 def test_a_minimized_metric_needs_pruner_none(folder):
-    config, _ = load_config(folder / "tiny.yaml", environ={})
+    config, _ = config_with_origins(folder / "tiny.yaml", environ={})
     with pytest.raises(ConfigError, match="--pruner median: .* give --pruner none"):
         prepare(config, folder / "runs", Options(metric="two_tower.valid_loss"))
     job = prepare(config, folder, Options(metric="two_tower.valid_loss", pruner="none"))

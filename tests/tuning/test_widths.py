@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tuning_shop import TINY
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.errors import ConfigError
 from cascade.tuning.configure import checked_space, trial_config
 from cascade.tuning.widths import halving
@@ -17,7 +17,7 @@ def given_config(tmp_path):
     file.write_text(TINY)
 
     def load(*sets):
-        return load_config(file, sets, {})[0]
+        return config_with_origins(file, sets, {})[0]
 
     return load
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.workflows.tables.raw_features import raw_features
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -59,12 +59,12 @@ def test_every_example_is_here():
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_reads_and_fits_its_tables(name):
     sets = [] if name.startswith("shop") else ["data.path=anywhere"]
-    config, _ = load_config(EXAMPLES / name, sets, environ={})
+    config, _ = config_with_origins(EXAMPLES / name, sets, environ={})
     found = {feature.name for feature in raw_features(config.section("schema"), KINDS[name])}
     embedded = set(config.two_tower.user_tower.emb_dims) | set(config.two_tower.item_tower.emb_dims)
     assert embedded <= found
 
 
 def test_what_is_known_only_afterwards_is_no_feature():
-    config, _ = load_config(EXAMPLES / "kuairand.yaml", ["data.path=anywhere"], environ={})
+    config, _ = config_with_origins(EXAMPLES / "kuairand.yaml", ["data.path=anywhere"], environ={})
     assert not {*FEEDBACK, "time_ms", "timestamp"} & {*config.schema_.sparse, *config.schema_.dense}

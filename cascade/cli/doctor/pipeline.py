@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...config.load import load_config
+from ...config.load import config_with_origins
 from ...config.pipeline import PipelineConfig
 from ...core.errors import ConfigError
 from ...workflows.config import FeatureStoreConfig
@@ -16,7 +16,7 @@ from .check import Check, installed_version
 def check_config(file: Path, sets: Sequence[str] = ()) -> tuple[PipelineConfig | None, Check]:
     """The config, or None if it is not valid, and the check."""
     try:
-        config, _ = load_config(file, sets)
+        config, _ = config_with_origins(file, sets)
     except ConfigError as error:
         problems = str(error).replace("\n", "; ")
         return None, Check("config", "fail", problems, "correct it, or name another file with --config")

@@ -6,14 +6,14 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from cascade.config.load import load_config
+from cascade.config.load import config_with_origins
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.ops import Order, Respond
 from cascade.ensemble.graph.request_graph import Steps, request_inputs
 from cascade.ensemble.repository.model_config import config_text
 
 ROOT = Path(__file__).parents[3]
-CONFIG = load_config(ROOT / "pipeline.yaml", environ={})[0]
+CONFIG = config_with_origins(ROOT / "pipeline.yaml", environ={})[0]
 
 
 def test_the_committed_config_is_the_default_pipeline_s():
