@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError
 from ..core.stage import Stage
+from ..core.suggest import closest
 from ..pipeline.stages import all_stages
 
 Direction = Literal["maximize", "minimize"]
@@ -63,8 +63,8 @@ def read_metric(text: str, direction: Direction | None = None) -> Metric:
     stage, _, name = text.partition(".")
     stages = [s.name for s in all_stages()]
     if stage not in stages:
-        near = difflib.get_close_matches(stage, stages, n=1)
-        raise ConfigError(f"--metric {text}: no such stage; " + (f"did you mean {near[0]}?" if near else _example()))
+        near = closest(stage, stages)
+        raise ConfigError(f"--metric {text}: no such stage; " + (f"did you mean {near}?" if near else _example()))
     if not name.startswith(PART):
         raise ConfigError(f"--metric {text}: {name or 'nothing'} is not of the validation part; {_example()}")
     less = any(word in name for word in LESS_IS_BETTER)

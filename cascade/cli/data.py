@@ -45,7 +45,7 @@ def fetch(
     The files come from the owner of the data set and are checked. Interactions, users and items are written as Parquet.
     """
     from ..core.errors import ConfigError
-    from ..core.registry import nearest
+    from ..core.suggest import nearest
     from ..workflows.datasets import DATASETS
     from ..workflows.datasets.fetch import fetch
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from ..core.suggest import closest
 
 Origins = Mapping[tuple[str, ...], str]
 
@@ -56,8 +57,8 @@ def _expected(detail: ErrorDetails) -> str:
         return "should be a mapping of keys"
     expected = detail["msg"].removeprefix("Input ").rstrip(".")
     choices = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-    near = difflib.get_close_matches(str(detail["input"]), choices, n=1)
-    return f"{expected}; did you mean {near[0]!r}?" if near else expected
+    near = closest(str(detail["input"]), choices)
+    return f"{expected}; did you mean {near!r}?" if near else expected
 
 
 def _nearest_key(key: str, model: type[BaseModel]) -> str:
@@ -65,8 +66,8 @@ def _nearest_key(key: str, model: type[BaseModel]) -> str:
     parent, _, name = key.rpartition(".")
     every = list(keys(model))
     siblings = [k.rpartition(".")[2] for k in every if k.rpartition(".")[0] == parent]
-    if near := difflib.get_close_matches(name, siblings, n=1):
-        return f"did you mean {f'{parent}.{near[0]}' if parent else near[0]}?"
+    if near := closest(name, siblings):
+        return f"did you mean {f'{parent}.{near}' if parent else near}?"
     if elsewhere := [k for k in every if k.rpartition(".")[2] == name]:
         return f"did you mean {elsewhere[0]}?"
     return f"valid here: {', '.join(siblings)}"

@@ -6,11 +6,11 @@ The built-in ones stay in the tables of their rooms (``OPS``, ``LOSSES``, ...), 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args, overload
 
 from .errors import ConfigError
+from .suggest import nearest
 
 Kind = Literal["source", "op", "interaction", "loss", "index", "baseline", "metric"]
 Thing = TypeVar("Thing")
@@ -108,12 +108,6 @@ def find(kind: Kind, name: str, built_in: Mapping[str, Any]) -> Any:
             f"{_origin(_registered[kind][name])} under that name; rename one of them"
         )
     return thing
-
-
-def nearest(name: str, valid: list[str]) -> str:
-    """``did you mean 'bpr'?``, or all valid names where none is similar."""
-    near = difflib.get_close_matches(name, valid, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(valid)}"
 
 
 def group(kind: Kind) -> str:

@@ -13,8 +13,8 @@ from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact
 from ..core.errors import ConfigError
 from ..core.files import locked
-from ..core.registry import nearest
 from ..core.stage import Sections, Stage
+from ..core.suggest import nearest
 from ..models.training.worker_group import worker_group
 from .run_record import RunRecord, changes
 from .worker import DONE, TRAIN, run_as_worker, tell_workers

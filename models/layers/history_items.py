@@ -5,7 +5,6 @@ Shapes: B users, N items of a history, L length of a list, D width of an item's 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from ...core.features import (
     Feature,
     FeatureSchema,
 )
+from ...core.suggest import nearest
 from .._merlin import tf
 from .feature_vectors import MaskedMean, embed
 from .schema import vocabulary
@@ -73,9 +73,7 @@ def item_features(schema: FeatureSchema, names: Sequence[str], key: str) -> list
     known = {f.name: f for f in schema.side("item") if f.name != "item_id"}
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
-            raise ConfigError(f"{key}: no item feature {name!r}; {hint}")
+            raise ConfigError(f"{key}: no item feature {name!r}; {nearest(name, known)}")
     return [known[name] for name in dict.fromkeys(names)]
 
 

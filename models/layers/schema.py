@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...core.errors import ConfigError
 from ...core.features import Feature, FeatureSchema, Side
+from ...core.suggest import nearest
 
 
 def merlin_column(feature: Feature) -> Any:
@@ -51,9 +51,7 @@ def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> Non
     known = [feature.name for feature in schema if feature.kind != "continuous"]
     for name in dims:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"{key}.{name}: no such categorical feature; {hint}")
+            raise ConfigError(f"{key}.{name}: no such categorical feature; {nearest(name, known)}")
 
 
 def table_dims(schema: FeatureSchema, sides: tuple[Side, ...], dims: Mapping[str, int], default: int) -> dict[str, int]:

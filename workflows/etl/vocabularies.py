@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from math import prod
 from typing import TYPE_CHECKING
 
+from ...core.suggest import nearest
 from ..config import EtlConfig, SchemaConfig
 from ..tables.raw_features import RawFeature
 
@@ -23,9 +23,7 @@ def conflicts(schema: SchemaConfig, etl: EtlConfig) -> Iterator[str]:
     for key in ("max_size", "hash_buckets"):
         for name in getattr(etl, key):
             if name not in known:
-                near = get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-                yield f"etl.{key}.{name}: {name!r} is not a sparse column or a cross; {hint}"
+                yield f"etl.{key}.{name}: {name!r} is not a sparse column or a cross; {nearest(name, known)}"
     for name in sorted({*etl.max_size} & {*etl.hash_buckets}):
         yield (
             f"etl.max_size.{name} and etl.hash_buckets.{name}: a hashed column has no vocabulary to limit; "

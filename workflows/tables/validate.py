@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
+from ...core.suggest import closest
 from .canonical import IDS, kind_of
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``, did you mean 'x'?`` for the closest of ``known``; empty if none is close."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {found[0]!r}?" if found else ""
+    found = closest(name, known)
+    return f", did you mean {found!r}?" if found else ""
 
 
 def check_columns(table: pa.Table, name: str, required: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...core.registry import nearest
+from ...core.suggest import nearest
 from ...workflows.etl.vocabularies import conflicts as vocabulary_conflicts
 from ..pipeline import PipelineConfig
 

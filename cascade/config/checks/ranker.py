@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...core.registry import nearest
+from ...core.suggest import nearest
 from ...evaluation.config import IMPRESSION_BASELINES
 from ..pipeline import PipelineConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from ...core.registry import nearest
+from ...core.suggest import nearest
 from ..pipeline import PipelineConfig
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 
+from ...core.suggest import closest
 from ..errors import keys
 from ..pipeline import PipelineConfig
 from ..tune import SHORTHANDS, keys_of
@@ -20,5 +20,5 @@ def tune_conflicts(config: PipelineConfig) -> Iterator[str]:
         parent = key.rpartition(".")[0]
         in_mapping = parent in every and isinstance(config.value(parent), Mapping)
         if key not in every and key not in SHORTHANDS and not in_mapping:
-            near = difflib.get_close_matches(key, [*every, *SHORTHANDS], n=1)
-            yield f"tune.{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
+            near = closest(key, [*every, *SHORTHANDS])
+            yield f"tune.{key}: no such key" + (f"; did you mean {near}?" if near else "")

@@ -133,7 +133,7 @@ def test_rare_entities():
     ("options", "message"),
     [
         ({"max_size": {"brnd": 3}}, "etl.max_size.brnd: 'brnd' is not a sparse column or a cross; did you mean"),
-        ({"hash_buckets": {"zzz": 3}}, "etl.hash_buckets.zzz: 'zzz' is not a sparse column or a cross; there are"),
+        ({"hash_buckets": {"zzz": 3}}, "etl.hash_buckets.zzz: 'zzz' is not a sparse column or a cross; valid: user_id"),
         (
             {"max_size": {"geo_device": 3}, "hash_buckets": {"geo_device": 3}},
             "etl.max_size.geo_device and etl.hash_buckets.geo_device: a hashed column has no vocabulary to limit",
