@@ -8,7 +8,7 @@ import time
 
 import pytest
 import signatures
-from shipping import clean_environment
+from shipping import ROOT, clean_environment
 
 import cascade
 import cascade.extensions
@@ -74,7 +74,7 @@ def documented():
                 yield f"cascade.{owner.__name__}.{name}", (getattr(member, "fget", None) or member).__doc__, False
 
 
-@pytest.mark.parametrize(("name", "text", "raises"), documented(), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "text", "raises"), list(documented()), ids=lambda value: str(value)[:40])
 def test_is_documented(name, text, raises):
     assert text and len(text.split()) >= 2, f"{name}: no docstring"
     assert text.split("\n")[0].rstrip().endswith((".", ":", "``", ",")) or "\n" in text
@@ -92,3 +92,24 @@ def test_version_is_that_of_the_distribution():
     from importlib.metadata import version
 
     assert cascade.__version__ == version("merlin-cascade")
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_use_the_public_api(notebook):
+    """They import the package, the standard library and what draws, and name only what is public."""
+    import ast
+    import json
+
+    cells = json.loads(notebook.read_text())["cells"]
+    tree = ast.parse("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
+    imported = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    taken = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported | taken <= {"os", "json", "pathlib", "cascade", "numpy", "pandas", "matplotlib"}
+    names = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cascade"
+    }
+    assert names and names <= set(cascade.__all__)

@@ -27,6 +27,6 @@ def test_files_beside_survive_a_failure_and_are_removed_at_the_end(tmp_path):
     assert tries == [kept, kept]
 
 
-@pytest.mark.parametrize("name", ["run", ".run.1", f"run.{os.getpid()}"])
+@pytest.mark.parametrize("name", ["run", ".run.1", f"run.{os.getpid()}"], ids=["finished", "of another", "no dot"])
 def test_other_folders_have_nothing_beside(name):
     assert path_beside(Path("/runs") / name, RESUME) is None
