@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 INSIDE_TRITON = {"triton_python_backend_utils"}
 BESIDE_A_GPU = {"cudf", "cupy", "rmm"}
 ONLY_IN_TESTS = {"pytest", "hypothesis"}
-OPTIONAL = {"workflows/etl/content.py": "text"}
+OPTIONAL = {"workflows/etl/text.py": "text"}
 """Module -> the extra whose packages it imports, too, inside the function that needs them."""
 
 IMPORT_ALL = """
