@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact
+from .progress import progress_line
 from .quiet import quietly
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def run(
             kept in ``runs/tables``. Without it, the config says where the data is.
         only: these stages and what they need, e.g. ``"export"``; default: all.
         force: run the stages of ``only``, or all, although they are up to date.
-        progress: write a line for each stage, and bars, to stderr. By default nothing is written.
+        progress: write a line when a stage begins and ends, and bars, to stderr. By default nothing is written.
         report: called before and after each stage; see `cascade.pipeline.stages.Progress`.
 
     Returns:
@@ -63,16 +64,9 @@ def run(
 
     def told(step: Progress) -> None:
         if progress:
-            print(_line(step), file=sys.stderr, flush=True)
+            print(progress_line(step), file=sys.stderr, flush=True)
         if report is not None:
             report(step)
 
     with quietly(bars=progress):
         return run_stages(config, folder, stages, force, report=told)
-
-
-def _line(step: Progress) -> str:
-    """``two_tower    12.3 s``, or what is about to happen."""
-    if step.artifact is None:
-        return f"{step.stage.name:<10} {step.stage.help}"
-    return f"{step.stage.name:<10} {'up to date' if step.seconds is None else f'{step.seconds:.1f} s'}"

@@ -20,11 +20,15 @@ LOUD = ("tensorflow", "absl")
 def quietly(*, bars: bool) -> Iterator[None]:
     """While it lasts, this process shows no warnings, no messages of libraries below ERROR, and no bars of tqdm.
 
-    Messages of the logger ``cascade`` go where the program has set up logging, as always.
+    Messages of the logger ``cascade`` go where the program has set up logging, as always. If it logs at DEBUG, nothing
+    is hidden.
 
     Args:
         bars: whether to show bars after all.
     """
+    if logging.getLogger("cascade").isEnabledFor(logging.DEBUG):
+        yield
+        return
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")

@@ -41,20 +41,17 @@ def show_recommendations(config: PipelineConfig, artifacts: Mapping[str, Artifac
         artifacts: stage name -> its artifact.
         top_k: items for each user.
     """
-    from ..ensemble.client import Client
-    from ..ensemble.server.server import TritonServer
+    from ..api.server import Server
 
     users = _users(artifacts["etl"].path)
     titles = _titles(artifacts["data"].path)
     history = _history(artifacts["features"].path, users)
-    server = TritonServer(
-        Path(config.export.repository),
-        config.export.model_name,
-        feature_repo=Path(config.feature_store.repo),
-        config=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
+    server = Server(
+        config,
+        settings=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
         forward=to_stderr if is_verbose() else lambda line: None,
     )
-    with server, Client(server.grpc_url, config.export.model_name) as client:
+    with server, server.client() as client:
         print(f"\nTriton answers on {server.grpc_url} (gRPC); release {server.release}")
         for user in users:
             [answer] = client.recommend([user], top_k=top_k)

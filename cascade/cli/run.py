@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..core.text_table import cell_text, table
+from ..core.text_table import table
 from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 
 if TYPE_CHECKING:
     from ..config.pipeline import PipelineConfig
     from ..core.artifact import Artifact
-    from ..pipeline.stages import PlanRow, Progress
-
-_HEADLINES = ("retrieval.recall@100", "cascade.ndcg@10", "ranking.auc")
-_SHOWN_METRICS = 4
+    from ..pipeline.stages import PlanRow
 
 
 def plan(
@@ -78,43 +75,15 @@ def run_stages(config: PipelineConfig, runs: Path, only: list[str], force: bool)
     Returns:
         Stage name -> its artifact.
     """
-    from ..pipeline.stages import run
+    from ..api.pipeline import run
 
-    def report(progress: Progress) -> None:
-        typer.echo(progress_line(progress), err=True)
-
-    return run(config, runs, only, force, report=report)
+    return run(config, runs, only=only, force=force, progress=True)
 
 
 def plan_table(rows: Sequence[PlanRow]) -> str:
     """One line for each stage: whether it would run, and why."""
     lines = [(row.stage, "up to date" if row.up_to_date else "would run", row.why) for row in rows]
     return table(("stage", "", "why"), lines)
-
-
-def progress_line(progress: Progress) -> str:
-    """``two_tower  34.2 s  recall@100 0.52`` at the end of a stage, or what the stage does when it begins."""
-    stage = progress.stage
-    if progress.artifact is None:
-        return f"{stage.name:<11} ...         {stage.help}"
-    took = "up to date" if progress.seconds is None else f"{progress.seconds:8.1f} s"
-    return f"{stage.name:<11} {took:<10}  {_key_metrics(progress.artifact)}".rstrip()
-
-
-def _key_metrics(artifact: Artifact) -> str:
-    """The headlines of an evaluation; for other stages the first metrics that are single numbers or words."""
-    values = dict(_flat(artifact.metrics))
-    names = [name for name in _HEADLINES if name in values] or list(values)[:_SHOWN_METRICS]
-    return ", ".join(f"{name} {cell_text(values[name])}" for name in names)
-
-
-def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of every number and word."""
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float | str):
-            yield f"{prefix}{name}", value
 
 
 def _repeated(option: str, values: list[str]) -> list[str]:

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cascade.api import server
 from cascade.cli.demo import show_recommendations
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
 from cascade.ensemble import client
 from cascade.ensemble.protocol.recommendation import Recommendation, RecommendedItem
-from cascade.ensemble.server import server
 
 CONFIG = PipelineConfig.model_validate({"schema": {"sparse": ["user_id", "item_id"]}})
 
@@ -26,9 +26,12 @@ class FakeServer:
     grpc_url = "127.0.0.1:1"
     release = "abc"
 
-    def __init__(self, repository: Path, model: str, **how: Any) -> None:
-        config = how["config"]
-        assert (config.http_port, config.grpc_port, config.metrics_port) == (0, 0, 0), "the demo takes free ports"
+    def __init__(self, config: PipelineConfig, **how: Any) -> None:
+        settings = how["settings"]
+        assert (settings.http_port, settings.grpc_port, settings.metrics_port) == (0, 0, 0), "the demo takes free ports"
+
+    def client(self) -> client.Client:
+        return client.Client(self.grpc_url)
 
     def __enter__(self) -> Self:
         self.events.append("start")
@@ -60,7 +63,7 @@ def no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     FakeServer.events = []
-    monkeypatch.setattr(server, "TritonServer", FakeServer)
+    monkeypatch.setattr(server, "Server", FakeServer)
     monkeypatch.setattr(client.Client, "recommend", recommend)
 
 
