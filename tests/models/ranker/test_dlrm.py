@@ -152,7 +152,7 @@ def test_ids_are_enough():
             {"interactions": "cross", "default_dim": 2, "bottom_mlp": [4], "cross": {"rank": 24}},
             "dlrm_ranker.cross.rank: is 24, must be below the 24 numbers of all vectors side by side",
         ),
-        ({"embedding_dims": {"brend": 8}}, r"embedding_dims.brend: no such .* did you mean brand\?"),
+        ({"embedding_dims": {"brend": 8}}, r"embedding_dims.brend: no such .* did you mean 'brand'\?"),
         ({"top_mlp": [8]}, r"top_mlp: \[8\] must hold two layers or more and end in 1"),
         ({"top_mlp": [8, 2]}, "must hold two layers or more and end in 1"),
     ],

@@ -150,7 +150,7 @@ def test_the_order_of_the_history_matters_to_the_candidates():
 @pytest.mark.parametrize(
     ("names", "catalogue", "message"),
     [
-        (["categry"], CATALOGUE, r"history.features: no item feature 'categry'; did you mean category\?"),
+        (["categry"], CATALOGUE, r"history.features: no item feature 'categry'; did you mean 'category'\?"),
         (["geo"], CATALOGUE, "no item feature 'geo'"),
         (["item_id"], CATALOGUE, "no item feature 'item_id'"),
         (["category"], None, "reads category, so the model must be built with the items' tables"),

@@ -91,7 +91,7 @@ def test_the_guides_section_builds():
     [
         ({"neg_sampling": "hard", "negatives": {"share": 0.01}}, "two_tower.negatives.share: 0.01 of .*per_query 8"),
         ({"temperature": 0.01, "learn_temperature": True}, "two_tower.temperature: is 0.01, .*learn_temperature"),
-        ({"user_tower": {"emb_dims": {"gio": 8}}}, r"user_tower.emb_dims.gio: no such .* did you mean geo\?"),
+        ({"user_tower": {"emb_dims": {"gio": 8}}}, r"user_tower.emb_dims.gio: no such .* did you mean 'geo'\?"),
         ({"item_tower": {"mlp": [8, 4]}}, "user_tower.mlp ends in 64, two_tower.item_tower.mlp in 4"),
         (
             {"user_tower": {"emb_dims": {"item_id": 7}}},
