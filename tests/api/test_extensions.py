@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 import yaml
 from shipping import ROOT
@@ -61,6 +62,12 @@ def test_every_example_of_the_page_in_one_pipeline(nothing_registered, tmp_path,
         frame = release.recommend(users, top_k=10).to_frame()
         assert "block_list" in release.executor.stages
     assert not frame["item_id"].isin([3, 24]).any()
+    test = pd.read_parquet(artifacts["data"].path / "interactions").query("split == 'test' and positive")
+    with cascade.open_release(artifacts["export"]) as release:
+        again = cascade.evaluate(release, test, metrics=["hit_rate"], replicates=100)
+    assert again.already_seen == 0, "nobody takes an item twice, so the stage has nothing to count as filtered"
+    for name in ("ndcg@10", "map@10", "mrr@10", "hit_rate@10", "coverage@10"):
+        assert again.metrics[name] == pytest.approx(figures["cascade"][name]), name
     own_taste = frame["item_id"] // 20 == frame["user_id"] % 2  # 8 of the 28 items that a user has not seen
     assert own_taste.mean() > 0.45
     own.clear()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 import cascade
+from cascade.api.locate import locate
 from cascade.core.artifact import write_artifact
 from cascade.ensemble.graph.executor import Executor
 from cascade.errors import ArtifactError, RequestError
@@ -226,6 +227,15 @@ def test_opens_an_artifact(mini, tmp_path):
     other = write_artifact(tmp_path / "runs" / "data" / "k", "data", {}, lambda folder: None)
     with pytest.raises(ArtifactError, match="is an artifact of stage data, expected one of stage export"):
         cascade.open_release(other)
+
+
+def test_an_artifact_is_opened_with_the_feature_repo_of_its_run(mini, tmp_path):
+    folder, served = tmp_path / "runs" / "export" / "k", mini[0] / "cascade"
+    artifact = write_artifact(folder, "export", {}, lambda aside: shutil.copytree(served, aside / "cascade") and None)
+    record = {"sections": {"feature_store": {"repo": "/of/the/run"}}}
+    folder.with_name("k.json").write_text(json.dumps(record))
+    for source in (artifact, folder, folder / "cascade" / "1"):
+        assert locate(source) == (folder / "cascade" / "1", "/of/the/run")
 
 
 def test_what_is_no_release_is_named(mini, tmp_path):

@@ -1,0 +1,35 @@
+"""What a server is told of a config or a folder; the integration tests start one."""
+
+import pytest
+
+import cascade
+from cascade.ensemble.config import ServerConfig
+from cascade.errors import ArtifactError, ServerError
+
+
+def test_of_a_config(mini):
+    given = {"schema.sparse": ["user_id", "item_id"], "export.repository": str(mini[0]), "server.grpc_port": 9}
+    server = cascade.Server(cascade.load_config(overrides={**given, "feature_store.repo": "/store"}))
+    assert (server.repository, server.model, str(server.feature_repo)) == (mini[0], "cascade", "/store")
+    assert (server.config.http_port, server.config.grpc_port) == (8000, 9)
+    own = cascade.Server(cascade.load_config(overrides=given), settings=ServerConfig(instances=3))
+    assert own.config.instances == 3
+
+
+@pytest.mark.parametrize("below", ["", "cascade", "cascade/1"])
+def test_of_a_folder_on_free_ports(mini, below, monkeypatch):
+    monkeypatch.setenv("CASCADE_FEATURE_REPO", "/from/environment")
+    server = cascade.Server(str(mini[0] / below))
+    assert (server.repository, server.model, str(server.feature_repo)) == (mini[0], "cascade", "/from/environment")
+    assert {server.config.http_port, server.config.grpc_port, server.config.metrics_port} == {0}
+    assert str(cascade.Server(mini[0], feature_repo="/argument").feature_repo) == "/argument"
+
+
+def test_without_a_release_it_is_not_made(tmp_path):
+    with pytest.raises(ArtifactError, match="holds no release; cascade.run"):
+        cascade.Server(tmp_path)
+
+
+def test_a_client_needs_a_running_server(mini):
+    with pytest.raises(ServerError, match="does not run"):
+        cascade.Server(mini[0]).client()
