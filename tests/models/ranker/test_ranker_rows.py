@@ -123,5 +123,5 @@ def test_merlins_schema(tensors):
 def test_widths_of_tables(tensors):
     dims = table_dims(tensors.schema, ("user", "context"), {"city": 4, "item_id": 6}, 16)
     assert dims == {"user_id": 16, "city": 4, "item_id": 6}
-    with pytest.raises(ConfigError, match=r"x.citi: no such categorical feature; did you mean city\?"):
+    with pytest.raises(ConfigError, match=r"x.citi: no such categorical feature; did you mean 'city'\?"):
         check_names(tensors.schema, {"citi": 4}, "x")

@@ -111,7 +111,7 @@ KEY = r"two_tower\.user_tower\.history"
         ({"kind": "mean", "heads": 4}, rf"{KEY}.heads: is for {KEY}.kind: transformer, which is mean"),
         ({"kind": "transformer", "query": "learned"}, rf"{KEY}.query: is for {KEY}.kind: attention, .* transformer"),
         ({"kind": "transformer", "heads": 3}, rf"{KEY}.heads: 3 do not divide .*item_tower.emb_dims.item_id, 8"),
-        ({"features": ["genre"]}, rf"{KEY}.features: no item feature 'genre'; did you mean genres\?"),
+        ({"features": ["genre"]}, rf"{KEY}.features: no item feature 'genre'; did you mean 'genres'\?"),
         ({"features": ["user_id"]}, rf"{KEY}.features: no item feature 'user_id'"),
         ({"targets": 7}, rf"{KEY}.targets: is 7, must be at most history.length, which is 6"),
     ],
