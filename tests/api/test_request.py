@@ -1,0 +1,85 @@
+"""Values as callers have them, in the dtypes of a graph's inputs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cascade.api.request import Inputs
+from cascade.ensemble.protocol.inputs import MISSING, Input
+from cascade.errors import RequestError
+
+INPUTS = Inputs(
+    [
+        Input("user_id", "object", required=True),
+        Input("device", "object", missing=True),
+        Input("since", "int64", missing=True),
+        Input("price", "float64", missing=True),
+        Input("tags", "object", ("L",), missing=True),
+        Input("exclude_items", "int64", ("E",), missing=True),
+        Input("top_k", "int32", default=5, minimum=1, maximum=10),
+    ]
+)
+NO_NUMBER = MISSING["int64"]
+
+
+def column(name, value, users=("a", "b")):
+    return INPUTS.columns(list(users), {name: value}, None)[name].tolist()
+
+
+def test_names():
+    assert INPUTS.context == ["device", "since", "price", "tags"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("device", "app", [["app"], ["app"]]),
+        ("device", ["app", None], [["app"], [None]]),
+        ("device", pd.Series(["app", np.nan], index=[5, 6]), [["app"], [None]]),
+        ("device", pd.Series(["app", "web"], dtype="category"), [["app"], ["web"]]),
+        ("device", [1, "web"], [["1"], ["web"]]),
+        ("since", 3, [[3], [3]]),
+        ("since", True, [[1], [1]]),
+        ("since", ["3", 4.0], [[3], [4]]),
+        ("since", pd.Series([1, pd.NA], dtype="Int64"), [[1], [NO_NUMBER]]),
+        ("since", pd.to_datetime(["1970-01-02", None]), [[86_400], [NO_NUMBER]]),
+        ("price", 2, [[2.0], [2.0]]),
+        ("price", np.array([1.5, 2.5], "float32"), [[1.5], [2.5]]),
+        ("price", ["1.5", 2], [[1.5], [2.0]]),
+        ("tags", ["x", "y"], [["x", "y"], ["x", "y"]]),
+        ("tags", [["x"], ["y", "z"]], [["x", None], ["y", "z"]]),
+        ("tags", pd.Series([["x"], []], index=[7, 8]), [["x"], [None]]),
+        ("tags", [], [[], []]),
+    ],
+)
+def test_context(name, value, expected):
+    assert column(name, value) == expected
+
+
+def test_what_is_missing_in_a_number():
+    assert np.isnan(column("price", [None, np.nan])).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("since", 1.5, "since: expected int64, got 1.5"),
+        ("since", 2**70, "since: expected int64, got"),
+        ("since", [1, 2, 3], "context since: expected one value, or one for each of 2 users, got 3"),
+        ("tags", "x", r"context tags: expected a list of values, got 'x'; write \['x'\]"),
+        ("tags", [["x"], ["y"], ["z"]], "context tags: expected one list, or one for each of 2 users, got 3"),
+        ("price", "cheap", "price: expected float64, got 'cheap'"),
+    ],
+)
+def test_refusals(name, value, message):
+    with pytest.raises(RequestError, match=message):
+        column(name, value)
+
+
+def test_controls_and_excluded_items():
+    made = INPUTS.columns({"a"}, None, {3: "x", 4: "y"}.keys(), top_k=3, temperature=None)
+    assert made["exclude_items"].tolist() == [[3, 4]] and made["top_k"].tolist() == [[3]]
+    assert made["top_k"].dtype == np.int32 and list(made) == ["user_id", "exclude_items", "top_k"]
+    assert INPUTS.ids("item_id", ["7", 8]).tolist() == [7, 8]
+    with pytest.raises(RequestError, match="user_id: expected a string, got a missing value; drop that row"):
+        INPUTS.ids("user_id", ["a", None])
