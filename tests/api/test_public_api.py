@@ -33,12 +33,15 @@ def test_signatures_are_those_written_down():
 
 def test_import_is_quick_and_light():
     code = f"import sys, cascade; print([name for name in {HEAVY} if name in sys.modules])"
-    python(code)  # compiles
-    start = time.perf_counter()
-    python("pass")
-    bare, start = time.perf_counter() - start, time.perf_counter()
     assert python(code).strip() == "[]"
-    assert time.perf_counter() - start - bare < 0.3
+
+    def seconds(code):
+        start = time.perf_counter()
+        python(code)
+        return time.perf_counter() - start
+
+    bare, whole = (min(seconds(code) for _ in range(3)) for code in ("pass", code))  # the machine may be busy
+    assert whole - bare < 0.3
 
 
 def test_every_name_is_there_and_found_once():
