@@ -33,6 +33,16 @@ def test_every_room_says_what_it_is_for(room: Path) -> None:
     assert text, f"{room}/__init__.py has no docstring"
 
 
+def test_no_two_classes_share_a_name() -> None:
+    triton = {"TritonPythonModel"}  # Triton looks for a class of this name in each model
+    found: dict[str, list[str]] = {}
+    for file in modules():
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and node.name not in triton and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
+
+
 def test_tests_mirror_the_rooms() -> None:
     """A folder of tests is named like the room that it tests; the others are for the whole."""
     whole = {"assets", "golden", "integration", "benchmarks", "docs", "api"}

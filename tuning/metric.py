@@ -25,7 +25,7 @@ FIXED_SECTIONS = ("data",)
 
 
 @dataclass(frozen=True)
-class Metric:
+class StudyMetric:
     """A metric of a stage, written as ``two_tower.valid_ndcg``."""
 
     stage: str
@@ -51,7 +51,7 @@ class Metric:
         return float(value)
 
 
-def read_metric(text: str, direction: Direction | None = None) -> Metric:
+def read_metric(text: str, direction: Direction | None = None) -> StudyMetric:
     """Parse ``stage.metric``.
 
     Args:
@@ -68,10 +68,10 @@ def read_metric(text: str, direction: Direction | None = None) -> Metric:
     if not name.startswith(PART):
         raise ConfigError(f"--metric {text}: {name or 'nothing'} is not of the validation part; {_example()}")
     less = any(word in name for word in LESS_IS_BETTER)
-    return Metric(stage, name, direction or ("minimize" if less else "maximize"))
+    return StudyMetric(stage, name, direction or ("minimize" if less else "maximize"))
 
 
-def default_metric(keys: Iterable[str], direction: Direction | None = None) -> Metric:
+def default_metric(keys: Iterable[str], direction: Direction | None = None) -> StudyMetric:
     """The default metric of the first stage that depends on all ``keys``.
 
     Raises:
@@ -85,7 +85,7 @@ def default_metric(keys: Iterable[str], direction: Direction | None = None) -> M
     raise ConfigError(f"tune.{key}: {_why_not(key, 'ranker')}")
 
 
-def check_influence(keys: Iterable[str], metric: Metric) -> None:
+def check_influence(keys: Iterable[str], metric: StudyMetric) -> None:
     """Check that the metric depends on each key.
 
     Raises:

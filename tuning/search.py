@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 Attempt = Callable[[Mapping[str, Any], EpochReporter], Outcome]
-"""Runs a trial: takes the value of each parameter and where to report epochs; see `Objective.attempt`."""
+"""Runs a trial: takes the value of each parameter and where to report epochs; see `TrialObjective.attempt`."""
 
 
 @dataclass(frozen=True)

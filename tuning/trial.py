@@ -13,7 +13,7 @@ from ..core.merlin_env import prepare_merlin
 from ..models.training.loop import EPOCH_CALLBACK
 from ..pipeline.stages import run
 from .configure import trial_config
-from .metric import Metric
+from .metric import StudyMetric
 from .outcome import Outcome
 from .space import Space
 from .study import load
@@ -23,13 +23,13 @@ Watch = Callable[[str, int, float], None]
 
 
 @dataclass(frozen=True)
-class Objective:
+class TrialObjective:
     """What every trial of a study shares."""
 
     given: Mapping[str, Any]
     """The config that trials vary; see `PipelineConfig.given`."""
     space: Space
-    metric: Metric
+    metric: StudyMetric
     runs: Path
 
     def measure(self, drawn: Mapping[str, Any], watch: Watch | None = None) -> Outcome:

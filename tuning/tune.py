@@ -16,14 +16,14 @@ from ..config.sources import Sources
 from ..core.errors import ConfigError
 from .configure import checked_space, trial_config
 from .executors import trial_executor
-from .metric import Direction, Metric, affects, check_influence, default_metric, read_metric, sections_read
+from .metric import Direction, StudyMetric, affects, check_influence, default_metric, read_metric, sections_read
 from .outcome import Outcome
 from .report import as_html
 from .results import Results, results_of
 from .search import SearchBudget, search
 from .space import Space, default_space, read_space
 from .study import BASELINE, check_setup, open_study, requeue_interrupted, study_lock
-from .trial import EpochReporter, Objective
+from .trial import EpochReporter, TrialObjective
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -56,7 +56,7 @@ class Job:
 
     name: str
     folder: Path
-    objective: Objective
+    objective: TrialObjective
     setup: Mapping[str, Any]
     """What its trials share: the metric, the space, and the config sections that the metric depends on."""
 
@@ -71,7 +71,7 @@ def prepare(config: PipelineConfig, runs: Path, options: Options) -> Job:
     config, metric = _with_space(config, options)
     _check_pruner(metric, options.pruner)
     space = checked_space(config)
-    objective = Objective(config.given(), space, metric, runs.resolve())
+    objective = TrialObjective(config.given(), space, metric, runs.resolve())
     setup = _setup(config, space, metric)
     digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()[:8]
     name = options.study or f"{config.feature_store.project or 'study'}-{metric.stage}-{digest}"
@@ -102,7 +102,7 @@ def tune(job: Job, options: Options, on_trial: Callable[[Outcome], None] = lambd
 
 
 def _search(
-    study: Study, objective: Objective, options: Options, url: str, on_trial: Callable[[Outcome], None]
+    study: Study, objective: TrialObjective, options: Options, url: str, on_trial: Callable[[Outcome], None]
 ) -> None:
     """Measure the config before tuning, once for each study, then run the trials."""
     with trial_executor(options.workers, options.scheduler) as (executor, at_once):
@@ -167,7 +167,7 @@ def as_json(job: Job, results: Results) -> dict[str, Any]:
     }
 
 
-def _with_space(config: PipelineConfig, options: Options) -> tuple[PipelineConfig, Metric]:
+def _with_space(config: PipelineConfig, options: Options) -> tuple[PipelineConfig, StudyMetric]:
     """The config with the searched space as its section ``tune``, and the metric."""
     tree = read_space(options.space) if options.space else None
     if tree is None and not config.tune:
@@ -185,7 +185,7 @@ def _with_space(config: PipelineConfig, options: Options) -> tuple[PipelineConfi
     return config, metric
 
 
-def _check_pruner(metric: Metric, pruner: str) -> None:
+def _check_pruner(metric: StudyMetric, pruner: str) -> None:
     """Refuse to minimize with a pruner, which compares validation scores of epochs, where more is better."""
     if metric.direction == "minimize" and pruner != "none":
         raise ConfigError(
@@ -194,7 +194,7 @@ def _check_pruner(metric: Metric, pruner: str) -> None:
         )
 
 
-def _setup(config: PipelineConfig, space: Space, metric: Metric) -> dict[str, Any]:
+def _setup(config: PipelineConfig, space: Space, metric: StudyMetric) -> dict[str, Any]:
     sections = {key: config.section(key).model_dump(mode="json") for key in sections_read(metric.stage)}
     with suppress(KeyError):  # these keys do not change what the ETL writes
         for name in ("scheduler", "workers", "memory_limit", "device"):

@@ -24,14 +24,14 @@ SHOP = Path(__file__).parents[1] / "shop.yaml"
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class WidenedShop:
     """A pipeline with a widened catalogue: its config, and the artifact of each stage."""
 
     config: PipelineConfig
     artifacts: Mapping[str, Artifact]
 
 
-def build(items: int, folder: Path, feature_repo: Path) -> Catalogue:
+def build(items: int, folder: Path, feature_repo: Path) -> WidenedShop:
     """Train the shop, widen it to ``items`` items, build its index and export it. Finished artifacts are reused.
 
     Args:
@@ -62,7 +62,7 @@ def build(items: int, folder: Path, feature_repo: Path) -> Catalogue:
     _run(runs, done, INDEX, config)
     _widen(runs, done, "ranker", ("data", "etl", "two_tower", "index"), widening.write_models)
     _run(runs, done, EXPORT, config)
-    return Catalogue(config, done)
+    return WidenedShop(config, done)
 
 
 def _widen(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..config.pipeline import PipelineConfig
 
 
-class Layout(StrEnum):
+class LayoutName(StrEnum):
     """Values of ``serving.layout``."""
 
     FUSED = "fused"
@@ -30,7 +30,7 @@ class Rival(StrEnum):
     MERLIN = "merlin"
 
 
-NO_LAYOUTS: list[Layout] = []
+NO_LAYOUTS: list[LayoutName] = []
 BATCHES = [1, 8]
 CONCURRENCY = [1, 2, 4, 8, 16, 32]
 NO_RATES: list[float] = []
@@ -45,7 +45,7 @@ def bench(
         str | None, typer.Option(help="URL of that server's metrics, to report the time of each step. Only with --url.")
     ] = None,
     layout: Annotated[
-        list[Layout], typer.Option(help="Layout to measure. Default: serving.layout of the config. Repeatable.")
+        list[LayoutName], typer.Option(help="Layout to measure. Default: serving.layout of the config. Repeatable.")
     ] = NO_LAYOUTS,
     batch: Annotated[list[int], typer.Option(min=1, help="Users in each request. Repeatable.")] = BATCHES,
     concurrency: Annotated[

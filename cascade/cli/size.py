@@ -26,7 +26,7 @@ class Dtype(StrEnum):
     INT8 = "int8"
 
 
-class Optimizer(StrEnum):
+class OptimizerName(StrEnum):
     """Optimizers, which differ in the numbers that they keep for each parameter."""
 
     SGD = "sgd"
@@ -52,8 +52,8 @@ def size(
     ] = NONE,
     dtype: Annotated[Dtype, typer.Option(help="Data type of the embeddings.")] = Dtype.FP16,
     optimizer: Annotated[
-        Optimizer, typer.Option(help="Optimizer of the training; it decides how much memory training needs.")
-    ] = Optimizer.ADAM,
+        OptimizerName, typer.Option(help="Optimizer of the training; it decides how much memory training needs.")
+    ] = OptimizerName.ADAM,
     samples: Annotated[int | None, typer.Option(min=1, help="Training samples in one epoch.")] = None,
     samples_per_s: Annotated[
         float | None, typer.Option(min=1e-6, help="Training speed of one device, samples per second.")

@@ -34,7 +34,7 @@ class Direction(StrEnum):
     MINIMIZE = "minimize"
 
 
-class Sampler(StrEnum):
+class SamplerName(StrEnum):
     """How the values of the next trial are chosen."""
 
     TPE = "tpe"
@@ -69,7 +69,7 @@ def tune(
     study: Annotated[
         str | None, typer.Option(help="Name of the study. Default: one for each config, search space and metric.")
     ] = None,
-    sampler: Annotated[Sampler, typer.Option(help="How the values of a trial are drawn.")] = Sampler.TPE,
+    sampler: Annotated[SamplerName, typer.Option(help="How the values of a trial are drawn.")] = SamplerName.TPE,
     pruner: Annotated[
         Pruner, typer.Option(help="How weak trials are ended early, by the validation metric of their epochs.")
     ] = Pruner.MEDIAN,

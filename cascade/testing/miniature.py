@@ -28,7 +28,7 @@ from ..ensemble.graph.request_graph import (
     request_inputs,
 )
 from ..ensemble.protocol.inputs import MISSING, Input
-from ..ensemble.repository.release import Release
+from ..ensemble.repository.release import ReleaseManifest
 from .miniature_models import save_query_tower, save_ranker
 from .miniature_ops import MiniatureTransform, MiniatureUsers
 
@@ -36,7 +36,7 @@ USERS, ITEMS, DIM, LENGTH = 20, 30, 8, 4
 SERVING = ServingConfig(
     ann=AnnConfig(type="flat", topk=12), rerank=RerankConfig(k=6, diversity_lambda=0.2), max_batch_size=64
 )
-RELEASE = Release("0123456789ab", "2024-01-01T00:00:00+00:00", "cascade", "miniature", {"index": "f" * 64})
+RELEASE = ReleaseManifest("0123456789ab", "2024-01-01T00:00:00+00:00", "cascade", "miniature", {"index": "f" * 64})
 USER_FEATURES = (
     Feature("user_id", "user", "categorical", USERS + 2),
     Feature("gender", "user", "categorical", 4),

@@ -18,7 +18,7 @@ from ..graph.request_graph import Step
 from ..protocol.inputs import Input
 from .extra_ops import with_extra_ops
 from .layout import Exported, write
-from .release import Release
+from .release import ReleaseManifest
 
 prepare_merlin()
 
@@ -34,7 +34,7 @@ class DataRuntime(TritonExecutorRuntime):
     """
 
     def __init__(
-        self, inputs: Sequence[Input], release: Release, serving: ServingConfig, parts: Mapping[str, Artifact]
+        self, inputs: Sequence[Input], release: ReleaseManifest, serving: ServingConfig, parts: Mapping[str, Artifact]
     ) -> None:
         super().__init__()
         self.inputs, self.release, self.serving, self.parts = tuple(inputs), release, serving, parts
@@ -65,7 +65,7 @@ def export(
     ensemble: Ensemble,
     repository: Path,
     inputs: Sequence[Input],
-    release: Release,
+    release: ReleaseManifest,
     *,
     version: int,
     serving: ServingConfig,

@@ -21,7 +21,7 @@ from ..graph.graph_file import GRAPH, NODES, RELEASE, graph_json, node_json, sig
 from ..graph.request_graph import Step
 from ..protocol.inputs import Input
 from .model_config import config_text
-from .release import Release
+from .release import ReleaseManifest
 from .step_config import ensemble_text, onnx_text, step_model, step_text
 from .step_plan import FILES, STEP, StepPlan, plan
 
@@ -45,7 +45,7 @@ class Exported:
     """Name in graph.json -> op and files, in the order in which they run."""
     inputs: Sequence[Input]
     outputs: Signature
-    release: Release
+    release: ReleaseManifest
     serving: ServingConfig
 
     def __post_init__(self) -> None:

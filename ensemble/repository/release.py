@@ -15,7 +15,7 @@ from ...core.errors import ArtifactError
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseManifest:
     """The content of release.json."""
 
     release: str
@@ -40,7 +40,7 @@ def make_release(
     pipeline: str,
     settings: Mapping[str, Any],
     notices: Iterable[str] = (),
-) -> Release:
+) -> ReleaseManifest:
     """Pin ``parts`` (stage -> artifact) together.
 
     Args:
@@ -52,7 +52,7 @@ def make_release(
     check_parts(parts)
     pins = {stage: artifact.digest for stage, artifact in sorted(parts.items())}
     text = json.dumps([pins, dict(settings)], sort_keys=True)
-    return Release(
+    return ReleaseManifest(
         release=hashlib.sha256(text.encode()).hexdigest()[:12],
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=model,

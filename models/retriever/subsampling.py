@@ -16,7 +16,7 @@ from ...core.errors import ConfigError
 from ..training.loop import shuffled
 
 
-class Positives:
+class SampledPositives:
     """The positives of an epoch, in batches.
 
     Args:

@@ -29,7 +29,7 @@ from .full_ranks import full_ranks
 from .hard_negatives import with_mining
 from .negatives import Catalogue, draw
 from .objective import ITEM_COLUMNS, Objective
-from .subsampling import Positives
+from .subsampling import SampledPositives
 from .two_tower import TwoTower, build
 from .user_items import user_items
 from .windows import SHARED, Windows, own_windows
@@ -73,7 +73,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     model, lookup = build(tensors.schema, config, tensors.items), Lookup(tensors)
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     seen = user_items(source, (len(tensors.user_ids), len(tensors.item_ids)))
-    positives = Positives(events.item_row, tensors.item_counts, config.subsample)
+    positives = SampledPositives(events.item_row, tensors.item_counts, config.subsample)
     size = min(config.training.batch_size, positives.size)
     steps = positives.size // size
     catalogue = Catalogue(tensors.item_counts, config.negatives.popularity)
@@ -106,7 +106,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
 
 
 def batches_of(
-    events: Events, positives: Positives, tensors: Tensors, config: TwoTowerConfig, model: TwoTower, size: int
+    events: Events, positives: SampledPositives, tensors: Tensors, config: TwoTowerConfig, model: TwoTower, size: int
 ) -> Batches:
     """The batches of an epoch in random order: events with a history each, or windows of events that share one."""
     most = targets(config.user_tower.history)

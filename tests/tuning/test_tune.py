@@ -14,7 +14,7 @@ from cascade.core.errors import ConfigError
 from cascade.models.config import TrainingConfig
 from cascade.models.training.loop import EPOCH_CALLBACK, fit
 from cascade.pipeline.stages import plan
-from cascade.tuning.trial import EpochReporter, Objective
+from cascade.tuning.trial import EpochReporter, TrialObjective
 from cascade.tuning.tune import Options, prepare
 
 
@@ -137,7 +137,7 @@ def test_two_workers_train_from_the_start(folder, found):
 
 
 def test_a_stopped_study_says_how_to_resume_it_and_can_be_resumed(folder, monkeypatch):
-    calls, attempt = [], Objective.attempt
+    calls, attempt = [], TrialObjective.attempt
 
     def stopped(objective, drawn, reporter):
         calls.append(drawn)
@@ -145,7 +145,7 @@ def test_a_stopped_study_says_how_to_resume_it_and_can_be_resumed(folder, monkey
             raise KeyboardInterrupt
         return attempt(objective, drawn, reporter)
 
-    monkeypatch.setattr(Objective, "attempt", stopped)
+    monkeypatch.setattr(TrialObjective, "attempt", stopped)
     again = [*command(folder), "--study", "stopped", "--trials", "2"]
     result = CliRunner().invoke(cli.app, again)
     assert result.exit_code == 130 and "run the same command again to continue study stopped" in result.stderr
@@ -175,7 +175,7 @@ def test_a_minimized_metric_needs_pruner_none(folder):
     with pytest.raises(ConfigError, match="--pruner median: .* give --pruner none"):
         prepare(config, folder / "runs", Options(metric="two_tower.valid_loss"))
     job = prepare(config, folder, Options(metric="two_tower.valid_loss", pruner="none"))
-    assert isinstance(job.objective, Objective)
+    assert isinstance(job.objective, TrialObjective)
 
 
 def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):

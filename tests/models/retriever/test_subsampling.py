@@ -11,7 +11,7 @@ from cascade.models.config import (
     TwoTowerConfig,
 )
 from cascade.models.retriever.negatives import Catalogue, log_expected
-from cascade.models.retriever.subsampling import Positives, keep_probability
+from cascade.models.retriever.subsampling import SampledPositives, keep_probability
 from cascade.models.retriever.training import train
 from cascade.models.training.loop import shuffled
 
@@ -24,12 +24,12 @@ KEPT = np.array([160, 80, 80, 40, 0])
 def test_probabilities():
     np.testing.assert_allclose(keep_probability(COUNTS, 0.04), [0.25, 0.5, 0.5, 1, 1])
     assert keep_probability(COUNTS, 0.0).tolist() == [1] * 5
-    np.testing.assert_allclose(Positives(ROWS, COUNTS, 0.04).counts, KEPT)
+    np.testing.assert_allclose(SampledPositives(ROWS, COUNTS, 0.04).counts, KEPT)
 
 
 def test_each_event_stays_with_its_probability():
     """Over 4,000 epochs; within five standard deviations of a binomial."""
-    positives, rng, epochs = Positives(ROWS, COUNTS, 0.04), np.random.default_rng(0), 4000
+    positives, rng, epochs = SampledPositives(ROWS, COUNTS, 0.04), np.random.default_rng(0), 4000
     assert positives.size == 359
     found = np.zeros(len(ROWS))
     for _ in range(epochs):
@@ -42,7 +42,7 @@ def test_each_event_stays_with_its_probability():
 
 
 def test_epochs_have_the_same_number_of_batches_and_other_events():
-    positives, rng = Positives(ROWS, COUNTS, 0.04), np.random.default_rng(0)
+    positives, rng = SampledPositives(ROWS, COUNTS, 0.04), np.random.default_rng(0)
     first, second = (np.array(list(positives.batches(50, rng))) for _ in range(2))
     assert first.shape == second.shape == (7, 50)
     assert set(first.ravel()) != set(second.ravel())
@@ -52,7 +52,7 @@ def test_epochs_have_the_same_number_of_batches_and_other_events():
 
 @pytest.mark.parametrize("threshold", [0.0, 0.64])
 def test_without_it_an_epoch_is_as_ever(threshold):
-    positives = Positives(ROWS, COUNTS, threshold)
+    positives = SampledPositives(ROWS, COUNTS, threshold)
     got = list(positives.batches(64, np.random.default_rng(3)))
     np.testing.assert_array_equal(got, list(shuffled(len(ROWS), 64, np.random.default_rng(3))))
     assert positives.size == 1000
@@ -60,16 +60,16 @@ def test_without_it_an_epoch_is_as_ever(threshold):
 
 def test_corrections_count_what_stays():
     catalogue = Catalogue(COUNTS, 0.0)
-    in_batch = log_expected(TwoTowerConfig(), Positives(ROWS, COUNTS, 0.04).counts, catalogue, 100)
+    in_batch = log_expected(TwoTowerConfig(), SampledPositives(ROWS, COUNTS, 0.04).counts, catalogue, 100)
     np.testing.assert_allclose(in_batch, np.log(np.maximum(KEPT, 1) / 360), rtol=1e-6)
     mixed = TwoTowerConfig(neg_sampling="mixed", negatives=NegativesConfig(drawn=50))
-    found = log_expected(mixed, Positives(ROWS, COUNTS, 0.04).counts, catalogue, 100)
+    found = log_expected(mixed, SampledPositives(ROWS, COUNTS, 0.04).counts, catalogue, 100)
     np.testing.assert_allclose(found, np.log(KEPT / 360 + 0.2 * 0.5), rtol=1e-6)
 
 
 def test_too_little_left():
     with pytest.raises(ConfigError, match="two_tower.subsample: 1e-07 keeps 0 of 1000 positives an epoch; raise it"):
-        Positives(ROWS, COUNTS, 1e-7)
+        SampledPositives(ROWS, COUNTS, 1e-7)
 
 
 def test_a_training(tensors, tmp_path):
