@@ -28,7 +28,7 @@ def evaluate(
     ] = None,
     clip: Annotated[
         float | None,
-        typer.Option(help="Largest importance weight; larger ones are cut to it. Only with --policy.", min=0),
+        typer.Option(help="Larger importance weights are cut to this. Only with --policy.", min=0),
     ] = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
