@@ -202,7 +202,7 @@ class FeatureStoreConfig(Section):
     """The Feast repository."""
 
     repo: str = "feature_repo"
-    """Folder that holds feature_store.yaml and definitions.py. Example: ``features``."""
+    """Folder of the registry and the online store; a run makes it. Example: ``features``."""
     project: str | None = None
     """Name of the Feast project. Default: the name of the config file, so that two pipelines can share a store.
     Example: ``shop``."""

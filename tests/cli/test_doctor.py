@@ -146,11 +146,15 @@ def test_cudf(monkeypatch: pytest.MonkeyPatch, installed: bool, has_gpu: bool, s
 
 
 def test_feast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    store = FeatureStoreConfig(repo=str(tmp_path))
+    store = FeatureStoreConfig(repo=str(tmp_path / "repo"))
     check = pipeline.check_feast(store)
-    assert check.status == "fail" and "feature_store.yaml" in check.found and "feature_store.repo" in check.advice
-    (tmp_path / "feature_store.yaml").touch()
-    assert pipeline.check_feast(store).status == "ok"
+    assert check.status == "ok" and "`cascade run` makes the repository" in check.found
+    (tmp_path / "repo").mkdir()
+    check = pipeline.check_feast(store)
+    assert check.status == "ok" and "makes" not in check.found
+    (tmp_path / "file").touch()
+    check = pipeline.check_feast(FeatureStoreConfig(repo=str(tmp_path / "file")))
+    assert check.status == "fail" and "feature_store.repo" in check.advice
     monkeypatch.setattr(pipeline, "installed_version", lambda name: None)
     assert pipeline.check_feast(store).found == "not installed"
 
