@@ -59,7 +59,7 @@ class Fusion:
 def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibration: Calibration = "platt") -> Fusion:
     """Fit the fusion, with the configured calibration, on the validation part.
 
-    If there are too few positives for that calibration, a simpler one is fitted and a warning is logged.
+    If there are too few positives for that calibration, a simpler one is fitted: see `calibration_notices`.
 
     Args:
         logits: float32 [n, K], the candidates of n requests; -inf where there is none.
@@ -73,12 +73,27 @@ def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibra
     logits, cosine, label = logits[there], cosine[there], label[there]
     if calibration == "isotonic" and min(label.sum(), (~label).sum()) >= MIN_POSITIVES:
         line = replace(line, curve=fit_curve(line(logits, cosine), label))
-    if line.calibration != calibration:
-        positives = f"{label.sum():,} positives among {len(label):,} validation rows"
-        log.warning(
-            "dlrm_ranker.calibration: %s cannot be fitted to %s, so it is %s", calibration, positives, line.calibration
-        )
     return line
+
+
+def calibration_notices(
+    fusion: Fusion, calibration: Calibration, logits: Logits | None = None, label: NDArray[np.bool_] | None = None
+) -> list[str]:
+    """A notice, logged as well, if ``fusion`` has another calibration than the configured one.
+
+    Args:
+        logits, label: what the fusion was fitted on, see `fit_fusion`; None without a validation part.
+    """
+    if fusion.calibration == calibration:
+        return []
+    if logits is None or label is None:
+        why = "needs a validation part"
+    else:
+        there = np.isfinite(logits)
+        why = f"cannot be fitted to {label[there].sum():,} positives among {there.sum():,} validation rows"
+    notice = f"dlrm_ranker.calibration: {calibration} {why}, so it is {fusion.calibration}"
+    log.warning(notice)
+    return [notice]
 
 
 def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Fusion:

@@ -46,12 +46,14 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     similarity = RetrieverScores.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     lookup = Lookup(tensors, rows.followers)
-    fusion, judged = fuse(dlrm, similarity, lookup, valid, config.calibration)
+    fusion, judged, notices = fuse(dlrm, similarity, lookup, valid, config.calibration)
     ranker = Ranker(dlrm, fusion)
     columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
     difference, of_split = differences(folder, ranker, columns)
     int8 = quantize(folder, columns, retriever(tensors, parents, ann.topk), rows.events, valid)
     results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
+    if notices:
+        results["notices"] = [*results.get("notices", []), *notices]
     if valid is not None and valid.happened is not None:
         aucs = label_aucs(score_heads(dlrm, lookup, valid), valid.happened)
         results |= {"valid_auc_of": dict(zip(config.labels, aucs, strict=True))}
@@ -116,20 +118,23 @@ def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> R
 
 def fuse(
     dlrm: Dlrm, similarity: RetrieverScores, lookup: Lookup, valid: ValidRows | None, calibration: Calibration = "platt"
-) -> tuple[Fusion, dict[str, float]]:
-    """Fit the fusion of both scores; returns it with the validation scores of the retriever, the DLRM and both."""
-    from .score_fusion import Fusion, fit_fusion
+) -> tuple[Fusion, dict[str, float], list[str]]:
+    """Fit the fusion of both scores.
+
+    Returns:
+        The fusion, the validation scores of the retriever, the DLRM and both, and notices on the calibration.
+    """
+    from .score_fusion import Fusion, calibration_notices, fit_fusion
     from .training import score_rows, validation_score
 
     if valid is None:
-        return Fusion(), {}
+        return Fusion(), {}, calibration_notices(Fusion(), calibration)
     logits, similar = score_rows(dlrm, lookup, valid), similarity(valid)
     fusion, there = fit_fusion(logits, similar, valid.label, calibration), np.isfinite(logits)
     both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
     scores = {"retriever": similar, "dlrm": logits, "fused": both}
-    return fusion, {
-        f"valid_{name}": validation_score(values, valid, f"ranker ({name})") for name, values in scores.items()
-    }
+    judged = {f"valid_{name}": validation_score(values, valid, f"ranker ({name})") for name, values in scores.items()}
+    return fusion, judged, calibration_notices(fusion, calibration, logits, valid.label)
 
 
 def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:

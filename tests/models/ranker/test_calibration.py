@@ -24,8 +24,10 @@ from cascade.models.ranker.score_fusion import (
     MIN_POSITIVES,
     Fusion,
     apply_curve,
+    calibration_notices,
     fit_fusion,
 )
+from cascade.models.ranker.stage import fuse
 
 HAND = Curve((-1.0, 0.0, 2.0), (-2.0, 1.0, 2.0))
 
@@ -122,13 +124,25 @@ class TestFitFusion:
         assert found.curve is None and found.calibration == "platt"
 
     @pytest.mark.parametrize("positives", [MIN_POSITIVES - 1, 2000 - MIN_POSITIVES + 1])
-    def test_too_few_labels_of_one_kind_are_logged(self, positives, caplog):
+    def test_too_few_labels_of_one_kind_are_a_notice(self, positives, caplog):
         logits, _, _ = bent_sample(2000, 7)
         label = np.zeros(2000, bool)
         label[np.argsort(-logits)[:positives]] = True
         found = fitted(logits, np.zeros_like(logits), label, "isotonic")
         assert found.curve is None
-        assert f"isotonic cannot be fitted to {positives:,} positives" in caplog.text
+        (notice,) = calibration_notices(found, "isotonic", logits[:, None], label[:, None])
+        assert notice.startswith(f"dlrm_ranker.calibration: isotonic cannot be fitted to {positives:,} positives among")
+        assert notice.endswith(f"2,000 validation rows, so it is {found.calibration}")
+        assert caplog.messages == [notice]
+
+    def test_there_is_no_notice_if_it_is_as_configured(self, caplog):
+        assert calibration_notices(Fusion(), "none") == [] == calibration_notices(Fusion(bias=1.0), "platt")
+        assert not caplog.messages
+
+    def test_without_a_validation_part_there_is_a_notice(self):
+        _, judged, notices = fuse(None, None, None, None, "platt")
+        assert judged == {}
+        assert notices == ["dlrm_ranker.calibration: platt needs a validation part, so it is none"]
 
     def test_it_is_restored_from_a_manifest(self):
         for fusion in (Fusion(), Fusion(2.0, 0.5, -1.0), Fusion(2.0, 0.5, -1.0, HAND)):
