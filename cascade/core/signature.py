@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import WiringError
+from .suggest import closest
 
 Columns = Mapping[str, NDArray[Any]]
 """Named arrays, batch first: every array has shape [B, ...]."""
@@ -64,4 +65,12 @@ def check_wiring(step: str, reads: Signature, have: Signature) -> None:
     """
     for column, spec in reads.items():
         if column not in have or not have[column].fits(spec):
-            raise WiringError(f"{step}: reads {column} as {spec}, has {have.get(column, 'no such column')}")
+            found = have[column] if column in have else f"no such column; {columns_text(column, have)}"
+            raise WiringError(f"{step}: reads {column} as {spec}, has {found}")
+
+
+def columns_text(missing: str, have: Signature) -> str:
+    """On one line, which columns there are instead of the missing one, the most similar name first."""
+    near = closest(missing, have)
+    columns = ", ".join(f"{name} {spec}" for name, spec in have.items())
+    return f"{f'did you mean {near!r}? ' if near else ''}columns at this point: {columns or 'none'}"

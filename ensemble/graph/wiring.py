@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ...core.errors import WiringError
-from ...core.signature import Columns, ColumnSpec, Signature, check_wiring
+from ...core.signature import Columns, ColumnSpec, Signature, check_wiring, columns_text
 from .ops.base import Op
 
 
@@ -56,7 +56,9 @@ def wire(inputs: Signature, ops: Mapping[str, Op], outputs: Collection[str]) -> 
         columns.update(op.writes)
     for column in outputs:
         if column not in columns:
-            raise WiringError(f"output {column}: expected a column that an op writes, found none")
+            raise WiringError(
+                f"output {column}: expected a column that an op writes, found none; {columns_text(column, columns)}"
+            )
     return columns
 
 

@@ -90,11 +90,17 @@ def test_each_stage_is_timed_under_its_kind():
 
 
 def test_wiring_is_checked_when_it_is_built():
-    with pytest.raises(WiringError, match=r"b: reads missing as int64\[B, 1\], has no such column"):
+    with pytest.raises(WiringError) as error:
+        graph(Node("aunt", ["x"]), Node("b", ["ant"]), outputs=["b"])
+    assert str(error.value) == (
+        "b: reads ant as int64[B, 1], has no such column; did you mean 'aunt'? "
+        "columns at this point: x int64[B, 1], aunt int64[B, 1]"
+    )
+    with pytest.raises(WiringError, match=r"no such column; columns at this point: x int64\[B, 1\]$"):
         graph(Node("b", ["missing"]), outputs=["b"])
     with pytest.raises(WiringError, match="x: writes x, which exists already, and does not read it"):
         graph(Node("a", ["x"]), Node("x", ["a"]), outputs=["x"])
-    with pytest.raises(WiringError, match="output nothing"):
+    with pytest.raises(WiringError, match=r"output nothing: .*; columns at this point: x int64\[B, 1\], a int64"):
         graph(Node("a", ["x"]), outputs=["nothing"])
 
 
