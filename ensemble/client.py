@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import RequestError, ServerError
-from .protocol.call_errors import ask_for, one_line
+from .protocol.call_errors import UnknownModelError, ask_for, one_line
 from .protocol.recommendation import RawId, Recommendation, recommendations
 from .protocol.wire import WireType
 
@@ -46,7 +46,7 @@ class Client:
     ) -> list[Recommendation]:
         """Ask for recommendations for all users in one call; the answers have the order of ``users``.
 
-        For numeric inputs, text that holds a number is converted.
+        For numeric inputs, text that holds a number is converted. A number for ids that are text is refused.
 
         Args:
             users: raw user ids.
@@ -64,11 +64,12 @@ class Client:
         named = {name: value for name, value in controls.items() if value is not None}
         named |= {self._context_name(name): value for name, value in (context or {}).items()}
         wire = self._input("user_id")
-        ids = [wire.value("user_id", user) for user in users]
+        ids = [wire.identifier("user_id", user) for user in users]
         inputs = [wire.encode("user_id", [[user] for user in ids], (len(ids), 1))]
         inputs += [self._same_for_all(name, [value], len(ids)) for name, value in named.items()]
         if exclude:
-            inputs.append(self._same_for_all("exclude_items", exclude, len(ids)))
+            items = [self._input("exclude_items").identifier("exclude_items", item) for item in exclude]
+            inputs.append(self._same_for_all("exclude_items", items, len(ids)))
         answer = ask_for(lambda: self._triton.infer(self.model, inputs, client_timeout=self.timeout), self.url)
         outputs = {name: answer.as_numpy(name) for name in _OUTPUTS}
         return recommendations(ids, outputs, self._stage_times(answer.as_numpy("stages_ms")[0].tolist()))
@@ -120,8 +121,25 @@ class Client:
     @cached_property
     def _config(self) -> Any:
         """The model's config as the server has it (protobuf ``ModelConfig``)."""
-        call = partial(self._triton.get_model_config, self.model, client_timeout=self.timeout)
+        try:
+            return self._config_of(self.model)
+        except UnknownModelError as error:
+            if served := self._served():
+                raise UnknownModelError(
+                    f"{self.url}: no model {self.model!r} is served, but {', '.join(served)}; name one of them: `model=` "
+                    "of the client, `--model` beside `--url`, or export.model_name in the config"
+                ) from error
+            raise
+
+    def _config_of(self, model: str) -> Any:
+        call = partial(self._triton.get_model_config, model, client_timeout=self.timeout)
         return ask_for(call, self.url).config
+
+    def _served(self) -> list[str]:
+        """Names of the models that answer recommendation requests; the steps of an ensemble are left out."""
+        call = partial(self._triton.get_model_repository_index, client_timeout=self.timeout)
+        ready = [model.name for model in ask_for(call, self.url).models if model.state == "READY"]
+        return [name for name in ready if "stages" in self._config_of(name).parameters]
 
     @cached_property
     def _inputs(self) -> dict[str, WireType]:

@@ -59,9 +59,16 @@ class Inputs:
         return given
 
     def ids(self, column: str, values: Any) -> NDArray[Any]:
-        """Raw ids [n] of ``user_id`` or ``item_id`` in the release's dtype."""
+        """Raw ids [n] of ``user_id`` or ``item_id`` in the release's dtype.
+
+        Raises:
+            RequestError: if an id is missing or of another type; text that holds a number is a number.
+        """
         own = self._inputs["exclude_items" if column == "item_id" else column]
-        return _typed(replace(own, name=column, missing=False), _listed(column, values))
+        typed = _typed(replace(own, name=column, missing=False), given := _listed(column, values))
+        if own.dtype == "object":
+            _check_texts(column, given)
+        return typed
 
     def _users_and_context(self, users: Any, context: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         table = columns_of(users) if is_table(users) else {"user_id": users}
@@ -121,6 +128,14 @@ def _typed(spec: Input, values: Any) -> NDArray[Any]:
     if array.dtype.kind in "iu" and _fits(array, spec.dtype):
         return array.astype(spec.dtype)
     return np.array([_number(spec, value) for value in array.tolist()], dtype=spec.dtype)
+
+
+def _check_texts(column: str, values: Any) -> None:
+    """Refuse ids that are not text: the text of a number would be the id of nobody."""
+    from ..ensemble.protocol.wire import WireType
+
+    for value in _one_dim(column, values).tolist():
+        WireType("BYTES", "object").identifier(column, value)
 
 
 def _text(spec: Input, value: Any) -> str | None:

@@ -46,10 +46,10 @@ def recommend(
         url, model = f"{merged.server.host}:{merged.server.grpc_port}", merged.export.model_name
     with Client(url, model, timeout) as client:
         answers = client.recommend(
-            [parse_id(text) for text in user],
+            user,
             top_k=top_k,
             context=parse_context(context),
-            exclude=[parse_id(text) for text in exclude],
+            exclude=exclude,
             temperature=temperature,
             seed=seed,
         )
@@ -74,9 +74,3 @@ def parse_context(texts: list[str]) -> dict[str, str]:
             raise RequestError(f"--context {text}: expected COLUMN=VALUE, e.g. --context hour=20")
         context[name] = value
     return context
-
-
-def parse_id(text: str) -> int | str:
-    """An int if ``text`` is written as one, else the text. The client turns ints into text where ids are text."""
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and str(int(text)) == text else text

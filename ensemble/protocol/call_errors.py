@@ -23,6 +23,10 @@ class NoAnswerError(ServerError):
     """A server took the request and did not answer in time."""
 
 
+class UnknownModelError(ServerError):
+    """The server serves no model of this name."""
+
+
 def one_line(error: BaseException | str) -> str:
     """The text of an error on one line of at most 400 characters."""
     text = " ".join(str(error).split())
@@ -51,7 +55,7 @@ def translate(status: str, message: str, url: str) -> RequestError | ServerError
         case "INVALID_ARGUMENT":
             return RequestError(text)
         case "NOT_FOUND":
-            return ServerError(f"{url}: {text}; `cascade serve` serves what `cascade run` has exported")
+            return UnknownModelError(f"{url}: {text}; `cascade serve` serves what `cascade run` has exported")
         case "UNAVAILABLE" if OVERLOADED in text:
             return ServerError(f"{url}: overloaded, ask again later: {text}")
         case "UNAVAILABLE" if "Request for unknown model" not in text and BEING_LOADED not in text:

@@ -75,6 +75,16 @@ class WireType:
             raise refusal
         return number
 
+    def identifier(self, name: str, value: Any) -> Any:
+        """``value`` as a raw id. Unlike ``value``, it makes no text of a number: that would be the id of nobody.
+
+        Raises:
+            RequestError: naming the input, if the ids are of another type.
+        """
+        if self.dtype == "object" and not isinstance(value, str):
+            raise RequestError(f"{name}: expected a string, as the ids of this model are text, got {value!r}")
+        return self.value(name, value)
+
     def _holds(self, number: int, value: Any) -> bool:
         """Whether ``number`` is in the range of this integer type and equals ``value``: 1.5 must not become 1."""
         limits = np.iinfo(self.dtype)

@@ -83,3 +83,9 @@ def test_controls_and_excluded_items():
     assert INPUTS.ids("item_id", ["7", 8]).tolist() == [7, 8]
     with pytest.raises(RequestError, match="user_id: expected a string, got a missing value; drop that row"):
         INPUTS.ids("user_id", ["a", None])
+
+
+@pytest.mark.parametrize("users", [[1], ["a", 1], np.array([1, 2]), pd.DataFrame({"user_id": [1]})])
+def test_a_number_is_no_id_where_ids_are_text(users):
+    with pytest.raises(RequestError, match="user_id: expected a string, as the ids of this model are text, got 1"):
+        INPUTS.columns(users, None)

@@ -36,6 +36,12 @@ def test_a_value_that_does_not_fit_names_the_input(wire, value):
         wire.value("hour", value)
 
 
+def test_an_id_is_not_made_text():
+    assert TEXT.identifier("user_id", "7") == "7" and INT64.identifier("user_id", "7") == 7
+    with pytest.raises(RequestError, match="user_id: expected a string, as the ids of this model are text, got 7"):
+        TEXT.identifier("user_id", 7)
+
+
 def test_encode_keeps_rows():
     tensor = INT64.encode("ids", [[1, 2], [3, 4], [5, 6]], (3, 2))
     assert (tensor.name(), tensor.datatype(), tensor.shape()) == ("ids", "INT64", [3, 2])

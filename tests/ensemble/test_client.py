@@ -1,0 +1,52 @@
+"""The client, on a server that answers from memory."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from cascade.core.errors import RequestError, ServerError
+from cascade.ensemble.client import Client
+
+grpc = pytest.importorskip("tritonclient.grpc")
+
+
+class FakeTriton:
+    """Serves `shop`, which is an ensemble with the step `shop_rank`, and `other`, which is not ready."""
+
+    def __init__(self, ready=("shop", "shop_rank")):
+        self.ready = ready
+
+    def get_model_config(self, model, client_timeout):
+        if model not in self.ready:
+            raise grpc.InferenceServerException(f"Request for unknown model: '{model}' is not found", "NOT_FOUND")
+        inputs = [SimpleNamespace(name=name, data_type=13) for name in ("user_id", "exclude_items")]  # TYPE_STRING
+        return SimpleNamespace(config=SimpleNamespace(parameters={"stages": ""} if model == "shop" else {}, input=inputs))
+
+    def get_model_repository_index(self, client_timeout):
+        models = [SimpleNamespace(name=name, state="READY") for name in self.ready]
+        return SimpleNamespace(models=[*models, SimpleNamespace(name="other", state="UNAVAILABLE")])
+
+
+def client_of(model, **fake):
+    client = Client("host:1", model)
+    client.__dict__["_triton"] = FakeTriton(**fake)
+    return client
+
+
+def test_of_a_model_that_is_not_served_it_names_those_that_are():
+    with pytest.raises(ServerError) as error:
+        client_of("cascade").recommend(["a"])
+    assert str(error.value) == (
+        "host:1: no model 'cascade' is served, but shop; name one of them: `model=` of the client, `--model` beside "
+        "`--url`, or export.model_name in the config"
+    )
+
+
+def test_where_no_model_is_served_it_says_how_to_serve_one():
+    with pytest.raises(ServerError, match="'cascade' is not found; `cascade serve` serves what `cascade run` has"):
+        client_of("cascade", ready=()).recommend(["a"])
+
+
+def test_a_number_is_no_id_of_a_model_whose_ids_are_text():
+    with pytest.raises(RequestError, match="user_id: expected a string, as the ids of this model are text, got 1"):
+        client_of("shop").recommend([1])
