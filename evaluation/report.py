@@ -18,6 +18,8 @@ from .ranking_lists import LIST, RECALL_AT
 Intervals = Mapping[str, Sequence[float] | None]
 """Metric -> lower and upper bound; None for a metric that has no value."""
 OURS = ("retrieval", "cascade")
+SHOWN = {"retrieval": "retriever"}
+"""Key of the metrics -> the method's name in tables and lines, where they differ."""
 TITLES = {
     "popularity": "Popularity",
     "ials": "iALS",
@@ -134,9 +136,9 @@ def how(intervals: Mapping[str, Any]) -> str:
 
 
 def difference_lines(differences: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    """A line for each difference: ``NDCG@10, cascade - retrieval: +0.0123 [+0.0050, +0.0200]``."""
+    """A line for each difference: ``NDCG@10, cascade - retriever: +0.0123 [+0.0050, +0.0200]``."""
     return [
-        f"{metric.upper()}, {pair}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
+        f"{metric.upper()}, {' - '.join(SHOWN.get(name, name) for name in pair.split(' - '))}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
         for pair, metrics in differences.items()
         for metric, v in metrics.items()
     ]

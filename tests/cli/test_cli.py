@@ -269,7 +269,7 @@ def test_evaluate(config_file: Path) -> None:
     assert "new items (no positive in training): 30; 4 users have 7 positives with them in the test part" in table
     assert re.search(r"retriever, new items only +0.5000 +0.9870", table)
     assert "0.0500 to 0.0700  0.0600 to 0.0800" in table
-    assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0020, +0.0210]" in table
+    assert "NDCG@10, cascade - retriever: +0.0100 [-0.0020, +0.0210]" in table
     assert rows["new"] == ["users", "0", "7", "0.7500"]
     assert "retrieval.recall@100 0.5000, cascade.ndcg@10 0.0700, ranking.auc 0.9000" in invoke("evaluate").stderr
     assert Path(table.split("report: ")[1].strip()).is_file()
@@ -294,7 +294,7 @@ def request_seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_recommend_json_is_an_object_or_a_list(config_file: Path, request_seen: dict[str, Any]) -> None:
     one = json.loads(invoke("recommend", "--user", "42", "--json").stdout)
     assert one == {
-        "user_id": 42,
+        "user_id": "42",
         "items": [{"item_id": 50, "score": 0.75, "propensity": 1.0}],
         "reasons": ["unknown_user"],
         "release": "abc",
@@ -308,10 +308,10 @@ def test_recommend_passes_everything_on(config_file: Path, request_seen: dict[st
     args = ["--top-k", "3", "--context", "hour=20", "--exclude", "5", "--temperature", "0.5", "--seed", "1"]
     text = invoke("recommend", "--user", "42", *args, "--set", "server.grpc_port=9").stdout
     assert request_seen == {
-        "users": [42],
+        "users": ["42"],
         "top_k": 3,
         "context": {"hour": "20"},
-        "exclude": [5],
+        "exclude": ["5"],
         "temperature": 0.5,
         "seed": 1,
         "url": "127.0.0.1:9",
@@ -335,9 +335,10 @@ def test_a_context_without_a_value(config_file: Path) -> None:
 
 
 def test_doctor_exits_1_if_something_needed_is_missing(config_file: Path) -> None:
-    result = invoke("doctor", "--json")
+    redis = ["--set", "feature_store.online=redis", "--set", "feature_store.redis=127.0.0.1:1"]
+    result = invoke("doctor", "--json", *redis)
     checks = {check["name"]: check for check in json.loads(result.stdout)}
-    assert checks["feast"]["status"] == "fail", "this folder has no feature_repo"
+    assert checks["redis"]["status"] == "fail" and checks["feast"]["status"] == "ok"
     assert result.exit_code == 1
 
 

@@ -82,7 +82,7 @@ def test_intervals_differences_and_slices_are_shown(page):
     assert "0.0800<br><small>[0.0710, 0.0890]</small>" in page
     assert "0.7500<br><small>[0.7410, 0.7620]</small>" in page
     assert "95% intervals by bootstrap over users, 200 draws." in page
-    assert "NDCG@10, cascade - retrieval: +0.0100 [-0.0040, +0.0240]" in page
+    assert "NDCG@10, cascade - retriever: +0.0100 [-0.0040, +0.0240]" in page
     assert "<th>title = &lt;b&gt;</th><td>1,234</td><td>0.5000</td><td>0.2500</td><td>5</td><td>0.6250</td>" in page
 
 
