@@ -50,6 +50,7 @@ types: $(READY)  ## mypy --strict and pyright
 
 docs: $(READY)  ## build the documentation site in build/site, without network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "docs: open build/site/index.html"
 
 notebooks: $(READY)  ## run the notebooks; they are not changed
 	@$(BIN)/jupyter execute notebooks/*.ipynb
