@@ -44,26 +44,30 @@ def _section(command: Any, context: Any) -> str:
     usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
     example = re.sub(r"^Example: ", "", command.epilog or "")
     rows = "\n".join(_row(parameter, context) for parameter in command.params)
-    table = f"| option | meaning | default |\n|---|---|---|\n{rows}" if rows else ""
+    table = f"| option | meaning | default | limits |\n|---|---|---|---|\n{rows}" if rows else ""
     help_text = re.sub(r"\s*\n\n\s*", "\n\n", command.help or "")
     shown = f"```console\n$ {example}\n```" if example else ""
     return "\n\n".join(part for part in (f"## {name}", help_text, f"Usage: `{usage}`", shown, table) if part)
 
 
 def _row(parameter: Any, context: Any) -> str:
-    """One line of the table: declaration, meaning, and what stands in brackets behind it: default and limits."""
+    """One line of the table: declaration, meaning with the environment variable, default, limits."""
     declaration, text = parameter.get_help_record(context)
     declaration = re.sub(r"<(?:list\[)?(.+?)\]?>", lambda kind: f"<{kind[1].removesuffix(' range')}>", declaration)
     meaning, _, extra = text.partition("  [")
-    facts = [_fact(part) for part in extra.removesuffix("]").split("; ") if part]
-    return f"| `{declaration}` | {_cell(meaning)} | {_cell(', '.join(facts))} |"
+    facts = [part for part in extra.removesuffix("]").split("; ") if part]
+    default = "".join(part.removeprefix("default: ") for part in facts if part.startswith("default: "))
+    variable = "".join(part.removeprefix("env var: ") for part in facts if part.startswith("env var: "))
+    limits = [_limit(part) for part in facts if not part.startswith(("default: ", "env var: "))]
+    meaning += f" Environment variable: {variable}." if variable else ""
+    return f"| `{declaration}` | {_cell(meaning)} | {_cell(default)} | {_cell(', '.join(limits))} |"
 
 
-def _fact(text: str) -> str:
-    """``default: 5`` as ``5``, ``x>=1`` as ``at least 1``."""
+def _limit(text: str) -> str:
+    """``x>=1`` as ``at least 1``, ``0<=x<=1`` as ``0 to 1``."""
     if text.startswith("x>="):
         return f"at least {text.removeprefix('x>=')}"
-    return text.removeprefix("default: ").replace("env var: ", "environment: ")
+    return re.sub(r"^(.+)<=x<=(.+)$", r"\1 to \2", text)
 
 
 def _cell(text: str) -> str:

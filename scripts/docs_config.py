@@ -115,9 +115,9 @@ def _index(tops: list[Key], every: list[Key]) -> str:
 
 def _page(top: Key, every: list[Key]) -> str:
     own = [key for key in every if key.name == top.name or key.name.startswith(f"{top.name}.")]
-    parts = [f"# {top.name}", top.sentence, _as_in_pipeline(top.name)]
-    if top.section is None:
-        parts += _facts(top)
+    about = [_as_in_pipeline(top.name)]
+    about = [top.sentence, *about] if top.section is not None else [*about, *_facts(top)]
+    parts = [f"# {top.name}", *about]
     group = top.name
     for key in own[1:]:
         parent = key.name.rpartition(".")[0]

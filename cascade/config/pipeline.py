@@ -80,6 +80,6 @@ class PipelineConfig(Section):
     def given(self) -> dict[str, Any]:
         """The values of ``tree`` that are not defaults: those given by a file, ``--set`` or the environment.
 
-        ``load.validated`` makes an equal config of them.
+        Given to `load_config` as ``overrides``, they make an equal config.
         """
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -17,13 +17,13 @@ class Dimension(Section):
     """The values of one key: a list of choices, or a range from ``low`` to ``high``, both included."""
 
     choices: list[Any] | None = Field(default=None, min_length=1)
-    """The values to choose from. A list instead of this mapping means the same. Example: ``[64, 128]``."""
+    """The values to choose from. A list instead of this mapping means the same. Example: ``[0.001, 0.01]``."""
     low: float | None = None
-    """Smallest value of a range. Example: ``1e-4``."""
+    """Smallest value of a range. Example: ``0.0001``."""
     high: float | None = None
-    """Largest value of a range. Example: ``1e-2``."""
+    """Largest value of a range. Example: ``0.01``."""
     step: float | None = Field(default=None, gt=0)
-    """range only: distance between two neighbouring values, counted from ``low``. Example: ``0.1``."""
+    """range only: distance between two neighbouring values, counted from ``low``. Example: ``0.001``."""
     log: bool = False
     """range only: whether to draw on a logarithmic scale, on which each order of magnitude is equally likely."""
 

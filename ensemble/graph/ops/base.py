@@ -55,8 +55,8 @@ class Op(ABC):
             parts: the artifacts of the release: data, etl, features, two_tower, index and ranker.
 
         Returns:
-            Name in the folder -> where the file lies now, e.g. ``{"item_ids.npy": parts["etl"].path /
-            "item_ids.npy"}``; none by default.
+            Name in the folder -> path of the file now, for example name ``item_ids.npy`` and path
+            ``parts["etl"].path / "item_ids.npy"``. By default there are no files.
         """
         return {}
 
