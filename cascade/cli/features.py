@@ -78,7 +78,8 @@ def push(
     from ..workflows.features.store import push_history
 
     history = push_history(load(config, sets).feature_store, user, item, time or None)
-    typer.echo(f"user {user}: the history holds {len(history)} items, most recent first: {_start(history)}")
+    items = "1 item" if len(history) == 1 else f"{len(history)} items, most recent first"
+    typer.echo(f"user {user}: the history holds {items}: {_start(history)}")
 
 
 def _start(values: list[Any]) -> str:

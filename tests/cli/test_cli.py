@@ -353,6 +353,17 @@ def test_ports_of_serve_are_flags(config_file: Path, monkeypatch: pytest.MonkeyP
     assert seen["feature_repo"] == Path("feature_repo")
 
 
+@pytest.mark.parametrize(
+    ("history", "text"),
+    [([50], "holds 1 item: 50\n"), ([181, 50], "holds 2 items, most recent first: 181, 50\n")],
+)
+def test_push_counts_items(config_file: Path, monkeypatch: pytest.MonkeyPatch, history: list[int], text: str) -> None:
+    from cascade.workflows.features import store
+
+    monkeypatch.setattr(store, "push_history", lambda *args: history)
+    assert invoke("features", "push", "--user", "42", "--item", "50").stdout.endswith(text)
+
+
 def test_version() -> None:
     import cascade as package
 

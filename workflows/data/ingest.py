@@ -56,7 +56,7 @@ def ingest(
     entities = {name: _checked(table, name, vectors) for name, table in given.items() if table is not None}
     known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
     ingester = InteractionIngester(config, spool, known)
-    with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False) as bar:
+    with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False, disable=None) as bar:
         for chunk in source.interactions():
             ingester.add(chunk)
             bar.update(chunk.num_rows)

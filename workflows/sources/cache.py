@@ -60,7 +60,8 @@ def download(url: str, file: Path, *, timeout: float) -> None:
 
     with urllib.request.urlopen(url, timeout=timeout) as answer, file.open("wb") as out:  # noqa: S310
         size = int(answer.headers.get("Content-Length") or 0) or None
-        with tqdm(total=size, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], leave=False) as bar:
+        name = url.rsplit("/", 1)[-1]
+        with tqdm(total=size, unit="B", unit_scale=True, desc=name, leave=False, disable=None) as bar:
             while block := answer.read(1 << 16):
                 out.write(block)
                 bar.update(len(block))
