@@ -1,1 +1,4 @@
-"""The results of a load test as text, JSON and an HTML page. Start with `results`."""
+"""The report of a load test.
+
+In: the measurements of `bench.load`. Out: text, JSON and an HTML page with plots. Start with `results`.
+"""

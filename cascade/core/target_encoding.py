@@ -4,6 +4,8 @@ Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attribut
 problems", 2001. A row's own label must not be part of its encoding, so the rows that means are computed from are
 encoded out of fold: each by the rows of the other folds.
 
+The ranker's features from it are in `models.ranker.target_encoding`; the config key is ``dlrm_ranker.rates``.
+
 Shapes: n rows, C codes, F folds, T sums of a code.
 """
 

@@ -1,7 +1,8 @@
 """Target encoding of the ranker's categories: the share of positive labels of each user, item or other category.
 
 With few impressions per id, an embedding cannot learn what the mean label says at once. Training rows use out-of-fold
-rates, see `core.target_encoding`. For a list column the feature is the mean rate of its entries.
+rates; the formulas are in `core.target_encoding`. The config key is ``dlrm_ranker.rates``. For a list column the
+feature is the mean rate of its entries.
 """
 
 from __future__ import annotations

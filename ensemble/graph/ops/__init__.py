@@ -1,4 +1,8 @@
-"""The ops of the request path, one a file. They import numpy, numba, onnxruntime and faiss, nothing heavier."""
+"""The ops of the request path, one a file. They import numpy, numba, onnxruntime and faiss, nothing heavier.
+
+In: the columns of a request, batch first. Out: the columns of the answer. Start with `base` for the contract, then
+`lookup_user`, the first op; `OPS` lists them in the order in which they run.
+"""
 
 from .base import Op, Reason
 from .drop_seen import DropSeen

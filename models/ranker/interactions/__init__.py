@@ -1,4 +1,8 @@
-"""Interactions of user and item vectors: one class per file, all with the interface of `base`."""
+"""How the ranker combines the vectors of a user and an item: one class per file.
+
+In: float32 vectors of the user's and the item's features. Out: the first layer of the top network. Start with `base`
+for the interface, then `dot`.
+"""
 
 from .base import Interaction
 from .concat import Concat
