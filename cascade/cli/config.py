@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, print_json
+from .options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, load_with_origins, print_json
 
 
 def show_config(
@@ -17,9 +17,7 @@ def show_config(
     verbose: Verbose = False,
 ) -> None:
     """Print the merged configuration and the origin of each value."""
-    from ..config.load import config_with_origins
-
-    merged, origins = config_with_origins(config, sets)
+    merged, origins = load_with_origins(config, sets)
     if as_json:
         print_json({"config": merged.tree(), "origins": origins})
     else:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import ConfigError
 from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 from .run import run_stages
+
+if TYPE_CHECKING:
+    from ..evaluation.config import EvaluationConfig
 
 
 def evaluate(
@@ -39,17 +42,27 @@ def evaluate(
     """
     from .text.evaluation import estimate_policy, policy_table, whole_text
 
-    merged = load(config, sets)
     if policy is not None:
-        found: Mapping[str, Any] = estimate_policy(policy, clip, merged.evaluation)
+        found: Mapping[str, Any] = estimate_policy(policy, clip, _section(config, sets))
         text = policy_table(found)
     elif clip is not None:
         raise ConfigError("--clip: needs --policy FILE")
     else:
-        artifact = run_stages(merged, runs, ["evaluation"], force)["evaluation"]
+        artifact = run_stages(load(config, sets), runs, ["evaluation"], force)["evaluation"]
         found = artifact.metrics
         text = whole_text(artifact)
     if as_json:
         print_json(found)
     else:
         typer.echo(text)
+
+
+def _section(file: Path, sets: list[str]) -> EvaluationConfig:
+    """The section ``evaluation``, which a policy log needs only; a folder without pipeline.yaml has the defaults."""
+    from ..config.load import config_of
+    from ..config.sources import read_sets
+
+    if file != PIPELINE or file.exists():
+        return load(file, sets).evaluation
+    given = {".".join(path): value for path, value, _ in read_sets(sets)}
+    return config_of(None, {"schema.sparse": ["user_id", "item_id"], **given}).evaluation

@@ -20,6 +20,7 @@ from .doctor.command import doctor
 from .evaluate import evaluate
 from .features import features
 from .logging import is_verbose
+from .options import with_config
 from .recommend import recommend
 from .run import plan, run
 from .serve import serve
@@ -92,6 +93,6 @@ def _fail(error: Exception, message: str, code: int) -> None:
         import traceback
 
         traceback.print_exception(error)
-    for line in message.splitlines():
+    for line in with_config(message).splitlines():
         typer.echo(f"error: {line}", err=True)
     sys.exit(code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +39,10 @@ Verbose = Annotated[
 PIPELINE = Path("pipeline.yaml")
 RUNS = Path("runs")
 NONE: list[str] = []
+_COMMAND = re.compile(r"`(cascade (?:run|plan|serve|evaluate|tune|bench|features \w+)\b[^`]*)`")
+"""A command that takes a config, as error messages name it."""
+_loaded = PIPELINE
+"""The file that `load_with_origins` was last asked for."""
 
 
 def load(file: Path, sets: list[str]) -> PipelineConfig:
@@ -45,9 +51,30 @@ def load(file: Path, sets: list[str]) -> PipelineConfig:
     Raises:
         ConfigError: one line for each error.
     """
-    from ..config.load import config_with_origins
+    return load_with_origins(file, sets)[0]
 
-    return config_with_origins(file, sets)[0]
+
+def load_with_origins(file: Path, sets: list[str]) -> tuple[PipelineConfig, dict[str, str]]:
+    """The same config, and for every key its origin.
+
+    Raises:
+        ConfigError: one line for each error.
+    """
+    global _loaded
+    from ..config.load import config_with_origins
+    from ..core.errors import ConfigError
+
+    _loaded = file
+    if not file.exists():
+        raise ConfigError(f"{file}: no such file; name the pipeline's file with --config or CASCADE_CONFIG")
+    return config_with_origins(file, sets)
+
+
+def with_config(message: str) -> str:
+    """``message``, in which the commands between backticks name the config file in use, unless it is pipeline.yaml."""
+    if _loaded == PIPELINE:
+        return message
+    return _COMMAND.sub(lambda found: f"`{found[1]} -c {shlex.quote(str(_loaded))}`", message)
 
 
 def print_json(value: Any) -> None:

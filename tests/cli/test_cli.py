@@ -162,7 +162,17 @@ def test_verbose_shows_the_traceback(config_file: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     result = cascade("plan", cwd=tmp_path)
     assert result.returncode == 2
-    assert result.stderr == "error: pipeline.yaml: cannot be read: No such file or directory\n"
+    hint = "name the pipeline's file with --config or CASCADE_CONFIG"
+    assert result.stderr == f"error: pipeline.yaml: no such file; {hint}\n"
+
+
+def test_commands_in_errors_name_the_config_file(config_file: Path) -> None:
+    config_file.rename(config_file.with_name("my shop.yaml"))
+    result = cascade("features", "apply", "-c", "my shop.yaml", cwd=config_file.parent)
+    assert result.stderr.rstrip().endswith("run `cascade run --only features -c 'my shop.yaml'` first")
+    config_file.with_name("my shop.yaml").rename(config_file)
+    result = cascade("features", "apply", cwd=config_file.parent)
+    assert result.stderr.rstrip().endswith("run `cascade run --only features` first")
 
 
 def test_a_bug_is_one_line_too(config_file: Path) -> None:
@@ -253,6 +263,17 @@ def test_evaluate_a_policy_from_its_log(config_file: Path) -> None:
     assert [line.split()[:2] for line in clipped.splitlines()[2:]] == [["ips", "0.8333"], ["snips", "1.0000"]]
     with pytest.raises(ConfigError, match="--clip: needs --policy"):
         invoke("evaluate", "--clip", "2")
+
+
+def test_a_policy_needs_no_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log.csv").write_text("propensity,new_propensity,reward\n0.5,0.25,1\n0.25,0.75,1\n0.5,0.0,0\n")
+    args = ["evaluate", "--policy", "log.csv", "--json"]
+    assert json.loads(invoke(*args).stdout)["ips"]["value"] == pytest.approx(3.5 / 3)
+    with pytest.raises(ConfigError, match="evaluation.replicates"):
+        invoke(*args, "--set", "evaluation.replicates=-1")
+    with pytest.raises(ConfigError, match="other.yaml: no such file"):
+        invoke(*args, "-c", "other.yaml")
 
 
 @pytest.mark.usefixtures("two_stages")
