@@ -126,8 +126,8 @@ class Client:
         except UnknownModelError as error:
             if served := self._served():
                 raise UnknownModelError(
-                    f"{self.url}: no model {self.model!r} is served, but {', '.join(served)}; name one of them: `model=` "
-                    "of the client, `--model` beside `--url`, or export.model_name in the config"
+                    f"{self.url}: no model {self.model!r} is served, but {', '.join(served)}; name one of them: "
+                    "`model=` of the client, `--model` beside `--url`, or export.model_name in the config"
                 ) from error
             raise
 

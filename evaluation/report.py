@@ -138,10 +138,15 @@ def how(intervals: Mapping[str, Any]) -> str:
 def difference_lines(differences: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
     """A line for each difference: ``NDCG@10, cascade - retriever: +0.0123 [+0.0050, +0.0200]``."""
     return [
-        f"{metric.upper()}, {' - '.join(SHOWN.get(name, name) for name in pair.split(' - '))}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
+        f"{metric.upper()}, {_shown(pair)}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
         for pair, metrics in differences.items()
         for metric, v in metrics.items()
     ]
+
+
+def _shown(pair: str) -> str:
+    """``cascade - retriever`` of the key ``cascade - retrieval``."""
+    return " - ".join(SHOWN.get(name, name) for name in pair.split(" - "))
 
 
 def recall_curve(methods: Mapping[str, Mapping[str, float]]) -> str:

@@ -20,7 +20,9 @@ class FakeTriton:
         if model not in self.ready:
             raise grpc.InferenceServerException(f"Request for unknown model: '{model}' is not found", "NOT_FOUND")
         inputs = [SimpleNamespace(name=name, data_type=13) for name in ("user_id", "exclude_items")]  # TYPE_STRING
-        return SimpleNamespace(config=SimpleNamespace(parameters={"stages": ""} if model == "shop" else {}, input=inputs))
+        return SimpleNamespace(
+            config=SimpleNamespace(parameters={"stages": ""} if model == "shop" else {}, input=inputs)
+        )
 
     def get_model_repository_index(self, client_timeout):
         models = [SimpleNamespace(name=name, state="READY") for name in self.ready]

@@ -130,5 +130,6 @@ def test_no_server_says_how_to_start_one():
 
 
 def test_a_model_that_is_not_served_is_named(server):
-    with Client(server.grpc_url, "other") as client, pytest.raises(ServerError, match="no model 'other' is served, but cascade;"):
+    match = "no model 'other' is served, but cascade;"
+    with Client(server.grpc_url, "other") as client, pytest.raises(ServerError, match=match):
         client.recommend([1])
