@@ -18,11 +18,15 @@ settings.load_profile("cascade")
 
 BUILD_SECONDS = 1500
 """What a test may take that has to build a pipeline first; more than the limit of every other test."""
+SLOW_FOLDERS = {"integration", "benchmarks"}
+"""They start servers or time things."""
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
         if "build_pipeline" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 

@@ -81,6 +81,7 @@ def test_the_sdist_holds_every_file(source: Path, tmp_path: Path) -> None:
     assert shipped_files() <= held
 
 
+@pytest.mark.slow
 def test_every_module_of_the_wheel_imports_under_one_name(wheel: Path, tmp_path: Path) -> None:
     """In a fresh environment that sees this one's libraries; it skips their .pth files, so not the editable install."""
     venv.create(tmp_path / "venv", symlinks=True)
@@ -108,6 +109,7 @@ def test_nothing_inside_imports_itself_by_its_full_name() -> None:
         assert name.split(".")[0] != "cascade", f"{file}: imports {name}; inside the package imports are relative"
 
 
+@pytest.mark.slow
 def test_every_library_that_is_imported_is_declared() -> None:
     declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
     providers = packages_distributions()
@@ -166,6 +168,7 @@ def test_pyright_resolves_imports_in_an_editable_install(user_of_the_package: Pa
     assert len(found) >= len(LINKED) and all('"str"' in each["message"] for each in found)
 
 
+@pytest.mark.slow
 def test_mypy_resolves_imports_in_an_editable_install(user_of_the_package: Path) -> None:
     """mypy from another folder takes the package for typed; what it reads of our own modules has no error."""
     call = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from shipping import ROOT, clean_environment
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 TINY = {
     "CASCADE_DATA__SYNTHETIC__INTERACTIONS": "10000",

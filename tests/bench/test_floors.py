@@ -24,6 +24,7 @@ def one(shop, users, monkeypatch):
     return {node.stage: (node.op, columns) for node, columns in steps_of(executor, request)}
 
 
+@pytest.mark.slow
 def test_every_stage_has_a_floor_and_the_environment_is_restored(shop, users, monkeypatch):
     monkeypatch.setenv(REPO_VARIABLE, "mine")
     found = floors(shop.version_folder, shop.feature_repo, users)

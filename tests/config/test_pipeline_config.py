@@ -72,6 +72,7 @@ def test_the_guides_five_sections_are_enough(guide: Path) -> None:
     assert origins["history.length"] == "default"
 
 
+@pytest.mark.slow
 def test_a_key_that_is_set_to_its_own_value_changes_nothing_beside_it(tmp_path: Path) -> None:
     file = write(tmp_path, SMALL)
     config, origins = config_with_origins(file, environ={})
@@ -334,6 +335,7 @@ def test_the_project_is_named_after_the_file(guide: Path) -> None:
     assert config_with_origins(guide, ["feature_store.project=mine"], {})[0].feature_store.project == "mine"
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1).filter(lambda s: s.strip(".") and "/" not in s and "\0" not in s))
 def test_any_file_name_gives_an_identifier(stem: str) -> None:
     name = project_name(Path(f"{stem}.yaml"))

@@ -48,6 +48,7 @@ def test_refuses_other_types_instead_of_compiling_again(values):
         call(times, values)
 
 
+@pytest.mark.slow
 def test_without_a_cache_folder_every_process_compiles_the_kernel(caplog):
     names = {}
     exec("def double(values, factor, out):\n    out[:] = 2 * values", names)  # no source file, so no cache folder
@@ -56,6 +57,7 @@ def test_without_a_cache_folder_every_process_compiles_the_kernel(caplog):
     assert "compiled again by every process" in caplog.text and "double" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_next_process_loads_the_kernel_from_the_cache(tmp_path):
     code = (
         "from cascade.ensemble.graph.ops.drop_seen import DropSeen, keep_unseen\n"

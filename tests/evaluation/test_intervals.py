@@ -30,6 +30,7 @@ def some_rows(seed, n=3000, users=60):
     return RankedRows(logits, label, owner, np.zeros(n, int), np.zeros(n, int))
 
 
+@pytest.mark.slow
 def test_intervals_equal_those_of_the_rows_of_the_drawn_users():
     rows, boot = some_rows(0), Bootstrap(200, seed=5)
     got = ranking_intervals(rows, ranking_metrics(rows), boot)

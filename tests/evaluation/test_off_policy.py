@@ -45,6 +45,7 @@ def test_the_logging_policy_itself_has_the_mean_reward():
     assert ips(log).effective_rows == pytest.approx(400)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [ips, snips])
 def test_estimates_are_unbiased_and_intervals_contain_the_true_value(estimator):
     got = [estimator(simulate(seed), bootstrap=Bootstrap(200, seed)) for seed in range(200)]
@@ -54,6 +55,7 @@ def test_estimates_are_unbiased_and_intervals_contain_the_true_value(estimator):
     assert 0.88 <= held <= 0.99
 
 
+@pytest.mark.slow
 def test_clipping_trades_bias_for_variance():
     free, clipped = ([ips(simulate(seed), clip, Bootstrap(100)) for seed in range(100)] for clip in (None, 2.0))
     assert np.std([e.value for e in clipped]) < 0.7 * np.std([e.value for e in free])

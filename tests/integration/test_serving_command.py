@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from cascade.core.errors import CascadeError
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server import serve
+from cascade.ensemble.server.serve import serve
 
 folder, free = Path(sys.argv[1]), ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
 try:

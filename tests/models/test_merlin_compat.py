@@ -41,6 +41,7 @@ def by_itself():
     return json.loads(next(line for line in lines if line.startswith("found")).removeprefix("found"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", ALIASES)
 def test_alias_is_still_needed(old, by_itself):
     assert not by_itself[old], f"{old} {HOW}"
@@ -65,6 +66,7 @@ def test_dlpack_is_the_public_one():
     assert internal.from_dlpack is tf.experimental.dlpack.from_dlpack
 
 
+@pytest.mark.slow
 def test_keras_3_is_refused_with_what_to_set():
     code = (
         "import tensorflow as tf; tf.keras.Model; "

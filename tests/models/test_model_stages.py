@@ -22,6 +22,8 @@ from cascade.models.training.rows import (
 )
 from cascade.workflows.etl.tensors import Tensors
 
+pytestmark = pytest.mark.slow
+
 SHAPES = {
     "only string ids, no validation": {"rich": False, "strings": True, "valid": False},
     "impressions": {"label": True},

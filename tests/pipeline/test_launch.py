@@ -53,6 +53,7 @@ def of_two_tower(folder):
     return Artifact.load(path)
 
 
+@pytest.mark.slow
 def test_one_command_trains_with_two_workers(folder):
     launcher = run(folder, "--workers", "2", "--set", "two_tower.id_dropout=0")
     _, errors = launcher.communicate(timeout=WITHIN_S)
@@ -78,6 +79,7 @@ def workers_of(launcher):
     raise TimeoutError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["worker", "chief", "launcher"])
 def test_one_that_is_killed_ends_them_all(who, folder):
     launcher = run(folder, "--workers", "2", *LONG)

@@ -61,6 +61,7 @@ def run(study, url, attempt, executor, budget, pruner="median"):
     return results_of(study, "m")
 
 
+@pytest.mark.slow
 def test_finds_the_best_value_and_can_be_resumed(url):
     first = run(opened(url), url, parabola, InProcessExecutor(), SearchBudget(15))
     again = run(opened(url), url, parabola, InProcessExecutor(), SearchBudget(15))
@@ -71,12 +72,14 @@ def test_finds_the_best_value_and_can_be_resumed(url):
     assert len(set(drawn)) == 30, "a resumed study does not draw the same values again"
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_values(tmp_path):
     urls = [f"sqlite:///{tmp_path / name}.db" for name in "ab"]
     first, second = (run(opened(url), url, parabola, InProcessExecutor(), SearchBudget(12)) for url in urls)
     assert [t.params for t in first.trials] == [t.params for t in second.trials]
 
 
+@pytest.mark.slow
 def test_two_dask_workers(url):
     with trial_executor(2) as (executor, at_once):
         found = run(opened(url), url, report_process, executor, SearchBudget(8, at_once))
@@ -87,6 +90,7 @@ def test_two_dask_workers(url):
     assert all(trial.epochs == {1: 0.5} for trial in found.trials), "workers report to the same study"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_fails_only_its_own_trial(url):
     with trial_executor(2) as (executor, at_once):
         study = opened(url)
@@ -96,6 +100,7 @@ def test_a_worker_that_dies_fails_only_its_own_trial(url):
     assert "KilledWorker" in found.trials[0].reason
 
 
+@pytest.mark.slow
 def test_trials_behind_the_median_are_pruned(url):
     study = opened(url)
     for x in (1, 1, 1, 1, 1, 0, 2):

@@ -17,6 +17,8 @@ from cascade.pipeline.stages import plan
 from cascade.tuning.trial import EpochReporter, TrialObjective
 from cascade.tuning.tune import Options, prepare
 
+pytestmark = pytest.mark.slow
+
 
 def invoke(*args):
     result = CliRunner().invoke(cli.app, list(args), catch_exceptions=False)

@@ -10,6 +10,8 @@ from cascade.models.training.rows import item_columns
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.transforms.lookup_tables import load_codes
 
+pytestmark = pytest.mark.slow
+
 ITEMS = 1000
 
 

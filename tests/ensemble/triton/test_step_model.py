@@ -64,6 +64,7 @@ def same(got, expected):
         np.testing.assert_array_equal(got[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 def test_one_request_is_answered_as_the_executor_does(steps, executor, ids):
     request = {"user_id": ids([[101], [7], [119]]), "temperature": np.full((3, 1), 0, np.float32)}
     [got] = steps(wire(request))

@@ -116,6 +116,7 @@ def numbers(*values, dtype=np.int32):
     return np.array(values, dtype=dtype).reshape(-1, 1)
 
 
+@pytest.mark.slow
 def test_answers_requests_in_order_from_one_pass(model, op):
     one, two = model.execute([Request(user_id=users("u5")), Request(user_id=users("u7", "u9"))])
     assert one.outputs["item_ids"].tolist() == [[5, 6]]
@@ -277,6 +278,7 @@ def requests(draw):
     return columns | {"seed": column(st.integers(-(2**63), 2**63 - 1), np.int64)}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(asked=st.lists(requests(), min_size=1, max_size=20))
 def test_requests_that_share_a_pass_get_the_same_as_alone(mini_executor, asked):

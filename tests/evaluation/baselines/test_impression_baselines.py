@@ -30,6 +30,7 @@ def shown(tensors, history="at_event"):
     return events_of_test(tensors, every, history)
 
 
+@pytest.mark.slow
 def test_both_learn_the_taste_and_are_compared_with_the_ranker(clicks):
     test = shown(clicks)
     noise = np.random.default_rng(0).normal(size=len(test)).astype("f4")

@@ -32,6 +32,7 @@ def overlap(index, vectors, queries, topk):
     return np.mean([len(set(a) & set(b)) / topk for a, b in zip(exact, got, strict=True)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 @pytest.mark.parametrize("target", [0.8, 0.99])
 def test_each_group_finds_its_share_of_exact_search(kind, target, vectors, queries):
@@ -43,6 +44,7 @@ def test_each_group_finds_its_share_of_exact_search(kind, target, vectors, queri
         assert told["recall"] == pytest.approx(overlap(index, vectors, found, 50), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_higher_target_looks_further(vectors, queries):
     probes = [build_index(vectors, "ivf", queries, 50, target)[1]["search"]["nprobe"] for target in (0.5, 0.9, 0.99)]
     assert probes == sorted(set(probes))
@@ -66,6 +68,7 @@ def test_a_target_out_of_reach_takes_all_lists_and_adds_a_notice(vectors, querie
     assert f"{info['recall']:.4f} (all)" in info["notices"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "search"), [("ivf", {"nprobe": 12}), ("hnsw", {"efSearch": 512})])
 def test_without_queries_it_is_not_tuned_and_a_notice_is_added(kind, search, vectors):
     _, info = build_index(vectors, kind, {"known": vectors[:0]})
@@ -74,6 +77,7 @@ def test_without_queries_it_is_not_tuned_and_a_notice_is_added(kind, search, vec
     assert info["notices"] == [f"serving.ann.recall_target: no events to measure recall on, so {setting} is not tuned"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "tolerance"), [("flat", 1e-6), ("ivf", 1e-3), ("hnsw", 1e-6)])
 def test_scores_are_inner_products_and_ids_are_rows(kind, tolerance, vectors):
     index, _ = build_index(vectors, kind)
@@ -82,6 +86,7 @@ def test_scores_are_inner_products_and_ids_are_rows(kind, tolerance, vectors):
     np.testing.assert_allclose(scores[:, 0], 1.0, rtol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_search_parameters_survive_the_file(kind, vectors, queries, tmp_path):
     _, info = build_index(vectors, kind, queries)

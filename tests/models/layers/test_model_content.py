@@ -101,6 +101,7 @@ def test_ranker_hides_ids_row_by_row(shop):
     assert (Lookup(tensors).items(rows)["item_id"].numpy() == tensors.items["item_id"][0, 0]).all()
 
 
+@pytest.mark.slow
 def test_an_item_without_interactions_is_embedded_by_its_content(shop, tmp_path):
     """With their ids hidden, items are closest to those of their taste, which only their image shows."""
     tensors = Tensors.load(shop["etl"].path)
@@ -115,6 +116,7 @@ def test_an_item_without_interactions_is_embedded_by_its_content(shop, tmp_path)
     assert np.mean((vectors @ centres.T).argmax(axis=1) == taste) > 0.8
 
 
+@pytest.mark.slow
 def test_content_goes_through_the_stages_to_onnx(shop, tmp_path):
     """Towers, index and ranker with text and vectors; the exported models agree with TensorFlow."""
     parts = run_stages(tmp_path, shop)

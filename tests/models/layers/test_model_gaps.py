@@ -11,6 +11,8 @@ from cascade.models.onnx.export import run, session
 from cascade.models.training.rows import Events, unknown_user, user_columns
 from cascade.workflows.etl.tensors import Tensors
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):

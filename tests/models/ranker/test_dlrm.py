@@ -27,9 +27,12 @@ GUIDE = {
 
 @pytest.fixture(scope="module")
 def model():
-    return build(SCHEMA, DlrmConfig.model_validate(GUIDE))
+    made = build(SCHEMA, DlrmConfig.model_validate(GUIDE))
+    made(columns(SCHEMA, 1, 1))  # makes its variables
+    return made
 
 
+@pytest.mark.slow
 def test_one_user_with_many_candidates_is_many_pairs(model):
     batch = columns(SCHEMA, 3, 5)
     sides = {f.name: f.side for f in SCHEMA}
@@ -84,6 +87,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("schema", [SCHEMA, IDS_ALONE], ids=["rich", "ids alone"])
 @pytest.mark.parametrize(("batch", "candidates"), [(3, 5), (1, 1)])
@@ -180,6 +184,7 @@ def test_nan_logits_are_an_error_that_names_model_and_epoch(candidates):
         validation_score(logits, rows, "ranker, epoch 3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("schema", [SCHEMA, IDS_ALONE], ids=["rich", "ids alone"])
 def test_weights_made_with_one_candidate_are_those_of_many(options, schema, tmp_path):

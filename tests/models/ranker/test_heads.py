@@ -106,6 +106,7 @@ def logged(tmp_path_factory):
     return rank_again(folder, parts, labels=LABELS, training=training)
 
 
+@pytest.mark.slow
 def test_the_stage_reports_the_auc_of_each_label(logged):
     metrics = logged["ranker"].metrics
     assert metrics["train_on"] == "impressions" and metrics["valid_auc_of"].keys() == {"click", "like"}
@@ -114,6 +115,7 @@ def test_the_stage_reports_the_auc_of_each_label(logged):
     assert metrics["valid_auc"] == pytest.approx(mean)
 
 
+@pytest.mark.slow
 def test_one_logit_is_served_split_and_whole(logged, tmp_path_factory):
     metrics, tensors = logged["ranker"].metrics, Tensors.load(logged["etl"].path)
     assert metrics["onnx_max_difference"] < 1e-4 and metrics["split"]["max_difference"] <= 1e-5
@@ -127,12 +129,14 @@ def test_one_logit_is_served_split_and_whole(logged, tmp_path_factory):
     assert whole(asked).shape == (5, 6) and relative(split(asked), whole(asked)) <= 1e-5
 
 
+@pytest.mark.slow
 def test_targets_are_the_labels_in_their_order(logged):
     events = Events.of(Tensors.load(logged["etl"].path).interactions("valid")).take(np.arange(9))
     got = targets(events, ("like", "label"))
     assert got.tolist() == np.stack([events.labels["like"], events.label], axis=1).tolist()
 
 
+@pytest.mark.slow
 def test_a_constant_label_is_an_error(logged, monkeypatch):
     tensors = Tensors.load(logged["etl"].path)
     source = tensors.interactions("train")
@@ -142,10 +146,12 @@ def test_a_constant_label_is_an_error(logged, monkeypatch):
         ImpressionRows(tensors, DlrmConfig.model_validate({"labels": LABELS}))
 
 
+@pytest.mark.slow
 def test_the_manifest_holds_it_as_json(logged):
     assert json.loads((logged["ranker"].path / "manifest.json").read_text())["metrics"]["valid_auc_of"]["click"]
 
 
+@pytest.mark.slow
 def test_the_evaluation_asks_each_head_for_its_own_label(logged):
     tensors, config = (
         Tensors.load(logged["etl"].path),

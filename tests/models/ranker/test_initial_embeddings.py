@@ -74,6 +74,7 @@ def test_all_tables_of_the_ranker_are_reset(kind, tmp_path):
     assert sorted(names) == sorted(every) and "history_gap_table" in names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("renew", "epochs"), [(True, 1), (True, 3), (False, 3)])
 def test_the_last_epoch_starts_at_the_retrievers_vectors(renew, epochs, tmp_path):
     """Steps are so small that weights stay at their initial values; without validation the last epoch is kept."""

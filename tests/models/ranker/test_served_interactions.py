@@ -12,6 +12,8 @@ from cascade.models.ranker.export import relative
 from cascade.models.ranker.rows import CandidateRows, Retriever
 from cascade.models.ranker.training import validation_score
 
+pytestmark = pytest.mark.slow
+
 USERS, CANDIDATES = 9, 20
 KINDS = {
     "dot": {},

@@ -173,6 +173,7 @@ def exported(request, tmp_path_factory):
     return model, session(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "candidates"), [(3, 5), (1, 1), (0, 3), (2, 0)])
 def test_onnx_agrees_for_any_number_of_candidates(exported, batch, candidates):
     model, onnx = exported

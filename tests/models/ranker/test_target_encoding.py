@@ -134,6 +134,7 @@ def test_layer_takes_the_mean_of_a_list_without_its_padding():
     np.testing.assert_array_equal(layer({"history": codes, "rates:history": given}), [[1, 1], [0, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["recency", "target_attention"])
 def test_rates_of_all_kinds_are_exported_and_split(kind, tmp_path):
     parts = run_stages(tmp_path, make_shop(tmp_path / "shop", label=True), type="flat")

@@ -45,6 +45,7 @@ def oracle(config, wanted, case):
     return found
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 1000),
     st.sampled_from([0.0, 0.4, -0.4, -2.0, 2.0]),

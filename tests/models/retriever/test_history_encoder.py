@@ -59,6 +59,7 @@ def shaken(model, users):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", [PLAIN, GAPS], ids=["plain", "gaps"])
 @pytest.mark.parametrize("history", KINDS, ids=str)
 def test_onnx_computes_the_same(history, schema, tmp_path):

@@ -24,6 +24,8 @@ from cascade.models.retriever.training import train, valid_ranks
 from cascade.models.retriever.user_items import user_items
 from cascade.models.training.rows import Events
 
+pytestmark = pytest.mark.slow
+
 LOSSES, SAMPLINGS = ("bpr", "softmax", "sampled_softmax"), ("in_batch", "mixed", "hard")
 INTERACTIONS = ("dot", "concat", "cross")
 EPOCHS, TOPK = 2, 20

@@ -72,6 +72,7 @@ def test_too_little_left():
         SampledPositives(ROWS, COUNTS, 1e-7)
 
 
+@pytest.mark.slow
 def test_a_training(tensors, tmp_path):
     """It learns with fewer steps; the validation part is not subsampled."""
     tower = TowerConfig(default_dim=8, mlp=[16, 8])

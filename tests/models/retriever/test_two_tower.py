@@ -108,6 +108,7 @@ def test_a_width_for_a_feature_of_the_other_tower_is_allowed():
     build(GUIDE, TwoTowerConfig.model_validate({"user_tower": {"emb_dims": {"brand": 8}}}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
 def test_the_loss_of_a_step_by_numpy(loss, tensors):
     section = config(loss=loss, id_dropout=0.0)
@@ -129,6 +130,7 @@ def test_the_loss_of_a_step_by_numpy(loss, tensors):
     assert wrong.mean() > 0.9 and float(got) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bpr", "softmax", "sampled_softmax"])
 def test_every_loss_learns_the_tastes(loss, tensors, tmp_path):
     """Four tastes of fifteen items each: a random order finds the next item at a mean full NDCG of about 0.23."""
@@ -136,6 +138,7 @@ def test_every_loss_learns_the_tastes(loss, tensors, tmp_path):
     assert found.score > 0.28 and found.losses[-1] < found.losses[0]
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept(trained, tensors):
     model, found = trained
     source, shape = tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids))
@@ -144,6 +147,7 @@ def test_the_best_epoch_is_kept(trained, tensors):
     assert metrics.target_ndcg(ranks).mean() == pytest.approx(found.score)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_stops_and_names_model_and_epoch(tensors, tmp_path):
     training = TrainingConfig(epochs=5, batch_size=128, learning_rate=1e38)
     options = TwoTowerConfig(user_tower=TOWER, item_tower=TOWER, training=training)
@@ -151,6 +155,7 @@ def test_a_training_that_diverges_stops_and_names_model_and_epoch(tensors, tmp_p
         train(tensors, options, tmp_path)
 
 
+@pytest.mark.slow
 def test_same_seed_same_model(trained, tensors, tmp_path):
     again, _ = train(tensors, config(id_dropout=0.3), tmp_path)
     for first, second in zip(trained[0].get_weights(), again.get_weights(), strict=True):
@@ -175,6 +180,7 @@ def test_known_users_get_their_taste(trained, tensors):
     assert (top % 4 == events.user_row[:, None] % 4).mean() > 0.5  # 0.25 by chance
 
 
+@pytest.mark.slow
 def test_without_a_validation_part_it_says_so(tmp_path):
     from model_shop import make_shop
 

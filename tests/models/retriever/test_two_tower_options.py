@@ -37,6 +37,7 @@ def artifact(everything, shop, tmp_path_factory):
     return TWO_TOWER.run(tmp_path_factory.mktemp("runs"), {"two_tower": everything}, {"etl": shop["etl"]})
 
 
+@pytest.mark.slow
 def test_a_learned_temperature_moves_and_comes_back_with_the_checkpoint(artifact, tensors):
     learned = artifact.metrics["temperature"]
     assert 0.01 < learned < 1 and abs(learned - 0.1) > 1e-3
@@ -47,6 +48,7 @@ def test_the_manifest_says_how_many_negatives_are_hard(artifact):
     assert 0 < artifact.metrics["recsys_hardneg_share"] < 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_towers_with_every_option(artifact, everything, tensors, tmp_path):
     again, _ = train(tensors, everything, tmp_path)
     for first, second in zip(load_towers(artifact.path, tensors).get_weights(), again.get_weights(), strict=True):

@@ -119,6 +119,7 @@ def test_queries_of_windows_are_those_of_the_events(kind, tensors, events):
     np.testing.assert_allclose(model.query(lookup.users(batch)), model.query(alone), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_windows_of_one_event_have_the_loss_of_events(tensors, events):
     at = np.arange(0, 320, 5)
     batches = batch_of(events.take(at)), Windows(events, codes(tensors), 1).read(at, at)
@@ -178,6 +179,7 @@ def test_a_user_shown_as_unknown_has_no_history(tensors, events):
     np.testing.assert_allclose(model.query(hidden), model.query(unknown), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -44,6 +44,7 @@ def impressions(tmp_path_factory):
     return Tensors.load(make_shop(tmp_path_factory.mktemp("shop"), label=True, gaps=True)["etl"].path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_training_gives_the_same_losses(name, impressions, tmp_path):
     """With dropout of ids and of hidden layers, for two epochs of 7 steps."""
@@ -123,6 +124,7 @@ def test_slices_draw_what_the_batch_draws():
     np.testing.assert_array_equal(state().numpy(), after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "ratio"), [("two_tower", 0.75), ("dlrm_ranker", 0.5)])
 def test_a_step_takes_less_memory_and_no_more_than_is_estimated(model, ratio):
     """Activations of 400 and 700 MB; with ``recompute``, TensorFlow takes 75 MB for the additional graphs."""

@@ -21,6 +21,7 @@ from cascade.models.training.memory_estimate import (
 TRAINING = SECTIONS["two_tower"].training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["adam", "lazy_adam"])
 def test_the_estimate_is_close_to_the_measured_peak(rule):
     """Within 30 %, for a table of 154 MB."""

@@ -29,6 +29,7 @@ def test_hidden_layers_compute_in_16_bits_and_blocks_return_32(precision, tensor
     assert tf.keras.mixed_precision.global_policy().name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 @pytest.mark.parametrize("stage", [TWO_TOWER, RANKER], ids=lambda stage: stage.name)
 def test_both_models_learn_and_are_exported_in_32_bits(stage, precision, parts, tmp_path):

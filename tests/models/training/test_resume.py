@@ -13,6 +13,8 @@ from cascade.core.artifact import RESUME
 from cascade.models.config import UserTowerConfig
 from cascade.models.training.checkpoints import STATE
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[1]
 OPTIONS = {
     "two_tower": {"id_dropout": 0.3},

@@ -64,6 +64,7 @@ def test_the_average_lags_behind_a_growing_weight_by_the_horizon(horizon):
     assert behind == pytest.approx(horizon - average.every, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_average_is_less_noisy_than_the_last_step():
     rng, average = np.random.default_rng(0), Average(Walker(), 100)
     found = []

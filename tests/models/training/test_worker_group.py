@@ -67,6 +67,7 @@ def together(parts, tmp_path_factory):
     return dict(zip(CASES, finish(workers), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_two_workers_learn_what_a_single_one_learns(name, together, parts, tmp_path):
     stage, section = CASES[name]
@@ -80,6 +81,7 @@ def test_two_workers_learn_what_a_single_one_learns(name, together, parts, tmp_p
         assert found[key] == pytest.approx(single[key], rel=1e-3, abs=1e-3), key
 
 
+@pytest.mark.slow
 def test_a_killed_group_resumes_exactly(parts, tmp_path):
     """With dropout: the workers' random states are restored as well."""
     cases = [case("two_tower", {"checkpoint_minutes": 1e-9, "epochs": 2}, id_dropout=0.3)]
@@ -94,6 +96,7 @@ def test_a_killed_group_resumes_exactly(parts, tmp_path):
     assert resumed["valid_ndcg"] == pytest.approx(unbroken["valid_ndcg"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_workers_with_different_configs_are_refused(parts, tmp_path):
     workers = start(tmp_path, parts, [case("two_tower")], others=[case("two_tower", {"seed": 7})])
     for worker in workers:

@@ -148,6 +148,7 @@ def table_of(rows):
     return pa.table({**ids, **{n: pa.array(c, t) for n, c, t in zip(NAMES, columns, TYPES, strict=True)}})
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(ROW, max_size=12),

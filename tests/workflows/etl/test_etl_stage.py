@@ -76,6 +76,7 @@ def test_history_is_past_positives_newest_first(shop):
     assert train.history[train.user_row == 1].tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "step"), [(0, 1), (10**12, 1000), (10**15, 10**6)])
 def test_gaps_between_past_positives(run_data, run_etl, start, step):
     """User 1: a at 10, c and b at 20, a at 30; in plain numbers, milliseconds and microseconds."""
@@ -153,6 +154,7 @@ def test_merlin_tags(shop, run_data):
     assert workflow.output_schema["tags"].shape.dims[1].max == 2
 
 
+@pytest.mark.slow
 def test_rare_ids_are_out_of_vocabulary(run_data, run_etl):
     data = run_data(SCHEMA, SHOP, positive="event == 'buy'")
     tensors = Tensors.load(run_etl(data, SCHEMA, min_frequency=2).path)
@@ -195,6 +197,7 @@ def test_a_split_may_be_empty(run_data, run_etl):
     assert (len(valid), valid.history.shape, valid.context["device"].shape) == (0, (0, 3), (0, 1))
 
 
+@pytest.mark.slow
 def test_joins_a_running_scheduler(run_data, run_etl):
     from distributed import LocalCluster
 
@@ -227,6 +230,7 @@ def same_tensors(left, right):
             np.testing.assert_array_equal(column, other.context[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_memory_limit_changes_nothing_but_memory(run_data, run_etl):
     data = run_data(SYNTHETIC, source="synthetic", synthetic={"interactions": 40_000})
     much, little = (run_etl(data, SYNTHETIC, history=50, seen=50, memory_limit=size) for size in ("4GB", "32MiB"))
@@ -234,6 +238,7 @@ def test_memory_limit_changes_nothing_but_memory(run_data, run_etl):
     same_tensors(Tensors.load(much.path), Tensors.load(little.path))
 
 
+@pytest.mark.slow
 def test_parts_change_nothing(run_data, run_etl, monkeypatch, tmp_path):
     """A log that is divided into parts of whole users gives the same tensors as one part."""
     options = {"source": "synthetic", "synthetic": {"interactions": 20_000}, "split": {"by": "time"}}
@@ -254,6 +259,7 @@ def test_parts_change_nothing(run_data, run_etl, monkeypatch, tmp_path):
     np.testing.assert_array_equal(whole.items["item_id"], in_parts.items["item_id"])
 
 
+@pytest.mark.slow
 def test_a_local_cluster_gives_the_same(run_data, run_etl):
     data = run_data(SCHEMA, SHOP, positive="event == 'buy'")
     threads = run_etl(data, SCHEMA)

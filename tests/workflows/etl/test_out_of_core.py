@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 INTERACTIONS = 600_000
 LIMIT = 64 * 2**20
@@ -45,6 +46,7 @@ print(json.dumps({"held": peak[0] - base, "etl": str(etl.path)}))
 """
 
 
+@pytest.mark.slow
 def test_holds_a_bounded_amount(tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(INTERACTIONS), f"{LIMIT}B"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -63,6 +63,7 @@ def test_crosses_of_few_values_have_a_vocabulary(etl):
     assert tensors.schema["brand_year"].cardinality == 3 + 2  # p 1999, q missing
 
 
+@pytest.mark.slow
 def test_crosses_of_more_values_than_buckets_are_hashed(etl):
     """In training geo and device have 2 values each, brand 2 and year 1."""
     tensors, served = etl(cross_buckets=3)

@@ -16,6 +16,7 @@ def looked_up(codes, values):
     return codes(np.array([values], object), 1, 2)[0].tolist()
 
 
+@pytest.mark.slow
 @given(st.lists(ANY, unique=True, max_size=30), st.lists(st.one_of(st.none(), ANY), max_size=10))
 def test_is_a_dict(tmp_path_factory, known, asked):
     folder = tmp_path_factory.mktemp("codes")

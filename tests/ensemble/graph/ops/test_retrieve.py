@@ -97,6 +97,7 @@ def test_flat_and_ivf_search_once_for_all_rows(tmp_path, monkeypatch):
         assert asked == [(4, 101)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(different=st.integers(1, 60), counts=st.lists(st.integers(0, 150), min_size=1, max_size=6))
