@@ -22,11 +22,13 @@ class RemoteFile:
         name: as it is called on disk.
         url: where the owner offers it.
         checksum: ``sha256:...`` or ``md5:...`` of its bytes, as published; None if none is published.
+        optional: not downloaded.
     """
 
     name: str
     url: str
     checksum: str | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class PublicDataset:
         title: what it is, with its size.
         licence: what its owner allows, and what to cite; shown before anything is fetched.
         homepage: where to read on.
-        files: all of its files.
+        files: all of its files; those that are ``optional`` are taken from disk and not downloaded here, because
+            ``read`` fetches the data itself.
         read: file name -> path of the fetched file; gives the three tables.
         content: SHA-256 of the tables (see `content_digest`), where the files have no published checksum.
     """

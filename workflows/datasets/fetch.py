@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ WAIT_SECONDS = 30.0
 """For a single answer of the owner's server."""
 SOURCE = "SOURCE.json"
 """Says where the tables came from."""
+WRITTEN = {"interactions.parquet", "users.parquet", "items.parquet", SOURCE}
 
 
 def fetch(
@@ -49,11 +52,13 @@ def fetch(
         ConfigError: an archive is not one of the data set's, or ``out`` holds something else.
         DataError: a file cannot be had, or is not what its owner published.
     """
-    if out.exists() and not (out / SOURCE).is_file():
-        raise ConfigError(
-            f"--out {out}: is there already and was not written by `cascade data fetch`; name another folder"
-        )
-    tables = dataset.read(collect(dataset, archives))
+    check_arguments(out, since, before)
+    files = collect(dataset, archives)
+    try:
+        tables = dataset.read(files)
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
+        named = ", ".join(map(str, files.values()))
+        raise DataError(f"{named}: not what {dataset.title} holds ({type(error).__name__}: {error})") from error
     if dataset.content is not None and (found := content_digest(tables)) != dataset.content:
         raise DataError(
             f"{dataset.name}: the tables have the digest {found}, expected {dataset.content}: the owner's files have "
@@ -71,22 +76,41 @@ def fetch(
     return rows
 
 
+def check_arguments(out: Path, since: datetime | None, before: datetime | None) -> None:
+    """Refuse, before anything is downloaded, a period that is empty and a folder that holds something else."""
+    if since and before and since >= before:
+        raise ConfigError(
+            f"--since {since:%Y-%m-%dT%H:%M:%S}: must be earlier than --before {before:%Y-%m-%dT%H:%M:%S}"
+        )
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; name a folder")
+    others = sorted({file.name for file in out.iterdir()} - WRITTEN) if out.is_dir() else []
+    if others:
+        raise ConfigError(
+            f"--out {out}: holds {others[0]}, which `cascade data fetch` did not write; name another folder"
+        )
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be made: {error.strerror}") from None
+
+
 def collect(dataset: PublicDataset, archives: Sequence[Path]) -> dict[str, Path]:
     """The data set's files by name, each with its checksum verified: those given, the others downloaded."""
     given = {path.name: path for path in archives}
-    known = [file.name for file in dataset.files] or ["ml-100k.zip"]
+    known = [file.name for file in dataset.files]
     for name, path in given.items():
+        if not path.is_file():
+            raise ConfigError(f"--archive {path}: no such file")
         if name not in known:
             raise ConfigError(
                 f"--archive {path}: {dataset.name} has the files {', '.join(known)}; rename it if it is one"
             )
-        if not path.is_file():
-            raise ConfigError(f"--archive {path}: no such file")
     found = dict(given)
     for file in dataset.files:
-        if file.name not in given:
+        if file.name not in given and not file.optional:
             found[file.name] = _downloaded(dataset, file)
-        if file.checksum:
+        if file.checksum and file.name in found:
             verify(found[file.name], file.checksum)
     return found
 

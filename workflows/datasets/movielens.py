@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import DataConfig
+from ..sources.movielens_100k import ARCHIVE, ARCHIVE_SHA256, open_source, read_archive
 from .dataset import PublicDataset, RemoteFile
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ NO_GENRE = "(no genres listed)"
 def read_100k(files: Mapping[str, Path]) -> Tables:
     """The tables of ``data.source: movielens-100k``, which fetches its archive itself."""
     import pyarrow as pa
-
-    from ..sources.movielens_100k import open_source, read_archive
 
     if "ml-100k.zip" in files:
         tables = read_archive(files["ml-100k.zip"])
@@ -104,7 +103,7 @@ MOVIELENS_100K = PublicDataset(
     title="MovieLens 100k: 100,000 ratings, 943 users, 1,682 films",
     licence=LICENCE,
     homepage=HOMEPAGE + "100k/",
-    files=(),  # its source fetches and checks them
+    files=(RemoteFile("ml-100k.zip", ARCHIVE, f"sha256:{ARCHIVE_SHA256}", optional=True),),
     read=read_100k,
 )
 MOVIELENS_1M = PublicDataset(

@@ -146,6 +146,34 @@ def test_a_damaged_archive_is_refused(tmp_path):
         fetch(DATASETS["movielens-1m"], tmp_path / "out", [archive])
 
 
+def test_an_archive_of_movielens_100k_is_verified(tmp_path):
+    archive = zipped(tmp_path / "ml-100k.zip", "ml-100k", {"u.data": "1\t1\t5\t1\n"})
+    with pytest.raises(DataError, match=r"ml-100k.zip: expected sha256 50d2a982"):
+        fetch(DATASETS["movielens-100k"], tmp_path / "out", [archive])
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: file.write_bytes(b"PK nothing"), lambda file: zipped(file, "ml-1m", {"users.dat": ""})]
+)
+def test_what_is_not_the_data_set_is_said_in_one_line(tmp_path, damage):
+    damage(tmp_path / "ml-1m.zip")
+    with pytest.raises(DataError, match=r"ml-1m.zip: not what MovieLens 1M: .* holds \((BadZipFile|KeyError): "):
+        fetch(unchecked("movielens-1m"), tmp_path / "out", [tmp_path / "ml-1m.zip"])
+
+
+def test_arguments_are_checked_before_anything_is_read(tmp_path):
+    times = [datetime(2001, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)]
+    with pytest.raises(
+        ConfigError, match="--since 2001-01-01T00:00:00: must be earlier than --before 2000-01-01T00:00"
+    ):
+        fetch(DATASETS["movielens-1m"], tmp_path / "out", [], *times)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"--out .*file: is a file; name a folder"):
+        fetch(DATASETS["movielens-1m"], tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"--out .*file/x: cannot be made: "):
+        fetch(DATASETS["movielens-1m"], tmp_path / "file" / "x")
+
+
 def test_a_period(tmp_path):
     archive = zipped(tmp_path / "ml-1m.zip", "ml-1m", ML_1M)
     times = [datetime.fromtimestamp(second, UTC) for second in (978300760, 978302109, 1)]
@@ -157,17 +185,19 @@ def test_a_period(tmp_path):
 def test_only_its_own_folder_is_replaced(tmp_path):
     archive = zipped(tmp_path / "ml-1m.zip", "ml-1m", ML_1M)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    with pytest.raises(ConfigError, match=r"--out .*mine: is there already"):
-        fetch(unchecked("movielens-1m"), tmp_path / "mine", [archive])
     for _ in range(2):
         fetch(unchecked("movielens-1m"), tmp_path / "out", [archive])
+    for folder in ("mine", "out"):
+        (tmp_path / folder / "thesis.txt").write_text("all of it")
+        with pytest.raises(ConfigError, match=rf"--out .*{folder}: holds thesis.txt, which"):
+            fetch(unchecked("movielens-1m"), tmp_path / folder, [archive])
     source = json.loads((tmp_path / "out" / "SOURCE.json").read_text())
     assert "no redistribution" in source["licence"] and source["rows"]["interactions"] == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "ml-1m.zip", "out"]
 
 
 def test_a_file_of_another_data_set_is_refused(tmp_path):
+    (tmp_path / "x.zip").touch()
     with pytest.raises(ConfigError, match=r"--archive .*x.zip: movielens-1m has the files ml-1m.zip"):
         fetch(DATASETS["movielens-1m"], tmp_path / "out", [tmp_path / "x.zip"])
     with pytest.raises(ConfigError, match=r"--archive .*ml-1m.zip: no such file"):
