@@ -20,6 +20,8 @@ from cascade.models.ranker.score_fusion import Fusion, Ranker
 from cascade.models.ranker.stage import RANKER
 from cascade.testing.op_contract import OpContract
 
+pytestmark = pytest.mark.slow
+
 USERS, CANDIDATES = 11, 20
 
 
@@ -104,7 +106,6 @@ def test_parts_of_all_items_chunk_by_chunk(parts, tensors, tmp_path, monkeypatch
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.slow
 def test_parts_that_are_not_exact_are_not_served(parts, tensors, similarity, tmp_path, monkeypatch):
     model = dlrm.build(tensors.schema, SECTIONS["dlrm_ranker"])
     model(request(tensors, 2, 3))  # builds its weights
@@ -120,7 +121,6 @@ def test_parts_that_are_not_exact_are_not_served(parts, tensors, similarity, tmp
     assert choice.model == "ranker.onnx" and "differ by 5e-05" in choice.notices[0]
 
 
-@pytest.mark.slow
 def test_an_isotonic_curve_is_in_all_models(tensors, similarity, tmp_path):
     model = dlrm.build(tensors.schema, SECTIONS["dlrm_ranker"])
     feed = request(tensors, USERS, CANDIDATES, similarity)
@@ -139,7 +139,6 @@ def test_an_isotonic_curve_is_in_all_models(tensors, similarity, tmp_path):
     assert 0 < np.abs(rounded - fusion(logits, cosine)).max() < 0.2 * logits.std() + 0.1
 
 
-@pytest.mark.slow
 def test_the_stage_fits_and_exports_the_curve(parts, tensors, asked, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "INFORMATION", 5.0)  # the shop's validation part is small
     config = SECTIONS["dlrm_ranker"].model_copy(update={"calibration": "isotonic"})
