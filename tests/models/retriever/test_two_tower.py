@@ -162,6 +162,7 @@ def test_same_seed_same_model(trained, tensors, tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_an_unknown_user_gets_popular_items(trained, tensors):
     model, _ = trained
     lookup = Lookup(tensors)
@@ -172,6 +173,7 @@ def test_an_unknown_user_gets_popular_items(trained, tensors):
     assert tensors.item_counts[top].mean() > 1.5 * tensors.item_counts.mean()
 
 
+@pytest.mark.slow
 def test_known_users_get_their_taste(trained, tensors):
     model, _ = trained
     lookup, events = Lookup(tensors), Events.of(tensors.interactions("test"))

@@ -44,6 +44,7 @@ def test_a_learned_temperature_moves_and_comes_back_with_the_checkpoint(artifact
     assert float(load_towers(artifact.path, tensors).temperature()) == pytest.approx(learned, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_manifest_says_how_many_negatives_are_hard(artifact):
     assert 0 < artifact.metrics["recsys_hardneg_share"] < 1
 
