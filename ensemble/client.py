@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
-from ..core.errors import RequestError, ServerError
+from ..core.errors import ConfigError, RequestError, ServerError
 from .protocol.call_errors import UnknownModelError, ask_for, one_line
 from .protocol.recommendation import RawId, Recommendation, recommendations
 from .protocol.wire import WireType
@@ -27,9 +27,15 @@ class Client:
         url: ``host:port`` of the server's gRPC endpoint.
         model: name of the served model.
         timeout: seconds that one call may take.
+
+    Raises:
+        ConfigError: ``url`` or ``model`` is not a string.
     """
 
     def __init__(self, url: str = DEFAULT_URL, model: str = "cascade", timeout: float = 10.0) -> None:
+        for name, value in (("url", url), ("model", model)):
+            if not isinstance(value, str):
+                raise ConfigError(f"{name}: expected a string, got {value!r}")
         self.url = url
         self.model = model
         self.timeout = timeout
@@ -49,7 +55,7 @@ class Client:
         For numeric inputs, text that holds a number is converted. A number for ids that are text is refused.
 
         Args:
-            users: raw user ids.
+            users: raw user ids; for none of them the answer is an empty list, without a call.
             top_k: items per user. None leaves it to the server's default, as for every other argument.
             context: context column -> value, the same for all users.
             temperature: of the softmax that items are sampled from; 0 sorts by score.
@@ -61,14 +67,20 @@ class Client:
             ServerError: if no server answers, or it answers with an internal error.
         """
         controls = {"top_k": top_k, "temperature": temperature, "seed": seed}
-        named = {name: value for name, value in controls.items() if value is not None}
+        users = _listed("users", users)
+        if not users:
+            return []
+        if context is not None and not isinstance(context, Mapping):
+            raise RequestError(f"context: expected a dict of context column -> value, got a {type(context).__name__}")
+        named = {name: _one_number(name, value) for name, value in controls.items() if value is not None}
         named |= {self._context_name(name): value for name, value in (context or {}).items()}
         wire = self._input("user_id")
         ids = [wire.identifier("user_id", user) for user in users]
         inputs = [wire.encode("user_id", [[user] for user in ids], (len(ids), 1))]
         inputs += [self._same_for_all(name, [value], len(ids)) for name, value in named.items()]
-        if exclude:
-            items = [self._input("exclude_items").identifier("exclude_items", item) for item in exclude]
+        excluded = [] if exclude is None else _listed("exclude", exclude)
+        if excluded:
+            items = [self._input("exclude_items").identifier("exclude", item) for item in excluded]
             inputs.append(self._same_for_all("exclude_items", items, len(ids)))
         answer = ask_for(lambda: self._triton.infer(self.model, inputs, client_timeout=self.timeout), self.url)
         outputs = {name: answer.as_numpy(name) for name in _OUTPUTS}
@@ -174,3 +186,22 @@ class Client:
         """Forget the model's config, so that it is read again when it is needed."""
         for name in ("_config", "_inputs", "_stages"):
             self.__dict__.pop(name, None)
+
+
+def _listed(name: str, ids: Any) -> list[Any]:
+    """``ids`` as a list.
+
+    Raises:
+        RequestError: they are a single value or a table.
+    """
+    if isinstance(ids, Mapping) or hasattr(ids, "columns"):
+        raise RequestError(f"{name}: expected a list of ids, got a {type(ids).__name__}")
+    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__"):
+        raise RequestError(f"{name}: expected a list of ids, got {ids!r}")
+    return list(ids)
+
+
+def _one_number(name: str, value: Any) -> Any:
+    if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
+        raise RequestError(f"{name}: expected one number for all users, got {value!r}")
+    return value

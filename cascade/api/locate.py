@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import MANIFEST, Artifact
-from ..core.errors import ArtifactError
+from ..core.errors import ArtifactError, CascadeError, ConfigError
 from ..ensemble.graph.graph_file import GRAPH, RELEASE
 from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
 
@@ -17,24 +18,33 @@ Source: TypeAlias = str | Path | Artifact | PipelineConfig
 """A config whose export was published, an export artifact, or a folder: a model repository, one of its models, or one
 of their versions."""
 RUN = "cascade.run(config) makes one"
+RUNS = Path("runs")
+"""Where `cascade.run` keeps its artifacts by default."""
+
+log = logging.getLogger(__name__)
 
 
 def locate(source: Source) -> tuple[Path, str | None]:
     """The version folder of the model, and the Feast repository that belongs to it, if that is known.
 
     Raises:
-        ArtifactError: there is no release, or there are several models.
+        ArtifactError: there is no release, there are several models, or the repository of a config holds the release
+            of another one.
+        ConfigError: ``source`` is none of these.
     """
     if isinstance(source, PipelineConfig):
         export = source.export
         folder = Path(export.repository) / export.model_name / str(export.version)
         if not (folder / GRAPH).is_file():
             raise ArtifactError(f"{folder}: no release, although export.repository says so; {RUN}")
+        _check_published(source, folder)
         return folder, source.feature_store.repo
     if isinstance(source, Artifact):
         if source.kind != "export":
             raise ArtifactError(f"{source.path}: is an artifact of stage {source.kind}, expected one of stage export")
         source = source.path
+    if not isinstance(source, (str, os.PathLike)):
+        raise ConfigError(f"source: expected a config, an export artifact or a folder, got {source!r}")
     folder = _version(Path(source))
     return folder, _recorded_repo(folder.parent.parent)
 
@@ -43,14 +53,17 @@ def _version(path: Path) -> Path:
     """The version folder at or below ``path``; of several versions of one model the highest, which Triton serves."""
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such folder; {RUN}")
-    graphs = [path / GRAPH] if (path / GRAPH).is_file() else [*path.glob(f"*/{GRAPH}"), *path.glob(f"*/*/{GRAPH}")]
-    found = [graph.parent for graph in graphs if graph.with_name(RELEASE).is_file()]
+    version = Path(os.path.abspath(path))  # "." and "1" do not name the model
+    if version.name.isdecimal() and (version / GRAPH).is_file():
+        return version
+    graphs = [*path.glob(f"*/{GRAPH}"), *path.glob(f"*/*/{GRAPH}")]
+    found = [graph.parent for graph in graphs if graph.parent.name.isdecimal() and graph.with_name(RELEASE).is_file()]
     models = sorted({folder.parent.name for folder in found})
     if not found:
         raise ArtifactError(f"{path}: holds no release; {RUN}")
     if len(models) > 1:
         raise ArtifactError(f"{path}: holds the models {', '.join(models)}; give the folder of one of them")
-    return max(found, key=lambda folder: (folder.name.isdigit() and int(folder.name), folder.name))
+    return max(found, key=lambda folder: int(folder.name))
 
 
 def _recorded_repo(folder: Path) -> str | None:
@@ -60,6 +73,52 @@ def _recorded_repo(folder: Path) -> str | None:
         return None
     repo: str | None = json.loads(record.read_text())["sections"].get("feature_store", {}).get("repo")
     return repo
+
+
+def _check_published(config: PipelineConfig, folder: Path) -> None:
+    """Raise ArtifactError if ``RUNS`` holds the export of this config, and ``folder`` another release."""
+    from ..pipeline.stages import find
+
+    if not (RUNS / "export").is_dir():
+        return
+    try:
+        export = find(config, RUNS, "export").path
+    except (CascadeError, OSError, ValueError):  # not run here with this config, so there is nothing to compare
+        return
+    own = _manifest(export / folder.parent.name / folder.name).get("release")
+    published = _manifest(folder).get("release")
+    if own and published and own != published:
+        raise ArtifactError(
+            f"{folder}: holds release {published}, but this config's export is release {own}; publish it with "
+            'cascade.run(config, only="export")'
+        )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What release.json says; empty if it cannot be read, which loading the release reports."""
+    try:
+        return dict(json.loads((folder / RELEASE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def warn_of_other_features(folder: Path, repo: str | Path) -> None:
+    """Log a warning if the store in ``repo`` was written from another features artifact than the release's."""
+    manifest = _manifest(folder)
+    expected = manifest.get("parts", {}).get("features")
+    try:
+        stored = json.loads((Path(repo) / "data" / f"{manifest.get('pipeline')}.json").read_text())["digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if expected and stored != expected:
+        log.warning("%s: holds features %s, the release was made with %s", repo, stored[:12], expected[:12])
+
+
+def hint_of_repo(source: Source, given: str | Path | None, recorded: str | None) -> str:
+    """What to add to an error if the run that made an artifact names a feature repository that is not found here."""
+    if given or isinstance(source, PipelineConfig) or recorded is None or Path(recorded).is_dir():
+        return ""
+    return f"; {recorded} is relative to the folder of the run that made the artifact: pass feature_repo="
 
 
 def default_repo() -> str:

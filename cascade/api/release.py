@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import ArtifactError, RequestError
+from ..core.errors import ArtifactError, CascadeError, FeatureStoreError
 from ..ensemble.graph.executor import Executor
 from .answers import Recommendations, SimilarItems
-from .locate import Source, default_repo, locate
+from .locate import Source, default_repo, hint_of_repo, locate, warn_of_other_features
 from .request import Inputs
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def open_release(source: Source, *, feature_repo: str | Path | None = None) -> R
             artifact, else ``CASCADE_FEATURE_REPO``, else ``feature_repo`` in the current folder.
 
     Raises:
-        ArtifactError: there is no release, or it was exported by another version of this package.
+        ArtifactError: there is no release, it is damaged, it was exported by another version of this package, or the
+            repository of a config holds the release of another one.
+        ConfigError: ``source`` is none of these.
         FeatureStoreError: the feature store is not there.
 
     Example:
@@ -50,8 +52,31 @@ def open_release(source: Source, *, feature_repo: str | Path | None = None) -> R
     from ..evaluation.served_graph import feature_repo_at
 
     folder, recorded = locate(source)
-    with feature_repo_at(feature_repo or recorded or default_repo()):
-        return Release(Executor.load(folder))
+    repo = feature_repo or recorded or default_repo()
+    try:
+        with feature_repo_at(repo):
+            release = _load(folder)
+    except FeatureStoreError as error:
+        raise FeatureStoreError(f"{error}{hint_of_repo(source, feature_repo, recorded)}") from error
+    warn_of_other_features(folder, repo)
+    return release
+
+
+def _load(folder: Path) -> Release:
+    """Load a version folder.
+
+    Raises:
+        ArtifactError: a file is missing or cannot be read.
+    """
+    try:
+        release = Release(Executor.load(folder))
+        _ = release.id  # release.json must have one
+    except (CascadeError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # each format has its own errors: JSON, numpy, ONNX, Faiss
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ArtifactError(f"{folder}: damaged or incomplete ({what}); export again") from error
+    return release
 
 
 class Release:
@@ -146,20 +171,19 @@ class Release:
 
         Args:
             items: B raw item ids.
-            top_k: at least 1.
+            top_k: at least 1; more than there are items is cut to their number.
 
         Raises:
-            RequestError: an id is not what the release takes, or top_k is below 1.
+            RequestError: an id is not what the release takes, or top_k is not a whole number of at least 1.
 
         Example:
             >>> release.similar([50, 172], top_k=5).to_frame()
         """
-        from .similar import nearest_items
+        from .similar import check_top_k, nearest_items
 
-        if top_k < 1:
-            raise RequestError(f"top_k: expected at least 1, got {top_k}")
+        check_top_k(top_k)
         asked = self.ids("item_id", items)
-        return nearest_items(asked, self.items, self._unit_vectors, top_k)
+        return nearest_items(asked, self.items, self._unit_vectors, min(top_k, len(self.items)))
 
     def explain(
         self,

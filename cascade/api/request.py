@@ -49,31 +49,41 @@ class Inputs:
         Raises:
             RequestError: naming the input, what was expected and what came.
         """
+        if context is not None and not isinstance(context, Mapping):
+            raise RequestError(
+                f"context: expected a dict of context column -> value, got a {type(context).__name__}; a table with "
+                "the column user_id goes into users"
+            )
         given = self._users_and_context(users, context or {})
         count = len(given["user_id"])
         if exclude is not None:
-            given["exclude_items"] = np.tile(self.ids("item_id", exclude), (count, 1))
+            given["exclude_items"] = np.tile(self.ids("item_id", exclude, "exclude"), (count, 1))
         for name, value in controls.items():
             if value is not None:
+                if not _is_scalar(value):
+                    raise RequestError(f"{name}: expected one number for all users, got {value!r}")
                 given[name] = np.tile(_typed(self._inputs[name], [value]), (count, 1))
         return given
 
-    def ids(self, column: str, values: Any) -> NDArray[Any]:
+    def ids(self, column: str, values: Any, name: str = "") -> NDArray[Any]:
         """Raw ids [n] of ``user_id`` or ``item_id`` in the release's dtype.
+
+        Args:
+            name: what messages call them; default: ``column``.
 
         Raises:
             RequestError: if an id is missing or of another type; text that holds a number is a number.
         """
         own = self._inputs["exclude_items" if column == "item_id" else column]
-        typed = _typed(replace(own, name=column, missing=False), given := _listed(column, values))
-        if own.dtype == "object":
-            _check_texts(column, given)
+        spec = replace(own, name=name or column, missing=False)
+        typed = _typed(spec, given := _listed(spec.name, values))
+        _check_ids(spec, given)
         return typed
 
     def _users_and_context(self, users: Any, context: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         table = columns_of(users) if is_table(users) else {"user_id": users}
         if "user_id" not in table:
-            raise RequestError(f"users: the table has no column user_id; it has {', '.join(table) or 'none'}")
+            raise RequestError(f"users: the table has no column user_id; it has {', '.join(map(str, table)) or 'none'}")
         twice = sorted(set(table) & set(context))
         if twice:
             raise RequestError(f"context {twice[0]}: is a column of users as well; leave one of them out")
@@ -108,6 +118,9 @@ class Inputs:
         if len(rows) != count:
             raise RequestError(f"context {name}: expected one list, or one for each of {count} users, got {len(rows)}")
         spec = self._inputs[name]
+        if any(map(_is_scalar, rows)):
+            raise RequestError(f"context {name}: expected one list, or one for each of {count} users, got {values!r}")
+        rows = [list(row) for row in rows]
         out = np.full((count, max(map(len, rows), default=0)), MISSING[spec.dtype], dtype=spec.dtype)
         for row, entries in zip(out, rows, strict=True):
             row[: len(entries)] = _typed(spec, entries)
@@ -130,20 +143,28 @@ def _typed(spec: Input, values: Any) -> NDArray[Any]:
     return np.array([_number(spec, value) for value in array.tolist()], dtype=spec.dtype)
 
 
-def _check_texts(column: str, values: Any) -> None:
-    """Refuse ids that are not text: the text of a number would be the id of nobody."""
+def _check_ids(spec: Input, values: Any) -> None:
+    """Refuse values that a conversion would make the id of somebody else, or of nobody: True, b"1", 1 where ids are
+    text."""
     from ..ensemble.protocol.wire import WireType
 
-    for value in _one_dim(column, values).tolist():
-        WireType("BYTES", "object").identifier(column, value)
+    array = _one_dim(spec.name, values)
+    if spec.dtype == "object" or array.dtype.kind not in "iufM":
+        wire = WireType(spec.dtype, spec.dtype)
+        for value in array.tolist():
+            wire.identifier(spec.name, value)
 
 
 def _text(spec: Input, value: Any) -> str | None:
+    from ..ensemble.protocol.wire import WireType
+
     if _is_missing(value):
         if spec.missing:
             return None
         raise RequestError(f"{spec.name}: expected a string, got a missing value; drop that row")
-    return str(value)
+    if isinstance(value, bytes) or not _is_scalar(value):
+        raise RequestError(f"{spec.name}: expected a string, got {value!r}")
+    return str(WireType(spec.dtype, spec.dtype).value(spec.name, value))
 
 
 def _number(spec: Input, value: Any) -> int | float:
@@ -173,7 +194,7 @@ def _one_dim(name: str, values: Any) -> NDArray[Any]:
 
 def _plain(values: Any) -> Any:
     """The dtype to read a Python sequence with: numpy would make text of the numbers in a mixed one."""
-    return object if any(isinstance(value, (str, type(None), float)) for value in values) else None
+    return object if any(isinstance(value, (str, type(None), float, bool, np.bool_)) for value in values) else None
 
 
 def _listed(what: str, values: Any) -> Any:
@@ -183,7 +204,8 @@ def _listed(what: str, values: Any) -> Any:
         RequestError: saying to put it into a list.
     """
     if _is_scalar(values):
-        raise RequestError(f"{what}: expected a sequence of ids, got {values!r}; write [{values!r}]")
+        advice = "" if values is None else f"; write [{values!r}]"
+        raise RequestError(f"{what}: expected a sequence of ids, got {values!r}{advice}")
     return values if hasattr(values, "__getitem__") else list(values)
 
 
@@ -199,6 +221,8 @@ def _is_missing(value: Any) -> bool:
         return bool(value != value)
     except TypeError:
         return True
+    except ValueError:  # an array, which is no value
+        return False
 
 
 def _fits(array: NDArray[Any], dtype: str) -> bool:

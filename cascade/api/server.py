@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..config.pipeline import PipelineConfig
+from ..core.errors import ServerError
 from ..ensemble.client import Client
 from ..ensemble.config import ServerConfig
 from ..ensemble.server.server import TritonServer
-from .locate import Source, default_repo, locate
+from .locate import Source, default_repo, hint_of_repo, locate, warn_of_other_features
 
 FREE_PORTS = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
 
@@ -33,8 +34,10 @@ class Server(TritonServer):
         startup_s: seconds until the model must have answered.
 
     Raises:
-        ArtifactError: there is no release.
-        ServerError: on start, if Triton cannot be assembled or started, a port is taken, or the model does not load.
+        ArtifactError: there is no release, or the repository of a config holds the release of another one.
+        ConfigError: ``source`` is none of these.
+        ServerError: on start, if it runs already, Triton cannot be assembled or started, a port is taken, or the model
+            does not load.
 
     Example:
         >>> with cascade.Server(config) as server:
@@ -60,6 +63,19 @@ class Server(TritonServer):
             forward=forward or log.info,
             startup_s=startup_s,
         )
+        self._folder, self._hint = folder, hint_of_repo(source, feature_repo, repo)
+
+    def start(self) -> None:
+        """Start the server and return when the model has answered a request.
+
+        Raises:
+            ServerError: it runs already, or cannot be started; then nothing keeps running.
+        """
+        warn_of_other_features(self._folder, self.feature_repo)
+        try:
+            super().start()
+        except ServerError as error:
+            raise ServerError(f"{error}{self._hint}") from error
 
     def client(self, timeout: float = 10.0) -> Client:
         """A connection to this server.

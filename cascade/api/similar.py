@@ -7,10 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.errors import RequestError
 from .answers import SimilarItems
 
 CELLS = 1 << 24
 """Similarities computed at once, 64 MiB of float32."""
+
+
+def check_top_k(top_k: Any) -> None:
+    """Raise RequestError unless ``top_k`` is a whole number of at least 1."""
+    if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)):
+        raise RequestError(f"top_k: expected a whole number, got {top_k!r}")
+    if top_k < 1:
+        raise RequestError(f"top_k: expected at least 1, got {top_k}")
 
 
 def nearest_items(

@@ -65,7 +65,7 @@ class WireType:
             RequestError: naming the input, if the type cannot hold the value.
         """
         if self.dtype == "object":
-            return str(value)
+            return _utf8(name, str(value))
         refusal = RequestError(f"{name}: expected {self.dtype}, got {value!r}")
         try:
             number = float(value) if self.dtype.startswith("float") else int(value)
@@ -83,12 +83,23 @@ class WireType:
         """
         if self.dtype == "object" and not isinstance(value, str):
             raise RequestError(f"{name}: expected a string, as the ids of this model are text, got {value!r}")
+        if isinstance(value, (bool, np.bool_, bytes)):
+            raise RequestError(f"{name}: expected {self.dtype}, got {value!r}")
         return self.value(name, value)
 
     def _holds(self, number: int, value: Any) -> bool:
         """Whether ``number`` is in the range of this integer type and equals ``value``: 1.5 must not become 1."""
         limits = np.iinfo(self.dtype)
         return limits.min <= number <= limits.max and (isinstance(value, str) or number == value)
+
+
+def _utf8(name: str, text: str) -> str:
+    """``text``, unless it holds half of a surrogate pair, which UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{name}: expected text that UTF-8 can hold, got {text!r}") from error
+    return text
 
 
 def from_wire(name: str, array: NDArray[Any]) -> NDArray[Any]:

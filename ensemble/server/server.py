@@ -81,14 +81,17 @@ class TritonServer:
         """Start the server and return when the model has answered a request.
 
         Raises:
-            ServerError: if the runtime, the repository, a port or the model does not allow it; nothing keeps running.
+            ServerError: if it runs already, or the runtime, the repository, a port or the model does not allow it;
+                then nothing keeps running.
         """
+        if self._started is not None:
+            raise ServerError(f"already running at {self.grpc_url}; stop it first")
         model_config = with_instances(config_file(self.repository, self.model), instance_count(self.config.instances))
         runtime = assemble_runtime()
         check_backends(self.repository, self.model, runtime.backends)
         self._started = self._process(ensemble=model_config is None)
-        self._started.start(runtime)
         try:
+            self._started.start(runtime)
             self._await_answer(model_config)
         except BaseException:
             self.stop()
@@ -113,6 +116,7 @@ class TritonServer:
             guard.stop()
         if self._started is not None:
             self._started.stop()
+        self._guards, self._started = [], None
 
     def __enter__(self) -> Self:
         self.start()

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 import cascade
-from cascade.api.locate import locate
+from cascade.api.locate import locate, warn_of_other_features
 from cascade.core.artifact import write_artifact
 from cascade.ensemble.graph.executor import Executor
-from cascade.errors import ArtifactError, RequestError
+from cascade.errors import ArtifactError, ConfigError, FeatureStoreError, RequestError
 
 USERS = [100, 105, 119, 7]
 """7 is unknown."""
@@ -113,8 +113,21 @@ REFUSED = [
     ([1], {"context": {"hours": 2}}, "context hours: the release takes hour"),
     ([1], {"context": {"hour": [2, 3]}}, "context hour: expected one value, or one for each of 1 users, got 2"),
     ([1], {"context": {"hour": "late"}}, "hour: expected int64, got 'late'"),
-    ([1], {"exclude": 1000}, r"item_id: expected a sequence of ids, got 1000; write \[1000\]"),
-    ([1], {"exclude": ["x"]}, "item_id: expected int64, got 'x'"),
+    (None, {}, "user_id: expected a sequence of ids, got None$"),
+    ({0: 1}, {}, "users: the table has no column user_id; it has 0"),
+    ([[1], [2, 3]], {}, "user_id: expected one value for each user, got lists of different lengths"),
+    ([{1}], {}, "user_id: expected int64, got {1}"),
+    (["\ud800"], {}, r"user_id: expected int64, got '\\ud800'"),
+    ([True], {}, "user_id: expected int64, got True"),
+    ([1, True], {}, "user_id: expected int64, got True"),
+    (np.array([True]), {}, "user_id: expected int64, got True"),
+    ([b"1"], {}, "user_id: expected int64, got b'1'"),
+    ([1], {"context": [1]}, "context: expected a dict of context column -> value, got a list"),
+    ([1], {"context": "hour"}, "context: expected a dict of context column -> value, got a str"),
+    ([1], {"context": pd.DataFrame({"hour": [1]})}, "context: expected a dict of .* got a DataFrame"),
+    ([1], {"exclude": 1000}, r"exclude: expected a sequence of ids, got 1000; write \[1000\]"),
+    ([1], {"exclude": ["x"]}, "exclude: expected int64, got 'x'"),
+    ([1], {"top_k": [3]}, r"top_k: expected one number for all users, got \[3\]"),
     ([1], {"top_k": 13}, "top_k: expected 1 to 12, got 13"),
     ([1], {"top_k": 2.5}, "top_k: expected int32, got 2.5"),
     ([1], {"temperature": -1}, "temperature: expected at least 0, got -1"),
@@ -149,6 +162,13 @@ def test_similar_pads_what_there_is_not(release):
     assert list(frame) == ["item_id", "rank", "similar_id", "similarity"] and len(frame) == 29
     with pytest.raises(RequestError, match="top_k: expected at least 1, got 0"):
         release.similar([1000], top_k=0)
+    assert release.similar([1000], top_k=2**40).similar_ids.shape == (1, 30)
+
+
+@pytest.mark.parametrize("top_k", [None, True, 2.5, "3"])
+def test_similar_takes_a_whole_number(release, top_k):
+    with pytest.raises(RequestError, match=f"top_k: expected a whole number, got {top_k!r}"):
+        release.similar([1000], top_k=top_k)
 
 
 def test_explain_shows_the_way(release, mini):
@@ -274,3 +294,76 @@ def test_reads_the_feature_repo_that_it_is_given(mini, monkeypatch):
     cascade.open_release(mini[0], feature_repo="/argument")
     assert seen == ["/from/environment", "/config", "/argument"]
     assert os.environ["CASCADE_FEATURE_REPO"] == "/from/environment"
+
+
+def test_a_version_is_a_number(mini, tmp_path):
+    shutil.copytree(mini[0], tmp_path / "models")
+    shutil.copytree(mini[0] / "cascade" / "1", tmp_path / "models" / "cascade" / ".1.999")
+    assert locate(tmp_path / "models")[0].name == "1"
+    with pytest.raises(ArtifactError, match="holds no release"):
+        locate(tmp_path / "models" / "cascade" / ".1.999")
+    shutil.rmtree(tmp_path / "models" / "cascade" / "1")
+    with pytest.raises(ArtifactError, match="holds no release"):
+        locate(tmp_path / "models")
+
+
+@pytest.mark.parametrize("file", ["graph.json", "release.json", "item_ids.npy", "item_vectors.npy"])
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}"])
+def test_a_damaged_release_is_named(mini, tmp_path, file, content):
+    shutil.copytree(mini[0], tmp_path / "models")
+    (damaged, *_) = (tmp_path / "models").rglob(file)
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    with pytest.raises(
+        ArtifactError, match=r"cascade/1: (damaged or incomplete \(.+\); export again|holds no release)"
+    ):
+        cascade.open_release(tmp_path / "models" / "cascade" / "1")
+
+
+@pytest.mark.parametrize("source", [None, 3])
+def test_a_source_of_another_type_is_named(source):
+    for make in (cascade.open_release, cascade.Server):
+        with pytest.raises(
+            ConfigError, match=f"source: expected a config, an export artifact or a folder, got {source}"
+        ):
+            make(source)
+
+
+def test_the_release_of_another_config_is_refused(mini, tmp_path, monkeypatch):
+    def fill(folder):
+        shutil.copytree(mini[0] / "cascade", folder / "cascade")
+        (folder / "cascade" / "1" / "release.json").write_text('{"release": "fedcba987654"}')
+
+    artifact = write_artifact(tmp_path / "runs" / "export" / "k", "export", {}, fill)
+    monkeypatch.setattr("cascade.pipeline.stages.find", lambda config, runs, name: artifact)
+    given = {"schema.sparse": ["user_id", "item_id"], "export.repository": str(mini[0])}
+    config = cascade.load_config(overrides=given)
+    cascade.open_release(config)
+    monkeypatch.chdir(tmp_path)
+    for make in (cascade.open_release, cascade.Server):
+        with pytest.raises(ArtifactError, match='0123456789ab, .* fedcba987654; .*cascade.run.config, only="export"'):
+            make(config)
+
+
+def test_a_feature_repo_that_is_not_found_is_to_be_passed(mini, tmp_path, monkeypatch):
+    def refuse(folder):
+        raise FeatureStoreError("no store")
+
+    folder, served = tmp_path / "runs" / "export" / "k", mini[0] / "cascade"
+    artifact = write_artifact(folder, "export", {}, lambda aside: shutil.copytree(served, aside / "cascade") and None)
+    folder.with_name("k.json").write_text(json.dumps({"sections": {"feature_store": {"repo": "of_the_run"}}}))
+    monkeypatch.setattr(Executor, "load", refuse)
+    with pytest.raises(FeatureStoreError, match="no store; of_the_run is relative to .*: pass feature_repo="):
+        cascade.open_release(artifact)
+    with pytest.raises(FeatureStoreError, match="no store$"):
+        cascade.open_release(artifact, feature_repo="given")
+
+
+def test_a_store_of_other_features_is_noted(tmp_path, caplog):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "release.json").write_text(json.dumps({"pipeline": "shop", "parts": {"features": "a" * 64}}))
+    (tmp_path / "data" / "shop.json").write_text(json.dumps({"digest": "a" * 64}))
+    warn_of_other_features(tmp_path, tmp_path)
+    assert not caplog.messages
+    (tmp_path / "data" / "shop.json").write_text(json.dumps({"digest": "b" * 64}))
+    warn_of_other_features(tmp_path, tmp_path)
+    assert caplog.messages == [f"{tmp_path}: holds features {'b' * 12}, the release was made with {'a' * 12}"]

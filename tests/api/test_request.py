@@ -69,6 +69,9 @@ def test_what_is_missing_in_a_number():
         ("tags", "x", r"context tags: expected a list of values, got 'x'; write \['x'\]"),
         ("tags", [["x"], ["y"], ["z"]], "context tags: expected one list, or one for each of 2 users, got 3"),
         ("price", "cheap", "price: expected float64, got 'cheap'"),
+        ("device", "\ud800", r"device: expected text that UTF-8 can hold, got '\\ud800'"),
+        ("device", ["a", ["b"]], r"device: expected a string, got \['b'\]"),
+        ("tags", [["x"], 3], "context tags: expected one list, or one for each of 2 users, got"),
     ],
 )
 def test_refusals(name, value, message):
@@ -88,4 +91,12 @@ def test_controls_and_excluded_items():
 @pytest.mark.parametrize("users", [[1], ["a", 1], np.array([1, 2]), pd.DataFrame({"user_id": [1]})])
 def test_a_number_is_no_id_where_ids_are_text(users):
     with pytest.raises(RequestError, match="user_id: expected a string, as the ids of this model are text, got 1"):
+        INPUTS.columns(users, None)
+
+
+@pytest.mark.parametrize("user", [True, 1.5, b"a", object(), ["a"], np.array([1, 2])])
+def test_only_text_is_an_id_where_ids_are_text(user):
+    users = np.empty(2, object)
+    users[:] = ["a", user]
+    with pytest.raises(RequestError, match="user_id: expected a string"):
         INPUTS.columns(users, None)

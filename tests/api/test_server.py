@@ -1,5 +1,7 @@
 """What a server is told of a config or a folder; the integration tests start one."""
 
+from types import SimpleNamespace
+
 import pytest
 
 import cascade
@@ -33,3 +35,15 @@ def test_without_a_release_it_is_not_made(tmp_path):
 def test_a_client_needs_a_running_server(mini):
     with pytest.raises(ServerError, match="does not run"):
         cascade.Server(mini[0]).client()
+
+
+def test_it_starts_once_and_has_no_address_after_it_stops(mini):
+    server = cascade.Server(mini[0])
+    server._started = SimpleNamespace(ports=SimpleNamespace(grpc_url="host:1"), stop=lambda: None)
+    with pytest.raises(ServerError, match="already running at host:1"):
+        server.start()
+    server.stop()
+    with pytest.raises(ServerError, match="does not run"):
+        _ = server.grpc_url
+    with pytest.raises(ServerError, match="does not run"):
+        server.client()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cascade.core.errors import RequestError, ServerError
+from cascade.core.errors import ConfigError, RequestError, ServerError
 from cascade.ensemble.client import Client
 
 grpc = pytest.importorskip("tritonclient.grpc")
@@ -52,3 +52,30 @@ def test_where_no_model_is_served_it_says_how_to_serve_one():
 def test_a_number_is_no_id_of_a_model_whose_ids_are_text():
     with pytest.raises(RequestError, match="user_id: expected a string, as the ids of this model are text, got 1"):
         client_of("shop").recommend([1])
+
+
+def test_no_users_need_no_server():
+    assert Client("nowhere:1").recommend([]) == []
+
+
+@pytest.mark.parametrize(
+    ("users", "more", "message"),
+    [
+        (None, {}, "users: expected a list of ids, got None"),
+        ({0: 1}, {}, "users: expected a list of ids, got a dict"),
+        ("ab", {}, "users: expected a list of ids, got 'ab'"),
+        (["\ud800"], {}, "user_id: expected text that UTF-8 can hold"),
+        (["a"], {"context": ["b"]}, "context: expected a dict of context column -> value, got a list"),
+        (["a"], {"exclude": "b"}, "exclude: expected a list of ids, got 'b'"),
+        (["a"], {"exclude": [1]}, "exclude: expected a string, as the ids of this model are text, got 1"),
+        (["a"], {"top_k": [3]}, r"top_k: expected one number for all users, got \[3\]"),
+    ],
+)
+def test_what_cannot_be_sent_is_named(users, more, message):
+    with pytest.raises(RequestError, match=message):
+        client_of("shop").recommend(users, **more)
+
+
+def test_an_address_is_text():
+    with pytest.raises(ConfigError, match="url: expected a string, got None"):
+        Client(None)
