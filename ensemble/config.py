@@ -127,11 +127,11 @@ class ServingConfig(ExtensibleSection):
 class ExportConfig(Section):
     """The Triton model repository."""
 
-    repository: str = "model_repository"
+    repository: str = Field(default="model_repository", min_length=1)
     """Folder of the Triton model repository to publish to. Example: ``/srv/models``."""
-    model_name: str = "cascade"
-    """Name of the model: its folder in the repository, and what clients ask for. Pipelines with different names can
-    share a repository. Example: ``shop``."""
+    model_name: str = Field(default="cascade", pattern="^[A-Za-z0-9_-]+$")
+    """Name of the model: its folder in the repository, and what clients ask for. Letters, digits, ``_`` and ``-``.
+    Pipelines with different names can share a repository. Example: ``shop``."""
     version: int = Field(default=1, ge=1)
     """Version of the Triton model. Example: ``2``."""
 

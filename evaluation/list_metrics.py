@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import ConfigError
-from ..core.registry import find
+from ..core.registry import find, naming
 from ..models.metrics import Counts, Hits, Values, average_precision, ndcg, recall, reciprocal_rank
 
 
@@ -40,13 +41,21 @@ def metric_values(name: str, hits: Hits, relevant: Counts, k: int) -> Values:
     """The metric ``name`` of each user [U], over the first ``k`` positions.
 
     Raises:
-        ConfigError: if there is no such metric, or it does not return a finite number for each user.
+        ConfigError: if there is no such metric, it raises, or it does not return a finite number for each user.
     """
     metric: Metric = find("metric", name, METRICS)
-    values = np.asarray(metric(hits, relevant, k), np.float64)
+    with naming("metric", name):
+        values = np.asarray(metric(_read_only(hits), _read_only(relevant), k), np.float64)
     if values.shape != (len(hits),) or not np.isfinite(values).all():
         raise ConfigError(
             f"metric {name!r}: expected a finite number for each of {len(hits)} users, got an array of shape "
             f"{list(values.shape)} with {int((~np.isfinite(values)).sum())} that are not finite"
         )
     return values
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written to: the other metrics read the same array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config.load import config_of
 from ..config.pipeline import PipelineConfig
+from .arguments import expect
 
 
 def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
@@ -26,11 +27,15 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | N
         The frozen config; ``config.serving.ann.topk`` reads a value.
 
     Raises:
-        ConfigError: one line for each error; each names the key, its value, what was expected, and where the value was
-            given.
+        ConfigError: an argument has another type, or one line for each error in the config: the key, its value, what
+            was expected, and where the value was given.
 
     Example:
         >>> config = cascade.load_config("shop.yaml", overrides={"two_tower.training.epochs": 5})
         >>> config = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"]})
     """
+    if path is not None:
+        expect("path", path, (str, Path), "the path of a YAML file")
+    if overrides is not None:
+        expect("overrides", overrides, Mapping, "a mapping of keys")
     return config_of(None if path is None else Path(path), overrides or {})

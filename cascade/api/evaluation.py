@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
+from .arguments import expect_positive
 from .frames import to_arrow
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def evaluate(
     table: Table,
     k: int = 10,
     *,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     replicates: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
@@ -74,15 +75,18 @@ def evaluate(
 
     Args:
         release: from `open_release`. Its feature store should not yet hold the interactions of ``table``.
-        table: user_id and item_id; optionally ``label`` (1 is a positive; without it every row is one), ``timestamp``
-            (orders a user's rows; without it their order does) and context columns. Other columns are ignored.
+        table: user_id and item_id; optionally ``label`` (1 or true is a positive; without it every row is one),
+            ``timestamp`` (orders a user's rows; without it their order does) and context columns. Other columns are
+            ignored.
         k: length of the lists, at most ``serving.ann.topk``.
-        metrics: names of registered metrics to compute beside the built-in ones.
+        metrics: one name or several of registered metrics to compute beside the built-in ones.
         replicates: bootstrap samples of the users behind the intervals.
         seed: of the bootstrap.
 
     Raises:
-        DataError: a column is missing, no row is positive, or nothing is left to find; the message says why.
+        ConfigError: an argument has another type, or ``k`` or ``replicates`` is not positive.
+        DataError: a column is missing, a label is no number, no row is positive, or nothing is left to find; the
+            message says why.
         RequestError: k is larger than the release allows.
 
     Example:
@@ -93,6 +97,11 @@ def evaluate(
     from ..evaluation.list_metrics import metric_values
     from ..models.metrics import find_hits
 
+    expect_positive("k", k)
+    expect_positive("replicates", replicates)
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    if not hasattr(release, "run"):
+        raise ConfigError(f"release: expected what cascade.open_release gives, got {release!r}")
     positives = _positives(to_arrow(table, "table"))
     asked = _Asked.of(release, positives)
     answer = release.run(asked.request(release, positives, k), keep=("ranked_rows", "seen_rows", "known_user"))
@@ -106,7 +115,7 @@ def evaluate(
         )
     ranked = answer["ranked_rows"][measured]
     hits, counts = find_hits(ranked, relevant[measured])
-    values = {f"{name}@{k}": metric_values(name, hits, counts, k) for name in (*BUILT_IN, *metrics)}
+    values = {f"{name}@{k}": metric_values(name, hits, counts, k) for name in (*BUILT_IN, *names)}
     intervals = Bootstrap(replicates, seed).means(np.stack(list(values.values()), axis=1))
     return Evaluation(
         metrics={name: float(each.mean()) for name, each in values.items()}
@@ -158,7 +167,7 @@ def _positives(table: pa.Table) -> pa.Table:
     """The positive rows, in order of time where there is a timestamp.
 
     Raises:
-        DataError: user_id or item_id is missing, or no row is positive.
+        DataError: user_id or item_id is missing, a label is no number, or no row is positive.
     """
     import pyarrow.compute as pc
 
@@ -166,12 +175,25 @@ def _positives(table: pa.Table) -> pa.Table:
         if name not in table.column_names:
             raise DataError(f"table: no column {name}; it has {', '.join(table.column_names) or 'none'}")
     if "label" in table.column_names:
-        table = table.filter(pc.equal(table["label"], 1))
+        table = table.filter(pc.equal(_label(table["label"]), 1))
     if not table.num_rows:
         raise DataError("table: no row is positive (label == 1), so there is nothing to find")
     if "timestamp" in table.column_names:
         table = table.take(np.argsort(table["timestamp"].to_numpy(), kind="stable"))
     return table
+
+
+def _label(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The labels as numbers; true is 1."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return column.cast(pa.int8())
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    if not any(test(kind) for test in tests):
+        raise DataError(f"table: label: expected numbers or booleans, 1 or true for a positive, got {kind}")
+    return column
 
 
 def _without_seen(relevant: csr_matrix, seen_rows: NDArray[np.int64]) -> tuple[csr_matrix, int]:

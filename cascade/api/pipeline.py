@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact
+from ..core.errors import ConfigError
+from .arguments import expect
 from .progress import progress_line
 from .quiet import quietly
 
@@ -47,7 +49,7 @@ def run(
         Stage name -> artifact: ``path`` of its folder, ``metrics``, ``digest``.
 
     Raises:
-        ConfigError: there is no such stage, or a value does not fit the data.
+        ConfigError: an argument has another type, there is no such stage, or a value does not fit the data.
         DataError: a table breaks the data convention; the message names table, column and row.
         CascadeError: any other error that a stage names; see `cascade.errors`.
 
@@ -58,8 +60,12 @@ def run(
     from ..pipeline.stages import run as run_stages
     from .tables import with_tables
 
-    folder, stages = Path(runs), [only] if isinstance(only, str) else only
+    expect("config", config, PipelineConfig, "a PipelineConfig; use cascade.load_config")
+    expect("runs", runs, (str, Path), "the path of a folder")
+    stages = _stages(only)
+    folder = Path(runs)
     if tables is not None:
+        expect("tables", tables, Mapping, "a mapping with interactions and, optionally, users and items")
         config = with_tables(config, tables, folder)
 
     def told(step: Progress) -> None:
@@ -70,3 +76,20 @@ def run(
 
     with quietly(bars=progress):
         return run_stages(config, folder, stages, force, report=told)
+
+
+def _stages(only: str | Sequence[str] | None) -> list[str] | None:
+    """The stages that ``only`` names; None for all.
+
+    Raises:
+        ConfigError: it is no name and no list of names, or an empty list.
+    """
+    if only is None:
+        return None
+    expect("only", only, Sequence, "the name of a stage or a list of names")
+    names = [only] if isinstance(only, str) else list(only)
+    if not names:
+        raise ConfigError("only: expected the name of a stage or a list of names, got an empty list")
+    for name in names:
+        expect("only", name, str, "the name of a stage or a list of names")
+    return names

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,18 +42,25 @@ def write_tables(tables: Mapping[str, Table], root: Path) -> Path:
     if unknown or "interactions" not in tables:
         problem = f"unknown {', '.join(unknown)}" if unknown else "interactions is missing"
         raise DataError(f"tables: expected interactions and, optionally, users and items; {problem}")
-    aside = root / f".{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=root) as scratch:
+        aside = Path(scratch) / FOLDER
+        aside.mkdir()
         for name, table in tables.items():
             _write(table, name, aside)
         folder = root.resolve() / _digest(aside)
         if not folder.exists():
-            aside.rename(folder)
+            _rename(aside, folder)
         return folder
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _rename(aside: Path, folder: Path) -> None:
+    """Rename ``aside`` to ``folder``, unless another process has just written the same content there."""
+    try:
+        aside.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _write(table: Any, name: str, folder: Path) -> None:

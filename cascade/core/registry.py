@@ -6,10 +6,12 @@ The built-in ones stay in the tables of their rooms (``OPS``, ``LOSSES``, ...), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, get_args, overload
 
-from .errors import ConfigError
+from .errors import CascadeError, ConfigError
 from .suggest import nearest
 
 Kind = Literal["source", "op", "interaction", "loss", "index", "baseline", "metric"]
@@ -30,6 +32,10 @@ BUILT_IN: Mapping[Kind, tuple[str, ...]] = {
 """Kind -> the names that the package has itself. Written down here, so that a config is checked without importing
 TensorFlow for its losses or FAISS for its indexes."""
 
+PRINTED: Mapping[Kind, tuple[str, ...]] = {"metric": ("coverage",)}
+"""Kind -> further names that results use already."""
+NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
 _registered: dict[Kind, dict[str, Any]] = {kind: {} for kind in get_args(Kind)}
 
 
@@ -37,7 +43,7 @@ _registered: dict[Kind, dict[str, Any]] = {kind: {} for kind in get_args(Kind)}
 def register(kind: Kind, name: str, thing: Thing, *, replace: bool = False) -> Thing: ...
 @overload
 def register(kind: Kind, name: str, *, replace: bool = False) -> Callable[[Thing], Thing]: ...
-def register(kind: Kind, name: str, thing: Any = None, *, replace: bool = False) -> Any:
+def register(kind: Kind, name: str, thing: Any = ..., *, replace: bool = False) -> Any:
     """Make ``thing`` available under ``name`` in this process; without ``thing``, a decorator that does so.
 
     Other processes do not see it: Triton's model processes, and workers that `cascade run --workers` starts. Those find
@@ -45,7 +51,7 @@ def register(kind: Kind, name: str, thing: Any = None, *, replace: bool = False)
 
     Args:
         kind: what it is; the contract of each kind is a class of `cascade.testing`, ``LossContract`` and so on.
-        name: as a config names it. An op's name is its ``kind``.
+        name: as a config names it: letters, digits and ``_.-``. An op's name is its ``kind``.
         thing: the class or function.
         replace: take the place of what was registered under that name before, as a notebook's cell does when it is run
             again. A built-in name or an entry point cannot be replaced.
@@ -54,7 +60,8 @@ def register(kind: Kind, name: str, thing: Any = None, *, replace: bool = False)
         ``thing``, unchanged.
 
     Raises:
-        ConfigError: the kind does not exist, the name is taken, or it is not the op's ``kind``.
+        ConfigError: the kind does not exist, the name is taken or not allowed, ``thing`` cannot be called, or the name
+            is not the op's ``kind``.
 
     Example:
         >>> import cascade
@@ -62,7 +69,8 @@ def register(kind: Kind, name: str, thing: Any = None, *, replace: bool = False)
         ... def hit_rate(hits, relevant, k):
         ...     return hits[:, :k].any(axis=1).astype(float)
     """
-    if thing is None:
+    if thing is ...:  # not None, which is a mistake of the caller
+        _check_name(kind, name)
         return lambda decorated: register(kind, name, decorated, replace=replace)
     _check(kind, name, thing)
     known = _registered[kind]
@@ -110,6 +118,21 @@ def find(kind: Kind, name: str, built_in: Mapping[str, Any]) -> Any:
     return thing
 
 
+@contextmanager
+def naming(kind: Kind, name: str) -> Iterator[None]:
+    """Name the extension in errors that its code raises within the context.
+
+    Raises:
+        ConfigError: in place of any exception that is not a `CascadeError`, and caused by it.
+    """
+    try:
+        yield
+    except CascadeError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{kind} {name!r}: raised {type(error).__name__}: {error}") from error
+
+
 def group(kind: Kind) -> str:
     """The entry-point group of a kind, e.g. ``cascade.losses``."""
     return f"cascade.{'indexes' if kind == 'index' else 'losses' if kind == 'loss' else kind + 's'}"
@@ -146,12 +169,19 @@ def _loaded(kind: Kind, name: str, announced: list[Any]) -> Any:
     return thing
 
 
-def _check(kind: Kind, name: str, thing: Any) -> None:
-    """Whether ``thing`` may have this name."""
-    if kind not in _registered:
-        raise ConfigError(f"kind {kind!r}: no such kind of extension; {nearest(kind, list(_registered))}")
-    if name in BUILT_IN[kind]:
+def _check_name(kind: Kind, name: str) -> None:
+    """Raise ConfigError unless an extension of this kind may have this name."""
+    if not isinstance(kind, str) or kind not in _registered:
+        raise ConfigError(f"kind {kind!r}: no such kind of extension; {nearest(str(kind), list(_registered))}")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ConfigError(f"{kind} {name!r}: expected a name of letters, digits, '_', '.' and '-'")
+    if name in (*BUILT_IN[kind], *PRINTED.get(kind, ())):
         raise ConfigError(f"{kind} {name!r}: is the name of a built-in {kind}; choose another")
+
+
+def _check(kind: Kind, name: str, thing: Any) -> None:
+    """Raise ConfigError unless ``thing`` may have this name."""
+    _check_name(kind, name)
     if not callable(thing):
         raise ConfigError(f"{kind} {name!r}: expected a class or a function, got {thing!r}")
     if kind == "op" and getattr(thing, "kind", None) != name:

@@ -14,6 +14,7 @@ from ...core.errors import ArtifactError
 from ...core.signature import Columns
 from ..protocol.inputs import Input
 from ..protocol.request_batching import RequestBatcher
+from .checked_op import with_checks
 from .graph_file import GRAPH, NODES, RELEASE, load_node
 from .ops.base import Op
 from .wiring import check_written, nodes_of, wire
@@ -49,7 +50,7 @@ class Executor:
         self.max_users, self.release, self.validate = max_users, dict(release or {}), validate
         self.batcher = RequestBatcher(self.inputs, max_users)
         self.signature = wire({spec.name: spec.spec for spec in inputs}, ops, self.outputs)
-        self.nodes = nodes_of(ops)
+        self.nodes = nodes_of(with_checks(ops))
         self.stages = tuple(dict.fromkeys(node.stage for node in self.nodes))
         """Names of the stages, in the order in which they run."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ...core.errors import ConfigError
-from ...core.registry import find
+from ...core.registry import find, naming
 from ..ranking_lists import Rows, drop
 from ..retrieval import best
 from .sequences import UserSequences
@@ -53,14 +53,16 @@ def rank_registered(
     A user without a positive gets the ``popular`` items [U, W], as with the built-in baselines.
 
     Raises:
-        ConfigError: if there is no such baseline, or its scores have the wrong shape or contain NaN.
+        ConfigError: if there is no such baseline, it raises, or its scores have the wrong shape or contain NaN.
     """
     fit: Baseline = find("baseline", name, {})
-    score = fit(positives, sequences)
+    with naming("baseline", name):
+        score = fit(positives, sequences)
     known = np.diff(positives.indptr)[users] > 0
 
     def scores(batch: slice) -> NDArray[np.float32]:
-        found = np.array(score(users[known][batch]), np.float32)
+        with naming("baseline", name):
+            found = np.array(score(users[known][batch]), np.float32)
         shape = (len(users[known][batch]), seen.shape[1])
         if found.shape != shape or np.isnan(found).any():
             raise ConfigError(

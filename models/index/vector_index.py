@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
-from ...core.registry import BUILT_IN, find
+from ...core.registry import BUILT_IN, find, naming
 from .tuning import Queries, measure, tune
 
 log = logging.getLogger(__name__)
@@ -97,11 +97,12 @@ def build_index(
         notices. The parameters in ``search`` are set on the index and stored in its file.
 
     Raises:
-        ConfigError: if a registered index type builds an index that cannot be served.
+        ConfigError: if a registered index type raises, or builds an index that cannot be served.
     """
     count, dim = vectors.shape
     if kind not in BUILT_IN["index"]:
-        index = build_registered(vectors, find("index", kind, {}), f"serving.ann.type {kind}")
+        with naming("index", kind):
+            index = build_registered(vectors, find("index", kind, {}), f"serving.ann.type {kind}")
         info = measure(index, kind, vectors, queries or {}, min(topk, count), recall_target)
         return index, {"type": kind, "metric": "inner_product", "items": count, **info}
     resolved, notice = resolve(kind, count)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core.errors import ConfigError
 from ...core.features import FeatureSchema, Side
-from ...core.registry import find
+from ...core.registry import find, naming
 from ...workflows.history.transitions import TRANSITIONS, WIDTH
 from .._merlin import mm, tf
 from ..config import DlrmConfig, RatesConfig
@@ -46,6 +46,7 @@ class Dlrm(tf.keras.Model):
         share: the weight of each label in the score. Each label has its own head: the layers after the first one.
         attention: adds a term to the first layer, from the history as each candidate weighs it.
         followers: a dense layer that adds another term, from ``transitions`` float32 [B, K, WIDTH].
+        interaction_name: name of ``interaction`` in the config, for errors that it raises.
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class Dlrm(tf.keras.Model):
         share: Sequence[float] = (1.0,),
         attention: TargetAttention | None = None,
         followers: Any | None = None,
+        interaction_name: str = "dot",
     ) -> None:
         super().__init__()
-        self.followers = followers
+        self.followers, self.interaction_name = followers, interaction_name
         self.users, self.items, self.interaction, self.attention = users, items, interaction, attention
         self.heads = [mm.MLPBlock(list(top), no_activation_last_layer=True) for _ in share]
         self.share = tuple(share)
@@ -87,7 +89,8 @@ class Dlrm(tf.keras.Model):
         pairs = isinstance(shape[1], int)
         users = self.users(self.users.pick(columns), training=training, apart=pairs)
         items = self.items(flat, training=training, apart=pairs)
-        first = self.interaction.of_pairs(users, items) if pairs else self.interaction.at_once(users, items, shape)
+        with naming("interaction", self.interaction_name):
+            first = self.interaction.of_pairs(users, items) if pairs else self.interaction.at_once(users, items, shape)
         if self.attention:
             own = concat_vectors(items, self.interaction.stacked) if pairs else items
             first += self.attention.at_once(self.attention.user_part(columns, training), own, shape)
@@ -103,7 +106,9 @@ class Dlrm(tf.keras.Model):
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
         """The result of ``call``, from user and context features [B, L] and item parts [B, K, width]."""
-        user = dict(self.interaction.user_part(self.users(self.users.pick(columns))))
+        vectors = self.users(self.users.pick(columns))
+        with naming("interaction", self.interaction_name):
+            user = dict(self.interaction.user_part(vectors))
         if self.attention:
             user |= self.attention.user_part(columns, many=True)
         shape = shape_of(columns[SHARE])[:2]
@@ -111,12 +116,14 @@ class Dlrm(tf.keras.Model):
         return tf.reshape(combine(logits, self.share), shape)
 
     def _item_part(self, items: Any) -> dict[str, Any]:
-        part = dict(self.interaction.item_part(items))
+        with naming("interaction", self.interaction_name):
+            part = dict(self.interaction.item_part(items))
         return part | self.attention.item_part(items) if self.attention else part
 
     def _first(self, user: Mapping[str, Any], item: Mapping[str, Any], shape: tuple[Any, Any]) -> Any:
         """The top network's first layer before its activation [B * K, H]."""
-        found = self.interaction.pair(user, item, shape)
+        with naming("interaction", self.interaction_name):
+            found = self.interaction.pair(user, item, shape)
         return found + self.attention.pair(user, item, shape) if self.attention else found
 
     def _with_followers(self, first: Any, columns: Mapping[str, Any]) -> Any:
@@ -181,9 +188,11 @@ def build(
         SideVectors(features, tables, config.bottom_mlp, config.dropout, kind.stacked, name, numbers[name])
         for name, features in sides.items()
     )
-    interaction = kind(users.layout, items.layout, config)
+    with naming("interaction", config.interactions):
+        interaction = kind(users.layout, items.layout, config)
     attention = attention_layer(schema, config, tables, items.layout, catalogue)
     followers = None
     if config.transitions.last:
         followers = tf.keras.layers.Dense(config.top_mlp[0], use_bias=False, name="followers")
-    return Dlrm(users, items, interaction, config.top_mlp[1:], shares(config.labels), attention, followers)
+    top, share = config.top_mlp[1:], shares(config.labels)
+    return Dlrm(users, items, interaction, top, share, attention, followers, config.interactions)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...core.registry import find
+from ...core.errors import ConfigError
+from ...core.registry import find, naming
 from .._merlin import tf
 from ..training.worker_group import worker_group
 
@@ -157,9 +158,24 @@ def loss_of(name: str) -> tuple[Callable[[Any, Any], Any], bool]:
     """The mean loss that ``two_tower.loss`` names, and whether its logits have the logQ correction.
 
     Raises:
-        ConfigError: there is no loss of that name.
+        ConfigError: there is no loss of that name; when it is called, it raises or does not return a number for each
+            query.
     """
     if name in LOSSES:
         return LOSSES[name], name in CORRECTED
     loss: Loss = find("loss", name, LOSSES)
-    return lambda shared, own: worker_group().mean(loss(shared, own)), bool(getattr(loss, "log_q", True))
+    corrected = bool(getattr(loss, "log_q", True))
+    return lambda shared, own: worker_group().mean(_checked(name, loss, shared, own)), corrected
+
+
+def _checked(name: str, loss: Loss, shared: Any, own: Any | None) -> Any:
+    """The registered loss of each query [B]. Training traces this once, so the check costs a step nothing."""
+    with naming("loss", name):
+        values = loss(shared, own)
+    queries = shared.shape[0]  # None if batches differ in size
+    if not tf.is_tensor(values) or values.dtype != shared.dtype or not values.shape.is_compatible_with([queries]):
+        found = f"{values.dtype.name}{values.shape}" if tf.is_tensor(values) else type(values).__name__
+        raise ConfigError(
+            f"loss {name!r}: expected a number for each query, {shared.dtype.name}({queries or 'B'},), got {found}"
+        )
+    return values

@@ -8,6 +8,7 @@ import cascade
 from cascade.core import registry
 from cascade.core.registry import BUILT_IN
 from cascade.errors import ConfigError, DataError, RequestError
+from cascade.evaluation.list_metrics import metric_values
 from examples import hit_rate
 
 
@@ -72,6 +73,7 @@ def test_a_label_says_what_is_positive(release, table):
     label = np.arange(len(table)) % 3 == 0
     found = cascade.evaluate(release, table.assign(label=label.astype(int)), k=5, replicates=100)
     assert found == cascade.evaluate(release, table[label], k=5, replicates=100)
+    assert found == cascade.evaluate(release, table.assign(label=label), k=5, replicates=100)
 
 
 def test_any_table(release, table, tmp_path):
@@ -91,6 +93,7 @@ def test_registered_metrics(release, table, monkeypatch):
     found = cascade.evaluate(release, table, k=5, metrics=["hit_rate"], replicates=100)
     assert found.metrics["recall@5"] <= found.metrics["hit_rate@5"] <= 1
     assert "hit_rate@5" in found.intervals
+    assert found == cascade.evaluate(release, table, k=5, metrics="hit_rate", replicates=100)
     with pytest.raises(ConfigError, match="metric 'broken': expected a finite number for each of"):
         cascade.evaluate(release, table, metrics=["broken"])
     with pytest.raises(ConfigError, match="metric 'hitrate': no such metric; did you mean 'hit_rate'"):
@@ -110,6 +113,7 @@ def test_what_everybody_has_seen_is_an_error_and_no_zero(release, mini):
     [
         (lambda t: t.drop(columns="item_id"), "table: no column item_id; it has user_id, hour, timestamp"),
         (lambda t: t.assign(label=0), "table: no row is positive"),
+        (lambda t: t.assign(label="1"), "table: label: expected numbers or booleans, .* got .*string"),
         (lambda t: t.iloc[:0], "table: no row is positive"),
         (lambda t: 5, "table: expected a DataFrame, an Arrow table or the path of a .parquet or .csv file, got a int"),
         (lambda t: "held-out.txt", "table: expected a .parquet or .csv file, got held-out.txt"),
@@ -123,3 +127,31 @@ def test_what_cannot_be_measured_is_named(release, table, change, message):
 def test_longer_lists_than_the_release_gives(release, table):
     with pytest.raises(RequestError, match="top_k: expected 1 to 12, got 20"):
         cascade.evaluate(release, table, k=20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"k": 0}, "k: expected a positive integer, got 0"),
+        ({"k": 2.5}, "k: expected a positive integer, got 2.5"),
+        ({"k": True}, "k: expected a positive integer, got True"),
+        ({"replicates": 0}, "replicates: expected a positive integer, got 0"),
+    ],
+)
+def test_wrong_arguments_are_named(release, table, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        cascade.evaluate(release, table, **arguments)
+
+
+def test_a_metric_can_neither_change_the_hits_nor_fail_without_its_name(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
+    cascade.register("metric", "writes", lambda hits, relevant, k: hits.fill(False))
+    hits = np.ones((2, 3), bool)
+    with pytest.raises(ConfigError, match="metric 'writes': raised ValueError: .*read-only"):
+        metric_values("writes", hits, np.ones(2, np.int64), 3)
+    assert hits.all()
+
+
+def test_what_is_no_release_cannot_be_evaluated(table):
+    with pytest.raises(ConfigError, match="release: expected what cascade.open_release gives, got None"):
+        cascade.evaluate(None, table)

@@ -11,6 +11,7 @@ import cascade
 from cascade.core import registry
 from cascade.core.registry import BUILT_IN
 from cascade.ensemble.config import ServingConfig
+from cascade.ensemble.graph.checked_op import CheckedOp
 from cascade.errors import ArtifactError, ConfigError, WiringError
 from cascade.extensions import ColumnSpec, Op
 from cascade.testing.miniature import SERVING, miniature_repository
@@ -131,3 +132,56 @@ def test_the_config_checks_names_and_steps():
         cascade.load_config(overrides={**given, "serving.ops": [{**BLOCK, "after": "sort"}]})
     several = {"serving.layout": "ensemble", "serving.step_instances": {"block_list": 2}}
     cascade.load_config(overrides={**given, "serving.ops": [BLOCK], **several})
+
+
+@dataclass
+class Broken(BlockList):
+    """Writes what ``rows[0]`` says."""
+
+    kind: ClassVar[str] = "broken"
+
+    def __call__(self, columns):
+        rows = columns["candidate_rows"]
+        return {
+            0: lambda: {},
+            1: lambda: {"candidate_rows": rows.astype(np.int32)},
+            2: lambda: {"candidate_rows": rows[:, 0]},
+            3: lambda: {"candidate_rows": rows[:1]},
+            4: lambda: {"candidate_rows": np.full_like(rows, 30)},
+            5: lambda: {"candidate_rows": np.full_like(rows, -2)},
+            6: lambda: {"candidate_rows": rows.tolist()},
+            7: lambda: rows,
+            8: lambda: rows["missing"],
+            9: lambda: {"candidate_rows": np.full_like(rows, 29), "logits": rows},
+        }[self.rows[0]]()
+
+
+BROKEN = [
+    (0, "op 'broken': declares candidate_rows as int64.*wrote nothing"),
+    (1, "op 'broken': declares candidate_rows as int64.*wrote int32"),
+    (2, r"op 'broken': declares candidate_rows as .*wrote int64\[2\]"),
+    (3, r"op 'broken': declares candidate_rows as .*B = 2, wrote int64\[1, 4\]"),
+    (4, "op 'broken': expected candidate_rows from -1 to 29, wrote 30 to 30"),
+    (5, "op 'broken': expected candidate_rows from -1 to 29, wrote -2 to -2"),
+    (6, "op 'broken': declares candidate_rows .*wrote list"),
+    (7, "op 'broken': expected a mapping of columns, got ndarray"),
+]
+
+
+def test_what_a_registered_op_writes_is_checked():
+    rows = {"candidate_rows": np.zeros((2, 4), np.int64)}
+    for case, message in BROKEN:
+        with pytest.raises(WiringError, match=message):
+            CheckedOp(Broken([case]), 30)(rows)
+    with pytest.raises(ConfigError, match="op 'broken': raised IndexError"):
+        CheckedOp(Broken([8]), 30)(rows)
+    assert list(CheckedOp(Broken([9]), 30)(rows)) == ["candidate_rows"]
+
+
+def test_only_registered_ops_of_a_release_are_checked(tmp_path):
+    cascade.register("op", "broken", Broken)
+    with exported(tmp_path / "models", {**BLOCK, "op": "broken", "params": {"rows": [4]}}) as release:
+        checked = {node.stage for node in release.executor.nodes if isinstance(node.op, CheckedOp)}
+        assert checked == {"broken"}
+        with pytest.raises(WiringError, match="op 'broken': expected candidate_rows from -1 to 29, wrote 30 to 30"):
+            release.recommend([100, 101])

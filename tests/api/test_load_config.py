@@ -82,3 +82,19 @@ def test_overrides_come_last(file, monkeypatch):
 def test_what_is_wrong_is_named(overrides, message):
     with pytest.raises(ConfigError, match=message):
         cascade.load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"path": 3}, "path: expected the path of a YAML file, got 3"),
+        ({"overrides": ["serving.ann.topk=3"]}, "overrides: expected a mapping of keys, got \\['serving"),
+        ({"overrides": {**SMALL, "export.model_name": "a b"}}, "export.model_name: is 'a b', .*A-Za-z0-9_-"),
+        ({"overrides": {**SMALL, "export.model_name": "../shop"}}, "export.model_name: is '../shop', "),
+        ({"overrides": {**SMALL, "export.model_name": ""}}, "export.model_name: is '', "),
+        ({"overrides": {**SMALL, "export.repository": ""}}, "export.repository: is '', .*at least 1 character"),
+    ],
+)
+def test_wrong_arguments_and_names_are_errors(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        cascade.load_config(**arguments)

@@ -7,8 +7,8 @@ import pytest
 
 import cascade
 from cascade.core import registry
-from cascade.core.registry import BUILT_IN, choices, find, group, registered
-from cascade.errors import ConfigError
+from cascade.core.registry import BUILT_IN, choices, find, group, naming, registered
+from cascade.errors import ConfigError, DataError
 from examples import BlockList, hit_rate, margin
 
 SMALL = {"schema.sparse": ["user_id", "item_id"]}
@@ -73,11 +73,33 @@ def test_the_same_again_is_no_conflict_and_another_is():
         ("losses", "margin", margin, "kind 'losses': no such kind of extension; did you mean 'loss'"),
         ("loss", "margin", 3, "loss 'margin': expected a class or a function, got 3"),
         ("op", "other", BlockList, "op 'other': its class says kind = 'block_list'"),
+        ("loss", "margin", None, "loss 'margin': expected a class or a function, got None"),
+        (None, "margin", margin, "kind None: no such kind of extension"),
+        (["loss"], "margin", margin, r"kind \['loss'\]: no such kind of extension"),
+        ("loss", "", margin, "loss '': expected a name of letters, digits, '_', '.' and '-'"),
+        ("loss", "a b", margin, "loss 'a b': expected a name"),
+        ("metric", "hits@3", hit_rate, "metric 'hits@3': expected a name"),
+        ("loss", "margin\n", margin, "loss .*: expected a name"),
+        ("loss", 3, margin, "loss 3: expected a name"),
+        ("metric", "coverage", hit_rate, "metric 'coverage': is the name of a built-in metric"),
     ],
 )
 def test_refusals(kind, name, thing, message):
     with pytest.raises(ConfigError, match=message):
         cascade.register(kind, name, thing)
+
+
+def test_a_decorator_refuses_a_name_before_it_decorates():
+    with pytest.raises(ConfigError, match="metric 'a b': expected a name"):
+        cascade.register("metric", "a b")
+
+
+def test_errors_of_an_extension_name_it():
+    with pytest.raises(ConfigError, match="^metric 'x': raised ValueError: odd$") as caught, naming("metric", "x"):
+        raise ValueError("odd")
+    assert isinstance(caught.value.__cause__, ValueError)
+    with pytest.raises(DataError, match="^as it is$"), naming("source", "x"):
+        raise DataError("as it is")
 
 
 def test_an_unknown_name_lists_the_nearest():

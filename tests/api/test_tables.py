@@ -1,5 +1,8 @@
 """DataFrames as the source of a pipeline."""
 
+import errno
+from pathlib import Path
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,7 +10,7 @@ import pytest
 
 import cascade
 from cascade.api.tables import with_tables, write_tables
-from cascade.errors import DataError
+from cascade.errors import ConfigError, DataError
 
 RATINGS = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5.0, None, 3.0]}, index=[7, 8, 9])
 
@@ -61,3 +64,37 @@ def test_what_is_no_table_is_named(tables, message, tmp_path):
     with pytest.raises(DataError, match=message):
         write_tables(tables, tmp_path)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_another_process_may_write_the_same_tables_first(tmp_path, monkeypatch):
+    first = write_tables({"interactions": RATINGS}, tmp_path)
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # as just before the other process renames its folder
+    assert write_tables({"interactions": RATINGS}, tmp_path) == first
+    assert list(tmp_path.iterdir()) == [first]
+
+
+def test_other_errors_of_a_rename_are_raised(tmp_path, monkeypatch):
+    def full(path, target):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="full"):
+        write_tables({"interactions": RATINGS}, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"config": "ok.yaml"}, "config: expected a PipelineConfig; use cascade.load_config, got 'ok.yaml'"),
+        ({"runs": None}, "runs: expected the path of a folder, got None"),
+        ({"only": []}, "only: expected the name of a stage or a list of names, got an empty list"),
+        ({"only": 3}, "only: expected the name of a stage or a list of names, got 3"),
+        ({"only": ["data", 3]}, "only: expected the name of a stage or a list of names, got 3"),
+        ({"tables": [RATINGS]}, "tables: expected a mapping with interactions"),
+    ],
+)
+def test_wrong_arguments_of_a_run_are_named(arguments, message, tmp_path):
+    config = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"]})
+    with pytest.raises(ConfigError, match=message):
+        cascade.run(**{"config": config, "runs": tmp_path, **arguments})
