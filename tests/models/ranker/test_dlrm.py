@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from dlrm_inputs import SCHEMA, columns, small
 
+from cascade.core import registry
 from cascade.core.errors import ConfigError, DivergedError
 from cascade.core.features import Feature, FeatureSchema
+from cascade.core.registry import BUILT_IN
 from cascade.models._merlin import mm, tf
 from cascade.models.config import DlrmConfig
 from cascade.models.ranker.dlrm import build
-from cascade.models.ranker.interactions.dot import own_inputs, own_width
+from cascade.models.ranker.interactions.dot import Dot, own_inputs, own_width
 from cascade.models.ranker.item_part import split_part
 from cascade.models.ranker.rows import ValidRows
 from cascade.models.ranker.side import concat_vectors
@@ -65,6 +67,17 @@ def test_own_inputs_are_the_dense_vector_and_merlins_products(model):
     np.testing.assert_array_equal(own[:, :128], users[:, 0])
     np.testing.assert_allclose(own[:, 128:], mm.DotProductInteraction()(users), rtol=1e-5, atol=1e-7)
     assert own.shape[1] == own_width(model.users.layout) == 128 + 6 * 5 // 2
+
+
+@pytest.mark.parametrize("method", ["__init__", "at_once"])
+def test_errors_of_a_registered_interaction_name_it(method, monkeypatch):
+    def fails(*_):
+        raise KeyError("odd")
+
+    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
+    registry.register("interaction", "odd", type("Odd", (Dot,), {method: fails}))
+    with pytest.raises(ConfigError, match="interaction 'odd': raised KeyError: 'odd'"):
+        build(SCHEMA, small(interactions="odd"))(columns(SCHEMA, 2, 3))
 
 
 IDS_ALONE = FeatureSchema(
