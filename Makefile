@@ -45,7 +45,7 @@ format: $(READY)  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 
 types: $(READY)  ## mypy --strict and pyright
-	@$(BIN)/pyright & pyright=$$!; $(BIN)/mypy -p cascade && wait $$pyright
+	@$(BIN)/pyright --project pyproject.toml & pyright=$$!; $(BIN)/mypy -p cascade && wait $$pyright
 
 docs: $(READY)  ## build the documentation site in build/site, without network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
