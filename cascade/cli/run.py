@@ -77,7 +77,7 @@ def run_stages(config: PipelineConfig, runs: Path, only: list[str], force: bool)
     """
     from ..api.pipeline import run
 
-    return run(config, runs, only=only, force=force, progress=True)
+    return run(config, runs, only=only or None, force=force, progress=True)
 
 
 def plan_table(rows: Sequence[PlanRow]) -> str:
