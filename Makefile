@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 PYTEST_ARGS ?=
-WORKERS ?= --numprocesses=2 --dist=loadgroup
+# The tests of a file run in one process, in order: some go on from what those before them left.
+WORKERS ?= --numprocesses=2 --dist=loadfile
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 unexport PYTHONPATH PYTHONHOME
