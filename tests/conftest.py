@@ -10,6 +10,8 @@ from hypothesis import settings
 from pipelines import build_pipeline, movielens, shop, strings, worker_root
 from shipping import ROOT, clean_environment
 
+from cascade.core import registry
+
 __all__ = ["build_pipeline", "movielens", "shop", "strings", "worker_root"]
 
 # The first example may have to compile a kernel, and a machine may be busy.
@@ -29,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if "build_pipeline" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in registry.BUILT_IN})
 
 
 @pytest.fixture(scope="session")

@@ -8,18 +8,11 @@ import pytest
 from scipy.sparse import csr_matrix
 
 import cascade
-from cascade.core import registry
-from cascade.core.registry import BUILT_IN
 from cascade.errors import ConfigError
 from cascade.extensions import Source
 from cascade.workflows.config import DataConfig
 from cascade.workflows.sources import open_source
 from examples import margin
-
-
-@pytest.fixture(autouse=True)
-def nothing_registered(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
 
 
 def fails(*_):

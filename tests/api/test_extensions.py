@@ -30,13 +30,8 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture
-def nothing_registered(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
-
-
 @pytest.mark.slow
-def test_every_example_of_the_page_in_one_pipeline(nothing_registered, tmp_path, monkeypatch):
+def test_every_example_of_the_page_in_one_pipeline(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own: dict[str, object] = {}
     for code in blocks("python"):

@@ -6,17 +6,11 @@ import textwrap
 import pytest
 
 import cascade
-from cascade.core import registry
 from cascade.core.registry import BUILT_IN, choices, find, group, naming, registered
 from cascade.errors import ConfigError, DataError
 from examples import BlockList, hit_rate, margin
 
 SMALL = {"schema.sparse": ["user_id", "item_id"]}
-
-
-@pytest.fixture(autouse=True)
-def nothing_registered(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
 
 
 @pytest.fixture

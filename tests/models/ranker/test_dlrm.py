@@ -7,7 +7,6 @@ from dlrm_inputs import SCHEMA, columns, small
 from cascade.core import registry
 from cascade.core.errors import ConfigError, DivergedError
 from cascade.core.features import Feature, FeatureSchema
-from cascade.core.registry import BUILT_IN
 from cascade.models._merlin import mm, tf
 from cascade.models.config import DlrmConfig
 from cascade.models.ranker.dlrm import build
@@ -70,11 +69,10 @@ def test_own_inputs_are_the_dense_vector_and_merlins_products(model):
 
 
 @pytest.mark.parametrize("method", ["__init__", "at_once"])
-def test_errors_of_a_registered_interaction_name_it(method, monkeypatch):
+def test_errors_of_a_registered_interaction_name_it(method):
     def fails(*_):
         raise KeyError("odd")
 
-    monkeypatch.setattr(registry, "_registered", {kind: {} for kind in BUILT_IN})
     registry.register("interaction", "odd", type("Odd", (Dot,), {method: fails}))
     with pytest.raises(ConfigError, match="interaction 'odd': raised KeyError: 'odd'"):
         build(SCHEMA, small(interactions="odd"))(columns(SCHEMA, 2, 3))
