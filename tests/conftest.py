@@ -1,5 +1,6 @@
 """What all tests share: the package as it ships, and pipelines that have run to the end."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,10 @@ from pipelines import build_pipeline, movielens, shop, strings, worker_root
 from shipping import ROOT, clean_environment
 
 from cascade.core import registry
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 __all__ = ["build_pipeline", "movielens", "shop", "strings", "worker_root"]
 
