@@ -18,7 +18,8 @@ from pathlib import Path
 
 from ...core.artifact import replace_folder
 from ...core.errors import CascadeError
-from ...ensemble.server.runtime import cache_folder, runtime_parts
+from ...core.files import cache_folder
+from ...ensemble.server.runtime import runtime_parts
 from ...workflows.sources.cache import check_sha256
 
 REQUIREMENT = "tritonclient==2.50.0"

@@ -19,7 +19,7 @@ def progress_line(progress: Progress) -> str:
     """``two_tower  34.2 s  recall@100 0.52`` at the end of a stage, or what the stage does when it begins."""
     stage = progress.stage
     if progress.artifact is None:
-        return f"{stage.name:<11} ...         {stage.help}"
+        return f"{stage.name:<11} ...         {stage.help}" + (f" [{progress.why}]" if progress.why else "")
     took = "up to date" if progress.seconds is None else f"{progress.seconds:8.1f} s"
     return f"{stage.name:<11} {took:<10}  {_key_metrics(progress.artifact)}".rstrip()
 

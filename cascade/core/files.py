@@ -42,6 +42,14 @@ def _link_or_copy_file(source: str | os.PathLike[str], target: str | os.PathLike
     shutil.copyfile(real, target)
 
 
+def cache_folder() -> Path:
+    """The folder for files that can be made again: ``$CASCADE_CACHE``, else ``$XDG_CACHE_HOME/cascade``, else
+    ``~/.cache/cascade``."""
+    if own := os.environ.get("CASCADE_CACHE"):
+        return Path(own).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cascade"
+
+
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """A context that one process at a time can enter; others wait. The lock ends with the process that holds it."""

@@ -15,6 +15,8 @@ from .artifact import (
     unfinished_path,
     write_artifact,
 )
+from .errors import DataError
+from .inputs import Inputs, StageInput
 from .section import Section
 
 Sections = Mapping[str, Section]
@@ -39,14 +41,22 @@ class Stage:
     """Raised when the code writes other files from the same inputs."""
     publish: Callable[[Artifact, Sections], None] | None = None
     """Copies the finished artifact to where it is used (Feast's store, the model repository), unless it is there."""
+    inputs: Callable[[Sections], Inputs] | None = None
+    """What it reads beside sections and parents; a change runs the stage again."""
     take_part: Callable[[Path, Sections, Mapping[str, Artifact]], None] | None = None
     """The training part of ``fill``, for workers that are not the chief. It writes nothing."""
 
     def key(self, sections: Sections, parents: Mapping[str, str]) -> str:
-        """Name of the run folder: a hash of the stage's sections, its version and its parents' digests."""
-        pins = {name: sections[name].model_dump(mode="json") for name in self.sections}
+        """Name of the run folder: a hash of the stage's sections and inputs, its version and its parents' digests."""
+        pins: dict[str, Any] = {name: sections[name].model_dump(mode="json") for name in self.sections}
+        if inputs := self.inputs_of(sections):
+            pins["inputs"] = {name: entry.digest for name, entry in inputs.items()}
         text = json.dumps([self.name, self.version, pins, dict(parents)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def inputs_of(self, sections: Sections) -> Inputs:
+        """What the stage reads beside sections and parents, as it is now."""
+        return {} if self.inputs is None else self.inputs(sections)
 
     def folder(self, runs: Path, sections: Sections, parents: Mapping[str, str]) -> Path:
         """The run folder for these inputs."""
@@ -65,16 +75,34 @@ class Stage:
         describe: Callable[[Artifact], None] | None = None,
     ) -> Artifact:
         """Run the stage, even if its artifact exists. ``describe`` is that of `write_artifact`."""
-        folder, own = self._inputs(runs, sections, parents)
-        return write_artifact(folder, self.name, parents, lambda path: self.fill(path, own, parents), describe)
+        folder, own = self._folder_and_sections(runs, sections, parents)
+        before = self.inputs_of(own)
+
+        def fill(path: Path) -> Mapping[str, Any] | None:
+            metrics = self.fill(path, own, parents)
+            self._check_unchanged(before, self.inputs_of(own))
+            return metrics
+
+        return write_artifact(folder, self.name, parents, fill, describe)
 
     def join(self, runs: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
         """Take part in the training of a chief that runs this stage in another process."""
         assert self.take_part is not None
-        folder, own = self._inputs(runs, sections, parents)
+        folder, own = self._folder_and_sections(runs, sections, parents)
         self.take_part(unfinished_path(folder), own, parents)
 
-    def _inputs(self, runs: Path, sections: Sections, parents: Mapping[str, Artifact]) -> tuple[Path, Sections]:
+    def _check_unchanged(self, before: Inputs, after: Inputs) -> None:
+        for name in sorted(before.keys() | after.keys()):
+            if _digest(before, name) != _digest(after, name):
+                raise DataError(f"{name}: changed while stage {self.name} read it; run the same command again")
+
+    def _folder_and_sections(
+        self, runs: Path, sections: Sections, parents: Mapping[str, Artifact]
+    ) -> tuple[Path, Sections]:
         """The run folder, and the sections that the stage reads."""
         digests = {name: artifact.digest for name, artifact in parents.items()}
         return self.folder(runs, sections, digests), {name: sections[name] for name in self.sections}
+
+
+def _digest(inputs: Mapping[str, StageInput], name: str) -> str | None:
+    return inputs[name].digest if name in inputs else None

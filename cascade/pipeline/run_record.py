@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..core.artifact import Artifact
 from ..core.stage import Sections, Stage
+
+SHOWN_INPUTS = 3
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,15 @@ class RunRecord:
     """Parent stage -> digest of its artifact."""
     finished: float
     """Seconds since the epoch."""
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name of what else the stage read -> the fields of `cascade.core.inputs.StageInput`."""
 
     @classmethod
     def of(cls, stage: Stage, sections: Sections, artifact: Artifact) -> RunRecord:
         """The record of a run that ends now."""
         values = {key: section.model_dump(mode="json") for key, section in sections.items()}
-        return cls(stage.version, values, artifact.parents, time.time())
+        inputs = {name: asdict(entry) for name, entry in stage.inputs_of(sections).items()}
+        return cls(stage.version, values, artifact.parents, time.time(), inputs)
 
     def save(self, folder: Path) -> None:
         """Write ``<run folder>.json``."""
@@ -59,10 +65,32 @@ def changes(record: RunRecord, stage: Stage, sections: Sections, parents: Mappin
         for key in sorted(old_values.keys() | new_values.keys())
         if old_values.get(key) != new_values.get(key)
     ]
+    found += _changed_inputs(record.inputs, {name: asdict(entry) for name, entry in stage.inputs_of(sections).items()})
     found += [f"{name} has changed" for name, digest in parents.items() if record.parents.get(name) != digest]
     if record.version != stage.version:
         found.append(f"the stage's code has changed (version {record.version} -> {stage.version})")
     return found
+
+
+def _changed_inputs(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each input that is new, gone or another; the first ``SHOWN_INPUTS`` of them."""
+    lines = [
+        f"{name} {_what_happened(old.get(name), new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name, {}).get("digest") != new.get(name, {}).get("digest")
+    ]
+    yield from lines[:SHOWN_INPUTS]
+    if len(lines) > SHOWN_INPUTS:
+        yield f"{len(lines) - SHOWN_INPUTS} more files have changed"
+
+
+def _what_happened(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+    if old is None or new is None:
+        return "is new" if old is None else "is gone"
+    if old["size"] is None or new["size"] is None:
+        return "has changed"
+    when = datetime.fromtimestamp(new["modified"]).astimezone().isoformat(" ", "minutes")
+    return f"has changed ({old['size']:,} -> {new['size']:,} bytes, written {when})"
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

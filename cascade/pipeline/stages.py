@@ -55,6 +55,8 @@ class Progress:
     """None at the beginning."""
     seconds: float | None
     """How long it ran; None at the beginning, and if it was up to date."""
+    why: str = ""
+    """At the beginning: what has changed since its newest run."""
 
 
 def all_stages() -> tuple[Stage, ...]:
@@ -125,7 +127,8 @@ def run(
         found = stage.find(runs, sections, digests)
         start = None
         if found is None or (force and stage.name in wanted):
-            report(Progress(stage, None, None))
+            why = [] if found else _changes(stage, runs, sections, digests)
+            report(Progress(stage, None, None, "; ".join(why or [])))
             start = time.perf_counter()
             found = _run_one(stage, runs, config, done, stages, again=found is not None)
         if stage.publish is not None:
@@ -195,10 +198,16 @@ def _sections(config: PipelineConfig, stage: Stage) -> Sections:
 def _why(stage: Stage, runs: Path, sections: Sections, parents: Mapping[str, str], waiting: Sequence[str]) -> str:
     """Why a stage has to run: the changes since its newest run, and the parents that run first."""
     reasons = [f"{', '.join(waiting)} would run first"] if waiting else []
-    newest = RunRecord.newest(runs / stage.name)
-    if newest is None:
+    changed = _changes(stage, runs, sections, parents)
+    if changed is None:
         return "; ".join(["not run before", *reasons])
-    return "; ".join([*changes(newest, stage, sections, parents), *reasons]) or "its run folder is gone"
+    return "; ".join([*changed, *reasons]) or "its run folder is gone"
+
+
+def _changes(stage: Stage, runs: Path, sections: Sections, parents: Mapping[str, str]) -> list[str] | None:
+    """What has changed since the stage's newest run; None if there was none."""
+    newest = RunRecord.newest(runs / stage.name)
+    return None if newest is None else changes(newest, stage, sections, parents)
 
 
 def with_parents(stages: Sequence[Stage], wanted: Iterable[str]) -> set[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ...core.artifact import replace_folder
 from ...core.errors import ServerError
+from ...core.files import cache_folder
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBPYTHON = f"libpython{PYTHON}.so.1.0"
@@ -108,14 +109,6 @@ def assemble_runtime(cache: Path | None = None) -> Runtime:
         libraries=(found["nvidia_pytriton.libs"], found[LIBPYTHON].parent),
         python_bin=found["python3"].parent,
     )
-
-
-def cache_folder() -> Path:
-    """The folder for files that can be made again: ``$CASCADE_CACHE``, else ``$XDG_CACHE_HOME/cascade``, else
-    ``~/.cache/cascade``."""
-    if "CASCADE_CACHE" in os.environ:
-        return Path(os.environ["CASCADE_CACHE"]).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cascade"
 
 
 def _lay_out(wheel: Path, folder: Path) -> None:

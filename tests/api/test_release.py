@@ -337,6 +337,7 @@ def test_the_release_of_another_config_is_refused(mini, tmp_path, monkeypatch):
     monkeypatch.setattr("cascade.pipeline.stages.find", lambda config, runs, name: artifact)
     given = {"schema.sparse": ["user_id", "item_id"], "export.repository": str(mini[0])}
     config = cascade.load_config(overrides=given)
+    monkeypatch.chdir(tmp_path / "runs")  # no runs/ of its own
     cascade.open_release(config)
     monkeypatch.chdir(tmp_path)
     for make in (cascade.open_release, cascade.Server):

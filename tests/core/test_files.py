@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cascade.core.files import LINK_FROM, link_or_copy
+from cascade.core.files import LINK_FROM, cache_folder, link_or_copy
 
 
 @pytest.fixture
@@ -61,3 +61,11 @@ def test_an_existing_target_is_not_overwritten_and_a_missing_source_is_named(fol
         link_or_copy(folder / "nodes" / "vectors.npy", tmp_path / "target")
     with pytest.raises(FileNotFoundError, match="gone"):
         link_or_copy(folder / "gone", tmp_path / "new")
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("CASCADE_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("CASCADE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "cascade"

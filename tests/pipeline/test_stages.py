@@ -1,6 +1,9 @@
 """Plan and run on a pipeline of three tiny stages: which of them run, when, and why."""
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,8 @@ import pytest
 
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
-from cascade.core.errors import ArtifactError, ConfigError
+from cascade.core.errors import ArtifactError, ConfigError, DataError
+from cascade.core.inputs import file_inputs
 from cascade.core.stage import Stage
 from cascade.pipeline.stages import (
     STAGES,
@@ -97,6 +101,55 @@ def test_going_back_to_older_settings_runs_nothing(tmp_path: Path, pipeline: Pip
     pipeline.run(tmp_path, config())
     pipeline.run(tmp_path, config(data={"source": "synthetic"}))
     assert pipeline.run(tmp_path, config()) == []
+
+
+def with_file(pipeline: Pipeline, folder: Path) -> None:
+    """``a`` reads the files of ``folder``, too."""
+    first, *rest = pipeline.stages
+    pipeline.stages = (replace(first, inputs=lambda sections: file_inputs([folder], folder)), *rest)
+
+
+def test_another_file_runs_the_stage_that_reads_it(tmp_path: Path, pipeline: Pipeline) -> None:
+    file, runs = tmp_path / "tables" / "items.csv", tmp_path / "runs"
+    file.parent.mkdir()
+    file.write_text("old")
+    with_file(pipeline, file.parent)
+    assert pipeline.run(runs, config()) == ["a", "b", "c"]
+    os.utime(file, (1, 1))
+    assert pipeline.run(runs, config()) == [], "another time is not another content"
+    file.write_text("newer")
+    os.utime(file, (0, 0))
+    when = datetime.fromtimestamp(0).astimezone().isoformat(" ", "minutes")
+    assert pipeline.why(runs, config())["a"] == f"items.csv has changed (3 -> 5 bytes, written {when})"
+    told: list[str] = []
+    pipeline.salt = "!"
+    pipeline.run(runs, config(), report=lambda step: told.append(step.why))
+    assert pipeline.ran == ["a", "b", "c"]
+    assert told[0].startswith("items.csv has changed")
+    (file.parent / "users.csv").touch()
+    assert pipeline.why(runs, config())["a"] == "users.csv is new"
+    for name in "pqrs":
+        (file.parent / name).touch()
+    assert pipeline.why(runs, config())["a"] == "p is new; q is new; r is new; 2 more files have changed"
+    for other in file.parent.iterdir():
+        other.unlink()
+    assert pipeline.why(runs, config())["a"] == "items.csv is gone"
+
+
+def test_a_file_that_changes_while_it_is_read_leaves_nothing(tmp_path: Path, pipeline: Pipeline) -> None:
+    file, runs = tmp_path / "tables" / "items.csv", tmp_path / "runs"
+    file.parent.mkdir()
+    file.write_text("old")
+    with_file(pipeline, file.parent)
+    first, *rest = pipeline.stages
+
+    def writes(folder: Path, sections: Mapping[str, Any], parents: Mapping[str, Artifact]) -> None:
+        file.write_text("new")
+
+    pipeline.stages = (replace(first, fill=writes), *rest)
+    with pytest.raises(DataError, match=r"^items.csv: changed while stage a read it; run the same command again"):
+        run(config(), runs, stages=pipeline.stages)
+    assert not [path for path in (runs / "a").iterdir() if path.is_dir()]
 
 
 def test_nothing_has_run_yet(tmp_path: Path, pipeline: Pipeline) -> None:

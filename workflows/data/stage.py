@@ -10,10 +10,11 @@ from typing import Any, cast
 
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError
+from ...core.inputs import Inputs
 from ...core.stage import Sections, Stage
 from ..config import DataConfig, SchemaConfig
 from ..leaks.check import check_leaks
-from ..sources import open_source
+from ..sources import open_source, source_inputs
 from ..tables.canonical import kind_of
 from ..tables.raw_features import check_known_before, raw_features
 from ..tables.validate import nearest
@@ -51,7 +52,20 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, has_timestamp)}
 
 
-DATA = Stage("data", "Read, check and split interactions, users and items.", ["data", "schema"], [], fill, version=2)
+def inputs(sections: Sections) -> Inputs:
+    """What the source reads, so that new tables are noticed."""
+    return source_inputs(cast(DataConfig, sections["data"]))
+
+
+DATA = Stage(
+    name="data",
+    help="Read, check and split interactions, users and items.",
+    sections=("data", "schema"),
+    parents=(),
+    fill=fill,
+    version=2,
+    inputs=inputs,
+)
 
 
 def _title(config: DataConfig, kinds: dict[str, str]) -> str | None:

@@ -16,6 +16,7 @@ from ...core.features import (
     Feature,
     FeatureSchema,
 )
+from ...core.inputs import Inputs, file_inputs
 from ...core.stage import Sections, Stage
 from ..config import EtlConfig, HistoryConfig, SchemaConfig
 from ..history.gaps import CODES
@@ -96,6 +97,12 @@ def write_interactions(
     dask.compute([dask.delayed(writer.write)(data / INTERACTIONS / part) for part in offsets.first])
 
 
+def inputs(sections: Sections) -> Inputs:
+    """The files of the text encoder, if there is one."""
+    encoder = cast(EtlConfig, sections["etl"]).text.encoder
+    return file_inputs([Path(encoder)], Path(encoder).parent) if encoder and Path(encoder).is_dir() else {}
+
+
 ETL = Stage(
     name="etl",
     help="Fit the NVTabular workflows and turn tables into tensors.",
@@ -103,4 +110,5 @@ ETL = Stage(
     parents=("data",),
     fill=fill,
     version=2,
+    inputs=inputs,
 )

@@ -6,19 +6,21 @@ Start with `source`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core.errors import ConfigError
+from ...core.inputs import Inputs, StageInput
 from ...core.registry import find, naming
 from ..config import DataConfig
 from .source import OpenSource, Source
+from .tables import table_inputs
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OpenSource", "Source", "open_source"]
+__all__ = ["OpenSource", "Source", "open_source", "source_inputs"]
 
 
 def open_source(config: DataConfig) -> Source:
@@ -27,6 +29,34 @@ def open_source(config: DataConfig) -> Source:
     Raises:
         ConfigError: there is no source of that name, or a registered one raises or opens something else.
     """
+    opener, built_in = _opener(config)
+    if built_in:
+        return opener(config)
+    with naming("source", config.source):
+        opened = opener(config)
+    if not isinstance(opened, Source):
+        raise ConfigError(f"source {config.source!r}: expected a Source, got {type(opened).__name__}")
+    return replace(opened, interactions=lambda: _named(config.source, opened))
+
+
+def source_inputs(config: DataConfig) -> Inputs:
+    """What the source reads beside the config: the files of ``tables``, and what a registered source says of itself.
+
+    Raises:
+        ConfigError: as `open_source`.
+    """
+    if config.source == "tables":
+        return table_inputs(config)
+    opener, _ = _opener(config)
+    fingerprint: Callable[[DataConfig], str] | None = getattr(opener, "fingerprint", None)
+    if fingerprint is None:
+        return {}
+    with naming("source", config.source):
+        return {config.source: StageInput(str(fingerprint(config)))}
+
+
+def _opener(config: DataConfig) -> tuple[OpenSource, bool]:
+    """The opener that ``data.source`` names, and whether it is a built-in one."""
     from . import movielens_100k, synthetic, tables
 
     openers: dict[str, OpenSource] = {
@@ -34,14 +64,7 @@ def open_source(config: DataConfig) -> Source:
         "synthetic": synthetic.open_source,
         "tables": tables.open_source,
     }
-    opener: OpenSource = find("source", config.source, openers)
-    if config.source in openers:
-        return opener(config)
-    with naming("source", config.source):
-        opened = opener(config)
-    if not isinstance(opened, Source):
-        raise ConfigError(f"source {config.source!r}: expected a Source, got {type(opened).__name__}")
-    return replace(opened, interactions=lambda: _named(config.source, opened))
+    return find("source", config.source, openers), config.source in openers
 
 
 def _named(name: str, source: Source) -> Iterator[pa.Table]:

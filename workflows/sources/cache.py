@@ -9,13 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...core.errors import DataError
-
-
-def cache_folder() -> Path:
-    """The first of ``CASCADE_CACHE``, ``XDG_CACHE_HOME/cascade`` and ``~/.cache/cascade``."""
-    if own := os.environ.get("CASCADE_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cascade"
+from ...core.files import cache_folder
 
 
 def check_sha256(file: Path, expected: str) -> None:

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 class OpenSource(Protocol):
-    """A registered source: opens tables that lie somewhere else."""
+    """A registered source: opens tables that lie somewhere else.
+
+    It may have an attribute ``fingerprint``, a function of the same config that returns a text which changes exactly
+    when the tables do, e.g. the number of a snapshot. Without it, `cascade run` takes the tables to be those that it
+    has read before, until the config changes or ``--force`` is given.
+    """
 
     def __call__(self, config: DataConfig, /) -> Source:
         """Open the tables; interactions are read when `Source.interactions` is called.

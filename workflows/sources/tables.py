@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ...core.errors import ConfigError, DataError
+from ...core.inputs import Inputs, file_inputs
 from ..config import DataConfig
 from ..tables.canonical import split_text
 from ..tables.validate import nearest
@@ -35,7 +36,7 @@ def open_source(config: DataConfig) -> Source:
     folder = Path(config.path).expanduser()
     if not folder.is_dir():
         raise ConfigError(f"data.path: {folder} is not a folder")
-    files = {name: found for name in ("interactions", "users", "items") if (found := _find(folder, name))}
+    files = _files(folder)
     if "interactions" not in files:
         raise DataError(f"{folder}: no interactions.parquet and no interactions.csv")
     tables = {name: _open(file) for name, file in files.items()}
@@ -46,6 +47,18 @@ def open_source(config: DataConfig) -> Source:
         yield from _chunks(tables["interactions"], config)
 
     return Source(chunks, _rows(tables["interactions"], files["interactions"]), **whole)
+
+
+def table_inputs(config: DataConfig) -> Inputs:
+    """The files of the tables; none if there is no folder, which `open_source` refuses."""
+    if config.path is None:
+        return {}
+    folder = Path(config.path).expanduser()
+    return file_inputs(_files(folder).values(), folder)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {name: found for name in ("interactions", "users", "items") if (found := _find(folder, name))}
 
 
 def _find(folder: Path, name: str) -> Path | None:

@@ -77,11 +77,3 @@ def test_the_environment_leads_the_stub_to_this_python(wheel, tmp_path, monkeypa
     assert env["PATH"].split(":") == [str(Path(sys.executable).parent), "/bin"]
     assert env["LD_LIBRARY_PATH"].split(":") == [str(wheel / "nvidia_pytriton.libs"), str(wheel / "lib"), "/z"]
     assert not {"PYTHONPATH", "PYTHONHOME"} & set(env)
-
-
-def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("CASCADE_CACHE", str(tmp_path / "own"))
-    assert runtime.cache_folder() == tmp_path / "own"
-    monkeypatch.delenv("CASCADE_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert runtime.cache_folder() == tmp_path / "xdg" / "cascade"
