@@ -1,13 +1,16 @@
-"""What a training shows while it runs: a progress bar, and curves for TensorBoard."""
+"""What a training shows while it runs: a progress bar or, without a terminal, log lines; and curves for TensorBoard."""
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 from ..config import TrainingConfig
 from .checkpoints import CheckpointState
+
+log = logging.getLogger(__name__)
 
 LOGS = ".logs"
 """Suffix of the folder with the curves; it lies beside the artifact's folder."""
@@ -17,6 +20,8 @@ EVERY = 100
 
 class TrainingProgress:
     """A progress bar with rows/s, and curves of loss, learning rate, rows/s and validation score.
+
+    Without a terminal, a line is logged after each epoch instead.
 
     Args:
         title: name of the training, in the bar and as the curves' folder.
@@ -31,7 +36,9 @@ class TrainingProgress:
     ) -> None:
         from tqdm import tqdm
 
+        self.title, self.epochs, self.shown = title, config.epochs, shown
         self.rows, self.steps = config.batch_size, (at.epoch - 1) * steps + at.step
+        self.done, self.begun = (at.epoch - 1) + at.step / steps, time.monotonic()
         total, initial = config.epochs * steps * self.rows, self.steps * self.rows
         self.bar = tqdm(
             total=total, initial=initial, desc=title, unit="rows", unit_scale=True, disable=None if shown else True
@@ -57,10 +64,17 @@ class TrainingProgress:
     def epoch(self, at: CheckpointState, validated: bool) -> None:
         """To be called after each epoch."""
         valid = {"valid": at.score} if validated else {}
-        shown = {"loss": at.losses[-1], **valid}
-        self.bar.set_postfix_str(", ".join([f"epoch {at.epoch - 1}", *(f"{k} {v:.4f}" for k, v in shown.items())]))
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": at.losses[-1], **valid}.items())
+        self.bar.set_postfix_str(f"epoch {at.epoch - 1}, {shown}")
+        if self.shown and self.bar.disable:
+            log.info("%s: epoch %d of at most %d, %s, %s", self.title, at.epoch - 1, self.epochs, shown, self._left(at))
         if self.curves is not None:
             self.curves.add(self.steps, epoch_loss=at.losses[-1], **valid)
+
+    def _left(self, at: CheckpointState) -> str:
+        """How long an epoch has taken on average, and how long the rest takes if there is no early stopping."""
+        each = (time.monotonic() - self.begun) / (at.epoch - 1 - self.done)
+        return f"{each:.1f} s an epoch, at most {each * (self.epochs - at.epoch + 1):.0f} s left"
 
 
 class Curves:

@@ -67,6 +67,38 @@ def test_the_bar_counts_rows(tmp_path, monkeypatch):
     assert "epoch 1, loss 2.0000, valid 0.2500" in shown
 
 
+def test_without_a_terminal_each_epoch_is_a_line(tmp_path, monkeypatch, caplog):
+    clock = iter([100.0, 130.0])
+    monkeypatch.setattr("cascade.models.training.progress.time.monotonic", lambda: next(clock))
+    with caplog.at_level("INFO", "cascade"):
+        watched(tmp_path)
+    line = "counter: epoch 1 of at most 2, loss 2.0000, valid 0.2500, 30.0 s an epoch, at most 30 s left"
+    assert caplog.messages == [line]
+
+
+def test_the_rest_of_a_resumed_training_is_judged_by_what_it_did_itself(tmp_path, monkeypatch, caplog):
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr("cascade.models.training.progress.time.monotonic", lambda: next(clock))
+    at = CheckpointState(np.random.default_rng(0).bit_generator.state, epoch=2, step=EVERY // 2)
+    config = TrainingConfig(epochs=4, batch_size=10)
+    with caplog.at_level("INFO", "cascade"), TrainingProgress("counter", config, EVERY, at, tmp_path) as progress:
+        at.step, at.total = EVERY, 2.0 * EVERY
+        at.end_epoch(0.25, at.rng)
+        progress.epoch(at, validated=False)
+    assert caplog.messages[0].endswith("epoch 2 of at most 4, loss 2.0000, 20.0 s an epoch, at most 40 s left")
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_only_the_chief_tells(shown, tmp_path, caplog):
+    at = CheckpointState(np.random.default_rng(0).bit_generator.state)
+    config = TrainingConfig(epochs=2, batch_size=10)
+    with caplog.at_level("INFO", "cascade"), TrainingProgress("a", config, 1, at, tmp_path, shown=shown) as progress:
+        at.step, at.total = 1, 2.0
+        at.end_epoch(0.25, at.rng)
+        progress.epoch(at, validated=True)
+    assert len(caplog.messages) == shown
+
+
 def test_a_resumed_training_begins_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     at = CheckpointState({}, epoch=2, step=50)
