@@ -14,7 +14,7 @@ from .intervals import (
     list_intervals,
     ranking_intervals,
 )
-from .ranking import RankedRows, ranking_metrics
+from .ranking import LOWER, RankedRows, ranking_metrics
 from .ranking_lists import (
     LIST,
     Rows,
@@ -33,6 +33,7 @@ def measure_methods(
     relevant: csr_matrix,
     bootstrap: Bootstrap,
     more: Sequence[str] = (),
+    calibrated: bool = True,
 ) -> dict[str, Any]:
     """Sections of metrics.json: ``retrieval``, ``cascade``, ``baselines``, ``ranking``, ``intervals``, ``differences``.
 
@@ -41,6 +42,8 @@ def measure_methods(
         rows: what the ranker is measured on.
         relevant: bool [U, n_items].
         more: registered metrics to compute in addition to the built-in ones.
+        calibrated: whether the score is the probability of a positive. That of several labels is a mean of their
+            probabilities, so its log-loss and ECE would say nothing; they are None.
     """
     measured = {name: lists for name, lists in ranked.items() if not isinstance(lists, str)}
     values = {name: user_values(name, lists, relevant, more) for name, lists in measured.items()}
@@ -50,6 +53,8 @@ def measure_methods(
     shown |= {name: {"skipped": why} for name, why in ranked.items() if isinstance(why, str)}
     intervals = {name: list_intervals(each, bootstrap) for name, each in values.items()}
     ranking = ranking_metrics(rows)
+    if not calibrated:
+        ranking |= dict.fromkeys(LOWER)
     return {
         **nested(shown),
         "ranking": ranking,

@@ -13,6 +13,9 @@ from ..ensemble.graph.ops.order import sigmoid
 from ..models import metrics
 from .ranking_lists import Rows
 
+LOWER = ("logloss", "ece")
+"""Metrics for which lower is better."""
+
 
 @dataclass(frozen=True)
 class RankedRows:

@@ -44,9 +44,10 @@ def retrieval_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Va
 
 
 def list_values(ranked: Rows, relevant: csr_matrix, more: Sequence[str] = ()) -> dict[str, metrics.Values]:
-    """ndcg@10, map@10, mrr@10 and the metrics named in ``more``, of each user [U]."""
+    """recall@10, ndcg@10, map@10, mrr@10 and the metrics named in ``more``, of each user [U]."""
     hits, counts = metrics.find_hits(ranked, relevant)
     return {
+        f"recall@{LIST}": metrics.recall(hits, counts, LIST),
         f"ndcg@{LIST}": metrics.ndcg(hits, counts, LIST),
         f"map@{LIST}": metrics.average_precision(hits, counts, LIST),
         f"mrr@{LIST}": metrics.reciprocal_rank(hits, LIST),

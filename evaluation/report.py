@@ -13,6 +13,7 @@ from ..core.page import cell, document, fact_table, figure_of, header, html_tabl
 from ..ensemble.graph.ops.order import sigmoid
 from ..models import metrics
 from .new_items import HEAD, new_item_line, new_item_rows
+from .ranking import LOWER
 from .ranking_lists import LIST, RECALL_AT
 
 Intervals = Mapping[str, Sequence[float] | None]
@@ -31,12 +32,16 @@ TITLES = {
     "retrieval": "Retriever",
     "cascade": "Cascade",
 }
+HISTORY = {
+    "at_event": "history just before each impression",
+    "before_test": "history before the test part",
+}
+"""``evaluation.history`` -> how it is shown."""
+BELOW = "Worse than a simpler method:"
 COLORS = {
     **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "ease": "#b8860b", "markov": "#8172b2"},
     **{"retrieval": "#1f77b4", "cascade": "#c44e52"},
 }
-LOWER = ("logloss", "ece")
-"""Metrics for which lower is better."""
 
 
 def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray[Any], label: NDArray[Any]) -> str:
@@ -58,6 +63,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 {comparison(measured, intervals)}
 {note(how(results["intervals"]))}
 {_paragraphs(difference_lines(results["differences"]))}
+{"".join(map(note, _warning(below_lines(results))))}
 {"".join(map(note, skipped_lines(methods)))}
 {recall_curve(measured)}
 <h2>Where relevant items are lost</h2>
@@ -93,7 +99,8 @@ def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
     parts = []
     for label, found in labels.items():
         measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
-        parts.append(f"<h3>Logged impressions: {escape(label)}</h3>{comparison(measured, found['intervals'])}")
+        title = f"Logged impressions: {label}, {HISTORY[found['history']]}"
+        parts.append(f"<h3>{escape(title)}</h3>{comparison(measured, found['intervals'])}")
         parts.append(_paragraphs([*difference_lines(found["differences"]), *skipped_lines(found["methods"])]))
     return "".join(parts)
 
@@ -106,6 +113,10 @@ def skipped_lines(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _best(metric: str, values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return (min if metric in LOWER else max)(known, default=None)
+
+
+def _warning(lines: Sequence[str]) -> list[str]:
+    return [f"{BELOW} {'; '.join(lines)}"] if lines else []
 
 
 def single_row(values: Mapping[str, float | None], intervals: Intervals) -> str:
@@ -141,6 +152,20 @@ def difference_lines(differences: Mapping[str, Mapping[str, Mapping[str, float]]
         f"{metric.upper()}, {_shown(pair)}: {v['value']:+.4f} [{v['low']:+.4f}, {v['high']:+.4f}]"
         for pair, metrics in differences.items()
         for metric, v in metrics.items()
+    ]
+
+
+def below_lines(results: Mapping[str, Any]) -> list[str]:
+    """The differences of our methods from others in which ours is worse, whether or not the interval holds 0."""
+    named = {"": results["differences"]}
+    named |= {f"{label}: ": found["differences"] for label, found in results["impressions"].items()}
+    return [
+        name + line
+        for name, differences in named.items()
+        for pair, metrics in differences.items()
+        for metric, value in metrics.items()
+        if (value["value"] > 0 if metric in LOWER else value["value"] < 0)
+        for line in difference_lines({pair: {metric: value}})
     ]
 
 

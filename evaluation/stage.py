@@ -13,6 +13,7 @@ from ..core.artifact import Artifact
 from ..core.stage import Sections, Stage
 from ..ensemble.config import ServingConfig
 from ..models.config import DlrmConfig
+from ..models.ranker.heads import shares
 from ..workflows.config import FeatureStoreConfig
 from .baselines.sequences import UserSequences
 from .baselines.top_n import rank_baselines
@@ -61,12 +62,12 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         impressions=parents["ranker"].metrics["train_on"] == "impressions",
     )
     bootstrap = Bootstrap(config.replicates, config.seed)
-    results = _recommendation_metrics(served, config, tensors, parents, bootstrap)
+    dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
+    results = _recommendation_metrics(served, config, tensors, parents, bootstrap, calibrated=1 in shares(dlrm.labels))
     results["slices"] = [
         measure_slice(part, served.held_out, served.replayed.answers, served.ranked) for part in slices
     ]
     results["recsys"] = recsys(results, parents["data"].metrics)
-    dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
     results["impressions"] = _impression_metrics(served, config, tensors, parents["ranker"], dlrm, bootstrap)
     results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
@@ -81,6 +82,7 @@ def _recommendation_metrics(
     tensors: Tensors,
     parents: Mapping[str, Artifact],
     bootstrap: Bootstrap,
+    calibrated: bool,
 ) -> dict[str, Any]:
     """Metrics of the retriever, the cascade, the ranker and the baselines; of new items; and where items were lost."""
     run, held_out = served.replayed, served.held_out
@@ -90,7 +92,7 @@ def _recommendation_metrics(
     baselines = rank_baselines(tensors.before_test(), sequences, held_out.rows, run.seen, max(RECALL_AT), names)
     left_out = without_impressions(config.baselines) if served.impressions is None else {}
     ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines, **left_out}
-    results = measure_methods(ranked, served.ranked, held_out.relevant, bootstrap, config.metrics)
+    results = measure_methods(ranked, served.ranked, held_out.relevant, bootstrap, config.metrics, calibrated)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
     results["new_items"] = measure_new_items(
         tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size
@@ -111,7 +113,8 @@ def _impression_metrics(
         return {}
     logits = ranker_logits(served.ranked, served.impressions, tensors, ranker, dlrm)
     logged = Logged.read(tensors, served.impressions)
-    return measure_impressions(served.ranked, logged, logits, tensors, ranker.metrics, _baselines(config), bootstrap)
+    found = measure_impressions(served.ranked, logged, logits, tensors, ranker.metrics, _baselines(config), bootstrap)
+    return {label: {**methods, "history": config.history} for label, methods in found.items()}
 
 
 def _baselines(config: EvaluationConfig) -> tuple[str, ...]:
@@ -135,5 +138,5 @@ EVALUATION = Stage(
     sections=("evaluation", "serving", "feature_store", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=4,
+    version=5,
 )

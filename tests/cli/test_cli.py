@@ -70,6 +70,7 @@ METRICS = {
             "methods": {"ranker": {"auc": 0.9, "valid_auc": None}, "lightgbm": {"skipped": "no negatives"}},
             "intervals": {"ranker": {"auc": [0.88, 0.92]}},
             "differences": {"ranker - lightgbm": {"auc": {"value": 0.02, "low": 0.01, "high": 0.03}}},
+            "history": "at_event",
         }
     },
     "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.002, "high": 0.021}}},

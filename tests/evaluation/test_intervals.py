@@ -129,6 +129,15 @@ def test_the_sections_of_the_metrics():
     }
 
 
+def test_a_mixture_of_labels_has_no_log_loss_of_one_of_them():
+    relevant = csr_matrix(np.array([[0, 1, 0], [1, 0, 0]], bool))
+    lists = np.array([[1, 0, 2], [1, 0, 2]])
+    got = measure_methods({"retrieval": lists, "cascade": lists}, some_rows(3), relevant, Bootstrap(100), (), False)
+    assert {name for name, value in got["ranking"].items() if value is None} == {"logloss", "ece"}
+    assert got["intervals"]["ranking"]["ece"] is None and got["intervals"]["ranking"]["auc"] is not None
+    assert recsys(got, {})["recsys_ece"] is None
+
+
 def test_without_baselines_only_our_own_methods_are_compared():
     values = {name: {"ndcg@10": np.ones(3)} for name in ("retrieval", "cascade")}
     assert list(differences(values, Bootstrap(100))) == ["cascade - retrieval"]

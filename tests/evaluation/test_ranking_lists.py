@@ -30,6 +30,7 @@ def test_drop_closes_gaps_and_pads():
 def test_lists_are_measured_as_means_over_users_and_coverage_ignores_padding():
     relevant = csr_matrix(np.array([[0, 1, 0, 0, 0], [1, 0, 0, 0, 1]]))
     got = means(list_values(RANKED, relevant)) | coverage(RANKED, 5)
+    assert got["recall@10"] == pytest.approx(3 / 4)
     assert got["mrr@10"] == pytest.approx(1 / 2)
     assert got["map@10"] == pytest.approx((1 / 2 + 1 / 4) / 2)
     assert got["coverage@10"] == 4 / 5

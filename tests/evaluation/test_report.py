@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from cascade.evaluation.report import comparison, render
+from cascade.evaluation.report import BELOW, below_lines, comparison, render
 
 RETRIEVAL = {f"recall@{k}": k / 400 for k in (10, 20, 100, 200)} | {"ndcg@10": 0.07, "ndcg@20": 0.09}
 CASCADE = {"ndcg@10": 0.08, "map@10": 0.05, "mrr@10": 0.05, "coverage@10": 0.3}
@@ -42,6 +42,7 @@ def page():
                 },
                 "intervals": {"ranker": {"auc": [0.6, 0.8]}, "lightgbm": {}},
                 "differences": {"ranker - lightgbm": {"auc": {"value": 0.0125, "low": 0.001, "high": 0.02}}},
+                "history": "before_test",
             }
         },
         "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.004, "high": 0.024}}},
@@ -70,6 +71,38 @@ def test_the_page_is_self_contained(page):
 def test_skipped_methods_are_named_and_text_is_escaped(page):
     assert "EASE: &lt;too large&gt;" in page
     assert "a&lt;b" in page
+
+
+def test_the_history_of_impressions_is_named(page):
+    assert "Logged impressions: like, history before the test part" in page
+
+
+def apart(value, low, high):
+    return {"value": value, "low": low, "high": high}
+
+
+def test_what_is_worse_than_a_simpler_method_is_called_so():
+    results = {
+        "differences": {
+            "cascade - retrieval": {"ndcg@10": apart(0.0, -0.1, 0.1)},
+            "retrieval - ease": {"recall@10": apart(-0.02, -0.03, -0.01), "recall@100": apart(0.1, 0.05, 0.2)},
+        },
+        "impressions": {
+            "like": {
+                "differences": {
+                    "ranker - lightgbm": {"auc": apart(0.01, -0.1, 0.1), "logloss": apart(0.002, -0.1, 0.1)}
+                }
+            }
+        },
+    }
+    assert below_lines(results) == [
+        "RECALL@10, retriever - ease: -0.0200 [-0.0300, -0.0100]",
+        "like: LOGLOSS, ranker - lightgbm: +0.0020 [-0.1000, +0.1000]",
+    ]
+
+
+def test_nothing_worse_is_no_warning(page):
+    assert BELOW not in page
 
 
 def test_new_items_are_shown(page):

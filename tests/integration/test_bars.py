@@ -50,7 +50,7 @@ def test_the_metrics_have_their_agreed_shape(name, request):
     pipeline = request.getfixturevalue(name)
     got = pipeline.metrics
     retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
-    cascade = {"ndcg@10", "map@10", "mrr@10", "coverage@10"}
+    cascade = {"recall@10", "ndcg@10", "map@10", "mrr@10", "coverage@10"}
     ours = ["retrieval", "ranking", "cascade", "funnel", "baselines", "impressions"]
     assert list(got) == [*ours, "recsys", "intervals", "differences", "new_items", "slices"]
     assert set(got["retrieval"]) == retrieval
@@ -81,6 +81,7 @@ def test_the_shop_is_ranked_on_its_impressions(shop):
     assert tables["has_label"]
     assert 0.5 < shop.metrics["ranking"]["auc"] <= 1
     found = shop.metrics["impressions"]["label"]
+    assert found["history"] == "at_event"
     assert set(found["methods"]) == {"ranker", "lightgbm", "factorization_machine"}
     assert all(0.5 < values["auc"] <= 1 for values in found["methods"].values())
     assert found["methods"]["ranker"]["auc"] == shop.metrics["ranking"]["auc"]

@@ -17,9 +17,13 @@ _METHODS = {"retrieval": "retriever", "cascade": "cascade"}
 
 
 def whole_text(artifact: Artifact) -> str:
-    """Every figure of a finished evaluation, and the path of its report."""
+    """Every figure of a finished evaluation, what is worse than a simpler method, and the path of the report."""
+    from ...evaluation.report import BELOW, below_lines
+
     found = artifact.metrics
-    return f"{metrics_table(found)}\n\n{evaluation_text(found)}\n\nreport: {artifact.path / 'report.html'}"
+    worse = "\n".join([BELOW, *below]) if (below := below_lines(found)) else ""
+    parts = [metrics_table(found), evaluation_text(found), worse, f"report: {artifact.path / 'report.html'}"]
+    return "\n\n".join(part for part in parts if part)
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
@@ -29,7 +33,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     columns = list(dict.fromkeys(key for name, values in methods.items() if name not in skipped for key in values))
     rows = [[name, *map(values.get, columns)] for name, values in methods.items() if name not in skipped]
     parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
-    parts.append("ranking: " + ", ".join(f"{name} {cell_text(value)}" for name, value in metrics["ranking"].items()))
+    known = {name: value for name, value in metrics["ranking"].items() if value is not None}
+    parts.append("ranking: " + ", ".join(f"{name} {cell_text(value)}" for name, value in known.items()))
     parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
     fates = (f"{name} {cell_text(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
     parts.append("relevant items: " + ", ".join(fates))
@@ -38,7 +43,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
 def impression_table(label: str, found: Mapping[str, Any]) -> str:
     """The ranker and the baselines on logged impressions: metrics with intervals, then their differences."""
-    from ...evaluation.report import difference_lines
+    from ...evaluation.report import HISTORY, difference_lines
 
     measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
     columns = list(dict.fromkeys(key for values in measured.values() for key in values))
@@ -48,7 +53,7 @@ def impression_table(label: str, found: Mapping[str, Any]) -> str:
     ]
     skipped = [f"{name}: {values['skipped']}" for name, values in found["methods"].items() if "skipped" in values]
     lines = [*difference_lines(found["differences"]), *skipped]
-    return "\n".join([table([f"impressions, {label}", *columns], rows), *lines])
+    return "\n".join([f"impressions, {label}: {HISTORY[found['history']]}", table(["", *columns], rows), *lines])
 
 
 def evaluation_text(metrics: Mapping[str, Any]) -> str:
