@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..retriever.user_items import contains
-
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from ..retriever.user_items import UserItems
 
 PAD = -1
 """Item row that stands for padding."""
 Rows = NDArray[np.int32]
+MOST_QUERIES, MOST_FOUND = 1024, 1_000_000
+"""Queries searched at once, and the items found for all of them together."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Sampler:
         positives: Rows,
         candidates: Rows,
         retrieved: NDArray[np.bool_],
-        seen: csr_matrix,
-        disliked: csr_matrix | None = None,
+        seen: UserItems,
+        disliked: UserItems | None = None,
     ) -> Draw:
         """Draw the samples of B events.
 
@@ -74,8 +74,8 @@ class Sampler:
             positives: item rows [B].
             candidates: item rows [B, C] without the positive, padded with -1.
             retrieved: bool [B], whether the retriever returns the positive.
-            seen: [B, n_items], items that cannot be candidates; random draws of them get weight 0.
-            disliked: [B, n_items], the items of explicit negatives; None for none.
+            seen: items that cannot be candidates; random draws of them get weight 0.
+            disliked: the items of explicit negatives; None for none.
         """
         count = (candidates != PAD).sum(axis=1)
         hard_rate = np.minimum(1.0, self.hard / np.maximum(count, 1))
@@ -83,7 +83,7 @@ class Sampler:
         hard = draw_without_replacement(rng, candidates, self.hard)
         random = rng.integers(0, self.n_items, (len(positives), self.random), dtype=np.int32)
         own = positives[:, None]
-        out = (random == own) | contains(seen, random)
+        out = (random == own) | seen.contains(random)
         near = (random[:, :, None] == candidates[:, None, :]).any(axis=2)
         rates = [
             np.where(retrieved, hard_rate, 0.0)[:, None] + random_rate,
@@ -92,7 +92,7 @@ class Sampler:
         ]
         items = [own, hard, np.where(out, PAD, random)]
         if self.explicit and disliked is not None:
-            drawn, rate = draw_from_rows(rng, disliked, self.explicit)
+            drawn, rate = draw_items(rng, disliked, self.explicit)
             items.append(np.where(drawn == own, PAD, drawn))
             rates.append(np.broadcast_to(rate[:, None], drawn.shape))
         return _draw(np.concatenate(items, axis=1), np.concatenate(rates, axis=1))
@@ -117,44 +117,45 @@ def draw_without_replacement(rng: np.random.Generator, rows: Rows, count: int) -
     return np.take_along_axis(rows, np.argpartition(key, count, axis=1)[:, :count], axis=1)
 
 
-def draw_from_rows(rng: np.random.Generator, matrix: csr_matrix, count: int) -> tuple[Rows, NDArray[np.float64]]:
-    """Draw ``count`` columns of each row with replacement; -1 for an empty row.
+def draw_items(rng: np.random.Generator, items: UserItems, count: int) -> tuple[Rows, NDArray[np.float64]]:
+    """Draw ``count`` items of each event's user with replacement; -1 for a user without items.
 
     Returns:
-        int32 [B, count], and float64 [B], the expected number of draws of each column of the row.
+        int32 [B, count], and float64 [B], the expected number of draws of each item of the user.
     """
-    have = np.diff(matrix.indptr)
-    at = matrix.indptr[:-1, None] + np.floor(rng.random((len(have), count)) * have[:, None]).astype(np.int64)
+    matrix, have = items.matrix, items.counts()
+    at = matrix.indptr[items.users][:, None] + np.floor(rng.random((len(have), count)) * have[:, None]).astype(np.int64)
     if matrix.nnz == 0:
         return np.full(at.shape, PAD, np.int32), np.zeros(len(have))
     drawn = matrix.indices[np.minimum(at, matrix.nnz - 1)]
     return np.where(have[:, None] > 0, drawn, PAD).astype(np.int32), count / np.maximum(have, 1)
 
 
-def retrieve(index: Any, queries: NDArray[np.float32], seen: csr_matrix, count: int) -> Rows:
-    """The ``count`` nearest items of each query that are not in its row of ``seen``.
+def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: int) -> Rows:
+    """The ``count`` nearest items of each query that its user does not have in ``seen``.
 
     Args:
         index: FAISS index of n_items vectors.
         queries: float32 [B, D].
-        seen: bool [B, n_items].
 
     Returns:
         Item rows int32 [B, count], best first, padded with -1.
     """
     found = np.full((len(queries), count), PAD, np.int32)
-    have = np.diff(seen.indptr)
+    have = seen.counts()
     order = np.argsort(have, kind="stable")  # search users with similar numbers of seen items together
-    for part in np.array_split(order, max(1, len(order) // 1024)):
-        if len(part):
-            wanted = min(count + int(have[part].max()), index.ntotal)
-            _, rows = index.search(np.ascontiguousarray(queries[part]), wanted)
-            found[part] = _first_unseen(rows, seen[part], count)
+    at = 0
+    while at < len(order):
+        wanted = min(count + int(have[order[at : at + MOST_QUERIES]].max()), index.ntotal)
+        part = order[at : at + max(1, min(MOST_QUERIES, MOST_FOUND // wanted))]
+        _, rows = index.search(np.ascontiguousarray(queries[part]), wanted)
+        found[part] = _first_unseen(rows, seen.take(part), count)
+        at += len(part)
     return found
 
 
-def _first_unseen(rows: NDArray[np.int64], seen: csr_matrix, count: int) -> Rows:
-    fresh = (rows >= 0) & ~contains(seen, np.maximum(rows, 0).astype(np.int32))
+def _first_unseen(rows: NDArray[np.int64], seen: UserItems, count: int) -> Rows:
+    fresh = (rows >= 0) & ~seen.contains(np.maximum(rows, 0))
     front = np.argsort(~fresh, axis=1, kind="stable")[:, :count]
     kept = np.where(np.take_along_axis(fresh, front, axis=1), np.take_along_axis(rows, front, axis=1), PAD)
     return np.pad(kept, ((0, 0), (0, count - kept.shape[1])), constant_values=PAD).astype(np.int32)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
+from ..retriever.user_items import UserItems
 from .export import PairColumns
 from .item_part import QUERY, SHARE, SLOTS
 from .model_files import INT8, PAIR
@@ -110,8 +111,8 @@ def retrieved(retriever: Retriever, columns: PairColumns, events: Events) -> NDA
     """The retriever's candidates int32 [n, K] of events, without leaving out seen items."""
     from scipy.sparse import csr_matrix
 
-    nothing = csr_matrix((len(events), len(columns.tensors.item_ids)), dtype=bool)
-    return retriever(columns.tensors, events, nothing)
+    nothing = csr_matrix((1, len(columns.tensors.item_ids)), dtype=bool)
+    return retriever(columns.tensors, events, UserItems(nothing, np.zeros(len(events), np.int64)))
 
 
 def scores(

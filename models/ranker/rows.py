@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...core.errors import DataError
 from ..config import DlrmConfig
 from ..onnx.export import run, session
-from ..retriever.user_items import user_items, without
+from ..retriever.user_items import UserItems, user_items
 from ..training.loop import shuffled
 from ..training.rows import Events, user_columns
 from .candidates import PAD, Sampler, retrieve
@@ -53,13 +53,13 @@ class Retriever:
 
         return cls(session(query_tower), faiss.read_index(str(index)), topk)
 
-    def __call__(self, tensors: Tensors, events: Events, seen: csr_matrix) -> NDArray[np.int32]:
-        """Candidates int32 [n, topk] of events, without the items in ``seen`` [n, n_items]; padded with -1."""
+    def __call__(self, tensors: Tensors, events: Events, seen: UserItems) -> NDArray[np.int32]:
+        """Candidates int32 [n, topk] of events, without the items in ``seen``; padded with -1."""
         found = [np.zeros((0, self.topk), np.int32)]
         for at in range(0, len(events), CHUNK):
             part = np.arange(at, min(at + CHUNK, len(events)))
             queries = run(self.query, user_columns(tensors, events.take(part)))
-            found.append(retrieve(self.index, queries, seen[part], self.topk))
+            found.append(retrieve(self.index, queries, seen.take(part), self.topk))
         return np.concatenate(found)
 
 
@@ -105,7 +105,7 @@ class CandidateRows:
         At the time of its event the positive was not seen yet, so the retriever may return it. The user's other
         positives are seen items, so that none becomes a negative.
         """
-        seen = without(self.seen[self.events.user_row], self.events.item_row)
+        seen = UserItems(self.seen, self.events.user_row, without=self.events.item_row)
         found = self.retriever(self.tensors, self.events, seen)
         own = found == self.events.item_row[:, None]
         last = np.where(own.any(axis=1), own.argmax(axis=1), found.shape[1] - 1)
@@ -121,8 +121,8 @@ class CandidateRows:
                 events.item_row,
                 self.candidates[at],
                 self.retrieved[at],
-                self.seen[users],
-                self.disliked[users],
+                UserItems(self.seen, users),
+                UserItems(self.disliked, users),
             )
             rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
             if self.followers:
@@ -134,7 +134,7 @@ class CandidateRows:
         events = Events.positives(self.tensors.interactions("valid")).sample(VALID_EVENTS, seed)
         if not len(events):
             return None
-        seen = without(self.seen[events.user_row], events.item_row)
+        seen = UserItems(self.seen, events.user_row, without=events.item_row)
         candidates = self.retriever(self.tensors, events, seen)
         return ValidRows(events, candidates, candidates == events.item_row[:, None])
 

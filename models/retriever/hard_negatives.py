@@ -21,7 +21,7 @@ from .encode import encode_items
 from .negatives import NO_ITEM
 from .objective import ITEM_COLUMNS
 from .two_tower import TwoTower
-from .user_items import contains
+from .user_items import UserItems
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -124,24 +124,24 @@ def with_mining(
     miner = Miner(config.negatives, of_query, items, positives, config.item_tower.mlp[-1])
 
     def mined_step(batch: Mapping[str, Any]) -> Any:
-        known = positives[batch["user_row"]]
+        known = UserItems(positives, batch["user_row"])
         return step({**batch, **own_negatives(miner(batch), batch["own_row"], known)})
 
     return TrainStep(mined_step, step.optimizer, [*step.state, *miner.variables])
 
 
-def own_negatives(mined: NDArray[np.int32], drawn: NDArray[np.int32], known: csr_matrix) -> dict[str, Any]:
+def own_negatives(mined: NDArray[np.int32], drawn: NDArray[np.int32], known: UserItems) -> dict[str, Any]:
     """A batch's ``own_row``: the mined items of each query, then the drawn ones that are no positives of its user.
 
     Args:
         mined: [B, h], padded with -1.
         drawn: [B, u].
-        known: bool [B, n_items], the positives of each query's user.
+        known: the positives of each query's user.
 
     Returns:
         own_row [B, h + u], distinct_row [E] and distinct_at [B, h + u], see `Objective`.
     """
-    rows = np.concatenate([mined, np.where(contains(known, drawn), NO_ITEM, drawn)], axis=1)
+    rows = np.concatenate([mined, np.where(known.contains(drawn), NO_ITEM, drawn)], axis=1)
     distinct, at = np.unique(rows, return_inverse=True)
     places = at.reshape(rows.shape).astype(np.int32)
     return {"own_row": rows, "distinct_row": np.maximum(distinct, 0), "distinct_at": places}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,20 +22,38 @@ def user_items(events: Events | Interactions, shape: tuple[int, int]) -> csr_mat
     return csr_matrix((np.ones(len(events), bool), (events.user_row, events.item_row)), shape=shape, dtype=bool)
 
 
-def contains(matrix: csr_matrix, columns: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """bool [B, J]: whether row b of ``matrix`` [B, n_items] has an entry in column ``columns[b, j]``."""
-    width = matrix.shape[1]
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    have = np.sort(rows * width + matrix.indices)
-    ask = np.arange(len(columns))[:, None] * width + columns
-    at = np.minimum(np.searchsorted(have, ask), max(len(have) - 1, 0))
-    return have[at] == ask if len(have) else np.zeros(columns.shape, bool)
+@dataclass(frozen=True)
+class UserItems:
+    """The items that the user of each of B events has.
 
+    A user's items are stored once, not once for each of its events: one user may have most of them.
+    """
 
-def without(matrix: csr_matrix, columns: NDArray[np.int32]) -> csr_matrix:
-    """A copy of ``matrix`` [n, n_items] without the entries [i, columns[i]]."""
-    matrix = matrix.tocsr().copy()
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    matrix.data[matrix.indices == columns[rows]] = False
-    matrix.eliminate_zeros()
-    return matrix
+    matrix: csr_matrix
+    """bool [n_users, n_items]."""
+    users: NDArray[np.integer[Any]]
+    """User row of each event [B]."""
+    without: NDArray[np.integer[Any]] | None = None
+    """An item row [B] that does not count as the user's at this event."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, at: NDArray[np.integer[Any]] | slice) -> UserItems:
+        """Those of the events ``at``."""
+        return UserItems(self.matrix, self.users[at], None if self.without is None else self.without[at])
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many items each user has [B]; ``without`` counts as well."""
+        return np.diff(self.matrix.indptr)[self.users].astype(np.int64)
+
+    def contains(self, columns: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """bool [B, J]: whether the user of event b has item ``columns[b, j]``."""
+        users, at = np.unique(self.users, return_inverse=True)
+        width, own = self.matrix.shape[1], self.matrix[users]
+        have = np.sort(np.repeat(np.arange(len(users)), np.diff(own.indptr)) * width + own.indices)
+        if not len(have):
+            return np.zeros(columns.shape, bool)
+        ask = at.reshape(-1, 1) * width + columns
+        found = have[np.minimum(np.searchsorted(have, ask), len(have) - 1)] == ask
+        return found if self.without is None else found & (columns != self.without[:, None])

@@ -14,6 +14,7 @@ from cascade.models.onnx.export import run, session
 from cascade.models.ranker.candidates import retrieve
 from cascade.models.ranker.stage import trains_on
 from cascade.models.retriever.stage import TWO_TOWER, load_towers
+from cascade.models.retriever.user_items import UserItems
 from cascade.models.training.rows import (
     Events,
     item_columns,
@@ -168,7 +169,7 @@ def test_an_unknown_user_gets_popular_items(parts, ranker, tensors):
     query = run(session(parts["two_tower"].path / "query_tower.onnx"), unknown)
     count = len(tensors.item_ids)
     index = faiss.read_index(str(parts["index"].path / "index.faiss"))
-    rows = retrieve(index, query, csr_matrix((1, count), dtype=bool), 20)
+    rows = retrieve(index, query, UserItems(csr_matrix((1, count), dtype=bool), np.zeros(1, int)), 20)
     vectors = np.load(parts["index"].path / "item_vectors.npy")[rows]
     logits = run(ranker, {**unknown, **item_columns(tensors, rows), "query": query, "item_vectors": vectors})
     top = rows[0, np.argsort(-logits[0])[:10]]

@@ -6,20 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from cascade.models.ranker import candidates
 from cascade.models.ranker.candidates import (
     PAD,
     Sampler,
-    draw_from_rows,
+    draw_items,
     draw_without_replacement,
     retrieve,
 )
+from cascade.models.retriever.user_items import UserItems
 
 
 def matrix(rows, width=10):
     dense = np.zeros((len(rows), width), bool)
     for at, columns in enumerate(rows):
         dense[at, columns] = True
-    return csr_matrix(dense)
+    return UserItems(csr_matrix(dense), np.arange(len(rows)))
 
 
 def draw(sampler, positive=9, candidates=(0, 1, 2, 3), retrieved=True, seen=(), disliked=None, seed=0):
@@ -81,7 +83,7 @@ def test_the_correction_recovers_the_population_rate():
     """
     rng, n, sampler = np.random.default_rng(0), 4000, Sampler(n_items=50, hard=3, random=0)
     candidates = np.array([rng.permutation(50)[:20] for _ in range(n)], np.int32)
-    got = sampler(rng, candidates[:, 0], candidates[:, 1:], np.ones(n, bool), csr_matrix((n, 50), dtype=bool))
+    got = sampler(rng, candidates[:, 0], candidates[:, 1:], np.ones(n, bool), matrix([[]] * n, 50))
     low, high = -10.0, 10.0
     for _ in range(60):
         z = (low + high) / 2
@@ -104,21 +106,46 @@ def test_draws_without_replacement_are_distinct_members(seed, count, width):
         assert set(members) <= set(have.tolist())
 
 
-def test_draws_from_rows():
-    drawn, rate = draw_from_rows(np.random.default_rng(0), matrix([[1, 2], [], [7]]), 3)
+def test_draws_of_items():
+    drawn, rate = draw_items(np.random.default_rng(0), matrix([[1, 2], [], [7]]), 3)
     assert set(drawn[0]) <= {1, 2} and drawn[1].tolist() == [PAD] * 3 and drawn[2].tolist() == [7] * 3
     assert rate[0] == 1.5 and rate[2] == 3
 
 
-def test_retrieve_gives_the_nearest_unseen():
+@pytest.mark.parametrize(("queries_at_once", "found_at_once"), [(1024, 10**6), (3, 10**6), (1024, 60), (1, 1)])
+def test_retrieve_gives_the_nearest_unseen(queries_at_once, found_at_once, monkeypatch):
     import faiss
+
+    monkeypatch.setattr(candidates, "MOST_QUERIES", queries_at_once)
+    monkeypatch.setattr(candidates, "MOST_FOUND", found_at_once)
 
     rng = np.random.default_rng(0)
     vectors, queries = rng.normal(size=(40, 8)).astype("f4"), rng.normal(size=(11, 8)).astype("f4")
     seen = rng.random((11, 40)) < rng.random((11, 1))
     index = faiss.IndexFlatIP(8)
     index.add(vectors)
-    got = retrieve(index, queries, csr_matrix(seen), 15)
+    own = rng.integers(0, 40, 11)
+    got = retrieve(index, queries, UserItems(csr_matrix(seen), np.arange(11), without=own), 15)
+    seen[np.arange(11), own] = False
     for query, hidden, rows in zip(queries, seen, got, strict=True):
         order = [i for i in np.argsort(-(vectors @ query)) if not hidden[i]][:15]
         assert rows.tolist() == order + [PAD] * (15 - len(order))
+
+
+def test_a_user_with_most_events_costs_no_more_memory_than_others():
+    """20,000 events of a user with 3,000 items: the items once, not 60 million entries."""
+    import tracemalloc
+
+    import faiss
+
+    rng, items, events = np.random.default_rng(0), 4000, 20_000
+    seen = UserItems(csr_matrix(np.arange(items)[None] < 3000), np.zeros(events, np.int32), np.arange(events) % 3000)
+    index = faiss.IndexFlatIP(4)
+    index.add(rng.normal(size=(items, 4)).astype("f4"))
+    queries = rng.normal(size=(events, 4)).astype("f4")
+    tracemalloc.start()
+    found = retrieve(index, queries, seen, 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ((found >= 3000) | (found == seen.without[:, None])).all()
+    assert peak < 150e6

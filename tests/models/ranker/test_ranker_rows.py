@@ -47,7 +47,7 @@ class Fixed:
         self.shown = np.array(shown, np.int32)
 
     def __call__(self, tensors, events, seen):
-        assert not seen[np.arange(len(events)), events.item_row].any()  # the positive itself may be shown
+        assert not seen.contains(events.item_row[:, None]).any()  # the positive itself may be shown
         return np.repeat(self.shown[None], len(events), axis=0)
 
 

@@ -58,7 +58,8 @@ class Exact:
 
     def __call__(self, tensors, events, seen):
         scores = encode_users(self.model, self.lookup, events) @ self.vectors.T
-        scores[seen.nonzero()] = -np.inf
+        hidden = seen.contains(np.broadcast_to(np.arange(scores.shape[1]), scores.shape))
+        scores[hidden] = -np.inf
         return np.argsort(-scores, axis=1)[:, :TOPK].astype(np.int32)
 
 

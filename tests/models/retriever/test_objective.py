@@ -11,6 +11,7 @@ from cascade.models.config import NegativesConfig, TowerConfig, TwoTowerConfig
 from cascade.models.retriever.hard_negatives import own_negatives
 from cascade.models.retriever.negatives import Catalogue, Memory, log_expected
 from cascade.models.retriever.objective import Objective
+from cascade.models.retriever.user_items import UserItems
 
 LOSSES, SAMPLINGS = ("bpr", "softmax", "sampled_softmax"), ("in_batch", "mixed", "hard")
 COMBINATIONS = list(itertools.product(LOSSES, SAMPLINGS))
@@ -248,7 +249,7 @@ def test_draws_follow_popularity_to_the_power(power):
 def test_own_negatives_are_the_mined_then_what_was_drawn_that_the_user_has_not():
     from scipy.sparse import csr_matrix
 
-    known = csr_matrix(([True, True], ([0, 1], [3, 2])), shape=(2, 5), dtype=bool)
+    known = UserItems(csr_matrix(([True, True], ([0, 1], [3, 2])), shape=(2, 5), dtype=bool), np.arange(2))
     mined, drawn = np.array([[1, -1], [4, 1]], np.int32), np.array([[3, 2], [3, 2]], np.int32)
     got = own_negatives(mined, drawn, known)
     assert got["own_row"].tolist() == [[1, -1, -1, 2], [4, 1, 3, -1]]

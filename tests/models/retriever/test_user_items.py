@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from cascade.models.retriever.user_items import contains, user_items, without
+from cascade.models.retriever.user_items import UserItems, user_items
 from cascade.models.training.rows import Events
 
 
@@ -21,12 +21,13 @@ def test_an_item_counts_once_whatever_its_label():
 def test_contains_is_membership(seed):
     rng = np.random.default_rng(seed)
     dense = rng.random((4, 9)) < rng.random()
-    ask = rng.integers(0, 9, (4, 6)).astype(np.int32)
-    assert (contains(csr_matrix(dense), ask) == np.take_along_axis(dense, ask, axis=1)).all()
-
-
-def test_without_clears_one_entry_of_each_row():
-    dense = np.array([[True, True, False], [True, False, True]])
-    got = without(csr_matrix(dense), np.array([1, 1], np.int32)).toarray()
-    assert got.tolist() == [[True, False, False], [True, False, True]]
-    assert dense.all(axis=1).tolist() == [False, False] and dense[0, 1]
+    ask = rng.integers(0, 9, (7, 6)).astype(np.int32)
+    users, own = rng.integers(0, 4, 7), rng.integers(0, 9, 7)
+    found = UserItems(csr_matrix(dense), users)
+    assert (found.contains(ask) == np.take_along_axis(dense[users], ask, axis=1)).all()
+    assert found.counts().tolist() == dense[users].sum(axis=1).tolist()
+    left = dense[users]
+    left[np.arange(7), own] = False
+    at = rng.permutation(7)[:3]
+    found = UserItems(csr_matrix(dense), users, without=own).take(at)
+    assert (found.contains(ask[at]) == np.take_along_axis(left[at], ask[at], axis=1)).all()
