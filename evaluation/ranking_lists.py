@@ -13,9 +13,13 @@ from .list_metrics import metric_values
 
 Rows = NDArray[np.int64]
 """Item rows [U, R], best first, padded with -1."""
+Row = NDArray[np.int64]
+"""Item rows [W] for everybody, best first."""
 
 RECALL_AT = (10, 20, 100, 200)
 NDCG_AT = (10, 20)
+BATCH = 256
+"""Users ranked at once. It bounds the memory of their scores."""
 LIST = 10
 """Length of the list that the whole cascade is measured on."""
 
@@ -34,6 +38,16 @@ def drop(ranked: Rows, seen: csr_matrix, k: int) -> Rows:
     order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
     kept = np.where(np.take_along_axis(keep, order, axis=1), np.take_along_axis(ranked, order, axis=1), -1)
     return np.pad(kept, ((0, 0), (0, k - kept.shape[1])), constant_values=-1)
+
+
+def first_unseen(ordered: Row, seen: csr_matrix, k: int) -> Rows:
+    """The first ``k`` items of one list that are not in ``seen`` [U, n_items], for each user, padded with -1."""
+    found = np.full((seen.shape[0], k), -1, np.int64)
+    for start in range(0, len(found), BATCH):
+        hidden = seen[start : start + BATCH]
+        enough = ordered[: k + int(np.diff(hidden.indptr).max(initial=0))]
+        found[start : start + BATCH] = drop(np.tile(enough, (hidden.shape[0], 1)), hidden, k)
+    return found
 
 
 def retrieval_values(ranked: Rows, relevant: csr_matrix) -> dict[str, metrics.Values]:

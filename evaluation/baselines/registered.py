@@ -11,14 +11,12 @@ from scipy.sparse import csr_matrix
 
 from ...core.errors import ConfigError
 from ...core.registry import find, naming
-from ..ranking_lists import Rows, drop
+from ..ranking_lists import BATCH, Row, Rows, first_unseen
 from ..retrieval import best
 from .sequences import UserSequences
 
 UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """User rows [B] -> scores of all items, float32 [B, n_items]. An item with score -inf is not shown."""
-BATCH = 256
-"""Users ranked at once."""
 
 
 class Baseline(Protocol):
@@ -45,12 +43,12 @@ def rank_registered(
     sequences: UserSequences,
     users: NDArray[np.int64],
     seen: csr_matrix,
-    popular: Rows,
+    popular: Row,
     k: int,
 ) -> Rows:
     """The best ``k`` unseen items [U, k] by the scores of the baseline ``name``.
 
-    A user without a positive gets the ``popular`` items [U, W], as with the built-in baselines.
+    A user without a positive gets the ``popular`` items, as with the built-in baselines.
 
     Raises:
         ConfigError: if there is no such baseline, it raises, or its scores have the wrong shape or contain NaN.
@@ -72,5 +70,5 @@ def rank_registered(
 
     ranked = np.empty((len(users), k), np.int64)
     ranked[known] = best(scores, seen[known], k, BATCH)
-    ranked[~known] = drop(popular[~known], seen[~known], k)
+    ranked[~known] = first_unseen(popular, seen[~known], k)
     return ranked

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ...core.registry import BUILT_IN
-from ..ranking_lists import Rows, drop
+from ..ranking_lists import BATCH, Row, Rows, first_unseen
 from ..retrieval import best
 from .markov import markov_scores, transitions
 from .registered import rank_registered
@@ -28,8 +28,6 @@ EASE_MAX_ITEMS = 15_000
 # The values that come closest to published figures on MovieLens 100k and Amazon Beauty with the last item held out.
 EASE_REGULARIZATION = 100.0
 IALS = {"factors": 128, "regularization": 30.0, "alpha": 10.0, "iterations": 15, "random_state": 42}
-BATCH = 256
-"""Users ranked at once. It bounds the memory of their scores."""
 
 UserScores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """RecTools' internal user ids [B] -> scores [B, items of the dataset]."""
@@ -58,9 +56,9 @@ def rank_baselines(
     if not set(names) & {*BASELINES, *others}:
         return {}
     dataset = _dataset(positives)
-    popular = np.tile(_popular(dataset, k + int(np.diff(seen.indptr).max(initial=0))), (len(users), 1))
+    popular = _popular(dataset)
     rank: Mapping[str, Callable[[], Rows | str]] = {
-        "popularity": lambda: drop(popular, seen, k),
+        "popularity": lambda: first_unseen(popular, seen, k),
         "ials": lambda: _personal(_ials(dataset), dataset, users, seen, popular, k),
         "ease": lambda: _ranked_ease(dataset, users, seen, popular, k),
         "markov": lambda: _ranked_markov(sequences, users, seen, popular, k),
@@ -69,7 +67,7 @@ def rank_baselines(
     return own | {name: rank_registered(name, positives, sequences, users, seen, popular, k) for name in others}
 
 
-def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows | str:
+def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Row, k: int) -> Rows | str:
     if seen.shape[1] > EASE_MAX_ITEMS:
         why = f"{seen.shape[1]:,} items: EASE is cubic in items and left out above {EASE_MAX_ITEMS:,}"
         log.warning("baseline ease skipped: %s", why)
@@ -77,11 +75,11 @@ def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popul
     return _personal(_ease(dataset), dataset, users, seen, popular, k)
 
 
-def _ranked_markov(sequences: UserSequences, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int) -> Rows:
+def _ranked_markov(sequences: UserSequences, users: NDArray[np.int64], seen: csr_matrix, popular: Row, k: int) -> Rows:
     known, chain = np.isin(users, sequences.users), transitions(sequences)
     ranked = np.empty((len(users), k), np.int64)
     ranked[known] = best(lambda batch: markov_scores(sequences, users[known][batch], chain), seen[known], k, BATCH)
-    ranked[~known] = drop(popular[~known], seen[~known], k)
+    ranked[~known] = first_unseen(popular, seen[~known], k)
     return ranked
 
 
@@ -120,8 +118,8 @@ def _ease(dataset: Any) -> UserScores:
     return lambda chosen: np.asarray(taken[chosen] @ model.weight)
 
 
-def _popular(dataset: Any, width: int) -> Rows:
-    """The most popular items [1, at most width], for every user; ties in the order of item rows."""
+def _popular(dataset: Any) -> Row:
+    """The items [W] with a positive, the most popular first; ties in the order of item rows."""
     from rectools.models import PopularModel
 
     model = PopularModel()
@@ -129,11 +127,11 @@ def _popular(dataset: Any, width: int) -> Rows:
     any_user = dataset.user_id_map.external_ids[:1]
     table = model.recommend(users=any_user, dataset=dataset, k=dataset.item_id_map.size, filter_viewed=False)
     ordered = table.sort_values(["score", "item_id"], ascending=[False, True])["item_id"]
-    return np.asarray(ordered, np.int64)[None, :width]
+    return np.asarray(ordered, np.int64)
 
 
 def _personal(
-    score: UserScores, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Rows, k: int
+    score: UserScores, dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popular: Row, k: int
 ) -> Rows:
     """The best items [U, k] by ``score``, or the ``popular`` [U, W] ones for a user that is not in the dataset."""
     known = np.isin(users, dataset.user_id_map.external_ids)
@@ -147,5 +145,5 @@ def _personal(
 
     ranked = np.empty((len(users), k), np.int64)
     ranked[known] = best(scores, seen[known], k, BATCH)
-    ranked[~known] = drop(popular[~known], seen[~known], k)
+    ranked[~known] = first_unseen(popular, seen[~known], k)
     return ranked

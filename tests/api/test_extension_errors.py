@@ -81,7 +81,7 @@ def test_a_baseline_that_fails_is_named():
 
     cascade.register("baseline", "fit_fails", fails)
     cascade.register("baseline", "score_fails", lambda positives, sequences: fails)
-    taken, popular = csr_matrix(np.eye(3, dtype=bool)), np.zeros((3, 2), np.int64)
+    taken, popular = csr_matrix(np.eye(3, dtype=bool)), np.zeros(2, np.int64)
     for name in ("fit_fails", "score_fails"):
         with pytest.raises(ConfigError, match=f"baseline '{name}': raised KeyError: 'odd'"):
             rank_registered(name, taken, None, np.arange(3), taken, popular, 1)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from cascade.evaluation import ranking_lists
 from cascade.evaluation.ranking_lists import (
     coverage,
     drop,
+    first_unseen,
     list_values,
     means,
     membership,
@@ -25,6 +27,15 @@ def test_drop_closes_gaps_and_pads():
     seen = csr_matrix(np.array([[0, 0, 0, 1], [1, 0, 0, 0]]))
     assert drop(RANKED, seen, 3).tolist() == [[1, 0, -1], [2, 1, 3]]
     assert drop(RANKED, seen, 6).tolist() == [[1, 0, -1, -1, -1, -1], [2, 1, 3, -1, -1, -1]]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 256])
+def test_first_unseen_equals_drop_of_the_same_list_for_everybody(batch, monkeypatch):
+    monkeypatch.setattr(ranking_lists, "BATCH", batch)
+    rng = np.random.default_rng(0)
+    seen, ordered = csr_matrix(rng.random((7, 12)) < rng.random((7, 1))), rng.permutation(12)[:9]
+    for k in (1, 4, 15):
+        assert first_unseen(ordered, seen, k).tolist() == drop(np.tile(ordered, (7, 1)), seen, k).tolist()
 
 
 def test_lists_are_measured_as_means_over_users_and_coverage_ignores_padding():
