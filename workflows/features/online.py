@@ -150,14 +150,13 @@ class RedisReader:
     @classmethod
     def open(cls, query: FeatureQuery, connection: str, timeout: float) -> RedisReader:
         import mmh3
-        from redis import Redis
 
         names, fields = [], []
         for view, features in query.views.items():
             names += ["", *features]
             fields.append(f"_ts:{view}".encode())
             fields += [struct.pack("<I", mmh3.hash(f"{view}:{name}", signed=False)) for name in features]
-        client = Redis(socket_timeout=timeout, socket_connect_timeout=timeout, **parse_redis(connection))
+        client = redis_client(connection, timeout)
         command = b"*%d\r\n%s" % (2 + len(fields), _bulk(b"HMGET")), b"".join(map(_bulk, fields))
         return cls(query, client.connection_pool, names, command)
 
@@ -197,6 +196,13 @@ def _joined(parts: Sequence[OnlineRows]) -> OnlineRows:
     names = parts[0].values
     values = {name: [value for part in parts for value in part.values[name]] for name in names}
     return OnlineRows([known for part in parts for known in part.known], values)
+
+
+def redis_client(connection: str, timeout: float | None = None) -> Any:
+    """A client for Feast's connection string; ``timeout`` in seconds, None to wait."""
+    from redis import Redis
+
+    return Redis(socket_timeout=timeout, socket_connect_timeout=timeout, **parse_redis(connection))
 
 
 def parse_redis(connection: str) -> dict[str, Any]:

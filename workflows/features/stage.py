@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from ..tables.timestamps import is_clock, time_range, time_unit
 from .spec import feature_spec
 from .store import publish
-from .tables import write_entities, write_history
+from .tables import last_event, write_entities, write_history
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -24,7 +25,8 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     parts = sorted((data / "interactions").glob("*.parquet"))
     first, last = time_range(parts)
     unit = time_unit(last)
-    spec = feature_spec(tables["columns"], history.seen, is_clock(last) if history.gaps else None, schema.vectors)
+    clock = is_clock(last)
+    spec = feature_spec(tables["columns"], history.seen, clock if history.gaps else None, schema.vectors)
     rows = {}
     for view, source in ((spec.view("user_profile"), "users"), (spec.view("item_features"), "items")):
         if view is not None:
@@ -37,7 +39,11 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         parts, folder / "user_history.parquet", spec.keys, history.seen, unit, explicit, times=history.gaps
     )
     spec.save(folder)
-    return {**rows, "user_history": written.pop("users"), **written}
+    # when the data stage wrote what it had read; only a clock's timestamps can say that the log ends earlier
+    read = min(int(part.stat().st_mtime) for part in parts) if parts else 0
+    cut = last_event(folder / "user_history.parquet", not_after=read) if clock else read
+    counts = {**rows, "user_history": written.pop("users"), **written}
+    return {**counts, "cut": datetime.fromtimestamp(cut, UTC).isoformat()}
 
 
 def _publish(artifact: Artifact, sections: Sections) -> None:
@@ -52,6 +58,6 @@ FEATURES = Stage(
     sections=("schema", "history", "feature_store"),
     parents=("data",),
     fill=_fill,
-    version=2,
+    version=3,
     publish=_publish,
 )

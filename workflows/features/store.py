@@ -8,25 +8,26 @@ import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError, FeatureStoreError
+from ...core.files import locked
 from ..config import FeatureStoreConfig
-from ..tables.timestamps import time_unit, to_seconds
-from .definitions import PUSH_SOURCE, feast_objects
-from .online import ONLINE_FILE, FeatureQuery, open_reader
+from .definitions import feast_objects
+from .online import ONLINE_FILE, FeatureQuery, open_reader, redis_client
+from .online_writer import EPOCH, OnlineWriter, Row, key_of
+from .publication import Publication, items_of
+from .push import pushed_row, seconds_of, typed_ids
+from .redis_writer import RedisWriter
 from .spec import FeatureSpec, View
+from .sqlite_writer import SqliteWriter
 from .tables import ROW_GROUP
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def publish(section: FeatureStoreConfig, artifact: Artifact) -> bool:
@@ -38,13 +39,12 @@ def publish(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     Raises:
         ConfigError: if the section names no project.
     """
-    marker = _data(section) / f"{_project(section)}.json"
-    wanted = {"digest": artifact.digest, "online": online_settings(section)}
-    if marker.is_file() and json.loads(marker.read_text()) == wanted and _holds(section, artifact):
+    marker = _marker(section)
+    noted = json.loads(marker.read_text()) if marker.is_file() else None
+    if noted == _published(section, artifact) and _holds(section, artifact):
         return False
     apply(section, artifact)
     materialize(section, artifact)
-    marker.write_text(json.dumps(wanted, indent=1))
     return True
 
 
@@ -58,16 +58,21 @@ def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
     objects = feast_objects(artifact.path.resolve(), store.repo_path, store.project)
     stale = [view for view in store.list_feature_views() if view.name not in objects]
     store.apply(list(objects.values()), objects_to_delete=list(stale), partial=False)
+    if section.online == "redis":
+        _delete_views(store, stale)
     _use_write_ahead_log(section)
     _write_yaml(section)
     return [name for name in objects if name in {view.name for view in store.list_feature_views()}]
 
 
 def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, int]:
-    """Write the rows of the artifact to the online store, in Feast's format, a row group at a time.
+    """Make the online store equal to the artifact, in Feast's format, a row group at a time.
+
+    Rows that the artifact lacks are deleted, and its values win whatever times are stored. Events that were pushed
+    after the artifact's cut stay, in front of the artifact's history. If it is killed, `publish` begins anew.
 
     Feast's ``materialize`` holds a whole table in memory and sorts it; here every key occurs once, so no sort is
-    needed. A newer row in the store (a pushed history) is kept, as in Feast's Redis store.
+    needed.
 
     Returns:
         View -> rows written.
@@ -77,15 +82,19 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
     """
     store = open_store(section)
     spec = FeatureSpec.load(artifact.path)
-    end = datetime.now(UTC)
+    cut = datetime.fromisoformat(artifact.metrics["cut"])
+    views = [(view, _feature_view(store, view.name)) for view in spec.views]
     written = {}
-    for view in spec.views:
-        target = _feature_view(store, view.name)
-        written[view.name] = 0
-        for rows in _rows(artifact.path, view, target):
-            with _single_writer(store):
-                written[view.name] += _write(store, target, rows)
-        store.registry.apply_materialization(target, store.project, EPOCH, end)
+    with locked(_data(section) / f"{store.project}.publishing"):
+        _forget_published(section)
+        end = datetime.now(UTC)
+        for view, target in views:
+            writer = open_writer(store, target)
+            publication = Publication(target, writer, lambda: _single_writer(store), cut, spec.seen, writer.begin())
+            written[view.name] = sum(publication.write(rows) for rows in _rows(artifact.path, view, target))
+            publication.remove_others()
+            store.registry.apply_materialization(target, store.project, EPOCH, end)
+        _note_published(section, artifact)
     return written
 
 
@@ -110,24 +119,25 @@ def push_history(
     Raises:
         FeatureStoreError: if ids or times do not fit the feature view of this pipeline.
     """
-    import pandas as pd
-
     store = open_store(section)
     view = _feature_view(store, "user_history")
-    user, *items = _typed(view, user_id, item_ids)
-    seconds = _seconds(view, len(items), times)
+    user, *items = typed_ids(view, user_id, item_ids)
+    seconds = seconds_of(view, len(items), times)
+    writer, key = open_writer(store, view), _entity_key(view, user)
     with _single_writer(store):
-        last, stored = _stored_lists(store, view, user)
-        fresh = {"history_ids": items, **seconds}
-        lists = {
-            **stored,
-            **{name: (new[::-1] + stored[name])[: int(view.tags["seen"])] for name, new in fresh.items()},
-        }
-        # Feast's Redis store keeps whole seconds and ignores a row that is not newer than the stored one.
-        now = max(datetime.now(UTC), last + timedelta(seconds=1))
-        row = {"user_id": [user], **{name: [ids] for name, ids in lists.items()}, "event_timestamp": [now]}
-        store.push(PUSH_SOURCE, pd.DataFrame(row))
-    return lists["history_ids"]
+        [marks] = writer.marks([key_of(key)])
+        [(_, values)] = store._get_provider().online_read(store.config, view, [key])
+        row = pushed_row(view, key, marks, values, items, seconds)
+        writer.write([row], marks.publication or row.time)
+    return items_of(row.values["history_ids"])
+
+
+def open_writer(store: FeatureStore, view: FeatureView) -> OnlineWriter:
+    """The rows of ``view`` in the online store."""
+    online = store.config.online_store
+    if online.type == "redis":
+        return RedisWriter(store.project, view, store._get_provider().online_store._get_client(online))
+    return SqliteWriter.open(store, view)
 
 
 def open_store(section: FeatureStoreConfig) -> FeatureStore:
@@ -152,10 +162,11 @@ def feast_settings(section: FeatureStoreConfig) -> dict[str, Any]:
     }
 
 
-def online_settings(section: FeatureStoreConfig) -> dict[str, str]:
+def online_settings(section: FeatureStoreConfig) -> dict[str, Any]:
     """Feast's ``online_store`` settings."""
     if section.online == "redis":
-        return {"type": "redis", "connection_string": section.redis}
+        # Feast's own scan also finds the keys of projects whose names end like this one's
+        return {"type": "redis", "connection_string": section.redis, "full_scan_for_deletion": False}
     return {"type": "sqlite", "path": str(ONLINE_FILE)}
 
 
@@ -171,6 +182,30 @@ def _data(section: FeatureStoreConfig) -> Path:
     return folder
 
 
+def _marker(section: FeatureStoreConfig) -> Path:
+    """The file that says what was published last."""
+    return _data(section) / f"{_project(section)}.json"
+
+
+def _published(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, Any]:
+    """What the marker holds after a publication."""
+    return {"digest": artifact.digest, "online": online_settings(section)}
+
+
+def _note_published(section: FeatureStoreConfig, artifact: Artifact) -> None:
+    """Note what was published; in Redis as well, because other machines may publish to it."""
+    if section.online == "redis":
+        redis_client(section.redis).set(f"{_project(section)}:published", artifact.digest)
+    _marker(section).write_text(json.dumps(_published(section, artifact), indent=1))
+
+
+def _forget_published(section: FeatureStoreConfig) -> None:
+    """Forget what was published, so that a publication that is killed is not taken for a finished one."""
+    _marker(section).unlink(missing_ok=True)
+    if section.online == "redis":
+        redis_client(section.redis).delete(f"{_project(section)}:published")
+
+
 def _holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     """Whether the online store knows a user of the artifact; the marker file may outlive the store."""
     import pyarrow.parquet as pq
@@ -179,9 +214,13 @@ def _holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     head = next(pq.ParquetFile(artifact.path / "user_history.parquet").iter_batches(1, columns=["user_id"]), None)
     try:
         reader = open_reader(wanted, Path(section.repo), section.online, section.redis)
-        return head is None or any(reader.read(head.column("user_id").to_pylist()).known)
+        known = head is None or any(reader.read(head.column("user_id").to_pylist()).known)
     except FeatureStoreError:
         return False
+    if section.online == "redis":
+        digest = redis_client(section.redis).get(f"{_project(section)}:published")
+        return known and digest == artifact.digest.encode()
+    return known
 
 
 def _write_yaml(section: FeatureStoreConfig) -> None:
@@ -208,28 +247,15 @@ def _feature_view(store: FeatureStore, name: str) -> FeatureView:
         raise FeatureStoreError(f"{store.project}: no feature view {name}; run `cascade features apply`") from None
 
 
-def _rows(folder: Path, view: View, target: FeatureView) -> Iterator[list[Any]]:
-    """Feast's rows (entity key, values, time, None) for each row group of the view's file."""
+def _rows(folder: Path, view: View, target: FeatureView) -> Iterator[list[Row]]:
+    """The rows of each row group of the view's file."""
     import pyarrow.parquet as pq
-    from feast.utils import _convert_arrow_to_proto
+    from feast.utils import _convert_arrow_to_proto, make_tzaware
 
     join_keys = {column.name: column.dtype.to_value_type() for column in target.entity_columns}
     for batch in pq.ParquetFile(folder / view.file).iter_batches(ROW_GROUP):
-        yield _convert_arrow_to_proto(batch, target, join_keys)
-
-
-def _write(store: FeatureStore, view: FeatureView, rows: list[Any]) -> int:
-    from feast.utils import make_tzaware
-
-    provider = store._get_provider()
-    if view.stream_source is not None:
-        stored = provider.online_read(store.config, view, [row[0] for row in rows])
-        pairs = zip(rows, (make_tzaware(time or EPOCH) for time, _ in stored), strict=True)
-        rows = [row for row, time in pairs if time <= make_tzaware(row[2])]
-    if store.config.online_store.type == "redis":
-        _delete_times(store, view, rows)
-    provider.online_write_batch(store.config, view, rows, None)
-    return len(rows)
+        rows = _convert_arrow_to_proto(batch, target, join_keys)
+        yield [Row(key, values, make_tzaware(time)) for key, values, time, _ in rows]
 
 
 @contextmanager
@@ -249,56 +275,19 @@ def _single_writer(store: FeatureStore) -> Iterator[None]:
             yield
 
 
-def _delete_times(store: FeatureStore, view: FeatureView, rows: list[Any]) -> None:
-    """Delete the stored times, so that Feast's Redis store accepts rows of the same time, whose values may differ."""
-    from feast.infra.online_stores.helpers import _redis_key
-
-    client = store._get_provider().online_store._get_client(store.config.online_store)
-    version = store.config.entity_key_serialization_version
-    with client.pipeline(transaction=False) as pipe:
-        for key, *_ in rows:
-            pipe.hdel(_redis_key(store.project, key, version), f"_ts:{view.name}")
-        pipe.execute()
+def _delete_views(store: FeatureStore, views: Sequence[FeatureView]) -> None:
+    """Delete all rows of views that are no more."""
+    for view in views:
+        writer = open_writer(store, view)
+        for keys in writer.others(None):
+            with _single_writer(store):
+                writer.delete(keys)
 
 
-def _stored_lists(store: FeatureStore, view: FeatureView, user: int | str) -> tuple[datetime, dict[str, list[Any]]]:
-    """The time and the lists of the user's row; the epoch and empty lists for a new user."""
+def _entity_key(view: FeatureView, user: int | str) -> Any:
+    """Feast's ``EntityKey`` message of a user."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
-    from feast.utils import make_tzaware
+    from feast.type_map import python_values_to_proto_values
 
     kind = view.entity_columns[0].dtype.to_value_type()
-    key = EntityKey(join_keys=["user_id"], entity_values=python_values_to_proto_values([user], kind))
-    [(time, values)] = store._get_provider().online_read(store.config, view, [key])
-    found = {name: feast_value_type_to_python_type(value) for name, value in (values or {}).items()}
-    lists = {feature.name: list(found.get(feature.name) or []) for feature in view.features}
-    return make_tzaware(time) if time else EPOCH, lists
-
-
-def _seconds(view: FeatureView, count: int, times: Sequence[int] | None) -> dict[str, list[int]]:
-    """``history_times`` of ``count`` new events, the oldest first; empty for a view without times."""
-    if "clock" not in view.tags:
-        if times is not None:
-            raise FeatureStoreError(
-                "push: this pipeline stores no times of a history; leave them out, or set history.gaps"
-            )
-        return {}
-    if times is None:
-        if view.tags["clock"] != str(True):
-            raise FeatureStoreError(
-                "push: history.gaps needs the time of each event, and this log's timestamps do not come from a clock"
-            )
-        times = [int(datetime.now(UTC).timestamp())] * count
-    if len(times) != count:
-        raise FeatureStoreError(f"push: {count} items and {len(times)} times, expected a time for each item")
-    unit = time_unit(max(times, default=0))
-    return {"history_times": to_seconds(np.array(times, np.int64), unit).tolist()}
-
-
-def _typed(view: FeatureView, user_id: int | str, item_ids: Sequence[int | str]) -> list[Any]:
-    """The user id and the item ids in the types of the view's columns; the command line passes strings."""
-    kinds = [view.entity_columns[0].dtype, *[view.features[0].dtype.base_type] * len(item_ids)]
-    try:
-        return [int(v) if str(k) == "Int64" else str(v) for k, v in zip(kinds, [user_id, *item_ids], strict=True)]
-    except ValueError as error:
-        raise FeatureStoreError(f"push: ids are integers in this pipeline: {error}") from None
+    return EntityKey(join_keys=["user_id"], entity_values=python_values_to_proto_values([user], kind))

@@ -102,6 +102,22 @@ def write_history(
     return written
 
 
+def last_event(history: Path, not_after: int) -> float:
+    """The latest time in a file of `write_history` that is not after ``not_after``, in seconds since 1970; 0 if none.
+
+    Later times are typing errors: nothing has happened after the log was read.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    end, last = pa.scalar(not_after * 1_000_000, pa.int64()), 0
+    for batch in pq.ParquetFile(history).iter_batches(CHUNK, columns=[EVENT_TIME]):
+        times = batch.column(0).cast(pa.int64())
+        last = max(last, pc.max(times.filter(pc.less_equal(times, end))).as_py() or 0)
+    return last / 1_000_000
+
+
 def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
     """Tables [user_id, item_id, timestamp, positive] of whole users, without the test part."""
     last: Any = None

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,7 +149,7 @@ def test_push_outlives_a_materialization_of_older_events(section: FeatureStoreCo
     artifact = make([30, 31])
     feature_store.publish(section, artifact)
     feature_store.push_history(section, 1, [12])
-    assert feature_store.materialize(section, artifact) == {"user_profile": 2, "user_history": 1}
+    assert feature_store.materialize(section, artifact) == {"user_profile": 2, "user_history": 2}
     assert online(section, 1) == [12, 11, 10]
 
 
@@ -199,9 +200,11 @@ def test_a_history_pushed_without_gaps_can_be_continued_with_gaps(section: Featu
     feature_store.publish(section, make(gaps=False))
     feature_store.push_history(section, 1, [12])
     feature_store.publish(section, make(name="gaps", gaps=True))
-    assert (online(section, 1), online(section, 1, TIMES)) == ([12, 11, 10], None)
+    pushed, *rest = online(section, 1, TIMES)
+    assert (online(section, 1), rest) == ([12, 11, 10], [800_000_001, 800_000_000])
+    assert abs(pushed - time.time()) < 600
     feature_store.push_history(section, 1, [13], [800_000_005])
-    assert (online(section, 1), online(section, 1, TIMES)) == ([13, 12, 11], [800_000_005])
+    assert (online(section, 1), online(section, 1, TIMES)) == ([13, 12, 11], [800_000_005, pushed, 800_000_001])
 
 
 def test_push_before_apply_says_what_to_run(section: FeatureStoreConfig) -> None:
@@ -225,4 +228,5 @@ def test_settings_as_feast_reads_them(section: FeatureStoreConfig, make: Make) -
 
 def test_redis_settings() -> None:
     section = FeatureStoreConfig(project="p", online="redis", redis="cache:6380,db=1")
-    assert feature_store.online_settings(section) == {"type": "redis", "connection_string": "cache:6380,db=1"}
+    connection = {"type": "redis", "connection_string": "cache:6380,db=1"}
+    assert feature_store.online_settings(section) == {**connection, "full_scan_for_deletion": False}
