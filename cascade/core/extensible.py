@@ -36,4 +36,5 @@ class NameOf:
         if name in self.built_in or name in (valid := choices(self.kind)):
             return name
         *others, last = (repr(one) for one in valid)
-        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+        expected = f"{', '.join(others)} or {last}, or a registered {self.kind}"
+        raise PydanticKnownError("literal_error", {"expected": expected})

@@ -59,7 +59,10 @@ def translate(status: str, message: str, url: str) -> RequestError | ServerError
         case "UNAVAILABLE" if OVERLOADED in text:
             return ServerError(f"{url}: overloaded, ask again later: {text}")
         case "UNAVAILABLE" if "Request for unknown model" not in text and BEING_LOADED not in text:
-            return ServerError(f"{url}: no server answers; start one with `cascade serve` or give its address: {text}")
+            return ServerError(
+                f"{url}: no server answers; start one with `cascade serve`, or give its address (`--url`, or the first "
+                f"argument of the client): {text}"
+            )
         case "DEADLINE_EXCEEDED":
             return NoAnswerError(f"{url}: no answer in time; see the server's log")
         case _:

@@ -21,7 +21,12 @@ def test_one_line_has_one_line_of_limited_length():
             RequestError,
             r"^top_k: no$",
         ),
-        ("UNAVAILABLE", "failed to connect to all addresses", ServerError, "host:1: no server answers.*cascade serve"),
+        (
+            "UNAVAILABLE",
+            "failed to connect to all addresses",
+            ServerError,
+            "host:1: no server answers.*cascade serve.*--url",
+        ),
         ("UNAVAILABLE", f"{OVERLOADED} (3)", ServerError, "host:1: overloaded, ask again later: more requests wait"),
         ("UNAVAILABLE", "Request for unknown model: 'm' has no available versions", ServerError, "unknown model"),
         ("NOT_FOUND", "Request for unknown model: 'm' is not found", ServerError, "cascade run"),
