@@ -21,6 +21,7 @@ _ALLOWED = (
     *(ast.Load, ast.Constant, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr),
 )
 _EXAMPLE = "write a comparison of columns and constants, e.g. rating >= 4"
+_RENAME = "a column whose name is no Python name gets one in data.columns"
 
 
 def names_in(expression: str, key: str = "data.positive") -> set[str]:
@@ -35,7 +36,7 @@ def names_in(expression: str, key: str = "data.positive") -> set[str]:
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except SyntaxError as error:
-        raise ConfigError(f"{key}: cannot read {expression!r} ({error.msg}); {_EXAMPLE}") from None
+        raise ConfigError(f"{key}: cannot read {expression!r} ({error.msg}); {_EXAMPLE}; {_RENAME}") from None
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
             raise ConfigError(f"{key}: {type(node).__name__} in {expression!r} is not allowed; {_EXAMPLE}")
@@ -90,7 +91,7 @@ def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
     names = sorted(names_in(expression, key))
     for name in names:
         if name not in table.column_names:
-            hint = nearest(name, table.column_names)
+            hint = nearest(name, table.column_names) or f"; it has {', '.join(table.column_names)}"
             raise ConfigError(f"{key}: interactions has no column {name!r}{hint} ({expression})")
     result = _evaluate(table, names, expression, key)
     if np.asarray(result).dtype.kind != "b" or np.shape(result) != (table.num_rows,):

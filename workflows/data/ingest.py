@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RESERVED = ("positive", "split")
 """Columns that we add to interactions."""
+_TIMES = "; write dates and times as 2024-01-31 10:00:00, or as numbers of seconds since 1970"
 ENTITIES = {"user_id": "users", "item_id": "items"}
 """Id column -> the table whose rows it identifies."""
 
@@ -141,7 +142,7 @@ class InteractionIngester:
         if "timestamp" not in chunk.column_names:
             return chunk.append_column("timestamp", pa.array(np.arange(start, start + chunk.num_rows)))
         self.has_timestamp = True
-        check_type(chunk, "interactions", "timestamp", ("int", "float"))
+        check_type(chunk, "interactions", "timestamp", ("int", "float"), advice=_TIMES)
         column = chunk["timestamp"]
         if column.null_count:
             row = start + column.is_null().combine_chunks().index(True).as_py()

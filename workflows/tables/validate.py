@@ -12,6 +12,8 @@ from .canonical import IDS, kind_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_NO_LABEL = "; for a rating, use another name than label and set data.positive, e.g. rating >= 4"
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``, did you mean 'x'?`` for the closest of ``known``; empty if none is close."""
@@ -28,7 +30,10 @@ def check_columns(table: pa.Table, name: str, required: Sequence[str]) -> None:
     for column in required:
         if column not in table.column_names:
             hint = nearest(column, table.column_names)
-            raise DataError(f"{name}.{column}: missing column{hint} found: {', '.join(table.column_names)}")
+            raise DataError(
+                f"{name}.{column}: missing column{hint}; the table has {', '.join(table.column_names)}; "
+                f"if one of these is meant, name it in data.columns.{column}"
+            )
     if table.num_rows == 0:
         raise DataError(f"{name}: the table is empty")
 
@@ -43,11 +48,13 @@ def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int 
             raise DataError(f"{name}.{column}, row {start + _first(table[column].is_null())}: null id")
 
 
-def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str]) -> None:
-    """The column has one of ``kinds`` (``int``, ``list_string``, ...)."""
-    if (kind := kind_of(table[column].type)) not in kinds:
+def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str], *, advice: str = "") -> None:
+    """The column has one of ``kinds`` (``int``, ``list_string``, ...); ``advice`` ends the message."""
+    values = table[column]
+    if (kind := kind_of(values.type)) not in kinds:
+        first = f", e.g. {values[0].as_py()!r}" if len(values) else ""
         expected = " or ".join(kinds)
-        raise DataError(f"{name}.{column}: wrong type {table[column].type} ({kind}), expected {expected}")
+        raise DataError(f"{name}.{column}: wrong type {values.type} ({kind}){first}, expected {expected}{advice}")
 
 
 def check_unique(table: pa.Table, name: str, column: str) -> None:
@@ -95,12 +102,14 @@ def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    check_type(table, "interactions", name, ("int", "float"))
+    advice = _NO_LABEL if name == "label" else ""
+    check_type(table, "interactions", name, ("int", "float"), advice=advice)
     label = table[name].cast(pa.float64())
     wrong = pc.invert(pc.fill_null(pc.or_(pc.equal(label, 0), pc.equal(label, 1)), False))
     if pc.any(wrong).as_py():
         row = _first(wrong)
-        raise DataError(f"interactions.{name}, row {start + row}: {table[name][row].as_py()!r}, expected 0 or 1")
+        value = repr(table[name][row].as_py())
+        raise DataError(f"interactions.{name}, row {start + row}: {value}, expected 0 or 1{advice}")
 
 
 def check_entity_table(table: pa.Table, name: str, column: str) -> None:

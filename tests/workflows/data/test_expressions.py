@@ -33,6 +33,16 @@ def test_names_the_nearest_column():
         positives(TABLE, "ratng >= 4")
 
 
+def test_names_the_columns_where_none_is_near():
+    with pytest.raises(ConfigError, match=rf"no column 'zz'; it has {', '.join(TABLE.column_names)} \(zz > 1\)"):
+        positives(TABLE, "zz > 1")
+
+
+def test_a_column_with_a_space_in_its_name_needs_another_name():
+    with pytest.raises(ConfigError, match="cannot read 'my rating > 1'.*data.columns"):
+        positives(TABLE, "my rating > 1")
+
+
 @pytest.mark.parametrize(
     "expression",
     ["__import__('os').system('true')", "rating.__class__ == 1", "[r for r in rating]", "rating[0] > 1", "@rating > 1"],
