@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import tritonclient.grpc as grpc
 
 DEFAULT_URL = "127.0.0.1:8001"
+LONGEST_S = 86_400
 _CONTROLS = ("user_id", "exclude_items", "top_k", "temperature", "seed")
 """The inputs that every model has; any other is a context column."""
 _OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release")
@@ -26,16 +27,18 @@ class Client:
     Args:
         url: ``host:port`` of the server's gRPC endpoint.
         model: name of the served model.
-        timeout: seconds that one call may take.
+        timeout: seconds that one call may take, at most a day.
 
     Raises:
-        ConfigError: ``url`` or ``model`` is not a string.
+        ConfigError: ``url`` or ``model`` is not a string or empty, or ``timeout`` is no positive number of seconds.
     """
 
     def __init__(self, url: str = DEFAULT_URL, model: str = "cascade", timeout: float = 10.0) -> None:
         for name, value in (("url", url), ("model", model)):
-            if not isinstance(value, str):
-                raise ConfigError(f"{name}: expected a string, got {value!r}")
+            if not isinstance(value, str) or not value:
+                raise ConfigError(f"{name}: expected a string, got {'an empty one' if value == '' else repr(value)}")
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= LONGEST_S:
+            raise ConfigError(f"timeout: expected seconds, more than 0 and at most {LONGEST_S:,}, got {timeout!r}")
         self.url = url
         self.model = model
         self.timeout = timeout
@@ -202,6 +205,6 @@ def _listed(name: str, ids: Any) -> list[Any]:
 
 
 def _one_number(name: str, value: Any) -> Any:
-    if hasattr(value, "__len__") and not isinstance(value, (str, bytes)):
+    if isinstance(value, bool) or (hasattr(value, "__len__") and not isinstance(value, (str, bytes))):
         raise RequestError(f"{name}: expected one number for all users, got {value!r}")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
@@ -12,6 +13,12 @@ def expect(name: str, value: Any, kinds: type | tuple[type, ...], expected: str)
     """Raise ConfigError, naming the argument, unless ``value`` is an instance of ``kinds``."""
     if not isinstance(value, kinds):
         raise ConfigError(f"{name}: expected {expected}, got {value!r:.60}")
+
+
+def expect_path(name: str, value: Any) -> None:
+    """Raise ConfigError, naming the argument, unless ``value`` is a path or None."""
+    if value is not None and (not isinstance(value, (str, Path)) or not str(value)):
+        raise ConfigError(f"{name}: expected the path of a folder, got {value!r:.60}")
 
 
 def expect_positive(name: str, value: Any) -> None:

@@ -23,15 +23,28 @@ def run_in_batches(
     Raises:
         RequestError: there are no users, or as ``Executor.run``.
     """
+    _check(request)
     users = len(request["user_id"])
     if users == 0:
         raise RequestError("users: expected at least one user, got none")
+    columns = executor.signature
+    if isinstance(keep, str) or any(name not in columns for name in keep):
+        raise RequestError(f"keep: expected a list of columns, got {keep!r:.60}; there are {', '.join(columns)}")
     size = executor.max_users
     parts = [
         executor.run({name: column[at : at + size] for name, column in request.items()}, keep)[0]
         for at in range(0, users, size)
     ]
     return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _check(request: Any) -> None:
+    """Raise RequestError unless ``request`` has arrays, user_id among them."""
+    if not isinstance(request, Mapping) or "user_id" not in request:
+        raise RequestError(f"request: expected what release.request gives, with user_id, got {request!r:.60}")
+    for name, column in request.items():
+        if not isinstance(column, np.ndarray) or column.ndim == 0:
+            raise RequestError(f"{name}: expected an array [B, ...], got {column!r:.60}")
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config.load import config_of
 from ..config.pipeline import PipelineConfig
+from ..core.errors import ConfigError
 from .arguments import expect
 
 
@@ -38,4 +39,7 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | N
         expect("path", path, (str, Path), "the path of a YAML file")
     if overrides is not None:
         expect("overrides", overrides, Mapping, "a mapping of keys")
-    return config_of(None if path is None else Path(path), overrides or {})
+    try:
+        return config_of(None if path is None else Path(path), overrides or {})
+    except RecursionError:
+        raise ConfigError("overrides: nested too deeply, or a mapping holds itself") from None

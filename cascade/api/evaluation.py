@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import ConfigError, DataError
-from .arguments import expect_positive
+from .arguments import expect, expect_positive
 from .frames import to_arrow
 
 if TYPE_CHECKING:
@@ -99,7 +100,12 @@ def evaluate(
 
     expect_positive("k", k)
     expect_positive("replicates", replicates)
+    expect("metrics", metrics, Collection, "the name of a metric or a list of names")
     names = [metrics] if isinstance(metrics, str) else list(metrics)
+    for name in names:
+        expect("metrics", name, str, "the name of a metric or a list of names")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ConfigError(f"seed: expected an integer from 0 on, got {seed!r:.60}")
     if not hasattr(release, "run"):
         raise ConfigError(f"release: expected what cascade.open_release gives, got {release!r}")
     positives = _positives(to_arrow(table, "table"))

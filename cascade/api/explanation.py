@@ -69,7 +69,7 @@ def explain(
         have.update(written)
     contexts = [spec.name for spec in executor.inputs if spec.missing and spec.name != "exclude_items"]
     return Explanation(
-        user_id=given["user_id"][0, 0],
+        user_id=given["user_id"].tolist()[0][0],
         reasons=[name for name in have["reasons"][0, 0].split(",") if name],
         features={name: _value(column) for name, column in user.items() if name not in FLAGS},
         context={name: _value(given[name]) for name in contexts},

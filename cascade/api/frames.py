@@ -39,13 +39,13 @@ def to_arrow(table: Any, name: str) -> pa.Table:
             return _read(Path(table), name)
         if isinstance(table, pa.Table):
             return table
-        if hasattr(table, "to_arrow"):
+        if hasattr(table, "to_arrow") and hasattr(table, "columns"):
             return table.to_arrow()
         if isinstance(table, Mapping):
             return pa.table(dict(table))
-        if hasattr(table, "iloc"):
+        if hasattr(table, "iloc") and hasattr(table, "columns"):
             return pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         raise DataError(f"{name}: cannot be read as a table: {' '.join(str(error).split())}") from error
     raise DataError(
         f"{name}: expected a DataFrame, an Arrow table or the path of a .parquet or .csv file, got a "
@@ -67,4 +67,6 @@ def _read(file: Path, name: str) -> pa.Table:
 
     if file.suffix not in SUFFIXES:
         raise DataError(f"{name}: expected a .parquet or .csv file, got {file}")
+    if not file.is_file():
+        raise DataError(f"{name}: {file} does not exist")
     return pyarrow.parquet.read_table(file) if file.suffix == ".parquet" else pyarrow.csv.read_csv(file)

@@ -71,7 +71,10 @@ def _recorded_repo(folder: Path) -> str | None:
     record = folder.with_name(f"{folder.name}.json")
     if not (folder / MANIFEST).is_file() or not record.is_file():
         return None
-    repo: str | None = json.loads(record.read_text())["sections"].get("feature_store", {}).get("repo")
+    try:
+        repo: str | None = json.loads(record.read_text())["sections"].get("feature_store", {}).get("repo")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{record}: damaged ({error!r}); delete this file, and pass feature_repo=") from error
     return repo
 
 

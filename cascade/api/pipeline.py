@@ -63,7 +63,9 @@ def run(
     expect("config", config, PipelineConfig, "a PipelineConfig; use cascade.load_config")
     expect("runs", runs, (str, Path), "the path of a folder")
     stages = _stages(only)
-    folder = Path(runs)
+    if report is not None and not callable(report):
+        raise ConfigError(f"report: expected a function of one argument, got {report!r:.60}")
+    folder = _made(Path(runs))
     if tables is not None:
         expect("tables", tables, Mapping, "a mapping with interactions and, optionally, users and items")
         config = with_tables(config, tables, folder)
@@ -76,6 +78,15 @@ def run(
 
     with quietly(bars=progress):
         return run_stages(config, folder, stages, force, report=told)
+
+
+def _made(folder: Path) -> Path:
+    """``folder``, which is there now."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"runs: {str(folder)!r} cannot be made as a folder: {error}") from error
+    return folder
 
 
 def _stages(only: str | Sequence[str] | None) -> list[str] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import ArtifactError, CascadeError, FeatureStoreError
 from ..ensemble.graph.executor import Executor
 from .answers import Recommendations, SimilarItems
+from .arguments import expect_path
 from .locate import Source, default_repo, hint_of_repo, locate, warn_of_other_features
 from .request import Inputs
 
@@ -42,7 +43,7 @@ def open_release(source: Source, *, feature_repo: str | Path | None = None) -> R
     Raises:
         ArtifactError: there is no release, it is damaged, it was exported by another version of this package, or the
             repository of a config holds the release of another one.
-        ConfigError: ``source`` is none of these.
+        ConfigError: ``source`` is none of these, or ``feature_repo`` is no path.
         FeatureStoreError: the feature store is not there.
 
     Example:
@@ -51,6 +52,7 @@ def open_release(source: Source, *, feature_repo: str | Path | None = None) -> R
     """
     from ..evaluation.served_graph import feature_repo_at
 
+    expect_path("feature_repo", feature_repo)
     folder, recorded = locate(source)
     repo = feature_repo or recorded or default_repo()
     try:

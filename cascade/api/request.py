@@ -60,7 +60,9 @@ class Inputs:
             given["exclude_items"] = np.tile(self.ids("item_id", exclude, "exclude"), (count, 1))
         for name, value in controls.items():
             if value is not None:
-                if not _is_scalar(value):
+                if name not in CONTROLS[1:] or name not in self._inputs:
+                    raise RequestError(f"{name}: no such control; there are {', '.join(CONTROLS[1:])}")
+                if not _is_scalar(value) or isinstance(value, (bool, np.bool_)) or _is_missing(value):
                     raise RequestError(f"{name}: expected one number for all users, got {value!r}")
                 given[name] = np.tile(_typed(self._inputs[name], [value]), (count, 1))
         return given
@@ -74,6 +76,8 @@ class Inputs:
         Raises:
             RequestError: if an id is missing or of another type; text that holds a number is a number.
         """
+        if column not in ("user_id", "item_id"):
+            raise RequestError(f"column: expected user_id or item_id, got {column!r}")
         own = self._inputs["exclude_items" if column == "item_id" else column]
         spec = replace(own, name=name or column, missing=False)
         typed = _typed(spec, given := _listed(spec.name, values))
@@ -144,14 +148,16 @@ def _typed(spec: Input, values: Any) -> NDArray[Any]:
 
 
 def _check_ids(spec: Input, values: Any) -> None:
-    """Refuse values that a conversion would make the id of somebody else, or of nobody: True, b"1", 1 where ids are
-    text."""
+    """Refuse values that a conversion would make the id of somebody else, or of nobody: True, b"1", a time, a float too
+    large to be exact, 1 where ids are text."""
     from ..ensemble.protocol.wire import WireType
 
     array = _one_dim(spec.name, values)
-    if spec.dtype == "object" or array.dtype.kind not in "iufM":
+    if array.dtype.kind == "M":
+        raise RequestError(f"{spec.name}: expected {spec.dtype}, got times ({array.dtype})")
+    if spec.dtype == "object" or array.dtype.kind not in "iu":
         wire = WireType(spec.dtype, spec.dtype)
-        for value in array.tolist():
+        for value in array if array.dtype.kind == "f" else array.tolist():  # a list would hold float64 only
             wire.identifier(spec.name, value)
 
 
@@ -181,8 +187,12 @@ def _number(spec: Input, value: Any) -> int | float:
 
 
 def _one_dim(name: str, values: Any) -> NDArray[Any]:
-    if hasattr(values, "to_numpy"):
+    if hasattr(values, "to_pylist"):
+        values = _of_arrow(values)
+    elif hasattr(values, "to_numpy"):
         values = values.to_numpy()
+    elif hasattr(values, "filled"):  # a masked array
+        values = values.tolist()  # None where the mask is
     try:
         array = np.asarray(values, dtype=None if isinstance(values, np.ndarray) else _plain(values))
     except ValueError as error:
@@ -190,6 +200,14 @@ def _one_dim(name: str, values: Any) -> NDArray[Any]:
     if array.ndim != 1:
         raise RequestError(f"{name}: expected one value for each user, got an array of shape {list(array.shape)}")
     return array
+
+
+def _of_arrow(values: Any) -> Any:
+    """An Arrow array as numpy's, or as a list where numpy would make floats of whole numbers, as one is missing."""
+    import pyarrow as pa
+
+    whole = pa.types.is_integer(values.type)
+    return values.to_pylist() if whole and values.null_count else values.to_numpy(zero_copy_only=False)
 
 
 def _plain(values: Any) -> Any:
@@ -203,6 +221,8 @@ def _listed(what: str, values: Any) -> Any:
     Raises:
         RequestError: saying to put it into a list.
     """
+    if is_table(values):
+        raise RequestError(f"{what}: expected a sequence of ids, got a {type(values).__name__}; pass one column of it")
     if _is_scalar(values):
         advice = "" if values is None else f"; write [{values!r}]"
         raise RequestError(f"{what}: expected a sequence of ids, got {values!r}{advice}")

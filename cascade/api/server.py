@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
+from types import NoneType
 
 from ..config.pipeline import PipelineConfig
-from ..core.errors import ServerError
+from ..core.errors import ConfigError, ServerError
 from ..ensemble.client import Client
 from ..ensemble.config import ServerConfig
 from ..ensemble.server.server import TritonServer
+from .arguments import expect, expect_path
 from .locate import Source, default_repo, hint_of_repo, locate, warn_of_other_features
 
 FREE_PORTS = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
@@ -35,7 +38,7 @@ class Server(TritonServer):
 
     Raises:
         ArtifactError: there is no release, or the repository of a config holds the release of another one.
-        ConfigError: ``source`` is none of these.
+        ConfigError: ``source`` is none of these, or another argument has another type.
         ServerError: on start, if it runs already, Triton cannot be assembled or started, a port is taken, or the model
             does not load.
 
@@ -53,6 +56,12 @@ class Server(TritonServer):
         forward: Callable[[str], None] | None = None,
         startup_s: float = 180.0,
     ) -> None:
+        expect_path("feature_repo", feature_repo)
+        expect("settings", settings, (ServerConfig, NoneType), "a ServerConfig, such as config.server")
+        if forward is not None and not callable(forward):
+            raise ConfigError(f"forward: expected a function of one line, got {forward!r:.60}")
+        if isinstance(startup_s, bool) or not isinstance(startup_s, (int, float)) or not 0 < startup_s < inf:
+            raise ConfigError(f"startup_s: expected a positive number of seconds, got {startup_s!r:.60}")
         folder, repo = locate(source)
         own = source.server if isinstance(source, PipelineConfig) else FREE_PORTS
         super().__init__(

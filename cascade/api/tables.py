@@ -40,7 +40,7 @@ def write_tables(tables: Mapping[str, Table], root: Path) -> Path:
     """
     unknown = [name for name in tables if name not in NAMES]
     if unknown or "interactions" not in tables:
-        problem = f"unknown {', '.join(unknown)}" if unknown else "interactions is missing"
+        problem = f"unknown {', '.join(map(str, unknown))}" if unknown else "interactions is missing"
         raise DataError(f"tables: expected interactions and, optionally, users and items; {problem}")
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=root) as scratch:
@@ -71,7 +71,11 @@ def _write(table: Any, name: str, folder: Path) -> None:
             raise DataError(f"{name}: {table} does not exist")
         shutil.copyfile(table, folder / f"{name}{Path(table).suffix}")
     else:
-        pyarrow.parquet.write_table(to_arrow(table, name).replace_schema_metadata(None), folder / f"{name}.parquet")
+        columns = to_arrow(table, name).replace_schema_metadata(None)
+        try:
+            pyarrow.parquet.write_table(columns, folder / f"{name}.parquet")
+        except NotImplementedError as error:  # a column of empty dicts
+            raise DataError(f"{name}: cannot be kept as Parquet: {error}") from error
 
 
 def _digest(folder: Path) -> str:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from ..core.errors import ConfigError
 from ..core.section import Section
+from ..core.suggest import nearest
 from ..ensemble.config import ExportConfig, ServerConfig, ServingConfig
 from ..evaluation.config import EvaluationConfig
 from ..models.config import DlrmConfig, TwoTowerConfig
@@ -58,7 +59,7 @@ class PipelineConfig(Section):
         """The section at a dotted key such as ``serving.ann``.
 
         Raises:
-            ConfigError: the key holds a single value.
+            ConfigError: there is no such key, or it holds a single value.
         """
         part = self.value(key)
         if not isinstance(part, Section):
@@ -66,11 +67,21 @@ class PipelineConfig(Section):
         return part
 
     def value(self, key: str) -> Any:
-        """The value at a dotted key: a section, a leaf, or an entry of a mapping such as ``emb_dims.user_id``."""
+        """The value at a dotted key: a section, a leaf, or an entry of a mapping such as ``emb_dims.user_id``.
+
+        Raises:
+            ConfigError: there is no such key.
+        """
         part: Any = self
-        for name in key.split("."):
-            is_mapping = isinstance(part, Mapping)
-            part = part.get(name) if is_mapping else getattr(part, "schema_" if name == "schema" else name)
+        for name in str(key).split("."):
+            if isinstance(part, Mapping):
+                part = part.get(name)
+                continue
+            fields = type(part).model_fields if isinstance(part, Section) else {}
+            names = {field.alias or own: own for own, field in fields.items()}
+            if name not in names:
+                raise ConfigError(f"{key}: no such key; {nearest(name, list(names))}")
+            part = getattr(part, names[name])
         return part
 
     def tree(self) -> dict[str, Any]:

@@ -75,16 +75,19 @@ def read_file(path: Path) -> Sources:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
+        lines = dict(_lines(node, path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: byte {error.start}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}{_place(error)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply, or a section holds itself") from None
     if not isinstance(tree, dict):
         found = "nothing" if tree is None else f"a {type(tree).__name__}"
         raise ConfigError(f"{path}: expected sections such as schema and data, found {found}")
-    return Sources(tree, dict(_lines(node, path)))
+    return Sources(tree, lines)
 
 
 def read_sets(sets: Sequence[str]) -> list[tuple[Keys, Any, str]]:

@@ -42,15 +42,18 @@ class Artifact:
         """Read a finished artifact.
 
         Raises:
-            ArtifactError: ``path`` has no manifest, or the artifact is of another kind.
+            ArtifactError: ``path`` has no manifest or a damaged one, or the artifact is of another kind.
         """
         file = Path(path) / MANIFEST
         if not file.is_file():
             raise ArtifactError(f"{path}: no {MANIFEST}, so this is not a finished artifact")
-        manifest = json.loads(file.read_text())
-        if kind is not None and manifest["kind"] != kind:
-            raise ArtifactError(f"{path}: expected an artifact of kind {kind!r}, found {manifest['kind']!r}")
-        return cls(path=Path(path), **manifest)
+        try:
+            artifact = cls(path=Path(path), **json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ArtifactError(f"{file}: damaged ({error}); delete its folder, and run the stage again") from error
+        if kind is not None and artifact.kind != kind:
+            raise ArtifactError(f"{path}: expected an artifact of kind {kind!r}, found {artifact.kind!r}")
+        return artifact
 
 
 def write_artifact(
@@ -92,6 +95,12 @@ def write_artifact(
 def unfinished_path(path: Path) -> Path:
     """The folder in which this process writes an artifact before it is renamed to ``path``."""
     return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes have left of ``path``. No process may be writing it now."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def path_beside(unfinished: Path, suffix: str) -> Path | None:

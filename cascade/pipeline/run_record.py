@@ -7,6 +7,7 @@ different settings are the same artifact for the stages that follow.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.artifact import Artifact
+from ..core.errors import ArtifactError
 from ..core.stage import Sections, Stage
 
 SHOWN_INPUTS = 3
@@ -42,13 +44,27 @@ class RunRecord:
         return cls(stage.version, values, artifact.parents, time.time(), inputs)
 
     def save(self, folder: Path) -> None:
-        """Write ``<run folder>.json``."""
-        folder.with_name(f"{folder.name}.json").write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
+        """Write ``<run folder>.json``, at once for those who read it meanwhile."""
+        aside = folder.with_name(f".{folder.name}.json.{os.getpid()}")
+        aside.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
+        aside.rename(folder.with_name(f"{folder.name}.json"))
+
+    @classmethod
+    def load(cls, file: Path) -> RunRecord:
+        """The record in a file.
+
+        Raises:
+            ArtifactError: it is damaged.
+        """
+        try:
+            return cls(**json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ArtifactError(f"{file}: damaged ({error}); delete this file, and run again") from error
 
     @classmethod
     def newest(cls, folder: Path) -> RunRecord | None:
         """The record of the newest run in the folder of a stage, or None."""
-        records = [cls(**json.loads(file.read_text())) for file in folder.glob("*.json")]
+        records = [cls.load(file) for file in folder.glob("*.json")]
         return max(records, key=lambda record: record.finished, default=None)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..cards.model_card import write_card
 from ..config.pipeline import PipelineConfig
-from ..core.artifact import Artifact
+from ..core.artifact import Artifact, remove_unfinished
 from ..core.errors import ConfigError
 from ..core.files import locked
 from ..core.stage import Sections, Stage
@@ -173,6 +173,7 @@ def _run_one(
             return made
         if stage.take_part is not None:
             tell_workers(TRAIN)
+        remove_unfinished(stage.folder(runs, sections, digests))
         artifact = stage.run(
             runs, sections, parents, lambda unfinished: _describe(unfinished, stage, config, done, stages)
         )

@@ -67,6 +67,8 @@ class WireType:
         if self.dtype == "object":
             return _utf8(name, str(value))
         refusal = RequestError(f"{name}: expected {self.dtype}, got {value!r}")
+        if isinstance(value, str) and ("_" in value or not value.isascii()):  # Python reads 1_0 as 10
+            raise refusal
         try:
             number = float(value) if self.dtype.startswith("float") else int(value)
         except (TypeError, ValueError, OverflowError) as error:
@@ -85,6 +87,11 @@ class WireType:
             raise RequestError(f"{name}: expected a string, as the ids of this model are text, got {value!r}")
         if isinstance(value, (bool, np.bool_, bytes)):
             raise RequestError(f"{name}: expected {self.dtype}, got {value!r}")
+        if isinstance(value, (float, np.floating)) and abs(value) >= (exact := 2 ** (np.finfo(type(value)).nmant + 1)):
+            raise RequestError(
+                f"{name}: expected {self.dtype}, got the float {value!r}; from {exact:,} on such a float may be "
+                "another id's, so keep ids as whole numbers"
+            )
         return self.value(name, value)
 
     def _holds(self, number: int, value: Any) -> bool:

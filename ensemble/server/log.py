@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections import deque
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from typing import IO
 
 from ..protocol.call_errors import one_line
+
+log = logging.getLogger(__name__)
 
 _HARMLESS = re.compile(
     r"CudaDriverHelper|unable to create stream|pinned system memory|CUDA memory pool disabled"
@@ -30,6 +33,7 @@ class ServerLog:
     def __init__(self, pipe: IO[str], forward: Callable[[str], None]) -> None:
         self._pipe = pipe
         self._forward = forward
+        self._failed = False
         self._lines: deque[str] = deque(maxlen=200)
         self._thread = threading.Thread(target=self._read, name="tritonserver-log", daemon=True)
         self._thread.start()
@@ -40,7 +44,16 @@ class ServerLog:
                 text = line.rstrip("\n")
                 if not _HARMLESS.search(text):
                     self._lines.append(text)
-                    self._forward(text)
+                    self._pass_on(text)
+
+    def _pass_on(self, text: str) -> None:
+        if self._failed:
+            return
+        try:
+            self._forward(text)
+        except Exception:  # of the caller's function; a server whose output nobody reads would end
+            self._failed = True
+            log.exception("forward raised an error; it gets no further lines of the server's log")
 
     def join(self) -> None:
         """Wait until all output of the ended process has been read."""

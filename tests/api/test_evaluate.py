@@ -151,3 +151,13 @@ def test_a_metric_can_neither_change_the_hits_nor_fail_without_its_name():
 def test_what_is_no_release_cannot_be_evaluated(table):
     with pytest.raises(ConfigError, match="release: expected what cascade.open_release gives, got None"):
         cascade.evaluate(None, table)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"metrics": 3}, {"metrics": None}, {"metrics": [3]}, {"seed": -1}, {"seed": "x"}, {"seed": 1.5}, {"seed": None}],
+    ids=str,
+)
+def test_arguments_are_named(release, table, given):
+    with pytest.raises(ConfigError, match=f"^{next(iter(given))}: expected "):
+        cascade.evaluate(release, table, k=5, **given)

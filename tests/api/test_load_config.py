@@ -98,3 +98,10 @@ def test_what_is_wrong_is_named(overrides, message):
 def test_wrong_arguments_and_names_are_errors(arguments, message):
     with pytest.raises(ConfigError, match=message):
         cascade.load_config(**arguments)
+
+
+def test_a_mapping_that_holds_itself_is_an_error():
+    serving = {}
+    serving["serving"] = serving
+    with pytest.raises(ConfigError, match="overrides: nested too deeply, or a mapping holds itself"):
+        cascade.load_config(overrides=serving)

@@ -1,7 +1,10 @@
 """A release in process: the same answers as the request graph, from ids, arrays and tables."""
 
 import json
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -12,7 +15,9 @@ import cascade
 from cascade.api.locate import locate, warn_of_other_features
 from cascade.core.artifact import write_artifact
 from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
 from cascade.errors import ArtifactError, ConfigError, FeatureStoreError, RequestError
+from cascade.evaluation.served_graph import feature_repo_at
 
 USERS = [100, 105, 119, 7]
 """7 is unknown."""
@@ -368,3 +373,60 @@ def test_a_store_of_other_features_is_noted(tmp_path, caplog):
     (tmp_path / "data" / "shop.json").write_text(json.dumps({"digest": "b" * 64}))
     warn_of_other_features(tmp_path, tmp_path)
     assert caplog.messages == [f"{tmp_path}: holds features {'b' * 12}, the release was made with {'a' * 12}"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "keep", "message"),
+    [
+        ({}, (), "request: expected what release.request gives, with user_id, got {}"),
+        (None, (), "request: expected what release.request gives, with user_id, got None"),
+        ({"user_id": [1]}, (), r"user_id: expected an array \[B, ...\], got \[1\]"),
+        ({"user_id": np.int64(1)}, (), r"user_id: expected an array \[B, ...\], got"),
+        (
+            {"user_id": np.array([[1]])},
+            ["nope"],
+            r"keep: expected a list .* got \['nope'\]; there are user_id",
+        ),
+        ({"user_id": np.array([[1]])}, "query", "keep: expected a list of columns, got 'query'"),
+    ],
+)
+def test_requests_that_cannot_be_run(release, request_, keep, message):
+    with pytest.raises(RequestError, match=message):
+        release.run(request_, keep)
+
+
+def test_explain_gives_ids_that_json_takes(release):
+    assert json.dumps(release.explain(101, top_k=2).user_id) == "101"
+
+
+@pytest.mark.parametrize("repo", [3, b"features", ""], ids=repr)
+def test_a_feature_repo_is_a_path(mini, repo):
+    with pytest.raises(ConfigError, match="feature_repo: expected the path of a folder, got"):
+        cascade.open_release(mini[0], feature_repo=repo)
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"sections": 3}'])
+def test_a_damaged_record_of_the_run_is_named(mini, tmp_path, text):
+    folder = tmp_path / "export" / "k"
+    shutil.copytree(mini[0], folder)
+    (folder / "manifest.json").write_text("{}")
+    folder.with_name("k.json").write_text(text)
+    with pytest.raises(ArtifactError, match="k.json: damaged .* pass feature_repo="):
+        cascade.open_release(folder)
+
+
+def test_threads_open_releases_with_their_own_feature_repositories(tmp_path, monkeypatch):
+    monkeypatch.delenv(REPO_VARIABLE, raising=False)
+    mixed = []
+
+    def enter(repo):
+        for _ in range(200):
+            with feature_repo_at(repo):
+                found = os.environ[REPO_VARIABLE]
+                time.sleep(0)  # another thread may run now
+                if {found, os.environ[REPO_VARIABLE]} != {str(repo)}:
+                    mixed.append(repo)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(enter, [tmp_path / name for name in "abcd"]))
+    assert not mixed and REPO_VARIABLE not in os.environ

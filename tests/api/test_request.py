@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from cascade.api.request import Inputs
@@ -100,3 +101,60 @@ def test_only_text_is_an_id_where_ids_are_text(user):
     users[:] = ["a", user]
     with pytest.raises(RequestError, match="user_id: expected a string"):
         INPUTS.columns(users, None)
+
+
+NUMBERS = Inputs([Input("user_id", "int64", required=True), Input("top_k", "int32", default=5)])
+EXACT = 2**53
+"""The first whole number that float64 shares with another one."""
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.array(["2020-01-01"], "datetime64[s]"), r"got times \(datetime64\[s\]\)"),
+        (pd.to_datetime(["2020-01-01"]), r"got times \(datetime64\[ns\]\)"),
+        (np.ma.array([1, 2], mask=[False, True]), "got a missing value; drop that row"),
+        (pa.array([1, None]), "got a missing value; drop that row"),
+        (pa.chunked_array([[1], [None]]), "got a missing value; drop that row"),
+        (["1_0"], "got '1_0'"),
+        (["\u0661"], "got '\u0661'"),
+        ([float(EXACT)], "got the float 9007199254740992.0; from 9,007,199,254,740,992 on"),
+        (np.array([float(EXACT)]), "got the float 9007199254740992.0"),
+        (np.array([2**24], "float32"), "got the float 16777216.0; from 16,777,216 on"),
+        (pa.table({"user_id": [1]}), "a Table; pass one column of it"),
+        ({"user_id": [1]}, "a dict; pass one column of it"),
+    ],
+)
+def test_ids_that_would_be_those_of_somebody_else(ids, message):
+    with pytest.raises(RequestError, match=f"user_id: expected .*{message}"):
+        NUMBERS.ids("user_id", ids)
+
+
+def test_ids_as_exact_as_their_dtype():
+    for ids in ([float(EXACT - 1)], np.array([EXACT - 1], "float64")):
+        assert NUMBERS.ids("user_id", ids).tolist() == [EXACT - 1]
+    for ids in ([EXACT + 1], pa.array([EXACT + 1]), [f"{EXACT + 1}"]):
+        assert NUMBERS.ids("user_id", ids).tolist() == [EXACT + 1]
+    assert NUMBERS.ids("user_id", np.array([2**24 - 1], "float32")).tolist() == [2**24 - 1]
+
+
+def test_whole_numbers_of_arrow_stay_exact_beside_a_missing_one():
+    assert column("since", pa.array([EXACT + 1, None])) == [[EXACT + 1], [NO_NUMBER]]
+    assert column("since", pa.array([pd.Timestamp("1970-01-02"), None])) == [[86_400], [NO_NUMBER]]
+
+
+@pytest.mark.parametrize("value", [True, np.True_, float("nan"), [3]], ids=str)
+def test_a_control_is_one_number(value):
+    with pytest.raises(RequestError, match="top_k: expected one number for all users, got"):
+        NUMBERS.columns([1], None, top_k=value)
+
+
+@pytest.mark.parametrize("name", ["user_id", "exclude_items", "tok_p"])
+def test_other_controls_are_refused(name):
+    with pytest.raises(RequestError, match=f"{name}: no such control; there are top_k, temperature, seed"):
+        NUMBERS.columns([1], None, **{name: 1})
+
+
+def test_only_ids_have_ids():
+    with pytest.raises(RequestError, match="column: expected user_id or item_id, got 'price'"):
+        INPUTS.ids("price", [1])

@@ -6,7 +6,7 @@ import pytest
 
 import cascade
 from cascade.ensemble.config import ServerConfig
-from cascade.errors import ArtifactError, ServerError
+from cascade.errors import ArtifactError, ConfigError, ServerError
 
 
 def test_of_a_config(mini):
@@ -47,3 +47,19 @@ def test_it_starts_once_and_has_no_address_after_it_stops(mini):
         _ = server.grpc_url
     with pytest.raises(ServerError, match="does not run"):
         server.client()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"settings": {"http_port": 0}}, "settings: expected a ServerConfig"),
+        ({"forward": 3}, "forward: expected a function of one line, got 3"),
+        ({"startup_s": "x"}, "startup_s: expected a positive number of seconds, got 'x'"),
+        ({"startup_s": 0}, "startup_s: expected a positive number of seconds, got 0"),
+        ({"startup_s": float("nan")}, "startup_s: expected a positive number of seconds, got nan"),
+        ({"feature_repo": 3}, "feature_repo: expected the path of a folder, got 3"),
+    ],
+)
+def test_arguments_are_checked_before_anything_starts(mini, given, message):
+    with pytest.raises(ConfigError, match=message):
+        cascade.Server(mini[0], **given)

@@ -98,3 +98,36 @@ def test_wrong_arguments_of_a_run_are_named(arguments, message, tmp_path):
     config = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"]})
     with pytest.raises(ConfigError, match=message):
         cascade.run(**{"config": config, "runs": tmp_path, **arguments})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        RATINGS["user_id"],
+        RATINGS.assign(rating=1j),
+        RATINGS.assign(rating=[{}, {}, {}]),
+        RATINGS.astype({"user_id": pd.SparseDtype("int64")}),
+        {"user_id": 1, "item_id": 2},
+        "gone.csv",
+        "gone.parquet",
+    ],
+    ids=["series", "complex", "empty dicts", "sparse", "single values", "no csv", "no parquet"],
+)
+def test_what_cannot_be_kept_is_named(tmp_path, table):
+    with pytest.raises(DataError, match="interactions: "):
+        write_tables({"interactions": table}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_tables_that_are_no_text(tmp_path):
+    with pytest.raises(DataError, match="users and items; unknown 1"):
+        write_tables({1: RATINGS}, tmp_path)
+
+
+@pytest.mark.parametrize("given", [{"report": 3}, {"runs": "a file"}, {"runs": "a file/below"}, {"runs": "\0"}])
+def test_arguments_that_cannot_be_used_are_named(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    Path("a file").touch()
+    config = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"]})
+    with pytest.raises(ConfigError, match=f"{next(iter(given))}: "):
+        cascade.run(config, only="data", **given)

@@ -358,3 +358,15 @@ def test_text_and_vectors_have_widths_and_the_encoder_is_relative_to_the_file(gu
     sets = ["schema.text=[title]", "schema.vectors=[image]", "two_tower.item_tower.emb_dims={title: 8, image: 4}"]
     config, _ = config_with_origins(guide, [*sets, "etl.text.encoder=models/minilm"], {})
     assert config.etl.text.encoder == str(guide.parent / "models" / "minilm")
+
+
+@pytest.mark.parametrize("key", ["serving.ann.topkk", "servin", "", "serving.ann.topk.more", "schema_"])
+def test_a_key_that_is_not_there_is_named(guide: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{key}: no such key; "):
+        config_with_origins(guide)[0].value(key)
+
+
+def test_a_section_that_holds_itself_is_an_error(tmp_path: Path) -> None:
+    assert fails(write(tmp_path, "serving: &a\n  ann: *a\n")) == [
+        f"{tmp_path}/p.yaml: nested too deeply, or a section holds itself"
+    ]

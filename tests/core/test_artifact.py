@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade.core.artifact import RESUME, path_beside, write_artifact
+from cascade.core.artifact import MANIFEST, RESUME, Artifact, path_beside, write_artifact
+from cascade.core.errors import ArtifactError
 
 
 def test_files_beside_survive_a_failure_and_are_removed_at_the_end(tmp_path):
@@ -30,3 +31,10 @@ def test_files_beside_survive_a_failure_and_are_removed_at_the_end(tmp_path):
 @pytest.mark.parametrize("name", ["run", ".run.1", f"run.{os.getpid()}"], ids=["finished", "of another", "no dot"])
 def test_other_folders_have_nothing_beside(name):
     assert path_beside(Path("/runs") / name, RESUME) is None
+
+
+@pytest.mark.parametrize("text", ["", '{"kind": "e', "[]", "{}", "null"])
+def test_a_damaged_manifest_is_named(tmp_path, text):
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(ArtifactError, match=f"{MANIFEST}: damaged .*; delete its folder"):
+        Artifact.load(tmp_path, "kind")

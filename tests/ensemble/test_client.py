@@ -79,3 +79,15 @@ def test_what_cannot_be_sent_is_named(users, more, message):
 def test_an_address_is_text():
     with pytest.raises(ConfigError, match="url: expected a string, got None"):
         Client(None)
+
+
+@pytest.mark.parametrize("timeout", ["1", None, True, 0, -1, float("nan"), float("inf"), 10**9], ids=repr)
+def test_a_timeout_is_a_number_of_seconds(timeout):
+    with pytest.raises(ConfigError, match="timeout: expected seconds, more than 0 and at most 86,400, got"):
+        Client("host:1", timeout=timeout)
+
+
+@pytest.mark.parametrize("name", ["url", "model"])
+def test_an_empty_address_is_refused(name):
+    with pytest.raises(ConfigError, match=f"{name}: expected a string, got an empty one"):
+        Client(**{name: ""})

@@ -223,3 +223,26 @@ def test_progress(tmp_path: Path, pipeline: Pipeline) -> None:
 def test_stage_names_match_their_places() -> None:
     for name, place in STAGES.items():
         assert place.partition(":")[2].lower() == name
+
+
+def test_what_killed_runs_have_left_is_removed(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, config())
+    made = next(folder for folder in (tmp_path / "b").iterdir() if folder.is_dir())
+    left = [made.with_name(f".{made.name}.{end}") for end in ("1", "2.old")]
+    others = made.with_name(".0123456789ab.1")
+    for folder in (*left, others):
+        (folder / "half").mkdir(parents=True)
+    assert pipeline.run(tmp_path, config()) == [] and all(folder.is_dir() for folder in left), "nothing runs"
+    pipeline.run(tmp_path, config(), only=["b"], force=True)
+    assert made.is_dir() and others.is_dir() and not any(folder.exists() for folder in left)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_record_is_named(tmp_path: Path, pipeline: Pipeline, text: str) -> None:
+    pipeline.run(tmp_path, config())
+    record = next((tmp_path / "b").glob("*.json"))
+    record.write_text(text)
+    with pytest.raises(ArtifactError, match=f"{record.name}: damaged .*; delete this file"):
+        pipeline.why(tmp_path, config(serving={"ann": {"topk": 60}}))
+    record.unlink()
+    assert pipeline.run(tmp_path, config(serving={"ann": {"topk": 60}})) == ["b"]

@@ -43,3 +43,16 @@ def test_the_cause_is_the_first_error():
 def test_without_an_error_the_last_line_is_the_cause():
     assert read("one\ntwo\n")[0].cause() == "two"
     assert read("")[0].cause() == "it wrote nothing"
+
+
+def test_an_error_of_the_callers_function_does_not_stop_the_reading(caplog):
+    seen = []
+
+    def forward(line):
+        seen.append(line)
+        raise RuntimeError("full")
+
+    log = ServerLog(io.StringIO(LOG), forward)
+    log.join()
+    assert len(seen) == 1 and "failed to load" in log.cause()
+    assert [record.exc_info[1].args for record in caplog.records] == [("full",)]
