@@ -33,6 +33,8 @@ class Feature:
     """Feature whose codes this one shares: ``item_id`` for ``history``."""
     raw: tuple[str, ...] = ()
     """Raw columns that it is computed from; several for a cross."""
+    ordered: bool = True
+    """Whether the positions of a list mean something: False for ``history`` where interactions have no times."""
 
     @property
     def dims(self) -> tuple[int, ...]:

@@ -42,18 +42,21 @@ class RecencyMean(tf.keras.layers.Layer):
     Args:
         last: also return the most recent item's vector. It is a mean with all weight on the first position, so both
             come from one matrix product.
+        ordered: whether positions mean something. If not, it is the plain mean.
 
     Returns:
         float32 [..., 1, D]; [..., 2, D] with ``last``; 0 for an empty history.
     """
 
-    def __init__(self, last: bool = False, **kwargs: Any) -> None:
+    def __init__(self, last: bool = False, ordered: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.last = last
+        self.last, self.ordered = last, ordered
 
     def build(self, shape: Any) -> None:
-        start = -tf.math.log(tf.range(1, shape[-2] + 1, dtype=tf.float32))
-        self.log_weight = self.add_weight("log_weight", shape=(shape[-2],), initializer=lambda *a, **k: start)
+        start = -tf.math.log(tf.range(1, shape[-2] + 1, dtype=tf.float32)) * float(self.ordered)
+        self.log_weight = self.add_weight(
+            "log_weight", shape=(shape[-2],), initializer=lambda *a, **k: start, trainable=self.ordered
+        )
 
     def call(self, vectors: Any, codes: Any) -> Any:
         weights = tf.exp(self.log_weight)[None]
@@ -93,7 +96,7 @@ class FeatureVectors(tf.keras.layers.Layer):
         self.features = tuple(f for f in features if f.kind != "continuous")
         self.tables = {vocabulary(f): tables[vocabulary(f)] for f in self.features}
         self.pools = {
-            f.name: RecencyMean(f.name == history) if f.vocabulary else MaskedMean()
+            f.name: RecencyMean(f.name == history, f.ordered) if f.vocabulary else MaskedMean()
             for f in self.features
             if f.length and f.kind == "categorical"
         }

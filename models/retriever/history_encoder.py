@@ -118,4 +118,4 @@ def history_layer(
     features = {f: by_code(history.cardinality, f, items, key) for f in item_features(schema, config.features, key)}
     vectors = ItemVectors(tables[vocabulary(history)], features, tables, gap)
     reads = [HISTORY] if gap is None else [HISTORY, GAP]
-    return History(vectors, POOLS[config.kind](config), length, reads, recompute)
+    return History(vectors, POOLS[config.kind](config, history.ordered), length, reads, recompute)

@@ -21,8 +21,9 @@ class MeanPool(tf.keras.layers.Layer):
 
     times = 1
 
-    def __init__(self, config: HistoryTowerConfig) -> None:
+    def __init__(self, config: HistoryTowerConfig, ordered: bool = True) -> None:
         super().__init__()
+        self.ordered = ordered
 
     def call(self, vectors: Any, seen: Any, positions: int = 1, training: bool = False) -> Any:
         return weighted_mean(vectors, causal_mask(seen, positions))
@@ -33,11 +34,13 @@ class MeanPool(tf.keras.layers.Layer):
 
 
 class RecencyPool(MeanPool):
-    """A mean with a learned weight per distance, which starts as 1 / (1 + distance)."""
+    """A mean with a learned weight per distance, which starts as 1 / (1 + distance); all are 1 without an order."""
 
     def build(self, shape: Any) -> None:
-        start = -tf.math.log(tf.range(1, shape[1] + 1, dtype=tf.float32))
-        self.log_weight = self.add_weight("log_weight", shape=(shape[1],), initializer=lambda *a, **k: start)
+        start = -tf.math.log(tf.range(1, shape[1] + 1, dtype=tf.float32)) * float(self.ordered)
+        self.log_weight = self.add_weight(
+            "log_weight", shape=(shape[1],), initializer=lambda *a, **k: start, trainable=self.ordered
+        )
 
     def call(self, vectors: Any, seen: Any, positions: int = 1, training: bool = False) -> Any:
         weights = tf.exp(by_distance(self.log_weight, positions))
@@ -51,8 +54,8 @@ class AttentionPool(RecencyPool):
     is that of `RecencyPool`.
     """
 
-    def __init__(self, config: HistoryTowerConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: HistoryTowerConfig, ordered: bool = True) -> None:
+        super().__init__(config, ordered)
         self.learned = config.query == "learned"
 
     def build(self, shape: Any) -> None:

@@ -97,13 +97,13 @@ class TransformerPool(tf.keras.layers.Layer):
     A pool as in ``history_pooling``. The last layer computes only the positions that are returned.
     """
 
-    def __init__(self, config: HistoryTowerConfig) -> None:
+    def __init__(self, config: HistoryTowerConfig, ordered: bool = True) -> None:
         super().__init__()
         self.config = config
         self.times = 2 if config.recency else 1
         self.blocks = [Block(config) for _ in range(config.layers)]
         self.norm, self.dropout = LayerNorm(), Dropout(config.dropout)
-        self.recency = RecencyPool(config) if config.recency else None
+        self.recency = RecencyPool(config, ordered) if config.recency else None
 
     def build(self, shape: Any) -> None:
         if self.config.positions == "window":

@@ -54,6 +54,25 @@ def test_the_causal_mask_by_hand():
     assert (distance * causal).tolist() == [[0, 1, 2], [0, 0, 1], [0, 0, 0]]
 
 
+@pytest.mark.parametrize("kind", ["recency", "attention", "mean"])
+def test_a_set_has_no_positions(kind):
+    """It starts as the plain mean, no weight of a position is learned, and no order of the items changes the result."""
+    pool = POOLS[kind](HistoryTowerConfig(kind=kind, query="learned"), ordered=False)
+    assert np.allclose(pool(VECTORS[:1], SEEN[:1])[0, 0], VECTORS[0].mean(axis=0), atol=1e-6)
+    assert "log_weight" not in "".join(weight.name for weight in pool.trainable_weights)
+    rng = np.random.default_rng(2)
+    for weight in pool.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape))
+    shuffled = rng.permutation(LENGTH)
+    assert np.allclose(pool(VECTORS[:1], SEEN[:1]), pool(VECTORS[:1, shuffled], SEEN[:1]), atol=1e-5)
+
+
+def test_a_recency_mean_of_a_set_is_the_plain_mean():
+    layer = RecencyMean(ordered=False)
+    assert np.allclose(layer(VECTORS[1:2], CODES[1:2])[0, 0], VECTORS[1, :3].mean(axis=0), atol=1e-6)
+    assert not layer.trainable_weights
+
+
 @pytest.mark.parametrize("name", [n for n in KINDS if "window" not in n])
 def test_a_position_equals_the_history_of_that_moment(name):
     """Training at a position equals serving the history of that moment."""
