@@ -101,7 +101,9 @@ class Input:
         if array.dtype.kind == "f":
             bad = ~np.isfinite(array) & ~(self.missing & np.isnan(array))
             if bad.any():
-                raise RequestError(f"{self.name}: expected a finite number, got {array[bad][0]}")
+                found = array[bad][0]
+                what = "a number, got NaN" if np.isnan(found) else f"a finite number, got {found}"
+                raise RequestError(f"{self.name}: expected {what}")
         outside = (array < low) | (array > high)
         if outside.any():
             raise RequestError(f"{self.name}: expected {_named(low, high)}, got {array[outside][0]}")

@@ -22,7 +22,7 @@ _WIRE = {
 """Data type in config.pbtxt -> data type of the protocol, and numpy dtype of the graph's column."""
 
 _MISSING_TEXT = b"\xff"
-"""A missing text between the steps of an ensemble: a byte that occurs in no UTF-8 text."""
+"""A missing text: a byte that occurs in no UTF-8 text."""
 
 
 @dataclass(frozen=True)
@@ -110,32 +110,27 @@ def _utf8(name: str, text: str) -> str:
 
 
 def from_wire(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """An input as a column of the graph, same shape. NaN is refused: it stands for a missing value inside the graph.
+    """An input as a column of the graph, same shape.
+
+    A row's value is missing if it is NaN, the smallest int64, or the text of the one byte 0xFF, which occurs in no UTF-8;
+    `Input.check` refuses it where an input may not be missing.
 
     Raises:
-        RequestError: naming the input, if it holds NaN or bytes that are not UTF-8.
+        RequestError: naming the input, if it holds bytes that are not UTF-8.
     """
-    if array.dtype == object:
-        return decode_text(name, array)
-    if array.dtype.kind == "f" and (array.item() != array.item() if array.size == 1 else np.isnan(array).any()):
-        raise RequestError(f"{name}: expected a number, got NaN; leave the input out where it is missing")
-    return array
+    return decode_text(name, array) if array.dtype == object else array
 
 
-def decode_text(name: str, array: NDArray[np.object_], *, missing: bool = False) -> NDArray[np.object_]:
-    """Triton's bytes as ``str``, same shape.
-
-    Args:
-        missing: whether to decode missing values to None. Only tensors between the steps of an ensemble have them.
+def decode_text(name: str, array: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Triton's bytes as ``str``, same shape; missing ones as None.
 
     Raises:
         RequestError: naming the input, if the bytes are not UTF-8.
     """
     out = np.empty(array.shape, dtype=object)
-    none = _MISSING_TEXT if missing else None
     try:
         out.reshape(-1)[:] = [
-            (None if value == none else value.decode()) if isinstance(value, bytes) else value
+            (None if value == _MISSING_TEXT else value.decode()) if isinstance(value, bytes) else value
             for value in array.reshape(-1)
         ]
     except UnicodeDecodeError as error:

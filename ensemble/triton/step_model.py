@@ -56,7 +56,7 @@ class TritonPythonModel(model.TritonPythonModel):
         columns = {}
         for tensor in request.inputs():
             name, array = tensor.name(), tensor.as_numpy()
-            columns[name] = decode_text(name, array, missing=True) if array.dtype == object else array
+            columns[name] = decode_text(name, array) if array.dtype == object else array
         if (columns[TRACE][:, 0] != self.number).any():
             raise OtherReleaseError(f"the request was begun by another release than {self.release}; {BEING_LOADED}")
         return model.CheckedRequest(request, columns, len(columns[TRACE]))

@@ -37,7 +37,10 @@ def column(*values, dtype="int64"):
         ({"user_id": USERS, "top_k": column(5, -1, dtype="int32")}, "top_k: expected 1 to 200, got -1"),
         ({"user_id": USERS, "top_k": column(5, 201, dtype="int32")}, "top_k: expected 1 to 200, got 201"),
         ({"user_id": USERS, "temperature": column(0, -0.5, dtype="float32")}, "temperature: expected at least 0"),
-        ({"user_id": USERS, "temperature": column(0, np.nan, dtype="float32")}, "temperature: expected a finite"),
+        (
+            {"user_id": USERS, "temperature": column(0, np.nan, dtype="float32")},
+            "temperature: expected a number, got NaN",
+        ),
         ({"user_id": USERS, "temperature": column(0, np.inf, dtype="float32")}, "temperature: expected a finite"),
         ({"user_id": USERS, "price": column(0, np.inf, dtype="float64")}, "price: expected a finite number, got inf"),
         ({"user_id": USERS, "device": column("a", 3, dtype="object")}, "device: expected a string or none, got 3"),

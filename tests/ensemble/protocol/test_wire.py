@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from cascade.core.errors import RequestError
+from cascade.ensemble.protocol.inputs import MISSING, Input
+from cascade.ensemble.protocol.request_batching import RequestBatcher
 from cascade.ensemble.protocol.wire import WireType, decode_text, encode_text, from_wire
 
 INT32, INT64 = WireType("INT32", "int32"), WireType("INT64", "int64")
@@ -69,7 +71,26 @@ def test_text_that_is_not_utf8_names_the_input():
         decode_text("user_id", np.array([[b"\xff\xfe"]], dtype=object))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_nan_from_outside_names_the_input(dtype):
-    with pytest.raises(RequestError, match="^price: expected a number, got NaN; leave the input out"):
-        from_wire("price", np.array([[1.0], [np.nan]], dtype=dtype))
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("float64", np.array([[1.0], [np.nan]])),
+        ("int64", np.array([[1], [np.iinfo(np.int64).min]])),
+        ("object", np.array([[b"a"], [b"\xff"]], dtype=object)),
+    ],
+)
+def test_one_row_of_a_batch_may_be_missing(dtype, values):
+    column, batcher = from_wire("x", values), RequestBatcher([Input("u", "int64", required=True), Input("x", dtype)], 9)
+    if dtype != "int64":  # an integer that may not be missing may be any number
+        with pytest.raises(RequestError, match="^x: expected a (number, got NaN|string, got None)"):
+            batcher.check({"u": np.array([[1], [2]]), "x": column})
+    batcher = RequestBatcher([Input("u", "int64", required=True), Input("x", dtype, missing=True)], 9)
+    joined = batcher.accept({"u": np.array([[1], [2]]), "x": column})["x"]
+    assert [value in (1, "a") for value in joined[:, 0].tolist()] == [True, False]
+    np.testing.assert_equal(joined[1, 0], MISSING[dtype])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_is_not_missing(value):
+    with pytest.raises(RequestError, match="^x: expected a finite number, got -?inf"):
+        Input("x", "float64", missing=True).check(from_wire("x", np.array([[1.0], [value]])))

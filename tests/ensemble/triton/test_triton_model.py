@@ -195,7 +195,7 @@ def test_only_requested_outputs_are_sent(model):
 
 
 def test_text_that_is_not_utf8_is_refused(model):
-    (response,) = model.execute([Request(user_id=np.array([[b"\xff"]], dtype=object))])
+    (response,) = model.execute([Request(user_id=np.array([[b"\xff\xfe"]], dtype=object))])
     assert response.error.code == "INVALID_ARG"
     assert response.error.message.startswith("user_id: expected UTF-8")
 
