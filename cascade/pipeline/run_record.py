@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from ..core.artifact import Artifact
 from ..core.errors import ArtifactError
 from ..core.stage import Sections, Stage
 
-SHOWN_INPUTS = 3
+SHOWN_FILES, SHOWN_KEYS = 3, 5
+"""Changes to name; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +77,31 @@ def changes(record: RunRecord, stage: Stage, sections: Sections, parents: Mappin
     """
     now = {key: section.model_dump(mode="json") for key, section in sections.items()}
     old_values, new_values = _flat(record.sections), _flat(now)
-    found = [
+    changed = [
         f"{key}: {old_values.get(key, 'absent')} -> {new_values.get(key, 'absent')}"
         for key in sorted(old_values.keys() | new_values.keys())
         if old_values.get(key) != new_values.get(key)
     ]
-    found += _changed_inputs(record.inputs, {name: asdict(entry) for name, entry in stage.inputs_of(sections).items()})
+    files = _changed_inputs(record.inputs, {name: asdict(entry) for name, entry in stage.inputs_of(sections).items()})
+    found = [*_first(changed, SHOWN_KEYS, "keys"), *_first(files, SHOWN_FILES, "files")]
     found += [f"{name} has changed" for name, digest in parents.items() if record.parents.get(name) != digest]
     if record.version != stage.version:
         found.append(f"the stage's code has changed (version {record.version} -> {stage.version})")
     return found
 
 
-def _changed_inputs(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each input that is new, gone or another; the first ``SHOWN_INPUTS`` of them."""
-    lines = [
+def _first(lines: list[str], count: int, what: str) -> list[str]:
+    rest = len(lines) - count
+    return [*lines[:count], *([f"{rest} more {what} have changed"] if rest > 0 else [])]
+
+
+def _changed_inputs(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each input that is new, gone or another."""
+    return [
         f"{name} {_what_happened(old.get(name), new.get(name))}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name, {}).get("digest") != new.get(name, {}).get("digest")
     ]
-    yield from lines[:SHOWN_INPUTS]
-    if len(lines) > SHOWN_INPUTS:
-        yield f"{len(lines) - SHOWN_INPUTS} more files have changed"
 
 
 def _what_happened(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:

@@ -45,7 +45,7 @@ class UserItems:
 
     def counts(self) -> NDArray[np.int64]:
         """How many items each user has [B]; ``without`` counts as well."""
-        return np.diff(self.matrix.indptr)[self.users].astype(np.int64)
+        return np.asarray(np.diff(self.matrix.indptr)[self.users], np.int64)
 
     def contains(self, columns: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         """bool [B, J]: whether the user of event b has item ``columns[b, j]``."""
@@ -55,5 +55,5 @@ class UserItems:
         if not len(have):
             return np.zeros(columns.shape, bool)
         ask = at.reshape(-1, 1) * width + columns
-        found = have[np.minimum(np.searchsorted(have, ask), len(have) - 1)] == ask
+        found: NDArray[np.bool_] = have[np.minimum(np.searchsorted(have, ask), len(have) - 1)] == ask
         return found if self.without is None else found & (columns != self.without[:, None])

@@ -152,6 +152,14 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(tmp_path: Path, pip
     assert not [path for path in (runs / "a").iterdir() if path.is_dir()]
 
 
+def test_many_changed_keys_are_counted(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, config())
+    columns = {f"mine{number}": f"theirs{number}" for number in range(8)}
+    why = pipeline.why(tmp_path, config(data={"source": "synthetic", "columns": columns}))["a"]
+    assert why.startswith("data.columns")
+    assert why.count(";") == 5 and why.endswith("5 more keys have changed")
+
+
 def test_nothing_has_run_yet(tmp_path: Path, pipeline: Pipeline) -> None:
     assert pipeline.why(tmp_path, config()) == {
         "a": "not run before",
