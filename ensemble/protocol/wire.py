@@ -112,8 +112,8 @@ def _utf8(name: str, text: str) -> str:
 def from_wire(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """An input as a column of the graph, same shape.
 
-    A row's value is missing if it is NaN, the smallest int64, or the text of the one byte 0xFF, which occurs in no UTF-8;
-    `Input.check` refuses it where an input may not be missing.
+    A row's value is missing if it is NaN, the smallest int64, or the text of the one byte 0xFF, which occurs in no
+    UTF-8; `Input.check` refuses it where an input may not be missing.
 
     Raises:
         RequestError: naming the input, if it holds bytes that are not UTF-8.

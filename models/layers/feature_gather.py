@@ -76,7 +76,7 @@ class Lookup:
 
         Args:
             batch: user_row [B], history and its time gaps [B, N], and context features [B, 1]. In a batch of windows
-                several rows share a history: there are fewer than B, and ``window`` and ``place`` [B] say which part
+                several rows share a history: there are fewer than B, and ``WINDOW`` and ``PLACE`` [B] say which part
                 of which history a row reads; see `History`.
             id_dropout: probability that a row gets the features of an unknown user.
         """

@@ -42,6 +42,14 @@ def vocabulary(feature: Feature) -> str:
     return feature.vocabulary or feature.name
 
 
+def layer_name(feature: str, part: str) -> str:
+    """The name of a feature's layer: TensorFlow takes ASCII letters, digits and ``_ - .`` only."""
+    plain = "".join(
+        sign if sign.isascii() and (sign.isalnum() or sign == "_") else f"-{ord(sign):x}-" for sign in feature
+    )
+    return f"{plain}_{part}"
+
+
 def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> None:
     """Check that each width in a config is for a feature of the schema.
 

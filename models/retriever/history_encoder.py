@@ -40,8 +40,8 @@ POOLS: Mapping[str, Any] = {
 class History(tf.keras.layers.Layer):
     """Columns ``history`` int [B, N], and ``history_gap`` where the model reads it -> float32 [B, 1, width].
 
-    That is position 0. With ``window`` and ``place`` int [R] among the columns it is float32 [R, 1, width]: of each row
-    the history ``window`` at position ``place``. An empty history gives 0, and so does position N.
+    That is position 0. With ``WINDOW`` and ``PLACE`` int [R] among the columns it is float32 [R, 1, width]: of each row
+    the history ``WINDOW`` at position ``PLACE``. An empty history gives 0, and so does position N.
 
     Args:
         items: the vectors of the history's items.

@@ -3,7 +3,7 @@
 Columns of a batch:
 
 - ``item_row`` [B], the positives;
-- ``window`` [B] where several queries share a history, see ``windows``;
+- ``WINDOW`` [B] where several queries share a history, see ``windows``;
 - with mixed sampling ``drawn_row`` [M], negatives shared by all queries;
 - with hard sampling ``own_row`` [B, H], the negatives of each query, mined ones first; ``distinct_row`` [E] are their
   distinct items and ``distinct_at`` [B, H] the position of each in there;

@@ -63,7 +63,7 @@ class Windows:
             kept: numbers of the epoch's events; all by default.
 
         Yields:
-            ``user_row``, ``item_row``, ``window`` and ``place`` int32 [B], context features [B, 1], and ``history``
+            ``user_row``, ``item_row``, ``WINDOW`` and ``PLACE`` int32 [B], context features [B, 1], and ``history``
             and, if the schema has it, ``history_gap`` [windows, N].
         """
         newest = self.cut(rng)
@@ -87,12 +87,12 @@ class Windows:
 
 
 def own_windows(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The histories [windows, N] that the rows of ``batch`` need, and their ``window`` [B] renumbered for these.
+    """The histories [windows, N] that the rows of ``batch`` need, and their ``WINDOW`` [B] renumbered for these.
 
     A window whose rows are on two workers is encoded by both; the gradients of a row do not depend on that.
 
     Args:
-        batch: ``window`` [B], and the `SHARED` columns of all windows of the whole batch.
+        batch: ``WINDOW`` [B], and the `SHARED` columns of all windows of the whole batch.
     """
     read, window = np.unique(batch[WINDOW], return_inverse=True)
     return {WINDOW: window.astype(np.int32), **{name: batch[name][read] for name in SHARED if name in batch}}

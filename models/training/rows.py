@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...workflows.history.history import Histories
 
 Array = NDArray[Any]
-WINDOW, PLACE = "window", "place"
+WINDOW, PLACE = "batch:window", "batch:place"
 """Columns of a batch of windows, int32 [B]: which of its encoded histories a row reads, and at which position."""
 
 
@@ -65,13 +65,18 @@ class Events:
 
     def sample(self, most: int, seed: int) -> Events:
         """At most ``most`` events, drawn without replacement with ``seed``; their order is kept."""
-        if len(self) <= most:
-            return self
-        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False)))
+        return self if len(self) <= most else self.take(sampled(len(self), most, seed))
 
     def queries(self) -> dict[str, Array]:
         """The input of `Lookup.users`: user_row [n] and the features at the time of the event."""
         return {"user_row": self.user_row, **{name: np.asarray(values) for name, values in self.moment.items()}}
+
+
+def sampled(count: int, most: int, seed: int) -> NDArray[np.int64]:
+    """At most ``most`` of the numbers 0 .. count - 1, drawn without replacement with ``seed``, rising."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def user_columns(tensors: Tensors, events: Events) -> dict[str, Array]:

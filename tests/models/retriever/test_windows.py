@@ -18,7 +18,7 @@ from cascade.models.retriever.objective import Objective
 from cascade.models.retriever.training import batch_of, make_step, train
 from cascade.models.retriever.two_tower import build
 from cascade.models.retriever.windows import Windows, continues, own_windows
-from cascade.models.training.rows import Events
+from cascade.models.training.rows import WINDOW, Events
 from cascade.workflows.etl.tensors import Tensors
 
 LENGTH = 12
@@ -158,13 +158,13 @@ def test_parts_of_a_batch_read_their_own_windows(cut, tensors, events):
     """Wherever a batch is split; a window that is split is encoded by both workers."""
     windows, at = Windows(events, codes(tensors), 4), np.arange(40, 90)
     batch = windows.read(at, windows.cut(np.random.default_rng(1))[at])
-    parts = [{**batch, "window": batch["window"][rows]} for rows in (slice(cut), slice(cut, None))]
+    parts = [{**batch, WINDOW: batch[WINDOW][rows]} for rows in (slice(cut), slice(cut, None))]
     found = [own_windows(part) for part in parts]
-    within = batch["window"][cut - 1] == batch["window"][cut]
+    within = batch[WINDOW][cut - 1] == batch[WINDOW][cut]
     assert sum(len(part["history"]) for part in found) == len(batch["history"]) + within
-    rows = np.concatenate([part["history"][part["window"]] for part in found])
-    np.testing.assert_array_equal(rows, batch["history"][batch["window"]])
-    assert all(set(part["window"]) == set(range(len(part["history"]))) for part in found)
+    rows = np.concatenate([part["history"][part[WINDOW]] for part in found])
+    np.testing.assert_array_equal(rows, batch["history"][batch[WINDOW]])
+    assert all(set(part[WINDOW]) == set(range(len(part["history"]))) for part in found)
 
 
 def test_a_user_shown_as_unknown_has_no_history(tensors, events):
