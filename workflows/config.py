@@ -97,6 +97,36 @@ class LeakCheckConfig(Section):
     Example: ``0.01``."""
 
 
+class CsvConfig(Section):
+    """How CSV files are written."""
+
+    delimiter: str = ","
+    """What separates the columns: one character. Example: ``";"``."""
+    quote: str | None = '"'
+    """What encloses text that holds a delimiter or a line break: one character, which is doubled inside. null: nothing
+    does. Example: ``"'"``."""
+    decimal: Literal[".", ","] = "."
+    """The decimal sign of numbers, those that ``data.types`` reads from text included. Example: ``","``."""
+    encoding: str = "utf-8"
+    """Encoding of the text, by the name that Python has for it. Example: ``latin-1``."""
+
+    @model_validator(mode="after")
+    def _signs_differ(self) -> CsvConfig:
+        for name, sign in (("delimiter", self.delimiter), ("quote", self.quote)):
+            if sign is not None and (len(sign) != 1 or not sign.isascii() or sign in "\r\n"):
+                raise ValueError(f"{name}: expected one ASCII character, is {sign!r}")
+        for name, sign in (("quote", self.quote), ("decimal", self.decimal)):
+            if sign == self.delimiter:
+                raise ValueError(f"{name}: is {sign!r}, as the delimiter is; one of them must be another character")
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ValueError(
+                f"encoding: {self.encoding!r} is no encoding of text; e.g. utf-8, utf-16, latin-1, cp1252, shift_jis"
+            ) from None
+        return self
+
+
 class DataConfig(ExtensibleSection):
     """Where interactions come from and what counts as a positive."""
 
@@ -106,12 +136,27 @@ class DataConfig(ExtensibleSection):
     """Where the tables come from. movielens-100k: a public data set. synthetic: a made-up shop. tables: your own files.
     A registered source works as well."""
     path: str | None = None
-    """tables only: folder with the tables interactions, users and items, each as .parquet or .csv. A relative path
-    starts at the folder of the config file. Example: ``my-tables``."""
-    columns: dict[str, str] = {}
-    """Renames columns: cascade's name -> the name in your tables. Example: ``{item_id: sku, timestamp: ts}``."""
+    """tables only: folder with the tables interactions, users and items. Each is a file or a folder of part files,
+    .parquet or .csv (also .csv.gz, .csv.bz2 and .csv.zst). Below a folder, ``day=2024-01-02`` is a column ``day``. A
+    relative path starts at the folder of the config file. Example: ``my-tables``."""
+    csv: CsvConfig = CsvConfig()
+    columns: dict[str, str | dict[str, str]] = {}
+    """Renames columns: cascade's name -> the name in your tables. Below the name of a table, for this table alone.
+    Example: ``{timestamp: ts, items: {item_id: id}, users: {user_id: id}}``."""
+    types: dict[str, Literal["int", "float", "text", "bool", "timestamp"]] = {}
+    """tables only: column, by cascade's name -> the type that its values are read as, in every table that has it.
+    Default: the type in the Parquet file, or for CSV the first of int, float, bool, timestamp and text that loses
+    nothing of any value in the file. Example: ``{zip_code: text, price: float}``."""
     separators: dict[str, str] = {}
-    """Text columns that hold lists: column -> the separator between the entries. Example: ``{genres: "|"}``."""
+    """Text columns that hold lists: column -> the separator between the entries, or ``json`` for lists such as ``["a",
+    "b"]`` or ``[0.1, 0.2]``. Example: ``{genres: "|", image_embedding: json}``."""
+    keep: list[str] = []
+    """Columns to keep in the data artifact beside those that the config names, for code of your own that reads it. What
+    is neither named nor kept is not read. The columns of ``evaluation.slices`` are kept in any case. Example:
+    ``[country]``."""
+    unknown: Literal["refuse", "drop", "keep"] = "refuse"
+    """What to do with interactions of items or users that the tables items or users lack. refuse: stop. drop: leave
+    them out. keep: add the items and users, with all their features missing."""
     positive: str | None = None
     """Expression over the columns of interactions that selects the positives. Default: ``label == 1`` if there is a
     label, else all interactions. Example: ``rating >= 4``."""
@@ -130,6 +175,23 @@ class DataConfig(ExtensibleSection):
     options: dict[str, Any] = {}
     """What a registered ``data.source`` reads beside the keys of this section. Example: ``{table: events, days:
     30}``."""
+
+    @property
+    def has_order(self) -> bool:
+        """Whether ``columns`` names a column ``order`` of interactions."""
+        own = self.columns.get("interactions", {})
+        return "order" in self.columns or (isinstance(own, dict) and "order" in own)
+
+    @model_validator(mode="after")
+    def _nested_by_table(self) -> DataConfig:
+        tables = ("interactions", "users", "items")
+        for name, value in self.columns.items():
+            table, _, column = name.partition(".")
+            if column and table in tables:
+                raise ValueError(f"columns: expected {table}: {{{column}: {value}}} in the place of {name}: {value}")
+            if isinstance(value, dict) and name not in tables:
+                raise ValueError(f"columns.{name}: expected the name of a column; only {', '.join(tables)} hold names")
+        return self
 
 
 class TextConfig(Section):
@@ -198,6 +260,13 @@ class HistoryConfig(Section):
         return self
 
 
+REDIS_OPTIONS = (
+    *("db", "username", "password", "client_name", "ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"),
+    *("ssl_cert_reqs", "ssl_check_hostname", "health_check_interval"),
+)
+"""Options of a connection string, which redis-py takes by these names."""
+
+
 class FeatureStoreConfig(Section):
     """The Feast repository."""
 
@@ -209,5 +278,22 @@ class FeatureStoreConfig(Section):
     online: Literal["sqlite", "redis"] = "sqlite"
     """Which online store Feast uses."""
     redis: str = "localhost:6379"
-    """redis only: Feast's connection string. Keep a password out of the file: set CASCADE_FEATURE_STORE__REDIS.
-    Example: ``cache.internal:6379,db=1``."""
+    """redis only: Feast's connection string, ``host:port`` of one server and options. Keep a password out of the file:
+    set CASCADE_FEATURE_STORE__REDIS. Example: ``cache.internal:6379,db=1``."""
+
+    @model_validator(mode="after")
+    def _one_redis_server(self) -> FeatureStoreConfig:
+        address, *options = self.redis.split(",")
+        host, _, port = address.partition(":")
+        # No message shows the value, which may hold a password.
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            but = ", without redis://" if "//" in self.redis else ""
+            raise ValueError(f"redis: expected host:port{but}, then options, e.g. cache.internal:6379,db=1,ssl=true")
+        for option in options:
+            name, sign, _ = option.partition("=")
+            if not sign and ":" in option:
+                raise ValueError("redis: expected one server, found several; clusters and sentinels are not supported")
+            if not sign or name not in REDIS_OPTIONS:
+                what = repr(name) if sign else "a part without ="
+                raise ValueError(f"redis: {what} is no option; expected option=value of {', '.join(REDIS_OPTIONS)}")
+        return self

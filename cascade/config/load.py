@@ -80,9 +80,19 @@ def parsed(sources: Sources) -> PipelineConfig:
         ConfigError: one line for each error.
     """
     try:
-        return PipelineConfig.model_validate(sources.tree)
+        return _with_slices(PipelineConfig.model_validate(sources.tree))
     except ValidationError as error:
         raise ConfigError(explain(error, PipelineConfig, sources.origins)) from None
+
+
+def _with_slices(config: PipelineConfig) -> PipelineConfig:
+    """The config with ``data.keep`` holding the columns of ``evaluation.slices`` that are no features."""
+    schema, keep = config.schema_, config.data.keep
+    known = {*schema.sparse, *schema.dense, *schema.text, *schema.vectors, *keep}
+    fresh = [name for name in dict.fromkeys(config.evaluation.slices) if name not in known]
+    if not fresh:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"keep": [*keep, *fresh]})})
 
 
 def project_name(path: Path) -> str:

@@ -165,7 +165,7 @@ def test_redis() -> None:
         assert pipeline.check_redis(FeatureStoreConfig(redis=f"{address},ssl=false")).status == "ok"
     check = pipeline.check_redis(FeatureStoreConfig(redis=address))
     assert check.status == "fail" and address in check.found
-    assert pipeline.check_redis(FeatureStoreConfig(redis="nonsense")).status == "fail"
+    assert pipeline.check_redis(FeatureStoreConfig(redis="127.0.0.1:1")).status == "fail"
 
 
 @pytest.mark.parametrize(("free", "status"), [(GIB // 2, "fail"), (2 * GIB, "warn"), (6 * GIB, "ok")])

@@ -370,3 +370,44 @@ def test_a_section_that_holds_itself_is_an_error(tmp_path: Path) -> None:
     assert fails(write(tmp_path, "serving: &a\n  ann: *a\n")) == [
         f"{tmp_path}/p.yaml: nested too deeply, or a section holds itself"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {csv: {delimiter: ';;'}}", r"data\.csv\.delimiter: expected one ASCII character, is ';;'"),
+        ("data: {csv: {decimal: ','}}", r"data\.csv\.decimal: is ',', as the delimiter is"),
+        ("data: {csv: {encoding: latin1x}}", r"data\.csv\.encoding: 'latin1x' is no encoding of text"),
+        ("data: {csv: {encoding: hex}}", r"data\.csv\.encoding: 'hex' is no encoding of text"),
+        ("data: {types: {x: str}}", r"data\.types\.x: is 'str', should be 'int', 'float', 'text'"),
+        ("data: {columns: {items.item_id: id}}", r"data\.columns: expected items: \{item_id: id\}"),
+        ("feature_store: {redis: 'a:6379,b:6379'}", r"feature_store\.redis: expected one server, found several"),
+        ("feature_store: {redis: 'redis://:secret@a:6379/0'}", r"redis: expected host:port, without redis://"),
+        ("feature_store: {redis: cache}", r"feature_store\.redis: expected host:port, then options"),
+        ("feature_store: {redis: 'cache:x'}", r"feature_store\.redis: expected host:port, then options"),
+        ("feature_store: {redis: 'cache:6379,pasword=secret'}", r"feature_store\.redis: 'pasword' is no option"),
+        ("feature_store: {redis: 'cache:6379,password=a,secret'}", r"feature_store\.redis: a part without = is no"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_anything_runs(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"{SMALL}{text}\n")
+    with pytest.raises(ConfigError, match=message) as error:
+        config_with_origins(file, environ={})
+    assert "secret" not in str(error.value)
+
+
+def test_a_connection_string_with_options(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"{SMALL}feature_store: {{redis: 'cache.internal:6380,db=1,ssl=true,password=a=b:c'}}\n")
+    config, _ = config_with_origins(file, environ={})
+    assert config.feature_store.redis.startswith("cache.internal:6380")
+
+
+def test_columns_of_slices_are_kept_unless_they_are_features(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"{SMALL}evaluation: {{slices: [brand, color, age]}}\ndata: {{keep: [age, size]}}\n")
+    config, _ = config_with_origins(file, environ={})
+    assert config.data.keep == ["age", "size", "color"]
+    file.write_text(f"{SMALL}evaluation: {{slices: [brand]}}\n")
+    assert config_with_origins(file, environ={})[0].data.keep == []

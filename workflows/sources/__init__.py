@@ -15,7 +15,8 @@ from ...core.inputs import Inputs, StageInput
 from ...core.registry import find, naming
 from ..config import DataConfig
 from .source import OpenSource, Source
-from .tables import table_inputs
+from .tables import Used, table_inputs
+from .tables import open_source as open_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["OpenSource", "Source", "open_source", "source_inputs"]
 
 
-def open_source(config: DataConfig) -> Source:
+def open_source(config: DataConfig, used: Used | None = None) -> Source:
     """The source that ``data.source`` names, built in or registered.
+
+    Args:
+        used: the columns that somebody reads; ``tables`` reads no others.
 
     Raises:
         ConfigError: there is no source of that name, or a registered one raises or opens something else.
     """
+    if config.source == "tables":
+        return open_tables(config, used)
     opener, built_in = _opener(config)
     if built_in:
         return opener(config)
@@ -57,12 +63,12 @@ def source_inputs(config: DataConfig) -> Inputs:
 
 def _opener(config: DataConfig) -> tuple[OpenSource, bool]:
     """The opener that ``data.source`` names, and whether it is a built-in one."""
-    from . import movielens_100k, synthetic, tables
+    from . import movielens_100k, synthetic
 
     openers: dict[str, OpenSource] = {
         "movielens-100k": movielens_100k.open_source,
         "synthetic": synthetic.open_source,
-        "tables": tables.open_source,
+        "tables": open_tables,
     }
     return find("source", config.source, openers), config.source in openers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,3 +47,5 @@ class Source:
     items: pa.Table | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     """Metrics for the manifest; they may be filled while ``interactions`` is read."""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Table -> the names of its columns, those included that were not read; for messages. May be left out."""

@@ -1,0 +1,304 @@
+"""CSV: types from the whole file, dialects, encodings, compression, lists, and errors that name the place."""
+
+import bz2
+import csv
+import gzip
+import io
+import tempfile
+from datetime import date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from reading import read, types_of
+
+from cascade.core.errors import DataError
+from cascade.workflows.sources import csv_parts
+
+HEAD = "user_id,item_id,x\n"
+
+
+def write(folder, text, name="interactions.csv", encoding="utf-8"):
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of a few rows, so that what a later block holds matters."""
+    monkeypatch.setattr(csv_parts, "BLOCK", 1 << 10)
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "kind", "first", "last"),
+    [
+        ("", "SUMMER", "string", None, "SUMMER"),
+        ("5", "4.5", "double", 5.0, 4.5),
+        ("5", "A45", "string", "5", "A45"),
+        ("", "7", "int64", None, 7),
+        ("NA", "7", "int64", None, 7),
+        ("NA", "DE", "string", "NA", "DE"),
+        ("1", "007", "string", "1", "007"),
+        ("0", "-3", "int64", 0, -3),
+        ("0.5", "007", "string", "0.5", "007"),
+        ("1", "18446744073709551615", "uint64", 1, 2**64 - 1),
+        ("1", "99999999999999999999", "string", "1", "99999999999999999999"),
+        ("0.5", "9007199254740993", "string", "0.5", "9007199254740993"),
+        ("0.5", "-1e-3", "double", 0.5, -0.001),
+        ("1", "0x1F", "string", "1", "0x1F"),
+        ("true", "False", "bool", True, False),
+        ("true", "1", "string", "true", "1"),
+        ("2024-01-02", "2024-11-30", "date32[day]", date(2024, 1, 2), date(2024, 11, 30)),
+        ("2024-01-02", "2024-11-30 10:00:00", "timestamp[s]", datetime(2024, 1, 2), datetime(2024, 11, 30, 10)),
+        ("2024-01-02T10:00:00", "9999-12-31", "timestamp[s]", datetime(2024, 1, 2, 10), datetime(9999, 12, 31)),
+        ("2024-01-02 10:00:00.5", "2024-01-02", "timestamp[us]", datetime(2024, 1, 2, 10, 0, 0, 500_000), None),
+        ("2024-01-02", "02/01/2024", "string", "2024-01-02", "02/01/2024"),
+        ("10:00", "11:00", "string", "10:00", "11:00"),
+        ("nan", "inf", "string", "nan", "inf"),
+        ("", "", "null", None, None),
+        (" 5 ", "6", "int64", 5, 6),
+        (" a", "6", "string", " a", "6"),
+    ],
+)
+@pytest.mark.usefixtures("small_blocks")
+def test_types_are_those_of_the_whole_file(tmp_path, early, late, kind, first, last):
+    lines = [f"{i},{i},{early}\n" for i in range(400)] + [f"400,400,{late}\n"]
+    write(tmp_path, HEAD + "".join(lines))
+    got = read(tmp_path)
+    assert types_of(got) == {"user_id": "int64", "item_id": "int64", "x": kind}
+    assert got.num_rows == 401
+    assert got["x"][0].as_py() == first
+    if last is not None:
+        assert got["x"][400].as_py() == last
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|", "^", " "])
+def test_delimiters(tmp_path, sign):
+    write(tmp_path, HEAD.replace(",", sign) + sign.join(["1", "2", f'"a{sign}b"']) + "\n")
+    assert read(tmp_path, csv={"delimiter": sign}).to_pylist() == [{"user_id": 1, "item_id": 2, "x": f"a{sign}b"}]
+
+
+def test_decimal_comma(tmp_path):
+    write(tmp_path, "user_id;item_id;x;y\n1;2;3,25;1.234,5\n2;3;-,5;7\n")
+    got = read(tmp_path, csv={"delimiter": ";", "decimal": ","})
+    assert got["x"].to_pylist() == [3.25, -0.5]
+    assert got["y"].to_pylist() == ["1.234,5", "7"]  # neither 1.2345 nor 1234.5 without a word
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig", "utf-16", "cp1252", "utf-16-le"])
+def test_encodings(tmp_path, encoding):
+    write(tmp_path, "user_id,item_id,größe\n1,2,Müller\n", encoding=encoding)
+    assert read(tmp_path, csv={"encoding": encoding}).to_pylist() == [{"user_id": 1, "item_id": 2, "größe": "Müller"}]
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"),
+    [
+        (".gz", gzip.compress),
+        (".bz2", bz2.compress),
+        (".zst", lambda raw: pa.compress(raw, "zstd", asbytes=True)),
+    ],
+)
+def test_compression_by_the_ending(tmp_path, ending, pack):
+    write(tmp_path, pack(b"user_id,item_id\n1,2\n"), f"interactions.csv{ending}")
+    assert read(tmp_path).to_pylist() == [{"user_id": 1, "item_id": 2}]
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    write(tmp_path, gzip.compress(b"user_id,item_id\n" + b"1,2\n" * 9999)[:-30], "interactions.csv.gz")
+    with pytest.raises(DataError, match=r"interactions\.csv\.gz: cannot be read as CSV"):
+        read(tmp_path)
+
+
+def test_bom_crlf_empty_lines_and_quoted_line_breaks(tmp_path):
+    write(tmp_path, b'\xef\xbb\xbfuser_id,item_id,x\r\n\r\n1,2,"a\r\nb ""c"""\r\n\r\n3,4,\r\n')
+    assert read(tmp_path).to_pylist() == [
+        {"user_id": 1, "item_id": 2, "x": 'a\r\nb "c"'},
+        {"user_id": 3, "item_id": 4, "x": None},
+    ]
+
+
+def test_a_quote_within_a_field_is_text(tmp_path):
+    write(tmp_path, 'user_id,item_id,x\n1,2,5" wide\n')
+    assert read(tmp_path)["x"].to_pylist() == ['5" wide']
+
+
+def test_without_quotes(tmp_path):
+    write(tmp_path, 'user_id\titem_id\tx\n1\t2\t"5 inch\n3\t4\ta "b"\n')
+    got = read(tmp_path, csv={"delimiter": "\t", "quote": None})
+    assert got["x"].to_pylist() == ['"5 inch', 'a "b"']
+
+
+def test_part_files_are_typed_together(tmp_path):
+    (tmp_path / "interactions.csv").mkdir()
+    write(tmp_path, "item_id,user_id\n1,1\n", "interactions.csv/a.csv")
+    write(tmp_path, gzip.compress(b"user_id,item_id,x\n2,A1,3\n"), "interactions.csv/b.csv.gz")
+    assert read(tmp_path).to_pylist() == [
+        {"item_id": "1", "user_id": 1, "x": None},
+        {"item_id": "A1", "user_id": 2, "x": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("text", "007", "007"),
+        ("int", "007", 7),
+        ("int", "+7", 7),
+        ("int", "7.0", 7),
+        ("int", "NA", None),
+        ("float", "007", 7.0),
+        ("float", "1e3", 1000.0),
+        ("bool", "yes", True),
+        ("bool", "0", False),
+        ("timestamp", "2024-01-02 10:00", datetime(2024, 1, 2, 10)),
+        ("timestamp", "2024-01-02", datetime(2024, 1, 2)),
+        ("timestamp", "2024-01-02T10:00:00+02:00", datetime(2024, 1, 2, 8)),
+    ],
+)
+def test_forced_types(tmp_path, kind, text, value):
+    write(tmp_path, f"{HEAD}1,1,{text}\n2,2,\n")
+    got = [
+        v.replace(tzinfo=None) if isinstance(v, datetime) else v
+        for v in read(tmp_path, types={"x": kind})["x"].to_pylist()
+    ]
+    assert got == [value, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("int", "4.5"),
+        ("int", "x"),
+        ("int", "0x1F"),
+        ("int", "9223372036854775808"),
+        ("float", "1,5"),
+        ("bool", "2"),
+        ("timestamp", "1700000000"),
+    ],
+)
+@pytest.mark.usefixtures("small_blocks")
+def test_a_value_that_is_not_of_the_forced_type(tmp_path, kind, value):
+    good = {"int": "1", "float": "1", "bool": "no", "timestamp": "2024-01-02"}[kind]
+    write(tmp_path, HEAD + f"1,1,{good}\n" * 300 + f'2,2,"{value}"\n' + "3,3,z\n" * 300)
+    with pytest.raises(
+        DataError, match=rf"interactions\.x, row 300: '{value}' is not .*, which data\.types\.x asks for"
+    ):
+        read(tmp_path, types={"x": kind})
+
+
+def test_lists_as_json(tmp_path):
+    write(tmp_path, "user_id,item_id\n1,1\n")
+    rows = ['1,"[""a"", ""b,c"", null]","[0.5, 1]","[1, 2]",[]', '2,,,"[3]",']
+    write(tmp_path, "item_id,tags,vector,codes,none\n" + "\n".join(rows) + "\n", "items.csv")
+    got = read(tmp_path, "items", separators=dict.fromkeys(["tags", "vector", "codes", "none"], "json"))
+    assert got.to_pylist() == [
+        {"item_id": 1, "tags": ["a", "b,c"], "vector": [0.5, 1.0], "codes": [1, 2], "none": []},
+        {"item_id": 2, "tags": None, "vector": None, "codes": [3], "none": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("['a']", "is no JSON"),
+        ("a|b", "is no JSON"),
+        ('{"a": 1}', "is no JSON list"),
+        ("7", "is no JSON list"),
+        ("[[1]]", "is no list of text or of numbers"),
+        ('["a", 1]', "is no list of text or of numbers"),
+        ("[true]", "is no list of text or of numbers"),
+    ],
+)
+def test_no_json_list(tmp_path, text, why):
+    write(tmp_path, "user_id,item_id\n1,1\n")
+    write(tmp_path, f'item_id;tags\n1;["a"]\n2;{text}\n', "items.csv")
+    write(tmp_path, "user_id;item_id\n1;1\n")
+    with pytest.raises(DataError, match=rf"items\.tags, row 1: .* {why}.*data\.separators\.tags: json"):
+        read(tmp_path, separators={"tags": "json"}, csv={"delimiter": ";", "quote": None})
+
+
+def test_a_list_column_of_single_numbers_is_a_list(tmp_path):
+    write(tmp_path, "user_id,item_id\n1,1\n")
+    write(tmp_path, "item_id,tags\n1,5\n2,07\n", "items.csv")
+    assert read(tmp_path, "items", separators={"tags": "|"})["tags"].to_pylist() == [["5"], ["07"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", r"interactions\.csv: is empty, expected a header"),
+        (b"\n\n", r"interactions\.csv: is empty, expected a header"),
+        (b"user_id;item_id\n1;2\n", r"a single column 'user_id;item_id'; if ';' separates .*data\.csv\.delimiter: ';'"),
+        (b"user_id,item_id\n1,2\n3,4,5\n", r"interactions\.csv, row 1: 3 fields, the header has 2: '3,4,5'.*data\.csv"),
+        (b"user_id,item_id\n1,2\n3\n", r"interactions\.csv, row 1: 1 fields, the header has 2"),
+        (b"user_id,item_id,item_id\n1,2,3\n", "two columns are named 'item_id'"),
+        (
+            b"user_id,item_id\n1,2\n3,M\xfcller\n",
+            r"interactions\.item_id, row 1: b'M\\xfcller' is not utf-8; set data\.csv\.e",
+        ),
+        ("user_id,item_id\n1,2\n".encode("utf-16"), r"interactions\.csv: .*data\.csv\.encoding"),
+        (b'user_id,item_id\n1,"2\n' + b"3,4\n" * 3000, r"interactions\.csv: .*data\.csv\.quote"),
+        (b'user_id,item_id\n0,0\n1,"2\n3,4\n', r"interactions\.csv, row 1: a quote is never closed.*data\.csv\.quote"),
+    ],
+)
+@pytest.mark.usefixtures("small_blocks")
+def test_errors_name_the_place_and_the_key(tmp_path, text, message):
+    write(tmp_path, text)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)
+
+
+def test_bytes_that_the_encoding_does_not_know(tmp_path):
+    write(tmp_path, "user_id,item_id\n1,ü\n")
+    with pytest.raises(DataError, match=r"interactions\.csv: is not ascii .*data\.csv\.encoding"):
+        read(tmp_path, csv={"encoding": "ascii"})
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]) | st.sampled_from('\n",;|\t'), max_size=5)
+NAMES = st.text(st.characters(codec="latin-1", categories=["L"]), min_size=1, max_size=4)
+
+
+@st.composite
+def text_tables(draw):
+    """Rows of columns, each of one kind that a CSV can say."""
+    rows = draw(st.integers(1, 6))
+    kinds = [
+        st.integers(-(2**63), 2**63 - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.dates(),
+        st.booleans(),
+        CELLS.map(lambda text: f"x{text}"),
+    ]
+    names = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
+    return {
+        name: draw(st.lists(st.none() | draw(st.sampled_from(kinds)), min_size=rows, max_size=rows)) for name in names
+    }
+
+
+@given(
+    text_tables(),
+    st.sampled_from(",;|\t"),
+    st.sampled_from(["utf-8", "utf-16", "latin-1"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_table_survives_csv(table, delimiter, encoding, everything_quoted, crlf):
+    columns = {"user_id": [*range(len(next(iter(table.values()))))], **table}
+    text = io.StringIO()
+    writer = csv.writer(
+        text,
+        delimiter=delimiter,
+        quoting=csv.QUOTE_ALL if everything_quoted else csv.QUOTE_MINIMAL,
+        lineterminator="\r\n" if crlf else "\n",
+    )
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow(["" if value is None else value for value in row])
+    raw = text.getvalue().encode(encoding, "ignore")
+    assume(raw.decode(encoding) == text.getvalue())
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "interactions.csv").write_bytes(raw)
+        got = read(folder, csv={"delimiter": delimiter, "encoding": encoding})
+    assert got.to_pydict() == columns

@@ -1,0 +1,238 @@
+"""Tables of several part files: Hive keys, and columns that files lack or type otherwise."""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reading import read, types_of
+
+from cascade.core.errors import DataError
+from cascade.workflows.config import DataConfig
+from cascade.workflows.sources import open_source, source_inputs
+
+IDS = {"user_id": [1, 2], "item_id": [7, 8]}
+
+
+def write_parts(folder, **parts):
+    """Parquet files below ``interactions.parquet``: path, with ``__`` for ``/``, -> columns."""
+    for name, columns in parts.items():
+        file = folder / "interactions.parquet" / f"{name.replace('__', '/')}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), file)
+
+
+def write_hive(folder, *parts, name="interactions.parquet"):
+    for path, columns in parts:
+        file = folder / name / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), file)
+
+
+def test_hive_keys_are_columns(tmp_path):
+    write_hive(
+        tmp_path,
+        ("split=test/0.parquet", IDS),
+        ("split=train/0.parquet", IDS),
+        ("split=train/1.parquet", IDS),
+    )
+    got = read(tmp_path)
+    assert got["split"].to_pylist() == ["test"] * 2 + ["train"] * 4
+    assert got["user_id"].to_pylist() == [1, 2] * 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "values"),
+    [
+        (("1", "12"), "int64", [1, 12]),
+        (("01", "12"), "string", ["01", "12"]),
+        (("DE", "de%2Fx"), "string", ["DE", "de/x"]),
+        (("1", "__HIVE_DEFAULT_PARTITION__"), "int64", [1, None]),
+        (("2024-01-02", "2024-11-30"), "date32[day]", None),
+        (("1.5", "2"), "double", [1.5, 2.0]),
+        (("1", "x"), "string", ["1", "x"]),
+        (("99999999999999999999", "1"), "string", ["99999999999999999999", "1"]),
+    ],
+)
+def test_types_of_hive_keys(tmp_path, keys, kind, values):
+    for key in keys:
+        write_hive(tmp_path, (f"k={key}/0.parquet", {"user_id": [1], "item_id": [1]}))
+    got = read(tmp_path)
+    assert types_of(got)["k"] == kind
+    if values is not None:
+        assert sorted(got["k"].to_pylist(), key=str) == sorted(values, key=str)
+
+
+def test_a_column_of_the_file_goes_before_a_key_of_its_name(tmp_path):
+    write_hive(tmp_path, ("day=1/0.parquet", {**IDS, "day": ["mon", "tue"]}), ("day=2/0.parquet", IDS))
+    assert read(tmp_path)["day"].to_pylist() == ["mon", "tue", "2", "2"]
+
+
+def test_hive_keys_of_two_levels_renamed_and_forced(tmp_path):
+    write_hive(tmp_path, ("y=2024/m=05/0.parquet", IDS), ("y=2024/m=11/0.parquet", IDS))
+    got = read(tmp_path, columns={"month": "m"}, types={"month": "int"})
+    assert got["month"].to_pylist() == [5, 5, 11, 11]
+    assert got["y"].to_pylist() == [2024] * 4
+
+
+def test_csv_parts_in_hive_folders(tmp_path):
+    for day, line in (("2", "1,5"), ("1", "2,x")):
+        folder = tmp_path / "interactions.csv" / f"day={day}"
+        folder.mkdir(parents=True)
+        (folder / "part.csv").write_text(f"user_id,item_id\n{line}\n")
+        (folder / "_SUCCESS").touch()
+        (folder / ".part.csv.crc").touch()
+    assert read(tmp_path).to_pylist() == [
+        {"user_id": 2, "item_id": "x", "day": 1},
+        {"user_id": 1, "item_id": "5", "day": 2},
+    ]
+
+
+def test_every_part_is_an_input_of_the_stage(tmp_path):
+    write_hive(tmp_path, ("d=1/0.parquet", IDS), ("d=2/0.parquet", IDS), ("_delta/x.parquet", IDS))
+    (tmp_path / "items.csv.gz").touch()
+    names = list(source_inputs(DataConfig(source="tables", path=str(tmp_path))))
+    assert names == ["interactions.parquet/d=1/0.parquet", "interactions.parquet/d=2/0.parquet", "items.csv.gz"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_column_that_one_part_lacks_is_null_there(tmp_path, first):
+    parts = [IDS, {**IDS, "device": ["web", "app"]}]
+    write_parts(tmp_path, **dict(zip("ab", parts if first else parts[::-1], strict=True)))
+    got = read(tmp_path)["device"].to_pylist()
+    assert got == ([None, None, "web", "app"] if first else ["web", "app", None, None])
+
+
+NULLS = pa.nulls(2)
+DAYS = pa.array([0, 1], pa.int32()).cast(pa.date32())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind", "values"),
+    [
+        (NULLS, pa.array(["a", "b"]), "string", [None, None, "a", "b"]),
+        (NULLS, pa.array([["a"], []]), "list<item: string>", [None, None, ["a"], []]),
+        (pa.array([1, 2], pa.int8()), pa.array([300, 4], pa.int32()), "int32", [1, 2, 300, 4]),
+        (pa.array([1, 2]), pa.array([0.5, None]), "double", [1.0, 2.0, 0.5, None]),
+        (pa.array([1, 2]), pa.array(["007", "7"]), "string", ["1", "2", "007", "7"]),
+        (pa.array(["a", "b"]).dictionary_encode(), pa.array(["c", "d"]), "string", ["a", "b", "c", "d"]),
+        (pa.array([1, 2]), pa.array([5, 6]).dictionary_encode(), "int64", [1, 2, 5, 6]),
+        (pa.array(["a", "b"]), pa.array(["c", "d"], pa.large_string()), "large_string", ["a", "b", "c", "d"]),
+        (pa.array([[1], [2]]), pa.array([[0.5], []]), "list<item: double>", [[1.0], [2.0], [0.5], []]),
+        (DAYS, DAYS.cast(pa.timestamp("us")), "timestamp[us]", None),
+        (NULLS, NULLS, "null", [None] * 4),
+    ],
+)
+@pytest.mark.parametrize("swap", [False, True])
+def test_types_of_parts_are_unified(tmp_path, one, other, kind, values, swap):
+    parts = [{**IDS, "x": other}, {**IDS, "x": one}] if swap else [{**IDS, "x": one}, {**IDS, "x": other}]
+    write_parts(tmp_path, a=parts[0], b=parts[1])
+    got = read(tmp_path)
+    assert types_of(got)["x"].replace("element", "item") == kind  # Parquet's name of a list's values
+    if values is not None:
+        assert got["x"].to_pylist() == (values[2:] + values[:2] if swap else values)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([0.5, 1.5]), pa.array(["a", "b"])),
+        (pa.array([True, False]), pa.array(["a", "b"])),
+        (pa.array([["a"], ["b"]]), pa.array(["a", "b"])),
+        (pa.array([0, 1], pa.timestamp("s")), pa.array([0, 1], pa.timestamp("s", "UTC"))),
+    ],
+)
+def test_types_that_do_not_go_together_name_both_files(tmp_path, one, other):
+    write_parts(tmp_path, a={**IDS, "x": one}, b={**IDS, "x": other})
+    with pytest.raises(DataError, match=r"^interactions\.x: .* in .*a\.parquet, .* in .*b\.parquet; .*data\.types"):
+        read(tmp_path)
+    used = {"interactions": {"user_id", "item_id"}}
+    assert read(tmp_path, used=used).column_names == ["user_id", "item_id"]
+
+
+def test_lists_of_two_writers_are_one_type(tmp_path):
+    write_parts(tmp_path, a={**IDS, "x": pa.array([["a"], []])})
+    pq.write_table(
+        pa.table({**IDS, "x": pa.array([["b"], None])}),
+        tmp_path / "interactions.parquet" / "b.parquet",
+        use_compliant_nested_type=False,
+    )
+    assert read(tmp_path)["x"].to_pylist() == [["a"], [], ["b"], None]
+
+
+def test_a_type_that_is_forced_ends_the_quarrel(tmp_path):
+    write_parts(tmp_path, a={**IDS, "x": [0.5, 2.0]}, b={**IDS, "x": ["1", " 3.25 "]})
+    assert read(tmp_path, types={"x": "float"})["x"].to_pylist() == [0.5, 2.0, 1.0, 3.25]
+    assert read(tmp_path, types={"x": "text"})["x"].to_pylist() == ["0.5", "2", "1", " 3.25 "]
+
+
+def test_a_whole_number_that_no_float_holds_is_named(tmp_path):
+    write_parts(tmp_path, a={**IDS, "x": [0.5, 1.0]}, b={**IDS, "x": [1, 2**53 + 1]})
+    with pytest.raises(DataError, match=r"interactions\.x, row 3: 9007199254740993 does not fit double.*data\.types"):
+        read(tmp_path)
+
+
+def test_one_name_twice_in_a_file(tmp_path):
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], names=["user_id", "item_id", "user_id"])
+    pq.write_table(table, tmp_path / "interactions.parquet")
+    with pytest.raises(DataError, match="interactions.parquet: two columns are named 'user_id'"):
+        read(tmp_path)
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / "interactions.parquet").mkdir()
+    with pytest.raises(DataError, match="interactions.parquet: the folder holds no file"):
+        read(tmp_path)
+
+
+VALUES = {
+    "i": st.integers(-(2**40), 2**40),
+    "f": st.floats(allow_nan=False, allow_infinity=False),
+    "s": st.text(max_size=3),
+    "b": st.booleans(),
+    "l": st.lists(st.text(max_size=2), max_size=2),
+}
+TYPES = {"i": pa.int64(), "f": pa.float64(), "s": pa.string(), "b": pa.bool_(), "l": pa.list_(pa.string())}
+
+
+@st.composite
+def divided(draw):
+    """Parts with permuted, missing and null-typed columns, and the one table that they come from."""
+    parts = []
+    for _ in range(draw(st.integers(1, 4))):
+        rows = draw(st.integers(0, 3))
+        columns = {}
+        for name in draw(st.permutations([*VALUES])):
+            how = draw(st.sampled_from(["values", "nulls", "null type", "missing"]))
+            if how == "values":
+                values = draw(st.lists(st.none() | VALUES[name], min_size=rows, max_size=rows))
+                columns[name] = pa.array(values, TYPES[name])
+            elif how == "nulls":
+                columns[name] = pa.nulls(rows, TYPES[name])
+            elif how == "null type":
+                columns[name] = pa.nulls(rows)
+        parts.append({"item_id": pa.array(range(rows), pa.int64()), "user_id": pa.array(range(rows)), **columns})
+    return parts
+
+
+@given(divided())
+def test_parts_read_as_the_one_file_that_they_are(parts):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_parts(folder, **{f"p{number}": columns for number, columns in enumerate(parts)})
+        source = open_source(DataConfig(source="tables", path=name))
+        got = pa.concat_tables(source.interactions())
+        rows = [len(part["item_id"]) for part in parts]
+        assert source.rows == got.num_rows == sum(rows)
+        for column in {column for part in parts for column in part}:
+            wanted = [
+                value
+                for part, count in zip(parts, rows, strict=True)
+                for value in (part[column].to_pylist() if column in part else [None] * count)
+            ]
+            assert got[column].to_pylist() == wanted
+            if any(value is not None for value in wanted) and column in TYPES:
+                assert got[column].type == TYPES[column]

@@ -1,0 +1,193 @@
+"""Part files in CSV: every column as text, an empty field as a missing value, block by block."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from ...core.errors import DataError
+from ..config import CsvConfig
+from .convert import convert
+from .scan import Scan, refuse_twins
+from .text_types import TextType
+from .types import Read, text_reader_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK_ROWS = 262_144
+BLOCK = 8 << 20
+"""Bytes read at once; also the longest row."""
+LONGEST = 1 << 30
+"""Characters of the longest field in a file that is searched for an error."""
+
+
+class CsvParts:
+    """Reads the columns of CSV files, which may be compressed (.gz, .bz2, .zst)."""
+
+    def __init__(self, table: str, config: CsvConfig) -> None:
+        self.table = table
+        self.config = config
+
+    def names(self, file: Path) -> list[str]:
+        """The header of a file."""
+        with self._named(file), closing(self._text(file)) as text:
+            names = next((row for row in self._rows(text) if row), [])
+        if not names:
+            raise DataError(f"{file}: is empty, expected a header with the names of the columns")
+        other = next((sign for sign in ";\t|," if sign in names[0]), None)
+        if len(names) == 1 and other is not None:
+            raise DataError(
+                f"{file}: the header is a single column {names[0]!r}; if {other!r} separates the columns, set "
+                f"data.csv.delimiter: {other!r}"
+            )
+        return names
+
+    def scan(self, files: Mapping[Path, Sequence[str]]) -> Scan:
+        """The types of columns (file -> names), from all of their values."""
+        found: dict[str, tuple[TextType, Path]] = {}
+        rows = 0
+        for file, names in files.items():
+            for batch in self.batches(file, names or self.names(file)[:1], rows):
+                rows += batch.num_rows
+                for name in names:
+                    found.setdefault(name, (TextType(self.config.decimal), file))[0].see(batch[name])
+        return Scan({name: [(kind.kind, file)] for name, (kind, file) in found.items()}, rows)
+
+    def read_as(self, found: pa.DataType, kind: pa.DataType) -> Read:
+        """Reads a column of text, all of which is of the type ``found``, as ``kind``."""
+        return text_reader_of(found, kind, self.config.decimal)
+
+    def batches(self, file: Path, names: Sequence[str], start: int, rows: int = CHUNK_ROWS) -> Iterator[pa.RecordBatch]:
+        """The columns ``names`` of a file as text, at most ``rows`` rows at a time.
+
+        Args:
+            start: row of the file's first row in the table, for messages.
+        """
+        import pyarrow as pa
+
+        header = self.names(file)
+        refuse_twins(file, names, header)
+        for block in self._blocks(file, header, names):
+            for first in range(0, block.num_rows, rows):
+                batch = block.slice(first, rows)
+                columns = [self._decoded(batch[name], name, start) for name in names]
+                yield pa.RecordBatch.from_arrays(columns, names=list(names))
+                start += batch.num_rows
+
+    def _blocks(self, file: Path, header: list[str], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+        import pyarrow.csv as pa_csv
+
+        with self._named(file), pa.input_stream(str(file), compression="detect") as stream:
+            counted = _Counted(stream, self.config.quote)
+            try:
+                yield from pa_csv.open_csv(counted, **self._options(header, names))
+            except pa.ArrowInvalid as error:
+                self._explain(file, len(header), str(error))
+            if counted.quotes % 2:
+                self._check_quotes(file)
+
+    def _options(self, header: list[str], names: Sequence[str]) -> dict[str, object]:
+        import pyarrow as pa
+        import pyarrow.csv as pa_csv
+
+        quote = self.config.quote
+        parse = pa_csv.ParseOptions(
+            delimiter=self.config.delimiter, quote_char=quote or False, newlines_in_values=bool(quote)
+        )
+        read = pa_csv.ReadOptions(block_size=BLOCK, encoding=self.config.encoding)
+        # Bytes, so that a value that is no UTF-8 is found where it is.
+        types = {name: pa.binary() for name in header}
+        convert_ = pa_csv.ConvertOptions(
+            column_types=types, include_columns=list(names), strings_can_be_null=True, null_values=[""]
+        )
+        return {"read_options": read, "parse_options": parse, "convert_options": convert_}
+
+    def _decoded(self, values: pa.Array, name: str, start: int) -> pa.Array:
+        import pyarrow as pa
+
+        problem = f"is not {self.config.encoding}; set data.csv.encoding to that of the file, e.g. latin-1"
+        return convert(values, lambda raw: raw.cast(pa.string()), f"{self.table}.{name}", start, problem)
+
+    def _explain(self, file: Path, width: int, error: str) -> NoReturn:
+        """Raise an error that names the first row of another width, if that is what is wrong."""
+        with closing(self._text(file)) as text:
+            rows = (row for row in self._rows(text) if row)
+            next(rows)
+            for number, row in enumerate(rows):
+                if len(row) != width:
+                    raise DataError(
+                        f"{file}, row {number}: {len(row)} fields, the header has {width}: "
+                        f"{self.config.delimiter.join(row)[:80]!r}; put text that holds the delimiter in quotes, or "
+                        "set data.csv.delimiter or data.csv.quote"
+                    )
+        raise DataError(
+            f"{file}: cannot be read as CSV: {error}; if a quote is never closed, set data.csv.quote to another sign, "
+            "or to null"
+        )
+
+    def _check_quotes(self, file: Path) -> None:
+        """Refuse a quote that is never closed: it makes one field of all that follows, without a word."""
+        row = -1
+        with closing(self._text(file)) as text:
+            try:
+                for row, _ in enumerate(filter(None, self._rows(text, strict=True))):  # noqa: B007
+                    pass
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    raise DataError(
+                        f"{file}, row {row}: a quote is never closed; close it, or set data.csv.quote to another sign, "
+                        "or to null"
+                    ) from None
+
+    def _rows(self, text: io.TextIOBase, *, strict: bool = False) -> Iterator[list[str]]:
+        quote = self.config.quote
+        csv.field_size_limit(LONGEST)
+        return csv.reader(
+            text,
+            delimiter=self.config.delimiter,
+            quotechar=quote,
+            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            strict=strict,
+        )
+
+    def _text(self, file: Path) -> io.TextIOWrapper:
+        import pyarrow as pa
+
+        encoding = "utf-8-sig" if self.config.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else None
+        stream = pa.input_stream(str(file), compression="detect")
+        return io.TextIOWrapper(stream, encoding or self.config.encoding, errors="backslashreplace", newline="")
+
+    @contextmanager
+    def _named(self, file: Path) -> Iterator[None]:
+        """Errors of a damaged or wrongly encoded file name it."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except UnicodeError as error:
+            raise DataError(f"{file}: is not {self.config.encoding} ({error}); set data.csv.encoding") from None
+        except (pa.ArrowException, OSError, csv.Error) as error:
+            raise DataError(f"{file}: cannot be read as CSV: {error}; is it in another data.csv.encoding?") from None
+
+
+class _Counted(io.RawIOBase):
+    """A stream that counts quotes on the way."""
+
+    def __init__(self, stream: pa.NativeFile, quote: str | None) -> None:
+        self.stream = stream
+        self.quote = quote and quote.encode()
+        self.quotes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self.stream.read(None if size < 0 else size)
+        self.quotes += data.count(self.quote) if self.quote else 0
+        return data

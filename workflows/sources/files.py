@@ -1,0 +1,77 @@
+"""The files of a table: one file, or a folder of part files, perhaps in Hive partitions such as ``day=2024-01-02``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
+
+from ...core.errors import DataError
+
+NAMES = ("interactions", "users", "items")
+ENDINGS = (".parquet", ".csv", ".csv.gz", ".csv.bz2", ".csv.zst")
+"""In this order: the first that is there is read."""
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive writes for a missing key."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a table."""
+
+    file: Path
+    keys: Mapping[str, str | None]
+    """The Hive keys in its path, as text; None is a missing value."""
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Where a table lies."""
+
+    name: str
+    """``interactions``, ``users`` or ``items``."""
+    path: Path
+    """The file, or the folder of parts."""
+    parts: tuple[Part, ...]
+    """In the order of their paths, which is the order of the rows."""
+
+    @property
+    def format(self) -> Literal["parquet", "csv"]:
+        return "parquet" if self.path.suffix == ".parquet" else "csv"
+
+    @property
+    def keys(self) -> list[str]:
+        """The names of the Hive keys."""
+        return list(dict.fromkeys(key for part in self.parts for key in part.keys))
+
+
+def find_tables(folder: Path) -> dict[str, TableFiles]:
+    """The tables in a folder, by name.
+
+    Raises:
+        DataError: if the folder of a table holds no file.
+    """
+    paths = {name: path for name in NAMES if (path := _path(folder, name))}
+    return {name: TableFiles(name, path, _parts(path)) for name, path in paths.items()}
+
+
+def _path(folder: Path, name: str) -> Path | None:
+    return next((path for end in ENDINGS if (path := folder / f"{name}{end}").exists()), None)
+
+
+def _parts(path: Path) -> tuple[Part, ...]:
+    """The files below ``path``; those that begin with a dot or an underscore are notes of whatever wrote the table."""
+    if not path.is_dir():
+        return (Part(path, {}),)
+    below = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    shown = [file for file in below if not any(part[0] in "._" for part in file.parts)]
+    if not shown:
+        raise DataError(f"{path}: the folder holds no file of the table")
+    return tuple(Part(path / file, dict(_key(part) for part in file.parts[:-1] if "=" in part)) for file in shown)
+
+
+def _key(folder: str) -> tuple[str, str | None]:
+    name, _, value = folder.partition("=")
+    return unquote(name), None if value == HIVE_NULL else unquote(value)

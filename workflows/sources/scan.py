@@ -1,0 +1,29 @@
+"""What is known of a table's part files before their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Types and size of a table."""
+
+    types: Mapping[str, Sequence[tuple[pa.DataType, Path]]]
+    """Column -> its type, and the file that has this type."""
+    rows: int
+
+
+def refuse_twins(file: Path, names: Sequence[str], header: Sequence[str]) -> None:
+    """Raise a DataError if the file has two columns of a name that is read."""
+    for name in names:
+        if header.count(name) > 1:
+            raise DataError(f"{file}: two columns are named {name!r}; rename one")

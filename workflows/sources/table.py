@@ -1,0 +1,183 @@
+"""One table of the source ``tables``: the same columns and types from all of its part files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import DataConfig
+from ..tables.canonical import split_text
+from .convert import convert
+from .csv_parts import CsvParts
+from .files import Part, TableFiles
+from .json_lists import json_lists
+from .parquet_parts import ParquetParts
+from .text_types import TextType
+from .types import PHRASES, Forced, Read, as_it_is, common_type, forced_reader_of, forced_type, text_reader_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK_ROWS = 262_144
+JSON = "json"
+"""The separator that stands for JSON lists."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column is read."""
+
+    name: str
+    """By cascade."""
+    theirs: str
+    """In the files, or the Hive key."""
+    kind: pa.DataType
+    """In every chunk."""
+    read: Read
+    """From a file."""
+    read_key: Read
+    """From a Hive key, as text."""
+    problem: str
+    """What to say of a value that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose names and types are known."""
+
+    files: TableFiles
+    config: DataConfig
+    reader: ParquetParts | CsvParts
+    having: Mapping[Path, Collection[str]]
+    """The columns of each file."""
+    columns: Sequence[Column]
+    rows: int
+
+    def chunks(self) -> Iterator[pa.Table]:
+        """The chunks in file order; one empty chunk if the table is empty.
+
+        Raises:
+            DataError: naming the file, or table, column and row, of what cannot be read.
+        """
+        start = 0
+        for part in self.files.parts:
+            for batch in self._batches(part, start):
+                yield self._lists(self._chunk(part, batch, start), start)
+                start += batch.num_rows
+        if not start:
+            yield self._empty()
+
+    def whole(self) -> pa.Table:
+        """The table at once."""
+        import pyarrow as pa
+
+        start, chunks = 0, [self._empty()]
+        for part in self.files.parts:
+            for batch in self._batches(part, start):
+                chunks.append(self._chunk(part, batch, start))
+                start += batch.num_rows
+        return self._lists(pa.concat_tables(chunks), 0)
+
+    def _batches(self, part: Part, start: int) -> Iterator[pa.RecordBatch]:
+        names = [column.theirs for column in self.columns if column.theirs in self.having[part.file]]
+        found = self.reader.batches(part.file, names, start, CHUNK_ROWS)
+        return (batch for batch in found if batch.num_rows)
+
+    def _chunk(self, part: Part, batch: pa.RecordBatch, start: int) -> pa.Table:
+        import pyarrow as pa
+
+        arrays = {}
+        for column in self.columns:
+            values, read = _values(column, part, batch)
+            arrays[column.name] = convert(values, read, f"{self.files.name}.{column.name}", start, column.problem)
+        return pa.table(arrays)
+
+    def _empty(self) -> pa.Table:
+        import pyarrow as pa
+
+        return pa.schema([(column.name, column.kind) for column in self.columns]).empty_table()
+
+    def _lists(self, chunk: pa.Table, start: int) -> pa.Table:
+        """The chunk with the columns of ``data.separators`` as lists."""
+        import pyarrow.types as kinds
+
+        plain = {name: sign for name, sign in self.config.separators.items() if sign != JSON}
+        for index, field in enumerate(chunk.schema):
+            if self.config.separators.get(field.name) == JSON and kinds.is_string(field.type):
+                where, key = f"{self.files.name}.{field.name}", f"data.separators.{field.name}: json"
+                lists = json_lists(chunk[field.name].combine_chunks(), where, start, key)
+                chunk = chunk.set_column(index, field.name, lists)
+        return split_text(chunk, plain)
+
+
+def _values(column: Column, part: Part, batch: pa.RecordBatch) -> tuple[pa.Array, Read]:
+    """What a part says of a column: that of the file, else its Hive key, else nothing."""
+    import pyarrow as pa
+
+    if column.theirs in batch.schema.names:
+        return batch[column.theirs], column.read
+    if column.theirs in part.keys:
+        return pa.repeat(pa.scalar(part.keys[column.theirs], pa.string()), batch.num_rows), column.read_key
+    return pa.nulls(batch.num_rows, column.kind), as_it_is
+
+
+def open_table(
+    files: TableFiles, config: DataConfig, having: Mapping[Path, Collection[str]], used: Mapping[str, str]
+) -> Table:
+    """The table with the columns ``used``: cascade's name -> theirs.
+
+    A CSV is read once for this, because the type of a column is that of all its values.
+
+    Args:
+        having: the columns of each file.
+
+    Raises:
+        DataError: naming two files whose types of a column do not go together, or what cannot be read.
+    """
+    reader = part_reader(files, config)
+    forced = {theirs: kind for name, theirs in used.items() if (kind := _forced(name, files, config))}
+    needed = [theirs for theirs in used.values() if theirs not in forced]
+    scan = reader.scan({part.file: [name for name in needed if name in having[part.file]] for part in files.parts})
+    columns = []
+    for name, theirs in used.items():
+        if theirs in forced:
+            columns.append(_forced_column(name, theirs, forced[theirs], config.csv.decimal))
+        else:
+            found, keys = scan.types.get(theirs, []), _key_type(files, theirs, having)
+            kind = common_type(files.name, name, [*found, *keys])
+            read = reader.read_as(found[0][0], kind) if found else as_it_is
+            read_key = text_reader_of(keys[0][0], kind) if keys else as_it_is
+            columns.append(Column(name, theirs, kind, read, read_key, _problem(name, kind)))
+    return Table(files, config, reader, having, columns, scan.rows)
+
+
+def part_reader(files: TableFiles, config: DataConfig) -> ParquetParts | CsvParts:
+    """What reads the part files of a table."""
+    return ParquetParts() if files.format == "parquet" else CsvParts(files.name, config.csv)
+
+
+def _forced(name: str, files: TableFiles, config: DataConfig) -> Forced | None:
+    """The type that the config gives a column; lists in a CSV are text before they are split."""
+    return config.types.get(name) or ("text" if name in config.separators and files.format == "csv" else None)
+
+
+def _forced_column(name: str, theirs: str, forced: Forced, decimal: str) -> Column:
+    read = forced_reader_of(forced, decimal)
+    problem = f"is not {PHRASES[forced]}, which data.types.{name} asks for"
+    return Column(name, theirs, forced_type(forced), read, read, problem)
+
+
+def _problem(name: str, kind: pa.DataType) -> str:
+    return f"does not fit {kind}, the type in other files; set data.types: {{{name}: text}}, or another type"
+
+
+def _key_type(files: TableFiles, theirs: str, having: Mapping[Path, Collection[str]]) -> list[tuple[pa.DataType, Path]]:
+    """The type of a Hive key over all files that have no column of its name; empty if there is none."""
+    import pyarrow as pa
+
+    parts = [part for part in files.parts if theirs in part.keys and theirs not in having[part.file]]
+    found = TextType()
+    found.see(pa.array([part.keys[theirs] for part in parts], pa.string()))
+    return [(found.kind, parts[0].file)] if parts else []

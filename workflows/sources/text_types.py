@@ -1,0 +1,107 @@
+"""Types of text: what the values of a CSV column or a Hive key are, judged by all of them.
+
+A type is taken only if every value can be written back from it, so nothing is lost: ``007`` is text, not 7, and a
+number of twenty digits is text, not a rounded float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "#NA", "-nan", "-NaN")
+"""Missing values of columns that are no text. In a text column only an empty field is missing: NA may be Namibia."""
+WHOLE = r"^(0|-?[1-9][0-9]*)$"
+NUMBER = r"^-?([0-9]{1,15}|(0|[1-9][0-9]*)?\.[0-9]*|(0|[1-9][0-9]*)(\.[0-9]*)?[eE][+-]?[0-9]+)$"
+"""A whole number has at most 15 digits here, so that a float holds it exactly."""
+LEADING_ZERO = r"^-?0[0-9]"
+TRUTH = r"^(?i)(true|false)$"
+
+
+class TextType:
+    """Finds the type of a column from its values, block by block.
+
+    Args:
+        decimal: the decimal sign of numbers.
+    """
+
+    def __init__(self, decimal: str = ".") -> None:
+        self.decimal = decimal
+        self._left = list(range(len(_candidates())))
+        self._any = False
+
+    def see(self, values: pa.Array) -> None:
+        """Take note of a block of text."""
+        if self._any and not self._left:
+            return
+        values = plain(values).drop_null()
+        if len(values):
+            self._any = True
+            self._left = [index for index in self._left if self._takes(values, index)]
+
+    @property
+    def kind(self) -> pa.DataType:
+        """The first type that takes every value; text if none does, null if no value has been seen."""
+        import pyarrow as pa
+
+        if not self._any:
+            return pa.null()
+        return _candidates()[self._left[0]][0] if self._left else pa.string()
+
+    def _takes(self, values: pa.Array, index: int) -> bool:
+        import pyarrow as pa
+
+        kind, fits = _candidates()[index]
+        values = pointed(values, self.decimal) if pa.types.is_floating(kind) else values
+        try:
+            values.cast(kind)
+        except pa.ArrowInvalid:
+            return False
+        return fits(values)
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Text without surrounding blanks; what says that a value is missing is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(values)
+    missing = pc.is_in(trimmed, value_set=pa.array(MISSING))
+    return pc.if_else(missing, pa.scalar(None, trimmed.type), trimmed)
+
+
+def pointed(values: pa.Array, decimal: str) -> pa.Array:
+    """Numbers as text with a decimal point. With another sign, a point makes a value no number: 1.234 may be 1234."""
+    import pyarrow.compute as pc
+
+    if decimal == ".":
+        return values
+    return pc.replace_substring(pc.replace_substring(values, ".", "?"), decimal, ".")
+
+
+@cache
+def _candidates() -> list[tuple[pa.DataType, Callable[[pa.Array], bool]]]:
+    """Types in the order of preference, each with a check of what its text looks like."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def like(pattern: str, but: str | None = None) -> Callable[[pa.Array], bool]:
+        def fits(values: pa.Array) -> bool:
+            if not pc.all(pc.match_substring_regex(values, pattern)).as_py():
+                return False
+            return but is None or not pc.any(pc.match_substring_regex(values, but)).as_py()
+
+        return fits
+
+    times = [pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("s", "us", "ns")]
+    return [
+        (pa.int64(), like(WHOLE)),
+        (pa.uint64(), like(WHOLE)),
+        (pa.float64(), like(NUMBER, LEADING_ZERO)),
+        (pa.bool_(), like(TRUTH)),
+        *((kind, lambda values: True) for kind in (pa.date32(), *times)),
+    ]

@@ -1,0 +1,228 @@
+"""Types of columns: one for all parts of a table, and those that ``data.types`` forces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ...core.errors import DataError
+from .text_types import plain, pointed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Read = Callable[["pa.Array"], "pa.Array"]
+"""Reads an array as another type; raises what pyarrow raises if a value does not fit."""
+Forced = Literal["int", "float", "text", "bool", "timestamp"]
+PHRASES = {
+    "int": "a whole number of 64 bits",
+    "float": "a number",
+    "text": "text",
+    "bool": "true or false",
+    "timestamp": "a time such as 2024-01-02 10:00:00",
+}
+DAY, ZONE = r"^[0-9-]+$", r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+
+
+def common_type(table: str, column: str, found: Sequence[tuple[pa.DataType, Path]]) -> pa.DataType:
+    """The type that holds the values of a column in every part: the widest of them.
+
+    A column without values takes any type, whole numbers beside numbers with a fraction become these, whole numbers
+    beside text become text.
+
+    Args:
+        found: the type of the column in each file that has it.
+
+    Raises:
+        DataError: naming two files whose types do not go together.
+    """
+    kind, first = found[0]
+    for other, file in found[1:]:
+        wider = _wider(kind, other)
+        if wider is None:
+            raise DataError(
+                f"{table}.{column}: {kind} in {first}, {other} in {file}; write it as one type in all files, or set "
+                f"data.types: {{{column}: text}} (or int, float, bool, timestamp)"
+            )
+        if wider != kind:
+            kind, first = wider, file
+    return kind
+
+
+def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    import pyarrow as pa
+
+    one, other = _plain_type(one), _plain_type(other)
+    if one == other:
+        return one
+    pair = (one, other)
+    if any(map(pa.types.is_integer, pair)) and any(map(_is_text, pair)):
+        return pa.string()
+    if any(map(pa.types.is_date, pair)) and any(map(pa.types.is_timestamp, pair)):
+        return one if pa.types.is_timestamp(one) else other
+    try:
+        schemas = [pa.schema([("", kind)]) for kind in pair]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return None
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a category's values."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def reader_of(kind: pa.DataType) -> Read:
+    """Reads values of a narrower type, or of text, as ``kind``."""
+
+    def read(values: pa.Array) -> pa.Array:
+        values = decoded(values)
+        return values if values.type == kind else values.cast(kind)
+
+    return read
+
+
+def text_reader_of(found: pa.DataType, kind: pa.DataType, decimal: str = ".") -> Read:
+    """Reads text as ``found``, the type that `TextType` says, and that as ``kind``, which may be wider."""
+    import pyarrow as pa
+
+    widen = reader_of(kind)
+
+    def read(values: pa.Array) -> pa.Array:
+        if pa.types.is_null(found):
+            return pa.nulls(len(values), kind)
+        if not _is_text(found):
+            values = plain(values)
+            values = (pointed(values, decimal) if pa.types.is_floating(found) else values).cast(found)
+        return widen(values)
+
+    return read
+
+
+def as_it_is(values: pa.Array) -> pa.Array:
+    """The values."""
+    return values
+
+
+def forced_reader_of(forced: Forced, decimal: str) -> Read:
+    """Reads any values as ``data.types`` says.
+
+    Args:
+        decimal: the decimal sign of numbers that are text.
+    """
+
+    def read(values: pa.Array) -> pa.Array:
+        values = decoded(values)
+        return _FORCED[forced](values, decimal)
+
+    return read
+
+
+def forced_type(forced: Forced) -> pa.DataType:
+    """The type of a forced column in a part that lacks it."""
+    import pyarrow as pa
+
+    types = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
+    return types.get(forced, pa.timestamp("us", "UTC"))
+
+
+def decoded(values: pa.Array) -> pa.Array:
+    """The values of categories; all others as they are."""
+    import pyarrow as pa
+
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
+def _whole(values: pa.Array, decimal: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(values.type):
+        return values
+    if _is_text(values.type):
+        # Arrow takes neither a plus nor, as an integer, the 7.0 that pandas writes where a value is missing.
+        values = pc.replace_substring_regex(plain(values), r"^\+|\.0+$", "")
+        hexadecimal = pc.match_substring_regex(values, "^-?0[xX]")
+        if pc.any(hexadecimal).as_py():
+            raise pa.ArrowInvalid("hexadecimal")
+    elif pa.types.is_floating(values.type):
+        values = _no_nan(values)
+    return values.cast(pa.int64())
+
+
+def _number(values: pa.Array, decimal: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _is_text(values.type):
+        values = pc.replace_substring_regex(pointed(plain(values), decimal), r"^\+", "")
+    return values.cast(pa.float64(), safe=not pa.types.is_integer(values.type))
+
+
+def _text(values: pa.Array, decimal: str) -> pa.Array:
+    """Text as it is; 5.0 is written as 5, because a missing value turns the whole numbers of pandas into floats."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(values.type):
+        return values.cast(pa.string())
+    values = _no_nan(values.cast(pa.float64()))
+    whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
+    numbers = pc.if_else(whole, values, pa.scalar(None, pa.float64())).cast(pa.int64())
+    return pc.coalesce(numbers.cast(pa.string()), values.cast(pa.string()))
+
+
+def _truth(values: pa.Array, decimal: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_boolean(values.type):
+        return values
+    words = pc.utf8_lower(plain(_text(values, decimal)))
+    true, false = (pc.is_in(words, value_set=pa.array(each)) for each in (TRUE, FALSE))
+    known = pc.or_(true, pc.or_(false, words.is_null()))
+    if not pc.all(known).as_py():
+        raise pa.ArrowInvalid("neither true nor false")
+    return pc.if_else(words.is_null(), pa.scalar(None, pa.bool_()), true)
+
+
+def _time(values: pa.Array, decimal: str) -> pa.Array:
+    """Microseconds, in UTC where no zone is given."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = forced_type("timestamp")
+    if pa.types.is_temporal(values.type):
+        return values.cast(pa.timestamp("us") if pa.types.is_date(values.type) else values.type).cast(kind)
+    if not _is_text(values.type):
+        raise pa.ArrowInvalid("a number says no unit")
+    values = plain(values)
+    day, zone = (pc.match_substring_regex(values, pattern) for pattern in (DAY, ZONE))
+    ending = pc.if_else(day, "T00:00:00Z", pc.if_else(zone, "", "Z"))
+    return pc.binary_join_element_wise(values, ending, "").cast(kind)
+
+
+def _no_nan(values: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+
+
+_FORCED: dict[str, Callable[[pa.Array, str], pa.Array]] = {
+    "int": _whole,
+    "float": _number,
+    "text": _text,
+    "bool": _truth,
+    "timestamp": _time,
+}
