@@ -11,6 +11,7 @@ from ..core.artifact import Artifact, write_artifact
 from ..workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from ..workflows.features.stage import FEATURES
 from ..workflows.tables.canonical import arrow_type
+from ..workflows.tables.timestamps import time_unit
 
 Table = Mapping[str, Sequence[Any]]
 
@@ -36,8 +37,8 @@ def data_artifact(
         for name, columns in tables.items():
             inside = name == "interactions"
             write_table(folder / (f"{name}/part-00000" if inside else name), columns, kinds[name])
-        has_label = "label" in kinds["interactions"]
-        (folder / "tables.json").write_text(json.dumps({"columns": kinds, "has_label": has_label}))
+        facts = {"has_label": "label" in kinds["interactions"], "time_unit": time_unit(max(interactions["timestamp"]))}
+        (folder / "tables.json").write_text(json.dumps({"columns": kinds, **facts}))
 
     return write_artifact(path, "data", {}, fill)
 

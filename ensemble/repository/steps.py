@@ -21,9 +21,6 @@ from ..protocol.inputs import Input
 from .ranker_steps import model_inputs, ranker_steps
 from .user_lookup import user_lookup
 
-TRANSFORM_PARAMS = ("params.json", "items.json")
-"""Files of the transforms folder whose content is in graph.json already."""
-
 
 def release_steps(
     parts: Mapping[str, Artifact], serving: ServingConfig, store: FeatureStoreConfig, release: str, work: Path
@@ -63,8 +60,9 @@ def release_steps(
 
 
 def _transform(folder: Path) -> tuple[Transform, dict[str, Path]]:
+    """The op and its files; those with parameters are left out, which are in graph.json already."""
     op = Transform.compiled(folder)
-    return op, {file.name: file for file in sorted(folder.iterdir()) if file.name not in TRANSFORM_PARAMS}
+    return op, {file.name: file for file in sorted(folder.iterdir()) if file.suffix != ".params"}
 
 
 def _inputs(schema: FeatureSchema, *sides: Side) -> Inputs:

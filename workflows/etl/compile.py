@@ -20,7 +20,8 @@ from .fit import FittedSide
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PARAMS = "params.json"
+PARAMS, ITEM_PARAMS = "request.params", "items.params"
+"""JSON. The tables of a feature lie beside them as .json and .npy, under the feature's name."""
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 
 
@@ -45,7 +46,7 @@ def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Pa
         "item_dtype": DTYPES[item_id.kinds[0]],
     }
     (out / PARAMS).write_text(json.dumps(request, indent=1))
-    (out / "items.json").write_text(json.dumps(compiled["item"], indent=1))
+    (out / ITEM_PARAMS).write_text(json.dumps(compiled["item"], indent=1))
 
 
 def pairs(part: FittedSide) -> list[tuple[Feature, RawFeature]]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from ...core.artifact import Artifact
+from ...core.errors import ConfigError
 from ...core.features import (
     GAP,
     HISTORY,
@@ -21,7 +22,6 @@ from ...core.stage import Sections, Stage
 from ..config import EtlConfig, HistoryConfig, SchemaConfig
 from ..history.gaps import CODES
 from ..tables.raw_features import raw_features
-from ..tables.timestamps import time_range, time_unit
 from .compile import compile_transforms
 from .dask_cluster import memory_bytes, pick_device, scheduler
 from .fit import FittedSide, fit_sides
@@ -55,9 +55,10 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
         fitted = fit_sides(raw, train, folder / "workflow", device, config)
         write_entities(folder / "users", fitted["user"], data / "users.parquet", len(train.user_events))
         write_entities(folder / "items", fitted["item"], data / "items.parquet", len(train.item_events))
-        write_interactions(data, folder, fitted.get("context"), rows, labels, history.gaps)
+        unit = tables["time_unit"] if history.gaps else None
+        write_interactions(data, folder, fitted.get("context"), rows, labels, unit)
     compile_transforms(folder, fitted, data, history)
-    features = with_history([f for side in fitted.values() for f in side.features], history)
+    features = with_history([f for side in fitted.values() for f in side.features], history, tables["has_timestamp"])
     features.save(folder / "schema.json")
     return {
         "device": device,
@@ -66,13 +67,21 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     }
 
 
-def with_history(features: list[Feature], config: HistoryConfig) -> FeatureSchema:
+def with_history(features: list[Feature], config: HistoryConfig, has_times: bool = True) -> FeatureSchema:
     """The schema: user features, then history and its gaps, then context and item features.
 
     The history has the codes of ``item_id``.
+
+    Args:
+        has_times: whether the interactions have timestamps; without them the history is a set.
+
+    Raises:
+        ConfigError: gaps are wanted, and there are no times.
     """
+    if config.gaps and not has_times:
+        raise ConfigError("history.gaps: the interactions have no timestamps, so there are no gaps; set it to false")
     size = next(f.cardinality for f in features if f.name == "item_id")
-    history = [Feature(HISTORY, "user", "categorical", size, config.length, "item_id", ("history_ids",))]
+    history = [Feature(HISTORY, "user", "categorical", size, config.length, "item_id", ("history_ids",), has_times)]
     if config.gaps:
         history.append(Feature(GAP, "user", "categorical", CODES, config.length, raw=("history_times",)))
     sides = {side: [f for f in features if f.side == side] for side in ("user", "context", "item")}
@@ -80,19 +89,18 @@ def with_history(features: list[Feature], config: HistoryConfig) -> FeatureSchem
 
 
 def write_interactions(
-    data: Path, folder: Path, context: FittedSide | None, rows: int, labels: tuple[str, ...], times: bool
+    data: Path, folder: Path, context: FittedSide | None, rows: int, labels: tuple[str, ...], time_unit: int | None
 ) -> None:
     """Write interactions/ and positives/, one Dask task for each file of the data artifact.
 
     Args:
         rows: interactions that a task holds at once.
-        times: whether to write the times of positives.
+        time_unit: microseconds in one step of the timestamps, if the times of positives are written.
     """
     import dask
 
     offsets = RowOffsets.count(data)
-    unit = time_unit(time_range([data / INTERACTIONS / part for part in offsets.first])[1]) if times else None
-    writer = InteractionWriter(data, folder, context, rows, offsets.first, labels, unit)
+    writer = InteractionWriter(data, folder, context, rows, offsets.first, labels, time_unit)
     create(folder, offsets, writer.columns, writer.positives)
     dask.compute([dask.delayed(writer.write)(data / INTERACTIONS / part) for part in offsets.first])
 
@@ -109,6 +117,6 @@ ETL = Stage(
     sections=("schema", "etl", "history"),
     parents=("data",),
     fill=fill,
-    version=2,
+    version=3,
     inputs=inputs,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.errors import FeatureStoreError
-from ..tables.timestamps import time_unit, to_seconds
+from ..tables.timestamps import in_seconds
 from .online_writer import Marks, Row
 from .publication import list_value, lists_of, microseconds
 from .pushed import PushedEvent, pushed_onto
@@ -79,7 +79,7 @@ def seconds_of(view: FeatureView, count: int, times: Sequence[int] | None) -> li
         times = [int(datetime.now(UTC).timestamp())] * count
     if len(times) != count:
         raise FeatureStoreError(f"push: {count} items and {len(times)} times, expected a time for each item")
-    seconds: list[int] = to_seconds(np.array(times, np.int64), time_unit(max(times, default=0))).tolist()
+    seconds: list[int] = in_seconds(np.array(times, np.int64)).tolist()
     return seconds
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
 from ..config import FeatureStoreConfig, HistoryConfig, SchemaConfig
-from ..tables.timestamps import is_clock, time_range, time_unit
+from ..tables.timestamps import is_clock, time_range
 from .spec import feature_spec
 from .store import publish
 from .tables import last_event, write_entities, write_history
@@ -24,8 +24,8 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     tables = json.loads((data / "tables.json").read_text())
     parts = sorted((data / "interactions").glob("*.parquet"))
     first, last = time_range(parts)
-    unit = time_unit(last)
-    clock = is_clock(last)
+    unit = tables["time_unit"]
+    clock = is_clock(last * unit // 1_000_000)
     spec = feature_spec(tables["columns"], history.seen, clock if history.gaps else None, schema.vectors)
     rows = {}
     for view, source in ((spec.view("user_profile"), "users"), (spec.view("item_features"), "items")):

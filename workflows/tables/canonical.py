@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING
 from ...core.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
+    RowOf = Callable[[int], int]
+
 IDS = ("user_id", "item_id")
+LARGEST, SMALLEST = 2**63 - 1, -(2**63)
+"""Of int64; the smallest one means "missing" in a request and in the tables of codes."""
+STEPS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Unit of a date or time -> its steps in a second."""
 
 
 def kind_of(kind: pa.DataType) -> str | None:
     """The kind of a column: ``int``, ``float``, ``string``, ``list_int``, ``list_float`` or ``list_string``.
 
-    None for any other type. Booleans, dates and times count as ``int``.
+    None for any other type. Booleans, dates, times and decimals without a fraction count as ``int``.
     """
     import pyarrow as pa
 
@@ -25,11 +33,13 @@ def kind_of(kind: pa.DataType) -> str | None:
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         inner = kind_of(kind.value_type)
         return f"list_{inner}" if inner in ("int", "float", "string") else None
-    if types.is_integer(kind) or types.is_boolean(kind) or types.is_temporal(kind):
-        return None if types.is_duration(kind) or types.is_interval(kind) or types.is_time(kind) else "int"
-    if types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_integer(kind) or types.is_boolean(kind) or (types.is_temporal(kind) and not types.is_interval(kind)):
+        return "int"
+    if types.is_decimal(kind):
+        return "int" if kind.scale <= 0 else "float"
+    if types.is_floating(kind):
         return "float"
-    return "string" if types.is_string(kind) or types.is_large_string(kind) else None
+    return "string" if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) else None
 
 
 def arrow_type(kind: str) -> pa.DataType:
@@ -43,15 +53,17 @@ def arrow_type(kind: str) -> pa.DataType:
 def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
     """``table`` with every column in a canonical type; columns of other types are left out.
 
-    Booleans become 0 and 1, dates and times become seconds since 1970, NaN becomes null, nulls inside lists are dropped
-    and a null list becomes empty.
+    Booleans become 0 and 1, dates and times become seconds since 1970 (times of day and durations: seconds), NaN
+    becomes null, nulls inside lists are dropped and a null list becomes empty. Every other value stays exactly what it
+    is; only decimals with a fraction become the nearest float64.
 
     Args:
         name: of the table, for messages.
         start: row number of the table's first row, for messages.
 
     Raises:
-        DataError: if a value does not fit the canonical type, e.g. a uint64 beyond int64.
+        DataError: if a value does not fit the canonical type, e.g. a uint64 beyond int64, or a time that lies between
+            two seconds.
     """
     import pyarrow as pa
 
@@ -59,45 +71,127 @@ def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
     for field in table.schema:
         kind = kind_of(field.type)
         if kind is not None:
-            try:
-                columns[field.name] = _column(table[field.name], kind)
-            except pa.ArrowInvalid as error:
-                raise DataError(f"{name}.{field.name}, rows from {start}: wrong type {field.type}: {error}") from None
+            columns[field.name] = _column(table[field.name], kind, f"{name}.{field.name}", start)
     return pa.table(columns)
 
 
-def _column(column: pa.ChunkedArray, kind: str) -> pa.Array:
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array; of categories, their values."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _column(column: pa.ChunkedArray, kind: str, where: str, start: int) -> pa.Array:
+    array = one_array(column)
     if kind.startswith("list_"):
-        return _lists(array, kind)
-    if pa.types.is_temporal(array.type):
-        return array.cast(pa.timestamp("ns")).cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+        return _lists(array, kind, where, start)
+    return _scalars(array, kind, where, lambda at: start + at)
+
+
+def _scalars(array: pa.Array, kind: str, where: str, row_of: RowOf) -> pa.Array:
+    """Numbers or text as int64, float64 or string."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if kind == "int":
+        return (_seconds if pa.types.is_temporal(array.type) else whole_numbers)(array, where, row_of)
     if kind == "float":
-        array = array.cast(pa.float64())
+        array = as_floats(array)
         return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
-    return array.cast(arrow_type(kind))
+    return as_text(array)
 
 
-def _lists(array: pa.Array, kind: str) -> pa.Array:
+def as_text(array: pa.Array) -> pa.Array:
+    """Text of any type as string."""
+    import pyarrow as pa
+
+    if pa.types.is_string_view(array.type):  # Arrow 17 has no cast from them
+        return pa.array(array.to_pylist(), pa.string())
+    return array.cast(pa.string())
+
+
+def as_floats(array: pa.Array) -> pa.Array:
+    """Floats or decimals as float64."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_float16(array.type):  # Arrow 17 has no cast from them
+        values = array.fill_null(np.float16(0)).to_numpy(zero_copy_only=False).astype(np.float64)
+        return pa.array(values, mask=np.asarray(array.is_null()))
+    if pa.types.is_decimal(array.type):  # Arrow's own cast of 5.77 gives another float than 5.77
+        array = array.cast(pa.string())
+    return array.cast(pa.float64())
+
+
+def whole_numbers(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
+    """Integers, booleans or decimals without a fraction as int64, exactly.
+
+    Args:
+        where: table and column, for messages.
+        row_of: the row of a value.
+
+    Raises:
+        DataError: naming the first value that int64 does not hold, or that stands for a missing one.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        found = array.cast(pa.int64())
+        lowest = pc.min(found).as_py()
+    except pa.ArrowInvalid:
+        lowest = SMALLEST
+    if lowest != SMALLEST:
+        return found
+    at = next(
+        at for at, value in enumerate(array.to_pylist()) if value is not None and not -LARGEST <= value <= LARGEST
+    )
+    column = where.partition(".")[2]
+    raise DataError(
+        f"{where}, row {row_of(at)}: {int(array[at].as_py())} is out of range, expected -{LARGEST} to {LARGEST}; "
+        f"data.types: {{{column}: text}} keeps such numbers as text; if it stands for a missing value, write null"
+    )
+
+
+def _seconds(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
+    """Dates and times as int64 seconds since 1970, times of day as seconds since midnight, durations as seconds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("s" if pa.types.is_date32(array.type) else "ms"))
+    steps = array.cast(pa.int32() if pa.types.is_time32(array.type) else pa.int64()).cast(pa.int64())
+    per_second = STEPS[array.type.unit]
+    seconds = pc.divide(steps, per_second)
+    rest = pc.not_equal(pc.multiply(seconds, per_second), steps)
+    if pc.any(rest).as_py():
+        at, column = pc.index(rest, True).as_py(), where.partition(".")[2]
+        raise DataError(
+            f"{where}, row {row_of(at)}: {array[at]} is no whole second; times other than timestamp are read in "
+            f"seconds: cut the fraction off in the table, or set data.types: {{{column}: text}}"
+        )
+    return seconds
+
+
+def _lists(array: pa.Array, kind: str, where: str, start: int) -> pa.Array:
     """Lists of ``kind`` without nulls."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_fixed_size_list(array.type):  # below a null it has values of its own
+        array = array.cast(pa.list_(array.type.value_type))
     values = pc.list_flatten(array)
+    values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    parents = np.asarray(pc.list_parent_indices(array))
+    values = _scalars(values, kind.removeprefix("list_"), where, lambda at: start + int(parents[at]))
     keep = values.is_valid()
-    if kind == "list_float":
-        keep = pc.and_(keep, pc.invert(pc.fill_null(pc.is_nan(values), False)))
-    parents = pc.list_parent_indices(array).filter(keep).to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(parents, minlength=len(array)))])
-    values = values.filter(keep).cast(arrow_type(kind).value_type)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(parents[np.asarray(keep)], minlength=len(array)))])
+    values = values.filter(keep)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
 
 
@@ -112,9 +206,9 @@ def split_text(table: pa.Table, separators: dict[str, str]) -> pa.Table:
 
     for name, separator in separators.items():
         if name in table.column_names and kind_of(table[name].type) == "string":
-            parts = pc.split_pattern(_column(table[name], "string"), separator)
+            parts = pc.split_pattern(_column(table[name], "string", name, 0), separator)
             trimmed = pc.utf8_trim_whitespace(pc.list_flatten(parts))
             filled = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-            lists = _lists(pa.ListArray.from_arrays(parts.fill_null([]).offsets, filled), "list_string")
+            lists = _lists(pa.ListArray.from_arrays(parts.fill_null([]).offsets, filled), "list_string", name, 0)
             table = table.set_column(table.column_names.index(name), name, lists)
     return table

@@ -9,18 +9,12 @@ from typing import Literal
 from ...core.errors import ConfigError
 from ...core.features import Side
 from ..config import SchemaConfig
+from .names import problem, way_out
 from .validate import nearest
 
 TABLES: dict[Side, str] = {"user": "users", "context": "interactions", "item": "items"}
 NOT_FEATURES = ("label", "positive", "split", "timestamp")
 """Columns of interactions that are known only after the event, or do not describe it."""
-
-RESERVED = (
-    *("history", "history_ids", "rejected_ids", "exclude_items", "top_k", "temperature", "seed"),
-    *("history_gap", "history_times"),
-    *("user_row", "item_row"),
-)
-"""Names that the tensors or a request use for something else."""
 
 Kinds = Mapping[str, Mapping[str, str]]
 """Table -> column -> ``int``, ``float``, ``string`` or ``list_`` of these."""
@@ -76,11 +70,13 @@ def raw_features(schema: SchemaConfig, kinds: Kinds) -> tuple[RawFeature, ...]:
 
 
 def _check_names(features: Sequence[RawFeature]) -> None:
-    """Feature names are unique, and none of them is reserved."""
+    """Feature names are unique, and none of them means something else."""
     names = [feature.name for feature in features]
-    for name in RESERVED:
-        if name in names:
-            raise ConfigError(f"schema: {name!r} is a reserved name; rename the column with data.columns")
+    for feature in features:
+        if (why := problem(feature.name, feature.side)) is not None:
+            where = f"{TABLES[feature.side]}.{feature.name}"
+            raise ConfigError(f"schema: {where} cannot be a feature, {why}; {way_out(feature.name, names)}")
+    names += [f"{f.name}.{raw}" for f in features if f.role == "cross" for raw in f.raw]  # files of a cross
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"schema: {', '.join(sorted(twice))} is named twice, as a column or as a cross")

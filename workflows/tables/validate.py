@@ -27,15 +27,20 @@ def check_columns(table: pa.Table, name: str, required: Sequence[str]) -> None:
     Raises:
         DataError: as do all checks in this file.
     """
-    for column in required:
-        if column not in table.column_names:
-            hint = nearest(column, table.column_names)
-            raise DataError(
-                f"{name}.{column}: missing column{hint}; the table has {', '.join(table.column_names)}; "
-                f"if one of these is meant, name it in data.columns.{column}"
-            )
+    check_names(table.column_names, name, required)
     if table.num_rows == 0:
         raise DataError(f"{name}: the table is empty")
+
+
+def check_names(names: Sequence[str], name: str, required: Sequence[str]) -> None:
+    """Every required column is among the ``names`` of a table's columns."""
+    for column in required:
+        if column not in names:
+            hint = nearest(column, names)
+            raise DataError(
+                f"{name}.{column}: missing column{hint}; the table has {', '.join(names)}; "
+                f"if one of these is meant, name it in data.columns.{column}"
+            )
 
 
 def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> None:
@@ -73,17 +78,26 @@ def check_unique(table: pa.Table, name: str, column: str) -> None:
         raise DataError(f"{name}.{column}, row {row}: duplicate id {table[column][row].as_py()!r}, {where}")
 
 
+def check_id_type(table: pa.Table, column: str, known: pa.Array, other: str) -> None:
+    """The ids of a table of interactions are of the type of the ``known`` ids of the table ``other``."""
+    if table[column].type != known.type:
+        raise DataError(
+            f"interactions.{column}: wrong type {table[column].type}, {other}.{column} is {known.type}; "
+            f"data.types: {{{column}: text}} reads both as text"
+        )
+
+
 def check_known(table: pa.Table, column: str, known: pa.Array, other: str, *, start: int = 0) -> None:
     """Every id in a table of interactions is one of the ``known`` ids of the table ``other``."""
     import pyarrow.compute as pc
 
-    if table[column].type != known.type:
-        raise DataError(f"interactions.{column}: wrong type {table[column].type}, {other}.{column} is {known.type}")
+    check_id_type(table, column, known, other)
     unknown = pc.invert(pc.is_in(table[column], value_set=known))
     if pc.any(unknown).as_py():
         row = _first(unknown)
         raise DataError(
-            f"interactions.{column}, row {start + row}: {table[column][row].as_py()!r} is not in {other}.{column}"
+            f"interactions.{column}, row {start + row}: {table[column][row].as_py()!r} is not in {other}.{column}; "
+            "data.unknown: drop leaves such rows out, keep takes them with missing features"
         )
 
 
@@ -110,6 +124,14 @@ def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None
         row = _first(wrong)
         value = repr(table[name][row].as_py())
         raise DataError(f"interactions.{name}, row {start + row}: {value}, expected 0 or 1{advice}")
+
+
+def check_order(table: pa.Table, *, start: int = 0) -> None:
+    """The column ``order``, which sorts interactions of equal timestamps, has a value in every row."""
+    check_columns(table, "interactions", ["order"])
+    check_type(table, "interactions", "order", ("int", "float", "string"))
+    if table["order"].null_count:
+        raise DataError(f"interactions.order, row {start + _first(table['order'].is_null())}: missing")
 
 
 def check_entity_table(table: pa.Table, name: str, column: str) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from ...core.suggest import nearest
 from ...workflows.etl.vocabularies import conflicts as vocabulary_conflicts
+from ...workflows.tables.names import name_conflicts
 from ..pipeline import PipelineConfig
 
 
 def feature_conflicts(config: PipelineConfig) -> Iterator[str]:
     """Lines about the schema, vocabularies, embedding widths, and features of the history that the user tower reads."""
+    yield from name_conflicts(config.schema_, config.data.labels)
     yield from _columns(config)
     yield from _crosses(config)
     yield from _content(config)

@@ -29,7 +29,7 @@ def load_feature(feature: dict[str, Any], folder: Path) -> Compute:
     """The function that computes a feature.
 
     Args:
-        feature: its entry in params.json.
+        feature: its entry in request.params.
         folder: the etl artifact's ``transforms`` folder, which holds the lookup tables.
     """
     if feature["kind"] == "continuous":

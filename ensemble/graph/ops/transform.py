@@ -65,7 +65,7 @@ class Transform(Op):
     @classmethod
     def compiled(cls, folder: Path) -> Transform:
         """The op for an etl artifact's ``transforms`` folder; ``load`` the same folder, or a copy of it."""
-        return cls(**json.loads((folder / "params.json").read_text()))
+        return cls(**json.loads((folder / "request.params").read_text()))
 
     @property
     def reads(self) -> Signature:

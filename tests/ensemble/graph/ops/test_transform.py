@@ -139,5 +139,6 @@ def test_called_before_load():
 
 
 def test_parameters_from_a_folder(tmp_path):
-    (tmp_path / "params.json").write_text(json.dumps({"features": [], "raw": {}, "history": 2, "item_dtype": "object"}))
+    params = {"features": [], "raw": {}, "history": 2, "item_dtype": "object"}
+    (tmp_path / "request.params").write_text(json.dumps(params))
     assert Transform.compiled(tmp_path).reads["history_ids"].dtype == "object"
