@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +79,20 @@ def with_label(table: pa.Table, expression: str | None) -> pa.Table:
     return table.append_column("label", pa.array(holds(table, expression, "data.label").astype(np.int64)))
 
 
+def check_expression(expression: str, key: str, columns: Sequence[str]) -> list[str]:
+    """The columns that an expression reads, all of which are among the ``columns`` of interactions.
+
+    Raises:
+        ConfigError: naming ``key``, the config key that holds the expression, as does `names_in`.
+    """
+    names = sorted(names_in(expression, key))
+    for name in names:
+        if name not in columns:
+            hint = nearest(name, columns) or f"; it has {', '.join(columns)}"
+            raise ConfigError(f"{key}: interactions has no column {name!r}{hint} ({expression})")
+    return names
+
+
 def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
     """Where an expression is true: bool [n]; false where a column that it reads is null.
 
@@ -88,11 +103,7 @@ def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
         ConfigError: if it reads an unknown column, or its value is not true or false.
         DataError: if it does not fit the types of the columns.
     """
-    names = sorted(names_in(expression, key))
-    for name in names:
-        if name not in table.column_names:
-            hint = nearest(name, table.column_names) or f"; it has {', '.join(table.column_names)}"
-            raise ConfigError(f"{key}: interactions has no column {name!r}{hint} ({expression})")
+    names = check_expression(expression, key, table.column_names)
     result = _evaluate(table, names, expression, key)
     if np.asarray(result).dtype.kind != "b" or np.shape(result) != (table.num_rows,):
         raise ConfigError(f"{key}: {expression!r} does not give true or false for each row; {_EXAMPLE}")

@@ -16,11 +16,11 @@ from ..tables.validate import (
     check_entity_table,
     check_finite,
     check_interactions,
-    check_known,
     check_type,
 )
 from .expressions import positives, with_label
 from .split import NAMES, by_column
+from .unknown import ENTITIES, UnknownIds
 from .vectors import vector_columns
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 RESERVED = ("positive", "split")
 """Columns that we add to interactions."""
 _TIMES = "; write dates and times as 2024-01-31 10:00:00, or as numbers of seconds since 1970"
-ENTITIES = {"user_id": "users", "item_id": "items"}
-"""Id column -> the table whose rows it identifies."""
 
 
 def ingest(
@@ -62,7 +60,11 @@ def ingest(
             ingester.add(chunk)
             bar.update(chunk.num_rows)
     found = ingester.finish()
-    tables = {name: entities.get(name) or pa.table({key: found[key]}) for key, name in ENTITIES.items()}
+    source.metrics.update(ingester.unknown.metrics())
+    tables = {
+        name: ingester.unknown.grown(entities[name], name, key) if name in entities else pa.table({key: found[key]})
+        for key, name in ENTITIES.items()
+    }
     return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, ingester.has_timestamp
 
 
@@ -92,8 +94,9 @@ class InteractionIngester:
     def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array]) -> None:
         self.config = config
         self.spool = spool
-        self.known = known
+        self.unknown = UnknownIds(config.unknown, known)
         self.has_timestamp = False
+        self._read = 0
         self._ids: dict[str, pa.Array] = {}
         self._labels: set[float] = set()
         self._positives = 0
@@ -102,29 +105,32 @@ class InteractionIngester:
         """Check a chunk and write it to the spool."""
         import pyarrow as pa
 
-        start = self.spool.rows
+        start = self._read
+        self._read += raw.num_rows
         check_interactions(raw, self.config.labels, start=start)
         chunk = self._with_timestamp(canonical(raw, "interactions", start=start), start)
         chunk = with_label(chunk, self.config.label)
         self._check_reserved(chunk)
-        for column in IDS:
-            self._note_ids(chunk, column, start)
+        kept = self.unknown.kept(chunk, start)
         for column in chunk.column_names:
             check_finite(chunk, "interactions", column, start=start)
-        if "label" in chunk.column_names:
-            self._labels |= set(chunk["label"].unique().to_pylist())
-        mask = positives(chunk, self.config.positive)
-        self._positives += int(mask.sum())
-        chunk = chunk.append_column("positive", pa.array(mask))
+        chunk = chunk.append_column("positive", pa.array(positives(chunk, self.config.positive)))
         if self.config.split.by == "column":
             chunk = self._with_given_split(chunk, start)
+        chunk = chunk if kept.all() else chunk.filter(kept)
+        for column in IDS:
+            self._note_ids(chunk, column, start)
+        if "label" in chunk.column_names:
+            self._labels |= set(chunk["label"].unique().to_pylist())
+        self._positives += int(np.sum(chunk["positive"].to_numpy()))
         self.spool.write(chunk)
 
     def finish(self) -> dict[str, pa.Array]:
         """Close the spool and run the checks that need all rows; returns the ids of unknown tables, by column."""
         self.spool.close()
         if self.spool.rows == 0:
-            raise DataError("interactions: the table is empty")
+            left_out = f": all {self._read} rows are of unknown ids (data.unknown: drop)" if self._read else ""
+            raise DataError(f"interactions: the table is empty{left_out}")
         if len(self._labels) == 1:
             raise DataError(
                 f"interactions.label, rows 0 to {self.spool.rows - 1}: all are {self._labels.pop():g}, so there is "
@@ -158,9 +164,7 @@ class InteractionIngester:
     def _note_ids(self, chunk: pa.Table, column: str, start: int) -> None:
         import pyarrow as pa
 
-        table = ENTITIES[column]
-        if table in self.known:
-            check_known(chunk, column, self.known[table], table, start=start)
+        if ENTITIES[column] in self.unknown.known:
             return
         fresh = chunk[column].combine_chunks().unique()
         before = self._ids.get(column)

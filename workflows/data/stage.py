@@ -19,8 +19,11 @@ from ..tables.canonical import kind_of
 from ..tables.raw_features import check_known_before, raw_features
 from ..tables.validate import nearest
 from .expressions import names_in
-from .ingest import ENTITIES, ingest
+from .ingest import ingest
 from .spool import Spool
+from .unknown import ENTITIES
+from .used import check_named, only_used, used_columns
+from .values import check_values
 from .write import write_interactions, write_table
 
 
@@ -31,11 +34,16 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
     check_known_before(schema, [config.split.column] if config.split.column else (), "data.split.column")
     check_known_before(schema, config.labels, "data.labels")
-    source = open_source(config)
+    used = used_columns(config, schema)
+    source = only_used(open_source(config, used), used)
+    if "interactions" in source.columns:
+        check_named(config, schema, source.columns)
     spool = Spool(folder / "spool" / "interactions.parquet")
     entities, has_timestamp = ingest(source, spool, config, schema.vectors)
+    check_named(config, schema, source.columns)
     kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
     kinds["interactions"] = {c.name: str(kind_of(c.type)) for c in spool.schema if c.name != "split"}
+    check_values(schema, kinds, source.columns, entities, spool)
     features = raw_features(schema, kinds)
     title = _title(config, kinds["items"])
     for name, table in entities.items():
@@ -63,7 +71,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=2,
+    version=3,
     inputs=inputs,
 )
 

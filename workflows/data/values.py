@@ -1,0 +1,79 @@
+"""Checks of features' values that need their role: numbers where numbers are needed, and a value at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ...core.errors import DataError
+from ..config import SchemaConfig
+from ..tables.parquet import batches
+from .spool import GROUP_ROWS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..tables.raw_features import Kinds
+    from .spool import Spool
+
+NUMBER = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+
+
+def check_values(
+    schema: SchemaConfig,
+    kinds: Kinds,
+    columns: Mapping[str, Sequence[str]],
+    entities: Mapping[str, pa.Table],
+    spool: Spool,
+) -> None:
+    """Check that features have values, and that those of ``schema.dense`` are no text.
+
+    Args:
+        kinds: of the columns in the data artifact.
+        columns: table -> the names of all columns of the source.
+
+    Raises:
+        DataError: naming table, column and, for text, the value; and the keys that would help.
+    """
+    for column in (*schema.sparse, *schema.dense, *schema.text, *schema.vectors):
+        if not any(column in known for known in kinds.values()):
+            name = next(name for name, names in columns.items() if column in names)
+            raise DataError(
+                f"{name}.{column}: has no value in any row, or values that are neither numbers, text, times nor lists "
+                f"of these; take it out of schema, or set data.types: {{{column}: text}}"
+            )
+    for column in schema.dense:
+        for name, known in kinds.items():
+            if known.get(column) == "string":
+                table = entities.get(name)
+                _explain(name, column, batches(spool.file, GROUP_ROWS, [column]) if table is None else [table])
+
+
+def _explain(name: str, column: str, tables: Iterable[pa.Table]) -> None:
+    """Raise a DataError for a column of text that should hold numbers."""
+    import pyarrow.compute as pc
+
+    where = f"{name}.{column}"
+    for table, start in _with_starts(tables):
+        wrong = pc.fill_null(pc.invert(pc.match_substring_regex(table[column], NUMBER)), False)
+        if pc.any(wrong).as_py():
+            row = int(pc.index(wrong, True).as_py())
+            raise DataError(
+                f"{where}, {_place(table, row, start)}: {table[column][row].as_py()!r} is not a number, which "
+                "schema.dense needs; correct it or leave it empty, set data.csv.decimal if it has a decimal comma, or "
+                f"move {column} to schema.sparse"
+            )
+    raise DataError(f"{where}: the numbers are text; data.types: {{{column}: float}} reads them as numbers")
+
+
+def _with_starts(tables: Iterable[pa.Table]) -> Iterator[tuple[pa.Table, int]]:
+    start = 0
+    for table in tables:
+        yield table, start
+        start += table.num_rows
+
+
+def _place(table: pa.Table, row: int, start: int) -> str:
+    """The row; in users and items, which are sorted by now, the id."""
+    key = next((key for key in ("user_id", "item_id") if key in table.column_names), None)
+    return f"row {start + row}" if key is None else f"{key} {table[key][row].as_py()!r}"
