@@ -126,6 +126,14 @@ def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None
         raise DataError(f"interactions.{name}, row {start + row}: {value}, expected 0 or 1{advice}")
 
 
+def check_order(table: pa.Table, *, start: int = 0) -> None:
+    """The column ``order``, which sorts interactions of equal timestamps, has a value in every row."""
+    check_columns(table, "interactions", ["order"])
+    check_type(table, "interactions", "order", ("int", "float", "string"))
+    if table["order"].null_count:
+        raise DataError(f"interactions.order, row {start + _first(table['order'].is_null())}: missing")
+
+
 def check_entity_table(table: pa.Table, name: str, column: str) -> None:
     """The checks of users or items; ``column`` is the id."""
     check_columns(table, name, [column])
