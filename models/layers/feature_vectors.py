@@ -13,7 +13,7 @@ from ...core.features import Feature
 from .._merlin import mm, tf
 from ..training.random_state import Dropout
 from .pretrained import Projection
-from .schema import layer_name, merlin_column, merlin_schema, vocabulary
+from .schema import merlin_column, merlin_schema, plain_name, vocabulary
 
 INITIAL = 0.05
 """Embeddings are initialized uniformly in [-INITIAL, INITIAL], Keras's default."""
@@ -180,11 +180,11 @@ def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> di
     for feature in features:
         name = vocabulary(feature)
         if feature.kind == "vector":
-            tables[name] = Projection(dims[name], name=layer_name(name, "projection"))
+            tables[name] = Projection(dims[name], name=f"{plain_name(name)}_projection")
         if feature.kind == "categorical" and name not in tables:
             start = tf.keras.initializers.RandomUniform(-INITIAL, INITIAL)
             tables[name] = mm.EmbeddingTable(
-                dims[name], merlin_column(feature), embeddings_initializer=start, name=layer_name(name, "table")
+                dims[name], merlin_column(feature), embeddings_initializer=start, name=f"{plain_name(name)}_table"
             )
     return tables
 

@@ -20,7 +20,7 @@ def merlin_column(feature: Feature) -> Any:
         return ColumnSchema(feature.name, tags=[side, Tags.CONTINUOUS], dtype="float32", dims=(None, 1))
     if feature.kind == "vector":
         return ColumnSchema(feature.name, tags=[side, Tags.EMBEDDING], dtype="float32", dims=(None, feature.dims[0]))
-    domain = {"min": 0, "max": feature.cardinality - 1, "name": vocabulary(feature)}
+    domain = {"min": 0, "max": feature.cardinality - 1, "name": plain_name(vocabulary(feature))}
     return ColumnSchema(
         feature.name,
         tags=[side, Tags.CATEGORICAL, *ids],
@@ -42,12 +42,9 @@ def vocabulary(feature: Feature) -> str:
     return feature.vocabulary or feature.name
 
 
-def layer_name(feature: str, part: str) -> str:
-    """The name of a feature's layer: TensorFlow takes ASCII letters, digits and ``_ - .`` only."""
-    plain = "".join(
-        sign if sign.isascii() and (sign.isalnum() or sign == "_") else f"-{ord(sign):x}-" for sign in feature
-    )
-    return f"{plain}_{part}"
+def plain_name(name: str) -> str:
+    """``name`` for TensorFlow, whose scopes are ASCII letters, digits and ``_ - .`` only; different for each name."""
+    return "".join(sign if sign.isascii() and (sign.isalnum() or sign == "_") else f"-{ord(sign):x}-" for sign in name)
 
 
 def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ...core.features import Feature
 from .._merlin import mm, tf
 from ..layers.feature_vectors import FeatureVectors, continuous
-from ..layers.schema import layer_name, vocabulary
+from ..layers.schema import plain_name, vocabulary
 from ..training.random_state import Dropout
 from .target_encoding import PREFIX, Rates
 
@@ -69,7 +69,7 @@ class SideVectors(tf.keras.layers.Layer):
             widths[LAST] = widths[self.history]
         self.order = tuple(widths)
         self.project = {
-            name: tf.keras.layers.Dense(bottom[-1], use_bias=False, name=layer_name(name, "project"))
+            name: tf.keras.layers.Dense(bottom[-1], use_bias=False, name=f"{plain_name(name)}_project")
             for name, width in widths.items()
             if stacked and width != bottom[-1]
         }
