@@ -11,7 +11,7 @@ from .held_out import HeldOut, LoggedTest
 from .impressions import events_of_test
 from .ranking import RankedRows
 from .replay import Replay, event_columns, rank_logged, replay
-from .served_graph import feature_repo_at, version_folder
+from .served_graph import load_before_test, version_folder
 
 if TYPE_CHECKING:
     from ..core.signature import Signature
@@ -36,7 +36,7 @@ class ServedAnswers:
 
 def answer_test_part(
     export: Path,
-    feature_repo: str,
+    features: Path,
     logged: LoggedTest,
     config: EvaluationConfig,
     tensors: Tensors,
@@ -44,24 +44,21 @@ def answer_test_part(
     min_score: float,
     impressions: bool,
 ) -> ServedAnswers:
-    """Run the exported graph with the features of the live feature store, as when serving.
+    """Run the exported graph with the users of the features artifact, as a server does before anything is pushed.
 
     Args:
         export: the export artifact.
-        feature_repo: the Feast repository.
+        features: the features artifact.
         min_score: ``serving.thresholds.min_score``.
         impressions: whether the ranker was trained on logged impressions.
     """
-    from ..ensemble.graph.executor import Executor
-
-    with feature_repo_at(feature_repo):
-        executor = Executor.load(version_folder(export))
-        held_out = logged.users_held_out(_inputs(executor), config.max_users, config.seed)
-        replayed = replay(executor, held_out, min_score, config.batch_size)
-        release = executor.release["release"]
-        if not impressions:
-            return ServedAnswers(release, held_out, replayed, replayed.candidates, None)
-        return ServedAnswers(release, held_out, replayed, *scored_impressions(executor, logged, config, tensors))
+    executor = load_before_test(version_folder(export), features)
+    held_out = logged.users_held_out(_inputs(executor), config.max_users, config.seed)
+    replayed = replay(executor, held_out, min_score, config.batch_size)
+    release = executor.release["release"]
+    if not impressions:
+        return ServedAnswers(release, held_out, replayed, replayed.candidates, None)
+    return ServedAnswers(release, held_out, replayed, *scored_impressions(executor, logged, config, tensors))
 
 
 def scored_impressions(

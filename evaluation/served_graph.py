@@ -1,14 +1,19 @@
-"""Loads the served graph for offline evaluation, with the feature store that the server reads."""
+"""The served graph for offline evaluation, which reads users from the features artifact instead of the live store."""
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
+from ..ensemble.graph.executor import Executor
+from ..ensemble.graph.graph_file import GRAPH
+from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE, LookupUser
+from ..workflows.features.artifact_reader import ArtifactReader
 
 _turn = threading.RLock()
 
@@ -16,6 +21,35 @@ _turn = threading.RLock()
 def version_folder(export: Path) -> Path:
     """The version folder in an export artifact."""
     return next(export.glob("*/*/graph.json")).parent
+
+
+def load_before_test(version: Path, features: Path) -> Executor:
+    """The graph in a version folder, with users as they were before the test part.
+
+    The live store may hold later events, which are to be predicted.
+
+    Args:
+        features: the features artifact that the release was made with.
+    """
+    nodes = json.loads((version / GRAPH).read_text())["nodes"]
+    users = LookupUser(**next(node["params"] for node in nodes if node["op"] == LookupUser.kind))
+    return Executor.load(version, replace={LookupUser.kind: _reading(users, features)})
+
+
+def before_test(executor: Executor, features: Path) -> Executor:
+    """The same for a graph that is loaded."""
+    ops = {node.name: node.op for node in executor.nodes}
+    users = {name: _reading(op, features) for name, op in ops.items() if isinstance(op, LookupUser)}
+    return Executor(
+        executor.inputs, {**ops, **users}, executor.outputs, max_users=executor.max_users, release=executor.release
+    )
+
+
+def _reading(users: LookupUser, features: Path) -> LookupUser:
+    """A lookup of the same columns in the features artifact."""
+    own = replace(users)
+    own.read_from(ArtifactReader.open(own.query, features))
+    return own
 
 
 @contextmanager

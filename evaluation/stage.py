@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,11 +14,11 @@ from ..core.stage import Sections, Stage
 from ..ensemble.config import ServingConfig
 from ..models.config import DlrmConfig
 from ..models.ranker.heads import shares
-from ..workflows.config import FeatureStoreConfig
 from .baselines.sequences import UserSequences
 from .baselines.top_n import rank_baselines
 from .bootstrap import Bootstrap
 from .config import BASELINES, EvaluationConfig
+from .filtered import check_filtered
 from .funnel import summary
 from .held_out import LoggedTest
 from .impressions import Logged, measure_impressions, ranker_logits, without_impressions
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 REPORT = "report.html"
 ORDER = (
-    *("retrieval", "ranking", "cascade", "funnel", "baselines", "impressions"),
+    *("retrieval", "ranking", "cascade", "funnel", "notices", "baselines", "impressions"),
     *("recsys", "intervals", "differences", "new_items", "slices"),
 )
 """The keys of metrics.json."""
@@ -48,19 +48,20 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
 
     config = cast(EvaluationConfig, sections["evaluation"])
     serving = cast(ServingConfig, sections["serving"])
-    store = cast(FeatureStoreConfig, sections["feature_store"])
     tensors, data = Tensors.load(parents["etl"].path), parents["data"].path
     logged = LoggedTest.read(data, tensors.user_ids, tensors.item_ids)
     slices = all_slices(config.slices, data, logged, tensors)
     served = answer_test_part(
         parents["export"].path,
-        store.repo,
+        parents["features"].path,
         logged,
         config,
         tensors,
         min_score=serving.thresholds.min_score,
         impressions=parents["ranker"].metrics["train_on"] == "impressions",
     )
+    funnel = summary(served.replayed.fates)
+    notices = check_filtered(served.replayed, served.held_out.relevant, funnel, serving.thresholds.min_score)
     bootstrap = Bootstrap(config.replicates, config.seed)
     dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
     results = _recommendation_metrics(served, config, tensors, parents, bootstrap, calibrated=1 in shares(dlrm.labels))
@@ -69,9 +70,10 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     ]
     results["recsys"] = recsys(results, parents["data"].metrics)
     results["impressions"] = _impression_metrics(served, config, tensors, parents["ranker"], dlrm, bootstrap)
+    results |= {"funnel": funnel, "notices": notices}
     results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
-    facts = _facts(served, len(tensors.item_ids))
+    facts = _facts(served, len(tensors.item_ids), notices)
     (folder / REPORT).write_text(render(results, facts, served.ranked.logits, served.ranked.label))
     return results
 
@@ -84,7 +86,7 @@ def _recommendation_metrics(
     bootstrap: Bootstrap,
     calibrated: bool,
 ) -> dict[str, Any]:
-    """Metrics of the retriever, the cascade, the ranker and the baselines; of new items; and where items were lost."""
+    """Metrics of the retriever, the cascade, the ranker and the baselines; and of new items."""
     run, held_out = served.replayed, served.held_out
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
@@ -97,7 +99,7 @@ def _recommendation_metrics(
     results["new_items"] = measure_new_items(
         tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size
     )
-    return results | {"funnel": summary(run.fates)}
+    return results
 
 
 def _impression_metrics(
@@ -121,7 +123,7 @@ def _baselines(config: EvaluationConfig) -> tuple[str, ...]:
     return BASELINES if config.baselines is None else tuple(config.baselines)
 
 
-def _facts(served: ServedAnswers, items: int) -> dict[str, str]:
+def _facts(served: ServedAnswers, items: int, notices: Sequence[str]) -> dict[str, str]:
     """What the report says about the run."""
     return {
         "release": served.release,
@@ -129,14 +131,15 @@ def _facts(served: ServedAnswers, items: int) -> dict[str, str]:
         "items": f"{items:,}",
         "relevant items": f"{len(served.replayed.fates):,}",
         "ranked rows": f"{len(served.ranked):,}",
+        **({"notices": "; ".join(notices)} if notices else {}),
     }
 
 
 EVALUATION = Stage(
     name="evaluation",
     help="Measure the served graph on the test part, and compare it with baselines.",
-    sections=("evaluation", "serving", "feature_store", "dlrm_ranker"),
+    sections=("evaluation", "serving", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=5,
+    version=6,
 )

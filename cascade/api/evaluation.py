@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -12,18 +13,24 @@ from numpy.typing import NDArray
 
 from ..core.errors import ConfigError, DataError
 from .arguments import expect, expect_positive
+from .batches import run_in_batches
 from .frames import to_arrow
+from .locate import RUNS, features_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from scipy.sparse import csr_matrix
 
+    from ..ensemble.graph.executor import Executor
     from ..evaluation.bootstrap import Interval
     from .frames import Table
     from .release import Release
 
 BUILT_IN = ("recall", "ndcg", "map", "mrr")
+KEPT = ("ranked_rows", "seen_rows", "known_user")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,15 @@ def evaluate(
 
     Each user is asked for once, at temperature 0, with the context of the first of the user's positives. Items to find
     are all positives of the user, with two exceptions, which are counted and left out: items that the release does not
-    hold, and items that the served graph drops because the feature store knows that the user has seen them. A user with
-    nothing to find is left out as well.
+    hold, and items that the served graph drops because the user has seen them. A user with nothing to find is left out
+    as well.
+
+    Users are as they were before the test part of the release's data: they are read from its features artifact in
+    ``runs``, so what has been pushed since does not count. Without the artifact they are read from the live feature
+    store, which a warning says.
 
     Args:
-        release: from `open_release`. Its feature store should not yet hold the interactions of ``table``.
+        release: from `open_release`.
         table: user_id and item_id; optionally ``label`` (1 or true is a positive; without it every row is one),
             ``timestamp`` (orders a user's rows; without it their order does) and context columns. Other columns are
             ignored.
@@ -87,7 +98,7 @@ def evaluate(
     Raises:
         ConfigError: an argument has another type, or ``k`` or ``replicates`` is not positive.
         DataError: a column is missing, a label is no number, no row is positive, or nothing is left to find; the
-            message says why.
+            message says why. Also if every list is empty, because nothing reaches ``serving.thresholds.min_score``.
         RequestError: k is larger than the release allows.
 
     Example:
@@ -110,16 +121,23 @@ def evaluate(
         raise ConfigError(f"release: expected what cascade.open_release gives, got {release!r}")
     positives = _positives(to_arrow(table, "table"))
     asked = _Asked.of(release, positives)
-    answer = release.run(asked.request(release, positives, k), keep=("ranked_rows", "seen_rows", "known_user"))
+    answer = run_in_batches(_before_test(release), asked.request(release, positives, k), KEPT)
     relevant, already_seen = _without_seen(asked.relevant, answer["seen_rows"])
     measured = np.diff(relevant.indptr) > 0
     if not measured.any():
         raise DataError(
             f"table: nothing is left to find for any of {len(measured)} users: of their {asked.pairs} positives the "
-            f"release does not hold {asked.unknown_items}, and {already_seen} are items that the feature store knows "
-            "the user has seen, which the served graph never shows"
+            f"release does not hold {asked.unknown_items}, and {already_seen} are items that the user had seen "
+            "before, which the served graph never shows"
         )
     ranked = answer["ranked_rows"][measured]
+    if (ranked < 0).all():
+        raise DataError(
+            f"table: the lists of all {len(ranked)} users are empty, because nothing reaches the release's "
+            "serving.thresholds.min_score; lower it and export again"
+        )
+    if 2 * already_seen > asked.pairs:
+        log.warning("%d of %d positives are items that the user had seen before; left out", already_seen, asked.pairs)
     hits, counts = find_hits(ranked, relevant[measured])
     values = {f"{name}@{k}": metric_values(name, hits, counts, k) for name in (*BUILT_IN, *names)}
     intervals = Bootstrap(replicates, seed).means(np.stack(list(values.values()), axis=1))
@@ -134,6 +152,22 @@ def evaluate(
         already_seen=already_seen,
         unknown_items=asked.unknown_items,
     )
+
+
+def _before_test(release: Release) -> Executor:
+    """The graph with users as they were before the test part; as it is served if the features artifact is not here."""
+    from ..evaluation.served_graph import before_test
+
+    features = features_of(release.info, release._folder)
+    if features is not None:
+        return before_test(release.executor, features)
+    log.warning(
+        "release %s: its features artifact is not in %s/features, so users are read from the live feature store, which "
+        "may hold events of the table; evaluate in the folder of the run",
+        release.id,
+        RUNS,
+    )
+    return release.executor
 
 
 @dataclass(frozen=True)

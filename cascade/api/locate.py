@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -115,6 +116,21 @@ def warn_of_other_features(folder: Path, repo: str | Path) -> None:
         return
     if expected and stored != expected:
         log.warning("%s: holds features %s, the release was made with %s", repo, stored[:12], expected[:12])
+
+
+def features_of(release: Mapping[str, Any], folder: Path | None) -> Path | None:
+    """The features artifact that a release was made with; None if it is not here.
+
+    It is looked for in ``RUNS``, and in the folder of the run whose export artifact was opened.
+
+    Args:
+        release: what release.json says.
+        folder: the version folder that was opened.
+    """
+    wanted = release.get("parts", {}).get("features")
+    places = [RUNS, *([folder.parents[3]] if folder and len(folder.parents) > 3 else [])]
+    manifests = (file for place in places for file in sorted(place.glob(f"features/*/{MANIFEST}")))
+    return next((file.parent for file in manifests if json.loads(file.read_text())["digest"] == wanted), None)
 
 
 def hint_of_repo(source: Source, given: str | Path | None, recorded: str | None) -> str:

@@ -58,6 +58,7 @@ def open_release(source: Source, *, feature_repo: str | Path | None = None) -> R
     try:
         with feature_repo_at(repo):
             release = _load(folder)
+            release._folder = folder
     except FeatureStoreError as error:
         raise FeatureStoreError(f"{error}{hint_of_repo(source, feature_repo, recorded)}") from error
     warn_of_other_features(folder, repo)
@@ -89,6 +90,7 @@ class Release:
 
     def __init__(self, executor: Executor) -> None:
         self._executor: Executor | None = executor
+        self._folder: Path | None = None
         self._inputs = Inputs(executor.inputs)
 
     @property

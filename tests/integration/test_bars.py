@@ -51,7 +51,7 @@ def test_the_metrics_have_their_agreed_shape(name, request):
     got = pipeline.metrics
     retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
     cascade = {"recall@10", "ndcg@10", "map@10", "mrr@10", "coverage@10"}
-    ours = ["retrieval", "ranking", "cascade", "funnel", "baselines", "impressions"]
+    ours = ["retrieval", "ranking", "cascade", "funnel", "notices", "baselines", "impressions"]
     assert list(got) == [*ours, "recsys", "intervals", "differences", "new_items", "slices"]
     assert set(got["retrieval"]) == retrieval
     assert set(got["ranking"]) == {"auc", "gauc", "logloss", "ece"}

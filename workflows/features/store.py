@@ -24,7 +24,8 @@ from .push import pushed_row, seconds_of, typed_ids
 from .redis_writer import RedisWriter
 from .spec import FeatureSpec, View
 from .sqlite_writer import SqliteWriter
-from .tables import ROW_GROUP
+from .tables import EVENT_TIME, ROW_GROUP
+from .values import set_value
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -91,7 +92,9 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
         for view, target in views:
             writer = open_writer(store, target)
             publication = Publication(target, writer, lambda: _single_writer(store), cut, spec.seen, writer.begin())
-            written[view.name] = sum(publication.write(rows) for rows in _rows(artifact.path, view, target))
+            written[view.name] = sum(
+                publication.write(rows) for rows in _rows(artifact.path, view, spec.keys[view.key])
+            )
             publication.remove_others()
             store.registry.apply_materialization(target, store.project, EPOCH, end)
         _note_published(section, artifact)
@@ -247,15 +250,28 @@ def _feature_view(store: FeatureStore, name: str) -> FeatureView:
         raise FeatureStoreError(f"{store.project}: no feature view {name}; run `cascade features apply`") from None
 
 
-def _rows(folder: Path, view: View, target: FeatureView) -> Iterator[list[Row]]:
-    """The rows of each row group of the view's file."""
-    import pyarrow.parquet as pq
-    from feast.utils import _convert_arrow_to_proto, make_tzaware
+def _rows(folder: Path, view: View, kind: str) -> Iterator[list[Row]]:
+    """The rows of each row group of the view's file.
 
-    join_keys = {column.name: column.dtype.to_value_type() for column in target.entity_columns}
+    Feast's own conversion takes a column of integers and nulls through floats, so large ones would change.
+
+    Args:
+        kind: of the key, int or string.
+    """
+    import pyarrow.parquet as pq
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
     for batch in pq.ParquetFile(folder / view.file).iter_batches(ROW_GROUP):
-        rows = _convert_arrow_to_proto(batch, target, join_keys)
-        yield [Row(key, values, make_tzaware(time)) for key, values, time, _ in rows]
+        keys = [set_value(Value(), key, kind) for key in batch[view.key].to_pylist()]
+        columns = {
+            name: [set_value(Value(), value, each) for value in batch[name].to_pylist()]
+            for name, each in view.columns.items()
+        }
+        yield [
+            Row(EntityKey(join_keys=[view.key], entity_values=[key]), {n: c[at] for n, c in columns.items()}, time)
+            for at, (key, time) in enumerate(zip(keys, batch[EVENT_TIME].to_pylist(), strict=True))
+        ]
 
 
 @contextmanager

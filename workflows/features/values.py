@@ -55,6 +55,17 @@ def value_message() -> Any:
     return module.Value
 
 
+def set_value(message: Any, value: Any, kind: str) -> Any:
+    """Put ``value`` into an empty ``Value`` message and return it; a missing one (None) leaves it empty."""
+    if value is not None and kind.startswith("list_"):
+        inside = getattr(message, LISTS[kind.removeprefix("list_")][0])
+        inside.SetInParent()
+        inside.val.extend(value)
+    elif value is not None:
+        setattr(message, SCALARS[kind][0], value)
+    return message
+
+
 @dataclass(frozen=True)
 class ValueDecoder:
     """Decodes serialized values to columns of a kind: int, float or string.

@@ -38,6 +38,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
     fates = (f"{name} {cell_text(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
     parts.append("relevant items: " + ", ".join(fates))
+    parts += [f"notice: {text}" for text in metrics.get("notices", [])]
     return "\n\n".join(parts)
 
 

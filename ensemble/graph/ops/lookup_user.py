@@ -86,13 +86,21 @@ class LookupUser(Op):
         times = {"history_times": ColumnSpec("int64", ("T",))} if self.times else {}
         return {**{name: _spec(name, kind) for name, kind in self.columns.items()}, **items, **times, **flags}
 
+    @property
+    def query(self) -> FeatureQuery:
+        """What is read of each user."""
+        return FeatureQuery(self.project, "user_id", self.views)
+
     def load(self, folder: Path) -> None:
-        self.decoder = ValueDecoder()
-        int_lists.compile()
         repo = Path(os.environ.get(REPO_VARIABLE, "feature_repo"))
         redis = os.environ.get(REDIS_VARIABLE, self.redis)
-        query = FeatureQuery(self.project, "user_id", self.views)
-        self.reader = open_reader(query, repo, self.online, redis, self.timeout)
+        self.read_from(open_reader(self.query, repo, self.online, redis, self.timeout))
+
+    def read_from(self, reader: OnlineReader) -> None:
+        """Read users with ``reader``."""
+        self.decoder = ValueDecoder()
+        int_lists.compile()
+        self.reader = reader
 
     def __call__(self, columns: Columns) -> Columns:
         users = columns["user_id"][:, 0].tolist()
