@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from ..cards.model_card import write_card
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact, remove_unfinished
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, FeatureStoreError
 from ..core.files import locked
 from ..core.stage import Sections, Stage
 from ..core.suggest import nearest
@@ -32,6 +33,8 @@ STAGES = {
 """Name -> module and object, parents before children. A module is imported when it is first needed."""
 LOCKS = ".locks"
 """Folder below ``runs`` with a lock file for each run folder that a process is writing."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -131,12 +134,26 @@ def run(
             report(Progress(stage, None, None, "; ".join(why or [])))
             start = time.perf_counter()
             found = _run_one(stage, runs, config, done, stages, again=found is not None)
-        if stage.publish is not None:
-            stage.publish(found, sections)
+        _publish(stage, found, sections, needed=start is not None or stage.name in wanted)
         tell_workers(DONE)
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
         done[stage.name] = found
     return done
+
+
+def _publish(stage: Stage, artifact: Artifact, sections: Sections, needed: bool) -> None:
+    """Publish an artifact.
+
+    If only other stages needed it, a store that cannot be reached is no error: stages read artifacts, not the store.
+    """
+    if stage.publish is None:
+        return
+    try:
+        stage.publish(artifact, sections)
+    except FeatureStoreError as error:
+        if needed:
+            raise
+        log.warning("stage %s is not published: %s", stage.name, error)
 
 
 def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] | None = None) -> Artifact:

@@ -11,7 +11,7 @@ import pytest
 
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
-from cascade.core.errors import ArtifactError, ConfigError, DataError
+from cascade.core.errors import ArtifactError, ConfigError, DataError, FeatureStoreError
 from cascade.core.inputs import file_inputs
 from cascade.core.stage import Stage
 from cascade.pipeline.stages import (
@@ -62,6 +62,35 @@ class Pipeline:
 
     def why(self, runs: Path, cfg: PipelineConfig) -> dict[str, str]:
         return {row.stage: row.why for row in plan(cfg, runs, self.stages)}
+
+
+class Unreachable(Pipeline):
+    """``a`` publishes to a store that is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = (replace(self.stages[0], publish=self.refuse), *self.stages[1:])
+        self.down = False
+
+    def refuse(self, artifact: Artifact, sections: Mapping[str, Any]) -> None:
+        if self.down:
+            raise FeatureStoreError("store: down")
+
+
+def test_a_store_that_is_down_stops_only_what_has_to_be_published(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = Unreachable()
+    pipeline.run(tmp_path, config())
+    pipeline.down = True
+    assert pipeline.run(tmp_path, config(), only=["c"], force=True) == ["c"]
+    assert caplog.messages == ["stage a is not published: store: down"]
+    for more in ({"only": ["a"]}, {}):
+        with pytest.raises(FeatureStoreError, match="store: down"):
+            pipeline.run(tmp_path, config(), **more)
+    pipeline.salt = "new"
+    with pytest.raises(FeatureStoreError, match="store: down"):
+        pipeline.run(tmp_path / "elsewhere", config(), only=["c"])
 
 
 @pytest.fixture

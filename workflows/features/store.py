@@ -49,6 +49,24 @@ def publish(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     return True
 
 
+@contextmanager
+def _reaching(section: FeatureStoreConfig) -> Iterator[None]:
+    """Raise FeatureStoreError in place of an error of Redis.
+
+    Feast's own errors do not say which server was not reached.
+    """
+    if section.online != "redis":
+        yield
+        return
+    from redis import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        address = section.redis.partition(",")[0]
+        raise FeatureStoreError(f"feature_store.redis: {address}: {error}; start Redis and run this again") from error
+
+
 def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
     """Register the entities and views of the artifact, drop other views of the project, and create the online tables.
 
@@ -60,7 +78,8 @@ def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
     stale = [view for view in store.list_feature_views() if view.name not in objects]
     store.apply(list(objects.values()), objects_to_delete=list(stale), partial=False)
     if section.online == "redis":
-        _delete_views(store, stale)
+        with _reaching(section):
+            _delete_views(store, stale)
     _use_write_ahead_log(section)
     _write_yaml(section)
     return [name for name in objects if name in {view.name for view in store.list_feature_views()}]
@@ -79,14 +98,14 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
         View -> rows written.
 
     Raises:
-        FeatureStoreError: if a view has not been applied.
+        FeatureStoreError: if a view has not been applied, or Redis is not reached.
     """
     store = open_store(section)
     spec = FeatureSpec.load(artifact.path)
     cut = datetime.fromisoformat(artifact.metrics["cut"])
     views = [(view, _feature_view(store, view.name)) for view in spec.views]
     written = {}
-    with locked(_data(section) / f"{store.project}.publishing"):
+    with locked(_data(section) / f"{store.project}.publishing"), _reaching(section):
         _forget_published(section)
         end = datetime.now(UTC)
         for view, target in views:
@@ -120,14 +139,14 @@ def push_history(
         The new history, most recent first.
 
     Raises:
-        FeatureStoreError: if ids or times do not fit the feature view of this pipeline.
+        FeatureStoreError: if ids or times do not fit the feature view of this pipeline, or Redis is not reached.
     """
     store = open_store(section)
     view = _feature_view(store, "user_history")
     user, *items = typed_ids(view, user_id, item_ids)
     seconds = seconds_of(view, len(items), times)
     writer, key = open_writer(store, view), _entity_key(view, user)
-    with _single_writer(store):
+    with _reaching(section), _single_writer(store):
         [marks] = writer.marks([key_of(key)])
         [(_, values)] = store._get_provider().online_read(store.config, view, [key])
         row = pushed_row(view, key, marks, values, items, seconds)
@@ -218,12 +237,18 @@ def _holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     try:
         reader = open_reader(wanted, Path(section.repo), section.online, section.redis)
         known = head is None or any(reader.read(head.column("user_id").to_pylist()).known)
+        return known and _noted_in_redis(section) in (None, artifact.digest)
     except FeatureStoreError:
         return False
-    if section.online == "redis":
+
+
+def _noted_in_redis(section: FeatureStoreConfig) -> str | None:
+    """The digest of what was published last; empty if nothing was, None for another store."""
+    if section.online != "redis":
+        return None
+    with _reaching(section):
         digest = redis_client(section.redis).get(f"{_project(section)}:published")
-        return known and digest == artifact.digest.encode()
-    return known
+    return digest.decode() if digest else ""
 
 
 def _write_yaml(section: FeatureStoreConfig) -> None:
