@@ -114,7 +114,7 @@ class CsvConfig(Section):
     def _signs_differ(self) -> CsvConfig:
         for name, sign in (("delimiter", self.delimiter), ("quote", self.quote)):
             if sign is not None and (len(sign) != 1 or not sign.isascii() or sign in "\r\n"):
-                raise ValueError(f"{name}: expected one ASCII character, is {sign!r}")
+                raise ValueError(f'{name}: expected one ASCII character, is {sign!r}; a tab is "\\t" in double quotes')
         for name, sign in (("quote", self.quote), ("decimal", self.decimal)):
             if sign == self.delimiter:
                 raise ValueError(f"{name}: is {sign!r}, as the delimiter is; one of them must be another character")

@@ -86,9 +86,10 @@ def parsed(sources: Sources) -> PipelineConfig:
 
 
 def _with_slices(config: PipelineConfig) -> PipelineConfig:
-    """The config with ``data.keep`` holding the columns of ``evaluation.slices`` that are no features."""
+    """The config with ``data.keep`` holding those columns of ``evaluation.slices`` that nothing else keeps."""
     schema, keep = config.schema_, config.data.keep
-    known = {*schema.sparse, *schema.dense, *schema.text, *schema.vectors, *keep}
+    made = ("label", "positive", "split", "timestamp")
+    known = {*schema.sparse, *schema.dense, *schema.text, *schema.vectors, *keep, *made}
     fresh = [name for name in dict.fromkeys(config.evaluation.slices) if name not in known]
     if not fresh:
         return config

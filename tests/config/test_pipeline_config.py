@@ -375,7 +375,11 @@ def test_a_section_that_holds_itself_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("data: {csv: {delimiter: ';;'}}", r"data\.csv\.delimiter: expected one ASCII character, is ';;'"),
+        ("data: {csv: {delimiter: ';;'}}", r"data\.csv\.delimiter: expected one ASCII character, is ';;'; a tab is"),
+        (
+            r"data: {csv: {delimiter: '\t'}}",
+            r"data\.csv\.delimiter: expected one ASCII character, is .*in double quotes",
+        ),
         ("data: {csv: {decimal: ','}}", r"data\.csv\.decimal: is ',', as the delimiter is"),
         ("data: {csv: {encoding: latin1x}}", r"data\.csv\.encoding: 'latin1x' is no encoding of text"),
         ("data: {csv: {encoding: hex}}", r"data\.csv\.encoding: 'hex' is no encoding of text"),
@@ -406,7 +410,7 @@ def test_a_connection_string_with_options(tmp_path: Path) -> None:
 
 def test_columns_of_slices_are_kept_unless_they_are_features(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
-    file.write_text(f"{SMALL}evaluation: {{slices: [brand, color, age]}}\ndata: {{keep: [age, size]}}\n")
+    file.write_text(f"{SMALL}evaluation: {{slices: [brand, color, age, label]}}\ndata: {{keep: [age, size]}}\n")
     config, _ = config_with_origins(file, environ={})
     assert config.data.keep == ["age", "size", "color"]
     file.write_text(f"{SMALL}evaluation: {{slices: [brand]}}\n")

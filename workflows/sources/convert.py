@@ -35,7 +35,7 @@ def _read(values: pa.Array, read: Read) -> pa.Array | None:
 
     try:
         return read(values)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+    except pa.ArrowException:
         return None
 
 

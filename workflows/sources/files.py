@@ -57,6 +57,12 @@ def find_tables(folder: Path) -> dict[str, TableFiles]:
     return {name: TableFiles(name, path, _parts(path)) for name, path in paths.items()}
 
 
+def spare_files(folder: Path) -> dict[str, list[str]]:
+    """The names of the files of each table that are not read, because another one is: table -> names."""
+    found = {name: [f"{name}{end}" for end in ENDINGS if (folder / f"{name}{end}").exists()] for name in NAMES}
+    return {name: files[1:] for name, files in found.items() if files[1:]}
+
+
 def _path(folder: Path, name: str) -> Path | None:
     return next((path for end in ENDINGS if (path := folder / f"{name}{end}").exists()), None)
 

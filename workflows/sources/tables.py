@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from ...core.errors import ConfigError, DataError
 from ...core.inputs import Inputs, file_inputs
 from ..config import DataConfig
 from ..tables.validate import nearest
-from .files import ENDINGS, TableFiles, find_tables
+from .files import ENDINGS, TableFiles, find_tables, spare_files
 from .mapping import check_columns, new_names
 from .source import Source
 from .table import open_table, part_reader
+
+log = logging.getLogger(__name__)
 
 Used = Mapping[str, Collection[str]]
 """Table -> the columns, by cascade's name, that somebody reads."""
@@ -34,6 +37,8 @@ def open_source(config: DataConfig, used: Used | None = None) -> Source:
     if not folder.is_dir():
         raise ConfigError(f"data.path: {folder} is not a folder")
     files = find_tables(folder)
+    for name, spare in spare_files(folder).items():
+        log.warning("%s: not read, %s is there", ", ".join(spare), files[name].path.name)
     if "interactions" not in files:
         endings = ", ".join(ENDINGS)
         raise DataError(f"{folder}: no interactions.parquet and no interactions.csv (the endings are {endings})")

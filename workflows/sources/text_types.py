@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "#NA", "-nan", "-NaN")
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "#NA", "-nan", "-NaN", r"\N")
 """Missing values of columns that are no text. In a text column only an empty field is missing: NA may be Namibia."""
 WHOLE = r"^(0|-?[1-9][0-9]*)$"
 NUMBER = r"^-?([0-9]{1,15}|(0|[1-9][0-9]*)?\.[0-9]*|(0|[1-9][0-9]*)(\.[0-9]*)?[eE][+-]?[0-9]+)$"

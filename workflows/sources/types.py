@@ -38,7 +38,7 @@ def common_type(table: str, column: str, found: Sequence[tuple[pa.DataType, Path
     Raises:
         DataError: naming two files whose types do not go together.
     """
-    kind, first = found[0]
+    kind, first = _plain_type(found[0][0]), found[0][1]
     for other, file in found[1:]:
         wider = _wider(kind, other)
         if wider is None:

@@ -39,6 +39,7 @@ def small_blocks(monkeypatch):
         ("", "7", "int64", None, 7),
         ("NA", "7", "int64", None, 7),
         ("NA", "DE", "string", "NA", "DE"),
+        (r"\N", "4.5", "double", None, 4.5),
         ("1", "007", "string", "1", "007"),
         ("0", "-3", "int64", 0, -3),
         ("0.5", "007", "string", "0.5", "007"),

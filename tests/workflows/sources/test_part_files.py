@@ -182,6 +182,24 @@ def test_one_name_twice_in_a_file(tmp_path):
         read(tmp_path)
 
 
+def test_categories_of_one_file_are_their_values(tmp_path):
+    write_parts(tmp_path, a={**IDS, "x": pa.array(["a", None]).dictionary_encode()})
+    assert types_of(read(tmp_path))["x"] == "string"
+    assert read(tmp_path, types={"x": "text"})["x"].to_pylist() == ["a", None]
+
+
+def test_bytes_are_text_if_the_config_says_so(tmp_path):
+    write_parts(tmp_path, a={**IDS, "x": [b"a", None]}, b={**IDS, "x": ["b", "c"]})
+    assert read(tmp_path, types={"x": "text"})["x"].to_pylist() == ["a", None, "b", "c"]
+
+
+def test_a_second_file_of_a_table_is_not_read_and_named(tmp_path, caplog):
+    pq.write_table(pa.table(IDS), tmp_path / "interactions.parquet")
+    (tmp_path / "interactions.csv.gz").touch()
+    assert read(tmp_path).to_pydict() == IDS
+    assert "interactions.csv.gz: not read, interactions.parquet is there" in caplog.text
+
+
 def test_an_empty_folder(tmp_path):
     (tmp_path / "interactions.parquet").mkdir()
     with pytest.raises(DataError, match="interactions.parquet: the folder holds no file"):
