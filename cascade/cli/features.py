@@ -50,7 +50,10 @@ def materialize(
     runs: Runs = RUNS,
     verbose: Verbose = False,
 ) -> None:
-    """Copy the newest offline features to the online store."""
+    """Make the online store equal to the newest offline features.
+
+    Events that were pushed after these were made stay.
+    """
     from ..pipeline.stages import find
     from ..workflows.features.store import materialize
 
