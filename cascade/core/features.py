@@ -15,6 +15,14 @@ HISTORY, GAP = "history", "history_gap"
 """User features that depend on the time of an event: the items before it, and the gaps between them."""
 
 
+def ascii_name(name: str) -> str:
+    """``name`` in letters, digits, ``_`` and ``-`` of ASCII, different for each name; most names stay as they are.
+
+    TensorFlow's scopes take no others, nor do file names in the Python of Triton's stubs.
+    """
+    return "".join(sign if sign.isascii() and (sign.isalnum() or sign == "_") else f"-{ord(sign):x}-" for sign in name)
+
+
 @dataclass(frozen=True)
 class Feature:
     """One input column of a model, after the transforms.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...core.features import Feature
+from ...core.features import Feature, ascii_name
 from .._merlin import mm, tf
 from ..training.random_state import Dropout
 from .pretrained import Projection
-from .schema import merlin_column, merlin_schema, plain_name, vocabulary
+from .schema import merlin_column, merlin_schema, vocabulary
 
 INITIAL = 0.05
 """Embeddings are initialized uniformly in [-INITIAL, INITIAL], Keras's default."""
@@ -180,11 +180,11 @@ def embedding_tables(features: Sequence[Feature], dims: Mapping[str, int]) -> di
     for feature in features:
         name = vocabulary(feature)
         if feature.kind == "vector":
-            tables[name] = Projection(dims[name], name=f"{plain_name(name)}_projection")
+            tables[name] = Projection(dims[name], name=f"{ascii_name(name)}_projection")
         if feature.kind == "categorical" and name not in tables:
             start = tf.keras.initializers.RandomUniform(-INITIAL, INITIAL)
             tables[name] = mm.EmbeddingTable(
-                dims[name], merlin_column(feature), embeddings_initializer=start, name=f"{plain_name(name)}_table"
+                dims[name], merlin_column(feature), embeddings_initializer=start, name=f"{ascii_name(name)}_table"
             )
     return tables
 

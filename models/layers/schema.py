@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...core.errors import ConfigError
-from ...core.features import Feature, FeatureSchema, Side
+from ...core.features import Feature, FeatureSchema, Side, ascii_name
 from ...core.suggest import nearest
 
 
@@ -20,7 +20,7 @@ def merlin_column(feature: Feature) -> Any:
         return ColumnSchema(feature.name, tags=[side, Tags.CONTINUOUS], dtype="float32", dims=(None, 1))
     if feature.kind == "vector":
         return ColumnSchema(feature.name, tags=[side, Tags.EMBEDDING], dtype="float32", dims=(None, feature.dims[0]))
-    domain = {"min": 0, "max": feature.cardinality - 1, "name": plain_name(vocabulary(feature))}
+    domain = {"min": 0, "max": feature.cardinality - 1, "name": ascii_name(vocabulary(feature))}
     return ColumnSchema(
         feature.name,
         tags=[side, Tags.CATEGORICAL, *ids],
@@ -40,11 +40,6 @@ def merlin_schema(features: Iterable[Feature]) -> Any:
 def vocabulary(feature: Feature) -> str:
     """The name of the vocabulary whose codes the feature holds: for ``history`` it is item_id."""
     return feature.vocabulary or feature.name
-
-
-def plain_name(name: str) -> str:
-    """``name`` for TensorFlow, whose scopes are ASCII letters, digits and ``_ - .`` only; different for each name."""
-    return "".join(sign if sign.isascii() and (sign.isalnum() or sign == "_") else f"-{ord(sign):x}-" for sign in name)
 
 
 def check_names(schema: FeatureSchema, dims: Mapping[str, int], key: str) -> None:

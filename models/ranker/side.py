@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...core.features import Feature
+from ...core.features import Feature, ascii_name
 from .._merlin import mm, tf
 from ..layers.feature_vectors import FeatureVectors, continuous
-from ..layers.schema import plain_name, vocabulary
+from ..layers.schema import vocabulary
 from ..training.random_state import Dropout
 from .target_encoding import PREFIX, Rates
 
@@ -69,7 +69,7 @@ class SideVectors(tf.keras.layers.Layer):
             widths[LAST] = widths[self.history]
         self.order = tuple(widths)
         self.project = {
-            name: tf.keras.layers.Dense(bottom[-1], use_bias=False, name=f"{plain_name(name)}_project")
+            name: tf.keras.layers.Dense(bottom[-1], use_bias=False, name=f"{ascii_name(name)}_project")
             for name, width in widths.items()
             if stacked and width != bottom[-1]
         }

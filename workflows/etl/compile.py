@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.features import Feature, Side
+from ...core.features import Feature, Side, ascii_name
 from ..config import HistoryConfig
 from ..tables.ids import id_columns
 from ..tables.raw_features import RawFeature
@@ -76,8 +76,8 @@ def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSi
 
     table = pq.read_table(part.folder / "categories" / f"unique.{feature.name}.parquet", columns=list(raw.raw))
     if raw.role == "cross":
-        return {**entry, "sizes": _cross(out, feature.name, table)}
-    _codes(table[feature.name]).save(out, feature.name)
+        return {**entry, "sizes": _cross(out, ascii_name(feature.name), table)}
+    _codes(table[feature.name]).save(out, ascii_name(feature.name))
     return entry
 
 
@@ -109,7 +109,7 @@ def _codes(column: pa.ChunkedArray) -> Codes:
 
 
 def _cross(out: Path, name: str, table: pa.Table) -> list[int]:
-    """Write the lookup tables of a combination of columns.
+    """Write the lookup tables of a combination of columns, as files that begin with ``name``.
 
     Returns:
         The mixed radix of combinations: for each column, the number of its values and 1 more for missing.
@@ -118,7 +118,7 @@ def _cross(out: Path, name: str, table: pa.Table) -> list[int]:
     for column in table.column_names:
         known = _values(table[column].unique())
         codes = codes_for(known, np.arange(1, len(known) + 1))
-        codes.save(out, f"{name}.{column}")
+        codes.save(out, f"{name}.{ascii_name(column)}")
         sizes.append(len(known) + 1)
         combined = combined * sizes[-1] + codes(raw_array(table[column]), 0, -1)
     codes_for(combined, np.arange(FIRST_CODE, FIRST_CODE + len(table))).save(out, name)

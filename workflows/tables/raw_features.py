@@ -76,7 +76,6 @@ def _check_names(features: Sequence[RawFeature]) -> None:
         if (why := problem(feature.name, feature.side)) is not None:
             where = f"{TABLES[feature.side]}.{feature.name}"
             raise ConfigError(f"schema: {where} cannot be a feature, {why}; {way_out(feature.name, names)}")
-    names += [f"{f.name}.{raw}" for f in features if f.role == "cross" for raw in f.raw]  # files of a cross
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"schema: {', '.join(sorted(twice))} is named twice, as a column or as a cross")

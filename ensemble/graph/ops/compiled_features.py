@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....core.features import ascii_name
 from ....core.kernel import FLOAT32, FLOAT64, INT64, kernel, read, write
 from ....workflows.transforms.codes import (
     MISSING_BY_KIND,
@@ -36,11 +37,12 @@ def load_feature(feature: dict[str, Any], folder: Path) -> Compute:
         return lambda raw: normalize(raw[0], feature["fill"], feature["mean"], feature["std"])
     if "buckets" in feature:
         return hashed(feature["buckets"], feature["length"])
+    file = ascii_name(feature["name"])
     if feature["kind"] == "cross":
-        parts = [load_codes(folder, f"{feature['name']}.{column}") for column in feature["raw"]]
-        pairs = load_codes(folder, feature["name"])
+        parts = [load_codes(folder, f"{file}.{ascii_name(column)}") for column in feature["raw"]]
+        pairs = load_codes(folder, file)
         return lambda raw: cross(raw, parts, pairs, np.array(feature["sizes"]))
-    codes = load_codes(folder, feature["name"])
+    codes = load_codes(folder, file)
     if feature["length"] is None:
         return lambda raw: codes(raw[0], MISSING_CODE, UNKNOWN_CODE)
     return lambda raw: first_codes(codes(raw[0], -1, UNKNOWN_CODE), feature["length"])

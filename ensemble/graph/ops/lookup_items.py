@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....core.errors import ArtifactError
-from ....core.features import HISTORY
+from ....core.features import HISTORY, ascii_name
 from ....core.kernel import (
     FLOAT32,
     INT32,
@@ -73,7 +73,8 @@ class LookupItems(Op):
         return specs({**self.features, "item_vectors": ("float32", self.dim)}, "K")
 
     def load(self, folder: Path) -> None:
-        self.tables = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in self._of_items}
+        files = {name: folder / f"{ascii_name(name)}.npy" for name in self._of_items}
+        self.tables = {name: np.asarray(np.load(file, mmap_mode="r")) for name, file in files.items()}
         shapes = {name: table.shape for name, table in self.tables.items()}
         items = {shape[0] for shape in shapes.values()}
         lengths = {name: (spec.dims[-1],) for name, spec in self._of_items.items()}

@@ -87,13 +87,3 @@ def test_what_a_training_batch_holds_is_no_context_feature(name):
         raw_features(schema([name]), kinds)
     of_item = {**kinds, "items": {"item_id": "int", name: "int"}, "interactions": {}}
     assert name in [feature.name for feature in raw_features(schema([name]), of_item)]
-
-
-def test_the_files_of_a_cross_are_no_other_feature():
-    kinds = {
-        "users": {"user_id": "int"},
-        "items": {n: "int" for n in ("item_id", "a", "b", "a_b.a")},
-        "interactions": {},
-    }
-    with pytest.raises(ConfigError, match="a_b.a is named twice"):
-        raw_features(schema(["a", "b", "a_b.a"], crosses=[["a", "b"]]), kinds)
