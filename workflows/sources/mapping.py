@@ -50,7 +50,6 @@ def new_names(columns: Columns, table: str, names: Sequence[str]) -> dict[str, s
     own = nested if isinstance(nested, dict) else {}
     shared = {ours: theirs for ours, theirs in columns.items() if isinstance(theirs, str) and theirs in names}
     shared = {k: v for k, v in shared.items() if k not in own and v not in own.values()}
-    _check_once(table, {**shared, **own})
     moved = {theirs for ours, theirs in {**shared, **own}.items() if ours != theirs}
     for ours, theirs in shared.items():
         if ours in names and ours not in moved and ours != theirs:
@@ -58,6 +57,7 @@ def new_names(columns: Columns, table: str, names: Sequence[str]) -> dict[str, s
                 f"data.columns.{ours}: {table} has both {theirs!r} and {ours!r}; say which one it is for this table: "
                 f"data.columns: {{{table}: {{{ours}: {theirs}}}}} or {{{table}: {{{ours}: {ours}}}}}"
             )
+    _check_once(table, {**shared, **own})
     for ours, theirs in own.items():
         if ours in names and ours not in moved and ours != theirs:
             log.warning("%s.%s: is left out, data.columns.%s takes %s in its place", table, ours, table, theirs)

@@ -31,7 +31,7 @@ def test_two_tables_with_a_column_id(tmp_path):
     [
         (
             {"user_id": "id", "item_id": "id"},
-            r"interactions\.id would be user_id and item_id; .*\{interactions: \{user_id: id\}\}",
+            r"data\.columns\.user_id: interactions has both 'id' and 'user_id'",
         ),
         (
             {"item_id": "id"},
@@ -45,6 +45,12 @@ def test_a_mapping_that_does_not_say_which_column(tmp_path, columns, message):
     files = {"interactions.csv": "user_id,item_id,id\n1,2,0\n", "items.csv": "id\n2\n", "users.csv": "id,age\n1,30\n"}
     with pytest.raises(ConfigError, match=message):
         opened(tmp_path, columns, files)
+
+
+def test_one_column_under_two_names(tmp_path):
+    files = {"interactions.csv": "user_id,item_id\n1,2\n", "users.csv": "id,age\n1,30\n"}
+    with pytest.raises(ConfigError, match=r"users\.id would be user_id and item_id; .*\{users: \{user_id: id\}\}"):
+        opened(tmp_path, {"user_id": "id", "item_id": "id"}, files)
 
 
 def test_a_mapping_for_a_table_that_is_not_there(tmp_path):
