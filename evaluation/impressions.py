@@ -26,6 +26,7 @@ from .ranking import RankedRows, ranking_metrics
 
 if TYPE_CHECKING:
     from ..models.config import DlrmConfig
+    from ..models.ranker.rows import ValidRows
     from ..workflows.etl.tensors import Tensors
 
 log = logging.getLogger(__name__)
@@ -129,32 +130,45 @@ def compare(
 
 
 def ranker_logits(
-    served: RankedRows, test: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig
+    served: RankedRows, test: Events, tensors: Tensors, parents: Mapping[str, Artifact], config: DlrmConfig
 ) -> dict[str, Logits]:
     """Label -> logits [M].
 
-    A label with the whole weight has the served logits; other labels have the logits of their own heads.
+    A label with the whole weight has the served logits, if the release orders lists by what predicts impressions best.
+    Otherwise, and for other labels, they are computed with the checkpoint.
+
+    Args:
+        parents: the artifacts two_tower, index and ranker.
     """
-    names = list(config.labels) or [LABEL]
+    from ..models.ranker.retriever_scores import RetrieverScores
+    from ..models.ranker.rows import ValidRows
+    from ..models.ranker.score_fusion import Fusion
+
+    names, ranker = list(config.labels) or [LABEL], parents["ranker"].metrics
     is_served = {name for name, share in zip(names, shares(config.labels), strict=True) if share == 1}
     found = {name: served.logits for name in names}
-    if set(names) - is_served:
-        heads = _heads(test, tensors, artifact, config)
-        found |= {name: heads[:, at] for at, name in enumerate(names) if name not in is_served}
+    own = ranker.get("impression_fusion", ranker["fusion"])
+    if set(names) == is_served and own == ranker["fusion"]:
+        return found
+    rows = ValidRows(test, test.item_row[:, None], test.label[:, None] > 0)
+    heads = dict(zip(names, _heads(rows, tensors, parents["ranker"], config).T, strict=True))
+    found |= {name: logits for name, logits in heads.items() if name not in is_served}
+    if own != ranker["fusion"]:
+        cosine = RetrieverScores.load(parents, tensors)(rows)[:, 0]
+        found |= {name: Fusion.of(own)(heads[name], cosine) for name in is_served}
     return found
 
 
-def _heads(events: Events, tensors: Tensors, artifact: Artifact, config: DlrmConfig) -> Logits:
+def _heads(rows: ValidRows, tensors: Tensors, artifact: Artifact, config: DlrmConfig) -> Logits:
     """The logits [M, T] of all T heads, computed with the checkpoint."""
     from ..models.layers.feature_gather import Lookup
-    from ..models.ranker.rows import ValidRows
     from ..models.ranker.stage import load_ranker
     from ..models.ranker.training import score_heads
     from ..models.ranker.transition_features import TransitionFeatures
 
     dlrm = load_ranker(artifact, config, tensors).dlrm
     lookup = Lookup(tensors, TransitionFeatures.open(artifact.path, config.transitions))
-    return score_heads(dlrm, lookup, ValidRows(events, events.item_row[:, None], events.label[:, None] > 0))
+    return score_heads(dlrm, lookup, rows)
 
 
 def without_impressions(named: Collection[str] | None) -> dict[str, str]:

@@ -58,10 +58,12 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         config,
         tensors,
         min_score=serving.thresholds.min_score,
-        impressions=parents["ranker"].metrics["train_on"] == "impressions",
+        impressions=parents["ranker"].metrics["train_on"] != "candidates",
     )
     funnel = summary(served.replayed.fates)
     notices = check_filtered(served.replayed, served.held_out.relevant, funnel, serving.thresholds.min_score)
+    if parents["ranker"].metrics["order"] == "retriever":
+        notices += parents["ranker"].metrics.get("notices", [])
     bootstrap = Bootstrap(config.replicates, config.seed)
     dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
     results = _recommendation_metrics(served, config, tensors, parents, bootstrap, calibrated=1 in shares(dlrm.labels))
@@ -69,7 +71,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         measure_slice(part, served.held_out, served.replayed.answers, served.ranked) for part in slices
     ]
     results["recsys"] = recsys(results, parents["data"].metrics)
-    results["impressions"] = _impression_metrics(served, config, tensors, parents["ranker"], dlrm, bootstrap)
+    results["impressions"] = _impression_metrics(served, config, tensors, parents, dlrm, bootstrap)
     results |= {"funnel": funnel, "notices": notices}
     results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
@@ -106,16 +108,18 @@ def _impression_metrics(
     served: ServedAnswers,
     config: EvaluationConfig,
     tensors: Tensors,
-    ranker: Artifact,
+    parents: Mapping[str, Artifact],
     dlrm: DlrmConfig,
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
     """Metrics of the ranker and its baselines on logged impressions; empty if the ranker was not trained on those."""
     if served.impressions is None:
         return {}
-    logits = ranker_logits(served.ranked, served.impressions, tensors, ranker, dlrm)
+    logits = ranker_logits(served.ranked, served.impressions, tensors, parents, dlrm)
     logged = Logged.read(tensors, served.impressions)
-    found = measure_impressions(served.ranked, logged, logits, tensors, ranker.metrics, _baselines(config), bootstrap)
+    found = measure_impressions(
+        served.ranked, logged, logits, tensors, parents["ranker"].metrics, _baselines(config), bootstrap
+    )
     return {label: {**methods, "history": config.history} for label, methods in found.items()}
 
 

@@ -11,6 +11,8 @@ from ..core.extensible import NameOf
 from ..core.section import Section
 
 Calibration = Literal["platt", "isotonic", "none"]
+Order = Literal["retriever", "dlrm", "fused"]
+"""Whose scores order the served list, the simplest first."""
 
 
 class TrainingConfig(Section):
@@ -168,6 +170,10 @@ class TwoTowerConfig(Section):
     subsample: float = Field(default=0, ge=0)
     """Subsampling of frequent items: a positive of an item with a share f of all positives stays in an epoch with
     probability sqrt(subsample / f). Usual values are 1e-4 to 1e-2; 0 keeps all. Example: ``1e-3``."""
+    linear: int = Field(default=128, ge=0)
+    """Largest number of numbers that a linear part adds to the vectors of both towers: a factorization in closed form
+    (SVD, iALS or EASE), which adds to the score of an item how well it goes with the history. It is kept if the
+    validation part's NDCG gains from it. 0 leaves it out. Example: ``64``."""
     training: TrainingConfig = TrainingConfig()
 
     @field_validator("user_tower", mode="before")
@@ -340,20 +346,26 @@ class DlrmConfig(Section):
     rates: RatesConfig = RatesConfig()
     warm_start: bool = True
     """Whether item embeddings start at the retriever's item vectors."""
-    train_on: Literal["auto", "impressions", "candidates"] = "auto"
+    train_on: Literal["auto", "impressions", "candidates", "both"] = "auto"
     """What the ranker learns from. impressions: the logged 0/1 labels. candidates: positives against candidates of the
-    retriever. auto: impressions if the interactions have a ``label`` column, else candidates."""
+    retriever. both: in each step of impressions also lists of candidates, for a log whose impressions say too little
+    about the retriever's candidates. auto: impressions if the interactions have a ``label`` column, else
+    candidates."""
+    list_weight: float = Field(default=0.2, gt=0)
+    """both only: weight of the lists' loss, in nats per list, beside that of the impressions, in nats per impression.
+    Example: ``0.5``."""
     negatives: int = Field(default=16, ge=1)
-    """candidates only: number of hard negatives for each positive, drawn from the retriever's candidates. Unit: items.
-    Example: ``8``."""
+    """candidates and both: number of hard negatives for each positive, drawn from the retriever's candidates. Unit:
+    items. Example: ``8``."""
     random_negatives: int = Field(default=4, ge=0)
-    """candidates only: number of negatives for each positive, drawn uniformly from the catalogue. Unit: items. Example:
-    ``2``."""
+    """candidates and both: number of negatives for each positive, drawn uniformly from the catalogue. Unit: items.
+    Example: ``2``."""
     explicit_negatives: int = Field(default=2, ge=0)
-    """candidates only: number of negatives for each positive, drawn from the user's interactions that are not positives
-    by ``data.positive``. Unit: items. Example: ``4``."""
+    """candidates and both: number of negatives for each positive, drawn from the user's interactions that are not
+    positives by ``data.positive``. Unit: items. Example: ``4``."""
     max_events: int = Field(default=300_000, ge=1)
-    """candidates only: train on at most this many positives, drawn at random. Unit: positives. Example: ``1000000``."""
+    """candidates and both: train on at most this many positives, drawn at random. Unit: positives. Example:
+    ``1000000``."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout rate of the feature vectors. Example: ``0.4``."""
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -364,6 +376,13 @@ class DlrmConfig(Section):
     """How logits become probabilities. The calibration is fitted on the validation part and is part of the served
     model. platt: logistic regression on the logit of the ranker and the cosine of the retriever. isotonic: a rising
     curve on top of that. none: the ranker's own logit, without the retriever's; nothing is fitted."""
+    order_by: Literal["auto", "retriever", "dlrm", "fused"] = "auto"
+    """Whose scores order the served list. retriever: the cosine of the retriever; the ranker is then left out of the
+    release. dlrm: the ranker's logit. fused: a weighted sum of both. auto: what has the best ``choose_by`` on the
+    validation part, and the retriever unless the ranker is better beyond chance. Example: ``fused``."""
+    choose_by: str = Field(default="ndcg@10", pattern=r"^(ndcg|recall)@[1-9][0-9]*$")
+    """auto only: the metric of the list that decides ``order_by``, ``ndcg@k`` or ``recall@k``. The list is that of the
+    retriever's candidates, whatever the ranker was trained on. Example: ``recall@20``."""
     training: RankerTrainingConfig = RankerTrainingConfig()
 
     @model_validator(mode="after")

@@ -38,7 +38,7 @@ def _retriever(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
 
 def _ranker(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
     config = _values(sections, "dlrm_ranker")
-    if metrics.get("train_on") == "impressions":
+    if metrics.get("train_on") != "candidates":
         what = [
             "Its score is the probability of a positive label for an item that the log showed. An earlier system chose "
             "what to show; items that it never showed are judged only by their features."
@@ -55,6 +55,8 @@ def _ranker(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
         "The weights that combine the scores of ranker and retriever are fitted on the validation part, on which "
         "valid_fused is measured."
     )
+    if metrics.get("order") == "retriever":
+        fused = "It is not part of the release: the calibrated score of the retriever orders the list, see the notices."
     return [*what, _unknown_users(config), fused, _chosen_on_validation()]
 
 

@@ -33,10 +33,14 @@ class RankerChoice:
 def choose_ranker(parts: Mapping[str, Artifact], config: RankerServingConfig) -> RankerChoice:
     """The split ranker, unless the split is off, inexact or too large; int8 if configured and nearly without loss.
 
+    Where the retriever orders the list there is nothing to split.
+
     Args:
         parts: the artifacts etl and ranker.
     """
     metrics = parts["ranker"].metrics
+    if metrics.get("order") == "retriever":
+        return RankerChoice(WHOLE)
     why_whole = _why_whole(metrics.get("split"), parts, config)
     why_fp32 = _why_fp32(metrics.get("int8"), config, split=why_whole is None)
     notices = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.errors import ArtifactError
-from ...core.features import HISTORY
+from ...core.features import HISTORY, ascii_name
 from ...models.index.stage import VECTORS
 from ...models.onnx.external_tables import model_files
 from ...models.ranker.item_part import write_item_part
@@ -27,6 +27,8 @@ def ranker_steps(
 ) -> tuple[Step, Step]:
     """The steps lookup_items and rank; the item snapshot of the first holds what the second reads.
 
+    Where the retriever orders the list, rank is no more than the calibrated inner product of query and item vectors.
+
     Args:
         parts: the artifacts etl, index and ranker.
         users: features of the user and of the context.
@@ -35,14 +37,20 @@ def ranker_steps(
     """
     vectors, ranker = parts["index"].path / VECTORS, parts["ranker"]
     dim = np.load(vectors, mmap_mode="r").shape[1]
-    model, items, files = served_ranker(parts, config, items, work)
-    op, files = LookupItems(items, dim), {**files, VECTORS: vectors}
-    if last := ranker.metrics.get("transitions", {}).get("last"):
-        op = LookupItems(items, dim, last, users[HISTORY][1])
-        files |= {file.name: file for file in Transitions.files(ranker.path).values()}
+    model, items, tables = served_ranker(parts, config, items, work)
     for_item: Inputs = {**items, "item_vectors": ("float32", dim), TRANSITIONS: ("float32", WIDTH)}
-    inputs = model_inputs(model, {**users, "query": ("float32", dim)}, for_item)
-    return Step(op, files), Step(Rank(*inputs), model_files(model, "ranker.onnx"))
+    of_user, of_item = model_inputs(model, {**users, "query": ("float32", dim)}, for_item)
+    read = {name: spec for name, spec in items.items() if name in of_item}
+    op, files = LookupItems(read, dim), {_stored(file): file for file in tables.values() if file.stem in read}
+    if TRANSITIONS in of_item:
+        op = LookupItems(read, dim, ranker.metrics["transitions"]["last"], users[HISTORY][1])
+        files |= {file.name: file for file in Transitions.files(ranker.path).values()}
+    return Step(op, {**files, VECTORS: vectors}), Step(Rank(of_user, of_item), model_files(model, "ranker.onnx"))
+
+
+def _stored(file: Path) -> str:
+    """The name, in the folder of lookup_items, of the table of a feature."""
+    return f"{ascii_name(file.stem)}.npy"
 
 
 def served_ranker(

@@ -33,16 +33,17 @@ class PairColumns:
 
     similarity: RetrieverScores
     tensors: Tensors
-    item_model: Path
+    item_model: Path | None
+    """None without item parts."""
     widths: Mapping[str, int]
-    """Table of the item part -> its width."""
+    """Table of the item part -> its width; empty without item parts."""
     followers: TransitionFeatures | None = None
 
     @cached_property
     def _items(self) -> Any:
         from ..onnx.export import session
 
-        return session(self.item_model)
+        return session(self.item_model) if self.item_model else None
 
     def __call__(self, events: Events, rows: NDArray[np.integer[Any]]) -> Columns:
         from ..training.rows import item_columns, user_columns
@@ -56,6 +57,8 @@ class PairColumns:
         """The item parts [n, K, width] of items with features [n, K, L], computed by the item model."""
         from ..onnx.export import run
 
+        if not self.widths:
+            return {}
         flat = {name: values.reshape(-1, values.shape[-1]) for name, values in items.items()}
         found = split_part(run(self._items, flat), self.widths)
         return {name: part.reshape(*shape, -1) for name, part in found.items()}
@@ -68,13 +71,19 @@ def export_ranker(
     tensors: Tensors,
     followers: TransitionFeatures | None = None,
 ) -> PairColumns:
-    """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns the inputs of these models."""
+    """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns the inputs of these models.
+
+    If the retriever orders the list, only the first is written, which then reads the retriever's vectors alone.
+    """
     from .._merlin import tf
     from ..onnx.export import export, specs
 
     users, item = tensors.schema.side("user", "context"), tensors.schema.side("item")
     dim, widths = similarity.vectors.shape[1], ranker.dlrm.part_widths
     retriever = [tf.TensorSpec([None, dim], name="query"), tf.TensorSpec([None, None, dim], name="item_vectors")]
+    if ranker.fusion.order == "retriever":
+        export(folder / WHOLE, ranker, retriever, "logits")
+        return PairColumns(similarity, tensors, None, {}, followers)
     both = [tf.TensorSpec([None, None, WIDTH], name=TRANSITIONS)] if followers else []
     fused = [*(retriever if ranker.fusion.retriever else []), *both]
     export(folder / WHOLE, ranker, [*specs(users, None), *specs(item, None, None), *fused], "logits")
@@ -101,8 +110,11 @@ def differences(folder: Path, ranker: Ranker, columns: PairColumns) -> tuple[flo
     items = np.random.default_rng(0).integers(0, len(columns.tensors.item_ids), (len(events), PARITY_CANDIDATES))
     feed = columns(events, items)
     expected = ranker(feed).numpy()
+    difference = check_parity(folder / WHOLE, expected, feed)
+    if columns.item_model is None:
+        return difference, 0.0
     whole, split = (run(session(folder / name), feed) for name in (WHOLE, PAIR))
-    return check_parity(folder / WHOLE, expected, feed), max(relative(split, expected), relative(split, whole))
+    return difference, max(relative(split, expected), relative(split, whole))
 
 
 def relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

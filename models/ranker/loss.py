@@ -13,7 +13,7 @@ from ..training.worker_group import worker_group
 
 
 def loss(logits: Any, batch: Mapping[str, Any], config: DlrmConfig) -> Any:
-    """The loss of a batch, in nats per row; with several labels it is the weighted mean of their losses.
+    """The loss of labelled rows, in nats per row; with several labels it is the weighted mean of their losses.
 
     Args:
         logits: float32 [B, M, T].
@@ -46,3 +46,18 @@ def cross_entropy(logits: Any, batch: Mapping[str, Any], positive_weight: float 
     trained = logits - batch["log_rate"] + float(np.log(positive_weight))
     nats = tf.nn.sigmoid_cross_entropy_with_logits(label, trained) * weight
     return tf.reduce_sum(nats) / worker_group().total(tf.reduce_sum(weight))
+
+
+def list_loss(logits: Any, batch: Mapping[str, Any]) -> Any:
+    """Sampled softmax with logQ correction of the positive among its candidates, in nats per list.
+
+    Nothing that is the same for all candidates of a list changes it, so a model that also learns from impressions,
+    where positives are more frequent, need not bridge the two.
+
+    Args:
+        logits: float32 [B, M]; the positive comes first.
+        batch: ``weight``, 0 where there is no candidate, and ``log_rate``, as in `cross_entropy`, float32 [B, M].
+    """
+    drawn = tf.where(batch["weight"] > 0, logits - batch["log_rate"], logits.dtype.min)
+    nats = tf.reduce_logsumexp(drawn, axis=1) - drawn[:, 0]
+    return tf.reduce_sum(nats) / worker_group().total(tf.cast(tf.size(nats), nats.dtype))

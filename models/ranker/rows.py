@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
+from ...core.target_encoding import draw_folds
 from ..config import DlrmConfig
 from ..onnx.export import run, session
 from ..retriever.user_items import UserItems, user_items
 from ..training.loop import shuffled
-from ..training.rows import Events, user_columns
+from ..training.rows import Events, sampled, user_columns
 from .candidates import PAD, Sampler, retrieve
 from .heads import (
     draw_label,
@@ -23,7 +24,7 @@ from .heads import (
     shares,
     targets,
 )
-from .target_encoding import PREFIX, encode_rates
+from .target_encoding import PREFIX, Encoded, encode_rates
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -35,6 +36,8 @@ VALID_EVENTS = 5000
 """Largest number of validation events; impressions are up to 20 times as many."""
 CHUNK = 4096
 """Events whose candidates are retrieved at once."""
+LISTED = "listed:"
+"""Prefix of the batch columns of lists that are trained on beside impressions."""
 MIN_STEPS, MIN_ROWS = 100, 256
 """Batches of impressions shrink until an epoch has MIN_STEPS steps, but not below MIN_ROWS rows."""
 
@@ -79,21 +82,31 @@ class ValidRows:
 class CandidateRows:
     """Positives of the training part against sampled candidates, see ``candidates``.
 
+    Args:
+        shown_again: whether items that the user has, but never as a positive, are candidates, see `seen_items`.
+
     Raises:
         DataError: if the training part holds no positive.
     """
 
     def __init__(
-        self, tensors: Tensors, retriever: Retriever, config: DlrmConfig, followers: TransitionFeatures | None = None
+        self,
+        tensors: Tensors,
+        retriever: Retriever,
+        config: DlrmConfig,
+        followers: TransitionFeatures | None = None,
+        shown_again: bool = False,
     ) -> None:
         self.tensors, self.retriever, self.followers = tensors, retriever, followers
         source = tensors.interactions("train")
-        self.events = Events.positives(source).sample(config.max_events, config.training.seed)
+        positives = np.flatnonzero(source.positive)
+        self.at = positives[sampled(len(positives), config.max_events, config.training.seed)]
+        self.events = Events.of(source).take(self.at)
         if not len(self.events):
             raise DataError("interactions: the training part holds no positive, the ranker needs some")
-        self.seen = user_items(source, (len(tensors.user_ids), len(tensors.item_ids)))
+        self.seen = seen_items(tensors, shown_again)
         self.disliked = disliked(source, self.seen.shape)
-        explicit = config.explicit_negatives if self.disliked.nnz else 0
+        explicit = config.explicit_negatives if self.disliked.nnz and not shown_again else 0
         self.sampler = Sampler(len(tensors.item_ids), config.negatives, config.random_negatives, explicit)
         self.size = max(1, min(config.training.batch_size // self.sampler.rows, len(self.events)))
         self.steps = len(self.events) // self.size
@@ -114,29 +127,28 @@ class CandidateRows:
 
     def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
         for at in shuffled(len(self.events), self.size, rng):
-            events = self.events.take(at)
-            users = events.user_row
-            draw = self.sampler(
-                rng,
-                events.item_row,
-                self.candidates[at],
-                self.retrieved[at],
-                UserItems(self.seen, users),
-                UserItems(self.disliked, users),
-            )
-            rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
-            if self.followers:
-                rows |= self.followers.columns(events, draw.items, own=events.item_row)
-            yield {**events.queries(), **rows}
+            yield self.draw(rng, at)
+
+    def draw(self, rng: np.random.Generator, at: NDArray[np.int64]) -> dict[str, Any]:
+        """A batch of the events ``at`` [B] with their candidates."""
+        events = self.events.take(at)
+        users = events.user_row
+        draw = self.sampler(
+            rng,
+            events.item_row,
+            self.candidates[at],
+            self.retrieved[at],
+            UserItems(self.seen, users),
+            UserItems(self.disliked, users),
+        )
+        rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
+        if self.followers:
+            rows |= self.followers.columns(events, draw.items, own=events.item_row)
+        return {**events.queries(), **rows}
 
     def valid(self, seed: int) -> ValidRows | None:
         """Validation positives among the retriever's candidates; None without a validation part."""
-        events = Events.positives(self.tensors.interactions("valid")).sample(VALID_EVENTS, seed)
-        if not len(events):
-            return None
-        seen = UserItems(self.seen, events.user_row, without=events.item_row)
-        candidates = self.retriever(self.tensors, events, seen)
-        return ValidRows(events, candidates, candidates == events.item_row[:, None])
+        return valid_candidates(self.tensors, self.retriever, self.seen, seed)
 
 
 class ImpressionRows:
@@ -186,6 +198,75 @@ class ImpressionRows:
         if not has_both_labels(happened, self.share) or not 0 < label.sum() < len(label):
             return None
         return ValidRows(events, events.item_row[:, None], label[:, None] > 0, happened if self.labels else None)
+
+
+class MixedRows:
+    """Logged impressions, and beside each batch of them some positives among the retriever's candidates.
+
+    An epoch takes all impressions, and each positive about once. Names of the lists' columns begin with `LISTED`.
+    """
+
+    def __init__(self, impressions: ImpressionRows, lists: CandidateRows, config: DlrmConfig) -> None:
+        self.impressions, self.lists, self.followers = impressions, lists, impressions.followers
+        self.tensors, self.events, self.steps = impressions.tensors, impressions.events, impressions.steps
+        self.size = max(1, min(lists.size, len(lists.events) // self.steps))
+        self.fold = draw_folds(len(self.events), config.rates.folds, config.training.seed)[lists.at]
+
+    @property
+    def rates(self) -> Mapping[str, Encoded]:
+        return self.impressions.rates
+
+    def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
+        for rows, at in zip(self.impressions.batches(rng), self._positions(rng), strict=False):
+            lists = self.lists.draw(rng, at)
+            lists |= self._rates(at, lists["items"])
+            yield {**rows, **{f"{LISTED}{name}": values for name, values in lists.items()}}
+
+    def _positions(self, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        while True:
+            yield from shuffled(len(self.lists.events), self.size, rng)
+
+    def _rates(self, at: NDArray[np.int64], items: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float32]]:
+        """The target encodings of lists, by the events outside the fold of each positive, so that none shows itself."""
+        events, found = self.lists.events.take(at), {}
+        for name, known in self.rates.items():
+            of_item = self.tensors.schema[name].side == "item"
+            codes = np.asarray(self.tensors.items[name])[items] if of_item else user_codes(self.tensors, events, name)
+            found[f"{PREFIX}{name}"] = known.of_fold(self.fold[at], codes)
+        return found
+
+    def valid(self, seed: int) -> ValidRows | None:
+        """Validation impressions, see `ImpressionRows.valid`."""
+        return self.impressions.valid(seed)
+
+
+def user_codes(tensors: Tensors, events: Events, name: str) -> NDArray[Any]:
+    """The codes [n, L] of a feature of the user, of the context or of the history."""
+    return np.asarray(events.moment[name] if name in events.moment else tensors.users[name][events.user_row])
+
+
+def valid_candidates(tensors: Tensors, retriever: Retriever, seen: csr_matrix, seed: int) -> ValidRows | None:
+    """Validation positives among the retriever's candidates; None if there are no positives.
+
+    Args:
+        seen: bool [n_users, n_items], what is no candidate because the user had it before.
+    """
+    events = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, seed)
+    if not len(events):
+        return None
+    candidates = retriever(tensors, events, UserItems(seen, events.user_row, without=events.item_row))
+    return ValidRows(events, candidates, candidates == events.item_row[:, None])
+
+
+def seen_items(tensors: Tensors, shown_again: bool) -> csr_matrix:
+    """bool [n_users, n_items]: what is no candidate because the user had it in the training part, as when serving.
+
+    Args:
+        shown_again: in a log of impressions only the positives; what was shown in vain may be shown again.
+    """
+    source = tensors.interactions("train")
+    of = Events.positives(source) if shown_again else source
+    return user_items(of, (len(tensors.user_ids), len(tensors.item_ids)))
 
 
 def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:

@@ -3,13 +3,14 @@
 The retriever was trained on the ranker's training events, so its cosines look better there than they are. On the
 validation part both models are out of sample, so the weights are fitted there (stacking: Wolpert, "Stacked
 generalization", 1992). A logistic regression of the label on the weighted sum calibrates it (Platt, "Probabilistic
-outputs for support vector machines", 1999), optionally followed by an isotonic curve, see ``calibration``.
+outputs for support vector machines", 1999), optionally followed by an isotonic curve, see ``calibration``. Whether
+both scores are served, or one of them, is decided in ``served_order``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._merlin import tf
-from ..config import Calibration
+from ..config import Calibration, Order
 from .calibration import Curve, Logits, fit_curve
 from .dlrm import Dlrm
 
@@ -25,8 +26,14 @@ log = logging.getLogger(__name__)
 
 MIN_POSITIVES = 50
 """Positives in the validation part that are needed to fit the three parameters."""
-RIDGE = 1e-4
-"""L2 regularization, which keeps the weights finite if the labels of the validation part are separable."""
+RIDGE, FEW_RIDGE = 1e-4, 1.0
+"""L2 regularization, which keeps the weights finite if the labels of the validation part are separable; the second is
+for less than `MIN_POSITIVES`."""
+MOST_WEIGHT = 3.0
+"""Largest weight of the DLRM's logit among candidates. A model that has learned the labels needs about 1; a model that
+has learned nothing has nearly equal logits, whose noise a large weight would turn into an order."""
+Weights = tuple[float, float]
+"""Of the DLRM's logit and of the retriever's cosine."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +56,25 @@ class Fusion:
         """The calibration that was fitted, which may be less than the configured one."""
         if self.curve is not None:
             return "isotonic"
-        return "none" if self == Fusion() else "platt"
+        return "platt" if self.bias else "none"
+
+    @property
+    def order(self) -> Order:
+        """Whose scores order the list."""
+        return "retriever" if not self.ranker else "fused" if self.retriever else "dlrm"
 
     def __call__(self, logits: Logits, cosine: Logits) -> Logits:
         line = np.asarray(self.ranker * logits + self.retriever * cosine + self.bias, np.float32)
         return line if self.curve is None else self.curve(line)
 
 
-def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibration: Calibration = "platt") -> Fusion:
+def fit_fusion(
+    logits: Logits,
+    cosine: Logits,
+    label: NDArray[np.bool_],
+    calibration: Calibration = "platt",
+    weights: Weights | None = None,
+) -> Fusion:
     """Fit the fusion, with the configured calibration, on the validation part.
 
     If there are too few positives for that calibration, a simpler one is fitted: see `calibration_notices`.
@@ -66,14 +84,21 @@ def fit_fusion(logits: Logits, cosine: Logits, label: NDArray[np.bool_], calibra
         cosine: float32 [n, K].
         label: bool [n, K].
         calibration: ``dlrm_ranker.calibration``.
+        weights: of both scores; None fits them, see `fit_weights`. Only their ratio counts.
     """
+    weights = weights or fit_weights(logits, cosine, label)
     if calibration == "none":
-        return Fusion()
-    line, there = fit_line(logits, cosine, label), np.isfinite(logits)
+        return alone(weights)
+    line, there = fit_line(logits, cosine, label, weights), np.isfinite(logits)
     logits, cosine, label = logits[there], cosine[there], label[there]
     if calibration == "isotonic" and min(label.sum(), (~label).sum()) >= MIN_POSITIVES:
         line = replace(line, curve=fit_curve(line(logits, cosine), label))
     return line
+
+
+def alone(weights: Weights) -> Fusion:
+    """The DLRM's score as it is; the retriever's if the DLRM has no weight."""
+    return Fusion() if weights[0] else Fusion(0.0, 1.0)
 
 
 def calibration_notices(
@@ -96,33 +121,50 @@ def calibration_notices(
     return [notice]
 
 
-def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Fusion:
-    """Fit weights and bias on logits, cosines and labels [n, K]; a logit of -inf is no candidate.
+def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_], weights: Weights) -> Fusion:
+    """Scale ``weights``, and fit the bias, on logits, cosines and labels [n, K]; a logit of -inf is no candidate.
 
-    If the weight of the DLRM is not positive, or the retriever's is negative, only the DLRM's logit is used. The result
-    is the default `Fusion`, which changes nothing, if its scale is not positive either or if there are too few labels.
+    With less than `MIN_POSITIVES` the DLRM is served as it is, because its logit is that of a probability already, and
+    the line of the retriever is held back towards the mean. If the scale comes out negative, it is 1 and the bias 0.
     """
     there = np.isfinite(logits)
-    if label.sum() < MIN_POSITIVES or label[there].all():
-        return Fusion()
-    both, happened = np.stack([logits, cosine], axis=-1), label[there]
-    weights = conditional_logit(both, label) if logits.shape[1] > 1 else logistic_regression(both[there], happened)[0]
-    if weights[0] <= 0 or weights[1] < 0:
-        weights = np.array([1.0, 0.0])
-    (scale,), bias = logistic_regression(both[there] @ weights[:, None], happened)
-    return Fusion(float(scale * weights[0]), float(scale * weights[1]), bias) if scale > 0 else Fusion()
+    happened, few = label[there], label.sum() < MIN_POSITIVES
+    if (few and weights[0]) or not 0 < happened.sum() < len(happened):
+        return alone(weights)
+    both = np.stack([logits, cosine], axis=-1)[there]
+    (scale,), bias = logistic_regression(both @ np.array(weights)[:, None], happened, FEW_RIDGE if few else RIDGE)
+    return Fusion(float(scale * weights[0]), float(scale * weights[1]), bias) if scale > 0 else Fusion(*weights)
 
 
-def logistic_regression(x: NDArray[Any], label: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+def fit_weights(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Weights:
+    """The weights of logits and cosines [n, K] whose sum explains the labels best. Neither is negative.
+
+    Where the DLRM is of no use, and where they cannot be fitted for want of both labels, it is the retriever alone.
+    """
+    both, there = np.stack([logits, cosine], axis=-1), np.isfinite(logits)
+    if not 0 < label[there].sum() < there.sum():
+        return 0.0, 1.0
+    if logits.shape[1] > 1:
+        ranker, retriever = conditional_logit(both, label, (MOST_WEIGHT, np.inf))
+    else:
+        ranker, retriever = logistic_regression(both[there], label[there])[0]
+    if ranker <= 0:
+        return 0.0, 1.0
+    return float(ranker), max(0.0, float(retriever))
+
+
+def logistic_regression(
+    x: NDArray[Any], label: NDArray[np.bool_], ridge: float = RIDGE
+) -> tuple[NDArray[np.float64], float]:
     """Logistic regression of label [M] on x [M, C]; returns the weights float64 [C] and the bias."""
     from sklearn.linear_model import LogisticRegression
 
     scale = standard_deviation(x)
-    found = LogisticRegression(C=1 / RIDGE).fit(x / scale, label)
+    found = LogisticRegression(C=1 / ridge).fit(x / scale, label)
     return found.coef_[0] / scale, float(found.intercept_[0])
 
 
-def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArray[np.float64]:
+def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_], most: Sequence[float]) -> NDArray[np.float64]:
     """Weights float64 [C] of a conditional logit: which candidate of a request is the positive?
 
     McFadden, "Conditional logit analysis of qualitative choice behavior", 1974. A logistic regression on all rows would
@@ -131,6 +173,7 @@ def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArr
     Args:
         x: float32 [n, K, C], -inf where there is no candidate.
         label: bool [n, K]; requests without a positive are left out.
+        most: the largest weight of each of the C; the smallest is 0.
     """
     from scipy.optimize import minimize
     from scipy.special import softmax
@@ -146,7 +189,8 @@ def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_]) -> NDArr
         slope = np.einsum("nk,nkc->c", chance - label, known) + 2 * RIDGE * weights
         return float(-np.log(chance[label]).sum() + RIDGE * weights @ weights), slope
 
-    found: NDArray[np.float64] = minimize(loss, np.ones(known.shape[-1]), jac=True, method="L-BFGS-B").x
+    bounds, start = [(0.0, width * most[at]) for at, width in enumerate(scale)], np.ones(known.shape[-1])
+    found: NDArray[np.float64] = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return found / scale
 
 
@@ -160,7 +204,8 @@ class Ranker(tf.keras.Model):
     """The served model: user and context features [B, L] and item features [B, K, L] -> logits float32 [B, K].
 
     If the retriever has a weight, the inputs also hold ``query`` float32 [B, D] and ``item_vectors`` float32 [B, K, D],
-    which the request path has anyway: their inner product is the retriever's cosine.
+    which the request path has anyway: their inner product is the retriever's cosine. If the DLRM has none, no feature
+    is read.
     """
 
     def __init__(self, dlrm: Dlrm, fusion: Fusion) -> None:
@@ -168,17 +213,20 @@ class Ranker(tf.keras.Model):
         self.dlrm, self.fusion = dlrm, fusion
 
     def call(self, columns: Mapping[str, Any]) -> Any:
-        return self._weighed(self.dlrm(columns), columns)
+        return self._weighed(self.dlrm, columns)
 
     def pair(self, columns: Mapping[str, Any]) -> Any:
         """The same from item parts instead of item features, see ``item_part``."""
-        return self._weighed(self.dlrm.pair(columns), columns)
+        return self._weighed(self.dlrm.pair, columns)
 
-    def _weighed(self, logits: Any, columns: Mapping[str, Any]) -> Any:
-        logits = self.fusion.ranker * logits + self.fusion.bias
-        if self.fusion.retriever:
-            logits += self.fusion.retriever * tf.linalg.matvec(columns["item_vectors"], columns["query"])
-        return logits if self.fusion.curve is None else apply_curve(logits, self.fusion.curve)
+    def _weighed(self, dlrm: Callable[[Mapping[str, Any]], Any], columns: Mapping[str, Any]) -> Any:
+        fusion, logits = self.fusion, []
+        if fusion.ranker:
+            logits += [fusion.ranker * dlrm(columns)]
+        if fusion.retriever:
+            logits += [fusion.retriever * tf.linalg.matvec(columns["item_vectors"], columns["query"])]
+        line = tf.add_n(logits) + fusion.bias
+        return line if fusion.curve is None else apply_curve(line, fusion.curve)
 
 
 def apply_curve(logits: Any, curve: Curve) -> Any:

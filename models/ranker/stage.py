@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +13,8 @@ import numpy as np
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError
 from ...core.stage import Sections, Stage
-from ..config import Calibration, DlrmConfig
+from .. import metrics
+from ..config import DlrmConfig
 from ..index.stage import FAISS
 from ..retriever.stage import CHECKPOINT, QUERY
 
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
     from ..layers.feature_gather import Lookup
     from .dlrm import Dlrm
     from .retriever_scores import RetrieverScores
-    from .rows import CandidateRows, ImpressionRows, Retriever, ValidRows
+    from .rows import Retriever, ValidRows
     from .score_fusion import Fusion, Ranker
+    from .served_order import OrderChoice
+    from .training import TrainingRows
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write the models (see ``model_files``), ``checkpoint/`` and, if the ranker uses them, the transition counts."""
+    """Write the models (see ``model_files``), ``checkpoint/`` and, if the ranker uses them, the transition counts.
+
+    If the retriever orders the list, there is only the whole model: it turns cosines into probabilities.
+    """
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
     from .export import differences, export_ranker
@@ -45,24 +51,22 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         rows.followers.transitions.save(folder)
     similarity = RetrieverScores.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
-    lookup = Lookup(tensors, rows.followers)
-    fusion, judged, notices = fuse(dlrm, similarity, lookup, valid, config.calibration)
-    ranker = Ranker(dlrm, fusion)
+    lookup, candidates = Lookup(tensors, rows.followers), retriever(tensors, parents, ann.topk)
+    fused = fuse(dlrm, similarity, lookup, valid, listed_rows(kind, valid, tensors, candidates, config), config)
+    ranker = Ranker(dlrm, fused.fusion)
     columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
     difference, of_split = differences(folder, ranker, columns)
-    int8 = quantize(folder, columns, retriever(tensors, parents, ann.topk), rows.events, valid)
-    results = {"train_on": kind, **found.metrics("auc" if kind == "impressions" else "ndcg"), **judged}
-    if notices:
-        results["notices"] = [*results.get("notices", []), *notices]
+    int8 = quantize(folder, columns, candidates, rows.events, valid) if columns.widths else None
+    results = {"train_on": kind, **found.metrics("ndcg" if kind == "candidates" else "auc"), **fused.metrics()}
+    if fused.notices:
+        results["notices"] = [*results.get("notices", []), *fused.notices]
     if valid is not None and valid.happened is not None:
         aucs = label_aucs(score_heads(dlrm, lookup, valid), valid.happened)
         results |= {"valid_auc_of": dict(zip(config.labels, aucs, strict=True))}
     return results | {
         "transitions": config.transitions.model_dump(),
-        "fusion": asdict(fusion),
-        "calibration": fusion.calibration,
         "onnx_max_difference": difference,
-        "split": {"widths": columns.widths, "max_difference": of_split},
+        "split": {"widths": columns.widths, "max_difference": of_split} if columns.widths else None,
         "int8": asdict(int8) if int8 else None,
     }
 
@@ -80,33 +84,53 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
 
 
 def trains_on(wanted: str, data: Path) -> str:
-    """``impressions`` or ``candidates``; ``auto`` takes impressions if the interactions have a label.
+    """``impressions``, ``candidates`` or ``both``; ``auto`` takes impressions if the interactions have a label.
 
     Args:
         wanted: ``dlrm_ranker.train_on``.
         data: folder of the data artifact.
 
     Raises:
-        ConfigError: if ``wanted`` is impressions and there is no label.
+        ConfigError: if ``wanted`` needs impressions and there is no label.
     """
     has_label = bool(json.loads((data / "tables.json").read_text())["has_label"])
-    if wanted == "impressions" and not has_label:
-        raise ConfigError("dlrm_ranker.train_on: impressions needs a 0/1 column label in interactions, there is none")
+    if wanted in ("impressions", "both") and not has_label:
+        raise ConfigError(f"dlrm_ranker.train_on: {wanted} needs a 0/1 column label in interactions, there is none")
     return wanted if wanted != "auto" else ("impressions" if has_label else "candidates")
 
 
 def training_rows(
     tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
-) -> tuple[str, CandidateRows | ImpressionRows]:
+) -> tuple[str, TrainingRows]:
     """What the ranker is trained on (see `trains_on`), and its training rows."""
-    from .rows import CandidateRows, ImpressionRows
+    from .rows import CandidateRows, ImpressionRows, MixedRows
     from .transition_features import TransitionFeatures
 
-    kind = trains_on("impressions" if config.labels else config.train_on, parents["data"].path)
+    wanted = "impressions" if config.labels and config.train_on == "auto" else config.train_on
+    kind = trains_on(wanted, parents["data"].path)
     followers = TransitionFeatures.of(tensors, config.transitions)
     if kind == "impressions":
         return kind, ImpressionRows(tensors, config, followers)
-    return kind, CandidateRows(tensors, retriever(tensors, parents, topk), config, followers)
+    lists = CandidateRows(tensors, retriever(tensors, parents, topk), config, followers, shown_again=kind == "both")
+    if kind == "candidates":
+        return kind, lists
+    return kind, MixedRows(ImpressionRows(tensors, config, followers), lists, config)
+
+
+def listed_rows(
+    kind: str, valid: ValidRows | None, tensors: Tensors, candidates: Retriever, config: DlrmConfig
+) -> ValidRows | None:
+    """Validation positives among the retriever's candidates, as a release lists them; None if there are none.
+
+    Args:
+        kind: what the ranker was trained on.
+        valid: the validation rows of its training.
+    """
+    from .rows import seen_items, valid_candidates
+
+    if kind == "candidates":
+        return valid
+    return valid_candidates(tensors, candidates, seen_items(tensors, shown_again=True), config.training.seed)
 
 
 def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> Retriever:
@@ -116,25 +140,74 @@ def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> R
     return Retriever.load(query, index, min(topk, len(tensors.item_ids)))
 
 
-def fuse(
-    dlrm: Dlrm, similarity: RetrieverScores, lookup: Lookup, valid: ValidRows | None, calibration: Calibration = "platt"
-) -> tuple[Fusion, dict[str, float], list[str]]:
-    """Fit the fusion of both scores.
+@dataclass(frozen=True)
+class FusedScores:
+    """How the scores of DLRM and retriever are served, and what was measured on the validation part."""
 
-    Returns:
-        The fusion, the validation scores of the retriever, the DLRM and both, and notices on the calibration.
+    fusion: Fusion
+    """The served one."""
+    of_impressions: Fusion | None
+    """What predicts logged impressions best; None for a ranker that was trained on candidates alone."""
+    judged: Mapping[str, float]
+    """``valid_retriever``, ``valid_dlrm`` and ``valid_fused``: NDCG of candidates, or AUC of impressions."""
+    choice: OrderChoice | None
+    """Why this order is served, if it was chosen."""
+    notices: list[str]
+
+    def metrics(self) -> dict[str, Any]:
+        """Metrics for the artifact's manifest."""
+        of_impressions = {"impression_fusion": asdict(self.of_impressions)} if self.of_impressions else {}
+        chosen = {"order_choice": asdict(self.choice)} if self.choice else {}
+        served = {"fusion": asdict(self.fusion), "calibration": self.fusion.calibration, "order": self.fusion.order}
+        return {**self.judged, **served, **of_impressions, **chosen}
+
+
+def fuse(
+    dlrm: Dlrm,
+    similarity: RetrieverScores,
+    lookup: Lookup,
+    valid: ValidRows | None,
+    listed: ValidRows | None,
+    config: DlrmConfig,
+) -> FusedScores:
+    """Choose whose scores order the list, and calibrate them.
+
+    Args:
+        valid: what the scores are calibrated on.
+        listed: what the order is chosen on, and the weights of both scores are fitted on.
+
+    Raises:
+        DivergedError: if a score of the validation part is NaN.
     """
-    from .score_fusion import Fusion, calibration_notices, fit_fusion
+    from .score_fusion import MIN_POSITIVES, calibration_notices, fit_fusion
+    from .served_order import ScoredRequests, choose_order, left_out, unjudged, weights_of
     from .training import score_rows, validation_score
 
-    if valid is None:
-        return Fusion(), {}, calibration_notices(Fusion(), calibration)
-    logits, similar = score_rows(dlrm, lookup, valid), similarity(valid)
-    fusion, there = fit_fusion(logits, similar, valid.label, calibration), np.isfinite(logits)
-    both = np.where(there, fusion(logits, np.where(there, similar, 0)), -np.inf)
-    scores = {"retriever": similar, "dlrm": logits, "fused": both}
-    judged = {f"valid_{name}": validation_score(values, valid, f"ranker ({name})") for name, values in scores.items()}
-    return fusion, judged, calibration_notices(fusion, calibration, logits, valid.label)
+    def scored(rows: ValidRows) -> ScoredRequests:
+        logits = score_rows(dlrm, lookup, rows)
+        metrics.check_scores(logits, "ranker")
+        return ScoredRequests(logits, similarity(rows), rows.label, rows.events.user_row)
+
+    calibration = config.calibration
+    if valid is None or listed is None:
+        fusion, notices = unjudged(config.order_by)
+        return FusedScores(fusion, None, {}, None, [*notices, *calibration_notices(fusion, calibration)])
+    own = scored(valid)
+    lists = own if listed is valid else scored(listed)
+    best = fit_fusion(own.logits, own.cosine, own.label, calibration)
+    values = {"retriever": own.cosine, "dlrm": own.logits, "fused": own.served(best)}
+    judged = {f"valid_{name}": validation_score(each, valid, f"ranker ({name})") for name, each in values.items()}
+    order, choice = config.order_by, None
+    if order == "auto":
+        fused = calibration != "none" and own.label.sum() >= MIN_POSITIVES
+        choice = choose_order(lists, config.choose_by, fused=fused)
+        order = choice.order
+    fusion = fit_fusion(own.logits, own.cosine, own.label, calibration, weights_of(order, lists))
+    notices = [
+        *left_out(config.order_by, choice, fusion),
+        *calibration_notices(fusion, calibration, own.logits, own.label),
+    ]
+    return FusedScores(fusion, None if listed is valid else best, judged, choice, notices)
 
 
 def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:
@@ -146,7 +219,7 @@ def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ran
     from .transition_features import TransitionFeatures
 
     followers = TransitionFeatures.open(artifact.path, config.transitions)
-    dlrm = build(tensors.schema, config, tensors.items, artifact.metrics["train_on"] == "impressions")
+    dlrm = build(tensors.schema, config, tensors.items, artifact.metrics["train_on"] != "candidates")
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
     items = np.zeros((1, 1), np.int64)
     both = followers.columns(one, items) if followers else {}
@@ -162,5 +235,5 @@ RANKER = Stage(
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
     take_part=take_part,
-    version=10,
+    version=11,
 )

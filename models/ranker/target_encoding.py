@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
-from ...core.features import Feature, FeatureSchema, Side
+from ...core.features import Feature, FeatureSchema, Side, ascii_name
 from ...core.target_encoding import columns_by_fold, draw_folds, mean_of_entries, out_of_fold, smoothed_mean
 from ...workflows.transforms.codes import UNKNOWN_CODE
 from .._merlin import tf
@@ -42,7 +42,7 @@ class Rates(tf.keras.layers.Layer):
     """
 
     def __init__(self, feature: Feature, labels: int) -> None:
-        super().__init__(name=f"{feature.name}_rates")
+        super().__init__(name=f"{ascii_name(feature.name)}_rates")
         self.feature, self.length, self.width = feature.name, feature.length, labels + 1
         shape = (feature.cardinality, self.width)
         self.table = self.add_weight("table", shape, trainable=False, initializer="zeros")
@@ -70,6 +70,14 @@ class Encoded:
     """[cardinality, C], from all events, for serving."""
     rows: Floats
     """[n, C], the out-of-fold encoding of each event, for training."""
+    others: Floats
+    """[folds, cardinality, C], from the events outside each fold."""
+
+    def of_fold(self, fold: NDArray[np.integer[Any]], codes: NDArray[np.integer[Any]]) -> Floats:
+        """The encodings float32 [n, ..., C] of codes [n, ..., L] by the events outside the folds [n]."""
+        some = (codes != 0)[..., None]
+        numbers = self.others[fold.reshape(-1, *[1] * (codes.ndim - 1)), codes]
+        return np.asarray((numbers * some).sum(axis=-2) / np.maximum(1, some.sum(axis=-2)), np.float32)
 
 
 def encode(
@@ -105,7 +113,8 @@ def encode(
     rows = np.empty((count, others.shape[1]), np.float32)
     for part, entries in chunks():
         rows[part] = mean_of_entries(entries, others)
-    return Encoded(_numbers(by_fold.sum(axis=0), mean, config), rows)
+    everywhere = _numbers(by_fold.sum(axis=0), mean, config)
+    return Encoded(everywhere, rows, others.reshape(config.folds, cardinality, -1))
 
 
 def _entries(codes: NDArray[Any], cardinality: int) -> csr_matrix:

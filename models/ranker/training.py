@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,31 +20,27 @@ from ..training.step import TrainStep, traced_once
 from ..training.worker_group import worker_group
 from .candidates import PAD
 from .dlrm import Dlrm, build
-from .heads import label_aucs, mean_auc
+from .heads import combine, label_aucs, mean_auc
 from .initial_embeddings import EmbeddingReset, warm_start
-from .loss import loss
-from .rows import (
-    CandidateRows,
-    ImpressionRows,
-    ValidRows,
-    padded_items,
-)
+from .loss import list_loss, loss
+from .rows import LISTED, CandidateRows, ImpressionRows, MixedRows, ValidRows, padded_items
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
+TrainingRows = CandidateRows | ImpressionRows | MixedRows
 SCORED_ROWS = 65536
 """Rows scored at once in validation."""
 
 
 def train(
     tensors: Tensors,
-    rows: CandidateRows | ImpressionRows,
+    rows: TrainingRows,
     config: DlrmConfig,
     checkpoint: Path,
     vectors: NDArray[np.float32] | None = None,
 ) -> tuple[Dlrm, Fit, ValidRows | None]:
-    """Train on ``rows`` with early stopping on their validation score: NDCG of candidates, AUC of impressions.
+    """Train on ``rows`` with early stopping on their validation score: NDCG of candidates, else AUC of impressions.
 
     With several labels the score is the mean of the heads' AUCs, weighted as the labels are served.
 
@@ -60,9 +56,9 @@ def train(
         DivergedError: if a score of the validation part is NaN.
     """
     prepare(config.training.seed)
-    impressions = isinstance(rows, ImpressionRows)
+    impressions = not isinstance(rows, CandidateRows)
     model, lookup = build(tensors.schema, config, tensors.items, impressions), Lookup(tensors, rows.followers)
-    if isinstance(rows, ImpressionRows):
+    if not isinstance(rows, CandidateRows):
         for layer in model.rates:
             layer.table.assign(rows.rates[layer.feature].table)
 
@@ -94,18 +90,30 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:
     def logits(columns: Mapping[str, Any]) -> Any:
         return model(columns, training=True, heads=True)
 
-    @tf.function(reduce_retracing=True)
-    def step(batch: Mapping[str, Any]) -> Any:
+    def scored(batch: Mapping[str, Any]) -> Any:
         moment = {name: values for name, values in batch.items() if name not in rows}
         users, items = lookup.users(moment, config.id_dropout), lookup.items(batch["items"], config.item_id_dropout)
+        columns = {**users, **items}
+        return in_slices(logits, columns) if config.training.recompute else logits(columns)
+
+    @tf.function(reduce_retracing=True)
+    def step(batch: Mapping[str, Any]) -> Any:
+        logged = {name: values for name, values in batch.items() if not name.startswith(LISTED)}
+        lists = {name.removeprefix(LISTED): batch[name] for name in batch if name not in logged}
         with tf.GradientTape() as tape:
-            columns = {**users, **items}
-            shown = in_slices(logits, columns) if config.training.recompute else logits(columns)
-            found = loss(shown, batch, config)
+            found = loss(scored(logged), logged, config)
+            if lists:
+                found += config.list_weight * list_loss(served_logits(scored(lists), model.share), lists)
         optimizer.minimize(tape, found, model.trainable_variables)
         return worker_group().total(found)
 
     return TrainStep(traced_once(step), optimizer).on(own_part)
+
+
+def served_logits(logits: Any, share: Sequence[float]) -> Any:
+    """The logits [B, M] that are served, from those of all labels [B, M, T]."""
+    flat = tf.reshape(logits, [-1, len(share)])
+    return tf.reshape(combine(tf.split(flat, len(share), axis=1), share), tf.shape(logits)[:2])
 
 
 def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:

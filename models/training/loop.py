@@ -112,6 +112,7 @@ def fit(
                     progress.step(loss, step.optimizer)
                     if kept.due:
                         kept.save(at)
+                check_loss(at.total, f"{title}, epoch {at.epoch}")
                 with step.shown():
                     valid = group.of_chief(partial(score, f"{title}, epoch {at.epoch}")) if score else float(at.epoch)
                     better = at.end_epoch(valid, rng.bit_generator.state)
@@ -127,6 +128,18 @@ def fit(
     if group.chief:
         model.load_weights(str(checkpoint / WEIGHTS))
     return Fit(len(at.losses), at.best_epoch, at.best if score else None, at.losses, group.count)
+
+
+def check_loss(total: Any, of: str) -> None:
+    """Check that the losses of an epoch are numbers, for trainings without a validation part to notice.
+
+    Raises:
+        DivergedError: with the training and the epoch, ``of``.
+    """
+    if not np.isfinite(float(total)):
+        raise DivergedError(
+            f"{of}: the training loss is {float(total)}: the model has diverged; lower its learning rate"
+        )
 
 
 def checkpoints(model: Any, config: TrainingConfig, step: TrainStep, checkpoint: Path) -> Checkpoints:

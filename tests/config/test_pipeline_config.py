@@ -182,6 +182,10 @@ def test_other_variables_are_not_config(guide: Path) -> None:
             "dlrm_ranker.labels.clik: 'clik' is not in data.labels; valid: label",
         ),
         ("dlrm_ranker.labels={label: {serve: 0}}", "dlrm_ranker.labels: at least one needs a serve above 0"),
+        (
+            "dlrm_ranker.list_weight=0.5",
+            "dlrm_ranker.list_weight: applies only to dlrm_ranker.train_on: both, which is auto: set that to both",
+        ),
         ("data.labels=[split]", "data.labels: 'split' has another meaning in interactions"),
         ("dlrm_ranker.top_mlp=[8, 3]", "dlrm_ranker.top_mlp: ends in 3, must end in 1 (one logit), e.g. [8, 3, 1]"),
         (
@@ -223,6 +227,13 @@ def test_conflicts_name_both_keys(guide: Path) -> None:
     [towers, sizes] = fails(guide, "two_tower.user_tower.mlp=[32]", "serving.rerank.k=201")
     assert "two_tower.user_tower.mlp ends in 32 and two_tower.item_tower.mlp in 64" in towers
     assert "serving.rerank.k: is 201, serving.ann.topk is 200" in sizes
+
+
+def test_orders_that_nothing_chooses_or_weighs(guide: Path) -> None:
+    [weights] = fails(guide, "dlrm_ranker.order_by=fused", "dlrm_ranker.calibration=none")
+    assert weights.startswith("dlrm_ranker.order_by: fused needs weights, which dlrm_ranker.calibration: none does not")
+    [by] = fails(guide, "dlrm_ranker.order_by=dlrm", "dlrm_ranker.choose_by=recall@20")
+    assert by.startswith("dlrm_ranker.choose_by: applies only to dlrm_ranker.order_by: auto, which is dlrm")
 
 
 def test_several_labels_exclude_keys_of_a_single_label(guide: Path) -> None:

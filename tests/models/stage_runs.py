@@ -29,6 +29,7 @@ SECTIONS = {
         bottom_mlp=[16, 8],
         top_mlp=[16, 1],
         id_dropout=0.3,
+        order_by="fused",
         training=RankerTrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
     ),
 }

@@ -13,11 +13,12 @@ RESERVED = ("user_id", "item_id", "timestamp", "label", "positive", "split")
 
 
 def ranker_conflicts(config: PipelineConfig) -> Iterator[str]:
-    """Lines about interactions, target attention, transitions, labels and the baselines of impressions."""
+    """Lines about interactions, target attention, transitions, labels, the order and the baselines of impressions."""
     yield from _cross(config)
     yield from _target_attention(config)
     yield from _transitions(config)
     yield from _labels(config)
+    yield from _order(config)
     yield from _impression_baselines(config)
 
 
@@ -65,6 +66,25 @@ def _labels(config: PipelineConfig) -> Iterator[str]:
         yield (
             "dlrm_ranker.positive_weight: applies to a single label, but dlrm_ranker.labels is given: "
             "set dlrm_ranker.labels.<name>.positive_weight for each label instead"
+        )
+
+
+def _order(config: PipelineConfig) -> Iterator[str]:
+    ranker = config.dlrm_ranker
+    if ranker.order_by == "fused" and ranker.calibration == "none":
+        yield (
+            "dlrm_ranker.order_by: fused needs weights, which dlrm_ranker.calibration: none does not fit: set "
+            "dlrm_ranker.calibration: platt, or dlrm_ranker.order_by: dlrm"
+        )
+    if ranker.order_by != "auto" and ranker.choose_by != type(ranker).model_fields["choose_by"].default:
+        yield (
+            f"dlrm_ranker.choose_by: applies only to dlrm_ranker.order_by: auto, which is {ranker.order_by}: set that "
+            "to auto, or leave dlrm_ranker.choose_by out"
+        )
+    if ranker.train_on != "both" and ranker.list_weight != type(ranker).model_fields["list_weight"].default:
+        yield (
+            f"dlrm_ranker.list_weight: applies only to dlrm_ranker.train_on: both, which is {ranker.train_on}: set "
+            "that to both, or leave dlrm_ranker.list_weight out"
         )
 
 

@@ -12,6 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from cascade.models import metrics
 from cascade.models._merlin import tf
+from cascade.models.config import DlrmConfig
 from cascade.models.onnx.export import export, run, session
 from cascade.models.ranker.calibration import (
     INFORMATION,
@@ -140,9 +141,12 @@ class TestFitFusion:
         assert not caplog.messages
 
     def test_without_a_validation_part_there_is_a_notice(self):
-        _, judged, notices = fuse(None, None, None, None, "platt")
-        assert judged == {}
-        assert notices == ["dlrm_ranker.calibration: platt needs a validation part, so it is none"]
+        found = fuse(None, None, None, None, None, DlrmConfig())
+        assert found.judged == {}
+        assert found.notices == [
+            "dlrm_ranker.order_by: auto needs a validation part with positives and negatives, so it is dlrm",
+            "dlrm_ranker.calibration: platt needs a validation part, so it is none",
+        ]
 
     def test_it_is_restored_from_a_manifest(self):
         for fusion in (Fusion(), Fusion(2.0, 0.5, -1.0), Fusion(2.0, 0.5, -1.0, HAND)):

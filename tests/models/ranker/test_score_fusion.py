@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from cascade.models.ranker.score_fusion import MIN_POSITIVES, Fusion, fit_fusion
+from cascade.models.ranker.score_fusion import (
+    MIN_POSITIVES,
+    MOST_WEIGHT,
+    Fusion,
+    conditional_logit,
+    fit_fusion,
+    fit_weights,
+)
 
 
 def sample(n=40000, seed=0):
@@ -31,9 +38,46 @@ def test_with_too_few_positives_only_the_dlrm_is_used():
     assert fit_fusion(logits, cosine, label) == Fusion(1.0, 0.0, 0.0)
 
 
-def test_with_a_weight_of_the_wrong_sign_only_the_dlrm_is_used():
+def test_a_dlrm_that_misleads_has_no_weight():
+    """The retriever alone is the better choice of the two."""
     logits, cosine, label = sample()
-    assert fit_fusion(-logits, cosine, label) == Fusion()
+    found = fit_fusion(-logits, cosine, label)
+    assert found.ranker == 0 and found.order == "retriever"
+    chance = 1 / (1 + np.exp(-found(logits, cosine).astype(float)))
+    assert abs(chance.mean() - label.mean()) < 0.01
+
+
+@pytest.mark.parametrize(("weights", "order"), [((0.0, 1.0), "retriever"), ((1.0, 0.0), "dlrm"), ((1.0, 4.0), "fused")])
+def test_weights_that_are_given_keep_their_ratio(weights, order):
+    logits, cosine, label = sample()
+    found = fit_fusion(logits, cosine, label, weights=weights)
+    assert found.order == order
+    assert found.ranker * weights[1] == pytest.approx(found.retriever * weights[0])
+    assert fit_fusion(logits, cosine, label, "none", weights) == Fusion(*((0.0, 1.0) if order == "retriever" else ()))
+
+
+def test_the_retriever_alone_is_calibrated_by_few_positives():
+    """Held back towards the mean: twenty labels of a perfect model do not make it certain of anything."""
+    cosine = np.linspace(-1, 1, 200, dtype="f4")[:, None]
+    label = cosine > np.sort(cosine[:, 0])[-21]
+    found = fit_fusion(np.zeros_like(cosine), cosine, label, weights=(0.0, 1.0))
+    chance = 1 / (1 + np.exp(-found(np.zeros_like(cosine), cosine).astype(float)))
+    assert label.sum() == 20 and chance.mean() == pytest.approx(0.1, abs=1e-3)
+    assert 0 < found.retriever < 20 and found.calibration == "platt"
+
+
+def test_a_retriever_that_misleads_is_not_turned_around():
+    logits, cosine, label = sample()
+    found = fit_fusion(logits, -cosine, label, weights=(0.0, 1.0))
+    assert found == Fusion(0.0, 1.0) and found.calibration == "none"
+
+
+def test_noise_gets_no_large_weight():
+    """Logits that are nearly equal stay so. The retriever's weight is what it is without them."""
+    logits, cosine, label = choices()
+    found = fit_weights(logits / 1000, cosine, label)
+    assert found[0] == pytest.approx(MOST_WEIGHT)
+    assert found[1] == pytest.approx(conditional_logit(cosine[..., None], label, [np.inf])[0], rel=0.01)
 
 
 def choices(n=6000, k=5, seed=0):
