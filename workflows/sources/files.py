@@ -18,7 +18,7 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
-class Part:
+class PartFile:
     """A file of a table."""
 
     file: Path
@@ -34,7 +34,7 @@ class TableFiles:
     """``interactions``, ``users`` or ``items``."""
     path: Path
     """The file, or the folder of parts."""
-    parts: tuple[Part, ...]
+    parts: tuple[PartFile, ...]
     """In the order of their paths, which is the order of the rows."""
 
     @property
@@ -67,15 +67,15 @@ def _path(folder: Path, name: str) -> Path | None:
     return next((path for end in ENDINGS if (path := folder / f"{name}{end}").exists()), None)
 
 
-def _parts(path: Path) -> tuple[Part, ...]:
+def _parts(path: Path) -> tuple[PartFile, ...]:
     """The files below ``path``; those that begin with a dot or an underscore are notes of whatever wrote the table."""
     if not path.is_dir():
-        return (Part(path, {}),)
+        return (PartFile(path, {}),)
     below = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
     shown = [file for file in below if not any(part[0] in "._" for part in file.parts)]
     if not shown:
         raise DataError(f"{path}: the folder holds no file of the table")
-    return tuple(Part(path / file, dict(_key(part) for part in file.parts[:-1] if "=" in part)) for file in shown)
+    return tuple(PartFile(path / file, dict(_key(part) for part in file.parts[:-1] if "=" in part)) for file in shown)
 
 
 def _key(folder: str) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from ..config import DataConfig
 from ..tables.canonical import split_text
 from .convert import convert
 from .csv_parts import CsvParts
-from .files import Part, TableFiles
+from .files import PartFile, TableFiles
 from .json_lists import json_lists
 from .parquet_parts import ParquetParts
 from .text_types import TextType
@@ -44,7 +44,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class SourceTable:
     """A table whose names and types are known."""
 
     files: TableFiles
@@ -80,12 +80,12 @@ class Table:
                 start += batch.num_rows
         return self._lists(pa.concat_tables(chunks), 0)
 
-    def _batches(self, part: Part, start: int) -> Iterator[pa.RecordBatch]:
+    def _batches(self, part: PartFile, start: int) -> Iterator[pa.RecordBatch]:
         names = [column.theirs for column in self.columns if column.theirs in self.having[part.file]]
         found = self.reader.batches(part.file, names, start, CHUNK_ROWS)
         return (batch for batch in found if batch.num_rows)
 
-    def _chunk(self, part: Part, batch: pa.RecordBatch, start: int) -> pa.Table:
+    def _chunk(self, part: PartFile, batch: pa.RecordBatch, start: int) -> pa.Table:
         import pyarrow as pa
 
         arrays = {}
@@ -112,7 +112,7 @@ class Table:
         return split_text(chunk, plain)
 
 
-def _values(column: Column, part: Part, batch: pa.RecordBatch) -> tuple[pa.Array, Read]:
+def _values(column: Column, part: PartFile, batch: pa.RecordBatch) -> tuple[pa.Array, Read]:
     """What a part says of a column: that of the file, else its Hive key, else nothing."""
     import pyarrow as pa
 
@@ -125,7 +125,7 @@ def _values(column: Column, part: Part, batch: pa.RecordBatch) -> tuple[pa.Array
 
 def open_table(
     files: TableFiles, config: DataConfig, having: Mapping[Path, Collection[str]], used: Mapping[str, str]
-) -> Table:
+) -> SourceTable:
     """The table with the columns ``used``: cascade's name -> theirs.
 
     A CSV is read once for this, because the type of a column is that of all its values.
@@ -150,7 +150,7 @@ def open_table(
             read = reader.read_as(found[0][0], kind) if found else as_it_is
             read_key = text_reader_of(keys[0][0], kind) if keys else as_it_is
             columns.append(Column(name, theirs, kind, read, read_key, _problem(name, kind)))
-    return Table(files, config, reader, having, columns, scan.rows)
+    return SourceTable(files, config, reader, having, columns, scan.rows)
 
 
 def part_reader(files: TableFiles, config: DataConfig) -> ParquetParts | CsvParts:
