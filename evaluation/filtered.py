@@ -32,9 +32,16 @@ def check_filtered(run: Replay, relevant: csr_matrix, funnel: Mapping[str, Any],
     """
     total, filtered = int(relevant.nnz), funnel["filtered"]["count"]
     seen = int(relevant.multiply(run.seen).nnz)
-    reasons = f"{seen:,} are items that the user had taken or rejected before, which are never shown again"
-    reasons += f"; {filtered - seen:,} have a score below serving.thresholds.min_score = {min_score:g}"
-    advice = "; ".join([COME_BACK] * bool(seen) + [LOWER] * bool(filtered - seen))
+    below = filtered - seen
+    why = {
+        f"{seen:,} are items that the user had taken or rejected before and is never shown": (
+            seen,
+            COME_BACK,
+        ),
+        f"{below:,} have a score below serving.thresholds.min_score = {min_score:g}": (below, LOWER),
+    }
+    reasons = ", ".join(text for text, (count, _) in why.items() if count)
+    advice = "; ".join(way for count, way in why.values() if count)
     counts = ", ".join(f"{name} {fate['count']:,}" for name, fate in funnel.items())
     if filtered == total:
         raise DataError(

@@ -37,7 +37,7 @@ def test_all_seen_is_an_error_that_says_what_to_do() -> None:
 
 def test_all_filtered_for_two_reasons() -> None:
     message = (
-        r"1 are items .*; 3 have a score below serving.thresholds.min_score = 0.5 \(.*filtered 4.*\).*keep.*; lower"
+        r"1 are items .*, 3 have a score below serving.thresholds.min_score = 0.5 \(.*filtered 4.*\).*keep.*; lower"
     )
     with pytest.raises(DataError, match=message):
         check(["filtered"] * 4, ONE_SEEN)
