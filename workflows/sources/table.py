@@ -81,8 +81,10 @@ class SourceTable:
         return self._lists(pa.concat_tables(chunks), 0)
 
     def _batches(self, part: PartFile, start: int) -> Iterator[pa.RecordBatch]:
-        names = [column.theirs for column in self.columns if column.theirs in self.having[part.file]]
-        found = self.reader.batches(part.file, names, start, CHUNK_ROWS)
+        having = self.having[part.file]
+        names = [column.theirs for column in self.columns if column.theirs in having]
+        # Any column tells how many rows there are, where all that is used is a Hive key or missing.
+        found = self.reader.batches(part.file, names or [*having][:1], start, CHUNK_ROWS)
         return (batch for batch in found if batch.num_rows)
 
     def _chunk(self, part: PartFile, batch: pa.RecordBatch, start: int) -> pa.Table:

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -76,6 +77,19 @@ def test_hive_keys_of_two_levels_renamed_and_forced(tmp_path):
     got = read(tmp_path, columns={"month": "m"}, types={"month": "int"})
     assert got["month"].to_pylist() == [5, 5, 11, 11]
     assert got["y"].to_pylist() == [2024] * 4
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_all_that_is_used_is_a_key(tmp_path, ending):
+    folder = tmp_path / f"interactions.{ending}" / "user_id=5" / "item_id=a"
+    folder.mkdir(parents=True)
+    spare = pa.table({"spare": [1, 2, 3]})
+    if ending == "csv":
+        pa_csv.write_csv(spare, folder / "0.csv")
+    else:
+        pq.write_table(spare, folder / "0.parquet")
+    got = read(tmp_path, used={"interactions": {"user_id", "item_id"}})
+    assert got.to_pydict() == {"user_id": [5] * 3, "item_id": ["a"] * 3}
 
 
 def test_csv_parts_in_hive_folders(tmp_path):
