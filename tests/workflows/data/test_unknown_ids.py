@@ -1,5 +1,6 @@
 """``data.unknown``: interactions of users and items that the tables lack."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -88,3 +89,16 @@ def test_counts_do_not_depend_on_chunks(chunks, known):
     lacking = {item for item in every if item not in known}
     assert ids.metrics() == {"unknown": {"interactions": len(every) - len(kept), "items": len(lacking)}}
     assert set(ids.ids["items"].to_pylist()) == lacking
+
+
+def test_kept_ids_have_arrays(run_data, run_etl):
+    items = {"item_id": ["a", "b", "c"], "price": [1.0, 2.0, 3.0], "tags": [["t"], [], ["u"]]}
+    more = {"title": ["x", "y", "z"], "image": [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]}
+    schema = {**SCHEMA, "text": ["title"], "vectors": ["image"]}
+    data = run_data(schema, {**TABLES, "items": {**items, **more}}, unknown="keep")
+    etl = run_etl(data, schema)
+    arrays = {name: np.load(etl.path / "items" / f"{name}.npy") for name in ("price", "title", "image")}
+    price, title, image = (arrays[name][-2:] for name in ("price", "title", "image"))
+    assert np.ptp(price) == 0, "the median"
+    assert not title.any() and not image.any()
+    assert arrays["image"][:-2].any()
