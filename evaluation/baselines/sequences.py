@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.features import HISTORY
+
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
 
 @dataclass(frozen=True)
 class UserSequences:
-    """P positives, sorted by user row and then by time. ``users``, ``items``: int32 [P], their rows."""
+    """P positives, sorted by user row and then by time. ``users``, ``items``: int32 [P], their rows.
+
+    ``ordered``: whether there are times. Without them the order says nothing.
+    """
 
     users: NDArray[np.int32]
     items: NDArray[np.int32]
     n_users: int
     n_items: int
+    ordered: bool = True
 
     @classmethod
     def read(cls, tensors: Tensors) -> UserSequences:
@@ -30,7 +36,8 @@ class UserSequences:
             for name in ("user_row", "item_row", "timestamp")
         )
         order = np.lexsort((stamps, users))
-        return cls(users[order], items[order], len(tensors.user_ids), len(tensors.item_ids))
+        sizes = len(tensors.user_ids), len(tensors.item_ids)
+        return cls(users[order], items[order], *sizes, tensors.schema[HISTORY].ordered)
 
     def last(self, users: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
         """The last ``count`` item rows of users [U], most recent first: int64 [U, count], padded with -1."""

@@ -75,7 +75,13 @@ def _ranked_ease(dataset: Any, users: NDArray[np.int64], seen: csr_matrix, popul
     return _personal(_ease(dataset), dataset, users, seen, popular, k)
 
 
-def _ranked_markov(sequences: UserSequences, users: NDArray[np.int64], seen: csr_matrix, popular: Row, k: int) -> Rows:
+def _ranked_markov(
+    sequences: UserSequences, users: NDArray[np.int64], seen: csr_matrix, popular: Row, k: int
+) -> Rows | str:
+    if not sequences.ordered:
+        why = "needs to know which item followed which, and the interactions have no timestamps"
+        log.warning("baseline markov skipped: %s", why)
+        return why
     known, chain = np.isin(users, sequences.users), transitions(sequences)
     ranked = np.empty((len(users), k), np.int64)
     ranked[known] = best(lambda batch: markov_scores(sequences, users[known][batch], chain), seen[known], k, BATCH)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.errors import ConfigError
 from ...core.features import HISTORY
 from ...workflows.history.transitions import TRANSITIONS, Transitions
 from ..config import TransitionsConfig
@@ -27,9 +28,18 @@ class TransitionFeatures:
 
     @classmethod
     def of(cls, tensors: Tensors, config: TransitionsConfig) -> TransitionFeatures | None:
-        """Count the transitions of the training part; None if the ranker does not use them."""
+        """Count the transitions of the training part; None if the ranker does not use them.
+
+        Raises:
+            ConfigError: there are no times to count them by.
+        """
         if not config.last:
             return None
+        if not tensors.schema[HISTORY].ordered:
+            raise ConfigError(
+                "dlrm_ranker.transitions.last: the interactions have no timestamps, so no item follows another; set it "
+                "to 0"
+            )
         events = Events.positives(tensors.interactions("train"))
         history: Any = events.moment[HISTORY]
         sizes = tensors.schema[HISTORY].cardinality, len(tensors.item_ids)

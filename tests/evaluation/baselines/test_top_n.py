@@ -1,5 +1,7 @@
 """The top-N baselines on a data set that is small enough to know the right answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -49,6 +51,13 @@ def test_seen_items_are_masked_even_if_not_positive(name):
     assert list(found) == [name]
     for user, rows in zip(shown.toarray(), found[name], strict=True):
         assert not user[rows[rows >= 0]].any()
+
+
+def test_without_times_there_is_no_markov_chain():
+    unordered = replace(SEQUENCES, ordered=False)
+    found = top_n.rank_baselines(POSITIVES, unordered, USERS, SEEN, 3, ["popularity", "markov"])
+    assert "no timestamps" in found["markov"]
+    assert found["popularity"].shape == (3, 3)
 
 
 def test_ease_equals_the_closed_form_of_its_paper():

@@ -1,10 +1,14 @@
 """Transition features, in training without the event itself, and in serving."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from dlrm_inputs import SCHEMA, columns, small
 from model_shop import make_shop
 
+from cascade.core.errors import ConfigError
+from cascade.core.features import FeatureSchema
 from cascade.models._merlin import tf
 from cascade.models.config import DlrmConfig, TransitionsConfig
 from cascade.models.layers.feature_gather import Lookup
@@ -34,6 +38,13 @@ def counts_without(tensors, events, at, items):
         history[others], events.item_row[others], sizes, THREE.window
     )
     return made(history[at : at + 1], items[None], THREE.last)[0]
+
+
+def test_a_set_has_no_transitions(tensors):
+    features = (replace(f, ordered=False) if f.name == "history" else f for f in tensors.schema)
+    unordered = replace(tensors, schema=FeatureSchema(tuple(features)))
+    with pytest.raises(ConfigError, match="dlrm_ranker.transitions.last: the interactions have no timestamps"):
+        TransitionFeatures.of(unordered, THREE)
 
 
 def test_it_is_off_by_default(tensors):

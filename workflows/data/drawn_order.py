@@ -1,0 +1,83 @@
+"""An order for interactions without times: drawn, so that the order of the rows in a file means nothing.
+
+Without times nothing comes before anything. In a drawn order, what comes "before" an interaction is a random part of
+the user's other items, a user's last item is a random one, and the latest tenth of a log is a random tenth of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import SplitConfig
+from ..tables.parquet import batches
+from ..tables.timestamps import TimeScale
+from .split import by_column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .spool import Spool
+
+STEPS = 30_000_000
+"""Places drawn from. With the splits of a column one after the other, all stay below what a clock would show."""
+SCALE = TimeScale(1, 1, 1_000_000)
+"""Of drawn places, which count as seconds."""
+ROWS = 1 << 20
+"""Rows read at once."""
+SPLITS = {
+    "last_item": "the test part is one random positive of each user",
+    "time": "the test part is a random share of the interactions",
+}
+"""What a split by order becomes."""
+
+
+def has_times(spool: Spool) -> bool:
+    """Whether the timestamps in the spool differ from one another."""
+    import pyarrow.compute as pc
+
+    found = [pc.min_max(batch["timestamp"]).as_py() for batch in batches(spool.file, ROWS, ["timestamp"])]
+    return len({value for one in found for value in one.values()}) > 1
+
+
+def notice(split: SplitConfig) -> str:
+    """What a run without times says."""
+    held_out = f"; data.split.by {split.by}: {SPLITS[split.by]}" if split.by in SPLITS else ""
+    return (
+        "interactions: no timestamps, or all are equal, so each user's history is a set, not a sequence"
+        f"{held_out}. If the table has times, name their column: data.columns.timestamp"
+    )
+
+
+def with_drawn_places(part: pa.Table, user_row: NDArray[np.int32], item_row: NDArray[np.int32]) -> pa.Table:
+    """``part`` with drawn places as its timestamps; they depend on user and item alone, not on the order of the rows.
+
+    Where the table gives the split, a user's training part comes before the validation part and that before the test
+    part, so the history of a held-out interaction is what a request reads: everything that is known.
+
+    Args:
+        user_row: [n].
+        item_row: [n].
+    """
+    import pyarrow as pa
+
+    places = drawn(user_row, item_row)
+    if "split" in part.column_names:
+        places = places + STEPS * by_column(part, "split").astype(np.int64)
+    return part.set_column(part.column_names.index("timestamp"), "timestamp", pa.array(places))
+
+
+def drawn(user_row: NDArray[np.int32], item_row: NDArray[np.int32]) -> NDArray[np.int64]:
+    """A place of 0 .. STEPS - 1 for each pair of user and item, int64 [n], by the finalizer of SplitMix64."""
+    bits: NDArray[Any] = (user_row.astype(np.uint64) << np.uint64(32)) + item_row.astype(np.uint64)
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((bits ^ (bits >> np.uint64(31))) % np.uint64(STEPS)).astype(np.int64)
+
+
+def drawn_cuts(config: SplitConfig) -> tuple[int, int]:
+    """The first places of valid and of test, see `split.time_cuts`."""
+    return round(STEPS * (1 - config.valid_share - config.test_share)), round(STEPS * (1 - config.test_share))
