@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.errors import DataError
+from ...core.errors import ConfigError, DataError
 from ..config import DataConfig
 from ..sources import Source
 from ..tables.canonical import IDS, canonical
+from ..tables.timestamps import TimeReader
 from ..tables.validate import (
     check_columns,
     check_entity_table,
     check_finite,
     check_interactions,
-    check_type,
+    check_order,
 )
 from .expressions import positives, with_label
 from .split import NAMES, by_column
@@ -30,20 +31,19 @@ if TYPE_CHECKING:
 
 RESERVED = ("positive", "split")
 """Columns that we add to interactions."""
-_TIMES = "; write dates and times as 2024-01-31 10:00:00, or as numbers of seconds since 1970"
 
 
 def ingest(
     source: Source, spool: Spool, config: DataConfig, vectors: Sequence[str] = ()
-) -> tuple[dict[str, pa.Table], bool]:
+) -> tuple[dict[str, pa.Table], InteractionIngester]:
     """Check the source's tables and write its interactions to the spool.
 
     Args:
         vectors: columns of items that hold vectors, as lists of numbers of one length.
 
     Returns:
-        ``users`` and ``items`` sorted by id, and whether the interactions have timestamps. A table that the source does
-        not have is made from the ids of the interactions.
+        ``users`` and ``items`` sorted by id, and what has read the interactions. A table that the source does not have
+        is made from the ids of the interactions.
 
     Raises:
         DataError: naming table, column and row.
@@ -65,7 +65,7 @@ def ingest(
         name: ingester.unknown.grown(entities[name], name, key) if name in entities else pa.table({key: found[key]})
         for key, name in ENTITIES.items()
     }
-    return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, ingester.has_timestamp
+    return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, ingester
 
 
 def _checked(table: pa.Table, name: str, vectors: Sequence[str]) -> pa.Table:
@@ -89,6 +89,7 @@ class InteractionIngester:
 
     Attributes:
         has_timestamp: whether the source has timestamps; if not, the row number takes their place.
+        times: what the numbers in the spool's column ``timestamp`` mean.
     """
 
     def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array]) -> None:
@@ -96,6 +97,7 @@ class InteractionIngester:
         self.spool = spool
         self.unknown = UnknownIds(config.unknown, known)
         self.has_timestamp = False
+        self.times = TimeReader()
         self._read = 0
         self._ids: dict[str, pa.Array] = {}
         self._labels: set[float] = set()
@@ -108,7 +110,9 @@ class InteractionIngester:
         start = self._read
         self._read += raw.num_rows
         check_interactions(raw, self.config.labels, start=start)
-        chunk = self._with_timestamp(canonical(raw, "interactions", start=start), start)
+        times = self._times(raw, start)
+        rest = raw.drop_columns(["timestamp"]) if self.has_timestamp else raw
+        chunk = canonical(rest, "interactions", start=start).append_column("timestamp", self.times.shown(times))
         chunk = with_label(chunk, self.config.label)
         self._check_reserved(chunk)
         kept = self.unknown.kept(chunk, start)
@@ -117,6 +121,9 @@ class InteractionIngester:
         chunk = chunk.append_column("positive", pa.array(positives(chunk, self.config.positive)))
         if self.config.split.by == "column":
             chunk = self._with_given_split(chunk, start)
+        if self.config.has_order:
+            check_order(chunk, start=start)
+        chunk = chunk.set_column(chunk.column_names.index("timestamp"), "timestamp", times)
         chunk = chunk if kept.all() else chunk.filter(kept)
         for column in IDS:
             self._note_ids(chunk, column, start)
@@ -141,20 +148,19 @@ class InteractionIngester:
             raise DataError(f"interactions: no row is positive ({expression}), rows 0 to {self.spool.rows - 1}")
         return self._ids
 
-    def _with_timestamp(self, chunk: pa.Table, start: int) -> pa.Table:
-        """The chunk with int64 timestamps: the source's, or else the row numbers."""
+    def _times(self, raw: pa.Table, start: int) -> pa.Array:
+        """The timestamps, int64 or float64: the source's, or else the row numbers."""
         import pyarrow as pa
 
-        if "timestamp" not in chunk.column_names:
-            return chunk.append_column("timestamp", pa.array(np.arange(start, start + chunk.num_rows)))
+        if "timestamp" not in raw.column_names:
+            if self.config.has_order:
+                raise ConfigError(
+                    "data.columns.order: sorts interactions of equal timestamps, and there are no timestamps; name the "
+                    "column that holds the order data.columns.timestamp"
+                )
+            return pa.array(np.arange(start, start + raw.num_rows))
         self.has_timestamp = True
-        check_type(chunk, "interactions", "timestamp", ("int", "float"), advice=_TIMES)
-        column = chunk["timestamp"]
-        if column.null_count:
-            row = start + column.is_null().combine_chunks().index(True).as_py()
-            raise DataError(f"interactions.timestamp, row {row}: missing")
-        whole = column.cast(pa.int64(), safe=False)
-        return chunk.set_column(chunk.column_names.index("timestamp"), "timestamp", whole)
+        return self.times.read(raw["timestamp"], start)
 
     def _check_reserved(self, chunk: pa.Table) -> None:
         for name in RESERVED:

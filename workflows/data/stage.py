@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ from ..config import DataConfig, SchemaConfig
 from ..leaks.check import check_leaks
 from ..sources import open_source, source_inputs
 from ..tables.canonical import kind_of
+from ..tables.names import check_names
 from ..tables.raw_features import check_known_before, raw_features
 from ..tables.validate import nearest
+from .drawn_order import SCALE, has_times, notice
 from .expressions import names_in
 from .ingest import ingest
 from .spool import Spool
@@ -25,6 +28,8 @@ from .unknown import ENTITIES
 from .used import check_named, only_used, used_columns
 from .values import check_values
 from .write import write_interactions, write_table
+
+log = logging.getLogger(__name__)
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
@@ -34,30 +39,38 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
     check_known_before(schema, [config.split.column] if config.split.column else (), "data.split.column")
     check_known_before(schema, config.labels, "data.labels")
+    check_names(schema, config.labels)
     used = used_columns(config, schema)
     source = only_used(open_source(config, used), used)
     if "interactions" in source.columns:
         check_named(config, schema, source.columns)
     spool = Spool(folder / "spool" / "interactions.parquet")
-    entities, has_timestamp = ingest(source, spool, config, schema.vectors)
+    entities, ingested = ingest(source, spool, config, schema.vectors)
     check_named(config, schema, source.columns)
     kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
-    kinds["interactions"] = {c.name: str(kind_of(c.type)) for c in spool.schema if c.name != "split"}
+    added = ("split", *(["order"] if config.has_order else []))
+    kinds["interactions"] = {c.name: str(kind_of(c.type)) for c in spool.schema if c.name not in added}
+    kinds["interactions"]["timestamp"] = "int"
     check_values(schema, kinds, source.columns, entities, spool)
     features = raw_features(schema, kinds)
     title = _title(config, kinds["items"])
     for name, table in entities.items():
         write_table(table, folder / f"{name}.parquet")
     users, items = (entities[name][key].combine_chunks() for key, name in ENTITIES.items())
-    rows = write_interactions(folder / "interactions", spool, users, items, config)
-    if not has_timestamp:
+    ordered = ingested.has_timestamp and (config.has_order or has_times(spool))
+    scale = ingested.times.scale if ordered else None
+    rows = write_interactions(folder / "interactions", spool, users, items, config, scale)
+    if not ordered:
         rows.pop("time_span")
+        rows["notices"] = [notice(config.split)]
+        log.warning("%s", rows["notices"][0])
     shutil.rmtree(folder / "spool")
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
     has_label = "label" in kinds["interactions"] or bool(config.labels)
-    has = {"has_label": has_label, "labels": config.labels, "has_timestamp": has_timestamp}
+    has = {"has_label": has_label, "labels": config.labels, "has_timestamp": ordered}
+    has |= {"time_unit": (scale or SCALE).unit}
     (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
-    return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, has_timestamp)}
+    return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, ordered)}
 
 
 def inputs(sections: Sections) -> Inputs:
@@ -71,7 +84,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=3,
+    version=4,
     inputs=inputs,
 )
 

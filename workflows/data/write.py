@@ -13,6 +13,8 @@ from ...core.errors import DataError
 from ..config import DataConfig, SplitConfig
 from ..tables.ids import rows_of
 from ..tables.parquet import batches
+from ..tables.timestamps import TimeScale
+from .drawn_order import SCALE, drawn_cuts, with_drawn_places
 from .split import (
     NAMES,
     by_column,
@@ -40,9 +42,16 @@ def write_table(table: pa.Table, file: Path) -> None:
 
 
 def write_interactions(
-    folder: Path, spool: Spool, user_ids: pa.Array, item_ids: pa.Array, config: DataConfig
+    folder: Path, spool: Spool, user_ids: pa.Array, item_ids: pa.Array, config: DataConfig, scale: TimeScale | None
 ) -> dict[str, Any]:
     """Write part-*.parquet into ``folder``, each part sorted by user and time.
+
+    Interactions of one user with equal timestamps are sorted by ``data.columns.order``; without it, and where that is
+    equal too, they are in the order of the rows. The column ``order`` is left out.
+
+    Args:
+        scale: of the timestamps in the spool, which are written in whole steps; None if they say nothing, see
+            `drawn_order`.
 
     Returns:
         The number of rows in each split (``n_train`` ...), and ``time_span``: split -> first and last timestamp.
@@ -52,12 +61,14 @@ def write_interactions(
     """
     import pyarrow as pa
 
-    split_rows = _splitter(spool, config.split, len(user_ids), item_ids)
+    split_rows = _splitter(spool, config.split, len(user_ids), item_ids, scale)
     total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
     for number, part in enumerate(parts_by_user(spool.file, user_ids)):
         user_row = rows_of(part["user_id"], user_ids)
-        order = np.lexsort((part["timestamp"].to_numpy(), user_row))
-        part, user_row = part.take(order), user_row[order]
+        if scale is None:
+            part = with_drawn_places(part, user_row, rows_of(part["item_id"], item_ids))
+        order = np.lexsort((*_tie_breaks(part, config), part["timestamp"].to_numpy(), user_row))
+        part, user_row = _in_steps(part.take(order), config, scale or SCALE), user_row[order]
         codes = split_rows(part, user_row)
         if config.split.by != "column":
             part = part.append_column("split", pa.array(np.asarray(NAMES)[codes]))
@@ -69,6 +80,22 @@ def write_interactions(
     return {**{f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}, "time_span": spans}
 
 
+def _tie_breaks(part: pa.Table, config: DataConfig) -> list[NDArray[Any]]:
+    """What sorts interactions of equal timestamps: the ranks [n] of the column ``order``, or nothing."""
+    import pyarrow.compute as pc
+
+    return [pc.rank(part["order"], tiebreaker="dense").to_numpy()] if config.has_order else []
+
+
+def _in_steps(part: pa.Table, config: DataConfig, scale: TimeScale) -> pa.Table:
+    """``part`` with the timestamps of the artifact, and without the column ``order``."""
+    import pyarrow as pa
+
+    times = pa.array(scale(part["timestamp"].to_numpy()))
+    part = part.set_column(part.column_names.index("timestamp"), "timestamp", times)
+    return part.drop_columns(["order"]) if config.has_order else part
+
+
 def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArray[np.int8]) -> None:
     """Widen the first and last timestamp of each split by ``stamps`` [n]; ``codes`` [n] are their splits."""
     for code, name in enumerate(NAMES):
@@ -78,7 +105,7 @@ def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArra
             spans[name] = [int(min(first, own.min())), int(max(last, own.max()))]
 
 
-def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array) -> Splitter:
+def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array, scale: TimeScale | None) -> Splitter:
     """The function from a part's rows [n], sorted by user and time, and their user rows [n] to split codes [n]."""
     if config.by == "last_item":
         validates = draw_validation_users(n_users, config.valid_share)
@@ -90,7 +117,10 @@ def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Arra
             user_row, held_out[rows_of(part["item_id"], item_ids)], part["positive"].to_numpy(), validates
         )
     if config.by == "time":
-        stamps = np.concatenate([b["timestamp"].to_numpy() for b in batches(spool.file, GROUP_ROWS, ["timestamp"])])
-        cuts = time_cuts(stamps, config.valid_share, config.test_share)
+        if scale is None:
+            cuts = drawn_cuts(config)
+        else:
+            stamps = [b["timestamp"].to_numpy() for b in batches(spool.file, GROUP_ROWS, ["timestamp"])]
+            cuts = time_cuts(scale(np.concatenate(stamps)), config.valid_share, config.test_share)
         return lambda part, user_row: by_time(part["timestamp"].to_numpy(), *cuts)
     return lambda part, user_row: by_column(part, "split")

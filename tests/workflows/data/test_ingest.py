@@ -28,17 +28,17 @@ def tables_of(tmp_path):
 
 
 def test_good_tables_pass(tables_of):
-    entities, has_timestamp = tables_of(GOOD, users={"user_id": [2, 1]}, items={"item_id": ["b", "a"], "price": [1, 2]})
+    entities, ingested = tables_of(GOOD, users={"user_id": [2, 1]}, items={"item_id": ["b", "a"], "price": [1, 2]})
     assert entities["users"].to_pydict() == {"user_id": [1, 2]}
     assert entities["items"].to_pydict() == {"item_id": ["a", "b"], "price": [2, 1]}
-    assert has_timestamp
+    assert ingested.has_timestamp
 
 
 def test_missing_tables_are_made_from_interactions(tables_of):
-    entities, has_timestamp = tables_of({"user_id": [9, 3, 9], "item_id": ["b", "a", "b"]})
+    entities, ingested = tables_of({"user_id": [9, 3, 9], "item_id": ["b", "a", "b"]})
     assert entities["users"].to_pydict() == {"user_id": [3, 9]}
     assert entities["items"].to_pydict() == {"item_id": ["a", "b"]}
-    assert not has_timestamp
+    assert not ingested.has_timestamp
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_missing_tables_are_made_from_interactions(tables_of):
         ({"users": {"age": [1]}}, "users.user_id: missing column; the table has age; if "),
         ({"interactions": {**GOOD, "user_id": [1.5] * 4}}, "interactions.user_id: wrong type double"),
         ({"users": {"user_id": ["1"]}}, "interactions.user_id: wrong type int64, users.user_id is string"),
-        ({"interactions": {**GOOD, "timestamp": ["x"] * 4}}, "interactions.timestamp: wrong type string .*'x'.*2024"),
+        ({"interactions": {**GOOD, "timestamp": ["x"] * 4}}, "interactions.timestamp, row 0: 'x' is no time"),
         ({"interactions": {**GOOD, "timestamp": [1, 2, None, 3]}}, "interactions.timestamp, row 2: missing"),
         ({"interactions": {**GOOD, "item_id": ["a", None, "b", "a"]}}, "interactions.item_id, row 1: null id"),
         ({"items": {"item_id": ["a", "b", None]}}, "items.item_id, row 2: null id"),

@@ -1,0 +1,85 @@
+"""The order of a user's events: by time below a second, then by ``data.columns.order``, then by the file."""
+
+import datetime as dt
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cascade.core.errors import ConfigError, DataError
+
+SCHEMA = {"sparse": ["user_id", "item_id"]}
+START = dt.datetime(2024, 1, 2, 10)
+ITEMS = [3, 1, 4, 5, 2]
+"""In the order of the rows."""
+
+
+def stored(run_data, times, **more):
+    data = {"leak_check": {"enabled": False}, **more.pop("data", {})}
+    events = {"user_id": [1] * 5, "item_id": ITEMS, "timestamp": times, **more}
+    artifact = run_data(SCHEMA, {"interactions": events}, **data)
+    table = pq.read_table(artifact.path / "interactions")
+    return table, json.loads((artifact.path / "tables.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        (pa.array([START + dt.timedelta(microseconds=n) for n in (3, 1, 4, 5, 2)], pa.timestamp("us")), 1),
+        (
+            pa.array(
+                [START + dt.timedelta(milliseconds=n) for n in (3, 1, 4, 5, 2)], pa.timestamp("ms", "Asia/Kolkata")
+            ),
+            1,
+        ),
+        (pa.array([1_700_000_000_000_000_000 + n for n in (3, 1, 4, 5, 2)], pa.timestamp("ns")), 1),
+        ([1_700_000_000_000_000_000 + n for n in (3, 1, 4, 5, 2)], 1),
+        ([1_700_000_000_000 + n for n in (3, 1, 4, 5, 2)], 1000),
+        ([1_700_000_000 + n / 100 for n in (3, 1, 4, 5, 2)], 1),
+        ([f"2024-01-02T10:00:00.{n}Z" for n in (3, 1, 4, 5, 2)], 1),
+        ([dt.date(9990 + n, 1, 2) for n in (3, 1, 4, 5, 2)], 1_000_000),
+    ],
+    ids=["us", "ms with zone", "ns", "ns numbers", "ms numbers", "float seconds", "text", "year 999x"],
+)
+def test_times_below_a_second_keep_their_order(run_data, times, unit):
+    table, facts = stored(run_data, times)
+    assert table["item_id"].to_pylist() == [1, 2, 3, 4, 5]
+    assert facts["time_unit"] == unit
+    assert facts["columns"]["interactions"]["timestamp"] == "int"
+
+
+@pytest.mark.parametrize("places", [[3, 1, 4, 5, 2], [3.5, 1.5, 4.5, 5.5, 2.5], ["c", "a", "d", "e", "b"]])
+@pytest.mark.parametrize("columns", [{"order": "place"}, {"interactions": {"order": "place"}}])
+def test_equal_timestamps_are_sorted_by_the_column_order(run_data, places, columns):
+    table, facts = stored(run_data, [7, 7, 7, 9, 7], place=places, data={"columns": columns})
+    assert table["item_id"].to_pylist() == [1, 2, 3, 4, 5]
+    assert "order" not in table.column_names and "order" not in facts["columns"]["interactions"]
+
+
+def test_without_it_equal_timestamps_are_in_the_order_of_the_rows(run_data):
+    table, _ = stored(run_data, [7, 7, 7, 9, 7])
+    assert table["item_id"].to_pylist() == [3, 1, 4, 2, 5]
+
+
+def test_a_missing_place_is_named(run_data):
+    with pytest.raises(DataError, match="interactions.order, row 2: missing"):
+        stored(run_data, [7] * 5, place=[1, 2, None, 3, 4], data={"columns": {"order": "place"}})
+
+
+def test_an_order_needs_timestamps(run_data):
+    tables = {"interactions": {"user_id": [1] * 5, "item_id": ITEMS, "place": ITEMS}}
+    with pytest.raises(ConfigError, match="data.columns.order: .*name the column .* data.columns.timestamp"):
+        run_data(SCHEMA, tables, columns={"order": "place"})
+
+
+def test_expressions_read_seconds_of_dates_and_times(run_data):
+    times = pa.array([START + dt.timedelta(seconds=n, milliseconds=n) for n in range(5)], pa.timestamp("ns"))
+    second = (START - dt.datetime(1970, 1, 1)) // dt.timedelta(seconds=1)
+    table, _ = stored(run_data, times, data={"positive": f"timestamp >= {second + 3}"})
+    assert table["positive"].to_pylist() == [False, False, False, True, True]
+
+
+def test_a_reserved_column_is_refused_before_tables_are_read(run_data):
+    with pytest.raises(ConfigError, match="'order' cannot be the name of a feature.*{order_value: order}"):
+        run_data({"sparse": ["user_id", "item_id", "order"]}, source="tables", path="/nowhere")
