@@ -168,7 +168,7 @@ def test_config_keys_take_registered_names(key, kind):
         cascade.load_config(overrides={**SMALL, key: value})
     cascade.register(kind, "mine", margin)
     assert cascade.load_config(overrides={**SMALL, key: value}).value(key) == value
-    with pytest.raises(ConfigError, match=f"{key}.*should be .*'mine'; did you mean 'mine'"):
+    with pytest.raises(ConfigError, match=f"{key}.*should be .*'mine', or a registered {kind}; did you mean 'mine'"):
         cascade.load_config(overrides={**SMALL, key: ["min"] if isinstance(value, list) else "min"})
 
 
