@@ -16,6 +16,7 @@ from cascade.core.errors import ConfigError, FeatureStoreError
 from cascade.testing.feature_data import data_artifact
 from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from cascade.workflows.features import store as feature_store
+from cascade.workflows.features.connection import feast_settings, online_settings
 from cascade.workflows.features.stage import FEATURES
 
 INTERACTIONS = {"user_id": [1, 1, 2], "item_id": [10, 11, 10], "timestamp": [800_000_000, 800_000_001, 800_000_000]}
@@ -214,19 +215,19 @@ def test_push_before_apply_says_what_to_run(section: FeatureStoreConfig) -> None
 
 def test_project_is_needed(section: FeatureStoreConfig) -> None:
     with pytest.raises(ConfigError, match="feature_store.project"):
-        feature_store.feast_settings(FeatureStoreConfig())
+        feast_settings(FeatureStoreConfig())
 
 
 def test_settings_as_feast_reads_them(section: FeatureStoreConfig, make: Make) -> None:
     feature_store.apply(section, make([30, 31]))
     written = yaml.safe_load((Path(section.repo) / "data" / "shop.yaml").read_text())
-    assert written == feature_store.feast_settings(section)
+    assert written == feast_settings(section)
     committed = yaml.safe_load((Path(__file__).parents[3] / "feature_repo" / "feature_store.yaml").read_text())
-    assert committed == feature_store.feast_settings(FeatureStoreConfig(project="pipeline"))
+    assert committed == feast_settings(FeatureStoreConfig(project="pipeline"))
     assert json.loads(json.dumps(written)) == written
 
 
 def test_redis_settings() -> None:
     section = FeatureStoreConfig(project="p", online="redis", redis="cache:6380,db=1")
     connection = {"type": "redis", "connection_string": "cache:6380,db=1"}
-    assert feature_store.online_settings(section) == {**connection, "full_scan_for_deletion": False}
+    assert online_settings(section) == {**connection, "full_scan_for_deletion": False}

@@ -116,7 +116,7 @@ PROJECTS = count()
 
 
 @given(steps=st.lists(STEPS, min_size=2, max_size=7))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 def test_the_store_equals_the_model(
     artifacts: list[Artifact], tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:

@@ -1,0 +1,130 @@
+"""The connection to Feast's store: its settings, its views, its rows and the lock on writing them."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import ConfigError, FeatureStoreError
+from ..config import FeatureStoreConfig
+from .online import ONLINE_FILE
+from .online_writer import OnlineWriter
+from .redis_writer import RedisWriter
+from .sqlite_writer import SqliteWriter
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+
+
+def open_store(section: FeatureStoreConfig) -> FeatureStore:
+    """Feast's store object for the project of this pipeline."""
+    from feast import FeatureStore, RepoConfig
+
+    repo = data_folder(section).resolve().parent
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dask and pydantic warn about Feast's stores, which are imported here
+        return FeatureStore(repo_path=str(repo), config=RepoConfig(**feast_settings(section), repo_path=repo))
+
+
+def feast_settings(section: FeatureStoreConfig) -> dict[str, Any]:
+    """The content of feature_store.yaml for this pipeline."""
+    return {
+        "project": project_of(section),
+        "provider": "local",
+        "registry": "data/registry.db",
+        "offline_store": {"type": "file"},
+        "online_store": online_settings(section),
+        "entity_key_serialization_version": 3,
+    }
+
+
+def online_settings(section: FeatureStoreConfig) -> dict[str, Any]:
+    """Feast's ``online_store`` settings."""
+    if section.online == "redis":
+        # Feast's own scan also finds the keys of projects whose names end like this one's
+        return {"type": "redis", "connection_string": section.redis, "full_scan_for_deletion": False}
+    return {"type": "sqlite", "path": str(ONLINE_FILE)}
+
+
+def project_of(section: FeatureStoreConfig) -> str:
+    if section.project is None:
+        raise ConfigError("feature_store.project: expected a name, is not set")
+    return section.project
+
+
+def data_folder(section: FeatureStoreConfig) -> Path:
+    folder = Path(section.repo) / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_yaml(section: FeatureStoreConfig) -> None:
+    """Write the settings for Feast's command line: ``feast --feature-store-yaml data/<project>.yaml``."""
+    import yaml
+
+    settings = yaml.safe_dump(feast_settings(section), sort_keys=False)
+    (data_folder(section) / f"{project_of(section)}.yaml").write_text(settings)
+
+
+def use_write_ahead_log(section: FeatureStoreConfig) -> None:
+    """Switch sqlite to a write-ahead log, so that serving can read while rows are written."""
+    if section.online == "sqlite":
+        with closing(sqlite3.connect(Path(section.repo) / ONLINE_FILE)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
+def feature_view(store: FeatureStore, name: str) -> FeatureView:
+    from feast.errors import FeatureViewNotFoundException
+
+    try:
+        return store.get_feature_view(name)
+    except FeatureViewNotFoundException:
+        raise FeatureStoreError(f"{store.project}: no feature view {name}; run `cascade features apply`") from None
+
+
+def open_writer(store: FeatureStore, view: FeatureView) -> OnlineWriter:
+    """The rows of ``view`` in the online store."""
+    online = store.config.online_store
+    if online.type == "redis":
+        return RedisWriter(store.project, view, store._get_provider().online_store._get_client(online))
+    return SqliteWriter.open(store, view)
+
+
+@contextmanager
+def reaching(section: FeatureStoreConfig) -> Iterator[None]:
+    """Raise FeatureStoreError in place of an error of Redis.
+
+    Feast's own errors do not say which server was not reached.
+    """
+    if section.online != "redis":
+        yield
+        return
+    from redis import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        address = section.redis.partition(",")[0]
+        raise FeatureStoreError(f"feature_store.redis: {address}: {error}; start Redis and run this again") from error
+
+
+@contextmanager
+def single_writer(store: FeatureStore) -> Iterator[None]:
+    """Hold the write lock of the project, so that rows do not change between the reading and the writing of an update.
+
+    On Redis the lock of a process that died is released after a minute.
+    """
+    online = store.config.online_store
+    if online.type == "redis":
+        client = store._get_provider().online_store._get_client(online)
+        with client.lock(f"{store.project}:writer", timeout=60):
+            yield
+    else:
+        with (Path(store.repo_path) / "data" / f"{store.project}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

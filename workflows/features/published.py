@@ -1,0 +1,67 @@
+"""What was published last: noted in a file beside the registry, and in Redis."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ...core.artifact import Artifact
+from ...core.errors import FeatureStoreError
+from ..config import FeatureStoreConfig
+from .connection import data_folder, online_settings, project_of, reaching
+from .online import FeatureQuery, open_reader, redis_client
+
+
+def holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
+    """Whether the artifact was published last, and is still in the store."""
+    marker = _marker(section)
+    noted = json.loads(marker.read_text()) if marker.is_file() else None
+    return noted == _published(section, artifact) and _has_users(section, artifact)
+
+
+def _marker(section: FeatureStoreConfig) -> Path:
+    """The file that says what was published last."""
+    return data_folder(section) / f"{project_of(section)}.json"
+
+
+def _published(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, Any]:
+    """What the marker holds after a publication."""
+    return {"digest": artifact.digest, "online": online_settings(section)}
+
+
+def note_published(section: FeatureStoreConfig, artifact: Artifact) -> None:
+    """Note what was published; in Redis as well, because other machines may publish to it."""
+    if section.online == "redis":
+        redis_client(section.redis).set(f"{project_of(section)}:published", artifact.digest)
+    _marker(section).write_text(json.dumps(_published(section, artifact), indent=1))
+
+
+def forget_published(section: FeatureStoreConfig) -> None:
+    """Forget what was published, so that a publication that is killed is not taken for a finished one."""
+    _marker(section).unlink(missing_ok=True)
+    if section.online == "redis":
+        redis_client(section.redis).delete(f"{project_of(section)}:published")
+
+
+def _has_users(section: FeatureStoreConfig, artifact: Artifact) -> bool:
+    """Whether the online store knows a user of the artifact; the marker file may outlive the store."""
+    import pyarrow.parquet as pq
+
+    wanted = FeatureQuery(project_of(section), "user_id", {"user_history": ["history_ids"]})
+    head = next(pq.ParquetFile(artifact.path / "user_history.parquet").iter_batches(1, columns=["user_id"]), None)
+    try:
+        reader = open_reader(wanted, Path(section.repo), section.online, section.redis)
+        known = head is None or any(reader.read(head.column("user_id").to_pylist()).known)
+        return known and _noted_in_redis(section) in (None, artifact.digest)
+    except FeatureStoreError:
+        return False
+
+
+def _noted_in_redis(section: FeatureStoreConfig) -> str | None:
+    """The digest of what was published last; empty if nothing was, None for another store."""
+    if section.online != "redis":
+        return None
+    with reaching(section):
+        digest = redis_client(section.redis).get(f"{project_of(section)}:published")
+    return digest.decode() if digest else ""
