@@ -48,14 +48,13 @@ class DataRuntime(TritonExecutorRuntime):
             the version's folder of the model that clients call, and an empty list of further models.
 
         Raises:
-            WiringError: if no step reads an input.
+            WiringError: if no step reads an input, or the graph could not be loaded; then nothing is written.
         """
         nodes = postorder_iter_nodes(ensemble.graph.output_node, flatten_subgraphs=True)
         found = [Step(node.op.op, node.op.files) for node in nodes if isinstance(node.op, Operator)]
         outputs = to_signature(ensemble.output_schema)
-        if self.serving.ops:
-            inputs = {entry.name: entry.spec for entry in self.inputs}
-            found = with_extra_ops(found, self.serving.ops, inputs, outputs, self.parts)
+        inputs = {entry.name: entry.spec for entry in self.inputs}
+        found = with_extra_ops(found, self.serving.ops, inputs, outputs, self.parts)
         steps = {f"{at:02d}_{step.op.kind}": step for at, step in enumerate(found)}
         exported = Exported(steps, self.inputs, outputs, self.release, self.serving)
         return write(exported, Path(path), name or self.release.model, version), []

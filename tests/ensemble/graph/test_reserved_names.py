@@ -3,16 +3,21 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import cascade
+from cascade.core.errors import WiringError
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import ServingConfig
 from cascade.ensemble.graph.ops import OPS, LookupItems, LookupUser, Transform
-from cascade.ensemble.graph.request_graph import request_inputs
+from cascade.ensemble.graph.request_graph import request_graph, request_inputs
+from cascade.ensemble.protocol.inputs import Input
+from cascade.ensemble.repository.export import export
 from cascade.ensemble.repository.model_config import STAGES_MS
 from cascade.ensemble.repository.step_plan import TRACE, TRACED
 from cascade.models.ranker.item_part import QUERY, SHARE, SLOTS
 from cascade.models.retriever.objective import ITEM_COLUMNS
-from cascade.testing.miniature import miniature
+from cascade.testing.miniature import RELEASE, SERVING, miniature
 from cascade.workflows.tables.names import BATCH, IDS, RESERVED
 
 FEATURES = {"gender", "hour", "item_code", "price"}
@@ -51,6 +56,14 @@ def test_columns_of_training_batches_are_reserved():
         and isinstance(node.value, ast.Tuple)
     }
     assert {*rows} <= {*BATCH}
+
+
+def test_an_export_that_cannot_be_loaded_is_not_written(tmp_path):
+    mini = miniature(tmp_path / "parts")
+    inputs = (*mini.inputs, Input("release", "int64", missing=True))
+    with pytest.raises(WiringError, match="respond: writes release, which exists already"):
+        export(request_graph(mini.steps, inputs), tmp_path / "models", inputs, RELEASE, version=1, serving=SERVING)
+    assert not (tmp_path / "models").exists()
 
 
 def _outputs():
