@@ -7,6 +7,7 @@ drawn with these weights is 1, and calibration and the check of the int8 model c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,6 @@ from ..config import LabelConfig
 if TYPE_CHECKING:
     from ..training.rows import Events
 
-MIN_PROBABILITY = 1e-30
-"""Lower bound of a probability before its logarithm is taken."""
-
 
 def shares(labels: Mapping[str, LabelConfig]) -> tuple[float, ...]:
     """The weight of each head in the score: they sum to 1, and a single head has 1."""
@@ -31,17 +29,25 @@ def shares(labels: Mapping[str, LabelConfig]) -> tuple[float, ...]:
 def combine(logits: Sequence[Any], share: Sequence[float]) -> Any:
     """The logit [n, 1] of p = sum of share * sigmoid(logit), from the logits [n, 1] of each head.
 
-    Computed as log(p) - log(1 - p), both from sums of positive numbers. The sums are no matrix products, which the int8
-    export would quantize as layers.
+    Computed as log(p) - log(1 - p), both as sums of positive numbers on a logarithmic scale: ONNX Runtime's sigmoid is
+    never below 1.5e-8. The sums are no matrix products, which the int8 export would quantize as layers.
     """
     from .._merlin import tf
 
     if len(logits) == 1:
         return logits[0]
-    parts = list(zip(logits, share, strict=True))
-    yes = tf.add_n([part * tf.sigmoid(logit) for logit, part in parts])
-    no = tf.add_n([part * tf.sigmoid(-logit) for logit, part in parts])
-    return tf.math.log(tf.maximum(yes, MIN_PROBABILITY)) - tf.math.log(tf.maximum(no, MIN_PROBABILITY))
+    parts = [(logit, float(np.log(part))) for logit, part in zip(logits, share, strict=True) if part > 0]
+    yes = _log_sum([log_share - tf.nn.softplus(-logit) for logit, log_share in parts])
+    no = _log_sum([log_share - tf.nn.softplus(logit) for logit, log_share in parts])
+    return yes - no
+
+
+def _log_sum(logs: Sequence[Any]) -> Any:
+    """The logarithm of the sum of what has the logarithms ``logs``."""
+    from .._merlin import tf
+
+    largest = reduce(tf.maximum, logs)
+    return largest + tf.math.log(tf.add_n([tf.exp(each - largest) for each in logs]))
 
 
 def targets(events: Events, labels: Sequence[str]) -> NDArray[np.float32]:

@@ -136,20 +136,23 @@ def fit_line(logits: Logits, cosine: Logits, label: NDArray[np.bool_], weights: 
     return Fusion(float(scale * weights[0]), float(scale * weights[1]), bias) if scale > 0 else Fusion(*weights)
 
 
-def fit_weights(logits: Logits, cosine: Logits, label: NDArray[np.bool_]) -> Weights:
+def fit_weights(logits: Logits, cosine: Logits, label: NDArray[np.bool_], least: float = 0.0) -> Weights:
     """The weights of logits and cosines [n, K] whose sum explains the labels best. Neither is negative.
 
     Where the DLRM is of no use, and where they cannot be fitted for want of both labels, it is the retriever alone.
+
+    Args:
+        least: the smallest weight of the DLRM.
     """
     both, there = np.stack([logits, cosine], axis=-1), np.isfinite(logits)
     if not 0 < label[there].sum() < there.sum():
-        return 0.0, 1.0
+        return least, 1.0
     if logits.shape[1] > 1:
-        ranker, retriever = conditional_logit(both, label, (MOST_WEIGHT, np.inf))
+        ranker, retriever = conditional_logit(both, label, (MOST_WEIGHT, np.inf), (least, 0.0))
     else:
         ranker, retriever = logistic_regression(both[there], label[there])[0]
     if ranker <= 0:
-        return 0.0, 1.0
+        return least, 1.0
     return float(ranker), max(0.0, float(retriever))
 
 
@@ -164,7 +167,9 @@ def logistic_regression(
     return found.coef_[0] / scale, float(found.intercept_[0])
 
 
-def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_], most: Sequence[float]) -> NDArray[np.float64]:
+def conditional_logit(
+    x: NDArray[np.float32], label: NDArray[np.bool_], most: Sequence[float], least: Sequence[float] = (0.0, 0.0)
+) -> NDArray[np.float64]:
     """Weights float64 [C] of a conditional logit: which candidate of a request is the positive?
 
     McFadden, "Conditional logit analysis of qualitative choice behavior", 1974. A logistic regression on all rows would
@@ -173,7 +178,7 @@ def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_], most: Se
     Args:
         x: float32 [n, K, C], -inf where there is no candidate.
         label: bool [n, K]; requests without a positive are left out.
-        most: the largest weight of each of the C; the smallest is 0.
+        most, least: the largest and the smallest weight of each of the C.
     """
     from scipy.optimize import minimize
     from scipy.special import softmax
@@ -189,7 +194,8 @@ def conditional_logit(x: NDArray[np.float32], label: NDArray[np.bool_], most: Se
         slope = np.einsum("nk,nkc->c", chance - label, known) + 2 * RIDGE * weights
         return float(-np.log(chance[label]).sum() + RIDGE * weights @ weights), slope
 
-    bounds, start = [(0.0, width * most[at]) for at, width in enumerate(scale)], np.ones(known.shape[-1])
+    bounds = [(width * least[at], width * most[at]) for at, width in enumerate(scale)]
+    start = np.ones(known.shape[-1])
     found: NDArray[np.float64] = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return found / scale
 

@@ -29,6 +29,8 @@ from .score_fusion import Fusion, Weights, alone, conditional_logit, fit_weights
 
 log = logging.getLogger(__name__)
 PARTS = 5
+FUSED_WEIGHT = 0.01
+"""Smallest weight of the DLRM with ``order_by: fused``, so that who asks for the ranker gets it."""
 LEAST_EVIDENCE = 2.0
 """Standard errors by which the DLRM's weight must be above 0. Noise gets there in 2.3 % of trials."""
 LEAST_GAIN = 0.01
@@ -105,10 +107,10 @@ def choose_order(
     return OrderChoice(able[0] if able and known >= LEAST_EVIDENCE else "retriever", by, valid, known)
 
 
-def weights_of(order: Order, listed: ScoredRequests) -> Weights:
-    """The weights of both scores in an order."""
+def weights_of(order: Order, listed: ScoredRequests, least: float) -> Weights:
+    """The weights of both scores in an order; in fused scores that of the DLRM is ``least`` or more."""
     if order == "fused":
-        return fit_weights(listed.logits, listed.cosine, listed.label)
+        return fit_weights(listed.logits, listed.cosine, listed.label, least)
     return (0.0, 1.0) if order == "retriever" else (1.0, 0.0)
 
 
@@ -120,7 +122,7 @@ def left_out(wanted: str, choice: OrderChoice | None, fusion: Fusion) -> list[st
     """
     if fusion.order != "retriever" or wanted == "retriever":
         return []
-    why = choice or "the best weight of its score is 0"
+    why = choice or "its score has no weight"
     notice = (
         "dlrm_ranker: the ranker adds nothing to the retriever on the validation part, so it is left out of the "
         f"release and the retriever orders the list ({why})"

@@ -180,7 +180,7 @@ def fuse(
         DivergedError: if a score of the validation part is NaN.
     """
     from .score_fusion import MIN_POSITIVES, calibration_notices, fit_fusion
-    from .served_order import ScoredRequests, choose_order, left_out, unjudged, weights_of
+    from .served_order import FUSED_WEIGHT, ScoredRequests, choose_order, left_out, unjudged, weights_of
     from .training import score_rows, validation_score
 
     def scored(rows: ValidRows) -> ScoredRequests:
@@ -197,12 +197,12 @@ def fuse(
     best = fit_fusion(own.logits, own.cosine, own.label, calibration)
     values = {"retriever": own.cosine, "dlrm": own.logits, "fused": own.served(best)}
     judged = {f"valid_{name}": validation_score(each, valid, f"ranker ({name})") for name, each in values.items()}
-    order, choice = config.order_by, None
+    order, choice, least = config.order_by, None, FUSED_WEIGHT if config.order_by == "fused" else 0.0
     if order == "auto":
         fused = calibration != "none" and own.label.sum() >= MIN_POSITIVES
         choice = choose_order(lists, config.choose_by, fused=fused)
         order = choice.order
-    fusion = fit_fusion(own.logits, own.cosine, own.label, calibration, weights_of(order, lists))
+    fusion = fit_fusion(own.logits, own.cosine, own.label, calibration, weights_of(order, lists, least))
     notices = [
         *left_out(config.order_by, choice, fusion),
         *calibration_notices(fusion, calibration, own.logits, own.label),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from dlrm_inputs import SCHEMA, columns
 from model_shop import make_shop
+from scipy.special import expit, logit
 from served import Served
 from sklearn.metrics import roc_auc_score
 from stage_runs import SECTIONS, rank_again, request, run_stages
@@ -15,6 +16,7 @@ from cascade.evaluation.impressions import ranker_logits
 from cascade.evaluation.ranking import RankedRows
 from cascade.models._merlin import tf
 from cascade.models.config import DlrmConfig
+from cascade.models.onnx.export import export, run, session
 from cascade.models.ranker.dlrm import build
 from cascade.models.ranker.export import relative
 from cascade.models.ranker.heads import (
@@ -43,10 +45,24 @@ def test_one_logit_of_the_weighted_mean_by_hand():
     assert float(combine(of, (0.75, 0.25))) == pytest.approx(np.log(0.65 / 0.35), rel=1e-6)
 
 
-@pytest.mark.parametrize("logit", [-200.0, -60.0, 60.0, 200.0])
-def test_certain_heads_give_a_finite_logit_of_their_sign(logit):
-    got = float(combine([tf.constant([[logit]]), tf.constant([[logit]])], (0.5, 0.5)))
-    assert np.isfinite(got) and got == pytest.approx(np.clip(logit, -69.1, 69.1), abs=0.1)
+@pytest.mark.parametrize("both", [-200.0, -60.0, 60.0, 200.0])
+def test_heads_that_agree_keep_their_logit_however_certain(both):
+    got = float(combine([tf.constant([[both]]), tf.constant([[both]])], (0.5, 0.5)))
+    assert got == pytest.approx(both, rel=1e-6)
+
+
+def test_onnx_runtime_gives_the_same_where_its_sigmoid_is_constant(tmp_path):
+    class Combined(tf.keras.Model):
+        def call(self, columns):
+            return combine(tf.split(columns["heads"], 2, axis=1), (0.3, 0.7))
+
+    heads = np.stack(np.meshgrid(np.linspace(-60, 60, 25), np.linspace(-60, 60, 25)), -1).reshape(-1, 2).astype("f4")
+    export(tmp_path / "combined.onnx", Combined(), [tf.TensorSpec([None, 2], name="heads")], "logits")
+    got = run(session(tmp_path / "combined.onnx"), {"heads": heads})
+    chance = (np.array([0.3, 0.7]) * expit(heads.astype(float))).sum(axis=1)
+    sure = np.abs(heads).max(axis=1) < 30  # where a float64 still holds 1 - chance
+    np.testing.assert_allclose(got[sure, 0], logit(chance[sure]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(got, Combined()({"heads": heads}), rtol=1e-5, atol=1e-5)
 
 
 def test_one_label_keeps_its_logit():
@@ -159,7 +175,7 @@ def test_the_evaluation_asks_each_head_for_its_own_label(logged):
     )
     events = Events.of(tensors.interactions("valid"))
     served = RankedRows(*np.zeros((5, len(events)), np.float32))
-    got = ranker_logits(served, events, tensors, logged["ranker"], config)
+    got = ranker_logits(served, events, tensors, logged, config)
     known = logged["ranker"].metrics["valid_auc_of"]
     for name, logits in got.items():
         assert roc_auc_score(events.labels[name] > 0, logits) == pytest.approx(known[name])

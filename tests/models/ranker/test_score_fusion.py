@@ -72,6 +72,13 @@ def test_a_retriever_that_misleads_is_not_turned_around():
     assert found == Fusion(0.0, 1.0) and found.calibration == "none"
 
 
+def test_who_asks_for_a_dlrm_that_misleads_gets_a_little_of_it():
+    logits, cosine, label = choices()
+    found = fit_weights(-logits, cosine, label, least=0.01)
+    assert found[0] == pytest.approx(0.01) and found[1] > 1
+    assert fit_weights(-logits, cosine, label)[0] == 0
+
+
 def test_noise_gets_no_large_weight():
     """Logits that are nearly equal stay so. The retriever's weight is what it is without them."""
     logits, cosine, label = choices()
