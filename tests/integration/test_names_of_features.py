@@ -76,8 +76,25 @@ def test_values_reach_the_models_under_any_name(release, tables):
 
 def test_a_server_takes_inputs_of_any_name(release, config):
     context = {name: "a" for name in CONTEXT} | {DENSE["context"]: 0.5}
-    expected = release.recommend([1, 2], context=context)
+    expected = release.recommend([1, 2], 10, context=context)
     settings = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
     with cascade.Server(config, settings=settings) as server, server.client() as client:
-        found = client.recommend([1, 2], context=context)
+        found = client.recommend([1, 2], 10, context=context)
+        batch = missing_in_the_second_row(server.grpc_url)
     assert [[item.item_id for item in answer.items] for answer in found] == expected.item_ids.tolist()
+    alone = release.recommend([2], 10)
+    assert batch[1].tolist() == alone.item_ids[0].tolist()
+
+
+def missing_in_the_second_row(url):
+    """Items of the users 1 and 2, the context of user 2 missing: a NaN, and the byte 0xFF for text."""
+    import tritonclient.grpc as grpc
+
+    text = grpc.InferInput(CONTEXT[0], [2, 1], "BYTES")
+    text.set_data_from_numpy(np.array([[b"a"], [b"\xff"]], dtype=object))
+    values = {"user_id": ("INT64", [[1], [2]]), "top_k": ("INT32", [[10]] * 2), "K": ("FP64", [[0.5], [np.nan]])}
+    inputs = [text]
+    for name, (kind, rows) in values.items():
+        inputs.append(grpc.InferInput(name, [2, 1], kind))
+        inputs[-1].set_data_from_numpy(np.array(rows, {"INT64": np.int64, "INT32": np.int32}.get(kind, np.float64)))
+    return grpc.InferenceServerClient(url).infer("cascade", inputs).as_numpy("item_ids")
