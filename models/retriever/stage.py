@@ -22,11 +22,12 @@ PARITY_ROWS = 512
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``query_tower.onnx``, ``item_tower.onnx`` and ``checkpoint/``."""
+    """Write ``query_tower.onnx``, ``item_tower.onnx`` and ``checkpoint/``, with ``linear.npz`` if there is one."""
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
     from ..training.rows import Events
     from .full_ranks import rank_metrics
+    from .linear_part import choose, without_validation
     from .training import VALID_EVENTS, train, valid_ranks
     from .user_items import user_items
 
@@ -36,9 +37,20 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     (folder / CHECKPOINT / CONFIG).write_text(config.model_dump_json(indent=1))
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     results = found.metrics("ndcg")
+    seen = user_items(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
+    lookup = Lookup(tensors)
+    if config.linear:
+        part, facts = (
+            choose(model, lookup, tensors, valid, seen, config.linear)
+            if len(valid)
+            else without_validation(model, lookup, tensors, config.linear)
+        )
+        results |= facts
+        if part is not None:
+            part.save(folder / CHECKPOINT)
+            part.beside(model)
     if len(valid):
-        seen = user_items(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
-        ranks = valid_ranks(model, Lookup(tensors), valid, seen)
+        ranks = valid_ranks(model, lookup, valid, seen)
         results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
     results |= {"recsys_hardneg_share": found.hard_share, "temperature": found.temperature}
     return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
@@ -76,6 +88,7 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
     """The trained retriever of the two_tower artifact in ``folder``, as a TensorFlow model."""
     from ..training.loop import WEIGHTS
     from ..training.rows import Events, item_columns, user_columns
+    from .linear_part import LinearPart
     from .two_tower import build
 
     config = TwoTowerConfig.model_validate_json((folder / CHECKPOINT / CONFIG).read_text())
@@ -83,6 +96,8 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
     model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # builds the layers
     model.load_weights(str(folder / CHECKPOINT / WEIGHTS))
+    if (part := LinearPart.load(folder / CHECKPOINT)) is not None:
+        part.beside(model)
     return model
 
 
@@ -93,5 +108,5 @@ TWO_TOWER = Stage(
     parents=("etl",),
     fill=fill,
     take_part=take_part,
-    version=5,
+    version=6,
 )

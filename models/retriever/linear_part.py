@@ -1,0 +1,179 @@
+"""A linear part beside the towers: a few more numbers of each vector, so that the inner product is the sum of both.
+
+score = cosine of the towers + ratio * (unit query of the history . item). Where interactions are few, or have no order,
+such a model (iALS, EASE) is better than what towers learn from them, and the sum is better than either. Which of them,
+and how much it counts, is chosen on the validation part; where it adds nothing, the towers stay alone.
+
+An item's linear vectors have different lengths, which holds its popularity. One more number fills each up to length 1,
+and the query has 0 there, so that inner products do not change and all vectors have length 1 as before (Bachrach et
+al., "Speeding up the Xbox recommender system using a Euclidean transformation for inner-product spaces", 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.features import HISTORY
+from ...workflows.transforms.codes import FIRST_CODE
+from .. import metrics
+from .._merlin import tf
+from ..layers.feature_gather import ITEM_ID, Lookup
+from ..layers.feature_vectors import padding_mask, weighted_mean
+from ..training.rows import Events
+from .encode import encode_items, encode_users
+from .factorizations import factorizations
+from .full_ranks import full_ranks
+from .two_tower import TwoTower
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from ...workflows.etl.tensors import Tensors
+
+Array = NDArray[np.float32]
+FILE = "linear.npz"
+RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Tried: how far the linear part's scores spread over the items, as a multiple of the towers'."""
+MOST_POSITIVES = 2_000_000
+"""Positives that are factorized, of users drawn at random; items' vectors do not need more."""
+SEED = 0
+
+
+@dataclass(frozen=True)
+class LinearPart:
+    """What is added to the towers. C item codes, D numbers."""
+
+    history: Array
+    """[C, D], of the codes of a history."""
+    item: Array
+    """[C, D], at most of length 1."""
+    ratio: float
+    """Weight in the query."""
+
+    def beside(self, model: TwoTower) -> None:
+        """Put the part beside both towers of ``model``."""
+        model.query, model.candidate = QueryBeside(model.query, self), ItemBeside(model.candidate, self)
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / FILE, history=self.history, item=self.item, ratio=self.ratio)
+
+    @classmethod
+    def load(cls, folder: Path) -> LinearPart | None:
+        """The one that ``save`` wrote into ``folder``, if any."""
+        if not (folder / FILE).is_file():
+            return None
+        with np.load(folder / FILE) as found:
+            return cls(found["history"], found["item"], float(found["ratio"]))
+
+
+class QueryBeside(tf.keras.layers.Layer):
+    """A query tower and the history's mean linear vector: columns -> float32 [B, W + D + 1] of length 1."""
+
+    def __init__(self, tower: Any, part: LinearPart) -> None:
+        super().__init__()
+        self.tower, self.part = tower, part
+
+    def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
+        codes = columns[HISTORY]
+        vectors = tf.gather(tf.constant(self.part.history), codes)
+        mean = tf.squeeze(weighted_mean(vectors, padding_mask(codes, vectors.dtype)), axis=1)
+        own = tf.math.l2_normalize(mean, axis=-1) * self.part.ratio
+        return tf.math.l2_normalize(tf.concat([self.tower(columns, training=training), own, own[:, :1] * 0], -1), -1)
+
+
+class ItemBeside(tf.keras.layers.Layer):
+    """An item tower and the item's linear vector: columns -> float32 [B, W + D + 1] of length 1."""
+
+    def __init__(self, tower: Any, part: LinearPart) -> None:
+        super().__init__()
+        self.tower = tower
+        rest = np.sqrt(np.maximum(1 - np.sum(part.item**2, axis=1, keepdims=True), 0))
+        self.table = np.concatenate([part.item, rest], axis=1).astype(np.float32)
+
+    def call(self, columns: Mapping[str, Any], training: bool = False) -> Any:
+        own = tf.squeeze(tf.gather(tf.constant(self.table), columns[ITEM_ID]), axis=1)
+        return tf.math.l2_normalize(tf.concat([self.tower(columns, training=training), own], -1), -1)
+
+
+def choose(
+    model: TwoTower, lookup: Lookup, tensors: Tensors, valid: Events, seen: csr_matrix, width: int
+) -> tuple[LinearPart | None, dict[str, Any]]:
+    """The linear part with the best validation NDCG, if the towers gain more from it than one standard error.
+
+    Args:
+        valid: positives of the validation part.
+        seen: bool [n_users, n_items] of the training part.
+        width: D at most.
+
+    Returns:
+        The part, None if the towers stay alone, and metrics: its name, its ratio, the NDCG without and with it.
+    """
+    towers = encode_users(model, lookup, valid), encode_items(model, lookup, len(tensors.item_ids))
+    alone = metrics.target_ndcg(full_ranks(*towers, valid, seen))
+    spread = _spread(*towers)
+    codes, item_codes = np.asarray(valid.moment[HISTORY]), np.asarray(tensors.items[ITEM_ID])[:, 0]
+    best, found, facts = alone, None, {"linear": "none", "valid_ndcg_without_linear": float(alone.mean())}
+    for factors in factorizations(by_code(tensors), width, SEED):
+        own = factors.queries(codes), factors.item / np.linalg.norm(factors.item, axis=1).max()
+        of_items = own[1][item_codes]
+        unit, last = spread / max(_spread(own[0], of_items), 1e-12), 0.0
+        for ratio in RATIOS:
+            sums = np.hstack([towers[0], ratio * unit * own[0]]), np.hstack([towers[1], of_items])
+            tried = metrics.target_ndcg(full_ranks(*sums, valid, seen, f"two_tower with {factors.name}"))
+            if tried.mean() > best.mean():
+                best, found = tried, LinearPart(factors.history, own[1], ratio * unit)
+                facts |= {"linear": factors.name, "linear_ratio": ratio, "valid_ndcg": float(tried.mean())}
+            if tried.mean() < last:  # past the best ratio
+                break
+            last = float(tried.mean())
+    gain = best - alone
+    if found is None or gain.mean() <= gain.std() / np.sqrt(len(gain)):
+        return None, {"linear": "none", "valid_ndcg": float(alone.mean())}
+    return found, facts
+
+
+def without_validation(
+    model: TwoTower, lookup: Lookup, tensors: Tensors, width: int
+) -> tuple[LinearPart | None, dict[str, Any]]:
+    """The linear part where nothing can be chosen: the last factorization, as much as the towers; None for sequences.
+
+    Of a set, towers learn less than a factorization does; of a sequence far more.
+    """
+    if tensors.schema[HISTORY].ordered:
+        return None, {"linear": "none"}
+    events = Events.positives(tensors.interactions("train")).sample(500, SEED)
+    spread = _spread(encode_users(model, lookup, events), encode_items(model, lookup, len(tensors.item_ids)))
+    *_, factors = factorizations(by_code(tensors), width, SEED)
+    item = factors.item / np.linalg.norm(factors.item, axis=1).max()
+    own = _spread(factors.queries(np.asarray(events.moment[HISTORY])), item[np.asarray(tensors.items[ITEM_ID])[:, 0]])
+    return LinearPart(factors.history, item, spread / max(own, 1e-12)), {"linear": factors.name, "linear_ratio": 1.0}
+
+
+def by_code(tensors: Tensors) -> csr_matrix:
+    """The training positives of at most `MOST_POSITIVES`, float32 [U, C] of 0 and 1; codes of no single item are empty.
+
+    Items that share a code share a column.
+    """
+    from scipy.sparse import csr_matrix
+
+    events = Events.positives(tensors.interactions("train"))
+    users, codes = np.asarray(events.user_row), np.asarray(tensors.items[ITEM_ID])[:, 0][events.item_row]
+    if len(events) > MOST_POSITIVES:
+        drawn = np.random.default_rng(SEED).random(len(tensors.user_ids)) < MOST_POSITIVES / len(events)
+        users, codes = users[drawn[users]], codes[drawn[users]]
+    users, codes = users[codes >= FIRST_CODE], codes[codes >= FIRST_CODE]
+    shape = len(tensors.user_ids), tensors.schema[HISTORY].cardinality
+    matrix = csr_matrix((np.ones(len(users), np.float32), (users, codes)), shape=shape)
+    matrix.data[:] = 1
+    return matrix[np.flatnonzero(np.diff(matrix.indptr))]
+
+
+def _spread(queries: Array, vectors: Array) -> float:
+    """The mean standard deviation over the items of the scores of at most 500 queries."""
+    return float((queries[:500] @ vectors.T).std(axis=1).mean())
