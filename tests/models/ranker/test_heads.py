@@ -138,7 +138,8 @@ def test_one_logit_is_served_split_and_whole(logged, tmp_path_factory):
     found = request(tensors, 5, 6)
     asked = {name: found[name] for name in tensors.schema.names("user", "context")}
     asked["candidate_rows"] = np.arange(30).reshape(5, 6)
-    asked["query"] = np.zeros((5, 8), np.float32)
+    dim = np.load(logged["index"].path / "item_vectors.npy", mmap_mode="r").shape[1]
+    asked["query"] = np.zeros((5, dim), np.float32)
     whole, split = (Served(logged, tensors, tmp_path_factory.mktemp(how), split=how) for how in ("off", "auto"))
     assert {v.name for v in whole.rank.model.session.get_outputs()} == {"logits"}
     assert not {name for name in whole.rank.reads if "click" in name or "like" in name}
