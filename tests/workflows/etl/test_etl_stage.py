@@ -8,6 +8,7 @@ import pytest
 from cascade.core.errors import ConfigError, DataError
 from cascade.workflows.config import DataConfig, SchemaConfig
 from cascade.workflows.data import spool, write
+from cascade.workflows.data.drawn_order import drawn
 from cascade.workflows.data.stage import DATA
 from cascade.workflows.etl.tensors import Tensors
 
@@ -176,7 +177,9 @@ def test_no_users_no_items_no_time(run_data, run_etl):
     assert tensors.user_ids.tolist() == [5, 7]
     assert tensors.item_ids.tolist() == ["x", "y", "z"]
     test = tensors.interactions("test")
-    assert (test.item_row.tolist(), test.timestamp.tolist()) == ([1, 2], [4, 3])
+    places = drawn(np.array([0, 0, 1, 1, 1], np.int32), np.array([0, 1, 0, 1, 2], np.int32))
+    assert test.item_row.tolist() == [places[:2].argmax(), places[2:].argmax()]
+    assert test.timestamp.tolist() == [places[:2].max(), places[2:].max()]
 
 
 def test_given_split(run_data, run_etl):
