@@ -127,8 +127,8 @@ def write_string_interactions(file: Path) -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)
-    lines = ["user_id,item_id"]
+    lines = ["user_id,item_id,timestamp"]
     for user in range(40):
         taken = rng.permutation(15)[:9] + 15 * (user % 2)
-        lines += [f"user-{user:02d},item/{item:02d}" for item in taken]
+        lines += [f"user-{user:02d},item/{item:02d},{len(lines) + at}" for at, item in enumerate(taken)]
     file.write_text("\n".join(lines) + "\n")

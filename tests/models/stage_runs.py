@@ -22,6 +22,7 @@ SECTIONS = {
         user_tower=TOWER,
         item_tower=TOWER,
         id_dropout=0.3,
+        linear=0,
         training=TrainingConfig(epochs=5, batch_size=128, learning_rate=5e-3),
     ),
     "dlrm_ranker": DlrmConfig(
