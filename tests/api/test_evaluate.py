@@ -101,7 +101,9 @@ def test_what_everybody_has_seen_is_an_error_and_no_zero(release, mini):
     made = mini[1]
     pairs = [(user, item) for user, items in zip(made.user_ids, made.seen, strict=True) for item in items]
     seen = pd.DataFrame([*pairs, (100, 5)], columns=["user_id", "item_id"])
-    with pytest.raises(DataError, match=f"release does not hold 1, and {len(pairs)} are items that the user had seen before"):
+    with pytest.raises(
+        DataError, match=f"release does not hold 1, and {len(pairs)} are items that the user had seen before"
+    ):
         cascade.evaluate(release, seen)
 
 

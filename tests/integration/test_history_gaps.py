@@ -202,7 +202,7 @@ def test_earlier_moments_have_other_gaps(served: SimpleNamespace) -> None:
 
 def test_baselines_of_impressions_are_left_out_in_the_open(served: SimpleNamespace, tmp_path: Path) -> None:
     """A ranker that learned from candidates has no impressions to predict: one that was named says so."""
-    ranker = replace(served.made["ranker"], metrics={**served.made["ranker"].metrics, "train_on": "candidates"})
+    ranker = replace(served.made["ranker"], metrics={"train_on": "candidates", "order": "fused"})
     section = EvaluationConfig(baselines=["popularity", "lightgbm"], replicates=100)
     sections = {**served.sections, "evaluation": section, "dlrm_ranker": DlrmConfig()}
     made = EVALUATION.run(tmp_path, sections, {**served.made, "ranker": ranker})
