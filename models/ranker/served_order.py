@@ -103,8 +103,9 @@ def choose_order(
     valid = {name: float(values.mean()) if len(values) else 0.0 for name, values in found.items()}
     known = evidence(listed)
     least = (1 + LEAST_GAIN) * valid["retriever"]
-    able = [name for name in preferred(found, listed) if valid[name] >= least and valid[name] > 0]
-    return OrderChoice(able[0] if able and known >= LEAST_EVIDENCE else "retriever", by, valid, known)
+    able: list[Order] = [name for name in preferred(found, listed) if valid[name] >= least and valid[name] > 0]
+    chosen: Order = able[0] if able and known >= LEAST_EVIDENCE else "retriever"
+    return OrderChoice(chosen, by, valid, known)
 
 
 def weights_of(order: Order, listed: ScoredRequests, least: float) -> Weights:

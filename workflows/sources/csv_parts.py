@@ -181,7 +181,7 @@ class _Counted(io.RawIOBase):
 
     def __init__(self, stream: pa.NativeFile, quote: str | None) -> None:
         self.stream = stream
-        self.quote = quote and quote.encode()
+        self.quote = quote.encode() if quote else b""
         self.quotes = 0
 
     def readable(self) -> bool:

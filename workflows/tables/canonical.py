@@ -142,10 +142,9 @@ def whole_numbers(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
 
     try:
         found = array.cast(pa.int64())
-        lowest = pc.min(found).as_py()
-    except pa.ArrowInvalid:
-        lowest = SMALLEST
-    if lowest != SMALLEST:
+    except pa.ArrowInvalid:  # a value beyond int64, which is named below
+        found = None
+    if found is not None and pc.min(found).as_py() != SMALLEST:
         return found
     at = next(
         at for at, value in enumerate(array.to_pylist()) if value is not None and not -LARGEST <= value <= LARGEST
