@@ -139,8 +139,10 @@ def open_table(
         DataError: naming two files whose types of a column do not go together, or what cannot be read.
     """
     reader = part_reader(files, config)
-    asked = {theirs: _forced(name, files, config) for name, theirs in used.items()}
-    forced = {theirs: kind for theirs, kind in asked.items() if kind}
+    forced: dict[str, Forced] = {}
+    for name, theirs in used.items():
+        if kind := _forced(name, files, config):
+            forced[theirs] = kind
     needed = [theirs for theirs in used.values() if theirs not in forced]
     scan = reader.scan({part.file: [name for name in needed if name in having[part.file]] for part in files.parts})
     columns = []
