@@ -112,9 +112,9 @@ def fit(
                     progress.step(loss, step.optimizer)
                     if kept.due:
                         kept.save(at)
-                check_loss(at.total, f"{title}, epoch {at.epoch}")
                 with step.shown():
                     valid = group.of_chief(partial(score, f"{title}, epoch {at.epoch}")) if score else float(at.epoch)
+                    check_loss(at.total, f"{title}, epoch {at.epoch}")
                     better = at.end_epoch(valid, rng.bit_generator.state)
                     if better and group.chief:
                         save_weights(model, checkpoint)

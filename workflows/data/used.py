@@ -10,7 +10,7 @@ from ...core.errors import ConfigError
 from ..config import DataConfig, SchemaConfig
 from ..sources import Source
 from ..tables.canonical import IDS
-from ..tables.validate import check_names, nearest
+from ..tables.validate import check_required, nearest
 from .expressions import check_expression, names_in
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def check_named(config: DataConfig, schema: SchemaConfig, columns: Mapping[str, 
     """
     for name, required in (("interactions", IDS), ("users", ("user_id",)), ("items", ("item_id",))):
         if name in columns:
-            check_names(columns[name], name, required)
+            check_required(columns[name], name, required)
     every = {column for names in columns.values() for column in names} | set(IDS)
     tables = "; ".join(f"{name}: {', '.join(names)}" for name, names in columns.items())
     for key in ("sparse", "dense", "text", "vectors"):
@@ -87,7 +87,7 @@ def check_named(config: DataConfig, schema: SchemaConfig, columns: Mapping[str, 
             where = "data.keep, or evaluation.slices"
             raise ConfigError(f"{where}: {column!r} is in no table{nearest(column, every)} ({tables})")
     events, items = columns["interactions"], columns.get("items", ("item_id",))
-    check_names(events, "interactions", [*config.labels, *_given_split(config)])
+    check_required(events, "interactions", [*config.labels, *_given_split(config)])
     for key, expression in (("data.positive", config.positive), ("data.label", config.label)):
         if expression is not None:
             check_expression(expression, key, [*events, *(["label"] if config.label else [])])

@@ -27,12 +27,12 @@ def check_columns(table: pa.Table, name: str, required: Sequence[str]) -> None:
     Raises:
         DataError: as do all checks in this file.
     """
-    check_names(table.column_names, name, required)
+    check_required(table.column_names, name, required)
     if table.num_rows == 0:
         raise DataError(f"{name}: the table is empty")
 
 
-def check_names(names: Sequence[str], name: str, required: Sequence[str]) -> None:
+def check_required(names: Sequence[str], name: str, required: Sequence[str]) -> None:
     """Every required column is among the ``names`` of a table's columns."""
     for column in required:
         if column not in names:

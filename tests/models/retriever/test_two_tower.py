@@ -151,7 +151,7 @@ def test_the_best_epoch_is_kept(trained, tensors):
 def test_a_training_that_diverges_stops_and_names_model_and_epoch(tensors, tmp_path):
     training = TrainingConfig(epochs=5, batch_size=128, learning_rate=1e38)
     options = TwoTowerConfig(user_tower=TOWER, item_tower=TOWER, training=training)
-    with pytest.raises(DivergedError, match="two_tower, epoch 1: the training loss is nan: the model has diverged"):
+    with pytest.raises(DivergedError, match="two_tower, epoch 1: .* scores are NaN: the model has diverged"):
         train(tensors, options, tmp_path)
 
 
