@@ -13,8 +13,8 @@ from .replay import Replay
 MANY = 0.5
 """Share of the held-out items from which on the filters are worth a notice."""
 COME_BACK = (
-    "if users come back to the same items, keep only the first interaction of each user and item in the data, "
-    "so that what is held out is new to the user"
+    "if users come back to the same items, set serving.seen: keep, so that they are recommended again; or keep only "
+    "the first interaction of each user and item in the data, so that what is held out is new to the user"
 )
 LOWER = "lower serving.thresholds.min_score"
 

@@ -128,7 +128,7 @@ def evaluate(
         raise DataError(
             f"table: nothing is left to find for any of {len(measured)} users: of their {asked.pairs} positives the "
             f"release does not hold {asked.unknown_items}, and {already_seen} are items that the user had seen "
-            "before, which the served graph never shows"
+            "before, which the release does not show; with serving.seen: keep it would"
         )
     ranked = answer["ranked_rows"][measured]
     if (ranked < 0).all():

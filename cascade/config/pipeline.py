@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from ..core.errors import ConfigError
-from ..core.section import Section
+from ..core.section import Leaf, Section
 from ..core.suggest import nearest
 from ..ensemble.config import ExportConfig, ServerConfig, ServingConfig
 from ..evaluation.config import EvaluationConfig
@@ -56,15 +56,13 @@ class PipelineConfig(Section):
     get the same value. Example: ``{two_tower.loss: [softmax, sampled_softmax]}``."""
 
     def section(self, key: str) -> Section:
-        """The section at a dotted key such as ``serving.ann``.
+        """The section at a dotted key such as ``serving.ann``; a `Leaf` for a single value such as ``serving.seen``.
 
         Raises:
-            ConfigError: there is no such key, or it holds a single value.
+            ConfigError: there is no such key.
         """
         part = self.value(key)
-        if not isinstance(part, Section):
-            raise ConfigError(f"{key}: expected a section, it is a single value")
-        return part
+        return part if isinstance(part, Section) else Leaf(value=part)
 
     def value(self, key: str) -> Any:
         """The value at a dotted key: a section, a leaf, or an entry of a mapping such as ``emb_dims.user_id``.

@@ -13,6 +13,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+class Leaf(Section):
+    """A single value that a stage reads as if it were a section. Its dump is the value."""
+
+    value: Any
+
+    @model_serializer
+    def _bare(self) -> Any:
+        return self.value
+
+
 class ExtensibleSection(Section):
     """A section with keys for extensions.
 

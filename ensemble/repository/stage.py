@@ -96,5 +96,5 @@ EXPORT = Stage(
     parents=("data", "etl", "features", "two_tower", "index", "ranker"),
     fill=fill,
     publish=publish,
-    version=4,
+    version=5,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...core.features import FeatureSchema, Side
 from ...models.index.stage import VECTORS
 from ...models.onnx.external_tables import model_files
 from ...workflows.config import FeatureStoreConfig
+from ...workflows.data.repeats import keeps_seen
 from ..config import ServingConfig
 from ..graph.ops import DropSeen, EncodeQuery, Order, Respond, Retrieve, Transform
 from ..graph.ops.onnx_model import Inputs
@@ -37,7 +39,7 @@ def release_steps(
     users, items = _inputs(schema, "user", "context"), _inputs(schema, "item")
     dim = np.load(index / VECTORS, mmap_mode="r").shape[1]
     strings = np.load(etl / "item_ids.npy", mmap_mode="r").dtype.kind == "U"
-    transform, tables = _transform(etl / "transforms")
+    transform, tables = _transform(etl / "transforms", keeps_seen(serving.seen, parts["data"].path))
     profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
     raw = {name: spec for name, spec in transform.reads.items() if name in transform.raw and name != "user_id"}
     times = transform.history if transform.gaps else 0
@@ -59,9 +61,9 @@ def release_steps(
     return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
 
 
-def _transform(folder: Path) -> tuple[Transform, dict[str, Path]]:
+def _transform(folder: Path, keep_seen: bool) -> tuple[Transform, dict[str, Path]]:
     """The op and its files; those with parameters are left out, which are in graph.json already."""
-    op = Transform.compiled(folder)
+    op = replace(Transform.compiled(folder), keep_seen=keep_seen)
     return op, {file.name: file for file in sorted(folder.iterdir()) if file.suffix != ".params"}
 
 

@@ -14,7 +14,7 @@ from ...core.errors import DataError
 from ...core.target_encoding import draw_folds
 from ..config import DlrmConfig
 from ..onnx.export import run, session
-from ..retriever.user_items import UserItems, user_items
+from ..retriever.user_items import UserItems, disliked, hidden_items
 from ..training.loop import shuffled
 from ..training.rows import Events, sampled, user_columns
 from .candidates import PAD, Sampler, retrieve
@@ -29,7 +29,7 @@ from .target_encoding import PREFIX, Encoded, encode_rates
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from ...workflows.etl.tensors import Interactions, Tensors
+    from ...workflows.etl.tensors import Tensors
     from .transition_features import TransitionFeatures
 
 VALID_EVENTS = 5000
@@ -83,7 +83,7 @@ class CandidateRows:
     """Positives of the training part against sampled candidates, see ``candidates``.
 
     Args:
-        shown_again: whether items that the user has, but never as a positive, are candidates, see `seen_items`.
+        shown_again, keep_seen: which items of the user are candidates, see `hidden_items`.
 
     Raises:
         DataError: if the training part holds no positive.
@@ -95,7 +95,9 @@ class CandidateRows:
         retriever: Retriever,
         config: DlrmConfig,
         followers: TransitionFeatures | None = None,
+        *,
         shown_again: bool = False,
+        keep_seen: bool = False,
     ) -> None:
         self.tensors, self.retriever, self.followers = tensors, retriever, followers
         source = tensors.interactions("train")
@@ -104,8 +106,8 @@ class CandidateRows:
         self.events = Events.of(source).take(self.at)
         if not len(self.events):
             raise DataError("interactions: the training part holds no positive, the ranker needs some")
-        self.seen = seen_items(tensors, shown_again)
-        self.disliked = disliked(source, self.seen.shape)
+        self.hidden = hidden_items(tensors, shown_again=shown_again, keep_seen=keep_seen)
+        self.disliked = disliked(source, self.hidden.shape)
         explicit = config.explicit_negatives if self.disliked.nnz and not shown_again else 0
         self.sampler = Sampler(len(tensors.item_ids), config.negatives, config.random_negatives, explicit)
         self.size = max(1, min(config.training.batch_size // self.sampler.rows, len(self.events)))
@@ -116,9 +118,9 @@ class CandidateRows:
         """Candidates int32 [n, topk - 1] without the positive, and bool [n], whether the positive is among the topk.
 
         At the time of its event the positive was not seen yet, so the retriever may return it. The user's other
-        positives are seen items, so that none becomes a negative.
+        positives are seen items, so that none becomes a negative; but all are candidates where seen items are kept.
         """
-        seen = UserItems(self.seen, self.events.user_row, without=self.events.item_row)
+        seen = UserItems(self.hidden, self.events.user_row, without=self.events.item_row)
         found = self.retriever(self.tensors, self.events, seen)
         own = found == self.events.item_row[:, None]
         last = np.where(own.any(axis=1), own.argmax(axis=1), found.shape[1] - 1)
@@ -138,7 +140,7 @@ class CandidateRows:
             events.item_row,
             self.candidates[at],
             self.retrieved[at],
-            UserItems(self.seen, users),
+            UserItems(self.hidden, users),
             UserItems(self.disliked, users),
         )
         rows = {"items": draw.items, "label": draw.label, "log_rate": draw.log_rate, "weight": draw.weight}
@@ -148,7 +150,7 @@ class CandidateRows:
 
     def valid(self, seed: int) -> ValidRows | None:
         """Validation positives among the retriever's candidates; None without a validation part."""
-        return valid_candidates(self.tensors, self.retriever, self.seen, seed)
+        return valid_candidates(self.tensors, self.retriever, self.hidden, seed)
 
 
 class ImpressionRows:
@@ -245,43 +247,17 @@ def user_codes(tensors: Tensors, events: Events, name: str) -> NDArray[Any]:
     return np.asarray(events.moment[name] if name in events.moment else tensors.users[name][events.user_row])
 
 
-def valid_candidates(tensors: Tensors, retriever: Retriever, seen: csr_matrix, seed: int) -> ValidRows | None:
+def valid_candidates(tensors: Tensors, retriever: Retriever, hidden: csr_matrix, seed: int) -> ValidRows | None:
     """Validation positives among the retriever's candidates; None if there are no positives.
 
     Args:
-        seen: bool [n_users, n_items], what is no candidate because the user had it before.
+        hidden: bool [n_users, n_items], what is no candidate, see `hidden_items`.
     """
     events = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, seed)
     if not len(events):
         return None
-    candidates = retriever(tensors, events, UserItems(seen, events.user_row, without=events.item_row))
+    candidates = retriever(tensors, events, UserItems(hidden, events.user_row, without=events.item_row))
     return ValidRows(events, candidates, candidates == events.item_row[:, None])
-
-
-def seen_items(tensors: Tensors, shown_again: bool) -> csr_matrix:
-    """bool [n_users, n_items]: what is no candidate because the user had it in the training part, as when serving.
-
-    Args:
-        shown_again: in a log of impressions only the positives; what was shown in vain may be shown again.
-    """
-    source = tensors.interactions("train")
-    of = Events.positives(source) if shown_again else source
-    return user_items(of, (len(tensors.user_ids), len(tensors.item_ids)))
-
-
-def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:
-    """bool [n_users, n_items]: items that a user has in ``source``, but never as a positive."""
-    from scipy.sparse import csr_matrix
-
-    def matrix(keep: NDArray[np.bool_]) -> csr_matrix:
-        cells = (np.ones(keep.sum(), np.int8), (source.user_row[keep], source.item_row[keep]))
-        return csr_matrix(cells, shape=shape, dtype=np.int8)
-
-    had, liked = matrix(~source.positive), matrix(source.positive)
-    had.data[:] = 1
-    rest = (had - had.multiply(liked > 0)).tocsr()
-    rest.eliminate_zeros()
-    return rest.astype(bool)
 
 
 def padded_items(candidates: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -16,7 +16,7 @@ from ...core.stage import Sections, Stage
 from .. import metrics
 from ..config import DlrmConfig
 from ..index.stage import FAISS
-from ..retriever.stage import CHECKPOINT, QUERY
+from ..retriever.stage import CHECKPOINT, QUERY, recommends_seen
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
@@ -46,13 +46,15 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     config = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors = Tensors.load(parents["etl"].path)
     ann: Any = sections["serving.ann"]
-    kind, rows = training_rows(tensors, config, parents, ann.topk)
+    keep_seen = recommends_seen(sections, parents)
+    kind, rows = training_rows(tensors, config, parents, ann.topk, keep_seen)
     if rows.followers:
         rows.followers.transitions.save(folder)
     similarity = RetrieverScores.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     lookup, candidates = Lookup(tensors, rows.followers), retriever(tensors, parents, ann.topk)
-    fused = fuse(dlrm, similarity, lookup, valid, listed_rows(kind, valid, tensors, candidates, config), config)
+    listed = listed_rows(kind, valid, tensors, candidates, config, keep_seen)
+    fused = fuse(dlrm, similarity, lookup, valid, listed, config)
     ranker = Ranker(dlrm, fused.fusion)
     columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
     difference, of_split = differences(folder, ranker, columns)
@@ -80,7 +82,8 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
     ann: Any = sections["serving.ann"]
     vectors = RetrieverScores.load(parents, tensors).vectors
-    train(tensors, training_rows(tensors, config, parents, ann.topk)[1], config, folder / CHECKPOINT, vectors)
+    rows = training_rows(tensors, config, parents, ann.topk, recommends_seen(sections, parents))[1]
+    train(tensors, rows, config, folder / CHECKPOINT, vectors)
 
 
 def trains_on(wanted: str, data: Path) -> str:
@@ -100,9 +103,13 @@ def trains_on(wanted: str, data: Path) -> str:
 
 
 def training_rows(
-    tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int
+    tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int, keep_seen: bool
 ) -> tuple[str, TrainingRows]:
-    """What the ranker is trained on (see `trains_on`), and its training rows."""
+    """What the ranker is trained on (see `trains_on`), and its training rows.
+
+    Args:
+        keep_seen: whether items that a user has seen are candidates.
+    """
     from .rows import CandidateRows, ImpressionRows, MixedRows
     from .transition_features import TransitionFeatures
 
@@ -111,26 +118,30 @@ def training_rows(
     followers = TransitionFeatures.of(tensors, config.transitions)
     if kind == "impressions":
         return kind, ImpressionRows(tensors, config, followers)
-    lists = CandidateRows(tensors, retriever(tensors, parents, topk), config, followers, shown_again=kind == "both")
+    found, both = retriever(tensors, parents, topk), kind == "both"
+    lists = CandidateRows(tensors, found, config, followers, shown_again=both, keep_seen=keep_seen)
     if kind == "candidates":
         return kind, lists
     return kind, MixedRows(ImpressionRows(tensors, config, followers), lists, config)
 
 
 def listed_rows(
-    kind: str, valid: ValidRows | None, tensors: Tensors, candidates: Retriever, config: DlrmConfig
+    kind: str, valid: ValidRows | None, tensors: Tensors, candidates: Retriever, config: DlrmConfig, keep_seen: bool
 ) -> ValidRows | None:
     """Validation positives among the retriever's candidates, as a release lists them; None if there are none.
 
     Args:
         kind: what the ranker was trained on.
         valid: the validation rows of its training.
+        keep_seen: whether items that a user has seen are candidates.
     """
-    from .rows import seen_items, valid_candidates
+    from ..retriever.user_items import hidden_items
+    from .rows import valid_candidates
 
     if kind == "candidates":
         return valid
-    return valid_candidates(tensors, candidates, seen_items(tensors, shown_again=True), config.training.seed)
+    hidden = hidden_items(tensors, shown_again=True, keep_seen=keep_seen)
+    return valid_candidates(tensors, candidates, hidden, config.training.seed)
 
 
 def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> Retriever:
@@ -231,9 +242,9 @@ def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ran
 RANKER = Stage(
     name="ranker",
     help="Train the DLRM ranker on impressions or on the retriever's candidates, and export it.",
-    sections=("dlrm_ranker", "serving.ann"),
+    sections=("dlrm_ranker", "serving.ann", "serving.seen"),
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
     take_part=take_part,
-    version=11,
+    version=12,
 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.stage import Sections, Stage
+from ...workflows.data.repeats import keeps_seen
 from ..config import TwoTowerConfig
 
 if TYPE_CHECKING:
@@ -29,19 +30,20 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from .full_ranks import rank_metrics
     from .linear_part import choose, without_validation
     from .training import VALID_EVENTS, train, valid_ranks
-    from .user_items import user_items
+    from .user_items import hidden_items
 
     config = cast(TwoTowerConfig, sections["two_tower"])
     tensors = Tensors.load(parents["etl"].path)
-    model, found = train(tensors, config, folder / CHECKPOINT)
+    keep_seen = recommends_seen(sections, parents)
+    model, found = train(tensors, config, folder / CHECKPOINT, keep_seen=keep_seen)
     (folder / CHECKPOINT / CONFIG).write_text(config.model_dump_json(indent=1))
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
     results = found.metrics("ndcg")
-    seen = user_items(tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids)))
+    hidden = hidden_items(tensors, keep_seen=keep_seen)
     lookup = Lookup(tensors)
     if config.linear:
         part, facts = (
-            choose(model, lookup, tensors, valid, seen, config.linear)
+            choose(model, lookup, tensors, valid, hidden, config.linear)
             if len(valid)
             else without_validation(model, lookup, tensors, config.linear)
         )
@@ -50,7 +52,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
             part.save(folder / CHECKPOINT)
             part.beside(model)
     if len(valid):
-        ranks = valid_ranks(model, lookup, valid, seen)
+        ranks = valid_ranks(model, lookup, valid, hidden)
         results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
     results |= {"recsys_hardneg_share": found.hard_share, "temperature": found.temperature}
     return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
@@ -61,7 +63,14 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     from ...workflows.etl.tensors import Tensors
     from .training import train
 
-    train(Tensors.load(parents["etl"].path), cast(TwoTowerConfig, sections["two_tower"]), folder / CHECKPOINT)
+    config, keep_seen = cast(TwoTowerConfig, sections["two_tower"]), recommends_seen(sections, parents)
+    train(Tensors.load(parents["etl"].path), config, folder / CHECKPOINT, keep_seen=keep_seen)
+
+
+def recommends_seen(sections: Sections, parents: Mapping[str, Artifact]) -> bool:
+    """Whether items that a user has seen are recommended again: ``serving.seen``, or what the data decides."""
+    seen: Any = sections["serving.seen"]
+    return keeps_seen(seen.value, parents["data"].path)
 
 
 def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
@@ -104,9 +113,9 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
 TWO_TOWER = Stage(
     name="two_tower",
     help="Train the two-tower retriever and export its towers.",
-    sections=("two_tower",),
-    parents=("etl",),
+    sections=("two_tower", "serving.seen"),
+    parents=("data", "etl"),
     fill=fill,
     take_part=take_part,
-    version=6,
+    version=7,
 )

@@ -31,7 +31,7 @@ from .negatives import Catalogue, draw
 from .objective import ITEM_COLUMNS, Objective
 from .subsampling import SampledPositives
 from .two_tower import TwoTower, build
-from .user_items import user_items
+from .user_items import hidden_items, user_items
 from .windows import SHARED, Windows, own_windows
 
 if TYPE_CHECKING:
@@ -53,26 +53,28 @@ class TwoTowerFit(Fit):
     """The configured one, or the learned one."""
 
 
-def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[TwoTower, TwoTowerFit]:
+def train(
+    tensors: Tensors, config: TwoTowerConfig, checkpoint: Path, *, keep_seen: bool = False
+) -> tuple[TwoTower, TwoTowerFit]:
     """Train on the positives of the training part, with early stopping on the validation part's NDCG.
 
     The NDCG ranks the whole catalogue, without a cut-off.
 
     Args:
         checkpoint: folder for the weights.
+        keep_seen: whether items that a user has seen are recommended again; they are then negatives like all others.
 
     Raises:
         DataError: if the training part holds fewer than two positives.
         DivergedError: if a score of the validation part is NaN.
     """
-    source = tensors.interactions("train")
-    events = Events.positives(source)
+    events = Events.positives(tensors.interactions("train"))
     if len(events) < 2:
         raise DataError(f"interactions: the training part holds {len(events)} positives, two_tower needs at least 2")
     prepare(config.training.seed)
     model, lookup = build(tensors.schema, config, tensors.items), Lookup(tensors)
     valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
-    seen = user_items(source, (len(tensors.user_ids), len(tensors.item_ids)))
+    hidden = hidden_items(tensors, keep_seen=keep_seen)
     positives = SampledPositives(events.item_row, tensors.item_counts, config.subsample)
     size = min(config.training.batch_size, positives.size)
     steps = positives.size // size
@@ -80,7 +82,8 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
     objective = Objective(config, positives.counts, catalogue, size, steps)
     step = make_step(model, lookup, config, objective)
     if config.neg_sampling == "hard":
-        step = with_mining(step, model, lookup, config, user_items(events, seen.shape))
+        known = events.take(np.zeros(0, np.int64)) if keep_seen else events
+        step = with_mining(step, model, lookup, config, user_items(known, hidden.shape))
     step = step.on(own_part)
 
     of_epoch = batches_of(events, positives, tensors, config, model, size)
@@ -90,7 +93,7 @@ def train(tensors: Tensors, config: TwoTowerConfig, checkpoint: Path) -> tuple[T
             yield {**batch, **draw(config, catalogue, rng, size)}
 
     def score(of: str) -> float:
-        return float(metrics.target_ndcg(valid_ranks(model, lookup, valid, seen, of)).mean())
+        return float(metrics.target_ndcg(valid_ranks(model, lookup, valid, hidden, of)).mean())
 
     found = fit(
         model,

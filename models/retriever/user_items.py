@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..training.rows import Events
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from ...workflows.etl.tensors import Interactions
-    from ..training.rows import Events
+    from ...workflows.etl.tensors import Interactions, Tensors
 
 
 def user_items(events: Events | Interactions, shape: tuple[int, int]) -> csr_matrix:
@@ -20,6 +21,36 @@ def user_items(events: Events | Interactions, shape: tuple[int, int]) -> csr_mat
     from scipy.sparse import csr_matrix
 
     return csr_matrix((np.ones(len(events), bool), (events.user_row, events.item_row)), shape=shape, dtype=bool)
+
+
+def hidden_items(tensors: Tensors, *, shown_again: bool = False, keep_seen: bool = False) -> csr_matrix:
+    """bool [n_users, n_items]: what is never recommended to the user, by what it had in the training part.
+
+    Args:
+        shown_again: in a log of impressions, what was shown in vain may be shown again.
+        keep_seen: whether items that the user had as a positive may be recommended again, see ``serving.seen``.
+    """
+    from scipy.sparse import csr_matrix
+
+    source, shape = tensors.interactions("train"), (len(tensors.user_ids), len(tensors.item_ids))
+    if keep_seen:
+        return csr_matrix(shape, dtype=bool) if shown_again else disliked(source, shape)
+    return user_items(Events.positives(source) if shown_again else source, shape)
+
+
+def disliked(source: Interactions, shape: tuple[int, int]) -> csr_matrix:
+    """bool [n_users, n_items]: items that a user has in ``source``, but never as a positive."""
+    from scipy.sparse import csr_matrix
+
+    def matrix(keep: NDArray[np.bool_]) -> csr_matrix:
+        cells = (np.ones(keep.sum(), np.int8), (source.user_row[keep], source.item_row[keep]))
+        return csr_matrix(cells, shape=shape, dtype=np.int8)
+
+    had, liked = matrix(~source.positive), matrix(source.positive)
+    had.data[:] = 1
+    rest = (had - had.multiply(liked > 0)).tocsr()
+    rest.eliminate_zeros()
+    return rest.astype(bool)
 
 
 @dataclass(frozen=True)

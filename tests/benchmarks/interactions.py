@@ -46,7 +46,7 @@ def train(config, parts):
     made = {}
     for name, options in KINDS.items():
         own = DlrmConfig.model_validate({**section, **options, "training": training})
-        sections = {"dlrm_ranker": own, "serving.ann": config.section("serving.ann")}
+        sections = {"dlrm_ranker": own, **{key: config.section(key) for key in RANKER.sections[1:]}}
         parents = {parent: parts[parent] for parent in RANKER.parents}
         pins = {parent: artifact.digest for parent, artifact in parents.items()}
         made[name] = RANKER.find(RUNS, sections, pins) or RANKER.run(RUNS, sections, parents)

@@ -30,7 +30,7 @@ NONE_SEEN = [[0, 0, 1, 1], [0, 0, 0, 0]]
 
 def test_all_seen_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(
-        DataError, match="all 4 held-out items are filtered.*: 4 are items that the user had.*keep only"
+        DataError, match="all 4 held-out items are filtered.*: 4 are items that the user had.*serving.seen: keep.*keep only"
     ):
         check(["filtered"] * 4, ALL_SEEN)
 

@@ -121,7 +121,8 @@ def make_shop(
             np.save(path / "positives" / "seconds.npy", np.array(seconds, np.int64))
 
     def fill_data(path: Path) -> None:
-        (path / "tables.json").write_text(json.dumps({"has_label": label}))
+        facts = {"has_label": label, "seen": "drop", "held_out_repeat_share": 0.0}
+        (path / "tables.json").write_text(json.dumps(facts))
 
     data = write_artifact(folder / "data", "data", {}, fill_data)
     return {"data": data, "etl": write_artifact(folder / "etl", "etl", {"data": data}, fill_etl)}

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from cascade.core.section import Leaf
 from cascade.models.config import (
     DlrmConfig,
     RankerTrainingConfig,
@@ -44,8 +45,14 @@ class Ann(SimpleNamespace):
         return vars(self)
 
 
+def serving(**ann):
+    """The sections of serving that the model stages read."""
+    found = Ann(**{"type": "flat", "topk": 20, "recall_target": 0.99, **ann})
+    return {"serving.ann": found, "serving.seen": Leaf(value="auto")}
+
+
 def run_stages(folder, shop, **ann):
-    sections = {**SECTIONS, "serving.ann": Ann(**{"type": "flat", "topk": 20, "recall_target": 0.99, **ann})}
+    sections = {**SECTIONS, **serving(**ann)}
     parts = dict(shop)
     for stage in (TWO_TOWER, INDEX, RANKER):
         own = {name: sections[name] for name in stage.sections}
@@ -60,13 +67,13 @@ def run_stage(folder, stage, section, parts):
 
 def section_of(stage, section):
     own, *others = stage.sections
-    return {own: type(SECTIONS[own]).model_validate_json(section), **{name: Ann(topk=20) for name in others}}
+    return {own: type(SECTIONS[own]).model_validate_json(section), **{name: serving()[name] for name in others}}
 
 
 def rank_again(folder, parts, **options):
     """``parts`` with another ranker, trained with ``options``."""
     config = DlrmConfig.model_validate({**SECTIONS["dlrm_ranker"].model_dump(), **options})
-    sections = {"dlrm_ranker": config, "serving.ann": Ann(type="flat", topk=20, recall_target=0.99)}
+    sections = {"dlrm_ranker": config, **serving()}
     return {**parts, "ranker": RANKER.run(folder, sections, {name: parts[name] for name in RANKER.parents})}
 
 

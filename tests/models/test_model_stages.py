@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_shop import make_shop
 from scipy.sparse import csr_matrix
-from stage_runs import SECTIONS, request, run_stages
+from stage_runs import SECTIONS, request, run_stage, run_stages
 
 from cascade.core.errors import ConfigError
 from cascade.models.index.stage import query_vectors
@@ -178,7 +178,7 @@ def test_an_unknown_user_gets_popular_items(parts, ranker, tensors):
 
 
 def test_a_second_run_gives_the_same_artifact(parts, shop, tmp_path):
-    again = TWO_TOWER.run(tmp_path, {"two_tower": SECTIONS["two_tower"]}, {"etl": shop["etl"]})
+    again = run_stage(tmp_path, TWO_TOWER, SECTIONS["two_tower"].model_dump_json(), shop)
     for name in ("query_tower.onnx", "item_tower.onnx"):
         request_rows = request(Tensors.load(shop["etl"].path), 3, 1)
         flat = {n: v.reshape(len(v), -1) for n, v in request_rows.items()}

@@ -54,6 +54,8 @@ def notice(split: SplitConfig) -> str:
 def with_drawn_places(part: pa.Table, user_row: NDArray[np.int32], item_row: NDArray[np.int32]) -> pa.Table:
     """``part`` with drawn places as its timestamps; they depend on user and item alone, not on the order of the rows.
 
+    Interactions of a user with the same item have different places, so a held-out item may be known.
+
     Where the table gives the split, a user's training part comes before the validation part and that before the test
     part, so the history of a held-out interaction is what a request reads: everything that is known.
 
@@ -63,16 +65,32 @@ def with_drawn_places(part: pa.Table, user_row: NDArray[np.int32], item_row: NDA
     """
     import pyarrow as pa
 
-    places = drawn(user_row, item_row)
+    places = drawn(user_row, item_row, occurrences(user_row, item_row))
     if "split" in part.column_names:
         places = places + STEPS * by_column(part, "split").astype(np.int64)
     return part.set_column(part.column_names.index("timestamp"), "timestamp", pa.array(places))
 
 
-def drawn(user_row: NDArray[np.int32], item_row: NDArray[np.int32]) -> NDArray[np.int64]:
-    """A place of 0 .. STEPS - 1 for each pair of user and item, int64 [n], by the finalizer of SplitMix64."""
+def occurrences(user_row: NDArray[np.int32], item_row: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How often the pair of user and item stands in an earlier row, int64 [n]."""
+    order = np.lexsort((item_row, user_row))
+    user, item = user_row[order], item_row[order]
+    new = np.append(True, (user[1:] != user[:-1]) | (item[1:] != item[:-1]))[: len(order)]
+    at = np.arange(len(order))
+    found = np.empty(len(order), np.int64)
+    found[order] = at - np.maximum.accumulate(np.where(new, at, 0))
+    return found
+
+
+def drawn(user_row: NDArray[np.int32], item_row: NDArray[np.int32], number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A place of 0 .. STEPS - 1 for each interaction, int64 [n], by SplitMix64.
+
+    Args:
+        user_row, item_row: [n].
+        number: [n], of the interaction among those of the same user and item.
+    """
     bits: NDArray[Any] = (user_row.astype(np.uint64) << np.uint64(32)) + item_row.astype(np.uint64)
-    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = bits + np.uint64(0x9E3779B97F4A7C15) * (number + 1).astype(np.uint64)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((bits ^ (bits >> np.uint64(31))) % np.uint64(STEPS)).astype(np.int64)

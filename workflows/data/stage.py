@@ -23,6 +23,7 @@ from ..tables.validate import nearest
 from .drawn_order import SCALE, has_times, notice
 from .expressions import names_in
 from .ingest import ingest
+from .repeats import count_repeats
 from .spool import Spool
 from .unknown import ENTITIES
 from .used import check_named, only_used, used_columns
@@ -60,17 +61,22 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     ordered = ingested.has_timestamp and (config.has_order or has_times(spool))
     scale = ingested.times.scale if ordered else None
     rows = write_interactions(folder / "interactions", spool, users, items, config, scale)
+    repeats = count_repeats(folder)
+    notices = repeats.notices()
     if not ordered:
         rows.pop("time_span")
-        rows["notices"] = [notice(config.split)]
-        log.warning("%s", rows["notices"][0])
+        notices.append(notice(config.split))
+    if notices:
+        rows["notices"] = notices
+    for line in notices:
+        log.warning("%s", line)
     shutil.rmtree(folder / "spool")
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
     has_label = "label" in kinds["interactions"] or bool(config.labels)
     has = {"has_label": has_label, "labels": config.labels, "has_timestamp": ordered}
-    has |= {"time_unit": (scale or SCALE).unit}
+    has |= {"time_unit": (scale or SCALE).unit, **repeats.facts()}
     (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
-    return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, ordered)}
+    return {**sizes, **rows, **repeats.facts(), **source.metrics, **check_leaks(folder, features, config, ordered)}
 
 
 def inputs(sections: Sections) -> Inputs:
@@ -84,7 +90,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=4,
+    version=5,
     inputs=inputs,
 )
 

@@ -38,6 +38,8 @@ MISSING_ROW, UNKNOWN_ROW = -2, -1
 class Transform(Op):
     """Compute the user and context features of a request, and the rows of the items that must not be recommended.
 
+    These are the items of the history, unless ``keep_seen``, the rejected and the excluded ones.
+
     Features are int64 or float32 [B, length or 1], ``history`` and ``history_gap`` int64 [B, N], ``seen_rows`` int64
     [B, S] padded with -1. ``history_ids``, ``rejected_ids`` and ``exclude_items`` are raw item ids [B, any number],
     padded with the missing value.
@@ -54,6 +56,8 @@ class Transform(Op):
     """dtype of raw item ids."""
     gaps: bool = False
     """Whether to compute the feature ``history_gap`` from ``history_times``, the seconds of ``history_ids``."""
+    keep_seen: bool = False
+    """Whether items of the history may be recommended again."""
 
     kind: ClassVar[str] = "transform"
 
@@ -105,8 +109,9 @@ class Transform(Op):
             raise RuntimeError("Transform: call load() first")
         shown, rejected, excluded = (self._rows(of, MISSING_ROW, UNKNOWN_ROW) for of in ids)
         history = np.empty((len(shown), self.history), np.int64)
-        seen = np.empty((len(shown), sum(of.shape[1] for of in ids)), np.int64)
-        item_lists(shown, rejected, excluded, self._codes, history, seen)
+        dropped = np.concatenate([rejected, excluded] if self.keep_seen else [shown, rejected, excluded], axis=1)
+        seen = np.empty_like(dropped)
+        item_lists(shown, dropped, self._codes, history, seen)
         gaps = {} if times is None else {GAP: self._gaps(shown, times)}
         return {HISTORY: history, **gaps, "seen_rows": seen}
 
@@ -118,11 +123,10 @@ class Transform(Op):
         return codes
 
 
-@kernel((read(INT64, 2), read(INT64, 2), read(INT64, 2), read(INT32, 1), write(INT64, 2), write(INT64, 2)))
+@kernel((read(INT64, 2), read(INT64, 2), read(INT32, 1), write(INT64, 2), write(INT64, 2)))
 def item_lists(
     shown: NDArray[np.int64],
-    rejected: NDArray[np.int64],
-    excluded: NDArray[np.int64],
+    dropped: NDArray[np.int64],
     codes: NDArray[np.int32],
     history: NDArray[np.int64],
     seen: NDArray[np.int64],
@@ -131,11 +135,10 @@ def item_lists(
 
     Args:
         shown: item rows of the history, [B, any number], newest first; MISSING_ROW or UNKNOWN_ROW for ids without one.
-        rejected: rows of rejected items, likewise.
-        excluded: rows of excluded items, likewise.
+        dropped: rows [B, S] of items that must not be recommended, likewise, in any order.
         codes: code of each item row.
         history: [B, N], filled with the codes of the first N of ``shown``, then 0.
-        seen: [B, S], filled with the rows of all three, then -1.
+        seen: [B, S], filled with the rows of ``dropped``, then -1.
     """
     for user in range(len(shown)):
         count = 0
@@ -145,11 +148,10 @@ def item_lists(
                 count += 1
         history[user, count:] = 0
         count = 0
-        for rows in (shown, rejected, excluded):
-            for row in rows[user]:
-                if row >= 0:
-                    seen[user, count] = row
-                    count += 1
+        for row in dropped[user]:
+            if row >= 0:
+                seen[user, count] = row
+                count += 1
         seen[user, count:] = -1
 
 

@@ -11,8 +11,8 @@ from cascade.models.layers.schema import check_names, merlin_schema, table_dims
 from cascade.models.ranker.rows import (
     CandidateRows,
     ImpressionRows,
-    disliked,
 )
+from cascade.models.retriever.user_items import disliked, user_items
 from cascade.models.training.rows import Events, unknown_user, user_columns
 from cascade.workflows.etl.tensors import Interactions
 
@@ -57,6 +57,28 @@ def test_candidates_leave_the_positive_out_and_say_whether_it_was_there(tensors)
         shown = [4, 8, 0, 5]
         expected = [i for i in shown if i != positive] if positive in shown else shown[:-1]
         assert others.tolist() == expected and there == (positive in shown)
+
+
+def test_kept_items_of_a_user_become_its_candidates_and_negatives(tensors):
+    config, asked = DlrmConfig(negatives=2, random_negatives=40), []
+
+    def every_item(tensors, events, seen):
+        asked.append(seen.counts().tolist())
+        return np.tile(np.arange(20, dtype=np.int32), (len(events), 1))
+
+    def weights_of_own_items(**options):
+        """Of random negatives that the user has as another positive; none where they are padding."""
+        rows = CandidateRows(tensors, every_item, config, **options)
+        batch = rows.draw(np.random.default_rng(0), np.arange(50))
+        own = user_items(rows.events, rows.hidden.shape)[batch["user_row"]].toarray()
+        random = slice(-config.random_negatives, None)
+        items, weight = batch["items"][:, random], batch["weight"][:, random]
+        mine = np.take_along_axis(own, items, axis=1) & (items != batch["items"][:, :1]) & (items > 0)  # 0 is padding
+        return set(weight[mine].tolist())
+
+    assert weights_of_own_items() == set()
+    assert weights_of_own_items(keep_seen=True) == {1.0}
+    assert min(asked[0]) > 0 and max(asked[1]) == 0
 
 
 def test_batches_hold_a_positive_and_its_negatives(tensors):

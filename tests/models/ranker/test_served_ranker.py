@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from served import Served
-from stage_runs import SECTIONS, Ann, request
+from stage_runs import SECTIONS, request, serving
 
 from cascade.core.artifact import Artifact
 from cascade.ensemble.config import RankerServingConfig
@@ -142,7 +142,7 @@ def test_an_isotonic_curve_is_in_all_models(tensors, similarity, tmp_path):
 def test_the_stage_fits_and_exports_the_curve(parts, tensors, asked, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "INFORMATION", 5.0)  # the shop's validation part is small
     config = SECTIONS["dlrm_ranker"].model_copy(update={"calibration": "isotonic"})
-    sections = {"dlrm_ranker": config, "serving.ann": Ann(type="flat", topk=20, recall_target=0.99)}
+    sections = {"dlrm_ranker": config, **serving()}
     ranker = RANKER.run(tmp_path / "runs", sections, {name: parts[name] for name in RANKER.parents})
     found = ranker.metrics
     assert found["calibration"] == "isotonic" and len(found["fusion"]["curve"]["x"]) >= 2

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from stage_runs import run_stage
 
 from cascade.models.config import (
     NegativesConfig,
@@ -34,7 +35,7 @@ def everything():
 
 @pytest.fixture(scope="module")
 def artifact(everything, shop, tmp_path_factory):
-    return TWO_TOWER.run(tmp_path_factory.mktemp("runs"), {"two_tower": everything}, {"etl": shop["etl"]})
+    return run_stage(tmp_path_factory.mktemp("runs"), TWO_TOWER, everything.model_dump_json(), shop)
 
 
 @pytest.mark.slow

@@ -1,12 +1,19 @@
 """Sparse matrices of users and items."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from cascade.models.retriever.user_items import UserItems, user_items
+from cascade.models.retriever.user_items import UserItems, hidden_items, user_items
 from cascade.models.training.rows import Events
+from cascade.workflows.etl.tensors import Interactions
+
+ROWS = np.array([(0, 1, 0), (0, 2, 1), (0, 3, 0), (0, 3, 1), (1, 1, 0), (1, 1, 0), (1, 0, 1)])
+"""User, item, positive."""
 
 
 def test_an_item_counts_once_whatever_its_label():
@@ -31,3 +38,34 @@ def test_contains_is_membership(seed):
     at = rng.permutation(7)[:3]
     found = UserItems(csr_matrix(dense), users, without=own).take(at)
     assert (found.contains(ask[at]) == np.take_along_axis(left[at], ask[at], axis=1)).all()
+
+
+def interactions():
+    user, item, positive = ROWS.T
+    count = len(ROWS)
+    return Interactions(
+        user.astype("i4"),
+        item.astype("i4"),
+        np.arange(count),
+        positive.astype(bool),
+        positive.astype("f4"),
+        {},
+        np.zeros((count, 2), "i4"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ({}, [[1, 2, 3], [0, 1], []]),
+        ({"shown_again": True}, [[2, 3], [0], []]),
+        ({"keep_seen": True}, [[1], [1], []]),
+        ({"shown_again": True, "keep_seen": True}, [[], [], []]),
+    ],
+    ids=["all that was seen", "positives", "rejected", "nothing"],
+)
+def test_what_is_hidden(options, rows):
+    tensors = SimpleNamespace(user_ids=range(3), item_ids=range(4), interactions={"train": interactions()}.get)
+    hidden = hidden_items(tensors, **options)
+    assert hidden.dtype == bool and hidden.shape == (3, 4)
+    assert [np.flatnonzero(row).tolist() for row in hidden.toarray()] == rows

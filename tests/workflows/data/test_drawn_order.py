@@ -9,7 +9,7 @@ import pytest
 
 from cascade.core.errors import ConfigError
 from cascade.workflows.config import SplitConfig
-from cascade.workflows.data.drawn_order import STEPS, drawn, drawn_cuts, with_drawn_places
+from cascade.workflows.data.drawn_order import STEPS, drawn, drawn_cuts, occurrences, with_drawn_places
 
 SCHEMA = {"sparse": ["user_id", "item_id"]}
 RNG = np.random.default_rng(0)
@@ -73,12 +73,14 @@ def test_a_held_out_interaction_has_all_of_the_training_part_before_it(run_data)
 
 def test_places_are_uniform_and_those_of_a_user_independent_of_the_item_number():
     user, item = (values.ravel().astype(np.int32) for values in np.meshgrid(np.arange(100), np.arange(1000)))
-    places = drawn(user, item)
+    first = np.zeros(len(user), np.int64)
+    places = drawn(user, item, first)
     assert places.min() >= 0 and places.max() < STEPS
     assert np.abs(np.bincount(places * 10 // STEPS) / len(places) - 0.1).max() < 0.01
     assert abs(np.corrcoef(places, item)[0, 1]) < 0.01
     assert abs(np.corrcoef(places, user)[0, 1]) < 0.01
-    assert drawn(user[:1], item[:1]) != drawn(item[1:2] + 1, user[:1])
+    assert drawn(user[:1], item[:1], first[:1]) != drawn(item[1:2] + 1, user[:1], first[:1])
+    assert abs(np.corrcoef(places, drawn(user, item, first + 1))[0, 1]) < 0.01
 
 
 def test_places_by_hand():
@@ -86,7 +88,9 @@ def test_places_by_hand():
     same = np.zeros(3, np.int32)
     placed = with_drawn_places(part, same, same)["timestamp"].to_pylist()
     assert [place // STEPS for place in placed] == [2, 0, 1]
-    assert len({place % STEPS for place in placed}) == 1
+    assert [place % STEPS for place in placed] == drawn(same, same, np.arange(3)).tolist()
+    assert len({place % STEPS for place in placed}) == 3
+    assert occurrences(*np.array([[1, 0, 1, 1, 1], [5, 5, 6, 5, 5]], np.int32)).tolist() == [0, 0, 0, 1, 2]
     assert drawn_cuts(SplitConfig(by="time", valid_share=0.2, test_share=0.1)) == (21_000_000, 27_000_000)
 
 

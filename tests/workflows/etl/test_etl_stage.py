@@ -177,7 +177,7 @@ def test_no_users_no_items_no_time(run_data, run_etl):
     assert tensors.user_ids.tolist() == [5, 7]
     assert tensors.item_ids.tolist() == ["x", "y", "z"]
     test = tensors.interactions("test")
-    places = drawn(np.array([0, 0, 1, 1, 1], np.int32), np.array([0, 1, 0, 1, 2], np.int32))
+    places = drawn(np.array([0, 0, 1, 1, 1], np.int32), np.array([0, 1, 0, 1, 2], np.int32), np.zeros(5, np.int64))
     assert test.item_row.tolist() == [places[:2].argmax(), places[2:].argmax()]
     assert test.timestamp.tolist() == [places[:2].max(), places[2:].max()]
 

@@ -72,6 +72,14 @@ class TestTransformWithGaps(OpContract):
         return batch() | {"history_times": np.array([[70, 69, 60, 8], [9, 9, N, N], [N] * 4, [5, N, N, N]])}
 
 
+class TestTransformThatKeepsSeenItems(OpContract):
+    def make_op(self, folder):
+        return make_op(folder, keep_seen=True)
+
+    def make_batch(self):
+        return batch()
+
+
 def test_gaps_by_hand(tmp_path):
     """There may be fewer times than items. A missing id is dropped together with its time."""
     op = make_op(tmp_path, gaps=True)
@@ -92,6 +100,14 @@ def test_by_hand(tmp_path):
     assert got["history"].tolist() == [[4, 5, 3], [2, 3, 0], [0, 0, 0], [2, 0, 0]]
     seen = [[2, 0, 1, 3], [1, 2, 0], [1], [3]]
     assert got["seen_rows"].tolist() == [[*rows, *[-1] * (7 - len(rows))] for rows in seen]
+
+
+def test_kept_are_the_items_of_the_history_and_no_others(tmp_path):
+    drop, keep = (make_op(tmp_path, keep_seen=keep)(batch()) for keep in (False, True))
+    rows = [[-1] * 3, [2, 0, -1], [1, -1, -1], [-1] * 3]
+    assert keep.pop("seen_rows").tolist() == rows
+    drop.pop("seen_rows")
+    assert {name: values.tolist() for name, values in keep.items()} == {n: v.tolist() for n, v in drop.items()}
 
 
 def test_a_rejected_item_is_no_candidate_and_not_in_the_history(tmp_path):
