@@ -49,15 +49,22 @@ class SplitConfig(Section):
     """What forms the test part. last_item: the last positive of each user. time: the latest interactions. column: the
     interactions that a column of the table marks. new_items: all interactions of some items, so that no tested item was
     seen in training."""
-    valid_share: float = Field(default=0.2, gt=0, lt=1)
+    valid_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the validation part. last_item: of the users, whose second-to-last positive validates. new_items: of the
-    users, whose last positive among the other items validates. time: of all interactions. Example: ``0.1``."""
+    users, whose last positive among the other items validates. column: of the users, whose last training positive
+    validates if the column marks no row as valid. time: of all interactions. With 0 there is no validation part: models
+    train for all epochs, and what is chosen on it is left out. Example: ``0.1``."""
     test_share: float = Field(default=0.1, gt=0, lt=1)
     """time only: share of all interactions, the latest ones, that form the test part. Example: ``0.2``."""
     item_share: float = Field(default=0.1, gt=0, lt=1)
     """new_items only: share of the items, drawn at random, whose interactions form the test part. Example: ``0.05``."""
-    column: str | None = None
-    """column only, and required there: the interactions column that holds train, valid or test. Example: ``part``."""
+    column: str = "split"
+    """column only: the interactions column that holds train, valid (or validation) or test. Example: ``part``."""
+
+    @property
+    def given(self) -> str | None:
+        """The column that holds the split; None if it is computed."""
+        return self.column if self.by == "column" else None
 
     @model_validator(mode="after")
     def _shares_leave_training(self) -> SplitConfig:
@@ -219,9 +226,11 @@ class EtlConfig(Section):
     machine's GPUs. tcp://host:port: on a running Dask scheduler. Example: ``local-cluster``."""
     workers: int = Field(default=2, ge=1)
     """Number of Dask workers: threads, or processes of a local cluster. Example: ``8``."""
-    memory_limit: str = "4GB"
-    """Memory for data that the ETL may use at once. Larger data is processed in partitions. Unit: bytes, with a suffix
-    such as MB or GB. Example: ``1GB``."""
+    memory_limit: str | None = None
+    """Memory for data that a stage may hold at once. The ETL takes larger data in partitions; the other stages hold
+    what grows with the data in blocks, and are refused before they begin if the rest would not fit. Default: 4GB for
+    the ETL, and for the others what the machine has left. Unit: bytes, with a suffix such as MB or GB. Example:
+    ``1GB``."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where NVTabular computes. auto: with cuDF where a GPU and cuDF are available, else with pandas."""
     min_frequency: int = Field(default=1, ge=1)

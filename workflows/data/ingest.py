@@ -119,8 +119,8 @@ class InteractionIngester:
         for column in chunk.column_names:
             check_finite(chunk, "interactions", column, start=start)
         chunk = chunk.append_column("positive", pa.array(positives(chunk, self.config.positive)))
-        if self.config.split.by == "column":
-            chunk = self._with_given_split(chunk, start)
+        if self.config.split.given is not None:
+            chunk = self._with_given_split(chunk, self.config.split.given, start)
         if self.config.has_order:
             check_order(chunk, start=start)
         chunk = chunk.set_column(chunk.column_names.index("timestamp"), "timestamp", times)
@@ -164,7 +164,7 @@ class InteractionIngester:
 
     def _check_reserved(self, chunk: pa.Table) -> None:
         for name in RESERVED:
-            if name in chunk.column_names and name != self.config.split.column:
+            if name in chunk.column_names and name != self.config.split.given:
                 raise DataError(f"interactions.{name}: we add a column of that name; rename the source's column")
 
     def _note_ids(self, chunk: pa.Table, column: str, start: int) -> None:
@@ -178,10 +178,9 @@ class InteractionIngester:
             raise DataError(f"interactions.{column}, row {start}: wrong type {fresh.type}, was {before.type} before")
         self._ids[column] = fresh if before is None else pa.concat_arrays([before, fresh]).unique()
 
-    def _with_given_split(self, chunk: pa.Table, start: int) -> pa.Table:
+    def _with_given_split(self, chunk: pa.Table, column: str, start: int) -> pa.Table:
         import pyarrow as pa
 
-        column = self.config.split.column or "split"
         check_columns(chunk, "interactions", [column])
         names = pa.array(np.asarray(NAMES)[by_column(chunk, column, start=start)])
         if "split" in chunk.column_names:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NAMES = ("train", "valid", "test")
 TRAIN, VALID, TEST = range(3)
+GIVEN = {**{name: code for code, name in enumerate(NAMES)}, "validation": VALID}
+"""What a column of the source may hold -> the code."""
 
 
 def last_item(
@@ -96,7 +98,7 @@ def by_time(timestamp: NDArray[np.int64], valid_from: int, test_from: int) -> ND
 
 
 def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int8]:
-    """Codes [n] of a column that holds ``train``, ``valid`` or ``test``.
+    """Codes [n] of a column that holds ``train``, ``valid`` (or ``validation``) or ``test``.
 
     Args:
         start: row number of the table's first row, for messages.
@@ -107,9 +109,24 @@ def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    codes = pc.index_in(table[column], value_set=pa.array(NAMES))
-    if codes.null_count:
-        row = int(pc.index(codes.is_null(), True).as_py())
+    places = pc.index_in(table[column].cast(pa.string()), value_set=pa.array([*GIVEN]))
+    if places.null_count:
+        row = int(pc.index(places.is_null(), True).as_py())
         value = table[column][row].as_py()
         raise DataError(f"interactions.{column}, row {start + row}: {value!r}, expected train, valid or test")
-    return np.asarray(codes.to_numpy(), np.int8)
+    return np.array([*GIVEN.values()], np.int8)[places.to_numpy()]
+
+
+def last_training_positives(
+    codes: NDArray[np.int8], user_row: NDArray[np.int32], positive: NDArray[np.bool_], validates: NDArray[np.bool_]
+) -> NDArray[np.int8]:
+    """Codes [n] with a validation part, of ``codes`` [n] without one.
+
+    A validation user's last training positive is valid, with the later training rows; the only one stays in training.
+
+    Args:
+        user_row: [n], rows sorted by user, then time.
+        positive: [n].
+        validates: [n_users], the validation users.
+    """
+    return new_items(user_row, codes == TEST, positive, validates)

@@ -23,12 +23,11 @@ from ..tables.validate import nearest
 from .drawn_order import SCALE, has_times, notice
 from .expressions import names_in
 from .ingest import ingest
-from .repeats import count_repeats
 from .spool import Spool
 from .unknown import ENTITIES
 from .used import check_named, only_used, used_columns
 from .values import check_values
-from .write import write_interactions, write_table
+from .write import without_validation, write_interactions, write_table
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
     check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
     check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
-    check_known_before(schema, [config.split.column] if config.split.column else (), "data.split.column")
+    check_known_before(schema, [config.split.given] if config.split.given else (), "data.split.column")
     check_known_before(schema, config.labels, "data.labels")
     check_names(schema, config.labels)
     used = used_columns(config, schema)
@@ -61,8 +60,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     ordered = ingested.has_timestamp and (config.has_order or has_times(spool))
     scale = ingested.times.scale if ordered else None
     rows = write_interactions(folder / "interactions", spool, users, items, config, scale)
-    repeats = count_repeats(folder)
-    notices = repeats.notices()
+    notices = [*rows.pop("notices"), *without_validation(rows["n_valid"])]
     if not ordered:
         rows.pop("time_span")
         notices.append(notice(config.split))
@@ -74,9 +72,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
     has_label = "label" in kinds["interactions"] or bool(config.labels)
     has = {"has_label": has_label, "labels": config.labels, "has_timestamp": ordered}
-    has |= {"time_unit": (scale or SCALE).unit, **repeats.facts()}
+    has |= {"time_unit": (scale or SCALE).unit}
     (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
-    return {**sizes, **rows, **repeats.facts(), **source.metrics, **check_leaks(folder, features, config, ordered)}
+    return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, ordered)}
 
 
 def inputs(sections: Sections) -> Inputs:

@@ -26,7 +26,8 @@ def used_columns(config: DataConfig, schema: SchemaConfig) -> dict[str, frozense
     events = {*IDS, "timestamp", "label", *config.labels, *_in_expressions(config)}
     if config.has_order:
         events.add("order")
-    events.update(_given_split(config))
+    if config.split.given is not None:
+        events.add(config.split.given)
     return {
         "interactions": frozenset(features | events),
         "users": frozenset(features - {"item_id"}),
@@ -87,13 +88,14 @@ def check_named(config: DataConfig, schema: SchemaConfig, columns: Mapping[str, 
             where = "data.keep, or evaluation.slices"
             raise ConfigError(f"{where}: {column!r} is in no table{nearest(column, every)} ({tables})")
     events, items = columns["interactions"], columns.get("items", ("item_id",))
-    check_required(events, "interactions", [*config.labels, *_given_split(config)])
+    check_required(events, "interactions", config.labels)
+    if (column := config.split.given) is not None and column not in events:
+        raise ConfigError(
+            f"data.split.column: interactions has no column {column!r}{nearest(column, events)}; with "
+            f"data.split.by: column it holds train, valid or test ({tables})"
+        )
     for key, expression in (("data.positive", config.positive), ("data.label", config.label)):
         if expression is not None:
             check_expression(expression, key, [*events, *(["label"] if config.label else [])])
     if config.title is not None and config.title not in items:
         raise ConfigError(f"data.title: items has no column {config.title!r}{nearest(config.title, items)}")
-
-
-def _given_split(config: DataConfig) -> list[str]:
-    return [config.split.column or "split"] if config.split.by == "column" else []

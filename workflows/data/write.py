@@ -17,11 +17,13 @@ from ..tables.timestamps import TimeScale
 from .drawn_order import SCALE, drawn_cuts, with_drawn_places
 from .split import (
     NAMES,
+    VALID,
     by_column,
     by_time,
     draw_held_out_items,
     draw_validation_users,
     last_item,
+    last_training_positives,
     new_items,
     time_cuts,
 )
@@ -54,14 +56,16 @@ def write_interactions(
             `drawn_order`.
 
     Returns:
-        The number of rows in each split (``n_train`` ...), and ``time_span``: split -> first and last timestamp.
+        The number of rows in each split (``n_train`` ...), ``time_span``: split -> first and last timestamp, and
+        ``notices``.
 
     Raises:
         DataError: if the split leaves no row for training.
     """
     import pyarrow as pa
 
-    split_rows = _splitter(spool, config.split, len(user_ids), item_ids, scale)
+    cut = config.split.given is not None and config.split.valid_share > 0 and not _marks_valid(spool)
+    split_rows = _splitter(spool, config.split, len(user_ids), item_ids, scale, cut)
     total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
     for number, part in enumerate(parts_by_user(spool.file, user_ids)):
         user_row = rows_of(part["user_id"], user_ids)
@@ -70,14 +74,41 @@ def write_interactions(
         order = np.lexsort((*_tie_breaks(part, config), part["timestamp"].to_numpy(), user_row))
         part, user_row = _in_steps(part.take(order), config, scale or SCALE), user_row[order]
         codes = split_rows(part, user_row)
-        if config.split.by != "column":
-            part = part.append_column("split", pa.array(np.asarray(NAMES)[codes]))
+        if "split" in part.column_names:
+            part = part.drop_columns(["split"])
+        part = part.append_column("split", pa.array(np.asarray(NAMES)[codes]))
         total += np.bincount(codes, minlength=len(NAMES))
         _widen(spans, part["timestamp"].to_numpy(), codes)
         write_table(part, folder / f"part-{number:05d}.parquet")
     if total[0] == 0:
         raise DataError(f"interactions: the split ({config.split.by}) leaves no row for training")
-    return {**{f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}, "time_span": spans}
+    sizes = {f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}
+    return {**sizes, "time_span": spans, "notices": [cut_from_training(config.split, int(total[VALID]))] if cut else []}
+
+
+def _marks_valid(spool: Spool) -> bool:
+    """Whether the given split has a validation part."""
+    return any((by_column(batch, "split") == VALID).any() for batch in batches(spool.file, GROUP_ROWS, ["split"]))
+
+
+def cut_from_training(config: SplitConfig, rows: int) -> str:
+    """The notice that the validation part was not given."""
+    return (
+        f"data.split: interactions.{config.column} marks no row as valid, so {rows:,} of its training rows validate: "
+        f"the last positive of {config.valid_share:.0%} of the users (data.split.valid_share; 0 trains on all of them, "
+        "without a validation part)"
+    )
+
+
+def without_validation(rows: int) -> list[str]:
+    """The notice that there is no validation part, if it has 0 ``rows``."""
+    if rows:
+        return []
+    return [
+        "data.split: the validation part is empty, so models train for all epochs, without early stopping, and what is "
+        "chosen on it keeps its default: the retriever's linear part is left out, and the ranker is neither calibrated "
+        "nor compared with the retriever"
+    ]
 
 
 def _tie_breaks(part: pa.Table, config: DataConfig) -> list[NDArray[Any]]:
@@ -105,8 +136,14 @@ def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArra
             spans[name] = [int(min(first, own.min())), int(max(last, own.max()))]
 
 
-def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array, scale: TimeScale | None) -> Splitter:
-    """The function from a part's rows [n], sorted by user and time, and their user rows [n] to split codes [n]."""
+def _splitter(
+    spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array, scale: TimeScale | None, cut: bool
+) -> Splitter:
+    """The function from a part's rows [n], sorted by user and time, and their user rows [n] to split codes [n].
+
+    Args:
+        cut: whether a given split lacks a validation part, which is then cut from its training part.
+    """
     if config.by == "last_item":
         validates = draw_validation_users(n_users, config.valid_share)
         return lambda part, user_row: last_item(user_row, part["positive"].to_numpy(), validates)
@@ -123,4 +160,9 @@ def _splitter(spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Arra
             stamps = [b["timestamp"].to_numpy() for b in batches(spool.file, GROUP_ROWS, ["timestamp"])]
             cuts = time_cuts(scale(np.concatenate(stamps)), config.valid_share, config.test_share)
         return lambda part, user_row: by_time(part["timestamp"].to_numpy(), *cuts)
+    if cut:
+        validates = draw_validation_users(n_users, config.valid_share)
+        return lambda part, user_row: last_training_positives(
+            by_column(part, "split"), user_row, part["positive"].to_numpy(), validates
+        )
     return lambda part, user_row: by_column(part, "split")

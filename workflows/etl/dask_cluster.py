@@ -12,6 +12,8 @@ from ..config import EtlConfig
 
 MIN_BYTES = 32 * 2**20
 """The least ``etl.memory_limit`` for each worker."""
+DEFAULT_BYTES = 4_000_000_000
+"""What the ETL takes for data without ``etl.memory_limit``."""
 PROCESS_BYTES = 3 * 2**29
 """Memory of a worker process without data: Python with NVTabular and TensorFlow."""
 TCP_WAIT_SECONDS = 10
@@ -33,18 +35,30 @@ def pick_device(config: EtlConfig) -> Literal["cpu", "gpu"]:
     return "gpu" if usable and config.device != "cpu" else "cpu"
 
 
+def given_limit(config: EtlConfig) -> int | None:
+    """``etl.memory_limit`` in bytes; None if it is not given.
+
+    Raises:
+        ConfigError: if it is not a size.
+    """
+    if config.memory_limit is None:
+        return None
+    from dask.utils import parse_bytes
+
+    try:
+        return int(parse_bytes(config.memory_limit))
+    except ValueError:
+        raise ConfigError(f"etl.memory_limit: {config.memory_limit!r} is not a size, write e.g. 4GB") from None
+
+
 def memory_bytes(config: EtlConfig) -> int:
-    """``etl.memory_limit`` in bytes.
+    """``etl.memory_limit`` in bytes, or its default for the ETL.
 
     Raises:
         ConfigError: if it is not a size, or is less than MIN_BYTES for each worker.
     """
-    from dask.utils import parse_bytes
-
-    try:
-        limit = int(parse_bytes(config.memory_limit))
-    except ValueError:
-        raise ConfigError(f"etl.memory_limit: {config.memory_limit!r} is not a size, write e.g. 4GB") from None
+    given = given_limit(config)
+    limit = DEFAULT_BYTES if given is None else given
     if limit < MIN_BYTES * config.workers:
         least = MIN_BYTES * config.workers // 2**20
         shown = f"{config.memory_limit} is too little for {config.workers} workers"

@@ -31,6 +31,8 @@ from .train_part import context_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
+CHUNK = 65_536
+"""Ids written at once."""
 
 
 def dtype_of(feature: Feature) -> str:
@@ -152,9 +154,17 @@ class InteractionWriter:
 
 def save_ids(folder: Path, data: Path) -> None:
     """Write user_ids.npy and item_ids.npy in row order: int64, or fixed-width text, which needs no pickle."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     for name, ids in zip(("user_ids", "item_ids"), id_columns(data), strict=True):
-        array = ids.to_numpy(zero_copy_only=False)
-        np.save(folder / f"{name}.npy", array.astype(str) if array.dtype == object else array)
+        text = not pa.types.is_integer(ids.type)
+        dtype = f"<U{max(1, pc.max(pc.utf8_length(ids)).as_py())}" if text else "int64"
+        array = open_memmap(folder / f"{name}.npy", "w+", dtype, (len(ids),))  # type: ignore[no-untyped-call]
+        for first in range(0, len(ids), CHUNK):
+            part = ids.slice(first, CHUNK)
+            array[first : first + len(part)] = part.to_pylist() if text else part.to_numpy()
+        array.flush()
 
 
 def row_bytes(n_columns: int) -> int:

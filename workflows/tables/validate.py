@@ -12,6 +12,8 @@ from .canonical import IDS, kind_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LONGEST_ID = 512
+"""Characters of an id. Tables of ids have the width of the longest, so one of them must not decide their size."""
 _NO_LABEL = "; for a rating, use another name than label and set data.positive, e.g. rating >= 4"
 
 
@@ -44,13 +46,23 @@ def check_required(names: Sequence[str], name: str, required: Sequence[str]) -> 
 
 
 def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> None:
-    """The id columns hold whole numbers or strings, and no nulls."""
+    """The id columns hold whole numbers or strings of at most `LONGEST_ID` characters, and no nulls."""
+    import pyarrow.compute as pc
+
     for column in columns:
         kind = kind_of(table[column].type)
         if kind not in ("int", "string"):
             raise DataError(f"{name}.{column}: wrong type {table[column].type}, ids are whole numbers or strings")
         if table[column].null_count:
             raise DataError(f"{name}.{column}, row {start + _first(table[column].is_null())}: null id")
+        if kind == "string":
+            lengths = pc.utf8_length(table[column].cast("string"))
+            if (pc.max(lengths).as_py() or 0) > LONGEST_ID:
+                row = _first(pc.greater(lengths, LONGEST_ID))
+                raise DataError(
+                    f"{name}.{column}, row {start + row}: an id of {lengths[row].as_py():,} characters, "
+                    f"{table[column][row].as_py()[:20]!r}..., expected at most {LONGEST_ID}; replace it, e.g. by a hash"
+                )
 
 
 def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str], *, advice: str = "") -> None:

@@ -8,9 +8,7 @@ from ..pipeline import PipelineConfig
 
 
 def data_conflicts(config: PipelineConfig) -> Iterator[str]:
-    """Lines about a source or a split that lacks what it reads."""
+    """Lines about a source that lacks what it reads."""
     data = config.data
     if data.source == "tables" and data.path is None:
         yield "data.path: required with data.source: tables; the folder of interactions, users and items"
-    if data.split.by == "column" and data.split.column is None:
-        yield "data.split.column: required with data.split.by: column; it holds train, valid or test"

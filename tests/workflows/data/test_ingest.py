@@ -52,6 +52,8 @@ def test_missing_tables_are_made_from_interactions(tables_of):
         ({"interactions": {**GOOD, "timestamp": [1, 2, None, 3]}}, "interactions.timestamp, row 2: missing"),
         ({"interactions": {**GOOD, "item_id": ["a", None, "b", "a"]}}, "interactions.item_id, row 1: null id"),
         ({"items": {"item_id": ["a", "b", None]}}, "items.item_id, row 2: null id"),
+        ({"items": {"item_id": ["a", "b", "é" * 513]}}, "items.item_id, row 2: an id of 513 characters, 'é{20}'"),
+        ({"interactions": {**GOOD, "item_id": ["a", "b" * 9999, "b", "a"]}}, "interactions.item_id, row 1: an id of 9"),
         ({"users": {"user_id": [1, 2, 3, 2]}}, "users.user_id, row 3: duplicate id 2, first in row 1"),
         ({"items": {"item_id": ["a", "b", "b"]}}, "items.item_id, row 2: duplicate id 'b', first in row 1"),
         ({"items": {"item_id": ["a"]}}, "interactions.item_id, row 1: 'b' is not in items.item_id"),

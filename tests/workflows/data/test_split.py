@@ -15,6 +15,7 @@ from cascade.workflows.data.split import (
     draw_held_out_items,
     draw_validation_users,
     last_item,
+    last_training_positives,
     new_items,
     time_cuts,
 )
@@ -74,10 +75,23 @@ def test_shares_must_leave_something_to_train_on():
 
 
 def test_given_column():
-    table = pa.table({"part": ["test", "train", "valid"]})
-    assert by_column(table, "part").tolist() == [2, 0, 1]
+    table = pa.table({"part": ["test", "train", "valid", "validation"]})
+    assert by_column(table, "part").tolist() == [2, 0, 1, 1]
     with pytest.raises(DataError, match=r"interactions.part, row 11: 'dev', expected train, valid or test"):
         by_column(pa.table({"part": ["test", "dev"]}), "part", start=10)
+    with pytest.raises(DataError, match=r"interactions.part, row 1: None, expected train, valid or test"):
+        by_column(pa.table({"part": ["test", None]}), "part")
+    with pytest.raises(DataError, match=r"interactions.part, row 0: 1, expected train, valid or test"):
+        by_column(pa.table({"part": [1, 2]}), "part")
+
+
+def test_a_validation_part_is_cut_from_training_alone():
+    """Users 0 and 1 are validation users; user 1 has one training positive, user 2 is no validation user."""
+    users = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.int32)
+    given = np.array([0, 0, 2, 0, 0, 2, 0, 0], np.int8)
+    positive = np.array([1, 1, 1, 0, 1, 1, 1, 1], bool)
+    codes = last_training_positives(given, users, positive, np.array([True, True, False]))
+    assert "".join(NAMES[code][:2] for code in codes) == "trvatevatrtetrtr"
 
 
 def test_new_items_take_all_their_interactions_out_of_training():
