@@ -23,6 +23,7 @@ from ..tables.validate import nearest
 from .drawn_order import SCALE, has_times, notice
 from .expressions import names_in
 from .ingest import ingest
+from .repeats import count_repeats
 from .spool import Spool
 from .unknown import ENTITIES
 from .used import check_named, only_used, used_columns
@@ -61,6 +62,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     scale = ingested.times.scale if ordered else None
     rows = write_interactions(folder / "interactions", spool, users, items, config, scale)
     notices = [*rows.pop("notices"), *without_validation(rows["n_valid"])]
+    repeats = count_repeats(folder)
+    notices += repeats.notices()
     if not ordered:
         rows.pop("time_span")
         notices.append(notice(config.split))
@@ -72,9 +75,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
     has_label = "label" in kinds["interactions"] or bool(config.labels)
     has = {"has_label": has_label, "labels": config.labels, "has_timestamp": ordered}
-    has |= {"time_unit": (scale or SCALE).unit}
+    has |= {"time_unit": (scale or SCALE).unit, **repeats.facts()}
     (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
-    return {**sizes, **rows, **source.metrics, **check_leaks(folder, features, config, ordered)}
+    return {**sizes, **rows, **repeats.facts(), **source.metrics, **check_leaks(folder, features, config, ordered)}
 
 
 def inputs(sections: Sections) -> Inputs:
