@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,23 +68,43 @@ def of_columns(columns: Iterable[str], data: Path, logged: LoggedTest) -> Iterat
     """A slice for each value of the raw columns, in every table that has the column.
 
     Raises:
-        ConfigError: if no table has the column.
+        ConfigError: if no table has the column, or it has no values to slice by.
     """
     import pyarrow.parquet as pq
 
     tables = {name: data / f"{name}.parquet" for name in ("users", "items")}
-    names = {name: pq.read_schema(file).names for name, file in tables.items()}
-    names["interactions"] = logged.table.column_names
-    for column in columns:
-        having = [name for name, known in names.items() if column in known]
-        if not having:
-            every = {known for table in names.values() for known in table}
-            raise ConfigError(f"evaluation.slices: {column!r} is in no table{nearest(column, every)}")
+    for column, having in tables_of(columns, data).items():
         for name in having:
             shown = column if len(having) == 1 else f"{name}.{column}"
             table = logged.table if name == "interactions" else pq.read_table(tables[name], columns=[column])
             for value, mask in by_value(table[column].to_pandas()):
                 yield Slice(f"{shown} = {value}", name, mask)  # type: ignore[arg-type]
+
+
+def tables_of(columns: Iterable[str], data: Path) -> dict[str, list[str]]:
+    """Column -> the tables of the data artifact that have it.
+
+    Raises:
+        ConfigError: if no table has the column, or it has no values to slice by.
+    """
+    kinds = json.loads((data / "tables.json").read_text())["columns"]
+    added = {"split": "string", "positive": "int"}
+    kinds = {name: kinds[name] for name in ("users", "items")} | {"interactions": kinds["interactions"] | added}
+    found = {}
+    for column in columns:
+        found[column] = [name for name, known in kinds.items() if column in known]
+        if not found[column]:
+            every = {known for table in kinds.values() for known in table}
+            raise ConfigError(
+                f"evaluation.slices: {column!r} is in no table, or has no value in any row{nearest(column, every)}"
+            )
+        for name in found[column]:
+            if kinds[name][column] == "list_float":
+                raise ConfigError(
+                    f"evaluation.slices: {name}.{column} holds lists of fractions, which are no groups; name a "
+                    "column of categories, numbers or times, or leave it out"
+                )
+    return found
 
 
 def by_value(values: Any) -> Iterator[tuple[str, NDArray[np.bool_]]]:

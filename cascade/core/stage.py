@@ -17,6 +17,7 @@ from .artifact import (
 )
 from .errors import DataError
 from .inputs import Inputs, StageInput
+from .memory import MemoryNeed
 from .section import Section
 
 Sections = Mapping[str, Section]
@@ -43,6 +44,12 @@ class Stage:
     """Copies the finished artifact to where it is used (Feast's store, the model repository), unless it is there."""
     inputs: Callable[[Sections], Inputs] | None = None
     """What it reads beside sections and parents; a change runs the stage again."""
+    check: Callable[[Sections, Mapping[str, Artifact]], None] | None = None
+    """Called with (sections, the artifacts that there are: data, etl and perhaps more) before anything is trained, to
+    raise what would stop the stage later."""
+    memory: Callable[[Sections, Mapping[str, Artifact]], MemoryNeed] | None = None
+    """Called with (sections, parents) before the stage runs: the memory that it will take, if that depends on the
+    data."""
     take_part: Callable[[Path, Sections, Mapping[str, Artifact]], None] | None = None
     """The training part of ``fill``, for workers that are not the chief. It writes nothing."""
 

@@ -14,9 +14,11 @@ from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact, remove_unfinished
 from ..core.errors import ConfigError, FeatureStoreError
 from ..core.files import locked
+from ..core.memory import check_need, limited_to
 from ..core.stage import Sections, Stage
 from ..core.suggest import nearest
 from ..models.training.worker_group import worker_group
+from ..workflows.etl.dask_cluster import given_limit
 from .run_record import RunRecord, changes
 from .worker import DONE, TRAIN, run_as_worker, tell_workers
 
@@ -31,6 +33,8 @@ STAGES = {
     "evaluation": "..evaluation.stage:EVALUATION",
 }
 """Name -> module and object, parents before children. A module is imported when it is first needed."""
+TABLES = ("data", "etl")
+"""The stages whose artifacts the checks of the others read."""
 LOCKS = ".locks"
 """Folder below ``runs`` with a lock file for each run folder that a process is writing."""
 
@@ -115,7 +119,8 @@ def run(
         Stage name -> its artifact.
 
     Raises:
-        ConfigError: there is no such stage.
+        ConfigError: there is no such stage, one of them needs more memory than there is, or a key of a later one
+            cannot work; the latter is found before anything is trained.
     """
     stages = all_stages() if stages is None else stages
     wanted = list(only) if only else [stage.name for stage in stages]
@@ -123,6 +128,7 @@ def run(
     if not worker_group().chief:
         return run_as_worker(config, runs, [stage for stage in stages if stage.name in needed])
     done: dict[str, Artifact] = {}
+    unchecked = [stage for stage in stages if stage.name in needed and stage.check is not None]
     for stage in (s for s in stages if s.name in needed):
         sections = _sections(config, stage)
         parents = {name: done[name] for name in stage.parents}
@@ -132,6 +138,8 @@ def run(
         if found is None or (force and stage.name in wanted):
             why = [] if found else _changes(stage, runs, sections, digests)
             report(Progress(stage, None, None, "; ".join(why or [])))
+            if done.keys() >= {*TABLES}:
+                unchecked = _checked(unchecked, config, done)
             start = time.perf_counter()
             found = _run_one(stage, runs, config, done, stages, again=found is not None)
         _publish(stage, found, sections, needed=start is not None or stage.name in wanted)
@@ -139,6 +147,14 @@ def run(
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
         done[stage.name] = found
     return done
+
+
+def _checked(stages: Sequence[Stage], config: PipelineConfig, done: Mapping[str, Artifact]) -> list[Stage]:
+    """Check the ``stages`` that are still to come; returns what is left to check, which is none of them."""
+    for stage in stages:
+        if stage.name not in done and stage.check is not None:
+            stage.check(_sections(config, stage), done)
+    return []
 
 
 def _publish(stage: Stage, artifact: Artifact, sections: Sections, needed: bool) -> None:
@@ -188,12 +204,15 @@ def _run_one(
     with locked(runs / LOCKS / f"{stage.name}-{stage.key(sections, digests)}"):
         if not again and (made := stage.find(runs, sections, digests)):
             return made
-        if stage.take_part is not None:
-            tell_workers(TRAIN)
-        remove_unfinished(stage.folder(runs, sections, digests))
-        artifact = stage.run(
-            runs, sections, parents, lambda unfinished: _describe(unfinished, stage, config, done, stages)
-        )
+        with limited_to(given_limit(config.etl)):
+            if stage.memory is not None:
+                check_need(stage.name, stage.memory(sections, parents))
+            if stage.take_part is not None:
+                tell_workers(TRAIN)
+            remove_unfinished(stage.folder(runs, sections, digests))
+            artifact = stage.run(
+                runs, sections, parents, lambda unfinished: _describe(unfinished, stage, config, done, stages)
+            )
         RunRecord.of(stage, sections, artifact).save(artifact.path)
         return artifact
 

@@ -38,7 +38,7 @@ def with_extra_ops(
         key = f"serving.ops[{at}]"
         if config.after not in kinds:
             raise ConfigError(f"{key}.after: the graph has no step {config.after}; it has {', '.join(kinds)}")
-        op = _made(config, key)
+        op = made(config, key)
         place = [step.op.kind for step in found].index(config.after)
         found.insert(place + 1, Step(op, op.files(parts)))
     wire(inputs, {f"{at:02d}_{step.op.kind}": step.op for at, step in enumerate(found)}, list(outputs))
@@ -46,7 +46,12 @@ def with_extra_ops(
     return found
 
 
-def _made(config: ExtraOpConfig, key: str) -> Op:
+def made(config: ExtraOpConfig, key: str) -> Op:
+    """The op of an entry of ``serving.ops``; ``key`` names the entry in errors.
+
+    Raises:
+        ConfigError: its parameters are not those of the constructor.
+    """
     kind: type[Op] = find("op", config.op, OPS)
     try:
         return kind(**config.params)

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from ...core.artifact import Artifact, replace_folder
 from ...core.files import link_or_copy
+from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ...workflows.config import FeatureStoreConfig
 from ..config import ExportConfig, ServingConfig
@@ -57,6 +60,27 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     }
 
 
+def check(sections: Sections, parents: Mapping[str, Artifact]) -> None:
+    """Make the ops of ``serving.ops`` before anything is trained, because their parameters may be wrong.
+
+    Raises:
+        ConfigError: naming the op and its parameters.
+    """
+    from .extra_ops import made
+
+    for at, config in enumerate(cast(ServingConfig, sections["serving"]).ops):
+        made(config, f"serving.ops[{at}]")
+
+
+def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
+    """The item parts of the ranker; other files are linked or copied."""
+    split, config = parents["ranker"].metrics["split"], cast(ServingConfig, sections["serving"]).ranker
+    items = len(np.load(parents["etl"].path / "item_counts.npy", mmap_mode="r"))
+    size = 0 if split is None else 4 * items * sum(split["widths"].values())
+    size = size if config.split == "auto" and size <= config.item_part_mb * 2**20 else 0
+    return MemoryNeed({f"item parts of {items:,} items": size}, "lower serving.ranker.item_part_mb")
+
+
 def publish(artifact: Artifact, sections: Sections) -> None:
     """Place the artifact's models in ``export.repository``, unless they are there already."""
     repository = Path(cast(ExportConfig, sections["export"]).repository)
@@ -95,6 +119,8 @@ EXPORT = Stage(
     sections=("schema", "history", "serving", "export", "feature_store"),
     parents=("data", "etl", "features", "two_tower", "index", "ranker"),
     fill=fill,
+    check=check,
+    memory=memory,
     publish=publish,
     version=5,
 )

@@ -12,6 +12,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ...core.artifact import Artifact
+from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ..retriever.stage import ITEM, QUERY
 
@@ -23,6 +24,8 @@ CHUNK = 8192
 """Items computed at once."""
 QUERIES = 1000
 """Largest number of events on whose query vectors recall is measured."""
+COPIES = 3
+"""Of the vectors: the file, the index, and a flat index to compare with."""
 UNKNOWN_SHARE = 4
 """One in this many of them is measured again as an unknown user."""
 
@@ -82,11 +85,24 @@ def query_vectors(tensors: Tensors, tower: Path) -> dict[str, NDArray[np.float32
     return {"known": run(model, known), "unknown": run(model, some)}
 
 
+def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
+    """The vectors, their index, and another index that its recall is measured with."""
+    from ..onnx.export import session
+
+    items = len(np.load(parents["etl"].path / "item_counts.npy", mmap_mode="r"))
+    width = int(session(parents["two_tower"].path / ITEM).get_outputs()[0].shape[-1])
+    return MemoryNeed(
+        {f"{items:,} vectors of {width} numbers, in {COPIES} copies": COPIES * 4 * width * items},
+        "lower the last width of two_tower.*.mlp, or two_tower.linear",
+    )
+
+
 INDEX = Stage(
     name="index",
     help="Compute all item vectors and build the vector index.",
     sections=("serving.ann",),
     parents=("etl", "two_tower"),
     fill=fill,
+    memory=memory,
     version=2,
 )

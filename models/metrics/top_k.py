@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Hits = NDArray[np.bool_]
+AT_ONCE = 4096
+"""Lists looked up at once."""
 
 
 def find_hits(ranked: NDArray[np.int64], relevant: csr_matrix) -> tuple[Hits, Counts]:
@@ -32,8 +34,11 @@ def find_hits(ranked: NDArray[np.int64], relevant: csr_matrix) -> tuple[Hits, Co
     Returns:
         hits bool [B, R] and relevant int64 [B], the inputs of the metrics below.
     """
-    users = np.arange(len(ranked))[:, None]
-    found = np.asarray(relevant[users, np.maximum(ranked, 0)].todense()) != 0
+    found = np.empty(ranked.shape, bool)
+    for start in range(0, len(ranked), AT_ONCE):
+        part = ranked[start : start + AT_ONCE]
+        users = np.arange(start, start + len(part))[:, None]
+        found[start : start + len(part)] = np.asarray(relevant[users, np.maximum(part, 0)].todense()) != 0
     return found & (ranked >= 0), np.diff(relevant.indptr).astype(np.int64)
 
 

@@ -166,11 +166,7 @@ class ImpressionRows:
         source = tensors.interactions("train")
         self.events = Events.of(source)
         self.counted = np.where(source.positive, source.item_row, PAD)
-        self.happened = targets(self.events, self.labels or ("label",))
-        for name, own in zip(self.labels or ("label",), self.happened.T, strict=True):
-            if not 0 < own.sum() < len(own):
-                message = f"interactions.{name}: must hold both 0 and 1 in the training part to train on impressions"
-                raise DataError(message)
+        self.happened = varied_labels(self.events, config)
         self.rates = encode_rates(tensors, self.events, self.happened, config.rates, config.training.seed)
         items = {f.name for f in tensors.schema.side("item")}
         own = {name: known.rows[:, None] if name in items else known.rows for name, known in self.rates.items()}
@@ -200,6 +196,20 @@ class ImpressionRows:
         if not has_both_labels(happened, self.share) or not 0 < label.sum() < len(label):
             return None
         return ValidRows(events, events.item_row[:, None], label[:, None] > 0, happened if self.labels else None)
+
+
+def varied_labels(events: Events, config: DlrmConfig) -> NDArray[np.float32]:
+    """The labels float32 [n, T] that the ranker learns from ``events``, impressions of the training part.
+
+    Raises:
+        DataError: if one of them is always the same.
+    """
+    names = tuple(config.labels) or ("label",)
+    happened = targets(events, names)
+    for name, own in zip(names, happened.T, strict=True):
+        if not 0 < own.sum() < len(own):
+            raise DataError(f"interactions.{name}: must hold both 0 and 1 in the training part to train on impressions")
+    return happened
 
 
 class MixedRows:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError
+from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from .. import metrics
 from ..config import DlrmConfig
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .score_fusion import Fusion, Ranker
     from .served_order import OrderChoice
     from .training import TrainingRows
+
+EVENT_BYTES, CANDIDATE_BYTES, SCORED_BYTES = 100, 13, 24
+"""Bytes of a training interaction, of a candidate that is kept, and of one that is scored."""
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -102,6 +106,11 @@ def trains_on(wanted: str, data: Path) -> str:
     return wanted if wanted != "auto" else ("impressions" if has_label else "candidates")
 
 
+def trained_on(config: DlrmConfig, data: Path) -> str:
+    """What the ranker of a config is trained on, see `trains_on`."""
+    return trains_on("impressions" if config.labels and config.train_on == "auto" else config.train_on, data)
+
+
 def training_rows(
     tensors: Tensors, config: DlrmConfig, parents: Mapping[str, Artifact], topk: int, keep_seen: bool
 ) -> tuple[str, TrainingRows]:
@@ -113,8 +122,7 @@ def training_rows(
     from .rows import CandidateRows, ImpressionRows, MixedRows
     from .transition_features import TransitionFeatures
 
-    wanted = "impressions" if config.labels and config.train_on == "auto" else config.train_on
-    kind = trains_on(wanted, parents["data"].path)
+    kind = trained_on(config, parents["data"].path)
     followers = TransitionFeatures.of(tensors, config.transitions)
     if kind == "impressions":
         return kind, ImpressionRows(tensors, config, followers)
@@ -239,6 +247,51 @@ def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ran
     return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))
 
 
+def check(sections: Sections, parents: Mapping[str, Artifact]) -> None:
+    """Check the names and labels that only the tables know, before the retriever is trained.
+
+    Raises:
+        ConfigError: naming the key, and the feature that it cannot take.
+        DataError: if a label that is to be learned is always the same.
+    """
+    from ...workflows.etl.tensors import Tensors
+    from ..layers.history_items import item_features
+    from ..layers.schema import check_names
+    from ..training.rows import Events
+    from .rows import varied_labels
+    from .target_attention import KEY
+    from .target_encoding import rate_features
+
+    config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
+    check_names(tensors.schema, config.embedding_dims, "dlrm_ranker.embedding_dims")
+    if config.history.kind == "target_attention":
+        item_features(tensors.schema, config.history.features, KEY)
+    if trained_on(config, parents["data"].path) != "candidates":
+        rate_features(tensors.schema, config.rates, ("user", "context", "item"))
+        varied_labels(Events.of(tensors.interactions("train")), config)
+
+
+def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
+    """What the ranker holds beside its tables, which the training itself estimates, see `memory_estimate`."""
+    from ...workflows.etl.tensors import Tensors
+    from .rows import VALID_EVENTS
+
+    config, ann = cast(DlrmConfig, sections["dlrm_ranker"]), cast(Any, sections["serving.ann"])
+    tensors = Tensors.load(parents["etl"].path)
+    kind, source = trained_on(config, parents["data"].path), tensors.interactions("train")
+    topk = min(ann.topk, len(tensors.item_ids))
+    lists = 0 if kind == "impressions" else min(config.max_events, int(source.positive.sum()))
+    rates = 0 if kind == "candidates" else 4 * len(config.rates.features) * (1 + max(1, len(config.labels)))
+    return MemoryNeed(
+        {
+            f"{len(source):,} interactions": (EVENT_BYTES + rates) * len(source),
+            f"{topk} candidates of {lists:,} positives": CANDIDATE_BYTES * topk * lists,
+            f"{topk} candidates of {VALID_EVENTS:,} positives to validate": SCORED_BYTES * topk * VALID_EVENTS,
+        },
+        "lower dlrm_ranker.max_events or serving.ann.topk",
+    )
+
+
 RANKER = Stage(
     name="ranker",
     help="Train the DLRM ranker on impressions or on the retriever's candidates, and export it.",
@@ -246,5 +299,7 @@ RANKER = Stage(
     parents=("data", "etl", "two_tower", "index"),
     fill=fill,
     take_part=take_part,
+    check=check,
+    memory=memory,
     version=12,
 )

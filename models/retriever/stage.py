@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ...core.artifact import Artifact
+from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ...workflows.data.repeats import keeps_seen
 from ..config import TwoTowerConfig
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 QUERY, ITEM, CHECKPOINT = "query_tower.onnx", "item_tower.onnx", "checkpoint"
 CONFIG = "two_tower.json"
+EVENT_BYTES, SCORE_BYTES = 100, 16
+"""Bytes of a training interaction (row numbers, place in epochs, matrix of users and items), and of a score."""
 PARITY_ROWS = 512
 """Rows on which the ONNX models are compared with TensorFlow."""
 
@@ -110,6 +113,21 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
     return model
 
 
+def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
+    """What the retriever holds beside its tables, which the training itself estimates, see `memory_estimate`."""
+    from ...workflows.etl.tensors import Tensors
+
+    tensors = Tensors.load(parents["etl"].path)
+    events, items = len(tensors.interactions("train")), len(tensors.item_ids)
+    return MemoryNeed(
+        {
+            f"{events:,} interactions": EVENT_BYTES * events,
+            f"scores of queries for {items:,} items": SCORE_BYTES * min(512 * items, 1 << 26),
+        },
+        "give fewer interactions, for example the latest ones, or lower etl.max_size of item_id",
+    )
+
+
 TWO_TOWER = Stage(
     name="two_tower",
     help="Train the two-tower retriever and export its towers.",
@@ -117,5 +135,6 @@ TWO_TOWER = Stage(
     parents=("data", "etl"),
     fill=fill,
     take_part=take_part,
+    memory=memory,
     version=7,
 )

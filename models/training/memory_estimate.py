@@ -14,22 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...core.errors import ConfigError
+from ...core.memory import GB, available, by_whom
 from ..config import TrainingConfig
 from .gradient_checkpointing import SLICES
 from .worker_group import worker_group
 
 FLOAT = 4
 """Bytes of a float32."""
-GB = 1e9
 MOMENTS, LOADING, PER_BATCH, PER_SLICE = 2, 3, 3, 4
 """Copies: of the parameters by Adam, of the parameters while weights are loaded, of a batch, of a recomputed slice."""
 GRAPHS = 150_000_000
 """Bytes that TensorFlow takes for the graphs of a step with gradient checkpointing; measured."""
-CGROUP = Path("/sys/fs/cgroup")
 WIDTHS = {
     "two_tower": "two_tower.user_tower.emb_dims and two_tower.item_tower.emb_dims",
     "ranker": "dlrm_ranker.embedding_dims",
@@ -121,7 +119,7 @@ def dense_widths(model: Any) -> list[int]:
 
 
 def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstimate:
-    """The estimate, if the machine has that much memory left. With a GPU nothing is checked: the tables are there.
+    """The estimate, if there is that much memory, see `core.memory`. With a GPU nothing is checked: the tables are there.
 
     Raises:
         ConfigError: with the memory needed and available, the largest tables, and the config keys to lower.
@@ -139,18 +137,7 @@ def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstima
                 lower += f", or set {section}.training.recompute: true"
         each = f" for each of {own.on_this_machine} workers on this machine" if own.on_this_machine > 1 else ""
         raise ConfigError(
-            f"{title}: training needs {found.total / GB:.2f} GB of memory{each}, {free / GB:.2f} GB are available "
+            f"{title}: training needs {found.total / GB:.2f} GB of memory{each}, {free / GB:.2f} GB are {by_whom()} "
             f"({found}): lower {lower}"
         )
     return found
-
-
-def available() -> int:
-    """Bytes that this process can still take: the machine's free memory or what its cgroup allows, if that is less."""
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
-    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(used.read_text()))
-    return free

@@ -1,5 +1,6 @@
 """Slices, checked by hand."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from cascade.evaluation.slices import (
     measure_slice,
     of_columns,
     standard,
+    tables_of,
 )
 
 # requests of users 0, 2 and 3 of four, in the contexts of the test interactions 5, 6 and 7
@@ -118,6 +120,13 @@ def data(tmp_path):
     (tmp_path / "interactions").mkdir()
     logs = {"user_id": [2, 1], "item_id": [5, 5], "hour": [3, 4], "positive": [True, True], "split": ["test", "train"]}
     pd.DataFrame(logs).to_parquet(tmp_path / "interactions/part-0.parquet")
+    numbers = {"user_id": "int", "age": "int"}
+    kinds = {
+        "users": numbers | {"gender": "string"},
+        "items": {"item_id": "int", "age": "int", "image": "list_float"},
+        "interactions": {"user_id": "int", "item_id": "int", "hour": "int"},
+    }
+    (tmp_path / "tables.json").write_text(json.dumps({"columns": kinds}))
     return tmp_path
 
 
@@ -134,5 +143,15 @@ def test_columns_of_every_table(data):
 
 def test_an_unknown_column_is_an_error(data):
     logged = LoggedTest.read(data, np.array([1, 2]), np.array([5, 6]))
-    with pytest.raises(ConfigError, match=r"evaluation.slices: 'gendr' is in no table, did you mean 'gender'\?"):
+    message = r"evaluation.slices: 'gendr' is in no table, or has no value in any row, did you mean 'gender'\?"
+    with pytest.raises(ConfigError, match=message):
         list(of_columns(["gendr"], data, logged))
+
+
+def test_lists_of_fractions_are_no_groups(data):
+    with pytest.raises(ConfigError, match="evaluation.slices: items.image holds lists of fractions"):
+        tables_of(["gender", "image"], data)
+
+
+def test_columns_that_the_data_stage_adds_can_be_sliced_by(data):
+    assert tables_of(["split", "positive"], data) == {"split": ["interactions"], "positive": ["interactions"]}

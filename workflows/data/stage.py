@@ -23,6 +23,7 @@ from ..tables.validate import nearest
 from .drawn_order import SCALE, has_times, notice
 from .expressions import names_in
 from .ingest import ingest
+from .memory import memory
 from .repeats import count_repeats
 from .spool import Spool
 from .unknown import ENTITIES
@@ -93,6 +94,7 @@ DATA = Stage(
     fill=fill,
     version=5,
     inputs=inputs,
+    memory=memory,
 )
 
 

@@ -18,6 +18,7 @@ from ...core.features import (
     FeatureSchema,
 )
 from ...core.inputs import Inputs, file_inputs
+from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ..config import EtlConfig, HistoryConfig, SchemaConfig
 from ..history.gaps import CODES
@@ -33,6 +34,9 @@ from .write_tensors import (
     save_ids,
     write_entities,
 )
+
+ID_BYTES, PARTITION_BYTES = 300, 2000
+"""Bytes of an id while its vocabulary is fitted and compiled, and of an interaction while it is transformed."""
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
@@ -105,6 +109,16 @@ def write_interactions(
     dask.compute([dask.delayed(writer.write)(data / INTERACTIONS / part) for part in offsets.first])
 
 
+def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
+    """What is not taken in partitions: vocabularies and lookup tables of ids, and one row group of users and items."""
+    counts, config = parents["data"].metrics, cast(EtlConfig, sections["etl"])
+    ids = counts["n_users"] + counts["n_items"]
+    parts = {f"{ids:,} ids and their vocabularies": ID_BYTES * ids}
+    if config.memory_limit is None:
+        parts["partitions"] = min(memory_bytes(config), PARTITION_BYTES * counts["n_interactions"])
+    return MemoryNeed(parts, "set etl.memory_limit, or etl.max_size or etl.hash_buckets of user_id and item_id")
+
+
 def inputs(sections: Sections) -> Inputs:
     """The files of the text encoder, if there is one."""
     encoder = cast(EtlConfig, sections["etl"]).text.encoder
@@ -119,4 +133,5 @@ ETL = Stage(
     fill=fill,
     version=3,
     inputs=inputs,
+    memory=memory,
 )

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifact import Artifact
+from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ..config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from ..tables.timestamps import is_clock, time_range
 from .spec import feature_spec
 from .store import publish
-from .tables import last_event, write_entities, write_history
+from .tables import CHUNK, last_event, write_entities, write_history
+
+EVENT_BYTES = 200
+"""Bytes of an interaction while its user's lists are made."""
 
 
 def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -46,6 +50,12 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     return {**counts, "cut": datetime.fromtimestamp(cut, UTC).isoformat()}
 
 
+def _memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
+    """A chunk of interactions, and the lists of its users."""
+    rows = min(CHUNK, parents["data"].metrics["n_interactions"])
+    return MemoryNeed({f"{rows:,} interactions": EVENT_BYTES * rows}, "lower history.seen")
+
+
 def _publish(artifact: Artifact, sections: Sections) -> None:
     section = sections["feature_store"]
     assert isinstance(section, FeatureStoreConfig)
@@ -58,6 +68,7 @@ FEATURES = Stage(
     sections=("schema", "history", "feature_store"),
     parents=("data",),
     fill=_fill,
+    memory=_memory,
     version=3,
     publish=_publish,
 )

@@ -13,7 +13,6 @@ from cascade.models.ranker.dlrm import build as build_dlrm
 from cascade.models.retriever.two_tower import build
 from cascade.models.training import memory_estimate
 from cascade.models.training.memory_estimate import (
-    available,
     check_memory,
     estimate,
 )
@@ -62,14 +61,6 @@ def test_the_batch_size_is_named_where_activations_dominate(tensors, monkeypatch
         check_memory("two_tower", build(tensors.schema, SECTIONS["two_tower"]), TrainingConfig(batch_size=65536))
     with pytest.raises(ConfigError, match=r"lower dlrm_ranker\.training\.batch_size"):
         check_memory("ranker", build_dlrm(tensors.schema, SECTIONS["dlrm_ranker"]), TrainingConfig(batch_size=65536))
-
-
-@pytest.mark.parametrize(("limit", "expected"), [("3000", 2000), ("max", None)])
-def test_a_control_groups_limit_counts(limit, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory_estimate, "CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text(f"{limit}\n")
-    (tmp_path / "memory.current").write_text("1000\n")
-    assert available() == expected if expected else available() > 1_000_000
 
 
 def test_target_attention_counts(tensors):
