@@ -13,6 +13,7 @@ from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ArtifactError, ConfigError, DataError, FeatureStoreError
 from cascade.core.inputs import file_inputs
+from cascade.core.memory import MemoryNeed
 from cascade.core.stage import Stage
 from cascade.pipeline.stages import (
     STAGES,
@@ -102,6 +103,47 @@ def test_runs_in_order_once(tmp_path: Path, pipeline: Pipeline) -> None:
     assert pipeline.run(tmp_path, config()) == ["a", "b", "c"]
     assert pipeline.run(tmp_path, config()) == []
     assert pipeline.published == ["c", "c"], "an artifact is published even if its stage did not run"
+
+
+def test_a_stage_that_does_not_fit_is_refused_before_it_runs(tmp_path: Path, pipeline: Pipeline) -> None:
+    """b needs 2 GB, and a byte for each parent of its parent: none."""
+
+    def memory(sections: Mapping[str, Any], parents: Mapping[str, Artifact]) -> MemoryNeed:
+        return MemoryNeed({"rows": 2_000_000_000, "more": parents["a"].metrics["n_parents"]}, "lower serving.ann.topk")
+
+    a, b, c = pipeline.stages
+    pipeline.stages = (a, replace(b, memory=memory), c)
+    message = (
+        r"stage b: needs about 2.00 GB of memory, 1.00 GB are allowed by etl.memory_limit .*: lower serving.ann.topk"
+    )
+    with pytest.raises(ConfigError, match=message):
+        pipeline.run(tmp_path, config(etl={"memory_limit": "1GB"}))
+    assert pipeline.ran == ["a"] and not list((tmp_path / "b").glob("*"))
+    assert pipeline.run(tmp_path, config(etl={"memory_limit": "2GB"})) == ["b", "c"]
+    assert pipeline.run(tmp_path, config(etl={"memory_limit": "1GB"})) == [], "what is made already takes no memory"
+
+
+def test_stages_to_come_are_checked_when_there_are_tables_and_something_runs(tmp_path: Path) -> None:
+    pipeline, asked = Pipeline(), []
+
+    def check(sections: Mapping[str, Any], artifacts: Mapping[str, Artifact]) -> None:
+        asked.append(sorted(artifacts))
+        if sections["serving.ann"].topk == 7:
+            raise ConfigError("serving.ann.topk: 7")
+
+    names = dict(zip(("a", "b", "c"), ("data", "etl", "features"), strict=True))
+    pipeline.stages = tuple(
+        replace(stage, name=names[stage.name], parents=[names[name] for name in stage.parents])
+        for stage in pipeline.stages
+    )
+    last = Stage("export", "last", ["serving.ann"], ["features"], pipeline.fill("d"), check=check)
+    pipeline.stages = (*pipeline.stages, last)
+    with pytest.raises(ConfigError, match=r"serving.ann.topk: 7"):
+        pipeline.run(tmp_path, config(serving={"ann": {"topk": 7}, "rerank": {"k": 5}}))
+    assert pipeline.ran == ["a", "b"] and asked == [["data", "etl"]]
+    assert pipeline.run(tmp_path, config(serving={"ann": {"topk": 7}, "rerank": {"k": 5}}), only=["features"]) == ["c"]
+    assert pipeline.run(tmp_path, config()) == ["b", "d"] and asked[1:] == [["data", "etl", "features"]]
+    assert pipeline.run(tmp_path, config()) == [] and len(asked) == 2
 
 
 def test_a_stage_gets_its_own_sections_and_parents(tmp_path: Path, pipeline: Pipeline) -> None:
