@@ -4,6 +4,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
@@ -60,3 +61,35 @@ SCALARS = {
                  lambda gap: gap // dt.timedelta(seconds=1)),
 }  # fmt: skip
 """Type, its values, and what each of them is as a canonical value."""
+
+NOT_IN_CSV = ("float32", "text view", "duration", "time of day", "category of numbers")
+"""Types whose values a CSV does not hold."""
+
+
+def as_arrow(kind, values):
+    """A column of a Parquet file."""
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode()
+    if kind == pa.string_view() or (pa.types.is_decimal(kind) and kind.scale < 0):  # Parquet has neither
+        kind = pa.string() if kind == pa.string_view() else pa.decimal128(38, 0)
+    return pa.array(values, kind)
+
+
+def in_csv(value):
+    """A value in a CSV."""
+    if value is None:
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, float) else str(value)
+    return '"' + text.replace('"', '""') + '"' if isinstance(value, str) else text
+
+
+def write_tables(folder, shop, csv):
+    """``shop``: table -> column -> its type, its values, and more."""
+    folder.mkdir()
+    for table, columns in shop.items():
+        if not csv:
+            arrays = {name: as_arrow(kind, values) for name, (kind, values, *_) in columns.items()}
+            pq.write_table(pa.table(arrays), folder / f"{table}.parquet")
+            continue
+        rows = zip(*([name, *map(in_csv, values)] for name, (_, values, *_) in columns.items()), strict=True)
+        (folder / f"{table}.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")

@@ -11,6 +11,7 @@ from ...core.errors import ConfigError, DataError
 from ..config import DataConfig
 from ..sources import Source
 from ..tables.canonical import IDS, canonical
+from ..tables.names import DERIVED, way_out
 from ..tables.timestamps import TimeReader
 from ..tables.validate import (
     check_columns,
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .spool import Spool
-
-RESERVED = ("positive", "split")
-"""Columns that we add to interactions."""
 
 
 def ingest(
@@ -163,9 +161,9 @@ class InteractionIngester:
         return self.times.read(raw["timestamp"], start)
 
     def _check_reserved(self, chunk: pa.Table) -> None:
-        for name in RESERVED:
+        for name in DERIVED:
             if name in chunk.column_names and name != self.config.split.given:
-                raise DataError(f"interactions.{name}: we add a column of that name; rename the source's column")
+                raise DataError(f"interactions.{name}: we add a column of that name; {way_out(name)}")
 
     def _note_ids(self, chunk: pa.Table, column: str, start: int) -> None:
         import pyarrow as pa

@@ -14,6 +14,8 @@ from ...core.errors import ConfigError
 from ...core.features import Side
 from ..config import SchemaConfig
 
+DERIVED = ("positive", "split")
+"""Columns that the data stage adds to interactions."""
 NVTABULAR = ("order", "labels")
 """Columns that Categorify adds to the frame that it encodes."""
 FEAST = ("event_timestamp",)
@@ -30,7 +32,7 @@ GRAPH = (
 """Columns that the ops of the request graph write, and those that Triton's models add."""
 MODELS = ("item_vector", "item_part", "item_slots", "item_share", "item_query")
 """Inputs and outputs of the exported models."""
-RESERVED = frozenset((*NVTABULAR, *FEAST, *FILES, *REQUEST, *GRAPH, *MODELS))
+RESERVED = frozenset((*DERIVED, *NVTABULAR, *FEAST, *FILES, *REQUEST, *GRAPH, *MODELS))
 
 BATCH = (
     *("items", "label", "log_rate", "weight"),
@@ -80,9 +82,20 @@ def suggested(name: str, taken: Collection[str] = ()) -> str:
 
 def way_out(name: str, taken: Collection[str] = ()) -> str:
     """How to rename a column, as YAML."""
-    theirs = name if name in {*RESERVED, *BATCH} else '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
     new = suggested(name, taken)
-    return f"rename it: data.columns: {{{new}: {theirs}}}, and write {new} in the place of {name!r}"
+    return f"rename it: data.columns: {{{new}: {_quoted(name)}}}, and write {new} in the place of {name!r}"
+
+
+def way_out_of(table: str, name: str, taken: Collection[str] = ()) -> str:
+    """How to rename a column of users or items that another table has, too, as YAML."""
+    new = suggested(f"{table.removesuffix('s')}_{name}", taken)
+    columns = f"{{{table}: {{{new}: {_quoted(name)}}}}}"
+    return f"rename one of them, e.g. data.columns: {columns}, and write {new} for that of {table}"
+
+
+def _quoted(name: str) -> str:
+    """``name`` as YAML reads it."""
+    return name if name in {*RESERVED, *BATCH} else '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
 
 
 def name_conflicts(schema: SchemaConfig, labels: Collection[str] = ()) -> Iterator[str]:

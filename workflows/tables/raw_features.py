@@ -9,7 +9,7 @@ from typing import Literal
 from ...core.errors import ConfigError
 from ...core.features import Side
 from ..config import SchemaConfig
-from .names import problem, way_out
+from .names import problem, way_out, way_out_of
 from .validate import nearest
 
 TABLES: dict[Side, str] = {"user": "users", "context": "interactions", "item": "items"}
@@ -107,7 +107,9 @@ def _side(key: str, column: str, kinds: Kinds) -> Side:
         raise ConfigError(f"schema.{key}: {column!r} is in no table{nearest(column, every)} ({tables})")
     if len(sides) > 1:
         tables = " and ".join(TABLES[side] for side in sides)
-        raise ConfigError(f"schema.{key}: {column!r} is in {tables}; rename one of them, so that its side is clear")
+        table = next(TABLES[side] for side in sides if side != "context")
+        every = [name for columns in kinds.values() for name in columns]
+        raise ConfigError(f"schema.{key}: {column!r} is in {tables}; {way_out_of(table, column, every)}")
     if sides[0] == "context" and column in NOT_FEATURES:
         raise ConfigError(f"schema.{key}: {column!r} is not known before the event, so it cannot be a feature")
     return sides[0]

@@ -1,7 +1,7 @@
 """The values of all types, from the file over data artifact and etl to the served transforms, in Parquet and in CSV.
 
-A column of some types stands in each table, as a category or as a number. Nothing is
-trained: the models read the arrays that are compared here.
+A column of some types stands in each table, as a category or as a number, under any name. Nothing is trained: the
+models read the arrays that are compared here.
 """
 
 import datetime as dt
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from column_types import EPOCH, SCALARS, seconds
+from column_types import EPOCH, NOT_IN_CSV, SCALARS, seconds, write_tables
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -22,14 +22,15 @@ from cascade.workflows.data.stage import DATA
 from cascade.workflows.etl.stage import ETL
 from cascade.workflows.etl.tensors import Tensors
 from cascade.workflows.tables.ids import rows_of
+from cascade.workflows.tables.names import problem
 from cascade.workflows.transforms.codes import MISSING_CODE, raw_array
 
 USERS, ITEMS, EVENTS = 4, 5, 22
-TYPES = 9
+TYPES = 12
 """Types of columns in one shop."""
+NAMES = st.text(st.characters(categories=["L", "M", "N"], include_characters="_ -."), min_size=1, max_size=9)
 SIDES = {"users": USERS, "items": ITEMS, "interactions": EVENTS}
 ID_TYPES = ["int64", "uint64", "NUMBER of Oracle", "decimal256", "text", "large text", "category", "date", "time in ns"]
-NOT_IN_CSV = ("float32", "text view", "duration", "time of day", "category of numbers")
 LARGE = ("float", "float32")
 """Types whose numbers are too large for a standard deviation."""
 
@@ -40,7 +41,7 @@ def is_text(name):
 
 @st.composite
 def tables(draw, csv):
-    """Tables with a column for each type, and what each of its values has to become."""
+    """Tables with a column for each type, and what each of its values has to become; and column -> name of its type."""
 
     def values_of(name):
         values = SCALARS[name][1]
@@ -64,7 +65,13 @@ def tables(draw, csv):
     names = draw(st.lists(st.sampled_from(known), min_size=TYPES, max_size=TYPES, unique=True))
     users = ids(draw(st.sampled_from(ID_TYPES)), USERS)
     items = ids(draw(st.sampled_from(ID_TYPES)), ITEMS)
-    found = {table: {f"{table} {name}": cells(name, rows) for name in names} for table, rows in SIDES.items()}
+    columns = draw(st.lists(NAMES.filter(lambda name: not problem(name, "context")), min_size=3 * TYPES,
+                            max_size=3 * TYPES, unique=True))  # fmt: skip
+    types = dict(zip(columns, names * 3, strict=True))
+    found = {
+        table: {name: cells(types[name], rows) for name in columns[at * TYPES : (at + 1) * TYPES]}
+        for at, (table, rows) in enumerate(SIDES.items())
+    }
     found["users"]["user_id"], found["items"]["item_id"] = users, items
     pairs = [(row % USERS, row % ITEMS) for row in range(EVENTS)]
     for key, (kind, values, becomes), side in (("user_id", users, 0), ("item_id", items, 1)):
@@ -74,35 +81,8 @@ def tables(draw, csv):
     times = [EPOCH.replace(year=2020) + dt.timedelta(microseconds=n) for n in times]
     found["interactions"]["timestamp"] = pa.timestamp("us"), times, times
     parts = ["train"] * (EVENTS - 2) + ["valid", "test"]
-    found["interactions"]["part"] = pa.string(), parts, parts
-    return found
-
-
-def array(kind, values):
-    if pa.types.is_dictionary(kind):
-        return pa.array(values, kind.value_type).dictionary_encode()
-    if kind == pa.string_view() or (pa.types.is_decimal(kind) and kind.scale < 0):  # Parquet has neither
-        kind = pa.string() if kind == pa.string_view() else pa.decimal128(38, 0)
-    return pa.array(values, kind)
-
-
-def written(value):
-    """A value in a CSV."""
-    if value is None:
-        return ""
-    text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, float) else str(value)
-    return '"' + text.replace('"', '""') + '"' if isinstance(value, str) else text
-
-
-def write(folder, shop, csv):
-    folder.mkdir()
-    for table, columns in shop.items():
-        if not csv:
-            arrays = {name: array(kind, values) for name, (kind, values, _) in columns.items()}
-            pq.write_table(pa.table(arrays), folder / f"{table}.parquet")
-            continue
-        rows = zip(*([name, *map(written, values)] for name, (_, values, _) in columns.items()), strict=True)
-        (folder / f"{table}.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")
+    found["interactions"]["the part"] = pa.string(), parts, parts
+    return found, types
 
 
 @pytest.mark.slow
@@ -112,15 +92,16 @@ def write(folder, shop, csv):
 )
 @given(data=st.data())
 def test_values_are_the_same_from_the_file_to_the_served_transforms(tmp_path_factory, csv, data):
-    shop, folder = data.draw(tables(csv)), tmp_path_factory.mktemp("shop")
-    write(folder / "t", shop, csv)
-    names = {table: [name for name in shop[table] if name.startswith(table)] for table in SIDES}
-    numbers = [n for own in names.values() for n in own if not is_text(type_of(n)) and type_of(n) not in LARGE]
-    numbers = [n for n in numbers if len({*shop[n.partition(" ")[0]][n][2]} - {None}) > 1]
+    (shop, types), folder = data.draw(tables(csv)), tmp_path_factory.mktemp("shop")
+    write_tables(folder / "t", shop, csv)
+    names = {table: [name for name in columns if name in types] for table, columns in shop.items()}
+    values = {name: column[2] for columns in shop.values() for name, column in columns.items()}
+    numbers = [name for name, kind in types.items() if not is_text(kind) and kind not in LARGE]
+    numbers = [name for name in numbers if len({*values[name]} - {None}) > 1]
     dense = data.draw(st.sets(st.sampled_from(numbers), max_size=len(numbers) // 2))
     sparse = [name for own in names.values() for name in own if name not in dense]
     schema = SchemaConfig(sparse=["user_id", "item_id", *sparse], dense=sorted(dense))
-    config = DataConfig(source="tables", path=str(folder / "t"), split={"by": "column", "column": "part"},
+    config = DataConfig(source="tables", path=str(folder / "t"), split={"by": "column", "column": "the part"},
                         leak_check={"enabled": False})  # fmt: skip
     stored = DATA.run(folder / "runs", {"data": config, "schema": schema}, {})
     sections = {
@@ -158,11 +139,6 @@ def test_values_are_the_same_from_the_file_to_the_served_transforms(tmp_path_fac
     assert rows_of(train["item_id"], found["items"]["item_id"].combine_chunks()).tolist() == rows.item_row.tolist()
     positives = np.load(etl.path / "positives" / "seconds.npy")
     assert sorted(positives.tolist()) == sorted(seconds(time) for time in shop["interactions"]["timestamp"][1])
-
-
-def type_of(column):
-    """The name of a column's type."""
-    return column.partition(" ")[2]
 
 
 def served_features(op, etl):
