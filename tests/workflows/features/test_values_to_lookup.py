@@ -1,0 +1,167 @@
+"""Values of every type in every role, from the file to the op that looks users up: ids, features, times and order.
+
+Tables of a few rows, in Parquet or CSV, go through the data and the features stage; `LookupUser` reads the artifact.
+"""
+
+import datetime as dt
+import json
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from column_types import EPOCH, NOT_IN_CSV, SCALARS, UNITS, write_tables
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from cascade.ensemble.repository.user_lookup import user_lookup
+from cascade.workflows.config import DataConfig, FeatureStoreConfig, HistoryConfig, SchemaConfig
+from cascade.workflows.data.stage import DATA
+from cascade.workflows.features.artifact_reader import ArtifactReader
+from cascade.workflows.features.stage import FEATURES
+from cascade.workflows.transforms.codes import MISSING_INT
+
+USERS, ITEMS, EVENTS = 3, 3, 8
+STORE = FeatureStoreConfig(project="values")
+MICRO = dt.timedelta(microseconds=1)
+FLOATS = ("float", "float32", "decimal with a fraction")
+KINDS = [name for name in SCALARS if name not in NOT_IN_CSV], list(SCALARS)
+ORDERS = ["int8", "uint64", "NUMBER of Oracle", "float", "text", "category", "date", "time in us"]
+KOLKATA = dt.timezone(dt.timedelta(hours=5, minutes=30))
+
+
+def numbers(per_second):
+    """Whole numbers of so many in a second."""
+    return lambda moment: (moment - EPOCH) // MICRO * per_second // 10**6
+
+
+def iso(moment):
+    return moment.isoformat(" ") + "Z"
+
+
+STAMPS = {
+    **{f"numbers of {unit}": (pa.int64(), steps, numbers(steps)) for unit, steps in UNITS.items()},
+    "uint64": (pa.uint64(), 1, numbers(1)),
+    "decimal": (pa.decimal128(38, 0), 1, lambda moment: Decimal(numbers(1)(moment))),
+    "float seconds": (pa.float64(), 10**6, lambda moment: (moment - EPOCH) / dt.timedelta(seconds=1)),
+    **{f"time in {unit}": (pa.timestamp(unit), steps, lambda moment: moment) for unit, steps in UNITS.items()},
+    "time with zone": (pa.timestamp("us", "Asia/Kolkata"), 10**6, lambda moment: moment.replace(tzinfo=dt.UTC)),
+    "date": (pa.date32(), 0, lambda moment: moment.date()),
+    "text": (pa.string(), 10**6, iso),
+    "text with a zone": (pa.string(), 10**6, lambda m: m.replace(tzinfo=dt.UTC).astimezone(KOLKATA).isoformat()),
+}
+"""Form of ``timestamp`` -> its type, its steps in a second (0: days), and a moment in it."""
+IN_CSV = {"time with zone": iso, **{f"time in {unit}": str for unit in UNITS}}
+"""How a moment is written where it is no value of that type."""
+
+
+@st.composite
+def shops(draw):
+    """Tables as name -> (type, values, canonical values), the config of their data, and the moment of each event."""
+    csv = draw(st.booleans())
+    kinds, types = KINDS[not csv], {}
+
+    def values_of(name, column):
+        kind, values, becomes = SCALARS[name]
+        if becomes is str and csv:
+            if draw(st.booleans()):
+                return kind, values.map(lambda text: f"w{text}"), str  # not what another type could be
+            types[column] = "text"
+            return kind, values | st.sampled_from(["007", "1e5", "true", "NA", "2024-01-02", "-0"]), str
+        if becomes is int and "int" in name and draw(st.integers(0, 3)) == 0:
+            types[column] = "text"
+            return kind, values, str
+        return kind, values, becomes
+
+    def ids(column, count):
+        names = [name for name in kinds if name not in (*FLOATS, "bool")]
+        kind, values, becomes = values_of(draw(st.sampled_from(names)), column)
+        found = draw(st.lists(values, min_size=count, max_size=count, unique_by=becomes))
+        return kind, found, [becomes(value) for value in found]
+
+    def cells(column, count, names=kinds, missing=True):
+        kind, values, becomes = values_of(draw(st.sampled_from(names)), column)
+        some = draw(st.lists(values, min_size=1, max_size=3, unique_by=becomes))
+        chosen = st.sampled_from(some) | st.none() if missing else st.sampled_from(some)
+        found = [some[0], *draw(st.lists(chosen, min_size=count - 1, max_size=count - 1))]
+        return kind, found, [None if value is None else becomes(value) for value in found]
+
+    users, items = ids("user_id", USERS), ids("item_id", ITEMS)
+    pairs = draw(st.lists(st.tuples(st.integers(0, USERS - 1), st.integers(0, ITEMS - 1)), min_size=EVENTS,
+                          max_size=EVENTS))  # fmt: skip
+    events = {
+        "user_id": tuple(column if at == 0 else [column[user] for user, _ in pairs] for at, column in enumerate(users)),
+        "item_id": tuple(column if at == 0 else [column[item] for _, item in pairs] for at, column in enumerate(items)),
+        "of event": cells("of event", EVENTS),
+    }
+    form = draw(st.sampled_from([*STAMPS]))
+    kind, steps, becomes = STAMPS[form]
+    tick = 10**6 // min(steps, 10**6) if steps else 86_400 * 10**6
+    ticks = draw(st.lists(st.integers(0, 10**15 // tick), min_size=2, max_size=4, unique=True))
+    later = draw(st.lists(st.sampled_from(ticks), min_size=EVENTS - 2, max_size=EVENTS - 2))
+    start = dt.datetime(2001, 9, 10)
+    moments = [start + tick * count * MICRO for count in [*ticks[:2], *later]]
+    stamps = [becomes(moment) for moment in moments]
+    if csv and form in IN_CSV:
+        stamps = [IN_CSV[form](moment) for moment in moments]
+    events["timestamp"] = kind, stamps, [(moment - EPOCH) // MICRO for moment in moments]
+    columns = {}
+    if draw(st.booleans()):
+        names = [name for name in ORDERS if name in kinds]
+        events["place"] = cells("order", EVENTS, names, missing=False)
+        columns = {"order": "place"}
+    events["part"] = pa.string(), *[["train"] * (EVENTS - 2) + ["valid", "test"]] * 2
+    shop = {
+        "users": {"user_id": users, "of user": cells("of user", USERS)},
+        "items": {"item_id": items, "of item": cells("of item", ITEMS)},
+        "interactions": events,
+    }
+    return csv, shop, {"types": types, "columns": columns}
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(given_shop=shops())
+def test_values_are_the_same_from_the_file_to_the_lookup(tmp_path_factory, given_shop):
+    csv, shop, data = given_shop
+    folder = tmp_path_factory.mktemp("shop")
+    write_tables(folder / "t", shop, csv)
+    schema = SchemaConfig(sparse=["user_id", "item_id", "of user", "of item", "of event"])
+    config = DataConfig(source="tables", path=str(folder / "t"), split={"by": "column", "column": "part"},
+                        leak_check={"enabled": False}, **data)  # fmt: skip
+    stored = DATA.run(folder / "runs", {"data": config, "schema": schema}, {})
+    for table, key, of in (("users", "user_id", "of user"), ("items", "item_id", "of item")):
+        found = pq.read_table(stored.path / f"{table}.parquet")
+        expected = sorted(zip(shop[table][key][2], shop[table][of][2], strict=True), key=lambda row: row[0])
+        assert list(zip(found[key].to_pylist(), found[of].to_pylist(), strict=True)) == expected
+
+    events = {name: column[2] for name, column in shop["interactions"].items()}
+    place = events.get("place", range(EVENTS))
+    order = sorted(range(EVENTS), key=lambda at: (events["user_id"][at], events["timestamp"][at], place[at], at))
+    found = pq.read_table(stored.path / "interactions")
+    unit = json.loads((stored.path / "tables.json").read_text())["time_unit"]
+    for name in ("user_id", "item_id", "of event"):
+        assert found[name].to_pylist() == [events[name][at] for at in order], name
+    assert [value * unit for value in found["timestamp"].to_pylist()] == [events["timestamp"][at] for at in order]
+
+    sections = {"schema": schema, "history": HistoryConfig(length=3, gaps=True), "feature_store": STORE}
+    features = FEATURES.run(folder / "runs", sections, {"data": stored})
+    op = user_lookup(features.path, STORE, ["of user"], times=EVENTS)
+    op.read_from(ArtifactReader.open(op.query, features.path))
+    users, dtype = shop["users"]["user_id"][2], op.reads["user_id"].dtype
+    got = op({"user_id": np.array(users, dtype).reshape(-1, 1)})
+    assert got["known_user"].all() and not got["features_stale"].any()
+    assert [plain(value) for value in got["of user"][:, 0]] == shop["users"]["of user"][2]
+    for user, ids, times in zip(users, got["history_ids"], got["history_times"], strict=True):
+        past = [at for at in reversed(order) if events["user_id"][at] == user and events["part"][at] != "test"]
+        assert [value for value in map(plain, ids) if value is not None] == [events["item_id"][at] for at in past]
+        seconds = [events["timestamp"][at] // 10**6 for at in past]
+        assert [value for value in map(plain, times) if value is not None] == seconds
+
+
+def plain(value):
+    """A value of the op as Python has it; None if it is missing."""
+    if value is None or value == MISSING_INT or (isinstance(value, float) and np.isnan(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value
