@@ -116,8 +116,8 @@ class ServingConfig(ExtensibleSection):
     seen: Literal["auto", "drop", "keep"] = "auto"
     """What to do with items that a user had before. drop: they are not recommended again. keep: they are, and training
     and evaluation count them like any other item; only items that the user rejected and those of ``exclude_items`` are
-    left out. auto: keep if at least a tenth of the users' later positives are of an item that they had before, as in
-    groceries, music or places."""
+    left out. auto: keep if on average at least a tenth of a user's later positives are of an item that the user had
+    before, as in groceries, music or places."""
     ann: AnnConfig = AnnConfig()
     ranker: RankerServingConfig = RankerServingConfig()
     rerank: RerankConfig = RerankConfig()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COME_BACK = 0.1
-"""Share of the later positives from which on users count as coming back to items. Purchases of most shops, ratings and
-news are far below it; groceries, music and places far above."""
+"""Mean share of a user's later positives from which on users count as coming back to items. Purchases of most shops,
+ratings and news are far below it; groceries, music and places far above."""
 ROWS = 1 << 20
 """Interactions read at once."""
 COLUMNS = ("user_id", "item_id", "positive", "split")
@@ -27,10 +27,11 @@ COLUMNS = ("user_id", "item_id", "positive", "split")
 class Repeats:
     """How often users come back to items. Positives of an item directly after one another count once."""
 
-    later: int
-    """Positives of users, without the first one of each."""
-    repeated: int
-    """Those of them whose item the user had before."""
+    users: int
+    """Users with a later positive: one after the first."""
+    shares: float
+    """The sum over these users of the share of later positives whose item the user had before. A bot with most of the
+    events is one user like others."""
     held_out: int
     """Pairs of user and item among the positives of the test part."""
     known: int
@@ -42,8 +43,8 @@ class Repeats:
 
     @property
     def share(self) -> float:
-        """Of the later positives, those that repeat an earlier one."""
-        return self.repeated / max(self.later, 1)
+        """Of a user's later positives, those that repeat an earlier one; the mean over users."""
+        return self.shares / max(self.users, 1)
 
     @property
     def seen(self) -> str:
@@ -60,8 +61,8 @@ class Repeats:
         if self.seen == "drop":
             return []
         return [
-            f"interactions: users come back to items ({self.share:.1%} of their later positives are of an item that "
-            "they had before), so items that a user has seen are recommended again (serving.seen: auto); "
+            f"interactions: users come back to items ({self.share:.1%} of a user's later positives are of an item that "
+            "it had before), so items that a user has seen are recommended again (serving.seen: auto); "
             "serving.seen: drop leaves them out"
         ]
 
@@ -70,7 +71,7 @@ def count_repeats(folder: Path) -> Repeats:
     """Count in the interactions of a data artifact in ``folder``, a chunk of whole users at a time."""
     parts = sorted((folder / "interactions").glob("*.parquet"))
     tables = whole_users(batch for part in parts for batch in batches(part, ROWS, [*COLUMNS]) if batch.num_rows)
-    return sum(map(_repeats_of, tables), Repeats(0, 0, 0, 0))
+    return sum(map(_repeats_of, tables), Repeats(0, 0.0, 0, 0))
 
 
 def _repeats_of(table: pa.Table) -> Repeats:
@@ -79,15 +80,17 @@ def _repeats_of(table: pa.Table) -> Repeats:
 
     table = table.filter(table["positive"])
     if not table.num_rows:
-        return Repeats(0, 0, 0, 0)
+        return Repeats(0, 0.0, 0, 0)
     user, item = (_numbers(table[name]) for name in ("user_id", "item_id"))
-    pair = user * (int(item.max()) + 1) + item
-    visits = pair[np.append(True, pair[1:] != pair[:-1])]
-    pairs, users = len(np.unique(pair)), len(np.unique(user))
+    items = int(item.max()) + 1
+    pair = user * items + item
+    pairs, new = np.unique(pair), np.append(True, pair[1:] != pair[:-1])
+    visits, different = (np.bincount(of, minlength=user.max() + 1) for of in (user[new], pairs // items))
+    later, repeated = visits - 1, visits - different
     test = pc.equal(table["split"], "test").to_numpy()
     held_out = np.unique(pair[test])
     known = int(np.isin(held_out, pair[~test]).sum())
-    return Repeats(len(visits) - users, len(visits) - pairs, len(held_out), known)
+    return Repeats(int((later > 0).sum()), float((repeated[later > 0] / later[later > 0]).sum()), len(held_out), known)
 
 
 def _numbers(column: pa.ChunkedArray) -> Any:

@@ -1,6 +1,7 @@
 """Whether users come back to items, and what ``serving.seen: auto`` is then."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -33,9 +34,15 @@ def test_by_hand(tmp_path):
     of_1 = [(1, item, True, "train") for item in "aabab"]  # a, b, a, b: two of three later ones
     of_2 = [(2, "a", True, "train"), (2, "c", False, "train"), (2, "c", True, "test"), (2, "a", True, "test")]
     found = write(tmp_path, of_1 + of_2)
-    assert found == Repeats(later=3 + 2, repeated=2 + 1, held_out=2, known=1)
-    assert found.facts() == {"repeat_share": 0.6, "held_out_repeat_share": 0.5, "seen": "keep"}
-    assert "60.0% of their later positives" in found.notices()[0]
+    assert found == Repeats(users=2, shares=2 / 3 + 1 / 2, held_out=2, known=1)
+    assert found.facts() == {"repeat_share": found.share, "held_out_repeat_share": 0.5, "seen": "keep"}
+    assert "58.3% of a user's later positives" in found.notices()[0]
+
+
+def test_a_bot_is_one_user(tmp_path):
+    bot = [(0, "ab"[at % 2], True, "train") for at in range(1000)]
+    others = [(user, item, True, "train") for user in range(1, 50) for item in "abc"]
+    assert write(tmp_path, bot + others).seen == "drop"
 
 
 def test_without_positives(tmp_path):
@@ -46,16 +53,18 @@ def test_without_positives(tmp_path):
 
 def by_loops(rows):
     """The same, counted one by one."""
-    found = dict.fromkeys(("later", "repeated", "held_out", "known"), 0)
+    found = {"users": 0, "shares": 0.0, "held_out": 0, "known": 0}
     for user in {row[0] for row in rows}:
         own = [(item, split) for u, item, positive, split in rows if u == user and positive]
-        had, last = set(), None
+        had, last, later, repeated = set(), None, 0, 0
         for item, _ in own:
             if item != last:
-                found["later"] += bool(had)
-                found["repeated"] += item in had
+                later += bool(had)
+                repeated += item in had
             had.add(item)
             last = item
+        found["users"] += later > 0
+        found["shares"] += repeated / max(later, 1)
         test = {item for item, split in own if split == "test"}
         found["held_out"] += len(test)
         found["known"] += len(test & {item for item, split in own if split != "test"})
@@ -72,7 +81,9 @@ def test_counts_are_those_of_a_loop_in_chunks_of_any_size(tmp_path_factory, rows
     rows = sorted(rows, key=lambda row: row[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(repeats, "ROWS", chunk)
-        assert write(tmp_path_factory.mktemp("data"), rows, files) == by_loops(rows)
+        found, expected = write(tmp_path_factory.mktemp("data"), rows, files), by_loops(rows)
+    assert replace(found, shares=expected.shares) == expected
+    assert found.shares == pytest.approx(expected.shares)
 
 
 def facts(folder, seen, share=0.0):
