@@ -35,6 +35,13 @@ ALIASES = {f"keras.{name}": f"tf_keras.src.{name}" for name in KERAS} | {
     "tensorflow.python.training.tracking.data_structures": "tensorflow.python.trackable.data_structures",
 }
 """Old module name -> current one."""
+PARENTS = {
+    "keras": "tf_keras",
+    "keras.utils": "tf_keras.src.utils",
+    "keras.saving": "tf_keras.src.saving",
+    "keras.layers": "tf_keras.src.layers",
+}
+"""Packages that Python imports on the way to an alias. Here ``keras`` is Keras 3: a fifth of the time of the import."""
 
 
 def merlin_models() -> Any:
@@ -52,8 +59,12 @@ def merlin_models() -> Any:
             "set TF_USE_LEGACY_KERAS=1 before the first import of tensorflow"
         )
     install_aliases()
+    ours = {name: importlib.import_module(own) for name, own in PARENTS.items() if "keras" not in sys.modules}
+    sys.modules.update(ours)
     import merlin.models.tf as mm
 
+    for name in ours:
+        del sys.modules[name]
     return mm
 
 

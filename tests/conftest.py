@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if "build_pipeline" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+    place = {file: at for at, file in enumerate(in_order(items))}
+    items.sort(key=lambda item: place[item.path])
+
+
+def in_order(items: list[pytest.Item]) -> list[Path]:
+    """Files in an order in which two workers are busy until the end and do not wait for each other's pipelines.
+
+    The first file of each shared pipeline, which builds it, takes turns with slow files that need none of them. The other
+    files that need one come later, quick ones last.
+    """
+    needs: dict[Path, set[str]] = {}
+    for item in items:
+        needs.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    users = [file for file in needs if "build_pipeline" in needs[file]]
+    builders = [next((file for file in users if name in needs[file]), None) for name in ("movielens", "shop", "strings")]
+    alone = [file for file in needs if file in slow and file not in users]
+    first = [file for pair in zip_longest(builders, alone) for file in pair if file]
+    return list(dict.fromkeys([*first, *users, *needs]))
 
 
 @pytest.fixture(autouse=True)

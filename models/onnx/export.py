@@ -38,11 +38,11 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str, *, empty: 
     import onnx
     import tf2onnx
 
-    from .._merlin import tf
+    from .._merlin import compiled, tf
 
     names = [spec.name for spec in inputs]
 
-    @tf.function(input_signature=list(inputs))
+    @compiled(input_signature=list(inputs))
     def graph(*columns: Any) -> Any:
         return tf.identity(call(dict(zip(names, columns, strict=True))), name=output)
 

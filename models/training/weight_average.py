@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .._merlin import tf
+from .._merlin import compiled, tf
 
 UPDATES, APART, FEWEST = 20, 4, 5
 """Updates of the average per horizon, steps between two updates at least, and the fewest updates per horizon.
@@ -41,7 +41,7 @@ class Average:
         self.means: list[Any] = []
         # XLA makes one pass over the weights instead of three, without copies. On a GPU it needs CUDA's compiler, which
         # not every installation has.
-        self._update = tf.function(self._updated, jit_compile=not tf.config.list_physical_devices("GPU"))
+        self._update = compiled(self._updated, jit_compile=not tf.config.list_physical_devices("GPU"))
 
     @property
     def variables(self) -> list[Any]:

@@ -101,8 +101,8 @@ class WorkerGroup(SingleWorker):
                 f"CUDA_VISIBLE_DEVICES: {self.count} workers see {replicas} GPUs, each must see one: set it for each, "
                 "and start one worker for each GPU"
             )
-        self._number = tf.function(self.total)
-        self._rows = tf.function(self._gathered)
+        self._number = tf.function(self.total, autograph=False)
+        self._rows = tf.function(self._gathered, autograph=False)
 
     def part(self, rows: Any) -> Any:
         size = self._size(rows)
