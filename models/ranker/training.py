@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from .._merlin import tf
+from .._merlin import compiled, tf
 from ..config import DlrmConfig
 from ..layers.feature_gather import Lookup
 from ..training.gradient_checkpointing import in_slices
@@ -96,7 +96,7 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:
         columns = {**users, **items}
         return in_slices(logits, columns) if config.training.recompute else logits(columns)
 
-    @tf.function(reduce_retracing=True)
+    @compiled(reduce_retracing=True)
     def step(batch: Mapping[str, Any]) -> Any:
         logged = {name: values for name, values in batch.items() if not name.startswith(LISTED)}
         lists = {name.removeprefix(LISTED): batch[name] for name in batch if name not in logged}

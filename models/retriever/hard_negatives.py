@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
-from .._merlin import tf
+from .._merlin import compiled, tf
 from ..config import NegativesConfig, TwoTowerConfig, mined
 from ..layers.feature_gather import Lookup
 from ..training.step import TrainStep
@@ -94,7 +94,7 @@ class Miner(tf.Module):
         return found
 
 
-@tf.function(reduce_retracing=True)
+@compiled(reduce_retracing=True)
 def _highest(queries: Any, vectors: Any, own: Any, hidden: Any, margin: float, count: int) -> Any:
     """The best rows int32 [B, count] below the limit, without the pairs (query, item) in ``hidden`` [n, 2]; else -1."""
     scores = tf.matmul(queries, vectors, transpose_b=True)
@@ -111,7 +111,7 @@ def with_mining(
 ) -> TrainStep:
     """``step`` with mining: it puts the mined items before the drawn ones in a batch's ``own_row``."""
 
-    @tf.function(reduce_retracing=True)
+    @compiled(reduce_retracing=True)
     def queries(moment: Mapping[str, Any]) -> Any:
         return model.query(lookup.users(moment))
 
