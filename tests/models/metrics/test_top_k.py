@@ -8,6 +8,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import ndcg_score
 
 from cascade.models import metrics
+from cascade.models.metrics import top_k
 
 # user 0: two of its three relevant items at ranks 1 and 3; user 1: its one relevant item not found
 HITS = np.array([[True, False, True, False], [False, False, False, False]])
@@ -19,6 +20,16 @@ def test_find_hits_ignores_padding():
     hits, counts = metrics.find_hits(np.array([[3, 1, -1], [0, 1, 2]]), relevant)
     assert hits.tolist() == [[True, False, False], [False, True, False]]
     assert counts.tolist() == [2, 1]
+
+
+def test_find_hits_in_blocks_finds_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    relevant, ranked = csr_matrix(rng.random((11, 20)) < 0.3), rng.integers(-1, 20, (11, 5))
+    at_once, counts = metrics.find_hits(ranked, relevant)
+    monkeypatch.setattr(top_k, "AT_ONCE", 4)
+    in_blocks, again = metrics.find_hits(ranked, relevant)
+    assert np.array_equal(in_blocks, at_once) and np.array_equal(again, counts)
+    assert 0 < at_once.sum() < at_once.size
 
 
 def test_recall():
