@@ -254,8 +254,9 @@ class EtlConfig(Section):
 class HistoryConfig(Section):
     """User history: the user's last positives before the event, most recent first."""
 
-    length: int = Field(default=50, ge=1)
-    """Number of items that the models read, the most recent ones. Unit: items. Example: ``20``."""
+    length: int | None = Field(default=None, ge=1)
+    """Number of items that the models read, the most recent ones. Default: 50; 200 if the interactions have no times,
+    because each item of a set tells as much as the others. Unit: items. Example: ``20``."""
     seen: int = Field(default=1000, ge=1)
     """Number of items that the feature store keeps of a user's positives, and as many of the items that the user
     rejected. Answers leave these items out. Unit: items. Example: ``500``."""
@@ -263,9 +264,17 @@ class HistoryConfig(Section):
     """Whether the models also read the time between each item of the history and the next more recent one, as the
     feature ``history_gap``. The feature store then keeps times, and a push has to give the time of its events."""
 
+    def items(self, ordered: bool = True) -> int:
+        """``length``, with what null stands for.
+
+        Args:
+            ordered: whether the interactions have times.
+        """
+        return self.length or min(50 if ordered else 200, self.seen)
+
     @model_validator(mode="after")
     def _seen_covers_length(self) -> HistoryConfig:
-        if self.seen < self.length:
+        if self.length and self.seen < self.length:
             raise ValueError(f"seen: must be at least length ({self.length}), is {self.seen}")
         return self
 

@@ -15,6 +15,7 @@ sigmoid(logit) is the probability in the population (King and Zeng, "Logistic re
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -131,12 +132,18 @@ def draw_items(rng: np.random.Generator, items: UserItems, count: int) -> tuple[
     return np.where(have[:, None] > 0, drawn, PAD).astype(np.int32), count / np.maximum(have, 1)
 
 
-def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: int) -> Rows:
-    """The ``count`` nearest items of each query that its user does not have in ``seen``.
+Merge = Callable[[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
+"""Positions [n] of queries, the queries [n, D], the item rows [n, R] that the index found, and how many to keep [n] ->
+item rows [n, R] with those of another source."""
+
+
+def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: int, merge: Merge | None = None) -> Rows:
+    """The ``count`` best items of each query that its user does not have in ``seen``.
 
     Args:
         index: FAISS index of n_items vectors.
         queries: float32 [B, D].
+        merge: adds the items of another source; None for those of the index alone.
 
     Returns:
         Item rows int32 [B, count], best first, padded with -1.
@@ -148,7 +155,10 @@ def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: i
     while at < len(order):
         wanted = min(count + int(have[order[at : at + MOST_QUERIES]].max()), index.ntotal)
         part = order[at : at + max(1, min(MOST_QUERIES, MOST_FOUND // wanted))]
-        _, rows = index.search(np.ascontiguousarray(queries[part]), wanted)
+        some = np.ascontiguousarray(queries[part])
+        _, rows = index.search(some, wanted)
+        if merge is not None:
+            rows = merge(part, some, rows, count + have[part])
         found[part] = _first_unseen(rows, seen.take(part), count)
         at += len(part)
     return found

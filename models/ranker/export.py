@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...workflows.history.transitions import TRANSITIONS, WIDTH
+from ..retriever.item_to_item.neighbour_weights import NEIGHBOUR_SCORES
 from .item_part import split_part
 from .model_files import ITEM, PAIR, WHOLE
 
@@ -73,7 +74,7 @@ def export_ranker(
 ) -> PairColumns:
     """Write ``ranker.onnx``, ``ranker_item.onnx`` and ``ranker_pair.onnx``; returns the inputs of these models.
 
-    If the retriever orders the list, only the first is written, which then reads the retriever's vectors alone.
+    If the retriever orders the list, only the first is written, which then reads what the retriever scores with.
     """
     from .._merlin import tf
     from ..onnx.export import export, specs
@@ -81,6 +82,7 @@ def export_ranker(
     users, item = tensors.schema.side("user", "context"), tensors.schema.side("item")
     dim, widths = similarity.vectors.shape[1], ranker.dlrm.part_widths
     retriever = [tf.TensorSpec([None, dim], name="query"), tf.TensorSpec([None, None, dim], name="item_vectors")]
+    retriever += [tf.TensorSpec([None, None], name=NEIGHBOUR_SCORES)] if ranker.neighbours else []
     if ranker.fusion.order == "retriever":
         export(folder / WHOLE, ranker, retriever, "logits")
         return PairColumns(similarity, tensors, None, {}, followers)

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
+from ...core.features import HISTORY
 from ...core.target_encoding import draw_folds
 from ..config import DlrmConfig
 from ..onnx.export import run, session
+from ..retriever.neighbours import Neighbours
 from ..retriever.user_items import UserItems, disliked, hidden_items
 from ..training.loop import shuffled
 from ..training.rows import Events, sampled, user_columns
-from .candidates import PAD, Sampler, retrieve
+from .candidates import PAD, Merge, Sampler, retrieve
 from .heads import (
     draw_label,
     has_both_labels,
@@ -44,26 +46,40 @@ MIN_STEPS, MIN_ROWS = 100, 256
 
 @dataclass(frozen=True)
 class Retriever:
-    """The exported query tower and the index, with which the served graph retrieves too."""
+    """The exported query tower, the index and the neighbours, with which the served graph retrieves too."""
 
     query: Any
     index: Any
     topk: int
+    neighbours: tuple[Neighbours, NDArray[np.float32]] | None = None
+    """Item-item weights, and the vectors [n_items, D] of all items."""
 
     @classmethod
-    def load(cls, query_tower: Path, index: Path, topk: int) -> Retriever:
+    def load(
+        cls,
+        query_tower: Path,
+        index: Path,
+        topk: int,
+        neighbours: tuple[Neighbours, NDArray[np.float32]] | None = None,
+    ) -> Retriever:
         import faiss
 
-        return cls(session(query_tower), faiss.read_index(str(index)), topk)
+        return cls(session(query_tower), faiss.read_index(str(index)), topk, neighbours)
 
     def __call__(self, tensors: Tensors, events: Events, seen: UserItems) -> NDArray[np.int32]:
         """Candidates int32 [n, topk] of events, without the items in ``seen``; padded with -1."""
         found = [np.zeros((0, self.topk), np.int32)]
         for at in range(0, len(events), CHUNK):
             part = np.arange(at, min(at + CHUNK, len(events)))
-            queries = run(self.query, user_columns(tensors, events.take(part)))
-            found.append(retrieve(self.index, queries, seen.take(part), self.topk))
+            columns = user_columns(tensors, events.take(part))
+            merge = self._merge(columns[HISTORY]) if self.neighbours else None
+            found.append(retrieve(self.index, run(self.query, columns), seen.take(part), self.topk, merge))
         return np.concatenate(found)
+
+    def _merge(self, history: NDArray[np.integer[Any]]) -> Merge:
+        assert self.neighbours is not None
+        weights, vectors = self.neighbours
+        return lambda at, queries, rows, most: weights.merged(queries, vectors, history[at], rows, most)
 
 
 @dataclass(frozen=True)

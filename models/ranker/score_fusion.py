@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .._merlin import tf
 from ..config import Calibration, Order
+from ..retriever.item_to_item.neighbour_weights import NEIGHBOUR_SCORES
 from .calibration import Curve, Logits, fit_curve
 from .dlrm import Dlrm
 
@@ -210,13 +211,13 @@ class Ranker(tf.keras.Model):
     """The served model: user and context features [B, L] and item features [B, K, L] -> logits float32 [B, K].
 
     If the retriever has a weight, the inputs also hold ``query`` float32 [B, D] and ``item_vectors`` float32 [B, K, D],
-    which the request path has anyway: their inner product is the retriever's cosine. If the DLRM has none, no feature
-    is read.
+    which the request path has anyway: their inner product is the retriever's score, and with ``neighbours`` the sum of
+    that and ``neighbour_scores`` float32 [B, K]. If the DLRM has no weight, no feature is read.
     """
 
-    def __init__(self, dlrm: Dlrm, fusion: Fusion) -> None:
+    def __init__(self, dlrm: Dlrm, fusion: Fusion, neighbours: bool = False) -> None:
         super().__init__()
-        self.dlrm, self.fusion = dlrm, fusion
+        self.dlrm, self.fusion, self.neighbours = dlrm, fusion, neighbours
 
     def call(self, columns: Mapping[str, Any]) -> Any:
         return self._weighed(self.dlrm, columns)
@@ -230,7 +231,9 @@ class Ranker(tf.keras.Model):
         if fusion.ranker:
             logits += [fusion.ranker * dlrm(columns)]
         if fusion.retriever:
-            logits += [fusion.retriever * tf.linalg.matvec(columns["item_vectors"], columns["query"])]
+            score = tf.linalg.matvec(columns["item_vectors"], columns["query"])
+            score = score + columns[NEIGHBOUR_SCORES] if self.neighbours else score
+            logits += [fusion.retriever * score]
         line = tf.add_n(logits) + fusion.bias
         return line if fusion.curve is None else apply_curve(line, fusion.curve)
 

@@ -16,7 +16,8 @@ from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from .. import metrics
 from ..config import DlrmConfig
-from ..index.stage import FAISS
+from ..index.stage import FAISS, VECTORS
+from ..retriever.neighbours import Neighbours
 from ..retriever.stage import CHECKPOINT, QUERY, recommends_seen
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     lookup, candidates = Lookup(tensors, rows.followers), retriever(tensors, parents, ann.topk)
     listed = listed_rows(kind, valid, tensors, candidates, config, keep_seen)
     fused = fuse(dlrm, similarity, lookup, valid, listed, config)
-    ranker = Ranker(dlrm, fused.fusion)
+    ranker = Ranker(dlrm, fused.fusion, similarity.neighbours is not None)
     columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
     difference, of_split = differences(folder, ranker, columns)
     int8 = quantize(folder, columns, candidates, rows.events, valid) if columns.widths else None
@@ -71,6 +72,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         results |= {"valid_auc_of": dict(zip(config.labels, aucs, strict=True))}
     return results | {
         "transitions": config.transitions.model_dump(),
+        "neighbours": ranker.neighbours,
         "onnx_max_difference": difference,
         "split": {"widths": columns.widths, "max_difference": of_split} if columns.widths else None,
         "int8": asdict(int8) if int8 else None,
@@ -155,8 +157,10 @@ def listed_rows(
 def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> Retriever:
     from .rows import Retriever
 
-    query, index = parents["two_tower"].path / QUERY, parents["index"].path / FAISS
-    return Retriever.load(query, index, min(topk, len(tensors.item_ids)))
+    towers, index, neighbours = parents["two_tower"].path, parents["index"].path, None
+    if (weights := Neighbours.load(towers / CHECKPOINT)) is not None:
+        neighbours = weights, np.load(index / VECTORS)
+    return Retriever.load(towers / QUERY, index / FAISS, min(topk, len(tensors.item_ids)), neighbours)
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,7 @@ def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ran
     both = followers.columns(one, items) if followers else {}
     dlrm({**user_columns(tensors, one), **item_columns(tensors, items), **both})  # builds the layers
     dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
-    return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]))
+    return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]), artifact.metrics["neighbours"])
 
 
 def check(sections: Sections, parents: Mapping[str, Artifact]) -> None:
@@ -301,5 +305,5 @@ RANKER = Stage(
     take_part=take_part,
     check=check,
     memory=memory,
-    version=12,
+    version=13,
 )

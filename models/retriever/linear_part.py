@@ -11,7 +11,7 @@ al., "Speeding up the Xbox recommender system using a Euclidean transformation f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,20 +21,19 @@ from numpy.typing import NDArray
 
 from ...core.features import HISTORY
 from ...workflows.transforms.codes import FIRST_CODE
-from .. import metrics
 from .._merlin import tf
 from ..layers.feature_gather import ITEM_ID, Lookup
 from ..layers.feature_vectors import padding_mask, weighted_mean
 from ..training.rows import Events
 from .encode import encode_items, encode_users
-from .factorizations import factorizations
-from .full_ranks import full_ranks
+from .item_to_item.factorizations import factorizations
+from .mixtures import best_mixture, products, spread
 from .two_tower import TwoTower
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from ...workflows.etl.tensors import Tensors
+    from ...workflows.etl.tensors import Split, Tensors
 
 Array = NDArray[np.float32]
 FILE = "linear.npz"
@@ -102,40 +101,30 @@ class ItemBeside(tf.keras.layers.Layer):
 
 
 def choose(
-    model: TwoTower, lookup: Lookup, tensors: Tensors, valid: Events, seen: csr_matrix, width: int
+    model: TwoTower, lookup: Lookup, tensors: Tensors, events: Events, seen: csr_matrix, width: int
 ) -> tuple[LinearPart | None, dict[str, Any]]:
     """The linear part with the best validation NDCG, if the towers gain more from it than one standard error.
 
     Args:
-        valid: positives of the validation part.
-        seen: bool [n_users, n_items] of the training part.
+        events: positives of the validation part.
+        seen: bool [n_users, n_items], items that are not ranked.
         width: D at most.
 
     Returns:
         The part, None if the towers stay alone, and metrics: its name, its ratio, the NDCG without and with it.
     """
-    towers = encode_users(model, lookup, valid), encode_items(model, lookup, len(tensors.item_ids))
-    alone = metrics.target_ndcg(full_ranks(*towers, valid, seen))
-    spread = _spread(*towers)
-    codes, item_codes = np.asarray(valid.moment[HISTORY]), np.asarray(tensors.items[ITEM_ID])[:, 0]
-    best, found, facts = alone, None, {"linear": "none", "valid_ndcg_without_linear": float(alone.mean())}
-    for factors in factorizations(by_code(tensors), width, SEED):
-        own = factors.queries(codes), factors.item / np.linalg.norm(factors.item, axis=1).max()
-        of_items = own[1][item_codes]
-        unit, last = spread / max(_spread(own[0], of_items), 1e-12), 0.0
-        for ratio in RATIOS:
-            sums = np.hstack([towers[0], ratio * unit * own[0]]), np.hstack([towers[1], of_items])
-            tried = metrics.target_ndcg(full_ranks(*sums, valid, seen, f"two_tower with {factors.name}"))
-            if tried.mean() > best.mean():
-                best, found = tried, LinearPart(factors.history, own[1], ratio * unit)
-                facts |= {"linear": factors.name, "linear_ratio": ratio, "valid_ndcg": float(tried.mean())}
-            if tried.mean() < last:  # past the best ratio
-                break
-            last = float(tried.mean())
-    gain = best - alone
-    if found is None or gain.mean() <= gain.std() / np.sqrt(len(gain)):
-        return None, {"linear": "none", "valid_ndcg": float(alone.mean())}
-    return found, facts
+    queries, vectors = encode_users(model, lookup, events), encode_items(model, lookup, len(tensors.item_ids))
+    codes, item_codes = np.asarray(events.moment[HISTORY]), np.asarray(tensors.items[ITEM_ID])[:, 0]
+    parts = list(factorizations(_few_users(by_code(tensors)), width, SEED))
+    items = [factors.item / np.linalg.norm(factors.item, axis=1).max() for factors in parts]
+    others = [products(factors.queries(codes), item[item_codes]) for factors, item in zip(parts, items, strict=True)]
+    of = "two_tower with a linear part"
+    alone, best = best_mixture(products(queries, vectors), others, RATIOS, events, seen, of)
+    facts: dict[str, Any] = {"linear": "none", "valid_ndcg_without_linear": alone}
+    if best is None:
+        return None, facts
+    facts |= {"linear": parts[best.other].name, "linear_ratio": best.ratio, "valid_ndcg_with_linear": best.ndcg}
+    return LinearPart(parts[best.other].history, items[best.other], best.weight), facts
 
 
 def without_validation(
@@ -148,25 +137,25 @@ def without_validation(
     if tensors.schema[HISTORY].ordered:
         return None, {"linear": "none"}
     events = Events.positives(tensors.interactions("train")).sample(500, SEED)
-    spread = _spread(encode_users(model, lookup, events), encode_items(model, lookup, len(tensors.item_ids)))
-    *_, factors = factorizations(by_code(tensors), width, SEED)
+    queries, vectors = encode_users(model, lookup, events), encode_items(model, lookup, len(tensors.item_ids))
+    *_, factors = factorizations(_few_users(by_code(tensors)), width, SEED)
     item = factors.item / np.linalg.norm(factors.item, axis=1).max()
-    own = _spread(factors.queries(np.asarray(events.moment[HISTORY])), item[np.asarray(tensors.items[ITEM_ID])[:, 0]])
-    return LinearPart(factors.history, item, spread / max(own, 1e-12)), {"linear": factors.name, "linear_ratio": 1.0}
+    of_items = item[np.asarray(tensors.items[ITEM_ID])[:, 0]]
+    own = products(factors.queries(np.asarray(events.moment[HISTORY])), of_items)
+    towers, linear = (spread(score, len(vectors)) for score in (products(queries, vectors), own))
+    return LinearPart(factors.history, item, towers / max(linear, 1e-12)), {"linear": factors.name, "linear_ratio": 1.0}
 
 
-def by_code(tensors: Tensors) -> csr_matrix:
-    """The training positives of at most `MOST_POSITIVES`, float32 [U, C] of 0 and 1; codes of no single item are empty.
+def by_code(tensors: Tensors, parts: Sequence[Split] = ("train",)) -> csr_matrix:
+    """The positives of ``parts``, float32 [U, C] of 0 and 1, users with any; codes of no single item are empty.
 
     Items that share a code share a column.
     """
     from scipy.sparse import csr_matrix
 
-    events = Events.positives(tensors.interactions("train"))
-    users, codes = np.asarray(events.user_row), np.asarray(tensors.items[ITEM_ID])[:, 0][events.item_row]
-    if len(events) > MOST_POSITIVES:
-        drawn = np.random.default_rng(SEED).random(len(tensors.user_ids)) < MOST_POSITIVES / len(events)
-        users, codes = users[drawn[users]], codes[drawn[users]]
+    events = [Events.positives(tensors.interactions(part)) for part in parts]
+    users, items = (np.concatenate([getattr(part, name) for part in events]) for name in ("user_row", "item_row"))
+    codes = np.asarray(tensors.items[ITEM_ID])[:, 0][items]
     users, codes = users[codes >= FIRST_CODE], codes[codes >= FIRST_CODE]
     shape = len(tensors.user_ids), tensors.schema[HISTORY].cardinality
     matrix = csr_matrix((np.ones(len(users), np.float32), (users, codes)), shape=shape)
@@ -174,6 +163,8 @@ def by_code(tensors: Tensors) -> csr_matrix:
     return matrix[np.flatnonzero(np.diff(matrix.indptr))]
 
 
-def _spread(queries: Array, vectors: Array) -> float:
-    """The mean standard deviation over the items of the scores of at most 500 queries."""
-    return float((queries[:500] @ vectors.T).std(axis=1).mean())
+def _few_users(matrix: csr_matrix) -> csr_matrix:
+    """``matrix`` [U, C] with users drawn so that about `MOST_POSITIVES` are left."""
+    if matrix.nnz <= MOST_POSITIVES:
+        return matrix
+    return matrix[np.random.default_rng(SEED).random(matrix.shape[0]) < MOST_POSITIVES / matrix.nnz]

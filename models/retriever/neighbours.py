@@ -10,15 +10,19 @@ Shapes: B requests, N entries of a history, C item codes, n_items rows of the ca
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .item_to_item.neighbour_weights import NeighbourWeights
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+Codes = NDArray[np.integer[Any]]
 FILE = "neighbours.npz"
 
 
@@ -45,6 +49,32 @@ class Neighbours:
         requests, _ = np.nonzero(there)
         cells = (weight[there].astype(np.float32), (requests, history[there]))
         return (csr_matrix(cells, shape=(len(history), self.weights.shape[0])) @ self.weights).tocsr()
+
+    def at(self, history: Codes, rows: Codes) -> NDArray[np.float32]:
+        """The scores [B, K] of item rows [B, K], padded with -1, for histories [B, N]."""
+        return self._by_row.scores(history.astype(np.int64), rows.astype(np.int64), self.decay)
+
+    def merged(
+        self, queries: NDArray[np.float32], vectors: NDArray[np.float32], history: Codes, found: Codes, most: Codes
+    ) -> NDArray[np.int64]:
+        """The best items by the sum of both scores, among those that an index found and those with a weight.
+
+        Args:
+            queries: [B, D].
+            vectors: [n_items, D].
+            history: item codes [B, N].
+            found: item rows [B, R] by the inner product, best first, padded with -1.
+            most: [B], how many items to keep.
+
+        Returns:
+            item rows [B, R], best first, padded with -1.
+        """
+        past, listed, wanted = (part.astype(np.int64) for part in (history, found, most))
+        return self._by_row.merge(queries, vectors, past, listed, wanted, self.decay)[0]
+
+    @cached_property
+    def _by_row(self) -> NeighbourWeights:
+        return NeighbourWeights.of(self.weights)
 
     def save(self, folder: Path) -> None:
         parts = {name: getattr(self.weights, name) for name in ("data", "indices", "indptr", "shape")}

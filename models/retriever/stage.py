@@ -12,10 +12,17 @@ from ...core.artifact import Artifact
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ...workflows.data.repeats import keeps_seen
+from .. import metrics
 from ..config import TwoTowerConfig
+from .neighbours import Neighbours
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from ...workflows.etl.tensors import Tensors
+    from ..layers.feature_gather import Lookup
+    from ..training.rows import Events
+    from .two_tower import TwoTower
 
 QUERY, ITEM, CHECKPOINT = "query_tower.onnx", "item_tower.onnx", "checkpoint"
 CONFIG = "two_tower.json"
@@ -26,12 +33,11 @@ PARITY_ROWS = 512
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``query_tower.onnx``, ``item_tower.onnx`` and ``checkpoint/``, with ``linear.npz`` if there is one."""
+    """Write ``query_tower.onnx``, ``item_tower.onnx``, ``checkpoint/`` and what `put_beside` saves."""
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
     from ..training.rows import Events
     from .full_ranks import rank_metrics
-    from .linear_part import choose, without_validation
     from .training import VALID_EVENTS, train, valid_ranks
     from .user_items import hidden_items
 
@@ -44,21 +50,58 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     results = found.metrics("ndcg")
     hidden = hidden_items(tensors, keep_seen=keep_seen)
     lookup = Lookup(tensors)
-    if config.linear:
-        part, facts = (
-            choose(model, lookup, tensors, valid, hidden, config.linear)
-            if len(valid)
-            else without_validation(model, lookup, tensors, config.linear)
-        )
-        results |= facts
-        if part is not None:
-            part.save(folder / CHECKPOINT)
-            part.beside(model)
+    results |= put_beside(folder, model, lookup, tensors, valid, hidden, config)
     if len(valid):
-        ranks = valid_ranks(model, lookup, valid, hidden)
+        ranks = valid_ranks(model, lookup, valid, hidden, neighbours=Neighbours.load(folder / CHECKPOINT))
+        results |= {"valid_ndcg": float(metrics.target_ndcg(ranks).mean())}
         results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
     results |= {"recsys_hardneg_share": found.hard_share, "temperature": found.temperature}
     return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
+
+
+def put_beside(
+    folder: Path, model: TwoTower, lookup: Lookup, tensors: Tensors, valid: Events, hidden: csr_matrix,
+    config: TwoTowerConfig,
+) -> dict[str, Any]:  # fmt: skip
+    """Choose what stands beside the towers, and save it: ``linear.npz``, which becomes a part of the model, and
+    ``neighbours.npz``, in ``folder`` fitted on everything before the test part, in its checkpoint on the training part.
+
+    Args:
+        valid: positives of the validation part.
+        hidden: bool [n_users, n_items], items that are not ranked.
+
+    Returns:
+        Metrics: what was chosen.
+    """
+    from ..training.rows import Events
+    from . import linear_part, neighbour_choice
+    from .encode import encode_items, encode_users
+    from .mixtures import FEWEST_EVENTS, few
+
+    facts: dict[str, Any] = {}
+    events = few(valid, len(tensors.item_ids))
+    if config.linear:
+        part, facts = (
+            linear_part.choose(model, lookup, tensors, events, hidden, config.linear)
+            if len(events)
+            else linear_part.without_validation(model, lookup, tensors, config.linear)
+        )
+        if part is not None:
+            part.save(folder / CHECKPOINT)
+            part.beside(model)
+    if config.neighbours:
+        some = events if len(events) else Events.positives(tensors.interactions("train")).sample(FEWEST_EVENTS, 0)
+        vectors = encode_users(model, lookup, some), encode_items(model, lookup, len(tensors.item_ids))
+        chosen, own = (
+            neighbour_choice.choose(*vectors, tensors, some, hidden, config.neighbours)
+            if len(events)
+            else neighbour_choice.without_validation(*vectors, tensors, some, config.neighbours)
+        )
+        facts |= own
+        if chosen is not None:
+            chosen.train.save(folder / CHECKPOINT)
+            chosen.served.save(folder)
+    return facts
 
 
 def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:
@@ -136,5 +179,5 @@ TWO_TOWER = Stage(
     fill=fill,
     take_part=take_part,
     memory=memory,
-    version=7,
+    version=8,
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.errors import DataError
 from .. import metrics
-from .._merlin import tf
+from .._merlin import compiled, tf
 from ..config import TwoTowerConfig, targets
 from ..layers.feature_gather import Lookup
 from ..training.loop import (
@@ -28,6 +28,7 @@ from .encode import encode_items, encode_users
 from .full_ranks import full_ranks
 from .hard_negatives import with_mining
 from .negatives import Catalogue, draw
+from .neighbours import Neighbours
 from .objective import ITEM_COLUMNS, Objective
 from .subsampling import SampledPositives
 from .two_tower import TwoTower, build
@@ -129,7 +130,7 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective
     """A compiled training step from a batch to its loss (over the queries of all workers)."""
     optimizer = Optimizer(config.training)
 
-    @tf.function(reduce_retracing=True)
+    @compiled(reduce_retracing=True)
     def step(batch: Mapping[str, Any]) -> Any:
         moment = {name: values for name, values in batch.items() if name not in ITEM_COLUMNS}
         items_of = objective.rows(batch)
@@ -155,8 +156,13 @@ def own_part(batch: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def valid_ranks(
-    model: TwoTower, lookup: Lookup, valid: Events, seen: csr_matrix, of: str = "two_tower"
+    model: TwoTower,
+    lookup: Lookup,
+    valid: Events,
+    seen: csr_matrix,
+    of: str = "two_tower",
+    neighbours: Neighbours | None = None,
 ) -> metrics.Values:
     """Rank [n] of each validation event's item; see `full_ranks`."""
     queries, vectors = encode_users(model, lookup, valid), encode_items(model, lookup, seen.shape[1])
-    return full_ranks(queries, vectors, valid, seen, of)
+    return full_ranks(queries, vectors, valid, seen, of, neighbours)

@@ -25,12 +25,15 @@ PARAMS, ITEM_PARAMS = "request.params", "items.params"
 REQUEST_SIDES: tuple[Side, ...] = ("user", "context")
 
 
-def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Path, history: HistoryConfig) -> None:
+def compile_transforms(
+    folder: Path, fitted: Mapping[Side, FittedSide], data: Path, history: HistoryConfig, has_times: bool = True
+) -> None:
     """Write the parameters and lookup tables of all sides into ``folder/transforms``.
 
     Args:
         folder: the etl artifact that is being written; items/item_id.npy must exist.
         data: folder of the data artifact.
+        has_times: whether the interactions have timestamps.
     """
     out = folder / "transforms"
     out.mkdir()
@@ -41,7 +44,7 @@ def compile_transforms(folder: Path, fitted: Mapping[Side, FittedSide], data: Pa
     request = {
         "features": [feature for side in REQUEST_SIDES for feature in compiled.get(side, [])],
         "raw": raw_columns([r for side in REQUEST_SIDES if side in fitted for r in fitted[side].raw]),
-        "history": history.length,
+        "history": history.items(has_times),
         "gaps": history.gaps,
         "item_dtype": DTYPES[item_id.kinds[0]],
     }

@@ -61,7 +61,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
         write_entities(folder / "items", fitted["item"], data / "items.parquet", len(train.item_events))
         unit = tables["time_unit"] if history.gaps else None
         write_interactions(data, folder, fitted.get("context"), rows, labels, unit)
-    compile_transforms(folder, fitted, data, history)
+    compile_transforms(folder, fitted, data, history, tables["has_timestamp"])
     features = with_history([f for side in fitted.values() for f in side.features], history, tables["has_timestamp"])
     features.save(folder / "schema.json")
     return {
@@ -85,9 +85,10 @@ def with_history(features: list[Feature], config: HistoryConfig, has_times: bool
     if config.gaps and not has_times:
         raise ConfigError("history.gaps: the interactions have no timestamps, so there are no gaps; set it to false")
     size = next(f.cardinality for f in features if f.name == "item_id")
-    history = [Feature(HISTORY, "user", "categorical", size, config.length, "item_id", ("history_ids",), has_times)]
+    length = config.items(has_times)
+    history = [Feature(HISTORY, "user", "categorical", size, length, "item_id", ("history_ids",), has_times)]
     if config.gaps:
-        history.append(Feature(GAP, "user", "categorical", CODES, config.length, raw=("history_times",)))
+        history.append(Feature(GAP, "user", "categorical", CODES, length, raw=("history_times",)))
     sides = {side: [f for f in features if f.side == side] for side in ("user", "context", "item")}
     return FeatureSchema((*sides["user"], *history, *sides["context"], *sides["item"]))
 

@@ -76,7 +76,7 @@ def _embeddings(config: PipelineConfig) -> Iterator[str]:
 def _history(config: PipelineConfig) -> Iterator[str]:
     """Item features and number of targets that the user tower takes from a history."""
     history, known = config.two_tower.user_tower.history, [*config.schema_.sparse, *config.schema_.dense]
-    key, length = "two_tower.user_tower.history", config.history.length
+    key, length = "two_tower.user_tower.history", config.history.items()
     for name in history.features:
         if name not in known and name not in config.schema_.cross_names:
             yield f"{key}.features: {name!r} is not in schema; {nearest(name, known)}"

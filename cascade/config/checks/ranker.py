@@ -42,7 +42,7 @@ def _target_attention(config: PipelineConfig) -> Iterator[str]:
 
 
 def _transitions(config: PipelineConfig) -> Iterator[str]:
-    transitions, key, length = config.dlrm_ranker.transitions, "dlrm_ranker.transitions", config.history.length
+    transitions, key, length = config.dlrm_ranker.transitions, "dlrm_ranker.transitions", config.history.items()
     if transitions.last > length:
         yield f"{key}.last: is {transitions.last}, must be at most history.length, which is {length}"
     if not transitions.last and transitions.window != type(transitions)().window:

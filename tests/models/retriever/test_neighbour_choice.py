@@ -1,0 +1,131 @@
+"""Which item-item weights are put beside the vectors, and how much they count."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from cascade.core.errors import DivergedError
+from cascade.core.features import Feature
+from cascade.models import metrics
+from cascade.models.retriever import neighbour_choice
+from cascade.models.retriever.full_ranks import full_ranks
+from cascade.models.retriever.mixtures import best_mixture
+from cascade.models.retriever.neighbour_choice import choose, fitted, without_validation
+from cascade.models.training.rows import Events
+
+FIRST = 3
+"""The first code of an item; 0 is padding."""
+USERS, ITEMS = 300, 40
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Users have items in pairs (0 and 1, 2 and 3, ...); of each user's last pair one is in training, one held out."""
+    rng = np.random.default_rng(0)
+    pairs = np.array([rng.choice(ITEMS // 2, 5, replace=False) for _ in range(USERS)])
+    known = np.zeros((USERS, ITEMS), np.float32)
+    users = np.arange(USERS)
+    for pair in pairs.T:
+        known[users, 2 * pair] = known[users, 2 * pair + 1] = 1
+    held = 2 * pairs[:, 0] + 1
+    known[users, held] = 0
+    history = np.stack([np.flatnonzero(row) for row in known]) + FIRST
+    row, item = (part.astype(np.int32) for part in np.nonzero(known))
+
+    def part(user_row, item_row, past):
+        ones = np.ones(len(user_row), np.float32)
+        return SimpleNamespace(
+            user_row=user_row, item_row=item_row, positive=ones > 0, label=ones, labels={}, context={}, history=past,
+            history_gap=None,
+        )  # fmt: skip
+
+    parts = {
+        "train": part(row, item, history[row]),
+        "valid": part(users.astype(np.int32), held.astype(np.int32), history),
+    }
+
+    def tensors(ordered):
+        feature = Feature("history", "user", "categorical", ITEMS + FIRST, history.shape[1], "item_id", ordered=ordered)
+        return SimpleNamespace(
+            items={"item_id": (np.arange(ITEMS) + FIRST)[:, None]}, item_ids=np.arange(ITEMS),
+            user_ids=users, schema={"history": feature}, interactions=parts.__getitem__,
+        )  # fmt: skip
+
+    return SimpleNamespace(
+        tensors=tensors, events=Events.positives(parts["valid"]), seen=csr_matrix(known > 0), known=known, held=held
+    )
+
+
+def random_vectors(seed=0):
+    rng = np.random.default_rng(seed)
+    return unit(rng.normal(size=(USERS, 6))), unit(rng.normal(size=(ITEMS, 6)))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_vectors_that_know_nothing_get_neighbours(shop, ordered):
+    queries, vectors = random_vectors()
+    found, facts = choose(queries, vectors, shop.tensors(ordered), shop.events, shop.seen, 5)
+    assert facts["neighbours"] == "ease" and facts["neighbours_ratio"] > 1
+    assert facts["neighbours_decay"] in (neighbour_choice.DECAYS if ordered else (1.0,))
+    ranks = full_ranks(queries, vectors, shop.events, shop.seen, neighbours=found.train)
+    assert metrics.target_ndcg(ranks).mean() == pytest.approx(facts["valid_ndcg_with_neighbours"])
+    assert np.diff(found.train.weights.indptr).max() <= 5
+
+
+def test_served_weights_know_the_validation_part(shop):
+    """The held-out items are those of pairs, so what is served has more of the weight of pairs."""
+    queries, vectors = random_vectors()
+    found, _ = choose(queries, vectors, shop.tensors(False), shop.events, shop.seen, 5)
+    pairs = np.arange(0, ITEMS, 2) + FIRST, np.arange(1, ITEMS, 2)
+    train, served = (np.asarray(part.weights[pairs]).sum() for part in (found.train, found.served))
+    assert served > train
+
+
+def test_vectors_that_know_all_stay_alone(shop):
+    queries, vectors = np.eye(ITEMS, dtype=np.float32)[shop.held], np.eye(ITEMS, dtype=np.float32)
+    found, facts = choose(queries, vectors, shop.tensors(False), shop.events, shop.seen, 5)
+    assert (found, facts) == (None, {"neighbours": "none"})
+
+
+def test_noise_is_refused(shop):
+    """Noise beside noise is better half of the time, but seldom by a standard error of its gain."""
+    rng = np.random.default_rng(1)
+
+    def scores():
+        values = rng.normal(size=(USERS, ITEMS)).astype(np.float32)
+        return lambda part: values[part].copy()
+
+    found = [best_mixture(scores(), [scores()], [0.1], shop.events, shop.seen, "noise")[1] for _ in range(20)]
+    assert sum(one is not None for one in found) <= 8  # 3 are expected
+
+
+def test_without_a_validation_part_sets_get_neighbours_and_sequences_none(shop):
+    queries, vectors = random_vectors()
+    events = Events.positives(shop.tensors(False).interactions("train")).take(np.arange(USERS))
+    found, facts = without_validation(queries, vectors, shop.tensors(False), events, 5)
+    assert facts["neighbours"] == "ease" and found.train is found.served
+    assert without_validation(queries, vectors, shop.tensors(True), events, 5) == (None, {"neighbours": "none"})
+
+
+def test_weights_are_of_item_rows_and_items_of_one_code_share_them(shop):
+    tensors = shop.tensors(False)
+    codes = np.arange(ITEMS) + FIRST
+    codes[7] = codes[5]
+    codes[9] = FIRST - 1  # out of vocabulary
+    tensors.items = {"item_id": codes[:, None]}
+    weights = fitted(tensors, 0.0, ITEMS, ("train",)).toarray()
+    assert weights.shape == (ITEMS + FIRST, ITEMS)
+    np.testing.assert_array_equal(weights[:, 7], weights[:, 5])
+    assert not weights[:, 9].any() and not weights[:FIRST].any() and weights[codes[2], 3] > 0
+
+
+def test_nan_vectors_are_an_error(shop):
+    queries, vectors = random_vectors()
+    with pytest.raises(DivergedError, match="two_tower with neighbours"):
+        choose(queries * np.nan, vectors, shop.tensors(False), shop.events, shop.seen, 5)
