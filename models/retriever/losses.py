@@ -19,7 +19,7 @@ EXCLUDED = -1e9
 """Logit of a candidate that the loss leaves out."""
 
 
-def shared_logits(scores: Any, rows: Any, temperature: Any, log_q: Any | None = None) -> Any:
+def shared_logits(scores: Any, rows: Any, log_q: Any | None = None) -> Any:
     """Logits [B, S] of every query against the shared candidates.
 
     Further occurrences of a query's own item are excluded, because they are no negatives. The logQ correction subtracts
@@ -28,14 +28,11 @@ def shared_logits(scores: Any, rows: Any, temperature: Any, log_q: Any | None = 
     sampling", 2020).
 
     Args:
-        scores: float32 [B, S], cosines.
+        scores: float32 [B, S], cosines over the temperature.
         rows: int [S].
-        temperature: what the cosines are divided by.
         log_q: float32 [B, S], or [1, S] where it is the same for every query.
     """
-    logits = scores / temperature
-    if log_q is not None:
-        logits -= log_q
+    logits = scores if log_q is None else scores - log_q
     size = tf.shape(scores)[0]
     same = rows[:size, None] == rows[None, :]
     own = tf.eye(size, tf.shape(scores)[1], dtype=tf.bool)
@@ -55,18 +52,16 @@ def without_own_window(logits: Any, window: Any) -> Any:
     return tf.where(tf.pad(same, [[0, 0], [0, others - known]]), EXCLUDED, logits)
 
 
-def own_logits(scores: Any, rows: Any, positives: Any, temperature: Any, log_q: Any | None = None) -> Any:
+def own_logits(scores: Any, rows: Any, positives: Any, log_q: Any | None = None) -> Any:
     """Logits [B, H] of every query against its own negatives.
 
     Args:
-        scores: float32 [B, H], cosines.
+        scores: float32 [B, H], cosines over the temperature.
         rows: int [B, H].
         positives: int [B], the queries' own items.
         log_q: float32 [B, H].
     """
-    logits = scores / temperature
-    if log_q is not None:
-        logits -= log_q
+    logits = scores if log_q is None else scores - log_q
     return tf.where((rows < 0) | (rows == positives[:, None]), EXCLUDED, logits)
 
 
@@ -76,8 +71,24 @@ def softmax(shared: Any, own: Any | None = None) -> Any:
     The positives are the diagonal of ``shared``.
     """
     logits = shared if own is None else tf.concat([shared, own], axis=1)
-    positive = tf.range(tf.shape(logits)[0])
-    return worker_group().mean(tf.nn.sparse_softmax_cross_entropy_with_logits(positive, logits))
+    return worker_group().mean(cross_entropy(logits))
+
+
+@tf.custom_gradient
+def cross_entropy(logits: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Cross-entropy [B] of the diagonal of ``logits`` [B, C].
+
+    It takes half as many passes over the logits as TensorFlow's own, which was a sixth of a training step.
+    """
+    most = tf.reduce_max(logits, axis=1, keepdims=True)
+    odds = tf.exp(logits - most)
+    total = tf.matmul(odds, tf.ones([tf.shape(logits)[1], 1]))
+
+    def gradient(upstream: Any) -> Any:
+        of_each = odds * (upstream[:, None] / total)
+        return tf.linalg.set_diag(of_each, tf.linalg.diag_part(of_each) - upstream)
+
+    return tf.squeeze(most + tf.math.log(total), axis=1) - tf.linalg.diag_part(logits), gradient
 
 
 def bpr(shared: Any, own: Any | None = None) -> Any:
@@ -113,7 +124,7 @@ def negative_mask(shared: Any) -> Any:
     return candidate_mask(shared) - tf.eye(tf.shape(shared)[0], tf.shape(shared)[1], dtype=shared.dtype)
 
 
-def count_hard(scores: Any, positive: Any, weights: Any, margin: float) -> Any:
+def count_hard(scores: Any, positive: Any, weights: Any, margin: Any) -> Any:
     """float64 [2]: the number of hard negatives, which score above their positive minus ``margin``, and of all.
 
     Args:

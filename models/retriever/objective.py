@@ -13,7 +13,7 @@ Columns of a batch:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
@@ -37,6 +37,10 @@ from .negatives import Catalogue, Memory, log_expected
 
 ITEM_COLUMNS = ("item_row", "batch_row", "batch_window", "drawn_row", "own_row", "distinct_row", "distinct_at")
 """Columns of a batch that are no features of the queries."""
+
+
+COUNTED = 128
+"""Queries of a batch whose negatives are counted: enough for a share, and counting all took a quarter of a step."""
 
 
 def batch_rows(batch: Mapping[str, Any]) -> Any:
@@ -96,25 +100,30 @@ class Objective(tf.Module):
         whole = tf.shape(of_batch)[0]
         found = worker_group().gather(vectors[:size] if "own_row" in batch else vectors)
         shared, rows = self._shared(found, batch, whole)
-        scores = self._scores(queries, shared, size, whole)
-        logits = shared_logits(scores, rows, temperature, self.correction(rows[None], batch, whole))
+        scaled, margin = queries / temperature, self.config.negatives.margin / temperature
+        scores = self._scores(scaled, shared, whole)
+        logits = shared_logits(scores, rows, self.correction(rows[None], batch, whole))
         if WINDOW in batch:
             logits = without_own_window(
                 logits, worker_group().own_first(batch.get("batch_window", batch[WINDOW]), whole)
             )
-        counted = [(scores, negative_mask(logits))]
+        positive = tf.linalg.diag_part(scores)[:COUNTED, None]
+        counts = [count_hard(scores[:COUNTED], positive, negative_mask(logits[:COUNTED]), margin)]
         own = None
         if "own_row" in batch:
-            each = tf.gather(vectors[size:], batch["distinct_at"])
-            own_scores = tf.einsum("bd,bhd->bh", queries, each)
-            # In bpr own negatives get the positive's correction, which cancels: they are compared without any.
-            log_q = self.correction(batch["item_row"][:, None] if self._apart else batch["own_row"], batch, whole)
-            own = own_logits(own_scores, batch["own_row"], batch["item_row"], temperature, log_q)
-            counted.append((own_scores, candidate_mask(own)))
-        self._count(counted, tf.linalg.diag_part(scores)[:, None])
+            own_scores, own = self._own(scaled, vectors[size:], batch, whole)
+            counts.append(count_hard(own_scores[:COUNTED], positive, candidate_mask(own[:COUNTED]), margin))
+        self._count(tf.add_n(counts))
         if self.memory is not None:
             self.memory.push(found[:whole], of_batch)
         return self._loss(logits, own)
+
+    def _own(self, queries: Any, vectors: Any, batch: Mapping[str, Any], whole: Any) -> tuple[Any, Any]:
+        """Scores and logits [B, H] of every query's own negatives, whose distinct vectors are [E, D]."""
+        scores = tf.einsum("bd,bhd->bh", queries, tf.gather(vectors, batch["distinct_at"]))
+        # In bpr own negatives get the positive's correction, which cancels: they are compared without any.
+        log_q = self.correction(batch["item_row"][:, None] if self._apart else batch["own_row"], batch, whole)
+        return scores, own_logits(scores, batch["own_row"], batch["item_row"], log_q)
 
     def hard_share(self) -> float:
         """Share of hard negatives among all negatives of the epoch."""
@@ -128,8 +137,8 @@ class Objective(tf.Module):
             return shared, rows
         return tf.concat([shared, self.memory.vectors], axis=0), tf.concat([rows, self.memory.rows], axis=0)
 
-    def _scores(self, queries: Any, shared: Any, size: Any, whole: Any) -> Any:
-        """Cosines [B, S].
+    def _scores(self, queries: Any, shared: Any, whole: Any) -> Any:
+        """Inner products [B, S].
 
         No gradient reaches the items in the memory. The batch's items stand in for them: the gradient of each as a
         negative is multiplied to cover its share of the memory. Otherwise items would be pulled to their own queries
@@ -138,7 +147,7 @@ class Objective(tf.Module):
         if self.memory is None:
             return tf.matmul(queries, shared, transpose_b=True)
         for_each = tf.cast(tf.math.count_nonzero(self.memory.rows >= 0), tf.float32) / tf.cast(whole, tf.float32)
-        others = (1 - tf.eye(size, whole)) * for_each
+        others = (1 - tf.eye(tf.shape(queries)[0], whole)) * for_each
         times = 1 + tf.pad(others, [[0, 0], [0, tf.shape(shared)[0] - whole]])
         of_items = tf.matmul(tf.stop_gradient(queries), shared, transpose_b=True)
         of_queries = tf.matmul(queries, tf.stop_gradient(shared), transpose_b=True)
@@ -164,12 +173,9 @@ class Objective(tf.Module):
         once = tf.cast(reduce(tf.logical_or, same), tf.float32) / tf.cast(size, tf.float32)
         return tf.math.log(tf.exp(log_q) + once)
 
-    def _count(self, counted: Sequence[tuple[Any, Any]], positive: Any) -> None:
-        """Count hard negatives from scores and weights [B, C]; the first step of an epoch starts from 0."""
-        margin = self.config.negatives.margin
-        now = worker_group().total(
-            tf.add_n([count_hard(scores, positive, weights, margin) for scores, weights in counted])
-        )
+    def _count(self, now: Any) -> None:
+        """Add ``now``, hard negatives and all negatives, to the epoch's; its first step starts from 0."""
+        now = worker_group().total(now)
         go_on = tf.cast(self.step % self._steps != 0, tf.float64)
         self.hard.assign(self.hard * go_on + now)
         self.step.assign_add(1)

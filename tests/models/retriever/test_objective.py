@@ -194,6 +194,21 @@ def test_a_temperature_that_is_learned_gets_the_losses_gradient(vectors):
     assert float(tape.gradient(value, temperature)) == pytest.approx((up - down) / (2 * step), rel=1e-2)
 
 
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_negatives_of_the_first_queries_are_counted(sampling, vectors, monkeypatch):
+    queries, items = vectors
+    batch, found = batch_of(sampling), []
+    for counted in (2, SIZE):
+        monkeypatch.setattr("cascade.models.retriever.objective.COUNTED", counted)
+        made = objective(config("softmax", sampling))
+        loss = made(queries, items[made.rows(batch)], batch, TEMPERATURE)
+        found.append((float(loss), made.hard_share()))
+    ahead = [a for *_, a in pairs(made.config, queries, items)]
+    expected = [float((np.concatenate(of) > -0.1).mean()) for of in (ahead[:2], ahead)]
+    assert [share for _, share in found] == pytest.approx(expected) and expected[0] != expected[1]
+    assert found[0][0] == found[1][0]
+
+
 def test_an_epoch_starts_the_count_anew(vectors):
     queries, items = vectors
     made, batch = objective(config("softmax", "in_batch"), steps=2), batch_of("in_batch")
