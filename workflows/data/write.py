@@ -105,9 +105,9 @@ def without_validation(rows: int) -> list[str]:
     if rows:
         return []
     return [
-        "data.split: the validation part is empty, so models train for all epochs, without early stopping, and what is "
-        "chosen on it keeps its default: the retriever's linear part is left out, and the ranker is neither calibrated "
-        "nor compared with the retriever"
+        "data.split: the validation part is empty, so models train for all epochs, without early stopping, and nothing "
+        "is chosen: what may stand beside the retriever's towers is taken as it is by default, and the ranker is "
+        "neither calibrated nor compared with the retriever"
     ]
 
 
