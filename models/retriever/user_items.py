@@ -82,7 +82,8 @@ class UserItems:
         """bool [B, J]: whether the user of event b has item ``columns[b, j]``."""
         users, at = np.unique(self.users, return_inverse=True)
         width, own = self.matrix.shape[1], self.matrix[users]
-        have = np.sort(np.repeat(np.arange(len(users)), np.diff(own.indptr)) * width + own.indices)
+        own.sort_indices()  # a check where they are: matrices of pairs of users and items are sorted
+        have = np.repeat(np.arange(len(users)), np.diff(own.indptr)) * width + own.indices
         if not len(have):
             return np.zeros(columns.shape, bool)
         ask = at.reshape(-1, 1) * width + columns

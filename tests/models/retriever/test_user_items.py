@@ -33,6 +33,10 @@ def test_contains_is_membership(seed):
     found = UserItems(csr_matrix(dense), users)
     assert (found.contains(ask) == np.take_along_axis(dense[users], ask, axis=1)).all()
     assert found.counts().tolist() == dense[users].sum(axis=1).tolist()
+    known = csr_matrix(dense)
+    turned = np.concatenate([known.indices[a:b][::-1] for a, b in zip(known.indptr, known.indptr[1:], strict=False)])
+    unsorted = csr_matrix((known.data, turned, known.indptr), shape=dense.shape)
+    assert (UserItems(unsorted, users).contains(ask) == found.contains(ask)).all()
     left = dense[users]
     left[np.arange(7), own] = False
     at = rng.permutation(7)[:3]
