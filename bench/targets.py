@@ -76,6 +76,7 @@ def serve(pipeline: ExportedPipeline, layout: Layout, forward: Callable[[str], N
             repository,
             config.export.model_name,
             feature_repo=Path(config.feature_store.repo),
+            redis=config.feature_store.connection,
             config=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
             forward=forward,
         )

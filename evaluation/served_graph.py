@@ -14,6 +14,7 @@ from ..ensemble.graph.executor import Executor
 from ..ensemble.graph.graph_file import GRAPH
 from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE, LookupUser
 from ..workflows.features.artifact_reader import ArtifactReader
+from ..workflows.features.online import REDIS_VARIABLE
 
 _turn = threading.RLock()
 
@@ -53,18 +54,23 @@ def _reading(users: LookupUser, features: Path) -> LookupUser:
 
 
 @contextmanager
-def feature_repo_at(folder: Path | str) -> Iterator[None]:
+def feature_repo_at(folder: Path | str, redis: str | None = None) -> Iterator[None]:
     """Let the graph's user lookup read the Feast repository in ``folder``, as the server does.
 
     Threads take turns, as all of them have the same environment.
+
+    Args:
+        redis: connection string of its online store, with the password that no release holds.
     """
+    own = {REPO_VARIABLE: str(Path(folder).resolve()), **({} if redis is None else {REDIS_VARIABLE: redis})}
     with _turn:
-        before = os.environ.get(REPO_VARIABLE)
-        os.environ[REPO_VARIABLE] = str(Path(folder).resolve())
+        before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
         try:
             yield
         finally:
-            if before is None:
-                del os.environ[REPO_VARIABLE]
-            else:
-                os.environ[REPO_VARIABLE] = before
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value

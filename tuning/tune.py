@@ -195,7 +195,7 @@ def _check_pruner(metric: StudyMetric, pruner: str) -> None:
 
 
 def _setup(config: PipelineConfig, space: Space, metric: StudyMetric) -> dict[str, Any]:
-    sections = {key: config.section(key).model_dump(mode="json") for key in sections_read(metric.stage)}
+    sections = {key: config.section(key).stored() for key in sections_read(metric.stage)}
     with suppress(KeyError):  # these keys do not change what the ETL writes
         for name in ("scheduler", "workers", "memory_limit", "device"):
             del sections["etl"][name]

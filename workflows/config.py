@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
 from ..core.extensible import NameOf
 from ..core.section import ExtensibleSection, Section
@@ -299,6 +299,20 @@ class FeatureStoreConfig(Section):
     redis: str = "localhost:6379"
     """redis only: Feast's connection string, ``host:port`` of one server and options. Keep a password out of the file:
     set CASCADE_FEATURE_STORE__REDIS. Example: ``cache.internal:6379,db=1``."""
+
+    @property
+    def connection(self) -> str | None:
+        """The connection string of Redis; None for another store."""
+        return self.redis if self.online == "redis" else None
+
+    @property
+    def redis_without_password(self) -> str:
+        """What may be written into files."""
+        return ",".join(part for part in self.redis.split(",") if not part.startswith("password="))
+
+    @field_serializer("redis")
+    def _redis_as_stored(self, redis: str, info: SerializationInfo) -> str:
+        return self.redis_without_password if info.context and info.context.get("stored") else redis
 
     @model_validator(mode="after")
     def _one_redis_server(self) -> FeatureStoreConfig:

@@ -14,6 +14,7 @@ from ..core.artifact import MANIFEST, Artifact
 from ..core.errors import ArtifactError, CascadeError, ConfigError
 from ..ensemble.graph.graph_file import GRAPH, RELEASE
 from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
+from ..ensemble.repository.model_config import served_version
 
 Source: TypeAlias = str | Path | Artifact | PipelineConfig
 """A config whose export was published, an export artifact, or a folder: a model repository, one of its models, or one
@@ -51,7 +52,7 @@ def locate(source: Source) -> tuple[Path, str | None]:
 
 
 def _version(path: Path) -> Path:
-    """The version folder at or below ``path``; of several versions of one model the highest, which Triton serves."""
+    """The version folder at or below ``path``; of several versions of one model the one that a server serves."""
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such folder; {RUN}")
     version = Path(os.path.abspath(path))  # "." and "1" do not name the model
@@ -64,7 +65,8 @@ def _version(path: Path) -> Path:
         raise ArtifactError(f"{path}: holds no release; {RUN}")
     if len(models) > 1:
         raise ArtifactError(f"{path}: holds the models {', '.join(models)}; give the folder of one of them")
-    return max(found, key=lambda folder: int(folder.name))
+    served = served_version(found[0].parent)
+    return max(found, key=lambda folder: (int(folder.name) == served, int(folder.name)))
 
 
 def _recorded_repo(folder: Path) -> str | None:
@@ -138,6 +140,11 @@ def hint_of_repo(source: Source, given: str | Path | None, recorded: str | None)
     if given or isinstance(source, PipelineConfig) or recorded is None or Path(recorded).is_dir():
         return ""
     return f"; {recorded} is relative to the folder of the run that made the artifact: pass feature_repo="
+
+
+def connection_of(source: Source) -> str | None:
+    """The connection string of Redis that a config names, with its password, which no release holds."""
+    return source.feature_store.connection if isinstance(source, PipelineConfig) else None
 
 
 def default_repo() -> str:

@@ -14,7 +14,7 @@ from ..core.errors import ArtifactError, CascadeError, FeatureStoreError
 from ..ensemble.graph.executor import Executor
 from .answers import Recommendations, SimilarItems
 from .arguments import expect_path
-from .locate import Source, default_repo, hint_of_repo, locate, warn_of_other_features
+from .locate import Source, connection_of, default_repo, hint_of_repo, locate, warn_of_other_features
 from .request import Inputs
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def open_release(source: Source, *, feature_repo: str | Path | None = None) -> R
     folder, recorded = locate(source)
     repo = feature_repo or recorded or default_repo()
     try:
-        with feature_repo_at(repo):
+        with feature_repo_at(repo, connection_of(source)):
             release = _load(folder)
             release._folder = folder
     except FeatureStoreError as error:

@@ -14,7 +14,7 @@ from ..ensemble.client import Client
 from ..ensemble.config import ServerConfig
 from ..ensemble.server.server import TritonServer
 from .arguments import expect, expect_path
-from .locate import Source, default_repo, hint_of_repo, locate, warn_of_other_features
+from .locate import Source, connection_of, default_repo, hint_of_repo, locate, warn_of_other_features
 
 FREE_PORTS = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
 
@@ -68,6 +68,7 @@ class Server(TritonServer):
             folder.parent.parent,
             folder.parent.name,
             feature_repo=Path(feature_repo or repo or default_repo()),
+            redis=connection_of(source),
             config=settings or own,
             forward=forward or log.info,
             startup_s=startup_s,

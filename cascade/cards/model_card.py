@@ -61,7 +61,7 @@ def card_of(
         "stage_version": stage_version,
         "lineage": {name: part.digest for name, part in lineage.items()},
         "data": dict(lineage["data"].metrics) if "data" in lineage else {},
-        "config": {key: section.model_dump(mode="json") for key, section in sections.items()},
+        "config": {key: section.stored() for key, section in sections.items()},
         **figures(artifact.metrics),
         "parts": {name: figures(part.metrics) for name, part in parts.items()},
         "use": list(text.use),

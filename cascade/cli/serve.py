@@ -37,4 +37,5 @@ def serve(
         repository=Path(merged.export.repository),
         model=merged.export.model_name,
         feature_repo=Path(merged.feature_store.repo),
+        redis=merged.feature_store.connection,
     )

@@ -12,6 +12,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    def stored(self) -> Any:
+        """The values as JSON, without secrets: what is hashed and written into files."""
+        return self.model_dump(mode="json", context={"stored": True})
+
 
 class Leaf(Section):
     """A single value that a stage reads as if it were a section. Its dump is the value."""

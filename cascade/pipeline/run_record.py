@@ -40,7 +40,7 @@ class RunRecord:
     @classmethod
     def of(cls, stage: Stage, sections: Sections, artifact: Artifact) -> RunRecord:
         """The record of a run that ends now."""
-        values = {key: section.model_dump(mode="json") for key, section in sections.items()}
+        values = {key: section.stored() for key, section in sections.items()}
         inputs = {name: asdict(entry) for name, entry in stage.inputs_of(sections).items()}
         return cls(stage.version, values, artifact.parents, time.time(), inputs)
 
@@ -75,7 +75,7 @@ def changes(record: RunRecord, stage: Stage, sections: Sections, parents: Mappin
     Args:
         parents: parent stage -> digest of its current artifact.
     """
-    now = {key: section.model_dump(mode="json") for key, section in sections.items()}
+    now = {key: section.stored() for key, section in sections.items()}
     old_values, new_values = _flat(record.sections), _flat(now)
     changed = [
         f"{key}: {old_values.get(key, 'absent')} -> {new_values.get(key, 'absent')}"

@@ -20,7 +20,7 @@ from ..config import ServingConfig
 from ..graph.graph_file import GRAPH, NODES, RELEASE, graph_json, node_json, signature_json
 from ..graph.request_graph import Step
 from ..protocol.inputs import Input
-from .model_config import config_text
+from .model_config import config_text, of_version
 from .release import ReleaseManifest
 from .step_config import ensemble_text, onnx_text, step_model, step_text
 from .step_plan import FILES, STEP, StepPlan, plan
@@ -70,6 +70,7 @@ def write(exported: Exported, repository: Path, name: str, version: int) -> Path
     """Write all models of the configured layout; their other versions stay as they are.
 
     Every version is written beside its place. They are renamed when all are complete, the model that clients call last.
+    A server serves this version from then on.
 
     Returns:
         the version's folder of that model.
@@ -88,7 +89,7 @@ def write(exported: Exported, repository: Path, name: str, version: int) -> Path
             exported.release.save(aside[model.name] / RELEASE)
         for model in models:
             replace_folder(aside[model.name], repository / model.name / str(version))
-            _replace_text(repository / model.name / CONFIG, model.config)
+            _replace_text(repository / model.name / CONFIG, of_version(model.config, version))
     return repository / name / str(version)
 
 

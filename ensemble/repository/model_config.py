@@ -40,7 +40,7 @@ def config_text(
 ) -> str:
     """config.pbtxt of a python model with one CPU instance; inputs with a default are optional.
 
-    It names no path and no version, so that one file serves all versions of a model. Waiting requests are joined
+    It names no path and no version, see `of_version`. Waiting requests are joined
     whatever the length of their lists. Triton ends a batch at a request with another set of optional inputs.
 
     Args:
@@ -71,6 +71,16 @@ def config_text(
     return str(text_format.MessageToString(config))
 
 
+def of_version(text: str, version: int) -> str:
+    """``text`` of a config.pbtxt for this version of the model: a server serves it, and not the highest one."""
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    config = text_format.Parse(text, pb.ModelConfig())
+    config.version_policy.specific.versions.append(version)
+    return str(text_format.MessageToString(config))
+
+
 def join_what_waits(config: Any, delay_us: int) -> None:
     """Have Triton hand over at once all requests that wait for a model or arrive within the delay (microseconds)."""
     config.dynamic_batching.SetInParent()
@@ -90,6 +100,17 @@ def read_config(file: Path) -> Any:
         return text_format.Parse(file.read_text(), pb.ModelConfig())
     except text_format.ParseError as error:
         raise ServerError(f"{file}: is no model config: {one_line(error)}") from error
+
+
+def served_version(model: Path) -> int | None:
+    """The version in the folder ``model`` that a server serves; None if its config names none: then the highest.
+
+    Raises:
+        ServerError: if its config is not valid.
+    """
+    file = model / "config.pbtxt"
+    versions = read_config(file).version_policy.specific.versions if file.is_file() else []
+    return max(versions, default=None)
 
 
 def dims_of(spec: ColumnSpec) -> list[int]:

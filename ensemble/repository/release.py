@@ -32,6 +32,19 @@ class ReleaseManifest:
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
+    @classmethod
+    def load(cls, file: Path) -> ReleaseManifest:
+        """The one that ``save`` wrote.
+
+        Raises:
+            ArtifactError: it is damaged.
+        """
+        try:
+            raw = json.loads(file.read_text())
+            return cls(**{**raw, "notices": tuple(raw["notices"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{file}: damaged ({error!r}); delete {file.parent}") from error
+
 
 def make_release(
     parts: Mapping[str, Artifact],

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from ...core.artifact import Artifact, replace_folder
+from ...core.errors import ConfigError
 from ...core.files import link_or_copy
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
@@ -18,6 +19,7 @@ from ...workflows.config import FeatureStoreConfig
 from ..config import ExportConfig, ServingConfig
 from ..graph.graph_file import RELEASE
 from .layout import CONFIG
+from .release import ReleaseManifest
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -39,7 +41,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     release = make_release(
         parents,
         model=config.model_name,
-        pipeline=store.project or config.model_name,
+        pipeline=_pipeline(sections),
         settings=serving.model_dump(mode="json"),
         notices=[*of_parts, *choose_ranker(parents, serving.ranker).notices],
     )
@@ -61,15 +63,39 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
 
 
 def check(sections: Sections, parents: Mapping[str, Artifact]) -> None:
-    """Make the ops of ``serving.ops`` before anything is trained, because their parameters may be wrong.
+    """What would stop the export, before anything is trained.
 
     Raises:
-        ConfigError: naming the op and its parameters.
+        ConfigError: an op of ``serving.ops`` has wrong parameters, or the model of another pipeline is in the place.
     """
     from .extra_ops import made
 
+    check_place(sections)
     for at, config in enumerate(cast(ServingConfig, sections["serving"]).ops):
         made(config, f"serving.ops[{at}]")
+
+
+def check_place(sections: Sections) -> None:
+    """Check that a release of another pipeline is not in the place of this one's.
+
+    Raises:
+        ConfigError: naming the keys.
+        ArtifactError: a release is damaged.
+    """
+    config = cast(ExportConfig, sections["export"])
+    own, place = _pipeline(sections), Path(config.repository) / config.model_name
+    for file in sorted(place.glob(f"*/{RELEASE}")):
+        if (other := ReleaseManifest.load(file).pipeline) != own:
+            raise ConfigError(
+                f"export.model_name: {file.parent} is a release of the pipeline {other!r}, this is {own!r}. Give this "
+                "one another export.model_name or export.repository; or delete the folder, if nobody needs it"
+            )
+
+
+def _pipeline(sections: Sections) -> str:
+    """The name of the pipeline that a release notes."""
+    store, config = cast(FeatureStoreConfig, sections["feature_store"]), cast(ExportConfig, sections["export"])
+    return store.project or config.model_name
 
 
 def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
@@ -82,7 +108,12 @@ def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
 
 
 def publish(artifact: Artifact, sections: Sections) -> None:
-    """Place the artifact's models in ``export.repository``, unless they are there already."""
+    """Place the artifact's models in ``export.repository``, unless they are there already.
+
+    Raises:
+        ConfigError: the model of another pipeline is there.
+    """
+    check_place(sections)
     repository = Path(cast(ExportConfig, sections["export"]).repository)
     served = cast(ExportConfig, sections["export"]).model_name
     models = sorted(file.parent.name for file in artifact.path.glob(f"*/{CONFIG}"))

@@ -44,11 +44,6 @@ def user_lookup(
         seen=spec.seen,
         views={**views, "user_history": history},
         online=store.online,
-        redis=_without_password(store.redis) if store.online == "redis" else "",
+        redis=store.redis_without_password if store.online == "redis" else "",
         times=times,
     )
-
-
-def _without_password(redis: str) -> str:
-    """A connection string that may be written to disk; the password comes from the environment."""
-    return ",".join(part for part in redis.split(",") if not part.startswith("password="))

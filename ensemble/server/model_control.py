@@ -53,6 +53,14 @@ class ModelControl(Client):
         config.parameters["loaded"].string_value = str(time.time_ns())
         self.load(MessageToJson(config), timeout)
 
+    def instances(self) -> int:
+        """How many instances the model has now.
+
+        Raises:
+            ServerError: if the server does not say so.
+        """
+        return sum(group.count for group in self._config_of(self.model).instance_group)
+
     def probe(self) -> str:
         """Have the whole graph answer for an unknown user; returns the release that answered.
 

@@ -102,7 +102,13 @@ def assemble_runtime(cache: Path | None = None) -> Runtime:
     wheel = found["tritonserver"].parents[1]
     folder = (cache or cache_folder()) / "triton" / _wheel_key(wheel)
     if not _complete(folder):
-        _lay_out(wheel, folder)
+        try:
+            _lay_out(wheel, folder)
+        except OSError as error:
+            raise ServerError(
+                f"Triton runtime: cannot write {folder} ({error.strerror}); set CASCADE_CACHE to a folder that can be "
+                "written, or run `cascade serve` once as a user who can"
+            ) from error
     return Runtime(
         server=folder / "bin" / "tritonserver",
         backends=folder / "backends",

@@ -13,15 +13,17 @@ from ..config import ServerConfig
 from .server import TritonServer
 
 
-def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path) -> None:
+def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path, redis: str | None = None) -> None:
     """Serve until SIGINT or SIGTERM. Prints one line to stdout when ready; the server's log goes to stderr.
+
+    The arguments are those of `TritonServer`.
 
     Raises:
         ServerError: if the server cannot be started or ends by itself.
     """
     stop = threading.Event()
     with _stop_signals(stop):
-        server = TritonServer(repository, model, feature_repo=feature_repo, config=config, cancelled=stop)
+        server = TritonServer(repository, model, feature_repo=feature_repo, redis=redis, config=config, cancelled=stop)
         try:
             with server:
                 print(

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Self
 
 from ...core.errors import ServerError
+from ...workflows.features.online import REDIS_VARIABLE
 from ..config import ServerConfig
 from ..repository.step_config import CORE
 from .hang_check import HangCheck
+from .instance_check import InstanceCheck
 from .model_control import ModelControl
 from .runtime import assemble_runtime
 from .served_model import check_backends, config_file, instance_count, with_instances
@@ -32,6 +34,8 @@ class TritonServer:
         repository: the exported model repository.
         model: name of the model to serve.
         feature_repo: the Feast repository that the model's lookups read.
+        redis: connection string of its online store, with the password that no release holds; None to take the one of
+            the environment or of the release.
         config: ports and instances.
         forward: takes each line of the server's log; written to stderr by default.
         cancelled: set it to give up while the server starts.
@@ -44,6 +48,7 @@ class TritonServer:
         model: str,
         *,
         feature_repo: Path,
+        redis: str | None = None,
         config: ServerConfig | None = None,
         forward: Callable[[str], None] | None = None,
         cancelled: threading.Event | None = None,
@@ -52,13 +57,14 @@ class TritonServer:
         self.repository = repository
         self.model = model
         self.feature_repo = feature_repo
+        self._redis = redis
         self.config = config or ServerConfig()
         self.release = ""
         self._forward = forward or _to_stderr
         self._cancelled = cancelled or threading.Event()
         self._startup_s = startup_s
         self._started: TritonProcess | None = None
-        self._guards: list[Watchdog | HangCheck] = []
+        self._guards: list[Watchdog | HangCheck | InstanceCheck] = []
 
     @property
     def grpc_url(self) -> str:
@@ -98,6 +104,9 @@ class TritonServer:
             raise
         guard = ModelControl(self.grpc_url, self.model, _PROBE_S)
         self._guards = [Watchdog(self.pid, self._reload), HangCheck(self.pid, guard.probe, guard.answered)]
+        if model_config is not None:  # an ensemble has no instances
+            count = instance_count(self.config.instances)
+            self._guards.append(InstanceCheck(count, guard.instances, self._load_again))
         for started in self._guards:
             started.start()
 
@@ -136,11 +145,12 @@ class TritonServer:
         if ensemble:
             # One more than there are cores: a step that hands its answers over still holds one, but does not use it.
             arguments.append(f"--rate-limit-resource={CORE}:{instance_count(self.config.instances) + 1}")
+        redis = {} if self._redis is None else {REDIS_VARIABLE: self._redis}
         return TritonProcess(
             self.repository,
             self.config,
             arguments=arguments,
-            environment={"CASCADE_FEATURE_REPO": str(self.feature_repo.absolute()), **_ONE_THREAD},
+            environment={"CASCADE_FEATURE_REPO": str(self.feature_repo.absolute()), **redis, **_ONE_THREAD},
             forward=self._forward,
             cancelled=self._cancelled,
             startup_s=self._startup_s,
@@ -155,6 +165,12 @@ class TritonServer:
             self._triton.wait_until(loaded.done, what)
             loaded.result()
             self.release = control.probe()
+
+    def _load_again(self) -> None:
+        """Load the model as it lies in the repository now, with its instances."""
+        own = with_instances(config_file(self.repository, self.model), instance_count(self.config.instances))
+        with ModelControl(self.grpc_url, self.model, timeout=self._startup_s) as control:
+            control.load(own, self._startup_s)
 
     def _reload(self, model: str) -> None:
         """Reload ``model``, which is the served one or a step of it, and have the served one answer a probe."""

@@ -41,7 +41,7 @@ STAGES = {stage.name: stage for stage in (TWO_TOWER, INDEX, RANKER)}
 
 
 class Ann(SimpleNamespace):
-    def model_dump(self, mode):
+    def stored(self):
         return vars(self)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError, FeatureStoreError
 from ..config import FeatureStoreConfig
-from .online import ONLINE_FILE
+from .online import ONLINE_FILE, REDIS_VARIABLE
 from .online_writer import OnlineWriter
 from .redis_writer import RedisWriter
 from .sqlite_writer import SqliteWriter
@@ -31,23 +31,27 @@ def open_store(section: FeatureStoreConfig) -> FeatureStore:
         return FeatureStore(repo_path=str(repo), config=RepoConfig(**feast_settings(section), repo_path=repo))
 
 
-def feast_settings(section: FeatureStoreConfig) -> dict[str, Any]:
-    """The content of feature_store.yaml for this pipeline."""
+def feast_settings(section: FeatureStoreConfig, redis: str | None = None) -> dict[str, Any]:
+    """The content of feature_store.yaml for this pipeline.
+
+    Args:
+        redis: the connection string, if it is not ``section.redis``.
+    """
     return {
         "project": project_of(section),
         "provider": "local",
         "registry": "data/registry.db",
         "offline_store": {"type": "file"},
-        "online_store": online_settings(section),
+        "online_store": online_settings(section, redis),
         "entity_key_serialization_version": 3,
     }
 
 
-def online_settings(section: FeatureStoreConfig) -> dict[str, Any]:
-    """Feast's ``online_store`` settings."""
+def online_settings(section: FeatureStoreConfig, redis: str | None = None) -> dict[str, Any]:
+    """Feast's ``online_store`` settings; ``redis`` as in `feast_settings`."""
     if section.online == "redis":
         # Feast's own scan also finds the keys of projects whose names end like this one's
-        return {"type": "redis", "connection_string": section.redis, "full_scan_for_deletion": False}
+        return {"type": "redis", "connection_string": redis or section.redis, "full_scan_for_deletion": False}
     return {"type": "sqlite", "path": str(ONLINE_FILE)}
 
 
@@ -64,10 +68,14 @@ def data_folder(section: FeatureStoreConfig) -> Path:
 
 
 def write_yaml(section: FeatureStoreConfig) -> None:
-    """Write the settings for Feast's command line: ``feast --feature-store-yaml data/<project>.yaml``."""
+    """Write the settings for Feast's command line: ``feast --feature-store-yaml data/<project>.yaml``.
+
+    Feast reads a connection string that holds a password from the environment, as we do.
+    """
     import yaml
 
-    settings = yaml.safe_dump(feast_settings(section), sort_keys=False)
+    secret = section.redis != section.redis_without_password
+    settings = yaml.safe_dump(feast_settings(section, f"${{{REDIS_VARIABLE}}}" if secret else None), sort_keys=False)
     (data_folder(section) / f"{project_of(section)}.yaml").write_text(settings)
 
 

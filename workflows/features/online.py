@@ -6,6 +6,7 @@ https://github.com/feast-dev/feast/blob/v0.49.0/docs/specs/online_store_format.m
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from typing import Any, Protocol
 from ...core.errors import FeatureStoreError
 
 ONLINE_FILE = Path("data") / "online_store.db"
+REDIS_VARIABLE = "CASCADE_FEATURE_STORE__REDIS"
+"""Environment variable with a connection string that goes before others."""
 BATCH = 1024
 """The most keys in one query."""
 
@@ -101,7 +104,10 @@ class SqliteReader:
         try:
             reader.read([""])
         except FeatureStoreError as error:
-            raise FeatureStoreError(f"{file}: {error}; run `cascade features materialize`") from None
+            advice = "run `cascade features materialize`"
+            if not os.access(file.parent, os.W_OK):
+                advice = "who reads must be able to write to its folder, where sqlite keeps a log; or use redis"
+            raise FeatureStoreError(f"{file}: {error}; {advice}") from None
         return reader
 
     def read(self, keys: Sequence[int | str | None]) -> OnlineRows:

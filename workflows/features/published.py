@@ -27,7 +27,7 @@ def _marker(section: FeatureStoreConfig) -> Path:
 
 def _published(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, Any]:
     """What the marker holds after a publication."""
-    return {"digest": artifact.digest, "online": online_settings(section)}
+    return {"digest": artifact.digest, "online": online_settings(section, section.redis_without_password)}
 
 
 def note_published(section: FeatureStoreConfig, artifact: Artifact) -> None:

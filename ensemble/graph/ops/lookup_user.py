@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ....core.errors import FeatureStoreError
 from ....core.signature import Columns, ColumnSpec, Signature
 from ....workflows.features.online import (
+    REDIS_VARIABLE,
     FeatureQuery,
     OnlineReader,
     OnlineRows,
@@ -28,7 +29,6 @@ from ....workflows.transforms.codes import DTYPES
 from .base import Op
 
 REPO_VARIABLE = "CASCADE_FEATURE_REPO"
-REDIS_VARIABLE = "CASCADE_FEATURE_STORE__REDIS"
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from cascade.api.locate import locate
 from cascade.core.artifact import Artifact, write_artifact
-from cascade.core.errors import ArtifactError
+from cascade.core.errors import ArtifactError, ConfigError
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import (
     AnnConfig,
@@ -18,6 +19,7 @@ from cascade.ensemble.config import (
 )
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import LookupUser, Op
+from cascade.ensemble.repository.model_config import served_version
 from cascade.ensemble.repository.stage import EXPORT, install
 from cascade.testing.miniature_models import save_query_tower, save_ranker
 from cascade.workflows.config import (
@@ -182,7 +184,7 @@ def test_lookup_reads_the_feature_store_for_what_the_transforms_need(version):
 def test_release_pins_all_parts(version, parts, artifact):
     release = json.loads((version / "release.json").read_text())
     assert release["parts"] == {stage: part.digest for stage, part in sorted(parts.items())}
-    assert release["pipeline"] == "shop" and "gpu_flat runs as flat" in release["notices"][0]
+    assert release["pipeline"] == "shop" and "gpu_flat runs as flat" in release["notices"][-1]
     assert artifact.metrics["release"] == release["release"]
 
 
@@ -195,7 +197,7 @@ def test_parts_of_two_releases_are_refused(runs, parts):
 
 def test_the_manifest_says_what_was_exported_and_what_runs_otherwise_than_configured(artifact):
     assert (artifact.metrics["layout"], artifact.metrics["backend"]) == ("fused", "python")
-    assert "gpu_flat runs as flat" in artifact.metrics["notices"][0]
+    assert "gpu_flat runs as flat" in artifact.metrics["notices"][-1]
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +259,30 @@ class TestPublish:
         assert sorted(file.name for file in (tmp_path / "cascade").iterdir()) == ["1", "7", "config.pbtxt"]
         assert (tmp_path / "cascade" / "config.pbtxt").read_text().startswith('name: "cascade"')
         assert (tmp_path / "other" / "1").is_dir()
+
+    def test_the_exported_version_is_served_and_not_the_highest(self, runs, parts, tmp_path):
+        (tmp_path / "cascade" / "7").mkdir(parents=True)
+        for version in (3, 2):
+            EXPORT.publish(EXPORT.run(runs, sections(tmp_path, version=version), parts), sections(tmp_path))
+            assert served_version(tmp_path / "cascade") == version
+        assert {file.name for file in (tmp_path / "cascade").iterdir()} == {"2", "3", "7", "config.pbtxt"}
+        assert locate(tmp_path)[0] == tmp_path / "cascade" / "2"
+
+    def test_the_model_of_another_pipeline_is_not_overwritten(self, artifact, tmp_path):
+        EXPORT.publish(artifact, sections(tmp_path))
+        before = (tmp_path / "cascade" / "1" / "release.json").read_text()
+        other = {**sections(tmp_path), "feature_store": FeatureStoreConfig(project="other")}
+        for refuse in (EXPORT.publish, lambda _, given: EXPORT.check({**given, "serving": ServingConfig()}, {})):
+            with pytest.raises(ConfigError, match="cascade/1 is a release of the pipeline 'shop', this is 'other'"):
+                refuse(artifact, other)
+        assert (tmp_path / "cascade" / "1" / "release.json").read_text() == before
+        EXPORT.publish(artifact, {**other, "export": ExportConfig(repository=str(tmp_path), model_name="mine")})
+
+    def test_a_damaged_release_is_named(self, artifact, tmp_path):
+        EXPORT.publish(artifact, sections(tmp_path))
+        (tmp_path / "cascade" / "1" / "release.json").write_text("{")
+        with pytest.raises(ArtifactError, match="cascade/1/release.json: damaged .*delete"):
+            EXPORT.publish(artifact, sections(tmp_path))
 
     def test_a_version_of_another_release_is_replaced_whole(self, tmp_path):
         for release in ("a", "b"):

@@ -77,3 +77,9 @@ def test_the_environment_leads_the_stub_to_this_python(wheel, tmp_path, monkeypa
     assert env["PATH"].split(":") == [str(Path(sys.executable).parent), "/bin"]
     assert env["LD_LIBRARY_PATH"].split(":") == [str(wheel / "nvidia_pytriton.libs"), str(wheel / "lib"), "/z"]
     assert not {"PYTHONPATH", "PYTHONHOME"} & set(env)
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(wheel, tmp_path):
+    (tmp_path / "cache").write_text("a file, in which even root makes no folder")
+    with pytest.raises(ServerError, match="cannot write .*cache/triton.*set CASCADE_CACHE to a folder"):
+        runtime.assemble_runtime(tmp_path / "cache")

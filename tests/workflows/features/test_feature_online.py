@@ -56,3 +56,12 @@ def test_reading_needs_neither_feast_nor_pandas() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed == "set()\n"
+
+
+def test_a_store_in_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "online_store.db").write_bytes(b"no database" * 100)
+    for writable, advice in ((True, "cascade features materialize"), (False, "able to write to its folder")):
+        monkeypatch.setattr("os.access", lambda *_, writable=writable: writable)
+        with pytest.raises(FeatureStoreError, match=f"online_store.db: .*{advice}"):
+            open_reader(QUERY, tmp_path, "sqlite", "")

@@ -1,6 +1,7 @@
 """Apply, materialize and push on sqlite."""
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,10 +14,12 @@ import yaml
 
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError, FeatureStoreError
+from cascade.core.stage import Stage
+from cascade.pipeline.run_record import RunRecord
 from cascade.testing.feature_data import data_artifact
 from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from cascade.workflows.features import store as feature_store
-from cascade.workflows.features.connection import feast_settings, online_settings
+from cascade.workflows.features.connection import feast_settings, online_settings, write_yaml
 from cascade.workflows.features.stage import FEATURES
 
 INTERACTIONS = {"user_id": [1, 1, 2], "item_id": [10, 11, 10], "timestamp": [800_000_000, 800_000_001, 800_000_000]}
@@ -231,3 +234,20 @@ def test_redis_settings() -> None:
     section = FeatureStoreConfig(project="p", online="redis", redis="cache:6380,db=1")
     connection = {"type": "redis", "connection_string": "cache:6380,db=1"}
     assert online_settings(section) == {**connection, "full_scan_for_deletion": False}
+
+
+def test_no_file_holds_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "cache:6380,db=1,password=S3cret"
+    section = FeatureStoreConfig(project="p", repo=str(tmp_path), online="redis", redis=text)
+    assert section.redis_without_password == section.stored()["redis"] == "cache:6380,db=1"
+    assert section.model_dump()["redis"] == online_settings(section)["connection_string"] == text
+    write_yaml(section)
+    written = (tmp_path / "data" / "p.yaml").read_text()
+    assert "S3cret" not in written
+    monkeypatch.setenv("CASCADE_FEATURE_STORE__REDIS", text)
+    assert yaml.safe_load(os.path.expandvars(written)) == feast_settings(section)  # as Feast reads it
+    stage = Stage("features", "", ("feature_store",), (), lambda *_: None)
+    without = section.model_copy(update={"redis": "cache:6380,db=1"})
+    assert stage.key({"feature_store": section}, {}) == stage.key({"feature_store": without}, {})
+    record = RunRecord.of(stage, {"feature_store": section}, Artifact(tmp_path, "features", "", {}))
+    assert "S3cret" not in repr(record) and "cache:6380,db=1" in repr(record)
