@@ -149,19 +149,50 @@ def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: i
         Item rows int32 [B, count], best first, padded with -1.
     """
     found = np.full((len(queries), count), PAD, np.int32)
-    have = seen.counts()
+    have, vectors = seen.counts(), None if merge else flat_vectors(index)
     order = np.argsort(have, kind="stable")  # search users with similar numbers of seen items together
     at = 0
     while at < len(order):
         wanted = min(count + int(have[order[at : at + MOST_QUERIES]].max()), index.ntotal)
-        part = order[at : at + max(1, min(MOST_QUERIES, MOST_FOUND // wanted))]
+        width = wanted if vectors is None else index.ntotal
+        part = order[at : at + max(1, min(MOST_QUERIES, MOST_FOUND // width))]
         some = np.ascontiguousarray(queries[part])
-        _, rows = index.search(some, wanted)
-        if merge is not None:
-            rows = merge(part, some, rows, count + have[part])
-        found[part] = _first_unseen(rows, seen.take(part), count)
+        if vectors is None:
+            _, rows = index.search(some, wanted)
+            if merge is not None:
+                rows = merge(part, some, rows, count + have[part])
+            found[part] = _first_unseen(rows, seen.take(part), count)
+        else:
+            found[part] = _nearest_unseen(some @ vectors.T, seen.take(part), count)
         at += len(part)
     return found
+
+
+def flat_vectors(index: Any) -> NDArray[np.float32] | None:
+    """The vectors [n_items, D] of an index that compares a query with all of them; None for any other.
+
+    A matrix product from which seen items are taken out takes a third of the time of a search for so many more.
+    """
+    import faiss
+
+    inner = faiss.downcast_index(index)
+    if not isinstance(inner, faiss.IndexFlat) or inner.metric_type != faiss.METRIC_INNER_PRODUCT:
+        return None
+    return np.asarray(faiss.rev_swig_ptr(inner.get_xb(), index.ntotal * index.d)).reshape(index.ntotal, index.d)
+
+
+def _nearest_unseen(scores: NDArray[np.float32], seen: UserItems, count: int) -> Rows:
+    """The items with the highest ``scores`` [B, n_items]; seen ones are overwritten."""
+    rows, hidden = np.arange(len(scores))[:, None], seen.matrix[seen.users].tocoo()
+    own = rows[:, :0] if seen.without is None else seen.without[:, None]
+    kept = scores[rows, own]
+    scores[hidden.row, hidden.col] = -np.inf
+    scores[rows, own] = kept
+    others = max(0, scores.shape[1] - count)
+    best = np.argpartition(scores, others, axis=1)[:, others:]
+    best = np.take_along_axis(best, np.argsort(-scores[rows, best], axis=1, kind="stable"), axis=1)
+    found = np.where(np.isneginf(scores[rows, best]), PAD, best)
+    return np.pad(found, ((0, 0), (0, count - found.shape[1])), constant_values=PAD).astype(np.int32)
 
 
 def _first_unseen(rows: NDArray[np.int64], seen: UserItems, count: int) -> Rows:

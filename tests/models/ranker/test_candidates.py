@@ -112,8 +112,9 @@ def test_draws_of_items():
     assert rate[0] == 1.5 and rate[2] == 3
 
 
+@pytest.mark.parametrize("kind", ["Flat", "IVF2,Flat"])
 @pytest.mark.parametrize(("queries_at_once", "found_at_once"), [(1024, 10**6), (3, 10**6), (1024, 60), (1, 1)])
-def test_retrieve_gives_the_nearest_unseen(queries_at_once, found_at_once, monkeypatch):
+def test_retrieve_gives_the_nearest_unseen(queries_at_once, found_at_once, kind, monkeypatch):
     import faiss
 
     monkeypatch.setattr(candidates, "MOST_QUERIES", queries_at_once)
@@ -122,8 +123,11 @@ def test_retrieve_gives_the_nearest_unseen(queries_at_once, found_at_once, monke
     rng = np.random.default_rng(0)
     vectors, queries = rng.normal(size=(40, 8)).astype("f4"), rng.normal(size=(11, 8)).astype("f4")
     seen = rng.random((11, 40)) < rng.random((11, 1))
-    index = faiss.IndexFlatIP(8)
+    index = faiss.index_factory(8, kind, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
     index.add(vectors)
+    if kind != "Flat":
+        index.nprobe = 2
     own = rng.integers(0, 40, 11)
     got = retrieve(index, queries, UserItems(csr_matrix(seen), np.arange(11), without=own), 15)
     seen[np.arange(11), own] = False
