@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Score = Callable[[slice], NDArray[np.float32]]
 """A slice of events -> the scores [B, n_items] of all items, in an array that the caller may overwrite."""
-MOST_SCORES, FEWEST_EVENTS = 40_000_000, 500
+MOST_SCORES, FEWEST_EVENTS = 20_000_000, 500
 """Events are drawn so that a model has this many scores in all, but not fewer than so many events."""
 SEED = 0
 

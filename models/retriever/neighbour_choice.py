@@ -1,8 +1,9 @@
-"""How much the item-item weights count beside the vectors, and how they are fitted: chosen on the validation part."""
+"""How item-item weights are fitted, and how much they count beside the vectors: chosen on the validation part."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...workflows.transforms.codes import FIRST_CODE
 from ..layers.feature_gather import ITEM_ID
 from ..training.rows import Events
 from .item_to_item.ease import co_occurrences, ease, strongest
+from .item_to_item.followers import followers
 from .linear_part import by_code
 from .mixtures import Score, best_mixture, products, spread
 from .neighbours import Neighbours
@@ -25,14 +27,21 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Split, Tensors
 
 Array = NDArray[np.float32]
-USER_POWERS = 0.0, 0.25
-"""Tried: the first is better where users have few items, the second where some have many, see `co_occurrences`."""
-DECAYS = 1.0, 0.8, 0.5
+USER_POWER = 0.25
+"""Of the weighted EASE: it is better than the plain one where some users have many items, see `co_occurrences`."""
+MORE_FOLLOWERS = 2.0
+"""How much more followers count than EASE where both are summed."""
+MOST_FOLLOWED = 5_000_000
+"""Positives whose followers are counted, of users drawn at random."""
+OF_SETS = "ease", "weighted_ease"
+OF_SEQUENCES = "ease", "followers", "ease_and_followers"
+"""Tried: attributes of `ItemWeights`."""
+DECAYS = 0.9, 0.7, 0.5
 """Tried for histories with an order, see `Neighbours`."""
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
 """Tried: how far their scores spread over the items, as a multiple of the vectors'. With the last they decide alone."""
-SET_RATIO = 4.0
-"""Where nothing can be chosen. Of a set, item-item weights tell more than vectors do."""
+SET_RATIO = 1.0
+"""Where nothing can be chosen."""
 KNOWN: Sequence[Split] = ("train", "valid")
 """What served weights are fitted on."""
 SEED = 0
@@ -63,47 +72,88 @@ def choose(
     Returns:
         The weights, None if the vectors stay alone, and metrics: how they were fitted, and the NDCG with them.
     """
-    history = np.asarray(events.moment[HISTORY])
-    fits = {power: fitted(tensors, power, kept, ("train",)) for power in USER_POWERS}
-    decays = DECAYS if tensors.schema[HISTORY].ordered else (1.0,)
-    tries = [(power, decay) for power in USER_POWERS for decay in decays]
+    history, ordered = np.asarray(events.moment[HISTORY]), tensors.schema[HISTORY].ordered
+    kinds, decays = (OF_SEQUENCES, DECAYS) if ordered else (OF_SETS, (1.0,))
+    weights = ItemWeights(tensors, kept, ("train",))
+    tries = [(kind, decay) for kind in kinds for decay in decays]
 
-    def score(power: float, decay: float) -> Score:
-        own = Neighbours(fits[power], decay)
+    def score(kind: str, decay: float) -> Score:
+        own = Neighbours(getattr(weights, kind), decay)
         return lambda part: own.scores(history[part]).toarray()
 
     others = [score(*one) for one in tries]
-    of = "two_tower with neighbours"
-    _, best = best_mixture(products(queries, vectors), others, RATIOS, events, seen, of)
+    _, best = best_mixture(products(queries, vectors), others, RATIOS, events, seen, "two_tower with neighbours")
     if best is None:
         return None, {"neighbours": "none"}
-    power, decay = tries[best.other]
-    facts = {"neighbours": "ease", "neighbours_user_power": power, "neighbours_decay": decay}
-    facts |= {"neighbours_ratio": best.ratio, "valid_ndcg_with_neighbours": best.ndcg}
-    served = fitted(tensors, power, kept, KNOWN)
-    return ChosenNeighbours(*(Neighbours(part * best.weight, decay) for part in (fits[power], served))), facts
+    kind, decay = tries[best.other]
+    facts = {"neighbours": kind, "neighbours_decay": decay, "neighbours_ratio": best.ratio}
+    facts |= {"valid_ndcg_with_neighbours": best.ndcg}
+    both = (getattr(own, kind) for own in (weights, ItemWeights(tensors, kept, KNOWN)))
+    return ChosenNeighbours(*(Neighbours(part * np.float32(best.weight), decay) for part in both)), facts
 
 
 def without_validation(
     queries: Array, vectors: Array, tensors: Tensors, events: Events, kept: int
 ) -> tuple[ChosenNeighbours | None, dict[str, Any]]:
-    """The weights where nothing can be chosen: those for few items a user, at `SET_RATIO`; None for sequences.
+    """The weights where nothing can be chosen: plain EASE that counts as much as the vectors; None for sequences.
 
     Args:
         queries: float32 [n, D], of the training ``events`` on which the spread of both scores is measured.
     """
     if tensors.schema[HISTORY].ordered:
         return None, {"neighbours": "none"}
-    weights, history = fitted(tensors, USER_POWERS[0], kept, ("train",)), np.asarray(events.moment[HISTORY])
+    weights, history = ItemWeights(tensors, kept, ("train",)).ease, np.asarray(events.moment[HISTORY])
     own = spread(lambda part: Neighbours(weights).scores(history[part]).toarray(), len(vectors))
-    of_vectors = spread(products(queries, vectors), len(vectors))
-    chosen = Neighbours((weights * (SET_RATIO * of_vectors / max(own, 1e-12))).astype(np.float32))
+    ratio = SET_RATIO * spread(products(queries, vectors), len(vectors)) / max(own, 1e-12)
+    chosen = Neighbours(weights * np.float32(ratio))
     return ChosenNeighbours(chosen, chosen), {"neighbours": "ease", "neighbours_ratio": SET_RATIO}
 
 
-def fitted(tensors: Tensors, user_power: float, kept: int, parts: Sequence[Split]) -> csr_matrix:
-    """Weights float32 [C, n_items] of the positives in ``parts``; items that share a code have the same."""
-    weights = ease(co_occurrences(by_code(tensors, parts), user_power, SEED), kept).tocsc()
-    codes = np.asarray(tensors.items[ITEM_ID])[:, 0]
-    of_items = weights[:, np.where(codes < FIRST_CODE, 0, codes)]  # code 0 has none
-    return strongest(of_items.tocsr(), kept)
+@dataclass(frozen=True)
+class ItemWeights:
+    """Weights float32 [C, n_items] of each kind, fitted on the positives in ``parts`` when they are asked for."""
+
+    tensors: Tensors
+    kept: int
+    """Weights of each row; items that share a code have the same."""
+    parts: Sequence[Split]
+
+    @cached_property
+    def ease(self) -> csr_matrix:
+        return self._ease(0.0)
+
+    @cached_property
+    def weighted_ease(self) -> csr_matrix:
+        return self._ease(USER_POWER)
+
+    @cached_property
+    def followers(self) -> csr_matrix:
+        events = [Events.positives(self.tensors.interactions(part)) for part in self.parts]
+        users, rows = (np.concatenate([getattr(part, name) for part in events]) for name in ("user_row", "item_row"))
+        place = np.concatenate([part.moment[HISTORY].end for part in events])  # among all positives, in order
+        order = np.argsort(place)
+        if len(order) > MOST_FOLLOWED:
+            drawn = np.random.default_rng(SEED).random(len(self.tensors.user_ids)) < MOST_FOLLOWED / len(order)
+            order = order[drawn[users[order]]]
+        codes = self._codes[rows[order]]
+        known = codes >= FIRST_CODE
+        return self._of_items(followers(users[order][known], codes[known], self.tensors.schema[HISTORY].cardinality))
+
+    @cached_property
+    def ease_and_followers(self) -> csr_matrix:
+        """The sum of both, each divided by its norm."""
+        first, second = (part / max(float(np.linalg.norm(part.data)), 1e-12) for part in (self.ease, self.followers))
+        return strongest((first + MORE_FOLLOWERS * second).astype(np.float32).tocsr(), self.kept)
+
+    def _ease(self, user_power: float) -> csr_matrix:
+        counts = co_occurrences(by_code(self.tensors, self.parts), user_power, SEED)
+        return self._of_items(ease(counts, self.kept))
+
+    @cached_property
+    def _codes(self) -> NDArray[np.int32]:
+        return np.asarray(self.tensors.items[ITEM_ID])[:, 0]
+
+    def _of_items(self, weights: csr_matrix) -> csr_matrix:
+        """Weights of codes [C, C] as those of items, the strongest of each row."""
+        columns = weights.tocsc()[:, np.where(self._codes < FIRST_CODE, 0, self._codes)]  # code 0 has none
+        return strongest(columns.tocsr(), self.kept)

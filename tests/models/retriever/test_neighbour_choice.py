@@ -9,11 +9,18 @@ from scipy.sparse import csr_matrix
 from cascade.core.errors import DivergedError
 from cascade.core.features import Feature
 from cascade.models import metrics
-from cascade.models.retriever import neighbour_choice
 from cascade.models.retriever.full_ranks import full_ranks
 from cascade.models.retriever.mixtures import best_mixture
-from cascade.models.retriever.neighbour_choice import choose, fitted, without_validation
+from cascade.models.retriever.neighbour_choice import (
+    DECAYS,
+    OF_SEQUENCES,
+    OF_SETS,
+    ItemWeights,
+    choose,
+    without_validation,
+)
 from cascade.models.training.rows import Events
+from cascade.workflows.history.history import Histories, Positives
 
 FIRST = 3
 """The first code of an item; 0 is padding."""
@@ -35,23 +42,27 @@ def shop():
         known[users, 2 * pair] = known[users, 2 * pair + 1] = 1
     held = 2 * pairs[:, 0] + 1
     known[users, held] = 0
-    history = np.stack([np.flatnonzero(row) for row in known]) + FIRST
+    first = np.concatenate([[0], np.cumsum(known.sum(axis=1) + 1)]).astype(np.int64)
     row, item = (part.astype(np.int32) for part in np.nonzero(known))
+    ends = first[row] + np.arange(len(row)) - np.searchsorted(row, row)
+    stored = np.empty(first[-1], np.int32)
+    stored[ends], stored[first[1:] - 1] = item + FIRST, held + FIRST
+    positives = Positives(first, stored)
 
-    def part(user_row, item_row, past):
+    def part(user_row, item_row, ends):
         ones = np.ones(len(user_row), np.float32)
         return SimpleNamespace(
-            user_row=user_row, item_row=item_row, positive=ones > 0, label=ones, labels={}, context={}, history=past,
-            history_gap=None,
+            user_row=user_row, item_row=item_row, positive=ones > 0, label=ones, labels={}, context={},
+            history=Histories(positives, user_row, ends, 10), history_gap=None,
         )  # fmt: skip
 
     parts = {
-        "train": part(row, item, history[row]),
-        "valid": part(users.astype(np.int32), held.astype(np.int32), history),
+        "train": part(row, item, ends),
+        "valid": part(users.astype(np.int32), held.astype(np.int32), first[1:] - 1),
     }
 
     def tensors(ordered):
-        feature = Feature("history", "user", "categorical", ITEMS + FIRST, history.shape[1], "item_id", ordered=ordered)
+        feature = Feature("history", "user", "categorical", ITEMS + FIRST, 10, "item_id", ordered=ordered)
         return SimpleNamespace(
             items={"item_id": (np.arange(ITEMS) + FIRST)[:, None]}, item_ids=np.arange(ITEMS),
             user_ids=users, schema={"history": feature}, interactions=parts.__getitem__,
@@ -71,8 +82,8 @@ def random_vectors(seed=0):
 def test_vectors_that_know_nothing_get_neighbours(shop, ordered):
     queries, vectors = random_vectors()
     found, facts = choose(queries, vectors, shop.tensors(ordered), shop.events, shop.seen, 5)
-    assert facts["neighbours"] == "ease" and facts["neighbours_ratio"] > 1
-    assert facts["neighbours_decay"] in (neighbour_choice.DECAYS if ordered else (1.0,))
+    assert facts["neighbours"] in (OF_SEQUENCES if ordered else OF_SETS) and facts["neighbours_ratio"] > 1
+    assert facts["neighbours_decay"] in (DECAYS if ordered else (1.0,))
     ranks = full_ranks(queries, vectors, shop.events, shop.seen, neighbours=found.train)
     assert metrics.target_ndcg(ranks).mean() == pytest.approx(facts["valid_ndcg_with_neighbours"])
     assert np.diff(found.train.weights.indptr).max() <= 5
@@ -119,7 +130,7 @@ def test_weights_are_of_item_rows_and_items_of_one_code_share_them(shop):
     codes[7] = codes[5]
     codes[9] = FIRST - 1  # out of vocabulary
     tensors.items = {"item_id": codes[:, None]}
-    weights = fitted(tensors, 0.0, ITEMS, ("train",)).toarray()
+    weights = ItemWeights(tensors, ITEMS, ("train",)).ease.toarray()
     assert weights.shape == (ITEMS + FIRST, ITEMS)
     np.testing.assert_array_equal(weights[:, 7], weights[:, 5])
     assert not weights[:, 9].any() and not weights[:FIRST].any() and weights[codes[2], 3] > 0
@@ -129,3 +140,15 @@ def test_nan_vectors_are_an_error(shop):
     queries, vectors = random_vectors()
     with pytest.raises(DivergedError, match="two_tower with neighbours"):
         choose(queries * np.nan, vectors, shop.tensors(False), shop.events, shop.seen, 5)
+
+
+def test_followers_are_counted_in_the_order_of_all_positives(shop):
+    """Users have their items by number, the held-out one last; a pair at distance d counts 1 / d."""
+    found = ItemWeights(shop.tensors(True), ITEMS, ("train", "valid")).followers.toarray()
+    counts = np.zeros((ITEMS, ITEMS))
+    for row, held in zip(shop.known, shop.held, strict=True):
+        own = [*np.flatnonzero(row), held]
+        for at, item in enumerate(own):
+            for distance, other in enumerate(own[at + 1 : at + 6], start=1):
+                counts[item, other] += 1 / distance
+    np.testing.assert_allclose(found[FIRST:], counts / (counts.sum(axis=1, keepdims=True) + 10), rtol=1e-5)
