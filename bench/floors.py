@@ -114,6 +114,15 @@ def _drop_seen(op: Any, columns: Columns) -> Call:
     return lambda: np.isin(columns["retrieved_rows"], columns["seen_rows"])
 
 
+def _merge_neighbours(op: Any, columns: Columns) -> Call:
+    """The weights of the history's items summed up by item, and the inner products of the items that these reach."""
+    start, row, weight = op.weights.start, op.weights.row, op.weights.weight
+    codes = columns["history"][columns["history"] > 0]
+    at = np.concatenate([np.arange(0), *(np.arange(start[code], start[code + 1]) for code in codes)])
+    reached = np.unique(np.concatenate([row[at], columns["retrieved_rows"][columns["retrieved_rows"] >= 0]]))
+    return lambda: np.bincount(row[at], weight[at]) + np.sort(op.vectors[reached] @ columns["query"][0])[0]
+
+
 def _lookup_items(op: Any, columns: Columns) -> Call:
     rows = np.maximum(columns["candidate_rows"], 0)
     return lambda: [np.take(table, rows, axis=0) for table in op.tables.values()]
@@ -145,6 +154,7 @@ CALLS: Mapping[str, Callable[[Any, Columns], Call]] = {
     "transform": _transform,
     "encode_query": _model,
     "retrieve": _retrieve,
+    "merge_neighbours": _merge_neighbours,
     "drop_seen": _drop_seen,
     "lookup_items": _lookup_items,
     "rank": _model,

@@ -23,7 +23,7 @@ EMBEDDING_SHARE = 0.75
 """Share of a device's memory that the guide reserves for embeddings."""
 PHASES = {
     "features": ("lookup_user", "transform"),
-    "ann": ("encode_query", "retrieve", "drop_seen"),
+    "ann": ("encode_query", "retrieve", "merge_neighbours", "drop_seen"),
     "join": ("lookup_items",),
     "rank": ("rank",),
     "rules": ("order", "respond"),

@@ -20,7 +20,7 @@ Thing = TypeVar("Thing")
 BUILT_IN: Mapping[Kind, tuple[str, ...]] = {
     "source": ("movielens-100k", "synthetic", "tables"),
     "op": (
-        *("lookup_user", "transform", "encode_query", "retrieve", "drop_seen"),
+        *("lookup_user", "transform", "encode_query", "retrieve", "merge_neighbours", "drop_seen"),
         *("lookup_items", "rank", "order", "respond"),
     ),
     "interaction": ("dot", "concat", "cross"),

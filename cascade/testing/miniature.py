@@ -16,6 +16,7 @@ from ..ensemble.graph.ops import (
     DropSeen,
     EncodeQuery,
     LookupItems,
+    MergeNeighbours,
     Order,
     Rank,
     Respond,
@@ -29,10 +30,14 @@ from ..ensemble.graph.request_graph import (
 )
 from ..ensemble.protocol.inputs import MISSING, Input
 from ..ensemble.repository.release import ReleaseManifest
+from ..models.retriever.item_to_item.neighbour_weights import NeighbourWeights
+from ..models.retriever.neighbours import Neighbours
 from .miniature_models import save_query_tower, save_ranker
 from .miniature_ops import MiniatureTransform, MiniatureUsers
 
 USERS, ITEMS, DIM, LENGTH = 20, 30, 8, 4
+DECAY = 0.5
+"""Of the item-item weights."""
 SERVING = ServingConfig(
     ann=AnnConfig(type="flat", topk=12), rerank=RerankConfig(k=6, diversity_lambda=0.2), max_batch_size=64
 )
@@ -69,12 +74,15 @@ class Miniature:
         return [[*items, *others] for items, others in zip(self.history, self.rejected, strict=True)]
 
 
-def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig = SERVING) -> Miniature:
+def miniature(
+    folder: Path, *, string_ids: bool = False, serving: ServingConfig = SERVING, neighbours: bool = False
+) -> Miniature:
     """Write models, index and tables into ``folder``.
 
     Args:
         string_ids: use ids such as "u100" and "i1000" instead of integers.
         serving: the config section of the request path.
+        neighbours: give the retriever item-item weights, which the ranker adds to its score.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
@@ -89,7 +97,9 @@ def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig 
     vectors = rng.normal(size=(ITEMS, DIM)).astype(np.float32)
     others = [np.setdiff1d(item_ids, np.array(items, item_ids.dtype)) for items in history]
     rejected = [rng.choice(items, size=user % 4, replace=False).tolist() for user, items in enumerate(others)]
-    files = _write(folder, user_ids, item_ids, {"history": history, "rejected": rejected}, vectors)
+    files = _write(folder, user_ids, item_ids, {"history": history, "rejected": rejected}, vectors, neighbours)
+    weights = [name for name in files if name.startswith("neighbour_")]
+    merge = MergeNeighbours(serving.ann.topk, DIM, LENGTH, DECAY)
     steps = Steps(
         lookup_user=Step(MiniatureUsers(ids), _pick(files, "users.npz")),
         transform=Step(MiniatureTransform(ids, LENGTH), _pick(files, "ids.npz")),
@@ -97,18 +107,25 @@ def miniature(folder: Path, *, string_ids: bool = False, serving: ServingConfig 
         retrieve=Step(Retrieve(serving.ann.topk, DIM), _pick(files, "index.faiss")),
         drop_seen=Step(DropSeen(serving.ann.topk)),
         lookup_items=Step(
-            LookupItems(ITEM_INPUTS, DIM), _pick(files, "item_code.npy", "price.npy", "item_vectors.npy")
+            LookupItems(ITEM_INPUTS, DIM, history=LENGTH, decay=DECAY if neighbours else None),
+            _pick(files, "item_code.npy", "price.npy", "item_vectors.npy", *weights),
         ),
-        rank=Step(Rank(USER_INPUTS, ITEM_INPUTS), _pick(files, "ranker.onnx")),
+        rank=Step(Rank(USER_INPUTS, ITEM_INPUTS, neighbours), _pick(files, "ranker.onnx")),
         order=Step(Order(DIM, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
         respond=Step(Respond(string_ids, RELEASE.release), _pick(files, "item_ids.npy")),
+        merge_neighbours=Step(merge, _pick(files, "item_vectors.npy", *weights)) if neighbours else None,
     )
     inputs = request_inputs(ids, ids, {"hour": ColumnSpec("int64")}, serving)
     return Miniature(user_ids, item_ids, history, rejected, steps, inputs)
 
 
 def miniature_repository(
-    folder: Path, *, string_ids: bool = False, version: int = 1, serving: ServingConfig = SERVING
+    folder: Path,
+    *,
+    string_ids: bool = False,
+    version: int = 1,
+    serving: ServingConfig = SERVING,
+    neighbours: bool = False,
 ) -> Miniature:
     """Export the miniature as model ``cascade`` into the model repository ``folder``.
 
@@ -119,7 +136,7 @@ def miniature_repository(
     from ..ensemble.repository.export import export
 
     parts = Path(folder).with_name(f"{Path(folder).name}-parts")
-    made = miniature(parts, string_ids=string_ids, serving=serving)
+    made = miniature(parts, string_ids=string_ids, serving=serving, neighbours=neighbours)
     graph = request_graph(made.steps, made.inputs)
     export(graph, Path(folder), made.inputs, RELEASE, version=version, serving=serving)
     for model in Path(folder).glob(f"*/{version}/model.py"):
@@ -135,6 +152,7 @@ def _write(
     item_ids: NDArray[Any],
     lists: dict[str, list[list[Any]]],
     vectors: NDArray[Any],
+    neighbours: bool,
 ) -> dict[str, Path]:
     import faiss
 
@@ -151,11 +169,23 @@ def _write(
     np.save(folder / "price.npy", np.linspace(0, 1, ITEMS, dtype=np.float32)[:, None])
     np.save(folder / "item_vectors.npy", vectors)
     save_query_tower(folder / "query_tower.onnx", USER_FEATURES, DIM)
-    save_ranker(folder / "ranker.onnx", USER_FEATURES, ITEM_FEATURES, DIM)
+    save_ranker(folder / "ranker.onnx", USER_FEATURES, ITEM_FEATURES, DIM, neighbours=neighbours)
+    if neighbours:
+        NeighbourWeights.of(item_neighbours().weights).save(folder)
     index = faiss.IndexFlatIP(DIM)
     index.add(vectors)
     faiss.write_index(index, str(folder / "index.faiss"))
     return {file.name: file for file in folder.iterdir()}
+
+
+def item_neighbours() -> Neighbours:
+    """The item-item weights: 0 to 6 for a third of the pairs; the code of an item is its row + 2."""
+    from scipy.sparse import csr_matrix
+
+    rng = np.random.default_rng(11)
+    weights = rng.integers(0, 7, (ITEMS + 2, ITEMS)) * (rng.random((ITEMS + 2, ITEMS)) < 1 / 3)
+    weights[:2] = 0
+    return Neighbours(csr_matrix(weights.astype(np.float32)), DECAY)
 
 
 def _pick(files: dict[str, Path], *names: str) -> dict[str, Path]:

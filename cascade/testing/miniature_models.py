@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.features import Feature
+from ..models.retriever.item_to_item.neighbour_weights import NEIGHBOUR_SCORES
 
 
 class _Graph:
@@ -56,12 +57,19 @@ def save_query_tower(file: Path, features: Sequence[Feature], dim: int, seed: in
 
 
 def save_ranker(
-    file: Path, users: Sequence[Feature], items: Sequence[Feature], dim: int, *, fused: bool = False
+    file: Path,
+    users: Sequence[Feature],
+    items: Sequence[Feature],
+    dim: int,
+    *,
+    fused: bool = False,
+    neighbours: bool = False,
 ) -> None:
     """Write a model of logits float32 [B, K] = <user side, sum of item embeddings> - sum of continuous item features.
 
     Args:
         fused: add <query, item vector>, with the further inputs query [B, dim] and item_vectors [B, K, dim].
+        neighbours: add the further input neighbour_scores [B, K].
     """
     rng = np.random.default_rng(1)
     graph = _Graph()
@@ -82,6 +90,9 @@ def save_ranker(
         )
         logits = graph.add("Add", [logits, graph.add("Squeeze", [cosine, last], "cosine_flat")], "fused")
         inputs |= {"query": ("float32", ["B", dim]), "item_vectors": ("float32", ["B", "K", dim])}
+    if neighbours:
+        logits = graph.add("Add", [logits, NEIGHBOUR_SCORES], "with_neighbours")
+        inputs[NEIGHBOUR_SCORES] = ("float32", ["B", "K"])
     graph.add("Identity", [logits], "logits")
     graph.save(file, inputs, "logits", ["B", "K"])
 

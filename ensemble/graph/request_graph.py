@@ -26,7 +26,7 @@ class Step:
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Steps:
     """The steps of a request, in the order in which they run."""
 
@@ -34,16 +34,23 @@ class Steps:
     transform: Step
     encode_query: Step
     retrieve: Step
+    merge_neighbours: Step | None = None
+    """Only where the retriever has item-item weights."""
     drop_seen: Step
     lookup_items: Step
     rank: Step
     order: Step
     respond: Step
 
+    @property
+    def named(self) -> dict[str, Step]:
+        """Name -> step of those that the graph has."""
+        return {name: step for name, step in vars(self).items() if step is not None}
+
 
 def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
-    """Look the user up, transform the features, encode the query, retrieve items, drop those that the user has seen,
-    look the candidates up, rank them, order the list, respond.
+    """Look the user up, transform the features, encode the query, retrieve items, merge those that the history's
+    neighbours add, drop those that the user has seen, look the candidates up, rank them, order the list, respond.
 
     In merlin's notation ``a + b >> op`` is an op that reads columns of a and of b.
 
@@ -55,13 +62,15 @@ def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
 
     from .merlin_adapter import Operator, to_schema
 
-    run: Any = SimpleNamespace(**{name: Operator(step.op, step.files) for name, step in vars(steps).items()})
+    run: Any = SimpleNamespace(**{name: Operator(step.op, step.files) for name, step in steps.named.items()})
     context = [spec.name for spec in inputs if spec.name in steps.transform.op.reads and spec.name != "user_id"]
 
     user = ["user_id"] >> run.lookup_user
     features = user + ["user_id", *context] >> run.transform
     query = features >> run.encode_query
     retrieved = query + features >> run.retrieve
+    if steps.merge_neighbours:
+        retrieved = retrieved + query + features >> run.merge_neighbours
     candidates = retrieved + features >> run.drop_seen
     items = candidates + features >> run.lookup_items
     scores = features + query + items + candidates >> run.rank

@@ -9,7 +9,7 @@ from ...core.errors import ConfigError, WiringError
 from ...core.registry import find
 from ...core.signature import Signature
 from ..config import ExtraOpConfig
-from ..graph.ops import OPS
+from ..graph.ops import OPS, MergeNeighbours, Retrieve
 from ..graph.ops.base import Op
 from ..graph.request_graph import Step
 from ..graph.wiring import wire
@@ -23,6 +23,8 @@ def with_extra_ops(
     parts: Mapping[str, Artifact],
 ) -> list[Step]:
     """``steps`` with each extra op after the step that it names; several after one step in the order given.
+
+    What follows ``retrieve`` also follows ``merge_neighbours``, which would bring back items that an op has taken out.
 
     Args:
         inputs, outputs: of the request graph.
@@ -39,7 +41,9 @@ def with_extra_ops(
         if config.after not in kinds:
             raise ConfigError(f"{key}.after: the graph has no step {config.after}; it has {', '.join(kinds)}")
         op = made(config, key)
-        place = [step.op.kind for step in found].index(config.after)
+        now = [step.op.kind for step in found]
+        after = MergeNeighbours.kind if config.after == Retrieve.kind and MergeNeighbours.kind in now else config.after
+        place = now.index(after)
         found.insert(place + 1, Step(op, op.files(parts)))
     wire(inputs, {f"{at:02d}_{step.op.kind}": step.op for at, step in enumerate(found)}, list(outputs))
     _check_read(found, kinds, outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ...models.index.stage import VECTORS
 from ...models.onnx.external_tables import model_files
 from ...models.ranker.item_part import write_item_part
 from ...models.ranker.model_files import ITEM
+from ...models.retriever.item_to_item.neighbour_weights import NEIGHBOUR_SCORES, NeighbourWeights
 from ...workflows.history.transitions import TRANSITIONS, WIDTH, Transitions
 from ..config import RankerServingConfig
 from ..graph.ops import LookupItems, Rank
@@ -23,29 +25,41 @@ from .ranker_choice import choose_ranker
 
 
 def ranker_steps(
-    parts: Mapping[str, Artifact], config: RankerServingConfig, users: Inputs, items: Inputs, work: Path
+    parts: Mapping[str, Artifact],
+    config: RankerServingConfig,
+    users: Inputs,
+    items: Inputs,
+    work: Path,
+    decay: float | None = None,
 ) -> tuple[Step, Step]:
     """The steps lookup_items and rank; the item snapshot of the first holds what the second reads.
 
-    Where the retriever orders the list, rank is no more than the calibrated inner product of query and item vectors.
+    Where the retriever orders the list, rank is no more than its calibrated score: the inner product of query and item
+    vectors, and the item-item score where there is one.
 
     Args:
         parts: the artifacts etl, index and ranker.
         users: features of the user and of the context.
         items: features of the item.
         work: folder for the item parts of a split ranker.
+        decay: of the retriever's item-item weights, whose files are in ``work``; None if it has none.
     """
     vectors, ranker = parts["index"].path / VECTORS, parts["ranker"]
     dim = np.load(vectors, mmap_mode="r").shape[1]
     model, items, tables = served_ranker(parts, config, items, work)
     for_item: Inputs = {**items, "item_vectors": ("float32", dim), TRANSITIONS: ("float32", WIDTH)}
-    of_user, of_item = model_inputs(model, {**users, "query": ("float32", dim)}, for_item)
+    of_pair: Inputs = {} if decay is None else {NEIGHBOUR_SCORES: ("float32", 1)}
+    of_user, of_item, of_pair = model_inputs(model, {**users, "query": ("float32", dim)}, for_item, of_pair)
     read = {name: spec for name, spec in items.items() if name in of_item}
     op, files = LookupItems(read, dim), {_stored(file): file for file in tables.values() if file.stem in read}
     if TRANSITIONS in of_item:
-        op = LookupItems(read, dim, ranker.metrics["transitions"]["last"], users[HISTORY][1])
+        op = replace(op, last=ranker.metrics["transitions"]["last"], history=users[HISTORY][1])
         files |= {file.name: file for file in Transitions.files(ranker.path).values()}
-    return Step(op, {**files, VECTORS: vectors}), Step(Rank(of_user, of_item), model_files(model, "ranker.onnx"))
+    if of_pair:
+        op = replace(op, decay=decay, history=users[HISTORY][1])
+        files |= {file.name: file for file in NeighbourWeights.files(work).values()}
+    rank = Rank(of_user, of_item, bool(of_pair))
+    return Step(op, {**files, VECTORS: vectors}), Step(rank, model_files(model, "ranker.onnx"))
 
 
 def _stored(file: Path) -> str:

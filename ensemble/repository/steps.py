@@ -13,10 +13,12 @@ from ...core.artifact import Artifact
 from ...core.features import FeatureSchema, Side
 from ...models.index.stage import VECTORS
 from ...models.onnx.external_tables import model_files
+from ...models.retriever.item_to_item.neighbour_weights import NeighbourWeights
+from ...models.retriever.neighbours import Neighbours
 from ...workflows.config import FeatureStoreConfig
 from ...workflows.data.repeats import keeps_seen
 from ..config import ServingConfig
-from ..graph.ops import DropSeen, EncodeQuery, Order, Respond, Retrieve, Transform
+from ..graph.ops import DropSeen, EncodeQuery, MergeNeighbours, Order, Respond, Retrieve, Transform
 from ..graph.ops.onnx_model import Inputs
 from ..graph.request_graph import Step, Steps, request_inputs
 from ..protocol.inputs import Input
@@ -45,7 +47,11 @@ def release_steps(
     times = transform.history if transform.gaps else 0
     lookup = user_lookup(parts["features"].path, store, [name for name in raw if name in profile], times)
     tower = parts["two_tower"].path / "query_tower.onnx"
-    lookup_items, rank = ranker_steps(parts, serving.ranker, users, items, work)
+    merge, decay = None, None
+    if (neighbours := Neighbours.load(parts["two_tower"].path)) is not None:
+        facts = {"topk": serving.ann.topk, "dim": dim, "history": transform.history}
+        merge, decay = _merge_neighbours(neighbours, index, work, **facts), neighbours.decay
+    lookup_items, rank = ranker_steps(parts, serving.ranker, users, items, work, decay)
     steps = Steps(
         lookup_user=Step(lookup),
         transform=Step(transform, tables),
@@ -56,6 +62,7 @@ def release_steps(
         rank=rank,
         order=Step(Order(dim, serving.rerank.k, serving.rerank.diversity_lambda, serving.thresholds.min_score)),
         respond=Step(Respond(strings, release), _file(parts["etl"], "item_ids.npy")),
+        merge_neighbours=merge,
     )
     contexts = {name: spec for name, spec in raw.items() if name not in profile}
     return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
@@ -65,6 +72,14 @@ def _transform(folder: Path, keep_seen: bool) -> tuple[Transform, dict[str, Path
     """The op and its files; those with parameters are left out, which are in graph.json already."""
     op = replace(Transform.compiled(folder), keep_seen=keep_seen)
     return op, {file.name: file for file in sorted(folder.iterdir()) if file.suffix != ".params"}
+
+
+def _merge_neighbours(neighbours: Neighbours, index: Path, work: Path, **facts: int) -> Step:
+    """The step that merges the retriever's item-item weights, whose files are written into ``work``."""
+    weights = NeighbourWeights.of(neighbours.weights)
+    weights.save(work)
+    files = {file.name: file for file in weights.files(work).values()}
+    return Step(MergeNeighbours(**facts, decay=neighbours.decay), {**files, VECTORS: index / VECTORS})
 
 
 def _inputs(schema: FeatureSchema, *sides: Side) -> Inputs:

@@ -53,15 +53,36 @@ class Idle(BlockList):
         return {"ignored": ColumnSpec("int64", ("K",))}
 
 
+@dataclass
+class OutOfStock(Op):
+    """Takes item rows out of those that are retrieved."""
+
+    rows: list[int]
+
+    kind: ClassVar[str] = "out_of_stock"
+
+    @property
+    def reads(self):
+        return {"retrieved_rows": ColumnSpec("int64", ("R",))}
+
+    @property
+    def writes(self):
+        return self.reads
+
+    def __call__(self, columns):
+        rows = columns["retrieved_rows"]
+        return {"retrieved_rows": np.where(np.isin(rows, self.rows), -1, rows)}
+
+
 @pytest.fixture(autouse=True)
 def ops():
-    for op in (BlockList, Boost, Idle):
+    for op in (BlockList, Boost, Idle, OutOfStock):
         cascade.register("op", op.kind, op)
 
 
-def exported(folder, *ops, **more):
+def exported(folder, *ops, neighbours=False, **more):
     serving = ServingConfig.model_validate({**SERVING.model_dump(), "ops": list(ops), **more})
-    miniature_repository(folder, serving=serving)
+    miniature_repository(folder, serving=serving, neighbours=neighbours)
     return cascade.open_release(folder)
 
 
@@ -84,6 +105,17 @@ def test_several_run_in_the_order_of_the_config(tmp_path):
         ops = [node.op for node in release.executor.nodes]
         assert [op.kind for op in ops][4:10] == [*("drop_seen", "block_list", "lookup_items", "rank", "boost", "boost")]
         assert [op.by for op in ops[8:10]] == [9, -3]
+
+
+def test_what_it_takes_out_of_the_retrieved_items_is_not_brought_back_by_another_source(tmp_path):
+    gone = {"op": "out_of_stock", "after": "retrieve", "params": {"rows": [0, 1, 2, 3, 4]}}
+    users = list(range(100, 120))
+    with exported(tmp_path / "models", gone, neighbours=True) as release:
+        found = release.recommend(users, top_k=12).to_frame()
+        items = [release.explain(user).items for user in users]
+    assert len(found) and not found["item_id"].between(1000, 1004).any()
+    sources = {source for table in items for source in table["source"]}
+    assert sources == {"two_tower", "neighbours", "two_tower, neighbours"}
 
 
 def test_the_ensemble_layout_has_a_model_for_it(tmp_path):

@@ -14,14 +14,14 @@ def mini(tmp_path_factory):
     """The steps of a miniature release, with loaded ops."""
     folder = tmp_path_factory.mktemp("mini")
     made = miniature(folder)
-    for step in vars(made.steps).values():
+    for step in made.steps.named.values():
         step.op.load(folder)
     return made
 
 
 @pytest.fixture(scope="session")
 def mini_executor(mini):
-    ops = {step.op.kind: step.op for step in vars(mini.steps).values()}
+    ops = {step.op.kind: step.op for step in mini.steps.named.values()}
     return Executor(mini.inputs, ops, OUTPUTS, max_users=SERVING.max_batch_size, validate=True)
 
 

@@ -9,6 +9,7 @@ from .drop_seen import DropSeen
 from .encode_query import EncodeQuery
 from .lookup_items import LookupItems
 from .lookup_user import LookupUser
+from .merge_neighbours import MergeNeighbours
 from .order import Order
 from .rank import Rank
 from .respond import Respond
@@ -16,7 +17,11 @@ from .retrieve import Retrieve
 from .transform import Transform
 
 OPS: dict[str, type[Op]] = {
-    op.kind: op for op in (LookupUser, Transform, EncodeQuery, Retrieve, DropSeen, LookupItems, Rank, Order, Respond)
+    op.kind: op
+    for op in (
+        *(LookupUser, Transform, EncodeQuery, Retrieve, MergeNeighbours, DropSeen),
+        *(LookupItems, Rank, Order, Respond),
+    )
 }
 """kind -> class: what graph.json may name. Ops of other packages are found by `core.registry`."""
 
@@ -26,6 +31,7 @@ __all__ = [
     "EncodeQuery",
     "LookupItems",
     "LookupUser",
+    "MergeNeighbours",
     "Op",
     "Order",
     "Rank",

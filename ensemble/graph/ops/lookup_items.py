@@ -20,6 +20,11 @@ from ....core.kernel import (
     write,
 )
 from ....core.signature import Columns, ColumnSpec, Signature
+from ....models.retriever.item_to_item.neighbour_weights import (
+    NEIGHBOUR_SCORES,
+    NeighbourWeights,
+    score_candidates,
+)
 from ....workflows.history.transitions import (
     TRANSITIONS,
     WIDTH,
@@ -43,7 +48,8 @@ class LookupItems(Op):
     instances of a server share them; integers may be stored as int32.
 
     With ``last``, also history int64 [B, history] -> transitions float32 [B, K, WIDTH]: how often each candidate has
-    followed the last items of the history, from the files of `Transitions`.
+    followed the last items of the history, from the files of `Transitions`. With ``decay``, neighbour_scores float32
+    [B, K]: the item-item scores of the candidates, from the files of `NeighbourWeights`.
     """
 
     features: Inputs
@@ -53,20 +59,25 @@ class LookupItems(Op):
     """Number of most recent items for which transitions are looked up; 0 for none."""
     history: int = 0
     """Length of the history."""
+    decay: float | None = None
+    """See `models.retriever.neighbours.Neighbours`; None for no neighbour_scores."""
 
     kind: ClassVar[str] = "lookup_items"
     tables: dict[str, NDArray[Any]] = field(init=False, repr=False, compare=False)
     transitions: Transitions | None = field(init=False, repr=False, compare=False, default=None)
+    neighbours: NeighbourWeights | None = field(init=False, repr=False, compare=False, default=None)
 
     @property
     def reads(self) -> Signature:
         candidates = {"candidate_rows": ColumnSpec("int64", ("K",))}
-        return {**candidates, HISTORY: ColumnSpec("int64", (self.history,))} if self.last else candidates
+        of_pairs = self.last or self.decay is not None
+        return {**candidates, HISTORY: ColumnSpec("int64", (self.history,))} if of_pairs else candidates
 
     @property
     def writes(self) -> Signature:
-        of_pairs = {TRANSITIONS: ColumnSpec("float32", ("K", WIDTH))} if self.last else {}
-        return {**self._of_items, **of_pairs}
+        followers = {TRANSITIONS: ColumnSpec("float32", ("K", WIDTH))} if self.last else {}
+        neighbours = {NEIGHBOUR_SCORES: ColumnSpec("float32", ("K",))} if self.decay is not None else {}
+        return {**self._of_items, **followers, **neighbours}
 
     @property
     def _of_items(self) -> Signature:
@@ -87,6 +98,9 @@ class LookupItems(Op):
         if self.last:
             self.transitions = Transitions.open(folder)
             look_up.compile()
+        if self.decay is not None:
+            self.neighbours = NeighbourWeights.open(folder)
+            score_candidates.compile()
 
     def __call__(self, columns: Columns) -> Columns:
         rows = np.ascontiguousarray(columns["candidate_rows"])
@@ -97,6 +111,8 @@ class LookupItems(Op):
             gather(table, rows, out[name])
         if self.transitions:
             out[TRANSITIONS] = self.transitions(columns[HISTORY], rows, self.last)
+        if self.neighbours and self.decay is not None:
+            out[NEIGHBOUR_SCORES] = self.neighbours.scores(columns[HISTORY], rows, self.decay)
         return out
 
 

@@ -19,7 +19,7 @@ OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release")
 @pytest.fixture(scope="module")
 def steps(mini):
     """Kind -> plan and source of the steps that onnxruntime runs."""
-    sources = {step.op.kind: step for step in vars(mini.steps).values()}
+    sources = {step.op.kind: step for step in mini.steps.named.values()}
     ops = {kind: step.op for kind, step in sources.items()}
     written = {name: spec for op in ops.values() for name, spec in op.writes.items()}
     plans = plan(ops, mini.inputs, {name: written[name] for name in OUTPUTS}, BY_ONNXRUNTIME)

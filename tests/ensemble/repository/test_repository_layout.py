@@ -53,7 +53,7 @@ def parse(folder):
 
 
 def exported(mini, **changes):
-    nodes = {f"{at:02d}_{step.op.kind}": step for at, step in enumerate(vars(mini.steps).values())}
+    nodes = {f"{at:02d}_{step.op.kind}": step for at, step in enumerate(mini.steps.named.values())}
     outputs = {name: spec for step in nodes.values() for name, spec in step.op.writes.items()}
     outputs = {name: outputs[name] for name in ("item_ids", "scores", "propensities", "reasons", "release")}
     made = {"nodes": nodes, "inputs": mini.inputs, "outputs": outputs, "release": RELEASE, "serving": serving("python")}
