@@ -93,7 +93,7 @@ def drawn(user_row: NDArray[np.int32], item_row: NDArray[np.int32], number: NDAr
     bits = bits + np.uint64(0x9E3779B97F4A7C15) * (number + 1).astype(np.uint64)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((bits ^ (bits >> np.uint64(31))) % np.uint64(STEPS)).astype(np.int64)
+    return np.asarray((bits ^ (bits >> np.uint64(31))) % np.uint64(STEPS), np.int64)
 
 
 def drawn_cuts(config: SplitConfig) -> tuple[int, int]:

@@ -108,8 +108,8 @@ def _side(key: str, column: str, kinds: Kinds) -> Side:
     if len(sides) > 1:
         tables = " and ".join(TABLES[side] for side in sides)
         table = next(TABLES[side] for side in sides if side != "context")
-        every = [name for columns in kinds.values() for name in columns]
-        raise ConfigError(f"schema.{key}: {column!r} is in {tables}; {way_out_of(table, column, every)}")
+        taken = [name for columns in kinds.values() for name in columns]
+        raise ConfigError(f"schema.{key}: {column!r} is in {tables}; {way_out_of(table, column, taken)}")
     if sides[0] == "context" and column in NOT_FEATURES:
         raise ConfigError(f"schema.{key}: {column!r} is not known before the event, so it cannot be a feature")
     return sides[0]
