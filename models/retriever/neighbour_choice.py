@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from ...workflows.etl.tensors import Split, Tensors
+    from ...workflows.history.history import Histories
 
 Array = NDArray[np.float32]
 USER_POWER = 0.25
@@ -130,8 +131,8 @@ class ItemWeights:
     def followers(self) -> csr_matrix:
         events = [Events.positives(self.tensors.interactions(part)) for part in self.parts]
         users, rows = (np.concatenate([getattr(part, name) for part in events]) for name in ("user_row", "item_row"))
-        place = np.concatenate([part.moment[HISTORY].end for part in events])  # among all positives, in order
-        order = np.argsort(place)
+        histories = [cast("Histories", part.moment[HISTORY]) for part in events]
+        order = np.argsort(np.concatenate([past.end for past in histories]))  # their places among all positives
         if len(order) > MOST_FOLLOWED:
             drawn = np.random.default_rng(SEED).random(len(self.tensors.user_ids)) < MOST_FOLLOWED / len(order)
             order = order[drawn[users[order]]]
