@@ -75,6 +75,18 @@ class Load:
         raise AssertionError(f"no answer within {within} s")
 
 
+def test_a_load_through_triton_s_own_api_keeps_the_instances(start, free):
+    with start(config=free.model_copy(update={"instances": 2})) as server:
+        first = {stub.pid for stub in running_stubs(server.pid)}
+        control = ModelControl(server.grpc_url, "cascade")
+        control.load()  # Triton forgets how many there were
+        until = time.monotonic() + HEALED_S
+        while len(stubs := {stub.pid for stub in running_stubs(server.pid)} - first) != 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(stubs) == 2 == control.instances()
+        assert control.probe() == server.release
+
+
 def test_a_killed_stub_is_replaced_under_load_without_a_restart(start):
     with start() as server, Load(server.grpc_url, 8) as load:
         server_pid = server.pid
