@@ -15,7 +15,6 @@ sigmoid(logit) is the probability in the population (King and Zeng, "Logistic re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from ..retriever.neighbours import Reach
     from ..retriever.user_items import UserItems
 
 PAD = -1
@@ -132,24 +132,19 @@ def draw_items(rng: np.random.Generator, items: UserItems, count: int) -> tuple[
     return np.where(have[:, None] > 0, drawn, PAD).astype(np.int32), count / np.maximum(have, 1)
 
 
-Merge = Callable[[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
-"""Positions [n] of queries, the queries [n, D], the item rows [n, R] that the index found, and how many to keep [n] ->
-item rows [n, R] with those of another source."""
-
-
-def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: int, merge: Merge | None = None) -> Rows:
+def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: int, reach: Reach | None = None) -> Rows:
     """The ``count`` best items of each query that its user does not have in ``seen``.
 
     Args:
         index: FAISS index of n_items vectors.
         queries: float32 [B, D].
-        merge: adds the items of another source; None for those of the index alone.
+        reach: what the histories of the same B requests add; None for the index alone.
 
     Returns:
         Item rows int32 [B, count], best first, padded with -1.
     """
     found = np.full((len(queries), count), PAD, np.int32)
-    have, vectors = seen.counts(), None if merge else flat_vectors(index)
+    have, vectors = seen.counts(), flat_vectors(index)
     order = np.argsort(have, kind="stable")  # search users with similar numbers of seen items together
     at = 0
     while at < len(order):
@@ -159,11 +154,15 @@ def retrieve(index: Any, queries: NDArray[np.float32], seen: UserItems, count: i
         some = np.ascontiguousarray(queries[part])
         if vectors is None:
             _, rows = index.search(some, wanted)
-            if merge is not None:
-                rows = merge(part, some, rows, count + have[part])
+            if reach is not None:
+                most = count + have[part]
+                rows = reach.neighbours.merged(some, reach.vectors, reach.history[part], rows, most)
             found[part] = _first_unseen(rows, seen.take(part), count)
         else:
-            found[part] = _nearest_unseen(some @ vectors.T, seen.take(part), count)
+            scores = some @ vectors.T
+            if reach is not None:
+                reach.neighbours.add(reach.history[part], scores)
+            found[part] = _nearest_unseen(scores, seen.take(part), count)
         at += len(part)
     return found
 

@@ -15,11 +15,11 @@ from ...core.features import HISTORY
 from ...core.target_encoding import draw_folds
 from ..config import DlrmConfig
 from ..onnx.export import run, session
-from ..retriever.neighbours import Neighbours
+from ..retriever.neighbours import Neighbours, Reach
 from ..retriever.user_items import UserItems, disliked, hidden_items
 from ..training.loop import shuffled
 from ..training.rows import Events, sampled, user_columns
-from .candidates import PAD, Merge, Sampler, retrieve
+from .candidates import PAD, Sampler, retrieve
 from .heads import (
     draw_label,
     has_both_labels,
@@ -72,14 +72,9 @@ class Retriever:
         for at in range(0, len(events), CHUNK):
             part = np.arange(at, min(at + CHUNK, len(events)))
             columns = user_columns(tensors, events.take(part))
-            merge = self._merge(columns[HISTORY]) if self.neighbours else None
-            found.append(retrieve(self.index, run(self.query, columns), seen.take(part), self.topk, merge))
+            reach = Reach(*self.neighbours, columns[HISTORY]) if self.neighbours else None
+            found.append(retrieve(self.index, run(self.query, columns), seen.take(part), self.topk, reach))
         return np.concatenate(found)
-
-    def _merge(self, history: NDArray[np.integer[Any]]) -> Merge:
-        assert self.neighbours is not None
-        weights, vectors = self.neighbours
-        return lambda at, queries, rows, most: weights.merged(queries, vectors, history[at], rows, most)
 
 
 @dataclass(frozen=True)

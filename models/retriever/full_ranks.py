@@ -48,7 +48,7 @@ def full_ranks(
 
     def scores(part: slice) -> Iterator[NDArray[np.float32]]:
         own = queries[part] @ vectors.T
-        yield own if neighbours is None else own + neighbours.scores(events.moment[HISTORY][part]).toarray()
+        yield own if neighbours is None else neighbours.add(events.moment[HISTORY][part], own)
 
     return np.asarray(ranks_of_each(scores, events, seen, of)[0])
 

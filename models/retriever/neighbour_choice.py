@@ -79,8 +79,7 @@ def choose(
     tries = [(kind, decay) for kind in kinds for decay in decays]
 
     def score(kind: str, decay: float) -> Score:
-        own = Neighbours(getattr(weights, kind), decay)
-        return lambda part: own.scores(history[part]).toarray()
+        return _score(Neighbours(getattr(weights, kind), decay), history)
 
     others = [score(*one) for one in tries]
     _, best = best_mixture(products(queries, vectors), others, RATIOS, events, seen, "two_tower with neighbours")
@@ -104,10 +103,16 @@ def without_validation(
     if tensors.schema[HISTORY].ordered:
         return None, {"neighbours": "none"}
     weights, history = ItemWeights(tensors, kept, ("train",)).ease, np.asarray(events.moment[HISTORY])
-    own = spread(lambda part: Neighbours(weights).scores(history[part]).toarray(), len(vectors))
+    own = spread(_score(Neighbours(weights), history), len(vectors))
     ratio = SET_RATIO * spread(products(queries, vectors), len(vectors)) / max(own, 1e-12)
     chosen = Neighbours(weights * np.float32(ratio))
     return ChosenNeighbours(chosen, chosen), {"neighbours": "ease", "neighbours_ratio": SET_RATIO}
+
+
+def _score(neighbours: Neighbours, history: NDArray[np.integer[Any]]) -> Score:
+    """The scores of all items for histories [n, N]."""
+    items = neighbours.weights.shape[1]
+    return lambda part: neighbours.add(history[part], np.zeros((len(history[part]), items), np.float32))
 
 
 @dataclass(frozen=True)

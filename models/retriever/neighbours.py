@@ -50,6 +50,15 @@ class Neighbours:
         cells = (weight[there].astype(np.float32), (requests, history[there]))
         return (csr_matrix(cells, shape=(len(history), self.weights.shape[0])) @ self.weights).tocsr()
 
+    def add(self, history: Codes, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add the scores of all items to ``scores`` [B, n_items], in place.
+
+        Args:
+            history: item codes [B, N], newest first, padded with 0.
+        """
+        self._by_row.add(history.astype(np.int64), scores, self.decay)
+        return scores
+
     def at(self, history: Codes, rows: Codes) -> NDArray[np.float32]:
         """The scores [B, K] of item rows [B, K], padded with -1, for histories [B, N]."""
         return self._by_row.scores(history.astype(np.int64), rows.astype(np.int64), self.decay)
@@ -90,3 +99,14 @@ class Neighbours:
         with np.load(folder / FILE) as found:
             weights = csr_matrix((found["data"], found["indices"], found["indptr"]), shape=tuple(found["shape"]))
             return cls(weights, float(found["decay"]))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What the histories of B requests reach, as a second source of candidates beside an index."""
+
+    neighbours: Neighbours
+    vectors: NDArray[np.float32]
+    """[n_items, D], of all items."""
+    history: Codes
+    """[B, N]."""

@@ -81,6 +81,10 @@ class NeighbourWeights:
         score_candidates(self.start, self.row, self.weight, decay, history, candidates, out)
         return out
 
+    def add(self, history: Rows, scores: NDArray[np.float32], decay: float) -> None:
+        """Add what the history says for all items to ``scores`` [B, n_items]; ``history`` is as in ``scores``."""
+        add_scores(self.start, self.row, self.weight, decay, np.ascontiguousarray(history), scores)
+
     def merge(
         self, query: NDArray[np.float32], vectors: NDArray[np.float32], history: Rows, found: Rows, most: Rows,
         decay: float,
@@ -185,6 +189,35 @@ def score_candidates(
             item = candidates[user, place]
             at = table[_place(item, table, rows)] if item >= 0 else -1
             out[user, place] = scores[at] if at >= 0 else 0
+
+
+@kernel(
+    (
+        *(read(INT64, 1), read(INT32, 1), read(FLOAT32, 1), FLOAT64),
+        *(read(INT64, 2), write(FLOAT32, 2)),
+    )
+)
+def add_scores(
+    start: NDArray[np.int64],
+    row: NDArray[np.int32],
+    weight: NDArray[np.float32],
+    decay: float,
+    history: Rows,
+    out: NDArray[np.float32],
+) -> None:
+    """Add to ``out`` [B, n_items]; see `NeighbourWeights.add`."""
+    for user in range(len(history)):
+        entries = 0
+        for code in history[user]:
+            entries += code > 0
+        share = 1 / np.sqrt(max(entries, 1))
+        for code in history[user]:
+            if code <= 0:
+                continue
+            if code < len(start) - 1:
+                for entry in range(start[code], start[code + 1]):
+                    out[user, row[entry]] += np.float32(share) * weight[entry]
+            share *= decay
 
 
 @inner(fastmath=True)

@@ -52,8 +52,11 @@ def test_without_neighbours_nothing_is_added(towers):
     assert set(columns) == {"query", "item_vectors"}
 
 
-def test_candidates_are_the_best_of_both_sources_that_are_not_seen(towers):
-    index = faiss.IndexFlatIP(3)
+@pytest.mark.parametrize("kind", ["Flat", "IVF1,Flat"])
+def test_candidates_are_the_best_of_both_sources_that_are_not_seen(towers, kind):
+    """The second index is exact as well, but is searched in another way."""
+    index = faiss.index_factory(3, kind, faiss.METRIC_INNER_PRODUCT)
+    index.train(VECTORS)
     index.add(VECTORS)
     seen = csr_matrix((np.ones(2, bool), ([0, 3], [0, 5])), shape=(4, ITEMS))
     retriever = Retriever(None, index, 3, (NEIGHBOURS, VECTORS))

@@ -64,3 +64,12 @@ def test_merged_are_the_best_of_all_items(case):
     sums = products + own.scores(history).toarray()
     expected = -np.sort(-sums, axis=1)[:, :count]
     np.testing.assert_allclose(np.take_along_axis(sums, got, axis=1), expected, atol=1e-5)
+
+
+@given(cases())
+def test_scores_are_added_in_place(case):
+    own, history, vectors, queries, _ = case
+    scores = queries @ vectors.T
+    expected = scores + own.scores(history).toarray()
+    assert own.add(history, scores) is scores
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
