@@ -20,8 +20,8 @@ PART = "valid_"
 """Prefix of metrics of the validation part, the only ones that may be tuned."""
 LESS_IS_BETTER = ("loss", "ece", "rmse", "difference")
 """Words in the name of a metric that is minimized by default."""
-FIXED_SECTIONS = ("data",)
-"""Sections that must not be tuned: with another split or label, metrics cannot be compared."""
+FIXED = ("data", "serving.seen")
+"""Sections and keys that must not be tuned: with another split, label or choice of items, metrics cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def check_influence(keys: Iterable[str], metric: StudyMetric) -> None:
 
 def affects(key: str, stage: str) -> bool:
     """Whether the metrics of ``stage`` may change with ``key``: the stage or one of its ancestors reads it."""
-    return key.partition(".")[0] not in FIXED_SECTIONS and any(_within(key, s) for s in sections_read(stage))
+    return not _is_fixed(key) and any(_within(key, s) for s in sections_read(stage))
 
 
 def sections_read(stage: str, stages: Sequence[Stage] | None = None) -> list[str]:
@@ -108,12 +108,16 @@ def sections_read(stage: str, stages: Sequence[Stage] | None = None) -> list[str
     return list(dict.fromkeys([*above, *own.sections]))
 
 
+def _is_fixed(key: str) -> bool:
+    return any(_within(key, fixed) for fixed in FIXED)
+
+
 def _within(key: str, section: str) -> bool:
     return key == section or key.startswith(f"{section}.")
 
 
 def _why_not(key: str, stage: str) -> str:
-    if key.partition(".")[0] in FIXED_SECTIONS:
+    if _is_fixed(key):
         return "decides what is measured, so trials could not be compared"
     return f"{stage}'s validation metrics do not depend on it; they do on {', '.join(sections_read(stage))}"
 

@@ -27,6 +27,7 @@ def test_the_default_metric_is_of_the_first_stage_that_depends_on_every_key(keys
     [
         (["serving.rerank.k"], "tune.serving.rerank.k: ranker's validation metrics do not depend on it"),
         (["two_tower.loss", "data.positive"], "tune.data.positive: decides what is measured"),
+        (["serving.seen"], "tune.serving.seen: decides what is measured"),
     ],
 )
 def test_a_key_without_influence_is_an_error(keys, said):
