@@ -21,7 +21,7 @@ PART = "valid_"
 LESS_IS_BETTER = ("loss", "ece", "rmse", "difference")
 """Words in the name of a metric that is minimized by default."""
 FIXED = ("data", "serving.seen")
-"""Sections and keys that must not be tuned: with another split, label or choice of items, metrics cannot be compared."""
+"""Keys that must not be tuned: with another split, label or choice of items, metrics cannot be compared."""
 
 
 @dataclass(frozen=True)
