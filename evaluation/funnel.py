@@ -10,9 +10,12 @@ from scipy.sparse import csr_matrix
 
 from ..core.signature import Columns
 from ..ensemble.graph.ops.order import sigmoid
+from ..models.retriever.item_to_item.neighbour_weights import BY_NEIGHBOURS, BY_VECTOR
 from .ranking_lists import LIST
 
 FATES = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
+SOURCES = {"two_tower": BY_VECTOR, "neighbours": BY_NEIGHBOURS}
+"""Source of candidates -> its bit in the column ``sources``: vectors near the query, and item-item weights."""
 
 
 def fates(columns: Columns, relevant: csr_matrix, min_score: float) -> NDArray[np.int64]:
@@ -29,8 +32,7 @@ def fates(columns: Columns, relevant: csr_matrix, min_score: float) -> NDArray[n
         relevant: [B, n_items].
         min_score: threshold on the sigmoid of the logit.
     """
-    users = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
-    items = relevant.indices[:, None]
+    users, items = _pairs(relevant)
     at = columns["candidate_rows"][users] == items
     logits = columns["logits"][users].astype(np.float64)
     own = np.where(at, logits, -np.inf).max(axis=1, initial=-np.inf)
@@ -52,3 +54,51 @@ def summary(fate: NDArray[np.int64]) -> Mapping[str, Mapping[str, float]]:
     """Count and share of each fate. The counts add up to the number of relevant items, the shares to 1."""
     counts = np.bincount(fate, minlength=len(FATES))
     return {name: {"count": int(n), "share": float(n / len(fate))} for name, n in zip(FATES, counts, strict=True)}
+
+
+def sources(columns: Columns, relevant: csr_matrix) -> dict[str, NDArray[np.bool_]]:
+    """Source -> whether it found each relevant item, bool for each non-zero of ``relevant``, if it is a candidate.
+
+    Args:
+        columns: of one batch: candidate_rows [B, K]; source_rows and sources [B, R] if the graph has several sources.
+            With one, every candidate is from the vectors.
+        relevant: [B, n_items].
+    """
+    users, items = _pairs(relevant)
+    listed = (columns["candidate_rows"][users] == items).any(axis=1)
+    if "sources" not in columns:
+        return {"two_tower": listed}
+    own = np.where(columns["source_rows"][users] == items, columns["sources"][users], 0).max(axis=1, initial=0)
+    return {name: listed & (own & bit > 0) for name, bit in SOURCES.items()}
+
+
+def source_summary(
+    found: Mapping[str, NDArray[np.bool_]], fate: NDArray[np.int64]
+) -> Mapping[str, Mapping[str, float]]:
+    """Of each source: the ``count`` of relevant items among the candidates that it found, their ``share`` of all
+    relevant items, how many no other source found (``alone``), and how many are ``in_answer``.
+    """
+    by_how_many = np.sum([*found.values()], axis=0)
+    return {
+        name: {
+            "count": int(own.sum()),
+            "share": float(own.mean()),
+            "alone": int((own & (by_how_many == 1)).sum()),
+            "in_answer": int((own & (fate == FATES.index("found"))).sum()),
+        }
+        for name, own in found.items()
+    }
+
+
+def source_lines(summary: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """``two_tower found 812 of the relevant items (45.0%), 31 of them alone; 104 are in the answers``."""
+    return [
+        f"{name} found {of['count']:,} of the relevant items ({of['share']:.1%}), {of['alone']:,} of them alone; "
+        f"{of['in_answer']:,} are in the answers"
+        for name, of in summary.items()
+    ]
+
+
+def _pairs(relevant: csr_matrix) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The users [P] and items [P, 1] of the non-zeros."""
+    return np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr)), relevant.indices[:, None]

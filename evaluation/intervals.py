@@ -39,7 +39,7 @@ def differences(methods: Mapping[str, UserValues], bootstrap: Bootstrap) -> dict
     The cascade is compared in NDCG@10 with the retriever and with the best baseline, the retriever in recall with each
     baseline.
     """
-    baselines = [name for name in methods if name not in ("cascade", "retrieval")]
+    baselines = [name for name in methods if name not in ("retrieval", "served_retrieval", "cascade")]
     best = sorted(baselines, key=lambda name: methods[name][HEADLINE].mean())[-1:]
     pairs = [("cascade", name, (HEADLINE,)) for name in ("retrieval", *best)]
     pairs += [("retrieval", name, RETRIEVED) for name in baselines]  # type: ignore[misc]

@@ -24,6 +24,9 @@ from .ranking_lists import (
     retrieval_values,
 )
 
+RETRIEVERS = ("retrieval", "served_retrieval")
+"""The retriever by exact search, and the candidates of the served graph, of which there are ``serving.ann.topk``."""
+OURS = (*RETRIEVERS, "cascade")
 LEAK_CHECK = "recsys_label_leak_check"
 
 
@@ -35,10 +38,10 @@ def measure_methods(
     more: Sequence[str] = (),
     calibrated: bool = True,
 ) -> dict[str, Any]:
-    """Sections of metrics.json: ``retrieval``, ``cascade``, ``baselines``, ``ranking``, ``intervals``, ``differences``.
+    """Sections of metrics.json: those of `OURS`, ``baselines``, ``ranking``, ``intervals``, ``differences``.
 
     Args:
-        ranked: ``retrieval``, ``cascade`` and each baseline -> item rows [U, R], or why a baseline was left out.
+        ranked: each of `OURS` and each baseline -> item rows [U, R], or why a baseline was left out.
         rows: what the ranker is measured on.
         relevant: bool [U, n_items].
         more: registered metrics to compute in addition to the built-in ones.
@@ -69,18 +72,18 @@ def measure_methods(
 
 
 def user_values(name: str, ranked: Rows, relevant: csr_matrix, more: Sequence[str] = ()) -> UserValues:
-    """Metrics of each user: the retriever's of retrieval, the cascade's of its list, and a baseline's of both."""
+    """Metrics of each user: those of retrieval, those of the cascade's list, and both of a baseline."""
     of_retrieval = {} if name == "cascade" else retrieval_values(ranked, relevant)
-    return of_retrieval | ({} if name == "retrieval" else list_values(ranked, relevant, more))
+    return of_retrieval | ({} if name in RETRIEVERS else list_values(ranked, relevant, more))
 
 
 def _coverage(name: str, ranked: Rows, relevant: csr_matrix) -> dict[str, float]:
-    return {} if name == "retrieval" else coverage(ranked, relevant.shape[1])
+    return {} if name in RETRIEVERS else coverage(ranked, relevant.shape[1])
 
 
 def nested(methods: Mapping[str, Any]) -> dict[str, Any]:
-    """``retrieval``, ``cascade``, and all other methods under ``baselines``."""
-    ours = {name: methods[name] for name in ("retrieval", "cascade")}
+    """Each of `OURS`, and all other methods under ``baselines``."""
+    ours = {name: methods[name] for name in OURS if name in methods}
     return ours | {"baselines": {name: each for name, each in methods.items() if name not in ours}}
 
 

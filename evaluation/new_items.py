@@ -19,7 +19,7 @@ from ..models import metrics
 from .bootstrap import Bootstrap
 from .intervals import UserValues, list_intervals
 from .ranking_lists import LIST, Rows, means
-from .retrieval import exact_top
+from .retrieval import HistoryScores, exact_top
 
 AT = (10, 100)
 WAYS = {
@@ -36,13 +36,14 @@ class Retrieval:
     """The retriever's output for U requests.
 
     ``queries``: float32 [U, D]. ``vectors``: float32 [n_items, D]. ``seen``: bool [U, n_items], items that must not be
-    shown. ``ranked``: the best of all items, [U, R].
+    shown. ``ranked``: the best of all items, [U, R]. ``of_history``: what the item-item weights add, if there are any.
     """
 
     queries: NDArray[np.float32]
     vectors: NDArray[np.float32]
     seen: csr_matrix
     ranked: Rows
+    of_history: HistoryScores | None = None
 
 
 def measure_new_items(
@@ -72,7 +73,8 @@ def measure_new_items(
         return found
     wanted, seen = wanted[counted], retrieval.seen[counted][:, rows]
     queries, vectors = retrieval.queries[counted], np.asarray(retrieval.vectors[rows])
-    among = exact_top(queries, vectors, seen, max(AT), batch_size)
+    of_history = retrieval.of_history and retrieval.of_history.take(counted, rows)
+    among = exact_top(queries, vectors, seen, max(AT), batch_size, of_history)
     own = wanted[:, rows]
     values: dict[str, UserValues] = {
         "whole_catalogue": figures(retrieval.ranked[counted], wanted, AT),

@@ -15,10 +15,10 @@ from ..core.signature import Columns, ColumnSpec, Signature
 from ..ensemble.graph.executor import Executor
 from ..ensemble.graph.ops.base import Op
 from ..ensemble.protocol.inputs import Input
-from .funnel import fates
+from .funnel import fates, sources
 from .held_out import HeldOut
 from .ranking import RankedRows, labelled
-from .ranking_lists import LIST, Rows, membership
+from .ranking_lists import LIST, RECALL_AT, Rows, membership
 
 Settings = Mapping[str, np.generic]
 """Input -> its value in every request."""
@@ -26,6 +26,8 @@ EVENT_COLUMNS = {HISTORY: "event_history", GAP: "event_history_gap"}
 """Feature -> column with its value at the time of an impression: int64 [M, N], with the same codes."""
 TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
 """Columns between the steps of the graph that the metrics need."""
+OF_SOURCES = (HISTORY, "source_rows", "sources")
+"""Those that a graph with several sources of candidates has beside them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Replay:
 
     ``queries``: float32 [U, D]. ``seen``: bool [U, n_items], items that are never shown. ``answers``: [U, LIST].
     ``candidates``: all candidates with the ranker's scores. ``fates``: int64 [P], see `funnel`.
+
+    ``retrieved``: the first candidates [U, at most the largest of `RECALL_AT`], in the order of retrieval.
+    ``histories``: int32 [U, N], item codes, newest first; N is 0 where the graph has one source of candidates.
+    ``sources``: source -> bool [P], see `funnel.sources`.
     """
 
     queries: NDArray[np.float32]
@@ -41,25 +47,36 @@ class Replay:
     answers: Rows
     candidates: RankedRows
     fates: NDArray[np.int64]
+    retrieved: Rows
+    histories: NDArray[np.int32]
+    sources: Mapping[str, NDArray[np.bool_]]
 
 
 def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: int) -> Replay:
     """Request the best ``LIST`` items of each user at temperature 0."""
     parts: list[tuple[Any, ...]] = []
-    for batch, columns in _run(executor, held_out.columns, _settings(executor), TRACED, batch_size, "test users"):
+    found: list[dict[str, NDArray[np.bool_]]] = []
+    several = all(name in executor.signature for name in OF_SOURCES)
+    traced = (*TRACED, *OF_SOURCES) if several else TRACED
+    for batch, columns in _run(executor, held_out.columns, _settings(executor), traced, batch_size, "test users"):
         relevant = held_out.relevant[batch]
         logits, label, requests, items = labelled(columns["candidate_rows"], columns["logits"], relevant)
         users, events = (of[batch].astype(np.int32)[requests] for of in (held_out.rows, held_out.events))
+        found.append(sources(columns, relevant))
+        history = columns[HISTORY] if several else np.empty((relevant.shape[0], 0))
         parts.append(
             (
                 membership(columns["seen_rows"], relevant.shape[1]),
+                *(columns["candidate_rows"][:, : max(RECALL_AT)].copy(), history.astype(np.int32)),
                 *(columns["query"], columns["ranked_rows"], fates(columns, relevant, min_score)),
                 *(logits, label, users, items, events),
             )
         )
     seen, *rest = zip(*parts, strict=True)
-    queries, answers, lost, *candidates = map(np.concatenate, rest)
-    return Replay(queries, vstack(seen, format="csr"), answers, RankedRows(*candidates), lost)
+    retrieved, histories, queries, answers, lost, *candidates = map(np.concatenate, rest)
+    by_source = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    seen_items, ranked_rows = vstack(seen, format="csr"), RankedRows(*candidates)
+    return Replay(queries, seen_items, answers, ranked_rows, lost, retrieved, histories, by_source)
 
 
 def rank_logged(executor: Executor, logged: Columns, batch_size: int) -> NDArray[np.float32]:

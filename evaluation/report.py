@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from ..core.page import cell, document, fact_table, figure_of, header, html_table, image, note
 from ..ensemble.graph.ops.order import sigmoid
 from ..models import metrics
+from .funnel import source_lines
+from .method_metrics import OURS
 from .new_items import HEAD, new_item_line, new_item_rows
 from .ranking import LOWER
 from .ranking_lists import LIST, RECALL_AT
 
 Intervals = Mapping[str, Sequence[float] | None]
 """Metric -> lower and upper bound; None for a metric that has no value."""
-OURS = ("retrieval", "cascade")
 SHOWN = {"retrieval": "retriever"}
 """Key of the metrics -> the method's name in tables and lines, where they differ."""
 TITLES = {
@@ -29,7 +30,8 @@ TITLES = {
     "lightgbm": "LightGBM",
     "factorization_machine": "Factorization machine",
     "ranker": "Ranker",
-    "retrieval": "Retriever",
+    "retrieval": "Retriever, exact search",
+    "served_retrieval": "Retriever, as served",
     "cascade": "Cascade",
 }
 HISTORY = {
@@ -37,10 +39,14 @@ HISTORY = {
     "before_test": "history before the test part",
 }
 """``evaluation.history`` -> how it is shown."""
+SERVED = (
+    "Retriever, as served: the candidates that the served index and the other sources give the ranker, in the order of "
+    "retrieval. Retriever, exact search: the same scores of all items, so what it has more is lost by the index."
+)
 BELOW = "Worse than a simpler method:"
 COLORS = {
     **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "ease": "#b8860b", "markov": "#8172b2"},
-    **{"retrieval": "#1f77b4", "cascade": "#c44e52"},
+    **{"retrieval": "#1f77b4", "served_retrieval": "#17becf", "cascade": "#c44e52"},
 }
 
 
@@ -62,6 +68,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 <h2>Full ranking over the catalogue, mean over test users</h2>
 {comparison(measured, intervals)}
 {note(how(results["intervals"]))}
+{note(SERVED)}
 {_paragraphs(difference_lines(results["differences"]))}
 {"".join(map(note, _warning(below_lines(results))))}
 {"".join(map(note, skipped_lines(methods)))}
@@ -69,6 +76,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 <h2>Where relevant items are lost</h2>
 {note(f"An item is found when it is among the first {LIST} of the answer.")}
 {funnel_bars(results["funnel"])}
+{_paragraphs(source_lines(results["sources"]))}
 <h2>Ranker</h2>
 {single_row(results["ranking"], results["intervals"]["ranking"])}
 {calibration_curve(logits, label)}

@@ -14,19 +14,20 @@ from ..core.stage import Sections, Stage
 from ..ensemble.config import ServingConfig
 from ..models.config import DlrmConfig
 from ..models.ranker.heads import shares
+from ..models.retriever.neighbours import Neighbours
 from .baselines.sequences import UserSequences
 from .baselines.top_n import rank_baselines
 from .bootstrap import Bootstrap
 from .config import BASELINES, EvaluationConfig
 from .filtered import check_filtered
-from .funnel import summary
+from .funnel import source_summary, summary
 from .held_out import LoggedTest
 from .impressions import Logged, measure_impressions, ranker_logits, without_impressions
 from .method_metrics import measure_methods, recsys
 from .new_items import Retrieval, measure_new_items
 from .ranking_lists import RECALL_AT
 from .report import render
-from .retrieval import exact_top
+from .retrieval import HistoryScores, exact_top
 from .served_answers import ServedAnswers, answer_test_part
 from .slices import all_slices, measure_slice
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 REPORT = "report.html"
 ORDER = (
-    *("retrieval", "ranking", "cascade", "funnel", "notices", "baselines", "impressions"),
-    *("recsys", "intervals", "differences", "new_items", "slices"),
+    *("retrieval", "served_retrieval", "ranking", "cascade", "funnel", "sources", "notices", "baselines"),
+    *("impressions", "recsys", "intervals", "differences", "new_items", "slices"),
 )
 """The keys of metrics.json."""
 
@@ -72,7 +73,8 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     ]
     results["recsys"] = recsys(results, parents["data"].metrics)
     results["impressions"] = _impression_metrics(served, config, tensors, parents, dlrm, bootstrap)
-    results |= {"funnel": funnel, "notices": notices}
+    found_by = source_summary(served.replayed.sources, served.replayed.fates)
+    results |= {"funnel": funnel, "sources": found_by, "notices": notices}
     results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
     facts = _facts(served, len(tensors.item_ids), notices)
@@ -91,13 +93,16 @@ def _recommendation_metrics(
     """Metrics of the retriever, the cascade, the ranker and the baselines; and of new items."""
     run, held_out = served.replayed, served.held_out
     vectors = np.load(parents["index"].path / "item_vectors.npy", mmap_mode="r")
-    retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size)
+    neighbours = Neighbours.load(parents["two_tower"].path)
+    of_history = None if neighbours is None else HistoryScores(neighbours, run.histories)
+    retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size, of_history)
     sequences, names = UserSequences.read(tensors), _baselines(config)
     baselines = rank_baselines(tensors.before_test(), sequences, held_out.rows, run.seen, max(RECALL_AT), names)
     left_out = without_impressions(config.baselines) if served.impressions is None else {}
-    ranked = {"retrieval": retrieved, "cascade": run.answers, **baselines, **left_out}
+    ours = {"retrieval": retrieved, "served_retrieval": run.retrieved, "cascade": run.answers}
+    ranked = {**ours, **baselines, **left_out}
     results = measure_methods(ranked, served.ranked, held_out.relevant, bootstrap, config.metrics, calibrated)
-    retrieval = Retrieval(run.queries, vectors, run.seen, retrieved)
+    retrieval = Retrieval(run.queries, vectors, run.seen, retrieved, of_history)
     results["new_items"] = measure_new_items(
         tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size
     )
@@ -145,5 +150,5 @@ EVALUATION = Stage(
     sections=("evaluation", "serving", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=6,
+    version=7,
 )

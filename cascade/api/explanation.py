@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.features import HISTORY
 from ..ensemble.graph.executor import Executor
+from ..ensemble.graph.ops.merge_neighbours import MergeNeighbours
 from ..ensemble.graph.ops.order import Order, sigmoid
 from ..ensemble.protocol.inputs import MISSING
 
@@ -34,7 +36,9 @@ class Explanation:
     - ``score``: the ranker's probability, 0 .. 1, and ``score_rank``, its place by that among the candidates, from 1;
       missing where the item was no candidate;
     - ``propensity``: probability of the pick; missing where it is not shown;
-    - ``retrieval_rank``: place by similarity, from 1, and ``similarity``, the inner product of query and item vector.
+    - ``retrieval_rank``: place in the retrieval, from 1, by the sum of ``similarity``, the inner product of query and
+      item vector, and ``neighbour_score``, what the items of the history say for it; 0 without item-item weights;
+    - ``source``: what retrieved it: ``two_tower``, ``neighbours`` or both; empty for an item that a registered op adds.
     """
 
     user_id: int | str
@@ -75,14 +79,16 @@ def explain(
         context={name: _value(given[name]) for name in contexts},
         history=_list(user["history_ids"][0]),
         rejected=_list(user["rejected_ids"][0]),
-        items=_items(have, item_ids, vectors, _least_score(executor)),
+        items=_items(have, item_ids, vectors, executor),
     )
 
 
 def _items(
-    have: Mapping[str, NDArray[Any]], item_ids: NDArray[Any], vectors: NDArray[Any], least: float
+    have: Mapping[str, NDArray[Any]], item_ids: NDArray[Any], vectors: NDArray[Any], executor: Executor
 ) -> pd.DataFrame:
     import pandas as pd
+
+    from ..evaluation.funnel import SOURCES
 
     retrieved, candidates, ranked = (have[f"{name}_rows"][0] for name in ("retrieved", "candidate", "ranked"))
     score = sigmoid(have["logits"][0].astype(np.float64))
@@ -95,8 +101,12 @@ def _items(
     table["propensity"] = _column(ranked, have["propensities"][0])
     table["retrieval_rank"] = _column(retrieved, np.arange(len(retrieved)) + 1, "Int64")
     table["similarity"] = vectors[rows] @ have["query"][0]
+    table["neighbour_score"] = _neighbour_scores(have, rows, executor)
+    found = (have["source_rows"][0], have["sources"][0]) if "sources" in have else (retrieved, np.ones_like(retrieved))
+    names = np.array([", ".join(name for name, bit in SOURCES.items() if own & bit) for own in range(4)], object)
+    table["source"] = names[_column(*found, "int64").reindex(rows, fill_value=0)]
     seen = table.index.isin(have["seen_rows"][0])
-    conditions = [table["rank"].notna(), seen, table["score"].isna(), table["score"] < least]
+    conditions = [table["rank"].notna(), seen, table["score"].isna(), table["score"] < _least_score(executor)]
     table.insert(1, "outcome", np.select(conditions, ["shown", "seen", "beyond_topk", "below_min_score"], "not_picked"))
     return table.sort_values(["rank", "score_rank", "retrieval_rank"]).reset_index(drop=True)
 
@@ -116,6 +126,12 @@ def _value(column: NDArray[Any]) -> Any:
 
 def _list(ids: NDArray[Any]) -> list[Any]:
     return [value for value in ids.tolist() if value != MISSING[ids.dtype.name]]
+
+
+def _neighbour_scores(have: Mapping[str, NDArray[Any]], rows: NDArray[np.int64], executor: Executor) -> NDArray[Any]:
+    """What the user's history says for the items in ``rows`` [n]."""
+    op = next((node.op for node in executor.nodes if isinstance(node.op, MergeNeighbours)), None)
+    return np.zeros(len(rows)) if op is None else op.weights.scores(have[HISTORY], rows[None], op.decay)[0]
 
 
 def _least_score(executor: Executor) -> float:

@@ -18,6 +18,7 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
 from cascade.errors import ArtifactError, ConfigError, FeatureStoreError, RequestError
 from cascade.evaluation.served_graph import feature_repo_at
+from cascade.testing.miniature import miniature_repository
 
 USERS = [100, 105, 119, 7]
 """7 is unknown."""
@@ -193,6 +194,18 @@ def test_explain_shows_the_way(release, mini):
     by_similarity = table.sort_values("similarity", ascending=False)
     assert by_similarity["retrieval_rank"].tolist() == list(range(1, len(table) + 1))
     assert table["score_rank"].notna().sum() == 12
+
+
+def test_explain_says_what_retrieved_an_item(release, tmp_path):
+    assert set(release.explain(105, top_k=3).items["source"]) == {"two_tower"}
+    miniature_repository(tmp_path / "models", neighbours=True)
+    with cascade.open_release(tmp_path / "models") as merged:
+        table, stranger = (merged.explain(user, context={"hour": 20}).items for user in (105, 7))
+    assert set(table["source"]) == {"two_tower", "neighbours", "two_tower, neighbours"}
+    assert (table["neighbour_score"] > 0).equals(table["source"].str.contains("neighbours"))
+    total = (table["similarity"] + table["neighbour_score"]).to_numpy()
+    assert table["retrieval_rank"].tolist() == (1 + np.argsort(np.argsort(-total))).tolist()
+    assert set(stranger["source"]) == {"two_tower"} and not stranger["neighbour_score"].any()
 
 
 def test_explain_an_unknown_user(release):

@@ -54,6 +54,8 @@ HEAVY = [
 ]
 METRICS = {
     "retrieval": {"recall@100": 0.5, "ndcg@10": 0.06},
+    "served_retrieval": {"recall@100": 0.4875, "ndcg@10": 0.06},
+    "sources": {"two_tower": {"count": 9, "share": 0.75, "alone": 9, "in_answer": 3}},
     "ranking": {"auc": 0.9, "logloss": 0.1, "ece": 0.01},
     "cascade": {"ndcg@10": 0.07, "map@10": 0.05},
     "funnel": {"found": {"count": 3, "share": 0.25}},
@@ -61,7 +63,12 @@ METRICS = {
     "recsys": {"recsys_auc": 0.9},
     "intervals": {
         **{"level": 0.95, "replicates": 1000},
-        **{"retrieval": {"ndcg@10": [0.05, 0.07]}, "cascade": {"ndcg@10": [0.06, 0.08]}, "ranking": {"auc": None}},
+        **{
+            "retrieval": {"ndcg@10": [0.05, 0.07]},
+            "served_retrieval": {},
+            "cascade": {"ndcg@10": [0.06, 0.08]},
+            "ranking": {"auc": None},
+        },
         "baselines": {"popularity": {"ndcg@10": [0.01, 0.03]}},
     },
     "new_items": {"items": 30, "users": 4, "positives": 7, "among_new": {"recall@10": 0.5, "recall@100": 0.987}},

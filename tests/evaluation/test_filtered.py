@@ -18,7 +18,14 @@ def check(fates: list[str], seen: list[list[int]], answers: int = 0, min_score: 
     none = np.empty(0, np.int64)
     candidates = RankedRows(none.astype(np.float32), none.astype(bool), none, none, none)
     run = Replay(
-        np.zeros((2, 1), np.float32), csr_matrix(np.array(seen, bool)), np.full((2, 3), answers), candidates, fate
+        queries=np.zeros((2, 1), np.float32),
+        seen=csr_matrix(np.array(seen, bool)),
+        answers=np.full((2, 3), answers),
+        candidates=candidates,
+        fates=fate,
+        retrieved=np.full((2, 3), answers),
+        histories=np.zeros((2, 0), np.int32),
+        sources={},
     )
     return check_filtered(run, RELEVANT, summary(fate), min_score)
 
@@ -30,7 +37,8 @@ NONE_SEEN = [[0, 0, 1, 1], [0, 0, 0, 0]]
 
 def test_all_seen_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(
-        DataError, match="all 4 held-out items are filtered.*: 4 are items that the user had.*serving.seen: keep.*keep only"
+        DataError,
+        match="all 4 held-out items are filtered.*: 4 are items that the user had.*serving.seen: keep.*keep only",
     ):
         check(["filtered"] * 4, ALL_SEEN)
 

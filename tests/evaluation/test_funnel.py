@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from cascade.evaluation.funnel import FATES, fates, summary
+from cascade.evaluation.funnel import FATES, fates, source_lines, source_summary, sources, summary
 
 N_ITEMS = 40
 
@@ -61,3 +61,23 @@ def test_the_summary_counts_every_item():
     assert sum(part["count"] for part in got.values()) == 4
     assert sum(part["share"] for part in got.values()) == pytest.approx(1)
     assert list(got) == list(FATES)
+
+
+def test_each_candidate_has_the_sources_that_found_it():
+    columns, relevant = batch([0, 1, 2, 3, 19, 30], ranked=[0, 2, 19])
+    columns |= {"source_rows": np.array([[30, 0, 1, 19, 2, -1]]), "sources": np.array([[1, 1, 2, 3, 2, 0]])}
+    got = sources(columns, relevant)  # item 3 came from elsewhere, item 30 was found and did not become a candidate
+    assert got["two_tower"].tolist() == [True, False, False, False, True, False]
+    assert got["neighbours"].tolist() == [False, True, True, False, True, False]
+    shown = source_summary(got, fates(columns, relevant, 0.0))
+    assert shown["two_tower"] == {"count": 2, "share": pytest.approx(1 / 3), "alone": 1, "in_answer": 2}
+    assert shown["neighbours"] == {"count": 3, "share": 0.5, "alone": 2, "in_answer": 2}
+    [first, second] = source_lines(shown)
+    assert first == "two_tower found 2 of the relevant items (33.3%), 1 of them alone; 2 are in the answers"
+    assert second.startswith("neighbours found 3")
+
+
+def test_with_one_source_every_candidate_is_its():
+    columns, relevant = batch([0, 19, 30], ranked=[0])
+    got = sources(columns, relevant)
+    assert {name: own.tolist() for name, own in got.items()} == {"two_tower": [True, True, False]}

@@ -1,5 +1,6 @@
 """Metrics of new items by hand, and those of a random order by trying every order."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -16,6 +17,8 @@ from cascade.evaluation.new_items import (
     new_item_line,
     new_item_rows,
 )
+from cascade.evaluation.retrieval import HistoryScores
+from cascade.models.retriever.neighbours import Neighbours
 
 # Items 2, 3 and 4 are new. User 0 has old item 0 and new item 3, user 1 only old item 1, user 2 new items 2 and 4.
 COUNTS = np.array([5, 1, 0, 0, 0])
@@ -82,6 +85,20 @@ def test_chance_is_the_mean_over_every_order(choice, relevant):
     expected = {name: values.mean() for name, values in figures(orders, wanted, (2, 10)).items()}
     got = chance(np.array([choice]), np.array([relevant]), (2, 10))
     assert {name: float(values[0]) for name, values in got.items()} == pytest.approx(expected)
+
+
+def test_what_the_history_says_counts_in_every_ranking():
+    """It lifts item 3 to the first place of user 0, and what it says of old items does not count among the new."""
+    weights = np.zeros((7, 5), np.float32)
+    weights[6] = [50, 0, 0, 20, 0]
+    of_history = HistoryScores(Neighbours(csr_matrix(weights)), np.array([[6, 0], [0, 0], [0, 0]]))
+    plain, lifted = (
+        measure_new_items(COUNTS, RELEVANT, replace(RETRIEVAL, of_history=scores), ANSWERS, Bootstrap(50), 2)
+        for scores in (None, of_history)
+    )
+    best = 1 + 1 / np.log2(3)
+    assert plain == measured()
+    assert lifted["among_new"]["ndcg@10"] == pytest.approx((1 + (1 + 1 / 2) / best) / 2)
 
 
 def test_intervals_contain_their_estimates():

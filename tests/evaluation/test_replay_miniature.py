@@ -1,5 +1,7 @@
 """Replay of an exported release with the real ops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -8,7 +10,8 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.evaluation.held_out import HeldOut
 from cascade.evaluation.ranking_lists import drop
 from cascade.evaluation.replay import EVENT_COLUMNS, rank_logged, replay
-from cascade.testing.miniature import miniature_repository
+from cascade.evaluation.retrieval import HistoryScores, exact_top
+from cascade.testing.miniature import item_neighbours, miniature_repository
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["numbers", "strings"])
@@ -62,3 +65,27 @@ def test_the_history_of_an_event_replaces_the_stored_one(release, held_out):
     moved = (other != columns["history"]).any(axis=1)
     assert moved.any() and not np.isclose(got, same)[moved].all()
     np.testing.assert_array_equal(got[~moved], same[~moved])
+
+
+def test_a_graph_with_two_sources_says_what_each_found(tmp_path, held_out):
+    """The index is exact and no weight is negative, so what is served is what exact search finds."""
+    miniature_repository(tmp_path / "models", neighbours=True)
+    executor = Executor.load(tmp_path / "models" / "cascade" / "1", validate=True)
+    columns = dict(held_out.columns, user_id=np.arange(100, 120)[:, None])
+    got = replay(executor, replace(held_out, columns=columns), 0.0, batch_size=7)
+    vectors = np.load(tmp_path / "models-parts" / "item_vectors.npy")
+    of_history = HistoryScores(item_neighbours(), got.histories)
+    assert np.array_equal(got.retrieved, exact_top(got.queries, vectors, got.seen, 12, 8, of_history))
+    plain = exact_top(got.queries, vectors, got.seen, 12, 8)
+    users, items = held_out.relevant.nonzero()
+    listed, by_vector = ((lists[users] == items[:, None]).any(axis=1) for lists in (got.retrieved, plain))
+    assert np.array_equal(listed, got.sources["two_tower"] | got.sources["neighbours"])
+    assert (listed & by_vector <= got.sources["two_tower"]).all()
+    alone = listed & ~got.sources["two_tower"]
+    assert alone.any() and (by_vector & ~listed).any() and not (alone & by_vector).any()
+
+
+def test_a_graph_with_one_source_says_so(release, held_out):
+    got = replay(release[1], held_out, 0.0, batch_size=7)
+    assert list(got.sources) == ["two_tower"] and got.histories.shape == (20, 0)
+    assert got.retrieved.shape == (20, 12)

@@ -17,6 +17,8 @@ def page():
     fates = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
     results = {
         "retrieval": RETRIEVAL,
+        "served_retrieval": RETRIEVAL | {"recall@100": 0.2468},
+        "sources": {"two_tower": {"count": 7, "share": 0.7, "alone": 3, "in_answer": 2}},
         "ranking": {"auc": None, "gauc": 0.75, "logloss": 0.1, "ece": 0.01},
         "cascade": CASCADE,
         "funnel": {name: {"count": n, "share": n / 10} for n, name in enumerate(fates)},
@@ -26,7 +28,8 @@ def page():
             "ease": {"skipped": "<too large>"},
         },
         "intervals": {
-            **{"level": 0.95, "replicates": 200, "retrieval": {}, "cascade": {"ndcg@10": [0.071, 0.089]}},
+            **{"level": 0.95, "replicates": 200, "retrieval": {}, "served_retrieval": {}},
+            "cascade": {"ndcg@10": [0.071, 0.089]},
             **{"baselines": {"popularity": {}}, "ranking": {"auc": None, "gauc": [0.741, 0.762]}},
         },
         "new_items": {
@@ -66,6 +69,11 @@ def test_the_page_is_self_contained(page):
     assert len(found) == 3
     assert all(link.startswith("data:image/svg+xml;base64,") for link in found)
     assert "<script" not in page
+
+
+def test_retrieval_is_shown_as_served_beside_exact_search(page):
+    assert "Retriever, exact search" in page and "Retriever, as served" in page and "0.2468" in page
+    assert "two_tower found 7 of the relevant items (70.0%), 3 of them alone" in page
 
 
 def test_skipped_methods_are_named_and_text_is_escaped(page):

@@ -46,14 +46,28 @@ def test_every_relevant_item_is_accounted_for(name, request):
 
 
 @pytest.mark.parametrize("name", ["movielens", "shop", "strings"])
+def test_each_candidate_that_is_relevant_has_a_source(name, request):
+    """The indexes are exact, so what is served is what exact search finds, but for a tie at the end of a list."""
+    got = request.getfixturevalue(name).metrics
+    listed = sum(part["count"] for fate, part in got["funnel"].items() if fate not in ("not_retrieved", "filtered"))
+    found = got["sources"].values()
+    alone = sum(source["alone"] for source in found)
+    shared = [source["count"] - source["alone"] for source in found]
+    assert set(got["sources"]) <= {"two_tower", "neighbours"} and len({*shared}) == 1
+    assert alone + shared[0] >= listed
+    for metric in ("recall@10", "recall@20"):
+        assert got["served_retrieval"][metric] == pytest.approx(got["retrieval"][metric], abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["movielens", "shop", "strings"])
 def test_the_metrics_have_their_agreed_shape(name, request):
     pipeline = request.getfixturevalue(name)
     got = pipeline.metrics
     retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
     cascade = {"recall@10", "ndcg@10", "map@10", "mrr@10", "coverage@10"}
-    ours = ["retrieval", "ranking", "cascade", "funnel", "notices", "baselines", "impressions"]
-    assert list(got) == [*ours, "recsys", "intervals", "differences", "new_items", "slices"]
-    assert set(got["retrieval"]) == retrieval
+    ours = ["retrieval", "served_retrieval", "ranking", "cascade", "funnel", "sources", "notices", "baselines"]
+    assert list(got) == [*ours, "impressions", "recsys", "intervals", "differences", "new_items", "slices"]
+    assert set(got["retrieval"]) == set(got["served_retrieval"]) == retrieval
     assert set(got["ranking"]) == {"auc", "gauc", "logloss", "ece"}
     assert set(got["cascade"]) == cascade
     assert set(got["baselines"]) == {"popularity", "ials", "ease", "markov"}
@@ -66,7 +80,7 @@ def test_the_metrics_have_their_agreed_shape(name, request):
 @pytest.mark.parametrize("name", ["movielens", "shop", "strings"])
 def test_every_interval_holds_its_figure(name, request):
     got = request.getfixturevalue(name).metrics
-    for section in ("retrieval", "cascade", "ranking"):
+    for section in ("retrieval", "served_retrieval", "cascade", "ranking"):
         for metric, interval in got["intervals"][section].items():
             value = got[section][metric]
             assert (value is None) == (interval is None)

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from ...core.artifact import Artifact
     from ...evaluation.config import EvaluationConfig
 
-_METHODS = {"retrieval": "retriever", "cascade": "cascade"}
+_METHODS = {
+    "retrieval": "retriever, exact search",
+    "served_retrieval": "retriever, as served",
+    "cascade": "cascade",
+}
 """Key of the metrics -> name that is shown."""
 
 
@@ -28,6 +32,8 @@ def whole_text(artifact: Artifact) -> str:
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
     """A table of methods and metrics, then the metrics of the ranker, logged impressions, and the funnel."""
+    from ...evaluation.funnel import source_lines
+
     methods = {**metrics["baselines"], **{_METHODS[name]: metrics[name] for name in _METHODS}}
     skipped = {name: values["skipped"] for name, values in methods.items() if "skipped" in values}
     columns = list(dict.fromkeys(key for name, values in methods.items() if name not in skipped for key in values))
@@ -38,6 +44,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
     fates = (f"{name} {cell_text(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
     parts.append("relevant items: " + ", ".join(fates))
+    parts.append("\n".join(source_lines(metrics["sources"])))
     parts += [f"notice: {text}" for text in metrics.get("notices", [])]
     return "\n\n".join(parts)
 
@@ -76,7 +83,7 @@ def new_item_text(found: Mapping[str, Any]) -> str:
 
 def interval_table(intervals: Mapping[str, Any]) -> str:
     """Confidence intervals: one line for each metric, one column for each method and for the ranker."""
-    methods = {**intervals["baselines"], "retriever": intervals["retrieval"], "cascade": intervals["cascade"]}
+    methods = {**intervals["baselines"], **{_METHODS[name]: intervals[name] for name in _METHODS}}
     methods["ranking"] = intervals["ranking"]
     names = list(dict.fromkeys(name for values in methods.values() for name in values))
     return table(

@@ -8,6 +8,7 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.repository.ranker_steps import model_inputs
 from cascade.evaluation.replay import EVENT_COLUMNS, part_of, rank_logged, with_event_history
 from cascade.testing.miniature import (
+    DECAY,
     DIM,
     ITEM_INPUTS,
     SERVING,
@@ -40,7 +41,10 @@ def asked(mini):
 def test_candidates_are_the_best_of_all_unseen_items_by_the_sum(made, layout):
     executors, vectors, mini = made
     columns, _ = executors[layout].run(asked(mini), KEPT)
-    of_neighbours = item_neighbours().scores(columns["history"]).toarray()
+    of_neighbours, weights = np.zeros((len(mini.user_ids), len(vectors))), item_neighbours().weights.toarray()
+    for user, own in enumerate(columns["history"]):
+        for age, code in enumerate(own[own > 0]):
+            of_neighbours[user] += DECAY**age * weights[code] / np.sqrt((own > 0).sum())
     total = columns["query"] @ vectors.T + of_neighbours
     for user, seen in enumerate(columns["seen_rows"]):
         total[user, seen[seen >= 0]] = -np.inf

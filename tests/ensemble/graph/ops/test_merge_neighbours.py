@@ -9,7 +9,6 @@ from scipy.sparse import csr_matrix
 from cascade.core.errors import ArtifactError
 from cascade.ensemble.graph.ops.merge_neighbours import MergeNeighbours
 from cascade.models.retriever.item_to_item.neighbour_weights import NeighbourWeights
-from cascade.models.retriever.neighbours import Neighbours
 from cascade.testing.op_contract import OpContract
 
 ITEMS, CODES, DIM, LENGTH = 12, 14, 3, 4
@@ -153,8 +152,10 @@ def test_is_the_best_of_all_items_by_brute_force(tmp_path_factory, request_, top
         retrieved[row, :count] = np.lexsort((np.arange(ITEMS), -product))[:count]
     op = made(tmp_path_factory.mktemp("op"), weights, vectors, topk, decay)
     got = op(columns(query, history, retrieved, seen))
-    neighbours = Neighbours(csr_matrix(weights.astype(np.float32)), decay)
-    added = neighbours.scores(history).toarray()
+    added = np.zeros(products.shape)
+    for row, own in enumerate(history):
+        for age, code in enumerate(own[own > 0]):
+            added[row] += decay**age * weights[code] / np.sqrt((own > 0).sum())
     for row, (own, count) in enumerate(zip(added + products, wanted, strict=True)):
         reached = (weights[history[row][history[row] > 0]] != 0).any(axis=0)
         found = np.isin(np.arange(ITEMS), retrieved[row])
