@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 QUERY, ITEM, CHECKPOINT = "query_tower.onnx", "item_tower.onnx", "checkpoint"
 CONFIG = "two_tower.json"
-EVENT_BYTES, SCORE_BYTES = 100, 16
-"""Bytes of a training interaction (row numbers, place in epochs, matrix of users and items), and of a score."""
+EVENT_BYTES, SCORE_BYTES, PAIR_BYTES = 100, 16, 16
+"""Bytes of a training interaction (row numbers, place in epochs, matrix of users and items), of a score, and of a count
+of two items that a user has."""
 PARITY_ROWS = 512
 """Rows on which the ONNX models are compared with TensorFlow."""
 
@@ -159,13 +160,16 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
 def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
     """What the retriever holds beside its tables, which the training itself estimates, see `memory_estimate`."""
     from ...workflows.etl.tensors import Tensors
+    from .item_to_item.ease import most_counts
 
-    tensors = Tensors.load(parents["etl"].path)
-    events, items = len(tensors.interactions("train")), len(tensors.item_ids)
+    config, tensors = cast(TwoTowerConfig, sections["two_tower"]), Tensors.load(parents["etl"].path)
+    source, items = tensors.interactions("train"), len(tensors.item_ids)
+    pairs = most_counts(np.bincount(source.user_row[source.positive]), items) if config.neighbours else 0
     return MemoryNeed(
         {
-            f"{events:,} interactions": EVENT_BYTES * events,
+            f"{len(source):,} interactions": EVENT_BYTES * len(source),
             f"scores of queries for {items:,} items": SCORE_BYTES * min(512 * items, 1 << 26),
+            f"{pairs:,} pairs of items": PAIR_BYTES * pairs,
         },
         "give fewer interactions, for example the latest ones, or lower etl.max_size of item_id",
     )

@@ -1,5 +1,6 @@
 """The memory that the model stages expect to take, by hand: 200 users, 60 items."""
 
+import numpy as np
 import pytest
 from stage_runs import SECTIONS, serving
 
@@ -27,7 +28,11 @@ def test_impressions_have_no_candidates_but_rates(shop, tensors, kind, monkeypat
     assert need.parts[f"{events:,} interactions"] == events * (100 + 4 * 2 * 2)
 
 
-def test_the_retriever_scores_its_validation_in_blocks(shop, tensors):
-    need = TWO_TOWER.memory({name: None for name in TWO_TOWER.sections}, shop)
+@pytest.mark.parametrize("neighbours", [0, 100])
+def test_the_retriever_scores_its_validation_in_blocks_and_counts_pairs_of_items(shop, tensors, neighbours):
+    config = SECTIONS["two_tower"].model_copy(update={"neighbours": neighbours})
+    need, source = TWO_TOWER.memory({"two_tower": config}, shop), tensors.interactions("train")
+    pairs = min(60**2, int((np.bincount(source.user_row[source.positive]) ** 2).sum())) if neighbours else 0
     assert need.parts["scores of queries for 60 items"] == 16 * 512 * 60
-    assert need.parts[f"{len(tensors.interactions('train')):,} interactions"] == need.total - 16 * 512 * 60
+    assert need.parts[f"{len(source):,} interactions"] == 100 * len(source)
+    assert need.parts[f"{pairs:,} pairs of items"] == 16 * pairs

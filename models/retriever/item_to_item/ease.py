@@ -78,6 +78,12 @@ def co_occurrences(matrix: csr_matrix, user_power: float, seed: int) -> csr_matr
     return (scaled.T.tocsr() @ scaled.tocsr()).tocsr()
 
 
+def most_counts(sizes: NDArray[np.integer[Any]], codes: int) -> int:
+    """An upper bound of the entries of `co_occurrences`, for users with ``sizes`` [U] items of ``codes``."""
+    pairs = int(np.square(np.minimum(sizes, MOST_OF_USER), dtype=np.int64).sum())
+    return min(pairs, codes**2, MOST_COUNTS)
+
+
 def _sampled(matrix: csr_matrix, rng: np.random.Generator) -> csr_matrix:
     """Rows of ``matrix`` with at most `MOST_OF_USER` entries, and in all few enough pairs of them to be counted."""
     from scipy.sparse import csr_matrix

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as npst
 from scipy.sparse import csr_matrix
 
 from cascade.models.retriever.item_to_item import ease as module
-from cascade.models.retriever.item_to_item.ease import co_occurrences, ease, strongest
+from cascade.models.retriever.item_to_item.ease import co_occurrences, ease, most_counts, strongest
 
 LOG = csr_matrix((np.random.default_rng(0).random((60, 12)) < 0.3).astype(np.float32))
 
@@ -87,3 +87,10 @@ def test_a_row_keeps_its_strongest(dense, kept):
 def test_no_positives_are_no_weights():
     empty = csr_matrix((3, 4), dtype=np.float32)
     assert ease(co_occurrences(empty, 0.25, 0), 2).nnz == 0
+
+
+@pytest.mark.parametrize("most", [20, 10**9])
+def test_no_more_pairs_are_counted_than_the_estimate_says(monkeypatch, most):
+    monkeypatch.setattr(module, "MOST_COUNTS", most)
+    sizes = np.diff(LOG.indptr)
+    assert 0 < co_occurrences(LOG, 0, 0).nnz <= most_counts(sizes, 12) <= min(most, 144)
