@@ -23,8 +23,9 @@ class EvaluationConfig(ExtensibleSection):
     batch_size: int = Field(default=256, ge=1)
     """Number of users that the served graph answers at once during the evaluation. It changes the speed only. Unit:
     users. Example: ``64``."""
-    max_users: int | None = None
-    """Evaluate on a random sample of this many test users. Default: all of them. Unit: users. Example: ``2000``."""
+    max_users: int | None = Field(default=50_000, ge=1)
+    """Evaluate on a random sample of this many test users, if there are more. null: all of them. Unit: users. Example:
+    ``2000``."""
     replicates: int = Field(default=1000, ge=100)
     """Number of bootstrap samples of the users behind each 95 % interval. Example: ``200``."""
     baselines: list[Annotated[str, NameOf("baseline")]] | None = None

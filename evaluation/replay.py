@@ -16,7 +16,7 @@ from ..ensemble.graph.executor import Executor
 from ..ensemble.graph.ops.base import Op
 from ..ensemble.protocol.inputs import Input
 from .funnel import fates, sources
-from .held_out import HeldOut
+from .held_out import HeldOut, draw
 from .ranking import RankedRows, labelled
 from .ranking_lists import LIST, RECALL_AT, Rows, membership
 
@@ -24,6 +24,9 @@ Settings = Mapping[str, np.generic]
 """Input -> its value in every request."""
 EVENT_COLUMNS = {HISTORY: "event_history", GAP: "event_history_gap"}
 """Feature -> column with its value at the time of an impression: int64 [M, N], with the same codes."""
+MOST_RANKED = 4_000_000
+"""Pairs of user and candidate on which the ranker is measured; of more, those of a random part of the users."""
+SEED = 0
 TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
 """Columns between the steps of the graph that the metrics need."""
 OF_SOURCES = (HISTORY, "source_rows", "sources")
@@ -35,7 +38,8 @@ class Replay:
     """The results of U requests, which have P relevant items in total.
 
     ``queries``: float32 [U, D]. ``seen``: bool [U, n_items], items that are never shown. ``answers``: [U, LIST].
-    ``candidates``: all candidates with the ranker's scores. ``fates``: int64 [P], see `funnel`.
+    ``candidates``: the candidates with the ranker's scores, of a random part of the users if there are more than
+    `MOST_RANKED`. ``fates``: int64 [P], see `funnel`.
 
     ``retrieved``: the first candidates [U, at most the largest of `RECALL_AT`], in the order of retrieval.
     ``histories``: int32 [U, N], item codes, newest first; N is 0 where the graph has one source of candidates.
@@ -58,9 +62,15 @@ def replay(executor: Executor, held_out: HeldOut, min_score: float, batch_size: 
     found: list[dict[str, NDArray[np.bool_]]] = []
     several = all(name in executor.signature for name in OF_SOURCES)
     traced = (*TRACED, *OF_SOURCES) if several else TRACED
+    users = len(held_out.rows)
+    ranked = np.zeros(users, bool)
+    most = int(next(spec.maximum for spec in executor.inputs if spec.name == "top_k") or 1)
+    ranked[draw(users, max(1, MOST_RANKED // most), SEED)] = True
     for batch, columns in _run(executor, held_out.columns, _settings(executor), traced, batch_size, "test users"):
         relevant = held_out.relevant[batch]
-        logits, label, requests, items = labelled(columns["candidate_rows"], columns["logits"], relevant)
+        pairs = labelled(columns["candidate_rows"], columns["logits"], relevant)
+        measured = ranked[batch][pairs[2]]
+        logits, label, requests, items = (each[measured] for each in pairs)
         users, events = (of[batch].astype(np.int32)[requests] for of in (held_out.rows, held_out.events))
         found.append(sources(columns, relevant))
         history = columns[HISTORY] if several else np.empty((relevant.shape[0], 0))

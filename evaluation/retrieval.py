@@ -13,6 +13,8 @@ from scipy.sparse import csr_matrix
 from ..models.retriever.neighbours import Neighbours
 from .ranking_lists import Rows
 
+MOST_SCORES = 1 << 24
+"""Scores computed at once, whatever the number of items and ``evaluation.batch_size``."""
 Scores = Callable[[slice], NDArray[np.floating[Any]]]
 """A slice of users -> their scores [B, n_items] of all items, in an array that the caller may overwrite."""
 
@@ -78,9 +80,9 @@ def best(scores: Scores, seen: csr_matrix, k: int, batch_size: int) -> Rows:
     """
     users, items = seen.shape
     ranked = np.full((users, k), -1, np.int64)
-    width = min(k, items)
-    for start in range(0, users, batch_size):
-        batch = slice(start, start + batch_size)
+    width, size = min(k, items), max(1, min(batch_size, MOST_SCORES // items))
+    for start in range(0, users, size):
+        batch = slice(start, start + size)
         value = scores(batch)
         value[seen[batch].nonzero()] = -np.inf
         first = np.argpartition(-value, width - 1, axis=1)[:, :width]

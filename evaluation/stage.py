@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..core.artifact import Artifact
+from ..core.errors import DataError
+from ..core.memory import MemoryNeed
 from ..core.stage import Sections, Stage
 from ..ensemble.config import ServingConfig
 from ..models.config import DlrmConfig
+from ..models.index.stage import VECTORS
 from ..models.ranker.heads import shares
 from ..models.retriever.neighbours import Neighbours
 from .baselines.sequences import UserSequences
@@ -26,14 +29,18 @@ from .impressions import Logged, measure_impressions, ranker_logits, without_imp
 from .method_metrics import measure_methods, recsys
 from .new_items import Retrieval, measure_new_items
 from .ranking_lists import RECALL_AT
+from .replay import MOST_RANKED
 from .report import render
-from .retrieval import HistoryScores, exact_top
+from .retrieval import MOST_SCORES, HistoryScores, exact_top
 from .served_answers import ServedAnswers, answer_test_part
-from .slices import all_slices, measure_slice
+from .slices import all_slices, measure_slice, tables_of
 
 if TYPE_CHECKING:
     from ..workflows.etl.tensors import Tensors
 
+RANKED_BYTES, SCORE_BYTES = 160, 16
+"""Bytes of a scored pair of user and item while the ranker's metrics are computed (sorting and intervals included), and
+of a score of exact search."""
 METRICS = "metrics.json"
 REPORT = "report.html"
 ORDER = (
@@ -144,11 +151,57 @@ def _facts(served: ServedAnswers, items: int, notices: Sequence[str]) -> dict[st
     }
 
 
+def check(sections: Sections, parents: Mapping[str, Artifact]) -> None:
+    """Check, before anything is trained, that the test part holds a positive and that the slices can be made.
+
+    Raises:
+        ConfigError: naming the column of ``evaluation.slices`` and the nearest one.
+        DataError: if there is nothing to evaluate.
+    """
+    import pyarrow.dataset as ds
+
+    data, config = parents["data"].path, cast(EvaluationConfig, sections["evaluation"])
+    tables_of(config.slices, data)
+    held_out = (ds.field("split") == "test") & ds.field("positive")
+    if not ds.dataset(data / "interactions").count_rows(filter=held_out):
+        raise DataError(
+            "interactions: the test part holds no positive, so there is nothing to evaluate: set data.split so that it "
+            "does, or run `cascade run --only export`"
+        )
+
+
+def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
+    """What grows with users, items and candidates."""
+    from ..workflows.etl.tensors import Tensors
+
+    config, serving = cast(EvaluationConfig, sections["evaluation"]), cast(ServingConfig, sections["serving"])
+    tensors = Tensors.load(parents["etl"].path)
+    items, test = len(tensors.item_ids), tensors.interactions("test")
+    users = min(len(np.unique(test.user_row[test.positive])), config.max_users or len(tensors.user_ids))
+    candidates, width = min(serving.ann.topk, items), np.load(parents["index"].path / VECTORS, mmap_mode="r").shape[1]
+    lists = (3 + len(_baselines(config))) * 8 * max(RECALL_AT)
+    ranked = min(MOST_RANKED, users * candidates)
+    if parents["ranker"].metrics["train_on"] != "candidates":
+        ranked += len(test)
+    positives = len(np.load(tensors.path / "positives" / "code.npy", mmap_mode="r"))
+    return MemoryNeed(
+        {
+            f"{users:,} users' lists and queries": users * (lists + 4 * width + 8 * candidates),
+            f"{ranked:,} scored pairs": RANKED_BYTES * ranked,
+            f"scores of users for {items:,} items": SCORE_BYTES * min(config.batch_size * items, MOST_SCORES),
+            f"{positives:,} positives for the baselines": 60 * positives,
+        },
+        "lower evaluation.max_users or serving.ann.topk, or name fewer evaluation.baselines",
+    )
+
+
 EVALUATION = Stage(
     name="evaluation",
     help="Measure the served graph on the test part, and compare it with baselines.",
     sections=("evaluation", "serving", "dlrm_ranker"),
     parents=("data", "etl", "two_tower", "index", "ranker", "export", "features"),
     fill=_fill,
-    version=7,
+    check=check,
+    memory=memory,
+    version=8,
 )

@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from cascade.ensemble.graph.executor import Executor
+from cascade.evaluation import replay as measured
 from cascade.evaluation.held_out import HeldOut
 from cascade.evaluation.ranking_lists import drop
 from cascade.evaluation.replay import EVENT_COLUMNS, rank_logged, replay
@@ -36,6 +37,20 @@ def test_every_relevant_item_has_a_fate(release, held_out):
     _, executor = release
     got = replay(executor, held_out, 0.0, batch_size=7)
     assert len(got.fates) == held_out.relevant.nnz
+
+
+def test_of_too_many_candidates_those_of_some_users_are_measured(release, held_out, monkeypatch):
+    """At most 12 candidates of each of 20 users: 50 pairs leave those of four users, and no answer changes."""
+    _, executor = release
+    every = replay(executor, held_out, 0.0, batch_size=7)
+    monkeypatch.setattr(measured, "MOST_RANKED", 50)
+    some = replay(executor, held_out, 0.0, batch_size=7)
+    users = np.unique(some.candidates.users)
+    assert len(users) == 4 and len(some.candidates) <= 50
+    own = np.isin(every.candidates.users, users)
+    for name in ("logits", "label", "users", "items", "events"):
+        assert np.array_equal(getattr(some.candidates, name), getattr(every.candidates, name)[own])
+    assert np.array_equal(some.answers, every.answers) and np.array_equal(some.fates, every.fates)
 
 
 def test_seen_holds_the_items_that_the_users_have_seen(release, held_out):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from cascade.evaluation.retrieval import HistoryScores, exact_top
+from cascade.evaluation import retrieval
+from cascade.evaluation.retrieval import HistoryScores, best, exact_top
 from cascade.models.retriever.neighbours import Neighbours
 
 QUERIES = np.array([[1, 0], [0, 1]], np.float32)
@@ -31,6 +32,18 @@ def test_equals_a_full_sort(seed, k, batch_size):
     want = np.where(np.arange(30) < (~seen).sum(axis=1, keepdims=True), full, -1)
     want = np.pad(want, ((0, 0), (0, 40)), constant_values=-1)[:, :k]
     assert np.array_equal(exact_top(queries, vectors, csr_matrix(seen), k, batch_size), want)
+
+
+def test_a_block_of_scores_does_not_grow_with_the_catalogue(monkeypatch):
+    monkeypatch.setattr(retrieval, "MOST_SCORES", 70)
+    table, sizes = np.random.default_rng(0).normal(size=(9, 30)), []
+
+    def scores(users):
+        sizes.append(table[users].size)
+        return table[users].copy()
+
+    found = best(scores, csr_matrix((9, 30), dtype=bool), 4, batch_size=256)
+    assert max(sizes) == 60 and np.array_equal(found, np.argsort(-table, axis=1)[:, :4])
 
 
 @given(st.integers(0, 1000), st.integers(1, 9), st.sampled_from([1.0, 0.5]))
