@@ -29,10 +29,14 @@ class EvaluationConfig(ExtensibleSection):
     replicates: int = Field(default=1000, ge=100)
     """Number of bootstrap samples of the users behind each 95 % interval. Example: ``200``."""
     baselines: list[Annotated[str, NameOf("baseline")]] | None = None
-    """Methods to compare with. popularity, ials, ease and markov rank the catalogue. lightgbm and factorization_machine
-    predict logged impressions, so they apply only where the ranker learns from impressions; otherwise the report has a
-    notice instead. Registered baselines rank the catalogue. Default: all built-in ones that apply. Example:
-    ``[popularity, ease]``."""
+    """Methods to compare with. popularity, ials, item_knn, ease, recency_ease and markov rank the catalogue. lightgbm
+    and factorization_machine predict logged impressions, so they apply only where the ranker learns from impressions;
+    otherwise the report has a notice instead. Registered baselines rank the catalogue. Default: all built-in ones that
+    apply. Example: ``[popularity, ease]``."""
+    tuning_seconds: float = Field(default=20, ge=0)
+    """How long the settings of each baseline are searched on the validation part. What was chosen is kept in the runs
+    folder and used again as long as the data, the baseline and this time stay the same. 0 takes defaults. Unit:
+    seconds. Example: ``120``."""
     metrics: list[Annotated[str, NameOf("metric")]] = []
     """Registered metrics of ranked lists to compute in addition to the built-in ones, at the same length. Example:
     ``[hit_rate]``."""

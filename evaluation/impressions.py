@@ -1,13 +1,13 @@
 """Measures the ranker on logged impressions, compared with baselines on the same features, for each label.
 
-The baselines are fitted on the training part and stopped early on the validation part. On the test part they get the
-same history of each impression as the served graph.
+The settings of the baselines are chosen on the validation part, and their training is stopped by it; then they are
+fitted to both parts. On the test part they get the same history of each impression as the served graph.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ..models import metrics
 from ..models.ranker.heads import shares, targets
 from ..models.training.rows import Events
 from ..workflows.history.history import Histories
+from .baselines.labelled import Labelled
 from .bootstrap import Bootstrap
 from .config import IMPRESSION_BASELINES
 from .intervals import ranking_differences, ranking_draws
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ..models.config import DlrmConfig
     from ..models.ranker.rows import ValidRows
     from ..workflows.etl.tensors import Tensors
+    from .baselines.labelled import Predicted
+    from .baselines.tuning import Tuner
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ MOST_ROWS = 2_000_000
 SEED = 42
 
 Logits = NDArray[np.float32]
-Fitter = Callable[..., Sequence[Logits]]
+Fitter = Callable[..., "Predicted"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def before_test(events: Events, tensors: Tensors) -> Events:
 
 def measure_impressions(
     served: RankedRows, logged: Logged, own: Mapping[str, Logits], tensors: Tensors, ranker: Mapping[str, Any],
-    names: Collection[str], bootstrap: Bootstrap,
+    names: Collection[str], bootstrap: Bootstrap, tuner: Tuner,
 ) -> dict[str, Any]:  # fmt: skip
     """The section ``impressions`` of metrics.json.
 
@@ -84,24 +87,29 @@ def measure_impressions(
         names: the baselines to measure; those outside ``IMPRESSION_BASELINES`` are ignored.
 
     Returns:
-        Label -> ``methods``: auc, gauc, logloss, ece and valid_auc of each method, and the ``intervals`` and
-        ``differences`` of these.
+        Label -> ``methods``: auc, gauc, logloss, ece and valid_auc of each method, the ``intervals`` and
+        ``differences`` of these, and the ``tuning`` of the baselines.
     """
     found = {}
     for label, logits in own.items():
         train, valid, test = (targets(part, [label])[:, 0] for part in (logged.train, logged.valid, logged.test))
         valid_auc = ranker.get("valid_auc_of", {}).get(label, ranker.get("valid_fused"))
         scored: dict[str, tuple[Logits, float | None] | str] = {RANKER: (logits, valid_auc)}
-        if names:
-            why = unfit(train, valid)
-            for name, fitter in _fitters(names):
-                scored[name] = why or _fitted(fitter, tensors, logged, train, valid, name)
+        tuning = {}
+        for name, fitter in _fitters(names):
+            if why := unfit(train, valid):
+                scored[name] = why
+                continue
+            parts = Labelled(logged.train, train), Labelled(logged.valid, valid)
+            made = fitter(tensors, *parts, [logged.test], tuner, label)
+            scored[name] = made.others[0], metrics.auc(made.valid, valid > 0, name)
+            tuning[name] = made.choice.facts()
         rows = {
             name: replace(served, logits=each[0], label=test > 0)
             for name, each in scored.items()
             if not isinstance(each, str)
         }
-        found[label] = compare(rows, scored, bootstrap)
+        found[label] = compare(rows, scored, bootstrap) | {"tuning": tuning}
     return found
 
 
@@ -194,11 +202,3 @@ def _fitters(names: Collection[str]) -> Iterator[tuple[str, Fitter]]:
 
     every: Mapping[str, Fitter] = {"lightgbm": tree_logits, "factorization_machine": factorization_logits}
     yield from ((name, every[name]) for name in IMPRESSION_BASELINES if name in names)
-
-
-def _fitted(
-    fitter: Fitter, tensors: Tensors, logged: Logged, train: NDArray[np.float32], valid: NDArray[np.float32], of: str
-) -> tuple[Logits, float | None]:
-    """The logits of a baseline for the test rows, and its AUC on the validation part; ``of`` names it in errors."""
-    of_valid, of_test = fitter(tensors, (logged.train, train), (logged.valid, valid), (logged.valid, logged.test))
-    return of_test, metrics.auc(of_valid, valid > 0, of)

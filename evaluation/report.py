@@ -14,6 +14,8 @@ from ..ensemble.graph.ops.order import sigmoid
 from ..models import metrics
 from .funnel import source_lines
 from .method_metrics import OURS
+from .baselines.tuning import tuning_lines
+from .baselines.validation import TUNED_BY
 from .new_items import HEAD, new_item_line, new_item_rows
 from .ranking import LOWER
 from .ranking_lists import LIST, RECALL_AT
@@ -25,7 +27,9 @@ SHOWN = {"retrieval": "retriever"}
 TITLES = {
     "popularity": "Popularity",
     "ials": "iALS",
+    "item_knn": "Item nearest neighbours",
     "ease": "EASE",
+    "recency_ease": "EASE, newest items first",
     "markov": "Markov chain",
     "lightgbm": "LightGBM",
     "factorization_machine": "Factorization machine",
@@ -45,7 +49,8 @@ SERVED = (
 )
 BELOW = "Worse than a simpler method:"
 COLORS = {
-    **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "ease": "#b8860b", "markov": "#8172b2"},
+    **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "item_knn": "#8c564b"},
+    **{"ease": "#b8860b", "recency_ease": "#d2a24c", "markov": "#8172b2"},
     **{"retrieval": "#1f77b4", "served_retrieval": "#17becf", "cascade": "#c44e52"},
 }
 
@@ -72,6 +77,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 {_paragraphs(difference_lines(results["differences"]))}
 {"".join(map(note, _warning(below_lines(results))))}
 {"".join(map(note, skipped_lines(methods)))}
+{_paragraphs(tuning_lines(results["tuning"], TUNED_BY))}
 {recall_curve(measured)}
 <h2>Where relevant items are lost</h2>
 {note(f"An item is found when it is among the first {LIST} of the answer.")}
@@ -109,7 +115,8 @@ def impression_tables(labels: Mapping[str, Mapping[str, Any]]) -> str:
         measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
         title = f"Logged impressions: {label}, {HISTORY[found['history']]}"
         parts.append(f"<h3>{escape(title)}</h3>{comparison(measured, found['intervals'])}")
-        parts.append(_paragraphs([*difference_lines(found["differences"]), *skipped_lines(found["methods"])]))
+        lines = [*difference_lines(found["differences"]), *skipped_lines(found["methods"])]
+        parts.append(_paragraphs([*lines, *tuning_lines(found["tuning"], "AUC")]))
     return "".join(parts)
 
 

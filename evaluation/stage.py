@@ -18,8 +18,10 @@ from ..models.config import DlrmConfig
 from ..models.index.stage import VECTORS
 from ..models.ranker.heads import shares
 from ..models.retriever.neighbours import Neighbours
-from .baselines.sequences import UserSequences
-from .baselines.top_n import rank_baselines
+from ..workflows.data.repeats import keeps_seen
+from .baselines.past import Past
+from .baselines.top_n import rank_baselines, tune_baselines
+from .baselines.tuning import Tuner
 from .bootstrap import Bootstrap
 from .config import BASELINES, EvaluationConfig
 from .filtered import check_filtered
@@ -43,9 +45,11 @@ RANKED_BYTES, SCORE_BYTES = 160, 16
 of a score of exact search."""
 METRICS = "metrics.json"
 REPORT = "report.html"
+TUNING = "tuning"
+"""Folder beside the run folders with the settings of baselines that were chosen."""
 ORDER = (
     *("retrieval", "served_retrieval", "ranking", "cascade", "funnel", "sources", "notices", "baselines"),
-    *("impressions", "recsys", "intervals", "differences", "new_items", "slices"),
+    *("impressions", "recsys", "intervals", "differences", "tuning", "new_items", "slices"),
 )
 """The keys of metrics.json."""
 
@@ -74,12 +78,15 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         notices += parents["ranker"].metrics.get("notices", [])
     bootstrap = Bootstrap(config.replicates, config.seed)
     dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
-    results = _recommendation_metrics(served, config, tensors, parents, bootstrap, calibrated=1 in shares(dlrm.labels))
+    tuner = Tuner(folder.parent / TUNING, parents["etl"].digest, config.tuning_seconds)
+    results = _recommendation_metrics(
+        served, config, tensors, parents, serving, tuner, bootstrap, calibrated=1 in shares(dlrm.labels)
+    )
     results["slices"] = [
         measure_slice(part, served.held_out, served.replayed.answers, served.ranked) for part in slices
     ]
     results["recsys"] = recsys(results, parents["data"].metrics)
-    results["impressions"] = _impression_metrics(served, config, tensors, parents, dlrm, bootstrap)
+    results["impressions"] = _impression_metrics(served, config, tensors, parents, dlrm, bootstrap, tuner)
     found_by = source_summary(served.replayed.sources, served.replayed.fates)
     results |= {"funnel": funnel, "sources": found_by, "notices": notices}
     results = {name: results[name] for name in ORDER}
@@ -94,6 +101,8 @@ def _recommendation_metrics(
     config: EvaluationConfig,
     tensors: Tensors,
     parents: Mapping[str, Artifact],
+    serving: ServingConfig,
+    tuner: Tuner,
     bootstrap: Bootstrap,
     calibrated: bool,
 ) -> dict[str, Any]:
@@ -103,13 +112,15 @@ def _recommendation_metrics(
     neighbours = Neighbours.load(parents["two_tower"].path)
     of_history = None if neighbours is None else HistoryScores(neighbours, run.histories)
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size, of_history)
-    sequences, names = UserSequences.read(tensors), _baselines(config)
-    baselines = rank_baselines(tensors.before_test(), sequences, held_out.rows, run.seen, max(RECALL_AT), names)
+    names, past = _baselines(config), Past.read(tensors)
+    choices = tune_baselines(names, tensors, tuner, keeps_seen(serving.seen, parents["data"].path))
+    baselines = rank_baselines(past, choices, held_out.rows, run.seen, max(RECALL_AT), names)
     left_out = without_impressions(config.baselines) if served.impressions is None else {}
     ours = {"retrieval": retrieved, "served_retrieval": run.retrieved, "cascade": run.answers}
     ranked = {**ours, **baselines, **left_out}
     results = measure_methods(ranked, served.ranked, held_out.relevant, bootstrap, config.metrics, calibrated)
     retrieval = Retrieval(run.queries, vectors, run.seen, retrieved, of_history)
+    results["tuning"] = {name: choice.facts() for name, choice in choices.items() if name in names}
     results["new_items"] = measure_new_items(
         tensors.item_counts, held_out.relevant, retrieval, run.answers, bootstrap, config.batch_size
     )
@@ -123,6 +134,7 @@ def _impression_metrics(
     parents: Mapping[str, Artifact],
     dlrm: DlrmConfig,
     bootstrap: Bootstrap,
+    tuner: Tuner,
 ) -> dict[str, Any]:
     """Metrics of the ranker and its baselines on logged impressions; empty if the ranker was not trained on those."""
     if served.impressions is None:
@@ -130,7 +142,7 @@ def _impression_metrics(
     logits = ranker_logits(served.ranked, served.impressions, tensors, parents, dlrm)
     logged = Logged.read(tensors, served.impressions)
     found = measure_impressions(
-        served.ranked, logged, logits, tensors, parents["ranker"].metrics, _baselines(config), bootstrap
+        served.ranked, logged, logits, tensors, parents["ranker"].metrics, _baselines(config), bootstrap, tuner
     )
     return {label: {**methods, "history": config.history} for label, methods in found.items()}
 

@@ -26,7 +26,10 @@ BUILT_IN: Mapping[Kind, tuple[str, ...]] = {
     "interaction": ("dot", "concat", "cross"),
     "loss": ("bpr", "softmax", "sampled_softmax"),
     "index": ("auto", "flat", "ivf", "hnsw", "gpu_flat", "gpu_ivf", "gpu_hnsw"),
-    "baseline": ("popularity", "ials", "ease", "markov", "lightgbm", "factorization_machine"),
+    "baseline": (
+        *("popularity", "ials", "item_knn", "ease", "recency_ease", "markov"),
+        *("lightgbm", "factorization_machine"),
+    ),
     "metric": ("recall", "ndcg", "map", "mrr"),
 }
 """Kind -> the names that the package has itself. Written down here, so that a config is checked without importing

@@ -1,138 +1,165 @@
 """A factorization machine for 0/1 labels of logged impressions (Rendle, "Factorization machines", 2010).
 
-It has the ranker's features and embedding layers. A list feature is the mean of its entries' embeddings.
+logit = b + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j, with x_i = 1 for a category, 1 / sqrt(n) for each of the n
+entries of a list, and the value of a number. It is trained one row at a time with AdaGrad, as libFM and xLearn do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.features import Feature
 from ...models import metrics
-from ...models._merlin import tf
-from ...models.config import TrainingConfig
-from ...models.layers.feature_gather import Lookup
-from ...models.layers.feature_vectors import FeatureVectors, continuous, embedding_tables
-from ...models.layers.schema import vocabulary
-from ...models.layers.step_size import row_numbers
-from ...models.training.loop import fit, prepare, shuffled
-from ...models.training.memory_estimate import StepSize
-from ...models.training.optimizers import Optimizer
-from ...models.training.random_state import uniform
-from ...models.training.rows import Events
-from ...models.training.step import TrainStep
-from ...workflows.transforms.codes import UNKNOWN_CODE
+from ...models.training.rows import user_columns
+from .factorization_kernels import learn_rows, score_rows
+from .labelled import Labelled, Predicted, joined, some_users
+from .tuning import Tuner
 
 if TYPE_CHECKING:
+    from ...models.training.rows import Events
     from ...workflows.etl.tensors import Tensors
 
-WIDTH = 8
-"""Number of factors of each feature. It and ``TRAINING`` were chosen on KuaiRand's validation part."""
-TRAINING = TrainingConfig(epochs=15, batch_size=2048, learning_rate=2e-3, patience=2, embedding_l2=1e-3)
-ID_DROPOUT = 0.1
-"""Share of training rows whose user id is replaced by the unknown id, so that its embedding is trained as well."""
-SCORED_ROWS = 65536
-"""Rows scored at once."""
+log = logging.getLogger(__name__)
 
-Label = NDArray[np.float32]
-"""0 or 1, [n]."""
+NAME = "factorization_machine"
+ROWS = 65536
+"""Rows that are gathered at once, which bounds the memory."""
+MOST_EPOCHS, PATIENCE = 12, 1
+INITIAL = 0.01
+"""Standard deviation of the factors in the beginning."""
+SEED = 42
+
+Floats = NDArray[np.float32]
 
 
-class FactorizationMachine(tf.keras.Model):
-    """Maps features [n, L] of users, contexts and items to logits float32 [n].
+@dataclass(frozen=True)
+class FactorizationSetting:
+    """What is tuned."""
 
-    logit = b + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j. The second sum is computed as
-    (|sum_i v_i x_i|^2 - sum_i |v_i x_i|^2) / 2. The first number of a feature's embedding is ``w_i``, the rest ``v_i``.
-    """
+    width: int = 16
+    """Factors of a code."""
+    l2: float = 0.01
+    """Weight of the squared weights of a row's codes."""
 
-    def __init__(self, features: Sequence[Feature], width: int) -> None:
-        super().__init__()
-        self.features = tuple(features)
-        dims = {vocabulary(f): width + 1 for f in features}
-        self.vectors = FeatureVectors(features, embedding_tables(features, dims))
-        numbers = sum(f.kind == "continuous" for f in features)
-        self.bias = self.add_weight("bias", shape=(), initializer="zeros")
-        self.numbers = self.add_weight("numbers", shape=(numbers, width + 1), initializer="zeros") if numbers else None
 
-    def call(self, columns: Mapping[str, Any]) -> Any:
-        rows = [*self.vectors(columns).values()]
-        if (numbers := continuous(self.features, columns)) is not None:
-            rows.append(numbers[..., None] * self.numbers)
-        weights, factors = tf.split(tf.concat(rows, axis=-2), [1, -1], axis=-1)
-        square_of_sum = tf.square(tf.reduce_sum(factors, axis=-2))
-        sum_of_squares = tf.reduce_sum(tf.square(factors), axis=-2)
-        pairs = tf.reduce_sum(square_of_sum - sum_of_squares, axis=-1) / 2
-        return self.bias + tf.reduce_sum(weights, axis=[-2, -1]) + pairs
+RATE = 0.1
+"""Learning rate of AdaGrad."""
+GRID = {"l2": (0.003, 0.03, 0.1), "width": (8, 32)}
 
-    def step_size(self, rows: int, others: int) -> StepSize:
-        """The numbers that a training step on ``rows`` rows holds in memory; ``others`` does not change it."""
-        return StepSize(rows * row_numbers(self))
+
+@dataclass(frozen=True)
+class Encoder:
+    """Rows as pairs of a code and a value: each feature has codes of its own."""
+
+    tensors: Tensors
+
+    @property
+    def size(self) -> int:
+        """C, the number of codes."""
+        return sum(feature.cardinality or feature.dims[0] for feature in self.tensors.schema)
+
+    def rows(self, events: Events) -> tuple[NDArray[np.int32], Floats]:
+        """Codes int32 [n, S] and values float32 [n, S]."""
+        items = {name: np.asarray(table)[events.item_row] for name, table in self.tensors.items.items()}
+        columns = {**user_columns(self.tensors, events), **items}
+        codes, values, first = [], [], 0
+        for feature in self.tensors.schema:
+            column = columns[feature.name]
+            if feature.kind == "categorical":
+                filled = column > 0
+                codes.append(first + column)
+                values.append(filled / np.sqrt(np.maximum(filled.sum(axis=1, keepdims=True), 1)))
+            else:
+                codes.append(np.broadcast_to(first + np.arange(column.shape[1]), column.shape))
+                values.append(column)
+            first += feature.cardinality or feature.dims[0]
+        return np.concatenate(codes, axis=1).astype(np.int32), np.concatenate(values, axis=1).astype(np.float32)
+
+
+class FactorizationMachine:
+    """The weights, and what AdaGrad knows of their gradients."""
+
+    def __init__(self, encoder: Encoder, setting: FactorizationSetting, seed: int = SEED) -> None:
+        self.encoder, self.setting, self.rng = encoder, setting, np.random.default_rng(seed)
+        shape = encoder.size, setting.width
+        self.linear, self.factors = (
+            np.zeros(shape[0], np.float32),
+            INITIAL * self.rng.standard_normal(shape, np.float32),
+        )
+        self.squares = np.ones(shape[0], np.float32), np.ones(shape, np.float32)
+        self.bias = np.array([0, 1], np.float32)
+
+    def copy(self) -> FactorizationMachine:
+        """The same with weights of its own, to score with."""
+        other = copy(self)
+        other.linear, other.factors, other.bias = self.linear.copy(), self.factors.copy(), self.bias.copy()
+        return other
+
+    def epoch(self, train: Labelled) -> None:
+        """Learn from every row once, in random order."""
+        order = self.rng.permutation(len(train))
+        rest = np.float32(RATE), np.float32(self.setting.l2)
+        for start in range(0, len(order), ROWS):
+            at = order[start : start + ROWS]
+            rows = self.encoder.rows(train.events.take(at))
+            learn_rows(*rows, train.label[at], self.linear, self.factors, *self.squares, self.bias, *rest)
+
+    def logits(self, events: Events) -> Floats:
+        """Logits [n]."""
+        found = np.empty(len(events), np.float32)
+        for start in range(0, len(found), ROWS):
+            some = found[start : start + ROWS]
+            rows = self.encoder.rows(events.take(np.arange(start, start + len(some))))
+            score_rows(*rows, self.linear, self.factors, np.float32(self.bias[0]), some)
+        return found
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model after its best epoch."""
+
+    model: FactorizationMachine
+    epochs: int
+    logits: Floats
+    """Of the validation part."""
+    auc: float
+
+
+def fit(encoder: Encoder, setting: FactorizationSetting, train: Labelled, valid: Labelled) -> Fitted:
+    """Train with early stopping on the AUC of ``valid``."""
+    model, best = FactorizationMachine(encoder, setting), None
+    for epoch in range(1, MOST_EPOCHS + 1):
+        model.epoch(train)
+        logits = model.logits(valid.events)
+        auc = metrics.auc(logits, valid.label > 0, f"{NAME}, epoch {epoch}")
+        assert auc is not None, "`impressions.unfit` checks that both labels occur"
+        if best is None or auc > best.auc:
+            best = Fitted(model.copy(), epoch, logits, auc)
+        elif epoch - best.epochs >= PATIENCE:
+            break
+    assert best is not None
+    return best
 
 
 def factorization_logits(
-    tensors: Tensors, train: tuple[Events, Label], valid: tuple[Events, Label], others: Sequence[Events]
-) -> list[NDArray[np.float32]]:
-    """Train on ``train`` with early stopping on the AUC of ``valid``: logits float32 [n] of each of ``others``."""
-    prepare(TRAINING.seed)
-    lookup = Lookup(tensors)
-    model = FactorizationMachine([*tensors.schema.side("user", "context"), *tensors.schema.side("item")], WIDTH)
-    (events, label), (valid_events, valid_label) = train, valid
-    size = min(TRAINING.batch_size, len(events))
-
-    def batches(rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
-        for at in shuffled(len(events), size, rng):
-            some = events.take(at)
-            yield {**some.queries(), "items": some.item_row, "label": label[at]}
-
-    def score(of: str) -> float:
-        found = metrics.auc(score_events(model, lookup, valid_events), valid_label > 0, of)
-        assert found is not None, "`impressions.unfit` checks that both labels occur"
-        return found
-
-    with TemporaryDirectory() as folder:
-        step, steps = make_step(model, lookup), len(events) // size
-        fit(model, TRAINING, "factorization machine", steps, batches, step, score, Path(folder) / "checkpoint")
-    return [score_events(model, lookup, some) for some in others]
-
-
-def make_step(model: FactorizationMachine, lookup: Lookup) -> TrainStep:
-    """A compiled training step: batch -> mean cross-entropy (nats)."""
-    optimizer = Optimizer(TRAINING)
-
-    @tf.function(reduce_retracing=True)
-    def step(batch: Mapping[str, Any]) -> Any:
-        columns = columns_of(lookup, {name: values for name, values in batch.items() if name != "label"})
-        hidden = uniform(tf.shape(batch["label"]))[:, None] < ID_DROPOUT
-        columns["user_id"] = tf.where(hidden, UNKNOWN_CODE, columns["user_id"])
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label"], model(columns))
-            found = tf.reduce_mean(losses)
-        optimizer.minimize(tape, found, model.trainable_variables)
-        return found
-
-    return TrainStep(step, optimizer)
-
-
-def columns_of(lookup: Lookup, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The features [n, L] of a batch.
-
-    Args:
-        batch: the columns of `Events.queries`, and item rows [n] as ``items``.
-    """
-    users = lookup.users({name: values for name, values in batch.items() if name != "items"})
-    return users | lookup.items(batch["items"])
-
-
-def score_events(model: FactorizationMachine, lookup: Lookup, events: Events) -> NDArray[np.float32]:
-    """Logits [n]."""
-    found = [np.zeros(0, np.float32)]
-    for at in range(0, len(events), SCORED_ROWS):
-        some = events.take(np.arange(at, min(at + SCORED_ROWS, len(events))))
-        found.append(model(columns_of(lookup, {**some.queries(), "items": some.item_row})).numpy())
-    return np.concatenate(found)
+    tensors: Tensors, train: Labelled, valid: Labelled, others: Sequence[Events], tuner: Tuner, inputs: str
+) -> Predicted:
+    """Tune and fit it; see `Predicted`."""
+    encoder, some = Encoder(tensors), some_users(train, valid, len(tensors.user_ids))
+    choice = tuner.choose(
+        NAME, FactorizationSetting(), GRID, lambda setting: np.array([fit(encoder, setting, *some).auc]), inputs
+    )
+    best = fit(encoder, choice.setting, train, valid)
+    log.info(
+        "baseline %s: validation AUC %.4f after %d epochs, now with the validation part", NAME, best.auc, best.epochs
+    )
+    final, rows = FactorizationMachine(encoder, choice.setting), joined([train, valid])
+    for _ in range(best.epochs):
+        final.epoch(rows)
+    return Predicted(best.logits, [final.logits(events) for events in others], choice)

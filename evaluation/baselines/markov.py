@@ -5,23 +5,36 @@ It uses only the order of items. Where the next item depends on the last few, it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
+from .past import Past
+from .registered import UserScores
 from .sequences import UserSequences
 
 LAST = 5
 """Number of a user's last items that the next one is predicted from."""
-DECAY, PRIOR = 0.5, 10.0
-"""Weight of an item relative to the item after it, and pseudo-count of transitions that lead to no item.
-
-Both were chosen on the validation parts of MovieLens 1M and Amazon Beauty."""
 POPULARITY = 1e-6
 """Weight of an item's share of all positives, which orders the items that no transition leads to."""
 
 
-def transitions(sequences: UserSequences, prior: float = PRIOR) -> csr_matrix:
+@dataclass(frozen=True)
+class MarkovSetting:
+    """What is tuned."""
+
+    decay: float = 0.5
+    """Weight of an item relative to the item after it."""
+    prior: float = 10.0
+    """Pseudo-count of transitions that lead to no item."""
+
+
+GRID = {"decay": (0.3, 0.7, 0.9), "prior": (1.0, 3.0, 30.0)}
+
+
+def transitions(sequences: UserSequences, prior: float) -> csr_matrix:
     """Transition probabilities [n_items, n_items]: how often an item was directly followed by another, divided by the
     number of its transitions plus ``prior``."""
     follows = np.flatnonzero(sequences.users[1:] == sequences.users[:-1])
@@ -31,10 +44,15 @@ def transitions(sequences: UserSequences, prior: float = PRIOR) -> csr_matrix:
     return csr_matrix(diags(np.divide(1, leaving, where=leaving > 0, out=np.zeros_like(leaving))) @ counts)
 
 
-def markov_scores(sequences: UserSequences, users: NDArray[np.int64], chain: csr_matrix) -> NDArray[np.float32]:
-    """Scores [B, n_items] of users [B]: the sum over their last items of DECAY^(items since) * transitions."""
-    last = sequences.last(users, LAST)
-    at, since = np.nonzero(last >= 0)
-    weights = csr_matrix((DECAY**since, (at, last[at, since])), shape=(len(users), sequences.n_items))
-    popular = np.bincount(sequences.items, minlength=sequences.n_items) / max(1, len(sequences.items))
-    return np.asarray((weights @ chain).toarray() + POPULARITY * popular, np.float32)
+def markov_scores(past: Past, setting: MarkovSetting) -> UserScores:
+    """The sum over a user's last items of decay^(items since) * transitions."""
+    chain = transitions(past.sequences, setting.prior)
+    popular = POPULARITY * past.counts / max(1, past.counts.sum())
+
+    def scores(users: NDArray[np.int64]) -> NDArray[np.float32]:
+        last = past.sequences.last(users, LAST)
+        at, since = np.nonzero(last >= 0)
+        weights = csr_matrix((setting.decay**since, (at, last[at, since])), shape=(len(users), len(past.counts)))
+        return np.asarray((weights @ chain).toarray() + popular, np.float32)
+
+    return scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from ...core.features import HISTORY
 
 if TYPE_CHECKING:
-    from ...workflows.etl.tensors import Tensors
+    from ...workflows.etl.tensors import Split, Tensors
+
+BEFORE_TEST: Sequence[Split] = ("train", "valid")
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,7 @@ class UserSequences:
     @classmethod
     def read(cls, tensors: Tensors) -> UserSequences:
         """Read the training and the validation part. Positives with equal timestamps stay in the order of the rows."""
-        sources = [tensors.interactions(split) for split in ("train", "valid")]
-        users, items, stamps = (
-            np.concatenate([getattr(source, name)[source.positive] for source in sources])
-            for name in ("user_row", "item_row", "timestamp")
-        )
-        order = np.lexsort((stamps, users))
-        sizes = len(tensors.user_ids), len(tensors.item_ids)
-        return cls(users[order], items[order], *sizes, tensors.schema[HISTORY].ordered)
+        return read_positives(tensors, BEFORE_TEST)[0]
 
     def last(self, users: NDArray[np.integer[Any]], count: int) -> NDArray[np.int64]:
         """The last ``count`` item rows of users [U], most recent first: int64 [U, count], padded with -1."""
@@ -45,3 +41,15 @@ class UserSequences:
         places = ends[:, None] - 1 - np.arange(count)
         padded: NDArray[np.int64] = np.append(self.items, -1).astype(np.int64)  # index -1 gives the padding
         return np.asarray(padded[np.where(places >= starts[:, None], places, -1)])
+
+
+def read_positives(tensors: Tensors, splits: Sequence[Split]) -> tuple[UserSequences, NDArray[np.int64]]:
+    """The positives of these parts, and the time of each, [P]."""
+    sources = [tensors.interactions(split) for split in splits]
+    users, items, stamps = (
+        np.concatenate([getattr(source, name)[source.positive] for source in sources])
+        for name in ("user_row", "item_row", "timestamp")
+    )
+    order = np.lexsort((stamps, users))
+    sizes = len(tensors.user_ids), len(tensors.item_ids)
+    return UserSequences(users[order], items[order], *sizes, tensors.schema[HISTORY].ordered), stamps[order]

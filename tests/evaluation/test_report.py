@@ -46,9 +46,14 @@ def page():
                 "intervals": {"ranker": {"auc": [0.6, 0.8]}, "lightgbm": {}},
                 "differences": {"ranker - lightgbm": {"auc": {"value": 0.0125, "low": 0.001, "high": 0.02}}},
                 "history": "before_test",
+                "tuning": {"lightgbm": {"setting": {"leaves": 63}, "score": 0.75, "tried": 4}},
             }
         },
         "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.004, "high": 0.024}}},
+        "tuning": {
+            "popularity": {"setting": {"newest": 1.0}, "score": None, "tried": 0},
+            "ials": {"setting": {"factors": 64, "alpha": 3.0}, "score": 0.125, "tried": 5},
+        },
         "slices": [
             {"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 0, "auc": None},
             {"slice": "title = <b>", "users": 1234, "recall@10": 0.5, "ndcg@10": 0.25, "rows": 5, "auc": 0.625},
@@ -139,3 +144,9 @@ def test_the_best_value_of_each_metric_is_bold():
     table = comparison({"popularity": {"ndcg@10": 0.1}, "cascade": {"ndcg@10": 0.2, "mrr@10": 0.3}}, {})
     assert re.findall(r'class="best">([\d.]+)<', table) == ["0.2000", "0.3000"]
     assert "<td></td>" in table
+
+
+def test_the_settings_of_baselines_are_shown(page):
+    assert "popularity: newest 1.0; not tuned" in page
+    assert "ials: factors 64, alpha 3.0; the best of 5, validation NDCG@20 0.1250" in page
+    assert "lightgbm: leaves 63; the best of 4, validation AUC 0.7500" in page

@@ -34,11 +34,15 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     """A table of methods and metrics, then the metrics of the ranker, logged impressions, and the funnel."""
     from ...evaluation.funnel import source_lines
 
+    from ...evaluation.baselines.tuning import tuning_lines
+    from ...evaluation.baselines.validation import TUNED_BY
+
     methods = {**metrics["baselines"], **{_METHODS[name]: metrics[name] for name in _METHODS}}
     skipped = {name: values["skipped"] for name, values in methods.items() if "skipped" in values}
     columns = list(dict.fromkeys(key for name, values in methods.items() if name not in skipped for key in values))
     rows = [[name, *map(values.get, columns)] for name, values in methods.items() if name not in skipped]
     parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
+    parts.append("\n".join(tuning_lines(metrics["tuning"], TUNED_BY)))
     known = {name: value for name, value in metrics["ranking"].items() if value is not None}
     parts.append("ranking: " + ", ".join(f"{name} {cell_text(value)}" for name, value in known.items()))
     parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
@@ -51,6 +55,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
 def impression_table(label: str, found: Mapping[str, Any]) -> str:
     """The ranker and the baselines on logged impressions: metrics with intervals, then their differences."""
+    from ...evaluation.baselines.tuning import tuning_lines
     from ...evaluation.report import HISTORY, difference_lines
 
     measured = {name: values for name, values in found["methods"].items() if "skipped" not in values}
@@ -60,7 +65,7 @@ def impression_table(label: str, found: Mapping[str, Any]) -> str:
         for name, values in measured.items()
     ]
     skipped = [f"{name}: {values['skipped']}" for name, values in found["methods"].items() if "skipped" in values]
-    lines = [*difference_lines(found["differences"]), *skipped]
+    lines = [*difference_lines(found["differences"]), *skipped, *tuning_lines(found["tuning"], "AUC")]
     return "\n".join([f"impressions, {label}: {HISTORY[found['history']]}", table(["", *columns], rows), *lines])
 
 

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade.evaluation.baselines.markov import (
-    DECAY,
     LAST,
     POPULARITY,
+    MarkovSetting,
     markov_scores,
     transitions,
 )
+from cascade.evaluation.baselines.past import Past
 from cascade.evaluation.baselines.sequences import UserSequences
 
 # user 0: a b c; user 1: none; user 2: a b; user 3: b c a
@@ -32,17 +33,22 @@ def test_an_item_without_transitions_has_a_row_of_zeros():
     assert got.sum(axis=1).tolist() == [1, 1, 1, 0, 0]
 
 
+def scores(sequences, decay, users):
+    past = Past(sequences, np.zeros(len(sequences.users), np.int64))
+    return markov_scores(past, MarkovSetting(decay, prior=0.0))(np.array(users))
+
+
 def test_later_items_count_more():
-    got = markov_scores(SEQUENCES, np.array([0, 1]), transitions(SEQUENCES, prior=0.0))
+    got = scores(SEQUENCES, 0.4, [0, 1])
     popular = POPULARITY * np.array([3, 3, 2, 0, 0]) / 8
-    assert got[0] == pytest.approx([1, DECAY**2, DECAY, 0, 0] + popular)
+    assert got[0] == pytest.approx([1, 0.4**2, 0.4, 0, 0] + popular)
     assert got[1] == pytest.approx(popular)
 
 
 def test_only_the_last_items_count():
     long = UserSequences(np.zeros(LAST + 2, "i4"), np.arange(LAST + 2, dtype="i4"), 1, LAST + 2)
-    got = markov_scores(long, np.array([0]), transitions(long, prior=0.0))[0]
-    assert (got > 0.5 * DECAY**LAST).sum() == LAST - 1  # the last item has no transition, the first two are too old
+    got = scores(long, 0.5, [0])[0]
+    assert (got > 0.5 * 0.5**LAST).sum() == LAST - 1  # the last item has no transition, the first two are too old
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(1, 4))
