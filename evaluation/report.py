@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..core.page import cell, document, fact_table, figure_of, header, html_table, image, note
 from ..ensemble.graph.ops.order import sigmoid
 from ..models import metrics
-from .funnel import source_lines
-from .method_metrics import OURS
 from .baselines.tuning import tuning_lines
 from .baselines.validation import TUNED_BY
+from .funnel import source_lines
+from .method_metrics import OURS
 from .new_items import HEAD, new_item_line, new_item_rows
 from .ranking import LOWER
 from .ranking_lists import LIST, RECALL_AT

@@ -48,7 +48,7 @@ class RecencyEaseSetting(EaseSetting):
     """Weight of an item of the history relative to the next newer one."""
 
 
-EASE_GRID = {"regularization": (10.0, 30.0, 300.0, 1000.0)}
+EASE_GRID = {"regularization": (300.0, 30.0, 1000.0, 10.0)}
 RECENCY_EASE_GRID = {"decay": (0.98, 0.8, 0.6, 0.4), **EASE_GRID}
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_USERS, MOST_POSITIVES = 2_000, 1_000_000
 """Users that settings are tried on, and positives that are fitted for it, of users drawn at random."""
-MOST_ITEMS = 4_000
+MOST_ITEMS = 3_000
 """Most popular items that item-item models are tried on."""
 K, TUNED_BY = 20, "NDCG@20"
 """Settings are compared by the NDCG of so many items."""

@@ -32,10 +32,9 @@ def whole_text(artifact: Artifact) -> str:
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
     """A table of methods and metrics, then the metrics of the ranker, logged impressions, and the funnel."""
-    from ...evaluation.funnel import source_lines
-
     from ...evaluation.baselines.tuning import tuning_lines
     from ...evaluation.baselines.validation import TUNED_BY
+    from ...evaluation.funnel import source_lines
 
     methods = {**metrics["baselines"], **{_METHODS[name]: metrics[name] for name in _METHODS}}
     skipped = {name: values["skipped"] for name, values in methods.items() if "skipped" in values}
