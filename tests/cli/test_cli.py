@@ -297,7 +297,9 @@ def test_evaluate(config_file: Path) -> None:
     assert "95% intervals by bootstrap over users, 1,000 draws" in table
     assert "new items (no positive in training): 30; 4 users have 7 positives with them in the test part" in table
     assert re.search(r"retriever, new items only +0.5000 +0.9870", table)
-    assert "0.0500 to 0.0700  0.0600 to 0.0800" in table
+    assert re.search(r"retriever, exact search +0.5000", table) and re.search(r"retriever, as served +0.4875", table)
+    assert "two_tower found 9 of the relevant items (75.0%), 9 of them alone; 3 are in the answers" in table
+    assert re.search(r"0.0500 to 0.0700 +0.0600 to 0.0800", table)
     assert "NDCG@10, cascade - retriever: +0.0100 [-0.0020, +0.0210]" in table
     assert rows["new"] == ["users", "0", "7", "0.7500"]
     assert "retrieval.recall@100 0.5000, cascade.ndcg@10 0.0700, ranking.auc 0.9000" in invoke("evaluate").stderr
