@@ -19,6 +19,7 @@ from ..models.index.stage import VECTORS
 from ..models.ranker.heads import shares
 from ..models.retriever.neighbours import Neighbours
 from ..workflows.data.repeats import keeps_seen
+from .baselines.ease import item_model_bytes
 from .baselines.past import Past
 from .baselines.top_n import rank_baselines, tune_baselines
 from .baselines.tuning import Tuner
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 RANKED_BYTES, SCORE_BYTES = 160, 16
 """Bytes of a scored pair of user and item while the ranker's metrics are computed (sorting and intervals included), and
 of a score of exact search."""
+ITEM_MODELS = {"item_knn", "ease", "recency_ease"}
+"""Baselines that hold a matrix of items by items."""
 METRICS = "metrics.json"
 REPORT = "report.html"
 TUNING = "tuning"
@@ -202,6 +205,7 @@ def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
             f"{ranked:,} scored pairs": RANKED_BYTES * ranked,
             f"scores of users for {items:,} items": SCORE_BYTES * min(config.batch_size * items, MOST_SCORES),
             f"{positives:,} positives for the baselines": 60 * positives,
+            "item-item weights of baselines": item_model_bytes(items) if ITEM_MODELS & set(_baselines(config)) else 0,
         },
         "lower evaluation.max_users or serving.ann.topk, or name fewer evaluation.baselines",
     )

@@ -33,6 +33,11 @@ MOST_OF_USER = 1_000
 """Users with more positives do not count for pairs of a popular and another item, whose number is the product."""
 
 
+def item_model_bytes(items: int) -> int:
+    """Bytes that P takes, or the Gram matrix and P in float64."""
+    return 4 * min(items, DENSE_ITEMS) ** 2 if items > EXACT_ITEMS else 24 * items**2
+
+
 @dataclass(frozen=True)
 class EaseSetting:
     """What is tuned."""
