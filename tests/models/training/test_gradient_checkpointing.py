@@ -23,6 +23,7 @@ from cascade.models.training.memory_estimate import estimate
 from cascade.models.training.random_state import (
     Draws,
     Dropout,
+    random_bytes,
     seed,
     state,
     uniform,
@@ -107,21 +108,43 @@ def output_and_gradients(compute, codes, weights, upstream):
     return output, tape.gradient(output, weights, upstream)
 
 
-def test_slices_draw_what_the_batch_draws():
+@pytest.mark.parametrize("draw", [uniform, random_bytes])
+def test_slices_draw_what_the_batch_draws(draw):
     """Draws of 7 and 3 numbers per row, for slices of 2 and 4 of 6 rows, in any order and repeatedly."""
     seed(5)
-    whole = [uniform([6, 7]).numpy(), uniform([6, 3]).numpy()]
+    whole = [draw([6, 7]).numpy(), draw([6, 3]).numpy()]
     after = state().numpy()
     seed(5)
     draws = Draws()
     with draws.counted():
-        assert not tf.reduce_any(uniform([1, 7]) > 0) and uniform([1, 3]).shape == [1, 3]
+        assert not tf.reduce_any(draw([1, 7]) > 0) and draw([1, 3]).shape == [1, 3]
     draws.begin(6)
     for first, rows in ((4, 2), (0, 4), (4, 2)):
         with draws.of_rows(first):
             for of_batch, width in zip(whole, (7, 3), strict=True):
-                np.testing.assert_array_equal(uniform([rows, width]), of_batch[first : first + rows])
+                np.testing.assert_array_equal(draw([rows, width]), of_batch[first : first + rows])
     np.testing.assert_array_equal(state().numpy(), after)
+
+
+def test_bytes_are_uniform_and_differ_from_draw_to_draw():
+    seed(7)
+    found = [random_bytes([33, 7, 31]).numpy() for _ in range(20)]
+    counts = np.bincount(np.concatenate([values.ravel() for values in found]), minlength=256)
+    assert found[0].dtype == np.uint8 and counts.sum() == 20 * 33 * 7 * 31
+    assert np.abs(counts / counts.mean() - 1).max() < 5 / np.sqrt(counts.mean())
+    assert (found[0] == found[1]).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(0.0, 0.0), (1e-6, 1 / 256), (0.25, 0.25), (0.3, 77 / 256), (0.999, 255 / 256)]
+)
+def test_dropout_keeps_the_mean(rate, expected):
+    """Each value is 0 with a probability of the rate, else so much larger that the mean stays."""
+    seed(7)
+    found = Dropout(rate)(tf.ones([400, 1000]), training=True).numpy()
+    assert (found == 0).mean() == pytest.approx(expected, abs=5 * np.sqrt(expected / found.size))
+    np.testing.assert_allclose(found[found > 0], 1 / (1 - expected), rtol=1e-6)
+    assert (Dropout(rate)(tf.ones([3, 4])).numpy() == 1).all()
 
 
 @pytest.mark.slow
