@@ -270,12 +270,12 @@ class HistoryConfig(Section):
         Args:
             ordered: whether the interactions have times.
         """
-        return self.length or min(50 if ordered else 200, self.seen)
+        return self.length or (50 if ordered else min(200, self.seen))
 
     @model_validator(mode="after")
     def _seen_covers_length(self) -> HistoryConfig:
-        if self.length and self.seen < self.length:
-            raise ValueError(f"seen: must be at least length ({self.length}), is {self.seen}")
+        if self.seen < self.items():
+            raise ValueError(f"seen: must be at least length ({self.items()}), is {self.seen}")
         return self
 
 
