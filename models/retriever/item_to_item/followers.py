@@ -21,7 +21,7 @@ SHRINKAGE = 10.0
 
 
 def followers(users: NDArray[np.integer[Any]], codes: NDArray[np.integer[Any]], size: int) -> csr_matrix:
-    """Weights float32 [size, size]: row i holds the shares of the items that follow item i.
+    """Weights float32 [size, size]: row i holds the shares of the items that follow item i, itself included.
 
     Args:
         users: [n], the users of positives in order, each user's one after the other.
@@ -36,6 +36,4 @@ def followers(users: NDArray[np.integer[Any]], codes: NDArray[np.integer[Any]], 
         pairs = codes[:-distance][same], codes[distance:][same]
         found += csr_matrix((np.full(len(pairs[0]), 1 / distance, np.float32), pairs), shape=found.shape)
     totals = np.asarray(found.sum(axis=1)).ravel()
-    found.setdiag(0)
-    found.eliminate_zeros()
     return (diags(1 / (totals + SHRINKAGE)) @ found).astype(np.float32).tocsr()

@@ -8,8 +8,8 @@ from cascade.models.retriever.item_to_item.followers import SHRINKAGE, followers
 def test_by_hand():
     """User 0 has items 1, 2, 1, 3 in this order, user 1 has 2 and 3."""
     found = followers(np.array([0, 0, 0, 0, 1, 1]), np.array([1, 2, 1, 3, 2, 3]), 4).toarray()
-    pairs = {(1, 2): 1, (2, 1): 1, (2, 3): 1 / 2 + 1, (1, 3): 1 + 1 / 3}
-    totals = {1: 1 + 1 / 2 + 1 + 1 / 3, 2: 1 + 1 / 2 + 1}  # item 1 follows itself at distance 2
+    pairs = {(1, 2): 1, (2, 1): 1, (2, 3): 1 / 2 + 1, (1, 3): 1 + 1 / 3, (1, 1): 1 / 2}
+    totals = {1: 1 + 1 / 2 + 1 + 1 / 3, 2: 1 + 1 / 2 + 1}
     expected = np.zeros((4, 4))
     for (item, other), count in pairs.items():
         expected[item, other] = count / (totals[item] + SHRINKAGE)
