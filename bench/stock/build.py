@@ -78,12 +78,18 @@ def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Pat
     Raises:
         ConfigError: if the stock operators do not support the pipeline's columns or models.
     """
+    from ...models.retriever.neighbours import FILE as NEIGHBOURS
     from ...models.retriever.stage import CHECKPOINT
     from .tables import stock_tables
 
     check_config(config)
     if not (artifacts["ranker"].path / CHECKPOINT).is_dir():
         raise ConfigError("compare: the stock ensemble needs the models' checkpoints; a widened catalogue has none")
+    if (artifacts["two_tower"].path / NEIGHBOURS).is_file():
+        raise ConfigError(
+            "two_tower.neighbours: merlin-systems has no operator that adds item-item weights to the scores, expected "
+            f"0, got {config.two_tower.neighbours}: set it to 0 and run the pipeline again to compare"
+        )
     folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

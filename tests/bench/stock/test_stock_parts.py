@@ -4,17 +4,21 @@ import importlib
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import faiss
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
-from cascade.bench.stock.build import StockEnsemble
+from cascade.bench.stock.build import StockEnsemble, build
 from cascade.bench.stock.check import Agreement
 from cascade.bench.stock.index import fewest, write_index
 from cascade.bench.stock.measure import measure, write_requests
 from cascade.bench.targets import ExportedPipeline
-from cascade.core.errors import ServerError
+from cascade.config.pipeline import PipelineConfig
+from cascade.core.errors import ConfigError, ServerError
+from cascade.models.retriever.neighbours import Neighbours
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +67,15 @@ def test_different_scores_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "check", lambda *given: Agreement(1, 5, logit=2e-4, probability=5e-5))
     with pytest.raises(ServerError, match="logits differ from ours by 0.0002: not the same work"):
         measure(ExportedPipeline(None, {}.get), tmp_path, lambda *given: pytest.fail("was measured"))
+
+
+def test_a_retriever_with_item_item_weights_is_refused(tmp_path):
+    """Before anything is built: the stock graph would retrieve other items."""
+    parts = {name: SimpleNamespace(path=tmp_path / name) for name in ("two_tower", "ranker")}
+    for folder in (tmp_path / "two_tower", tmp_path / "ranker" / "checkpoint"):
+        folder.mkdir(parents=True)
+    Neighbours(csr_matrix((3, 2), dtype=np.float32)).save(tmp_path / "two_tower")
+    config = PipelineConfig.model_validate({"schema": {"sparse": ["user_id", "item_id"]}})
+    with pytest.raises(ConfigError, match="two_tower.neighbours: .* expected 0, got 100: set it to 0"):
+        build(config, parts, tmp_path / "stock")
+    assert not (tmp_path / "stock").exists()

@@ -1,11 +1,12 @@
 """The export stage, on artifacts of a small synthetic shop and hand-made models."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy.sparse import csr_matrix
 
 from cascade.api.locate import locate
 from cascade.core.artifact import Artifact, write_artifact
@@ -21,6 +22,7 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import LookupUser, Op
 from cascade.ensemble.repository.model_config import served_version
 from cascade.ensemble.repository.stage import EXPORT, install
+from cascade.models.retriever.neighbours import Neighbours
 from cascade.testing.miniature_models import save_query_tower, save_ranker
 from cascade.workflows.config import (
     DataConfig,
@@ -49,10 +51,11 @@ SECTIONS = {
 
 @dataclass
 class UsersTable(Op):
-    """Replaces the feature store by users.parquet; no user has a history."""
+    """Replaces the feature store by users.parquet; all users have the same history."""
 
     path: str
     columns: list[str]
+    history: list[int] = field(default_factory=list)
     kind = "users_table"
     rows: dict = field(init=False, default=None)
 
@@ -72,8 +75,8 @@ class UsersTable(Op):
         rows = [table["user_id"].index(user) for user in columns["user_id"][:, 0]]
         raw = {name: np.array([[table[name][row]] for row in rows], self.writes[name].dtype) for name in self.columns}
         flags = {"known_user": np.ones((len(rows), 1), bool), "features_stale": np.zeros((len(rows), 1), bool)}
-        nothing = np.zeros((len(rows), 0), np.int64)
-        return {**raw, "history_ids": nothing, "rejected_ids": nothing, **flags}
+        history, nothing = np.array([self.history] * len(rows), np.int64), np.zeros((len(rows), 0), np.int64)
+        return {**raw, "history_ids": history.reshape(len(rows), -1), "rejected_ids": nothing, **flags}
 
 
 def two_tower(folder, tensors):
@@ -165,6 +168,50 @@ def test_answers_raw_ids_of_the_catalogue(executor, parts):
         "order",
         "respond",
     ]
+
+
+@pytest.fixture(scope="module")
+def with_neighbours(runs, parts):
+    """The release of a retriever with item-item weights: with the first item goes the last one."""
+    tensors, made = Tensors.load(parts["etl"].path), dict(parts)
+    code = np.load(parts["etl"].path / "transforms" / "item_codes.npy")[0]
+    weights = np.zeros((tensors.schema["history"].cardinality, len(tensors.item_ids)), np.float32)
+    weights[code, -1] = 50
+
+    def tower(folder, tensors):
+        two_tower(folder, tensors)
+        Neighbours(csr_matrix(weights)).save(folder)
+
+    def reading(folder, tensors):
+        users, items = tensors.schema.side("user", "context"), tensors.schema.side("item")
+        save_ranker(folder / "ranker.onnx", users, items, DIM, neighbours=True)
+
+    above = {"etl": parts["etl"]}
+    for fill, name in ((tower, "two_tower"), (index, "index"), (reading, "ranker")):
+        made[name] = write_artifact(runs / f"{name}-2", name, dict(above), lambda folder, of=fill: of(folder, tensors))
+        above[name] = made[name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cascade.core.files.LINK_FROM", 0)  # these files are small
+        return EXPORT.run(runs, sections(runs / "repository"), made).path / "cascade" / "1"
+
+
+def test_item_item_weights_are_served_from_one_copy(with_neighbours, parts):
+    tensors = Tensors.load(parts["etl"].path)
+    first = int(tensors.item_ids[0])
+    users = UsersTable(str(parts["data"].path / "users.parquet"), ["geo", "age_norm"], [first])
+    executor = Executor.load(with_neighbours, replace={"lookup_user": users}, validate=True)
+    assert executor.stages[3:6] == ("retrieve", "merge_neighbours", "drop_seen")
+    names = ["candidate_rows", "neighbour_scores", "source_rows", "sources", "logits"]
+    got, _ = executor.run({"user_id": tensors.user_ids[:5, None]}, names)
+    last = len(tensors.item_ids) - 1
+    assert (got["candidate_rows"][:, 0] == last).all() and (got["neighbour_scores"][:, 0] == 50).all()
+    assert not got["neighbour_scores"][:, 1:].any() and (got["item_ids"][:, 0] == tensors.item_ids[-1]).all()
+    assert (got["source_rows"][:, 0] == last).all() and set(got["sources"][:, 0]) <= {2, 3}
+    stranger = Executor.load(with_neighbours, replace={"lookup_user": replace(users, history=[])})
+    assert not stranger.run({"user_id": tensors.user_ids[:5, None]}, names)[0]["neighbour_scores"].any()
+    for name in ("neighbour_start.npy", "neighbour_row.npy", "neighbour_weight.npy", "item_vectors.npy"):
+        one, other = with_neighbours.glob(f"nodes/*/{name}")
+        assert one.samefile(other)
 
 
 def test_inputs_follow_from_the_tables(executor):
