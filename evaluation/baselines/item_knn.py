@@ -29,7 +29,7 @@ class ItemKnnSetting:
     """Lowers the similarity of items with few users in common."""
 
 
-GRID = {"neighbours": (20, 50, 200, 500), "shrinkage": (0.0, 50.0, 200.0)}
+GRID = {"shrinkage": (0.0, 50.0, 200.0), "neighbours": (20, 50, 200, 500)}
 
 
 def nearest_items(past: Past, setting: ItemKnnSetting) -> csr_matrix:

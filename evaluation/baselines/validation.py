@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_USERS, MOST_POSITIVES = 2_000, 1_000_000
 """Users that settings are tried on, and positives that are fitted for it, of users drawn at random."""
+ENOUGH_USERS = 1_000
+"""With fewer users in the validation part, there are also requests of others."""
 MOST_ITEMS = 3_000
 """Most popular items that item-item models are tried on."""
 K, TUNED_BY = 20, "NDCG@20"
@@ -42,14 +44,25 @@ class Validation:
 
     @classmethod
     def read(cls, tensors: Tensors, repeats: bool = False) -> Validation | None:
-        """None if the training or the validation part has no positives."""
+        """None if the training or the validation part has no positives.
+
+        A validation part with few users is too small to choose by. Then the last positive of others is taken out of the
+        training part as well.
+        """
         past, valid = Past.read(tensors, ["train"]), Past.read(tensors, ["valid"])
-        users = np.unique(valid.sequences.users).astype(np.int64)
+        users, rng = np.unique(valid.sequences.users).astype(np.int64), np.random.default_rng(SEED)
         if not len(users) or not len(past.times):
             return None
+        held_out = past.keep(np.zeros(len(past.times), bool))
+        if len(users) < ENOUGH_USERS:
+            last = _last_positives(past, users)
+            last = last[np.sort(rng.permutation(len(last))[: MOST_USERS - len(users)])]
+            taken = np.isin(np.arange(len(past.times)), last)
+            held_out, past = past.keep(taken), past.keep(~taken)
+            users = np.union1d(users, held_out.sequences.users).astype(np.int64)
         if len(users) > MOST_USERS:
-            users = np.sort(np.random.default_rng(SEED).choice(users, MOST_USERS, replace=False))
-        relevant = valid.matrix[users].astype(bool)
+            users = np.sort(rng.choice(users, MOST_USERS, replace=False))
+        relevant = (valid.matrix[users] + held_out.matrix[users]).astype(bool)
         return cls(past.of_some_users(MOST_POSITIVES, users, SEED), users, relevant, repeats)
 
     def of_known_users(self) -> Validation | None:
@@ -66,3 +79,11 @@ class Validation:
         seen = csr_matrix(self.relevant.shape) if self.repeats else self.past.matrix[self.users]
         ranked = best(lambda batch: np.array(scores(self.users[batch]), np.float32), seen, K, BATCH)
         return metrics.ndcg(*metrics.find_hits(ranked, self.relevant), K)
+
+
+def _last_positives(past: Past, but: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places [W] in ``past`` of the last positive of each user with three or more, without the users ``but``."""
+    users = past.sequences.users
+    ends = np.flatnonzero(np.diff(users, append=-1))
+    long = np.bincount(users, minlength=past.sequences.n_users)[users[ends]] >= 3
+    return np.asarray(ends[long & ~np.isin(users[ends], but)])

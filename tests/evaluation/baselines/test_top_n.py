@@ -8,7 +8,7 @@ import pytest
 from model_shop import make_shop
 from scipy.sparse import csr_matrix
 
-from cascade.evaluation.baselines import top_n
+from cascade.evaluation.baselines import top_n, validation
 from cascade.evaluation.baselines.past import Past
 from cascade.evaluation.baselines.popularity import PopularitySetting
 from cascade.evaluation.baselines.sequences import UserSequences
@@ -83,7 +83,8 @@ def test_without_times_there_is_no_markov_chain(shop, monkeypatch):
     assert all("no timestamps" in found[name] for name in ("markov", "recency_ease"))
 
 
-def test_the_validation_part_follows_the_training_part(shop):
+def test_the_validation_part_follows_the_training_part(shop, monkeypatch):
+    monkeypatch.setattr(validation, "ENOUGH_USERS", 300)
     found = Validation.read(shop)
     train, valid = shop.interactions("train"), shop.interactions("valid")
     assert len(found.past.times) == train.positive.sum() and found.relevant.nnz == valid.positive.sum()
@@ -91,10 +92,27 @@ def test_the_validation_part_follows_the_training_part(shop):
     assert np.array_equal(found.relevant.indices, valid.item_row[valid.positive]) and np.array_equal(at, valid.user_row)
 
 
-def test_ndcg_ranks_what_is_new_to_the_user(shop):
+def test_a_small_validation_part_gets_the_last_positives_of_other_users(shop, monkeypatch):
+    read = Past.read
+
+    def few(tensors, splits):  # users 0 to 99 validate
+        past = read(tensors, splits)
+        return past.keep(past.sequences.users < 100) if splits == ["valid"] else past
+
+    monkeypatch.setattr(Past, "read", few)
+    found, train, valid = Validation.read(shop), read(shop, ["train"]), read(shop, ["valid"])
+    last = np.flatnonzero(np.diff(train.sequences.users, append=-1))
+    want = np.append(valid.sequences.items[:100], train.sequences.items[last[100:]])
+    assert np.array_equal(found.users, np.arange(300)) and np.array_equal(found.relevant.indices, want)
+    kept = np.delete(np.arange(len(train.times)), last[100:])
+    assert np.array_equal(found.past.sequences.items, train.sequences.items[kept])
+
+
+def test_ndcg_ranks_what_is_new_to_the_user(shop, monkeypatch):
     def by_row(users):
         return np.tile(-np.arange(60.0), (len(users), 1))
 
+    monkeypatch.setattr(validation, "ENOUGH_USERS", 300)
     found = Validation.read(shop)
     seen, wanted = found.past.matrix.toarray() > 0, found.relevant.indices
     for known, repeats in ((seen, False), (0 * seen, True)):
