@@ -15,7 +15,7 @@ from .ranking_lists import LIST
 
 FATES = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
 SOURCES = {"two_tower": BY_VECTOR, "neighbours": BY_NEIGHBOURS}
-"""Source of candidates -> its bit in the column ``sources``: vectors near the query, and item-item weights."""
+"""Source of candidates -> its bit in ``retrieved_sources``: vectors near the query, and item-item weights."""
 
 
 def fates(columns: Columns, relevant: csr_matrix, min_score: float) -> NDArray[np.int64]:
@@ -60,15 +60,16 @@ def sources(columns: Columns, relevant: csr_matrix) -> dict[str, NDArray[np.bool
     """Source -> whether it found each relevant item, bool for each non-zero of ``relevant``, if it is a candidate.
 
     Args:
-        columns: of one batch: candidate_rows [B, K]; source_rows and sources [B, R] if the graph has several sources.
-            With one, every candidate is from the vectors.
+        columns: of one batch: candidate_rows [B, K]; source_rows and retrieved_sources [B, R] if the graph has several
+            sources. With one, every candidate is from the vectors.
         relevant: [B, n_items].
     """
     users, items = _pairs(relevant)
     listed = (columns["candidate_rows"][users] == items).any(axis=1)
-    if "sources" not in columns:
+    if "retrieved_sources" not in columns:
         return {"two_tower": listed}
-    own = np.where(columns["source_rows"][users] == items, columns["sources"][users], 0).max(axis=1, initial=0)
+    found_by = np.where(columns["source_rows"][users] == items, columns["retrieved_sources"][users], 0)
+    own = found_by.max(axis=1, initial=0)
     return {name: listed & (own & bit > 0) for name, bit in SOURCES.items()}
 
 

@@ -29,7 +29,7 @@ MOST_RANKED = 4_000_000
 SEED = 0
 TRACED = ("query", "seen_rows", "candidate_rows", "logits", "ranked_rows")
 """Columns between the steps of the graph that the metrics need."""
-OF_SOURCES = (HISTORY, "source_rows", "sources")
+OF_SOURCES = (HISTORY, "source_rows", "retrieved_sources")
 """Those that a graph with several sources of candidates has beside them."""
 
 

@@ -102,7 +102,9 @@ def _items(
     table["retrieval_rank"] = _column(retrieved, np.arange(len(retrieved)) + 1, "Int64")
     table["similarity"] = vectors[rows] @ have["query"][0]
     table["neighbour_score"] = _neighbour_scores(have, rows, executor)
-    found = (have["source_rows"][0], have["sources"][0]) if "sources" in have else (retrieved, np.ones_like(retrieved))
+    found = retrieved, np.ones_like(retrieved)
+    if "source_rows" in have:
+        found = have["source_rows"][0], have["retrieved_sources"][0]
     names = np.array([", ".join(name for name, bit in SOURCES.items() if own & bit) for own in range(4)], object)
     table["source"] = names[_column(*found, "int64").reindex(rows, fill_value=0)]
     seen = table.index.isin(have["seen_rows"][0])

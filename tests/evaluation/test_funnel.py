@@ -65,7 +65,7 @@ def test_the_summary_counts_every_item():
 
 def test_each_candidate_has_the_sources_that_found_it():
     columns, relevant = batch([0, 1, 2, 3, 19, 30], ranked=[0, 2, 19])
-    columns |= {"source_rows": np.array([[30, 0, 1, 19, 2, -1]]), "sources": np.array([[1, 1, 2, 3, 2, 0]])}
+    columns |= {"source_rows": np.array([[30, 0, 1, 19, 2, -1]]), "retrieved_sources": np.array([[1, 1, 2, 3, 2, 0]])}
     got = sources(columns, relevant)  # item 3 came from elsewhere, item 30 was found and did not become a candidate
     assert got["two_tower"].tolist() == [True, False, False, False, True, False]
     assert got["neighbours"].tolist() == [False, True, True, False, True, False]

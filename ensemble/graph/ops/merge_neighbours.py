@@ -22,8 +22,8 @@ class MergeNeighbours(Op):
 
     query float32 [B, dim], history int64 [B, N], retrieved_rows int64 [B, R], seen_rows int64 [B, S]
     -> retrieved_rows int64 [B, R], best first by the sum of inner product and item-item score, padded with -1;
-    source_rows int64 [B, R], the same; sources int64 [B, R], the sum of 1 (the index) and 2 (the weights), 0 for
-    padding. ``source_rows`` is there because registered ops may change ``retrieved_rows``.
+    source_rows int64 [B, R], the same, because registered ops may change ``retrieved_rows``; retrieved_sources int64
+    [B, R], for each of ``source_rows`` the sum of 1 (the index) and 2 (the weights), 0 for padding.
 
     Every row keeps as many as the index was asked for: ``topk``, and one for each item that the user has seen. With an
     exact index and weights that are not negative they are the best of all items, because one that is in neither list
@@ -55,7 +55,7 @@ class MergeNeighbours(Op):
 
     @property
     def writes(self) -> Signature:
-        return dict.fromkeys(("retrieved_rows", "source_rows", "sources"), ColumnSpec("int64", ("R",)))
+        return dict.fromkeys(("retrieved_rows", "source_rows", "retrieved_sources"), ColumnSpec("int64", ("R",)))
 
     def load(self, folder: Path) -> None:
         self.vectors = np.asarray(np.load(folder / "item_vectors.npy", mmap_mode="r"))
@@ -72,4 +72,4 @@ class MergeNeighbours(Op):
         query, history, found, seen = (columns[name] for name in self.reads)
         most = self.topk + (seen >= 0).sum(axis=1, dtype=np.int64)
         rows, sources = self.weights.merge(query, self.vectors, history, found, most, self.decay)
-        return {"retrieved_rows": rows, "source_rows": rows, "sources": sources}
+        return {"retrieved_rows": rows, "source_rows": rows, "retrieved_sources": sources}

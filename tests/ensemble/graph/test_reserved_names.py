@@ -26,10 +26,10 @@ FEATURES = {"gender", "hour", "item_code", "price"}
 
 def made(folder):
     """An op of each kind, with every option that adds a column."""
-    ops = {step.op.kind: step.op for step in miniature(folder).steps.named.values()}
+    ops = {step.op.kind: step.op for step in miniature(folder, neighbours=True).steps.named.values()}
     lookup = LookupUser("p", {}, "int", "int", 5, {}, times=3)
     transform = Transform([], {}, 3, gaps=True)
-    items = LookupItems({}, 8, last=2, history=3)
+    items = LookupItems({}, 8, last=2, history=3, decay=0.5)
     return ops | {op.kind: op for op in (lookup, transform, items)}
 
 

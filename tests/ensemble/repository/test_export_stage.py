@@ -201,12 +201,12 @@ def test_item_item_weights_are_served_from_one_copy(with_neighbours, parts):
     users = UsersTable(str(parts["data"].path / "users.parquet"), ["geo", "age_norm"], [first])
     executor = Executor.load(with_neighbours, replace={"lookup_user": users}, validate=True)
     assert executor.stages[3:6] == ("retrieve", "merge_neighbours", "drop_seen")
-    names = ["candidate_rows", "neighbour_scores", "source_rows", "sources", "logits"]
+    names = ["candidate_rows", "neighbour_scores", "source_rows", "retrieved_sources", "logits"]
     got, _ = executor.run({"user_id": tensors.user_ids[:5, None]}, names)
     last = len(tensors.item_ids) - 1
     assert (got["candidate_rows"][:, 0] == last).all() and (got["neighbour_scores"][:, 0] == 50).all()
     assert not got["neighbour_scores"][:, 1:].any() and (got["item_ids"][:, 0] == tensors.item_ids[-1]).all()
-    assert (got["source_rows"][:, 0] == last).all() and set(got["sources"][:, 0]) <= {2, 3}
+    assert (got["source_rows"][:, 0] == last).all() and set(got["retrieved_sources"][:, 0]) <= {2, 3}
     stranger = Executor.load(with_neighbours, replace={"lookup_user": replace(users, history=[])})
     assert not stranger.run({"user_id": tensors.user_ids[:5, None]}, names)[0]["neighbour_scores"].any()
     for name in ("neighbour_start.npy", "neighbour_row.npy", "neighbour_weight.npy", "item_vectors.npy"):

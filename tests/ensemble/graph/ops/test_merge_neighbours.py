@@ -67,7 +67,7 @@ def test_an_item_that_only_the_history_knows_is_placed_by_the_sum(tmp_path):
     assert got["retrieved_rows"].tolist() == [[0, 1, 2]]
     got = made(tmp_path, going_with(2, i9=7.5, i0=1), FALLING)(columns(ALONG, [[2, 0, 0, 0]], [[0, 1, 2]]))
     assert got["retrieved_rows"].tolist() == got["source_rows"].tolist() == [[0, 1, 9]]
-    assert got["sources"].tolist() == [[3, 1, 2]]
+    assert got["retrieved_sources"].tolist() == [[3, 1, 2]]
 
 
 def test_older_items_count_less_and_many_items_less_each(tmp_path):
@@ -83,7 +83,7 @@ def test_the_list_of_the_index_stays_where_no_weight_is_reached(tmp_path, histor
     op = made(tmp_path, going_with(2, i9=7.5), FALLING)
     got = op(columns(ALONG, [history], [[4, 1, -1]]))
     assert got["retrieved_rows"].tolist() == [[4, 1, -1]]
-    assert got["sources"].tolist() == [[1, 1, 0]]
+    assert got["retrieved_sources"].tolist() == [[1, 1, 0]]
 
 
 def test_ties_are_in_the_order_of_rows_and_an_item_occurs_once(tmp_path):
@@ -92,7 +92,7 @@ def test_ties_are_in_the_order_of_rows_and_an_item_occurs_once(tmp_path):
     # items 7: 5, 6: 6, 1: 11.5, 0: 12, 8: 4 + 2, 9: 3 + 1
     got = op(columns(ALONG, [[2, 0, 0, 0]], retrieved))
     assert got["retrieved_rows"].tolist() == [[0, 1, 6, 8, 7, 9]]
-    assert got["sources"].tolist() == [[1, 3, 1, 2, 1, 2]]
+    assert got["retrieved_sources"].tolist() == [[1, 3, 1, 2, 1, 2]]
 
 
 def test_an_index_that_finds_nothing_is_filled_up(tmp_path):
@@ -162,7 +162,7 @@ def test_is_the_best_of_all_items_by_brute_force(tmp_path_factory, request_, top
         rows = np.arange(ITEMS) if (weights >= 0).all() else np.flatnonzero(reached | found)
         best = rows[np.lexsort((rows, -own[rows]))][:count]
         assert got["retrieved_rows"][row].tolist() == [*best, *[-1] * (retrieved.shape[1] - count)]
-        assert got["sources"][row, :count].tolist() == (1 * found + 2 * reached)[best].tolist()
+        assert got["retrieved_sources"][row, :count].tolist() == (1 * found + 2 * reached)[best].tolist()
     listed = got["retrieved_rows"]
     scores = op.weights.scores(history, listed, decay)
     assert np.array_equal(scores, np.where(listed < 0, 0, np.take_along_axis(added, np.maximum(listed, 0), axis=1)))
