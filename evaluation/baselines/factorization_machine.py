@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 NAME = "factorization_machine"
 ROWS = 65536
 """Rows that are gathered at once, which bounds the memory."""
-MOST_EPOCHS, PATIENCE = 12, 1
+MOST_EPOCHS, PATIENCE = 15, 2
 INITIAL = 0.01
 """Standard deviation of the factors in the beginning."""
 SEED = 42
@@ -44,13 +44,13 @@ class FactorizationSetting:
 
     width: int = 16
     """Factors of a code."""
-    l2: float = 0.01
+    l2: float = 0.02
     """Weight of the squared weights of a row's codes."""
 
 
 RATE = 0.1
 """Learning rate of AdaGrad."""
-GRID = {"l2": (0.003, 0.03, 0.1), "width": (8, 32)}
+GRID = {"l2": (0.005, 0.05), "width": (8, 32)}
 
 
 @dataclass(frozen=True)
