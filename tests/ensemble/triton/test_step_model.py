@@ -10,6 +10,7 @@ from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import (
     LookupItems,
+    MergeNeighbours,
     Order,
     Rank,
     Respond,
@@ -17,15 +18,16 @@ from cascade.ensemble.graph.ops import (
 )
 from cascade.ensemble.protocol.wire import decode_text, encode_text
 from cascade.ensemble.triton.step_model import padding
-from cascade.testing.miniature import SERVING, miniature_repository
+from cascade.testing.miniature import SERVING, miniature, miniature_repository
 
 ENSEMBLE = SERVING.model_copy(update={"layout": "ensemble"})
 
 
-@pytest.fixture(scope="module", params=["int64", "object"])
+@pytest.fixture(scope="module", params=["int64", "object", "neighbours"])
 def repository(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ensemble") / "models"
-    miniature_repository(folder, string_ids=request.param == "object", serving=ENSEMBLE)
+    kind = {"string_ids": request.param == "object", "neighbours": request.param == "neighbours"}
+    miniature_repository(folder, **kind, serving=ENSEMBLE)
     return folder
 
 
@@ -69,7 +71,7 @@ def test_one_request_is_answered_as_the_executor_does(steps, executor, ids):
     request = {"user_id": ids([[101], [7], [119]]), "temperature": np.full((3, 1), 0, np.float32)}
     [got] = steps(wire(request))
     same(got, executor(request))
-    assert got["stages_ms"].shape == (3, 9) and (got["stages_ms"] > 0).all()
+    assert got["stages_ms"].shape == (3, len(executor.stages)) and (got["stages_ms"] > 0).all()
     assert got["stages_ms"].dtype == np.float32
 
 
@@ -136,10 +138,10 @@ def test_what_a_column_is_padded_with():
     assert padding("likes", ColumnSpec("object", ("likes_length",))) is None
 
 
-@pytest.mark.parametrize("op", [LookupItems, Rank, Order, Retrieve, Respond], ids=lambda op: op.kind)
-def test_rows_that_vary_in_length_hold_item_rows_logits_or_candidates(op, mini):
+@pytest.mark.parametrize("op", [LookupItems, Rank, Order, Retrieve, MergeNeighbours, Respond], ids=lambda op: op.kind)
+def test_rows_that_vary_in_length_hold_item_rows_logits_or_candidates(op, tmp_path):
     """A new candidate column needs no case in ``padding``; a new kind of list does."""
-    made = getattr(mini.steps, op.kind).op
+    made = miniature(tmp_path, neighbours=True).steps.named[op.kind].op
     varying = {name: spec for name, spec in made.reads.items() if isinstance(spec.dims[0], str)}
     for name, spec in varying.items():
         assert name.endswith("_rows") or spec.dims[0] in ("K", "k"), name
