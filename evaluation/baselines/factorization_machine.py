@@ -44,13 +44,13 @@ class FactorizationSetting:
 
     width: int = 16
     """Factors of a code."""
-    l2: float = 0.02
+    l2: float = 0.05
     """Weight of the squared weights of a row's codes."""
+    rate: float = 0.1
+    """Learning rate of AdaGrad."""
 
 
-RATE = 0.1
-"""Learning rate of AdaGrad."""
-GRID = {"l2": (0.005, 0.05), "width": (8, 32)}
+GRID = {"l2": (0.01, 0.2), "rate": (0.03,), "width": (8, 32)}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class FactorizationMachine:
     def epoch(self, train: Labelled) -> None:
         """Learn from every row once, in random order."""
         order = self.rng.permutation(len(train))
-        rest = np.float32(RATE), np.float32(self.setting.l2)
+        rest = np.float32(self.setting.rate), np.float32(self.setting.l2)
         for start in range(0, len(order), ROWS):
             at = order[start : start + ROWS]
             rows = self.encoder.rows(train.events.take(at))

@@ -15,7 +15,7 @@ from .tuning import Choice
 if TYPE_CHECKING:
     from ...models.training.rows import Events
 
-TUNED_ROWS = 120_000
+TUNED_ROWS = 100_000
 """Training rows that settings are tried on."""
 SEED = 42
 
