@@ -86,21 +86,21 @@ def ease_weights(past: Past, regularization: float, most: int = DENSE_ITEMS) -> 
 
 
 def _fit(past: Past, regularization: float, most: int) -> EaseWeights:
-    order = past.known[np.argsort(-past.counts[past.known], kind="stable")]
-    dense, others = np.sort(order[:most]), np.sort(order[most:])
-    inverse = _inverse(_gram(past, dense), regularization)
+    popular = past.of_popular_items(most)
+    dense, others = popular.known, np.setdiff1d(past.known, popular.known)
+    inverse = _inverse(_gram(popular), regularization)
     few = past.matrix[np.flatnonzero(np.diff(past.matrix.indptr) <= MOST_OF_USER if len(others) else [])]
     return EaseWeights(dense, inverse, others, csr_matrix(few[:, dense].T @ few[:, others]))
 
 
-def _gram(past: Past, dense: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-    """G [H, H] of the ``dense`` items, in the order of columns."""
-    at = np.searchsorted(past.known, dense)
-    kind: type[np.floating[Any]] = np.float64 if len(at) <= EXACT_ITEMS else np.float32
-    gram: NDArray[np.floating[Any]] = np.empty((len(at), len(at)), kind, order="F")
-    for start in range(0, len(past.known), BLOCK):
-        own = np.flatnonzero((start <= at) & (at < start + BLOCK))
-        gram[:, own] = past.users_in_common(slice(start, start + BLOCK))[at[own] - start][:, at].T
+def _gram(past: Past) -> NDArray[np.floating[Any]]:
+    """G [H, H] of the items with a positive, in the order of columns."""
+    size = len(past.known)
+    kind: type[np.floating[Any]] = np.float64 if size <= EXACT_ITEMS else np.float32
+    gram: NDArray[np.floating[Any]] = np.empty((size, size), kind, order="F")
+    for start in range(0, size, BLOCK):
+        some = slice(start, start + BLOCK)
+        gram[:, some] = past.users_in_common(some).T
     return gram
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from .past import Past
+from .past import KEPT_ITEMS, Past
 from .registered import UserScores
 
 BLOCK = 2**24
@@ -36,25 +36,35 @@ def nearest_items(past: Past, setting: ItemKnnSetting) -> csr_matrix:
     """Similarities float32 [n, n] of the items with a positive: row i holds the neighbours of item i."""
     root = np.sqrt(past.counts[past.known], dtype=np.float32)
     found, step = [csr_matrix((0, len(root)), dtype=np.float32)], max(1, BLOCK // max(1, len(root)))
+    nearest = _of_dense if len(root) <= KEPT_ITEMS else _of_sparse
     for start in range(0, len(root), step):
-        some = slice(start, start + step)
-        similar = past.users_in_common(some) / (root[some, None] * root + np.float32(setting.shrinkage))
-        own = np.arange(len(similar))
-        similar[own, start + own] = 0
-        found.append(_largest(similar, setting.neighbours))
+        found.append(nearest(past, slice(start, start + step), root, setting))
     return csr_matrix(vstack(found, format="csr"))
 
 
-def _largest(rows: NDArray[np.float32], count: int) -> csr_matrix:
-    """The ``count`` largest entries of each row [B, n], if above 0."""
-    if count < rows.shape[1]:
-        places = np.argpartition(-rows, count - 1, axis=1)[:, :count]
-        values = np.take_along_axis(rows, places, axis=1)
-        owner = np.repeat(np.arange(len(rows)), count)
-        kept = csr_matrix((values.ravel(), (owner, places.ravel())), shape=rows.shape)
-        kept.eliminate_zeros()
-        return kept
-    return csr_matrix(rows)
+def _of_dense(past: Past, some: slice, root: NDArray[np.float32], setting: ItemKnnSetting) -> csr_matrix:
+    """The neighbours of ``some`` items, from the whole matrix, which is computed once."""
+    similar = past.users_in_common(some) / (root[some, None] * root + np.float32(setting.shrinkage))
+    own = np.arange(len(similar))
+    similar[own, some.start + own] = 0
+    count = min(setting.neighbours, len(root))
+    places = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+    cells = np.take_along_axis(similar, places, axis=1).ravel(), (np.repeat(own, count), places.ravel())
+    kept = csr_matrix(cells, shape=similar.shape)
+    kept.eliminate_zeros()
+    return kept
+
+
+def _of_sparse(past: Past, some: slice, root: NDArray[np.float32], setting: ItemKnnSetting) -> csr_matrix:
+    """The same where the matrix would not fit into memory."""
+    pairs = past.pairs(some).tocoo()
+    apart = pairs.col != some.start + pairs.row
+    row, column = pairs.row[apart], pairs.col[apart]
+    value = pairs.data[apart] / (root[some][row] * root[column] + np.float32(setting.shrinkage))
+    order = np.lexsort((-value, row))
+    rank = np.arange(len(order)) - np.searchsorted(row[order], row[order])
+    best = order[rank < setting.neighbours]
+    return csr_matrix((value[best], (row[best], column[best])), shape=pairs.shape)
 
 
 def item_knn_scores(past: Past, setting: ItemKnnSetting) -> UserScores:

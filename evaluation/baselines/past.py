@@ -57,18 +57,19 @@ class Past:
         """Rows of the Gram matrix: how many users have both items, for ``some`` of `known` and each of it, [B, n]."""
         if len(self.known) <= KEPT_ITEMS:
             return self._gram[some]
-        return self._common(some)
+        return np.asarray(self.pairs(some).toarray())
+
+    def pairs(self, some: slice) -> csr_matrix:
+        """The same, sparse."""
+        taken, turned = self._by_item
+        return csr_matrix(turned[some] @ taken)
 
     @cached_property
     def _gram(self) -> NDArray[np.float32]:
         gram = np.empty((len(self.known), len(self.known)), np.float32)
         for start in range(0, len(gram), BLOCK):
-            gram[start : start + BLOCK] = self._common(slice(start, start + BLOCK))
+            gram[start : start + BLOCK] = self.pairs(slice(start, start + BLOCK)).toarray()
         return gram
-
-    def _common(self, some: slice) -> NDArray[np.float32]:
-        taken, turned = self._by_item
-        return np.asarray((turned[some] @ taken).toarray(), np.float32)
 
     @cached_property
     def _by_item(self) -> tuple[csr_matrix, csr_matrix]:
@@ -90,11 +91,8 @@ class Past:
 
     def weighted(self, decay: float) -> csr_matrix:
         """float32 [n_users, n_items]: decay^(positives of the user since), summed over an item's positives."""
-        users, items, shape = (
-            self.sequences.users,
-            self.sequences.items,
-            (self.sequences.n_users, self.sequences.n_items),
-        )
+        users, items = self.sequences.users, self.sequences.items
+        shape = self.sequences.n_users, self.sequences.n_items
         ends = np.searchsorted(users, users, "right")
         since = ends - 1 - np.arange(len(users))
         return csr_matrix((np.power(decay, since, dtype=np.float64).astype(np.float32), (users, items)), shape=shape)

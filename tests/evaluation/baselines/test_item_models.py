@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cascade.evaluation.baselines import item_knn
 from cascade.evaluation.baselines import past as past_module
 from cascade.evaluation.baselines.ease import (
     EaseSetting,
@@ -50,6 +51,20 @@ def test_an_item_is_scored_by_its_nearest_neighbours_only():
     scores = item_knn_scores(past, ItemKnnSetting(1, 0.0))(np.array([2]))
     # the nearest of items 0 and 1 are each other, that of item 3 is item 0
     assert scores == pytest.approx(np.array([[0, 2 / 3, 0, 1 / 3**0.5]]))
+
+
+@given(st.integers(0, 1000), st.integers(1, 12), st.sampled_from([0.0, 3.0]))
+@settings(max_examples=15, deadline=None)
+def test_large_catalogues_have_the_same_neighbours(seed, neighbours, shrinkage):
+    past, _ = drawn(seed)
+    setting = ItemKnnSetting(neighbours, shrinkage)
+    small = nearest_items(past, setting)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(item_knn, "KEPT_ITEMS", 0)
+        patch.setattr(item_knn, "BLOCK", 30)
+        large = nearest_items(past, setting)
+    assert np.sort(large.toarray(), axis=1) == pytest.approx(np.sort(small.toarray(), axis=1))  # ties at the end
+    assert np.array_equal(np.diff(large.indptr), np.minimum(np.diff(large.indptr), neighbours))
 
 
 def closed_form(taken, regularization):
