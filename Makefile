@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 PYTEST_ARGS ?=
-# The tests of a file run in one process, in order: some go on from what those before them left. tests/conftest.py orders the files.
+# The tests of a file run in one process, in order: some go on from what those before them left. tests/conftest.py has
+# the order of the files.
 WORKERS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -44,15 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def in_order(items: list[pytest.Item]) -> list[Path]:
     """Files in an order in which two workers are busy until the end and do not wait for each other's pipelines.
 
-    The first file of each shared pipeline, which builds it, takes turns with slow files that need none of them. The other
-    files that need one come later, quick ones last.
+    The first file of each shared pipeline, which builds it, takes turns with slow files that need none of them. The
+    other files that need one come later, quick ones last.
     """
     needs: dict[Path, set[str]] = {}
     for item in items:
         needs.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     users = [file for file in needs if "build_pipeline" in needs[file]]
-    builders = [next((file for file in users if name in needs[file]), None) for name in ("movielens", "shop", "strings")]
+    pipelines = ("movielens", "shop", "strings")
+    builders = [next((file for file in users if name in needs[file]), None) for name in pipelines]
     alone = [file for file in needs if file in slow and file not in users]
     first = [file for pair in zip_longest(builders, alone) for file in pair if file]
     return list(dict.fromkeys([*first, *users, *needs]))

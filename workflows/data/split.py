@@ -114,7 +114,7 @@ def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int
         row = int(pc.index(places.is_null(), True).as_py())
         value = table[column][row].as_py()
         raise DataError(f"interactions.{column}, row {start + row}: {value!r}, expected train, valid or test")
-    return np.array([*GIVEN.values()], np.int8)[places.to_numpy()]
+    return np.asarray(np.array([*GIVEN.values()], np.int8)[places.to_numpy()])
 
 
 def last_training_positives(
