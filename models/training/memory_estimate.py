@@ -119,7 +119,7 @@ def dense_widths(model: Any) -> list[int]:
 
 
 def check_memory(title: str, model: Any, config: TrainingConfig) -> MemoryEstimate:
-    """The estimate, if there is that much memory, see `core.memory`. With a GPU nothing is checked: the tables are there.
+    """The estimate, if there is that much memory, see `core.memory`. Not checked with a GPU, which has the tables.
 
     Raises:
         ConfigError: with the memory needed and available, the largest tables, and the config keys to lower.
