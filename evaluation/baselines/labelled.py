@@ -15,8 +15,6 @@ from .tuning import Choice
 if TYPE_CHECKING:
     from ...models.training.rows import Events
 
-TUNED_ROWS = 100_000
-"""Training rows that settings are tried on."""
 SEED = 42
 
 
@@ -56,12 +54,15 @@ class Predicted:
     choice: Choice[Any]
 
 
-def some_users(train: Labelled, valid: Labelled, users: int) -> tuple[Labelled, Labelled]:
-    """The rows of random users with about `TUNED_ROWS` of ``train``; all rows if these lack a label.
+def some_users(train: Labelled, valid: Labelled, users: int, most: int) -> tuple[Labelled, Labelled]:
+    """The rows of random users with about ``most`` rows of ``train``; all rows if these lack a label.
 
-    Whole users, because an id's weights need as many rows as they will have.
+    Whole users, because a user's weights need as many rows as they will have.
+
+    Args:
+        users: n_users.
     """
-    share = TUNED_ROWS / max(1, len(train))
+    share = most / max(1, len(train))
     drawn = np.random.default_rng(SEED).random(users) < share
     some = train.of_users(drawn), valid.of_users(drawn)
     return some if share < 1 and all(part.both() for part in some) else (train, valid)

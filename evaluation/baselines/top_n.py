@@ -7,6 +7,7 @@ items are masked as for the cascade.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,8 +118,10 @@ def rank_baselines(
     found: dict[str, Rows | str] = {}
     for name in (name for name in BASELINES if name in names):
         if name in choices:
-            log.info("baseline %s: fitted on %s positives", name, f"{len(past.times):,}")
+            start = time.monotonic()
             found[name] = _ranked(METHODS[name].scores(past, choices[name].setting), past, users, seen, popular, k)
+            spent = time.monotonic() - start
+            log.info("baseline %s: fitted, and ranked for %s users, in %.1f s", name, f"{len(users):,}", spent)
         else:
             log.warning("baseline %s skipped: %s", name, UNORDERED)
             found[name] = UNORDERED

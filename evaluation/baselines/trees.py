@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 NAME = "lightgbm"
 ROUNDS, PATIENCE = 1000, 50
+TRIAL_ROWS = 100_000
+"""Training rows that settings are tried on."""
 FEW_ROWS = 50_000
 """Fewer rows are fitted by one thread; more would mostly wait for each other."""
 SEED = 42
@@ -75,10 +77,8 @@ class Table:
         data = lightgbm.Dataset(self.parts[0], self.label, **self.named)
         if stop is None:
             return lightgbm.train(parameters, data, rounds)
-        watch, early = (
-            lightgbm.Dataset(self.parts[1], stop, reference=data),
-            lightgbm.early_stopping(PATIENCE, verbose=False),
-        )
+        watch = lightgbm.Dataset(self.parts[1], stop, reference=data)
+        early = lightgbm.early_stopping(PATIENCE, verbose=False)
         return lightgbm.train(parameters, data, rounds, valid_sets=[watch], callbacks=[early])
 
     def logits(self, model: Any) -> list[NDArray[np.float32]]:
@@ -90,7 +90,7 @@ def tree_logits(
     tensors: Tensors, train: Labelled, valid: Labelled, others: Sequence[Events], tuner: Tuner, inputs: str
 ) -> Predicted:
     """Tune and fit them; see `Predicted`."""
-    scorer = _scorer(tensors, *some_users(train, valid, len(tensors.user_ids)))
+    scorer = _scorer(tensors, *some_users(train, valid, len(tensors.user_ids), TRIAL_ROWS))
     choice = tuner.choose(NAME, TreesSetting(), GRID, scorer, inputs)
     table = Table.of(tensors, train, [valid.events])
     model = table.fit(choice.setting, stop=valid.label)

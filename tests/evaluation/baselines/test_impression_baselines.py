@@ -181,11 +181,10 @@ def test_parts_are_joined_row_by_row(clicks):
     assert np.array_equal(both.events.labels["like"], np.concatenate([p.events.labels["like"] for p in parts]))
 
 
-def test_a_sample_has_whole_users(clicks, monkeypatch):
+def test_a_sample_has_whole_users(clicks):
     parts = [labelled(clicks, split) for split in ("train", "valid")]
-    assert some_users(*parts, 1500) == tuple(parts)
-    monkeypatch.setattr("cascade.evaluation.baselines.labelled.TUNED_ROWS", len(parts[0]) // 5)
-    train, valid = some_users(*parts, 1500)
+    assert some_users(*parts, 1500, len(parts[0])) == tuple(parts)
+    train, valid = some_users(*parts, 1500, len(parts[0]) // 5)
     rows = np.bincount(parts[0].events.user_row)
     users = np.unique(train.events.user_row)
     assert 200 < len(users) < 400 and len(train) == rows[users].sum()
