@@ -22,9 +22,9 @@ class TrainingConfig(Section):
     """Largest number of passes over the training data. Unit: epochs. Example: ``5``."""
     batch_size: int = Field(default=1024, ge=2)
     """Number of positives in a step; their items are also each other's negatives. Unit: rows. Example: ``4096``."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     """Step size of Adam. Example: ``3e-4``."""
-    patience: int = Field(default=3, ge=1)
+    patience: int = Field(default=2, ge=1)
     """Training stops after this many epochs without a better validation metric, and keeps the best epoch. Unit: epochs.
     Example: ``5``."""
     seed: int = 42
@@ -252,9 +252,6 @@ class RankerTrainingConfig(TrainingConfig):
     """Number of scored rows in a step; a positive and its negatives are several rows. Unit: rows. Example: ``1024``."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Step size of Adam. Example: ``4e-3``."""
-    patience: int = Field(default=2, ge=1)
-    """Training stops after this many epochs without a better validation metric, and keeps the best epoch. Unit: epochs.
-    Example: ``4``."""
     renew_embeddings: bool = False
     """Whether each epoch begins with new embeddings (MEDA). It prevents overfitting where ids have few events and the
     validation metric falls after one to three epochs. Try a higher learning_rate with it."""

@@ -305,5 +305,5 @@ RANKER = Stage(
     take_part=take_part,
     check=check,
     memory=memory,
-    version=13,
+    version=14,
 )

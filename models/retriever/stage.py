@@ -183,5 +183,5 @@ TWO_TOWER = Stage(
     fill=fill,
     take_part=take_part,
     memory=memory,
-    version=8,
+    version=9,
 )
