@@ -52,7 +52,7 @@ GRID = {"leaves": (15, 63, 127), "rate": (0.1, 0.025)}
 
 
 @dataclass(frozen=True)
-class Table:
+class TreeTable:
     """The features of several sets of rows; the first is what trees are fitted on."""
 
     named: dict[str, Any]
@@ -63,7 +63,7 @@ class Table:
     """Of the first set."""
 
     @classmethod
-    def of(cls, tensors: Tensors, train: Labelled, others: Sequence[Events]) -> Table:
+    def of(cls, tensors: Tensors, train: Labelled, others: Sequence[Events]) -> TreeTable:
         made = click_table(tensors, [train.events, *others], train.label, SEED)
         named = {"feature_name": made.names, "categorical_feature": made.categorical}
         return cls(named, made.matrices(), train.label)
@@ -92,17 +92,17 @@ def tree_logits(
     """Tune and fit them; see `Predicted`."""
     scorer = _scorer(tensors, *some_users(train, valid, len(tensors.user_ids), TRIAL_ROWS))
     choice = tuner.choose(NAME, TreesSetting(), GRID, scorer, inputs)
-    table = Table.of(tensors, train, [valid.events])
+    table = TreeTable.of(tensors, train, [valid.events])
     model = table.fit(choice.setting, stop=valid.label)
     (of_valid,), rounds = table.logits(model), model.best_iteration
     log.info("baseline %s: %d rounds, now with the validation part", NAME, rounds)
-    table = Table.of(tensors, joined([train, valid]), others)
+    table = TreeTable.of(tensors, joined([train, valid]), others)
     return Predicted(of_valid, table.logits(table.fit(choice.setting, rounds)), choice)
 
 
 def _scorer(tensors: Tensors, train: Labelled, valid: Labelled) -> Score[TreesSetting]:
     """The AUC of a setting on ``valid``."""
-    table = cache(lambda: Table.of(tensors, train, [valid.events]))
+    table = cache(lambda: TreeTable.of(tensors, train, [valid.events]))
 
     def score(setting: TreesSetting) -> NDArray[np.float64]:
         (logits,) = table().logits(table().fit(setting, stop=valid.label))
