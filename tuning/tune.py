@@ -14,6 +14,7 @@ from ..config.load import validated
 from ..config.pipeline import PipelineConfig
 from ..config.sources import Sources
 from ..core.errors import ConfigError
+from ..core.section import stored
 from .configure import checked_space, trial_config
 from .executors import trial_executor
 from .metric import Direction, StudyMetric, affects, check_influence, default_metric, read_metric, sections_read
@@ -195,7 +196,7 @@ def _check_pruner(metric: StudyMetric, pruner: str) -> None:
 
 
 def _setup(config: PipelineConfig, space: Space, metric: StudyMetric) -> dict[str, Any]:
-    sections = {key: config.section(key).stored() for key in sections_read(metric.stage)}
+    sections = {key: stored(config.section(key)) for key in sections_read(metric.stage)}
     with suppress(KeyError):  # these keys do not change what the ETL writes
         for name in ("scheduler", "workers", "memory_limit", "device"):
             del sections["etl"][name]

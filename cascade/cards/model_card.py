@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..core.artifact import CARD, CARD_DATA, Artifact
-from ..core.section import Section
+from ..core.section import Section, stored
 from .page import as_markdown
 from .texts import TEXTS, has_card
 
@@ -61,7 +61,7 @@ def card_of(
         "stage_version": stage_version,
         "lineage": {name: part.digest for name, part in lineage.items()},
         "data": dict(lineage["data"].metrics) if "data" in lineage else {},
-        "config": {key: section.stored() for key, section in sections.items()},
+        "config": {key: stored(section) for key, section in sections.items()},
         **figures(artifact.metrics),
         "parts": {name: figures(part.metrics) for name, part in parts.items()},
         "use": list(text.use),

@@ -12,9 +12,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-    def stored(self) -> Any:
-        """The values as JSON, without secrets: what is hashed and written into files."""
-        return self.model_dump(mode="json", context={"stored": True})
+
+def stored(section: Section) -> Any:
+    """The values of a section as JSON, without secrets: what is hashed and written into files."""
+    return section.model_dump(mode="json", context={"stored": True})
 
 
 class Leaf(Section):

@@ -18,7 +18,7 @@ from .artifact import (
 from .errors import DataError
 from .inputs import Inputs, StageInput
 from .memory import MemoryNeed
-from .section import Section
+from .section import Section, stored
 
 Sections = Mapping[str, Section]
 """Key -> section. Keys may be dotted: a stage that reads ``serving.ann`` does not depend on ``serving.rerank``."""
@@ -55,7 +55,7 @@ class Stage:
 
     def key(self, sections: Sections, parents: Mapping[str, str]) -> str:
         """Name of the run folder: a hash of the stage's sections and inputs, its version and its parents' digests."""
-        pins: dict[str, Any] = {name: sections[name].stored() for name in self.sections}
+        pins: dict[str, Any] = {name: stored(sections[name]) for name in self.sections}
         if inputs := self.inputs_of(sections):
             pins["inputs"] = {name: entry.digest for name, entry in inputs.items()}
         text = json.dumps([self.name, self.version, pins, dict(parents)], sort_keys=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.artifact import Artifact
 from ..core.errors import ArtifactError
+from ..core.section import stored
 from ..core.stage import Sections, Stage
 
 SHOWN_FILES, SHOWN_KEYS = 3, 5
@@ -40,7 +41,7 @@ class RunRecord:
     @classmethod
     def of(cls, stage: Stage, sections: Sections, artifact: Artifact) -> RunRecord:
         """The record of a run that ends now."""
-        values = {key: section.stored() for key, section in sections.items()}
+        values = {key: stored(section) for key, section in sections.items()}
         inputs = {name: asdict(entry) for name, entry in stage.inputs_of(sections).items()}
         return cls(stage.version, values, artifact.parents, time.time(), inputs)
 
@@ -75,7 +76,7 @@ def changes(record: RunRecord, stage: Stage, sections: Sections, parents: Mappin
     Args:
         parents: parent stage -> digest of its current artifact.
     """
-    now = {key: section.stored() for key, section in sections.items()}
+    now = {key: stored(section) for key, section in sections.items()}
     old_values, new_values = _flat(record.sections), _flat(now)
     changed = [
         f"{key}: {old_values.get(key, 'absent')} -> {new_values.get(key, 'absent')}"

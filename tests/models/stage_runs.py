@@ -41,7 +41,7 @@ STAGES = {stage.name: stage for stage in (TWO_TOWER, INDEX, RANKER)}
 
 
 class Ann(SimpleNamespace):
-    def stored(self):
+    def model_dump(self, **how):
         return vars(self)
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError, FeatureStoreError
+from cascade.core.section import stored
 from cascade.core.stage import Stage
 from cascade.pipeline.run_record import RunRecord
 from cascade.testing.feature_data import data_artifact
@@ -239,7 +240,7 @@ def test_redis_settings() -> None:
 def test_no_file_holds_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "cache:6380,db=1,password=S3cret"
     section = FeatureStoreConfig(project="p", repo=str(tmp_path), online="redis", redis=text)
-    assert section.redis_without_password == section.stored()["redis"] == "cache:6380,db=1"
+    assert section.redis_without_password == stored(section)["redis"] == "cache:6380,db=1"
     assert section.model_dump()["redis"] == online_settings(section)["connection_string"] == text
     write_yaml(section)
     written = (tmp_path / "data" / "p.yaml").read_text()
