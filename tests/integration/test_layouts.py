@@ -1,4 +1,7 @@
-"""Both layouts answer as the executor does offline, whatever the request, alone and together with others."""
+"""Both layouts answer as the executor does offline, whatever the request, alone and together with others.
+
+The release has two sources of candidates; most other tests with a server have one.
+"""
 
 import json
 import shutil
@@ -15,7 +18,7 @@ from cascade.ensemble.server.model_control import ModelControl
 from cascade.ensemble.server.server import TritonServer
 from cascade.testing import miniature
 
-STEPS = 9
+STEPS = 10
 REQUESTS = [
     {"users": [101]},
     {"users": [119, 5, 100], "top_k": 12},
@@ -36,7 +39,7 @@ REFUSED = [
 def repository(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param) / "models"
     serving = miniature.SERVING.model_copy(update={"layout": request.param})
-    miniature.miniature_repository(folder, serving=serving)
+    miniature.miniature_repository(folder, serving=serving, neighbours=True)
     return folder
 
 
