@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 TrainingRows = CandidateRows | ImpressionRows | MixedRows
 SCORED_ROWS = 65536
 """Rows scored at once in validation."""
+SCORED_VALUES = 1 << 21
+"""Values of item features, entries of lists included, that are scored at once: their embeddings take some 100 MB."""
 
 
 def train(
@@ -135,8 +137,10 @@ def score_heads(model: Dlrm, lookup: Lookup, rows: ValidRows) -> NDArray[np.floa
 
 
 def column_chunks(lookup: Lookup, rows: ValidRows) -> Iterator[dict[str, Any]]:
-    """The inputs of the model for ``rows``, in chunks of about `SCORED_ROWS` rows."""
-    step = max(1, SCORED_ROWS // rows.candidates.shape[1])
+    """The inputs of the model for ``rows``, in chunks of about `SCORED_ROWS` rows and `SCORED_VALUES` of items."""
+    one = lookup.items(np.zeros((1, 1), np.int32)).values()
+    values = sum(int(column.shape[-1]) for column in one)  # long lists and texts of items are many
+    step = max(1, min(SCORED_ROWS, SCORED_VALUES // values) // rows.candidates.shape[1])
     for at in range(0, len(rows.events), step):
         part = np.arange(at, min(at + step, len(rows.events)))
         events, items = rows.events.take(part), padded_items(rows.candidates[part])

@@ -8,9 +8,11 @@ from cascade.core.features import Feature, FeatureSchema
 from cascade.models.config import DlrmConfig
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.layers.schema import check_names, merlin_schema, table_dims
+from cascade.models.ranker import training
 from cascade.models.ranker.rows import (
     CandidateRows,
     ImpressionRows,
+    ValidRows,
 )
 from cascade.models.retriever.user_items import disliked, user_items
 from cascade.models.training.rows import Events, unknown_user, user_columns
@@ -147,3 +149,31 @@ def test_widths_of_tables(tensors):
     assert dims == {"user_id": 16, "city": 4, "item_id": 6}
     with pytest.raises(ConfigError, match=r"x.citi: no such categorical feature; did you mean 'city'\?"):
         check_names(tensors.schema, {"citi": 4}, "x")
+
+
+class WideLookup:
+    """Users and items as their own row numbers; an item is ``values`` numbers wide."""
+
+    followers = None
+
+    def __init__(self, values):
+        self.values = values
+
+    def users(self, moment):
+        return {"user": moment["user_row"]}
+
+    def items(self, rows):
+        return {"item": np.repeat(rows[..., None], self.values, axis=-1)}
+
+
+@pytest.mark.parametrize(("values", "sizes"), [(2, [7, 3]), (8, [5, 5]), (100, [1] * 10)])
+def test_the_rows_scored_at_once_are_fewer_the_wider_an_item_is(values, sizes, monkeypatch):
+    """Ten requests with three candidates: at most 21 rows and 120 numbers of items at once."""
+    monkeypatch.setattr(training, "SCORED_ROWS", 21)
+    monkeypatch.setattr(training, "SCORED_VALUES", 120)
+    one = np.arange(10, dtype=np.int32)
+    events, items = Events(one, one, np.zeros(10, np.float32), {}), np.arange(30, dtype=np.int32).reshape(10, 3)
+    rows = ValidRows(events, items, np.zeros((10, 3), bool))
+    chunks = list(training.column_chunks(WideLookup(values), rows))
+    assert [len(chunk["user"]) for chunk in chunks] == sizes
+    assert np.concatenate([chunk["item"][..., 0] for chunk in chunks]).tolist() == rows.candidates.tolist()
