@@ -24,6 +24,7 @@ SECTIONS = {
         item_tower=TOWER,
         id_dropout=0.3,
         linear=0,
+        neighbours=0,
         training=TrainingConfig(epochs=5, batch_size=128, learning_rate=5e-3),
     ),
     "dlrm_ranker": DlrmConfig(
