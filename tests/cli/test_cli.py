@@ -61,6 +61,7 @@ METRICS = {
     "funnel": {"found": {"count": 3, "share": 0.25}},
     "baselines": {"popularity": {"recall@100": 0.3, "ndcg@10": 0.02}, "ease": {"skipped": "too many items"}},
     "recsys": {"recsys_auc": 0.9},
+    "tuning": {"popularity": {"setting": {"newest_share": 0.5}, "score": 0.0456, "tried": 3}},
     "intervals": {
         **{"level": 0.95, "replicates": 1000},
         **{
@@ -78,6 +79,7 @@ METRICS = {
             "intervals": {"ranker": {"auc": [0.88, 0.92]}},
             "differences": {"ranker - lightgbm": {"auc": {"value": 0.02, "low": 0.01, "high": 0.03}}},
             "history": "at_event",
+            "tuning": {"lightgbm": {"setting": {"leaves": 63}, "score": 0.75, "tried": 4}},
         }
     },
     "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.002, "high": 0.021}}},
@@ -301,6 +303,8 @@ def test_evaluate(config_file: Path) -> None:
     assert "two_tower found 9 of the relevant items (75.0%), 9 of them alone; 3 are in the answers" in table
     assert re.search(r"0.0500 to 0.0700 +0.0600 to 0.0800", table)
     assert "NDCG@10, cascade - retriever: +0.0100 [-0.0020, +0.0210]" in table
+    assert "popularity: newest_share 0.5; the best of 3, validation NDCG@20 0.0456" in table
+    assert "lightgbm: leaves 63; the best of 4, validation AUC 0.7500" in table
     assert rows["new"] == ["users", "0", "7", "0.7500"]
     assert "retrieval.recall@100 0.5000, cascade.ndcg@10 0.0700, ranking.auc 0.9000" in invoke("evaluate").stderr
     assert Path(table.split("report: ")[1].strip()).is_file()

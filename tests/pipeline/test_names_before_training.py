@@ -107,6 +107,7 @@ def run_until_training(tables, more):
         "data": {"source": "tables", "path": str(tables / ".")},
         "schema": {"sparse": ["user_id", "item_id", "gender", "brand"], "dense": ["age"]},
         "etl": {"workers": 1, "device": "cpu"},
+        "export": {"repository": str(tables / "models")},
     }
     for key, value in more.items():
         section, names = given, key.split(".")

@@ -31,23 +31,26 @@ def whole_text(artifact: Artifact) -> str:
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
-    """A table of methods and metrics, then the metrics of the ranker, logged impressions, and the funnel."""
+    """A table of methods and metrics, then the metrics of the ranker, logged impressions, and the funnel.
+
+    An evaluation of an older version lacks some of them.
+    """
     from ...evaluation.baselines.tuning import tuning_lines
     from ...evaluation.baselines.validation import TUNED_BY
     from ...evaluation.funnel import source_lines
 
-    methods = {**metrics["baselines"], **{_METHODS[name]: metrics[name] for name in _METHODS}}
+    methods = {**metrics["baselines"], **{_METHODS[name]: metrics[name] for name in _METHODS if name in metrics}}
     skipped = {name: values["skipped"] for name, values in methods.items() if "skipped" in values}
     columns = list(dict.fromkeys(key for name, values in methods.items() if name not in skipped for key in values))
     rows = [[name, *map(values.get, columns)] for name, values in methods.items() if name not in skipped]
     parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
-    parts.append("\n".join(tuning_lines(metrics["tuning"], TUNED_BY)))
+    parts.append("\n".join(tuning_lines(metrics.get("tuning", {}), TUNED_BY)))
     known = {name: value for name, value in metrics["ranking"].items() if value is not None}
     parts.append("ranking: " + ", ".join(f"{name} {cell_text(value)}" for name, value in known.items()))
     parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
     fates = (f"{name} {cell_text(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
     parts.append("relevant items: " + ", ".join(fates))
-    parts.append("\n".join(source_lines(metrics["sources"])))
+    parts.append("\n".join(source_lines(metrics.get("sources", {}))))
     parts += [f"notice: {text}" for text in metrics.get("notices", [])]
     return "\n\n".join(parts)
 
@@ -64,7 +67,7 @@ def impression_table(label: str, found: Mapping[str, Any]) -> str:
         for name, values in measured.items()
     ]
     skipped = [f"{name}: {values['skipped']}" for name, values in found["methods"].items() if "skipped" in values]
-    lines = [*difference_lines(found["differences"]), *skipped, *tuning_lines(found["tuning"], "AUC")]
+    lines = [*difference_lines(found["differences"]), *skipped, *tuning_lines(found.get("tuning", {}), "AUC")]
     return "\n".join([f"impressions, {label}: {HISTORY[found['history']]}", table(["", *columns], rows), *lines])
 
 
