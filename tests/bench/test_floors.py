@@ -28,7 +28,7 @@ def one(shop, users, monkeypatch):
 def test_every_stage_has_a_floor_and_the_environment_is_restored(shop, users, monkeypatch):
     monkeypatch.setenv(REPO_VARIABLE, "mine")
     found = floors(shop.version_folder, shop.feature_repo, users)
-    assert list(found) == list(CALLS)
+    assert list(found) == [stage for stage in CALLS if stage != "merge_neighbours"]  # the shop has no weights
     assert all(ms > 0 for ms in found.values())
     assert os.environ[REPO_VARIABLE] == "mine"
 

@@ -173,7 +173,7 @@ class TestEnsemble:
             serving = miniature.SERVING.model_copy(update={"layout": "ensemble"})
             miniature.miniature_repository(tmp_path / "new", version=2, serving=serving)
             for model in (tmp_path / "new").iterdir():
-                shutil.copytree(model / "2", own / model.name / "2")
-            client.reload()
+                shutil.copytree(model, own / model.name, dirs_exist_ok=True)
+            client.load()
             [answer] = client.recommend([101])
             assert answer.release == "next"
