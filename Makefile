@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 # The tests of a file run in one process, in order: some go on from what those before them left. tests/conftest.py has
 # the order of the files.
-WORKERS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+WORKERS ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 unexport PYTHONPATH PYTHONHOME

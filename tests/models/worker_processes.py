@@ -13,7 +13,7 @@ from cascade.models.training.tf_config import tf_config
 from cascade.pipeline.launch import free_ports
 
 SCRIPT = Path(__file__).with_name("worker_run.py")
-WITHIN_S = 240
+WITHIN_S = 480
 """Longer than any of these trainings takes on a busy machine."""
 
 

@@ -58,13 +58,15 @@ CASES = {
     ),
 }
 """101 rows and their 133 items are odd numbers, so the two workers' shares differ."""
+TO_BE_KILLED = case("two_tower", {"checkpoint_minutes": 1e-9, "epochs": 2}, id_dropout=0.3)
+"""With dropout: the workers' random states are restored as well."""
 
 
 @pytest.fixture(scope="module")
 def together(parts, tmp_path_factory):
-    """The metrics of each case, trained by two workers."""
-    workers = start(tmp_path_factory.mktemp("together"), parts, list(CASES.values()))
-    return dict(zip(CASES, finish(workers), strict=True))
+    """The metrics of each case, and of the one that another group is killed in, trained by two workers."""
+    workers = start(tmp_path_factory.mktemp("together"), parts, [*CASES.values(), TO_BE_KILLED])
+    return dict(zip([*CASES, "unbroken"], finish(workers), strict=True))
 
 
 @pytest.mark.slow
@@ -82,18 +84,15 @@ def test_two_workers_learn_what_a_single_one_learns(name, together, parts, tmp_p
 
 
 @pytest.mark.slow
-def test_a_killed_group_resumes_exactly(parts, tmp_path):
-    """With dropout: the workers' random states are restored as well."""
-    cases = [case("two_tower", {"checkpoint_minutes": 1e-9, "epochs": 2}, id_dropout=0.3)]
-    [unbroken] = finish(start(tmp_path / "unbroken", parts, cases))
-    workers = start(tmp_path / "broken", parts, cases, saves=20)
+def test_a_killed_group_resumes_exactly(together, parts, tmp_path):
+    workers = start(tmp_path, parts, [TO_BE_KILLED], saves=20)
     assert workers[0].wait(WITHIN_S) == -9
     _, errors = workers[1].communicate(timeout=WITHIN_S)  # it is told that the chief has ended
     assert workers[1].returncode == 1 and "another worker has ended" in errors
-    assert list((tmp_path / "broken" / "two_tower").glob(f"*{RESUME}"))
-    [resumed] = finish(start(tmp_path / "broken", parts, cases))
-    np.testing.assert_allclose(resumed["loss"], unbroken["loss"], atol=1e-6)
-    assert resumed["valid_ndcg"] == pytest.approx(unbroken["valid_ndcg"], abs=1e-6)
+    assert list((tmp_path / "two_tower").glob(f"*{RESUME}"))
+    [resumed] = finish(start(tmp_path, parts, [TO_BE_KILLED]))
+    np.testing.assert_allclose(resumed["loss"], together["unbroken"]["loss"], atol=1e-6)
+    assert resumed["valid_ndcg"] == pytest.approx(together["unbroken"]["valid_ndcg"], abs=1e-6)
 
 
 @pytest.mark.slow
