@@ -10,20 +10,20 @@ from cascade.config.load import config_with_origins
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.ops import Order, Respond
 from cascade.ensemble.graph.request_graph import Steps, request_inputs
-from cascade.ensemble.repository.model_config import config_text
+from cascade.ensemble.repository.model_config import config_text, of_version
 
 ROOT = Path(__file__).parents[3]
 CONFIG = config_with_origins(ROOT / "pipeline.yaml", environ={})[0]
 
 
-def test_the_committed_config_is_the_default_pipeline_s():
+def test_the_committed_config_is_the_first_export_of_the_default_pipeline():
     inputs = request_inputs("int64", "int64", {}, CONFIG.serving)
     answer, order = Respond(False, "").writes, Order(64).writes
     outputs = {name: (answer | order)[name] for name in ("item_ids", "scores", "propensities", "reasons", "release")}
     text = config_text(
         CONFIG.export.model_name, inputs, outputs, [step.name for step in fields(Steps) if step.default is not None]
     )
-    assert text == (ROOT / "model_repository" / "cascade" / "config.pbtxt").read_text()
+    assert of_version(text, 1) == (ROOT / "model_repository" / "cascade" / "config.pbtxt").read_text()
 
 
 def test_dims_and_types_are_triton_s():
