@@ -10,11 +10,11 @@ from scipy.sparse import csr_matrix
 
 from ..core.signature import Columns
 from ..ensemble.graph.ops.order import sigmoid
-from ..models.retriever.item_to_item.neighbour_weights import BY_NEIGHBOURS, BY_VECTOR
+from ..models.retriever.item_to_item.neighbour_weights import BY_NEIGHBOURS, BY_POPULARITY, BY_VECTOR
 from .ranking_lists import LIST
 
 FATES = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
-SOURCES = {"two_tower": BY_VECTOR, "neighbours": BY_NEIGHBOURS}
+SOURCES = {"two_tower": BY_VECTOR, "neighbours": BY_NEIGHBOURS, "popular": BY_POPULARITY}
 """Source of candidates -> its bit in ``retrieved_sources``: vectors near the query, and item-item weights."""
 
 

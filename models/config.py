@@ -143,6 +143,9 @@ class NegativesConfig(Section):
     Example: ``8192``."""
 
 
+ValidHistory = Literal["before_valid", "at_event"]
+
+
 class TwoTowerConfig(Section):
     """The retriever."""
 
@@ -179,6 +182,15 @@ class TwoTowerConfig(Section):
     weights in closed form (EASE). Where users have few events, or events without order, they hold which items go
     together better than vectors do. They are kept if the validation part's NDCG gains from them. 0 leaves them out.
     Unit: items. Example: ``200``."""
+    popular: int = Field(default=500, ge=0)
+    """Number of popular items that are candidates of every request, with a score for their popularity in addition. How
+    much it counts, and over which time, is chosen on the validation part; it is left out if NDCG does not gain from
+    it. What is served counts the validation part as well. 0 leaves it out. Unit: items. Example: ``1000``."""
+    valid_history: ValidHistory = "before_valid"
+    """Which history validation requests have when it is chosen what stands beside the vectors and who orders the list.
+    before_valid: what the user had when the validation part began, as in a store without pushes, and as the evaluation
+    measures lists. at_event: what the user had just before the event, as in a store that receives pushes; popularity
+    then counts less. The two differ only where users have several positives in the validation part."""
     training: TrainingConfig = TrainingConfig()
 
     @field_validator("user_tower", mode="before")

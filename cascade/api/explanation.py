@@ -105,7 +105,8 @@ def _items(
     found = retrieved, np.ones_like(retrieved)
     if "source_rows" in have:
         found = have["source_rows"][0], have["retrieved_sources"][0]
-    names = np.array([", ".join(name for name, bit in SOURCES.items() if own & bit) for own in range(4)], object)
+    every = range(1 + sum(SOURCES.values()))
+    names = np.array([", ".join(name for name, bit in SOURCES.items() if own & bit) for own in every], object)
     table["source"] = names[_column(*found, "int64").reindex(rows, fill_value=0)]
     seen = table.index.isin(have["seen_rows"][0])
     conditions = [table["rank"].notna(), seen, table["score"].isna(), table["score"] < _least_score(executor)]

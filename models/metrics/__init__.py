@@ -7,7 +7,7 @@ Scores that tie share the mean of their ranks. NaN is a `DivergedError` that say
 """
 
 from .calibration_error import BINS, calibration, ece, equal_bins
-from .ranks import Counts, Values, check_scores, mean_ranks, target_ranks
+from .ranks import Counts, Values, check_scores, mean_ranks, target_ranks, top_ranks
 from .roc import auc, gauc, grouped_auc
 from .top_k import (
     Hits,
@@ -17,6 +17,7 @@ from .top_k import (
     ndcg,
     recall,
     reciprocal_rank,
+    scored_ndcg,
     target_ndcg,
     target_recall,
 )
@@ -40,7 +41,9 @@ __all__ = [
     "ndcg",
     "recall",
     "reciprocal_rank",
+    "scored_ndcg",
     "target_ndcg",
     "target_ranks",
     "target_recall",
+    "top_ranks",
 ]

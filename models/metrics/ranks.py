@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DivergedError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -35,6 +38,34 @@ def target_ranks(scores: NDArray[np.floating[Any]], target: NDArray[np.integer[A
     among = scores if len(there) == len(scores) else scores[there]
     above, equal = ((compare(among, own[:, None])).sum(axis=1) for compare in (np.greater, np.equal))
     found[there] = above + (equal - 1) / 2
+    return found
+
+
+def top_ranks(scores: NDArray[np.floating[Any]], relevant: csr_matrix, k: int, of: str = "scores") -> Values:
+    """The rank of each relevant item among the scores of its row, if it is below ``k``; ties as in `target_ranks`.
+
+    Args:
+        scores: [B, N], as in `target_ranks`.
+        relevant: bool [B, N].
+
+    Returns:
+        float64 [P], for each non-zero of ``relevant`` in its order; inf from ``k`` on, and for a score of -inf.
+
+    Raises:
+        DivergedError: if a score is NaN.
+    """
+    check_scores(scores, of)
+    width, row = min(k, scores.shape[1]), np.repeat(np.arange(len(scores)), np.diff(relevant.indptr))
+    first = np.partition(scores, -width, axis=1)[:, -width:]
+    least = first.min(axis=1)
+    ties = (scores == least[:, None]).sum(axis=1)
+    own = scores[row, relevant.indices]
+    near = np.flatnonzero((own >= least[row]) & ~np.isneginf(own))
+    row, own = row[near], own[near]
+    above, equal = (compare(first[row], own[:, None]).sum(axis=1) for compare in (np.greater, np.equal))
+    equal = np.where(own == least[row], ties[row], equal)
+    found, ranks = np.full(relevant.nnz, np.inf), above + (equal - 1) / 2
+    found[near] = np.where(ranks < k, ranks, np.inf)
     return found
 
 

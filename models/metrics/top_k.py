@@ -9,12 +9,12 @@ among those that were ranked, which counts as 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .ranks import Counts, Values
+from .ranks import Counts, Values, top_ranks
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -39,7 +39,7 @@ def find_hits(ranked: NDArray[np.int64], relevant: csr_matrix) -> tuple[Hits, Co
         part = ranked[start : start + AT_ONCE]
         users = np.arange(start, start + len(part))[:, None]
         found[start : start + len(part)] = np.asarray(relevant[users, np.maximum(part, 0)].todense()) != 0
-    return found & (ranked >= 0), np.diff(relevant.indptr).astype(np.int64)
+    return found & (ranked >= 0), counts_of(relevant)
 
 
 def recall(hits: Hits, relevant: Counts, k: int) -> Values:
@@ -55,6 +55,21 @@ def ndcg(hits: Hits, relevant: Counts, k: int) -> Values:
     discount = discounts(k)
     gain = hits[:, :k] @ discount[: hits.shape[1]]
     return np.asarray(gain / np.cumsum(discount)[np.minimum(relevant, k) - 1])
+
+
+def scored_ndcg(scores: NDArray[np.floating[Any]], relevant: csr_matrix, k: int, of: str = "scores") -> Values:
+    """NDCG [B] of the first ``k`` by scores [B, N], with relevant items bool [B, N], at least one in each row.
+
+    Scores that tie share the mean of their ranks, see `ranks.top_ranks`, which says what is an error.
+    """
+    gain, count = target_ndcg(top_ranks(scores, relevant, k, of), k), counts_of(relevant)
+    row, ideal = np.repeat(np.arange(len(scores)), count), np.cumsum(discounts(k))[np.minimum(count, k) - 1]
+    return np.asarray(np.bincount(row, gain, len(scores)) / ideal)
+
+
+def counts_of(relevant: csr_matrix) -> Counts:
+    """The number [B] of relevant items."""
+    return np.diff(relevant.indptr).astype(np.int64)
 
 
 def discounts(k: int) -> Values:

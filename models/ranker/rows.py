@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ...core.errors import DataError
 from ...core.features import HISTORY
 from ...core.target_encoding import draw_folds
-from ..config import DlrmConfig
+from ..config import DlrmConfig, ValidHistory
 from ..onnx.export import run, session
 from ..retriever.neighbours import Neighbours, Reach
 from ..retriever.user_items import UserItems, disliked, hidden_items
 from ..training.loop import shuffled
-from ..training.rows import Events, sampled, user_columns
+from ..training.rows import Events, sampled, user_columns, valid_positives
 from .candidates import PAD, Sampler, retrieve
 from .heads import (
     draw_label,
@@ -53,6 +53,8 @@ class Retriever:
     topk: int
     neighbours: tuple[Neighbours, NDArray[np.float32]] | None = None
     """Item-item weights, and the vectors [n_items, D] of all items."""
+    valid_history: ValidHistory = "before_valid"
+    """``two_tower.valid_history``."""
 
     @classmethod
     def load(
@@ -61,10 +63,11 @@ class Retriever:
         index: Path,
         topk: int,
         neighbours: tuple[Neighbours, NDArray[np.float32]] | None = None,
+        valid_history: ValidHistory = "before_valid",
     ) -> Retriever:
         import faiss
 
-        return cls(session(query_tower), faiss.read_index(str(index)), topk, neighbours)
+        return cls(session(query_tower), faiss.read_index(str(index)), topk, neighbours, valid_history)
 
     def __call__(self, tensors: Tensors, events: Events, seen: UserItems) -> NDArray[np.int32]:
         """Candidates int32 [n, topk] of events, without the items in ``seen``; padded with -1."""
@@ -274,7 +277,7 @@ def valid_candidates(tensors: Tensors, retriever: Retriever, hidden: csr_matrix,
     Args:
         hidden: bool [n_users, n_items], what is no candidate, see `hidden_items`.
     """
-    events = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, seed)
+    events = valid_positives(tensors, retriever.valid_history).sample(VALID_EVENTS, seed)
     if not len(events):
         return None
     candidates = retriever(tensors, events, UserItems(hidden, events.user_row, without=events.item_row))

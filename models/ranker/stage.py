@@ -15,10 +15,10 @@ from ...core.errors import ConfigError
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from .. import metrics
-from ..config import DlrmConfig
+from ..config import DlrmConfig, TwoTowerConfig
 from ..index.stage import FAISS, VECTORS
 from ..retriever.neighbours import Neighbours
-from ..retriever.stage import CHECKPOINT, QUERY, recommends_seen
+from ..retriever.stage import CHECKPOINT, CONFIG, QUERY, recommends_seen
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
@@ -160,7 +160,8 @@ def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> R
     towers, index, neighbours = parents["two_tower"].path, parents["index"].path, None
     if (weights := Neighbours.load(towers / CHECKPOINT)) is not None:
         neighbours = weights, np.load(index / VECTORS)
-    return Retriever.load(towers / QUERY, index / FAISS, min(topk, len(tensors.item_ids)), neighbours)
+    history = TwoTowerConfig.model_validate_json((towers / CHECKPOINT / CONFIG).read_text()).valid_history
+    return Retriever.load(towers / QUERY, index / FAISS, min(topk, len(tensors.item_ids)), neighbours, history)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,6 @@ from .neighbours import Neighbours
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Scores = Callable[[slice], Iterable[NDArray[np.float32]]]
-"""A slice of events -> their scores [B, n_items] by each of M models, in arrays that the caller may overwrite."""
 MOST_EVENTS, MOST_SCORES = 512, 1 << 26
 """Events scored at once, and their scores of all items."""
 
@@ -45,29 +42,19 @@ def full_ranks(
     Raises:
         DivergedError: if a score is NaN.
     """
-
-    def scores(part: slice) -> Iterator[NDArray[np.float32]]:
-        own = queries[part] @ vectors.T
-        yield own if neighbours is None else neighbours.add(events.moment[HISTORY][part], own)
-
-    return np.asarray(ranks_of_each(scores, events, seen, of)[0])
-
-
-def ranks_of_each(scores: Scores, events: Events, seen: csr_matrix, of: str) -> metrics.Values:
-    """Rank of each event's item by each of M models, float64 [M, n]; see `full_ranks`."""
     found: list[metrics.Values] = []
     size = chunk_size(seen.shape[1])
     for start in range(0, max(1, len(events)), size):
         part = slice(start, start + size)
         targets, hidden = events.item_row[part], seen[events.user_row[part]].tocoo()
-        rows, ranks = np.arange(len(targets)), []
-        for own in scores(part):
-            target = own[rows, targets]
-            own[hidden.row, hidden.col] = -np.inf
-            own[rows, targets] = target
-            ranks.append(metrics.target_ranks(own, targets, of))
-        found.append(np.stack(ranks))
-    return np.concatenate(found, axis=1)
+        own, rows = queries[part] @ vectors.T, np.arange(len(targets))
+        if neighbours is not None:
+            neighbours.add(events.moment[HISTORY][part], own)
+        target = own[rows, targets]
+        own[hidden.row, hidden.col] = -np.inf
+        own[rows, targets] = target
+        found.append(metrics.target_ranks(own, targets, of))
+    return np.concatenate(found)
 
 
 def chunk_size(items: int) -> int:

@@ -27,7 +27,7 @@ from ..layers.feature_vectors import padding_mask, weighted_mean
 from ..training.rows import Events
 from .encode import encode_items, encode_users
 from .item_to_item.factorizations import factorizations
-from .mixtures import best_mixture, products, spread
+from .mixtures import Requests, best_mixture, products, spread
 from .two_tower import TwoTower
 
 if TYPE_CHECKING:
@@ -101,25 +101,26 @@ class ItemBeside(tf.keras.layers.Layer):
 
 
 def choose(
-    model: TwoTower, lookup: Lookup, tensors: Tensors, events: Events, seen: csr_matrix, width: int
+    model: TwoTower, lookup: Lookup, tensors: Tensors, requests: Requests, seen: csr_matrix, width: int
 ) -> tuple[LinearPart | None, dict[str, Any]]:
     """The linear part with the best validation NDCG, if the towers gain more from it than one standard error.
 
     Args:
-        events: positives of the validation part.
+        requests: of the validation part.
         seen: bool [n_users, n_items], items that are not ranked.
         width: D at most.
 
     Returns:
         The part, None if the towers stay alone, and metrics: its name, its ratio, the NDCG without and with it.
     """
+    events = requests.events
     queries, vectors = encode_users(model, lookup, events), encode_items(model, lookup, len(tensors.item_ids))
     codes, item_codes = np.asarray(events.moment[HISTORY]), np.asarray(tensors.items[ITEM_ID])[:, 0]
     parts = list(factorizations(_few_users(by_code(tensors)), width, SEED))
     items = [factors.item / np.linalg.norm(factors.item, axis=1).max() for factors in parts]
     others = [products(factors.queries(codes), item[item_codes]) for factors, item in zip(parts, items, strict=True)]
     of = "two_tower with a linear part"
-    alone, best = best_mixture(products(queries, vectors), others, RATIOS, events, seen, of)
+    alone, best = best_mixture(products(queries, vectors), others, RATIOS, requests, seen, of)
     facts: dict[str, Any] = {"linear": "none", "valid_ndcg_without_linear": alone}
     if best is None:
         return None, facts

@@ -15,8 +15,10 @@ from ..layers.feature_gather import ITEM_ID
 from ..training.rows import Events
 from .item_to_item.ease import co_occurrences, ease, strongest
 from .item_to_item.followers import followers
+from .item_to_item.neighbour_weights import EVERY
+from .item_to_item.popularity import NEWEST, popularity
 from .linear_part import by_code
-from .mixtures import Score, best_mixture, products, spread
+from .mixtures import Requests, Score, best_mixture, products, spread
 from .neighbours import Neighbours
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ DECAYS = 0.9, 0.7, 0.5
 """Tried for histories with an order, see `Neighbours`."""
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
 """Tried: how far their scores spread over the items, as a multiple of the vectors'. With the last they decide alone."""
+POPULARITY_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""The same for popularity."""
 SET_RATIO = 1.0
 """Where nothing can be chosen."""
 KNOWN: Sequence[Split] = ("train", "valid")
@@ -59,21 +63,21 @@ class ChosenNeighbours:
 
 
 def choose(
-    queries: Array, vectors: Array, tensors: Tensors, events: Events, seen: csr_matrix, kept: int
+    queries: Array, vectors: Array, tensors: Tensors, requests: Requests, seen: csr_matrix, kept: int
 ) -> tuple[ChosenNeighbours | None, dict[str, Any]]:
     """The weights with the best validation NDCG, if the vectors gain more from them than one standard error.
 
     Args:
-        queries: float32 [n, D], of ``events``.
+        queries: float32 [n, D], of ``requests``.
         vectors: float32 [n_items, D].
-        events: n positives of the validation part.
+        requests: n of the validation part.
         seen: bool [n_users, n_items], items that are not ranked.
         kept: weights of each item.
 
     Returns:
         The weights, None if the vectors stay alone, and metrics: how they were fitted, and the NDCG with them.
     """
-    history, ordered = np.asarray(events.moment[HISTORY]), tensors.schema[HISTORY].ordered
+    history, ordered = np.asarray(requests.events.moment[HISTORY]), tensors.schema[HISTORY].ordered
     kinds, decays = (OF_SEQUENCES, DECAYS) if ordered else (OF_SETS, (1.0,))
     weights = ItemWeights(tensors, kept, ("train",))
     tries = [(kind, decay) for kind in kinds for decay in decays]
@@ -82,7 +86,7 @@ def choose(
         return _score(Neighbours(getattr(weights, kind), decay), history)
 
     others = [score(*one) for one in tries]
-    _, best = best_mixture(products(queries, vectors), others, RATIOS, events, seen, "two_tower with neighbours")
+    _, best = best_mixture(products(queries, vectors), others, RATIOS, requests, seen, "two_tower with neighbours")
     if best is None:
         return None, {"neighbours": "none"}
     kind, decay = tries[best.other]
@@ -107,6 +111,58 @@ def without_validation(
     ratio = SET_RATIO * spread(products(queries, vectors), len(vectors)) / max(own, 1e-12)
     chosen = Neighbours(weights * np.float32(ratio))
     return ChosenNeighbours(chosen, chosen), {"neighbours": "ease", "neighbours_ratio": SET_RATIO}
+
+
+def add_popularity(
+    chosen: ChosenNeighbours | None, queries: Array, vectors: Array, tensors: Tensors, requests: Requests,
+    seen: csr_matrix, kept: int,
+) -> tuple[ChosenNeighbours | None, dict[str, Any]]:  # fmt: skip
+    """Weights that count in every request: the popularity with the best validation NDCG beside vectors and ``chosen``.
+
+    Args:
+        chosen: item-item weights, if any.
+        queries, vectors, requests, seen: as in `choose`.
+        kept: items with such a weight.
+
+    Returns:
+        The weights with popularity, or ``chosen`` if the gain is not above one standard error; and metrics:
+        ``popularity`` is the share of the newest positives that count, 0 if none do.
+    """
+    shares = NEWEST if tensors.schema[HISTORY].ordered else (1.0,)
+    inner, history = products(queries, vectors), np.asarray(requests.events.moment[HISTORY])
+
+    def first(part: slice) -> Array:
+        return inner(part) if chosen is None else chosen.train.add(history[part], inner(part))
+
+    def same(scores: Array) -> Score:
+        return lambda part: np.tile(scores, (len(history[part]), 1))
+
+    tries = [popularity(tensors, ("train",), newest, kept) for newest in shares]
+    _, best = best_mixture(
+        first, [same(own) for own in tries], POPULARITY_RATIOS, requests, seen, "two_tower with popularity"
+    )
+    if best is None:
+        return chosen, {"popularity": 0}
+    newest, weight = shares[best.other], np.float32(best.weight)
+    facts = {"popularity": newest, "popularity_ratio": best.ratio, "valid_ndcg_with_popularity": best.ndcg}
+    rows = (weight * own for own in (tries[best.other], popularity(tensors, KNOWN, newest, kept)))
+    codes = tensors.schema[HISTORY].cardinality
+    parts = (chosen.train, chosen.served) if chosen else 2 * (Neighbours(_no_weights(codes, len(vectors))),)
+    return ChosenNeighbours(*(_in_every_request(part, row) for part, row in zip(parts, rows, strict=True))), facts
+
+
+def _no_weights(codes: int, items: int) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix((codes, items), dtype=np.float32)
+
+
+def _in_every_request(neighbours: Neighbours, scores: Array) -> Neighbours:
+    """The same with ``scores`` [n_items] for every request."""
+    from scipy.sparse import csr_matrix, vstack
+
+    weights = vstack([csr_matrix(scores), neighbours.weights[EVERY + 1 :]], format="csr", dtype=np.float32)
+    return Neighbours(weights, neighbours.decay)
 
 
 def _score(neighbours: Neighbours, history: NDArray[np.integer[Any]]) -> Score:

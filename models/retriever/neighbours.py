@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .item_to_item.neighbour_weights import NeighbourWeights
+from .item_to_item.neighbour_weights import EVERY, NeighbourWeights
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -30,12 +30,13 @@ FILE = "neighbours.npz"
 class Neighbours:
     """What is added to the inner products of queries and items.
 
-    score(history, item) = sum over n of decay^n weights[history[n], item] / sqrt(entries of the history), the newest
-    entry being n = 0.
+    score(history, item) = weights[0, item] + sum over n of decay^n weights[history[n], item] / sqrt(entries of the
+    history), the newest entry being n = 0.
     """
 
     weights: csr_matrix
-    """float32 [C, n_items], on the scale of the inner products; the rows of codes of no single item are empty."""
+    """float32 [C, n_items], on the scale of the inner products; row `EVERY` counts in every request, the rows of other
+    codes of no single item are empty."""
     decay: float = 1.0
     """Factor by which an entry of the history counts less than the next newer one; 1 for histories without order."""
 
@@ -46,8 +47,10 @@ class Neighbours:
         there = history > 0
         count = there.sum(axis=1)
         weight = self.decay ** (np.cumsum(there, axis=1) - 1) / np.sqrt(np.maximum(count, 1))[:, None]
-        requests, _ = np.nonzero(there)
-        cells = (weight[there].astype(np.float32), (requests, history[there]))
+        requests, every = np.nonzero(there)[0], np.arange(len(history))
+        weight = np.concatenate([weight[there], np.ones(len(history))]).astype(np.float32)
+        codes = np.concatenate([history[there], np.full(len(history), EVERY)])
+        cells = weight, (np.concatenate([requests, every]), codes)
         return (csr_matrix(cells, shape=(len(history), self.weights.shape[0])) @ self.weights).tocsr()
 
     def add(self, history: Codes, scores: NDArray[np.float32]) -> NDArray[np.float32]:

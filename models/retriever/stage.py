@@ -37,7 +37,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """Write ``query_tower.onnx``, ``item_tower.onnx``, ``checkpoint/`` and what `put_beside` saves."""
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
-    from ..training.rows import Events
+    from ..training.rows import valid_positives
     from .full_ranks import rank_metrics
     from .training import VALID_EVENTS, train, valid_ranks
     from .user_items import hidden_items
@@ -47,11 +47,12 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     keep_seen = recommends_seen(sections, parents)
     model, found = train(tensors, config, folder / CHECKPOINT, keep_seen=keep_seen)
     (folder / CHECKPOINT / CONFIG).write_text(config.model_dump_json(indent=1))
-    valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
+    valid = valid_positives(tensors, config.valid_history)
     results = found.metrics("ndcg")
     hidden = hidden_items(tensors, keep_seen=keep_seen)
     lookup = Lookup(tensors)
     results |= put_beside(folder, model, lookup, tensors, valid, hidden, config)
+    valid = valid.sample(VALID_EVENTS, config.training.seed)
     if len(valid):
         ranks = valid_ranks(model, lookup, valid, hidden, neighbours=Neighbours.load(folder / CHECKPOINT))
         results |= {"valid_ndcg": float(metrics.target_ndcg(ranks).mean())}
@@ -68,7 +69,7 @@ def put_beside(
     ``neighbours.npz``, in ``folder`` fitted on everything before the test part, in its checkpoint on the training part.
 
     Args:
-        valid: positives of the validation part.
+        valid: positives of the validation part, with the histories that are known when a list is asked for.
         hidden: bool [n_users, n_items], items that are not ranked.
 
     Returns:
@@ -77,31 +78,35 @@ def put_beside(
     from ..training.rows import Events
     from . import linear_part, neighbour_choice
     from .encode import encode_items, encode_users
-    from .mixtures import FEWEST_EVENTS, few
+    from .mixtures import FEWEST_REQUESTS, Requests
 
     facts: dict[str, Any] = {}
-    events = few(valid, len(tensors.item_ids))
+    asked = Requests.of(valid, len(tensors.item_ids)).few()
     if config.linear:
         part, facts = (
-            linear_part.choose(model, lookup, tensors, events, hidden, config.linear)
-            if len(events)
+            linear_part.choose(model, lookup, tensors, asked, hidden, config.linear)
+            if len(asked)
             else linear_part.without_validation(model, lookup, tensors, config.linear)
         )
         if part is not None:
             part.save(folder / CHECKPOINT)
             part.beside(model)
+    chosen: neighbour_choice.ChosenNeighbours | None = None
+    some = asked.events if len(asked) else Events.positives(tensors.interactions("train")).sample(FEWEST_REQUESTS, 0)
+    vectors = encode_users(model, lookup, some), encode_items(model, lookup, len(tensors.item_ids))
     if config.neighbours:
-        some = events if len(events) else Events.positives(tensors.interactions("train")).sample(FEWEST_EVENTS, 0)
-        vectors = encode_users(model, lookup, some), encode_items(model, lookup, len(tensors.item_ids))
         chosen, own = (
-            neighbour_choice.choose(*vectors, tensors, some, hidden, config.neighbours)
-            if len(events)
+            neighbour_choice.choose(*vectors, tensors, asked, hidden, config.neighbours)
+            if len(asked)
             else neighbour_choice.without_validation(*vectors, tensors, some, config.neighbours)
         )
         facts |= own
-        if chosen is not None:
-            chosen.train.save(folder / CHECKPOINT)
-            chosen.served.save(folder)
+    if config.popular and len(asked):
+        chosen, own = neighbour_choice.add_popularity(chosen, *vectors, tensors, asked, hidden, config.popular)
+        facts |= own
+    if chosen is not None:
+        chosen.train.save(folder / CHECKPOINT)
+        chosen.served.save(folder)
     return facts
 
 
@@ -183,5 +188,5 @@ TWO_TOWER = Stage(
     fill=fill,
     take_part=take_part,
     memory=memory,
-    version=9,
+    version=10,
 )

@@ -6,8 +6,8 @@ ETL stores the features once per user and item; the functions here look them up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from ...workflows.transforms.codes import MISSING_CODE, UNKNOWN_CODE
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Interactions, Tensors
     from ...workflows.history.history import Histories
+    from ..config import ValidHistory
 
 Array = NDArray[Any]
 WINDOW, PLACE = "batch:window", "batch:place"
@@ -67,6 +68,15 @@ class Events:
         """At most ``most`` events, drawn without replacement with ``seed``; their order is kept."""
         return self if len(self) <= most else self.take(sampled(len(self), most, seed))
 
+    def before_first(self) -> Events:
+        """The same events, each with the history that its user had before the first of them."""
+        past = cast("Histories", self.moment[HISTORY])
+        least = np.full(int(self.user_row.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(least, self.user_row, past.end)
+        ends = {name: cast("Histories", self.moment[name]) for name in (HISTORY, GAP) if name in self.moment}
+        frozen = {name: replace(values, end=least[self.user_row]) for name, values in ends.items()}
+        return replace(self, moment={**self.moment, **frozen})
+
     def queries(self) -> dict[str, Array]:
         """The input of `Lookup.users`: user_row [n] and the features at the time of the event."""
         return {"user_row": self.user_row, **{name: np.asarray(values) for name, values in self.moment.items()}}
@@ -77,6 +87,12 @@ def sampled(count: int, most: int, seed: int) -> NDArray[np.int64]:
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def valid_positives(tensors: Tensors, history: ValidHistory) -> Events:
+    """The positives of the validation part, with the histories that lists are chosen for (``valid_history``)."""
+    events = Events.positives(tensors.interactions("valid"))
+    return events.before_first() if history == "before_valid" else events
 
 
 def user_columns(tensors: Tensors, events: Events) -> dict[str, Array]:

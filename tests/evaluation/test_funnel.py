@@ -65,14 +65,16 @@ def test_the_summary_counts_every_item():
 
 def test_each_candidate_has_the_sources_that_found_it():
     columns, relevant = batch([0, 1, 2, 3, 19, 30], ranked=[0, 2, 19])
-    columns |= {"source_rows": np.array([[30, 0, 1, 19, 2, -1]]), "retrieved_sources": np.array([[1, 1, 2, 3, 2, 0]])}
+    columns |= {"source_rows": np.array([[30, 0, 1, 19, 2, -1]]), "retrieved_sources": np.array([[1, 1, 2, 3, 6, 0]])}
     got = sources(columns, relevant)  # item 3 came from elsewhere, item 30 was found and did not become a candidate
     assert got["two_tower"].tolist() == [True, False, False, False, True, False]
     assert got["neighbours"].tolist() == [False, True, True, False, True, False]
+    assert got["popular"].tolist() == [False, False, True, False, False, False]
     shown = source_summary(got, fates(columns, relevant, 0.0))
     assert shown["two_tower"] == {"count": 2, "share": pytest.approx(1 / 3), "alone": 1, "in_answer": 2}
-    assert shown["neighbours"] == {"count": 3, "share": 0.5, "alone": 2, "in_answer": 2}
-    [first, second] = source_lines(shown)
+    assert shown["neighbours"] == {"count": 3, "share": 0.5, "alone": 1, "in_answer": 2}
+    assert shown["popular"] == {"count": 1, "share": pytest.approx(1 / 6), "alone": 0, "in_answer": 1}
+    [first, second, _] = source_lines(shown)
     assert first == "two_tower found 2 of the relevant items (33.3%), 1 of them alone; 2 are in the answers"
     assert second.startswith("neighbours found 3")
 

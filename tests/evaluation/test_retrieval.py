@@ -56,6 +56,7 @@ def test_what_the_history_says_is_added_for_all_items(seed, batch_size, decay):
     total = (queries @ vectors.T).astype(np.float64)
     for user, history in enumerate(histories):
         own = history[history > 0]
+        total[user] += weights[0]
         for age, code in enumerate(own):
             total[user] += decay**age * weights[code] / np.sqrt(len(own))
     nothing = csr_matrix((7, 30), dtype=bool)

@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 
 NEIGHBOUR_SCORES = "neighbour_scores"
 """The ranker's input float32 [B, K]."""
-BY_VECTOR, BY_NEIGHBOURS = 1, 2
-"""Bits of a candidate's sources: the index found it, and an item of the history has a weight for it."""
+BY_VECTOR, BY_NEIGHBOURS, BY_POPULARITY = 1, 2, 4
+"""Bits of a candidate's sources: the index found it, an item of the history has a weight for it, every request has."""
+EVERY = 0
+"""The code whose weights count in every request, whatever its history."""
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class NeighbourWeights:
-    """The weights of `models.retriever.neighbours.Neighbours`, by rows: what each item of a history says for others."""
+    """The weights of `models.retriever.neighbours.Neighbours`, by rows: what each item of a history says for others.
+
+    Row `EVERY` counts in every request.
+    """
 
     start: NDArray[np.int64]
     """[C + 1]: the weights of code c are ``start[c]`` to ``start[c + 1] - 1``."""
@@ -89,7 +94,7 @@ class NeighbourWeights:
         self, query: NDArray[np.float32], vectors: NDArray[np.float32], history: Rows, found: Rows, most: Rows,
         decay: float,
     ) -> tuple[Rows, Rows]:  # fmt: skip
-        """Add the items that the history reaches to those that the index found, and order them by the sum of scores.
+        """Add the items that the weights reach to those that the index found, and order them by the sum of scores.
 
         Args:
             query: [B, D].
@@ -117,9 +122,15 @@ def _table_size(entries: Any) -> Any:
 
 
 @inner()
+def _after(start: Any, code: Any) -> Any:
+    """Where the weights of ``code`` end; there are none of a code beyond the last."""
+    return start[min(code + 1, len(start) - 1)]
+
+
+@inner()
 def _reachable(start: Any, history: Any) -> Any:
-    """How many weights the entries of ``history`` [N] have."""
-    count = 0
+    """How many weights the entries of ``history`` [N] have, and every request."""
+    count = _after(start, EVERY) - start[EVERY]
     for code in history:
         if 0 < code < len(start) - 1:
             count += start[code + 1] - start[code]
@@ -137,27 +148,41 @@ def _place(item: Any, slots: Any, rows: Any) -> Any:
 
 
 @inner()
-def _reach(start: Any, row: Any, weight: Any, decay: Any, history: Any, slots: Any, rows: Any, scores: Any) -> Any:
-    """Sum up what ``history`` [N] says for all items.
+def _sum_up(
+    start: Any, row: Any, weight: Any, code: Any, share: Any, bit: Any,
+    slots: Any, rows: Any, scores: Any, source: Any, count: Any,
+) -> Any:  # fmt: skip
+    """Add ``share`` of the weights of ``code`` to the ``count`` items so far; returns their number."""
+    for entry in range(start[code], _after(start, code)):
+        item = np.int64(row[entry])
+        at = _place(item, slots, rows)
+        if slots[at] < 0:
+            slots[at], rows[count], scores[count], source[count] = count, item, 0, 0
+            count += 1
+        scores[slots[at]] += share * weight[entry]
+        source[slots[at]] |= bit
+    return count
 
-    Fills ``rows`` and ``scores`` from their start, and ``slots`` with their positions; returns their number.
+
+@inner()
+def _reach(
+    start: Any, row: Any, weight: Any, decay: Any, history: Any, slots: Any, rows: Any, scores: Any, source: Any
+) -> Any:
+    """Sum up what ``history`` [N] says for all items, and what counts in every request.
+
+    Fills ``rows``, ``scores`` and ``source`` from their start, and ``slots`` with positions in them; returns how many.
     """
     slots[:] = -1
     entries = 0
     for code in history:
         entries += code > 0
-    share, count = 1 / np.sqrt(max(entries, 1)), 0
+    count = _sum_up(start, row, weight, EVERY, 1.0, BY_POPULARITY, slots, rows, scores, source, 0)
+    share = 1 / np.sqrt(max(entries, 1))
     for code in history:
         if code <= 0:
             continue
         if code < len(start) - 1:
-            for entry in range(start[code], start[code + 1]):
-                item = np.int64(row[entry])
-                at = _place(item, slots, rows)
-                if slots[at] < 0:
-                    slots[at], rows[count], scores[count] = count, item, 0
-                    count += 1
-                scores[slots[at]] += share * weight[entry]
+            count = _sum_up(start, row, weight, code, share, BY_NEIGHBOURS, slots, rows, scores, source, count)
         share *= decay
     return count
 
@@ -182,9 +207,10 @@ def score_candidates(
     for user in range(len(history)):
         longest = max(longest, _reachable(start, history[user]))
     slots, rows, scores = np.empty(_table_size(longest), np.int32), np.empty(longest, np.int64), np.empty(longest)
+    source = np.empty(longest, np.uint8)
     for user in range(len(history)):
         table = slots[: _table_size(_reachable(start, history[user]))]
-        _reach(start, row, weight, decay, history[user], table, rows, scores)
+        _reach(start, row, weight, decay, history[user], table, rows, scores, source)
         for place in range(candidates.shape[1]):
             item = candidates[user, place]
             at = table[_place(item, table, rows)] if item >= 0 else -1
@@ -207,6 +233,8 @@ def add_scores(
 ) -> None:
     """Add to ``out`` [B, n_items]; see `NeighbourWeights.add`."""
     for user in range(len(history)):
+        for entry in range(start[EVERY], _after(start, EVERY)):
+            out[user, row[entry]] += weight[entry]
         entries = 0
         for code in history[user]:
             entries += code > 0
@@ -310,13 +338,12 @@ def merge_lists(
     source, sums = np.empty(longest, np.uint8), np.empty(width)
     for user in range(len(found)):
         table = slots[: _table_size(width + _reachable(start, history[user]))]
-        count = _reach(start, row, weight, decay, history[user], table, rows, scores)
+        count = _reach(start, row, weight, decay, history[user], table, rows, scores, source)
         if not count:
             for place in range(width):
                 out[user, place] = found[user, place]
                 sources[user, place] = BY_VECTOR if found[user, place] >= 0 else 0
             continue
-        source[:count] = BY_NEIGHBOURS
         kept, asked, reached, size = out[user], min(most[user], width), count, 0
         for item in found[user]:  # first, because most of the others will not be better
             if item < 0:
@@ -328,7 +355,7 @@ def merge_lists(
             source[table[at]] |= BY_VECTOR
             size = _push(sums, kept, size, asked, scores[table[at]] + _product(query[user], vectors[item]), item)
         for at in range(reached):
-            if source[at] == BY_NEIGHBOURS:
+            if not source[at] & BY_VECTOR:
                 score = scores[at] + _product(query[user], vectors[rows[at]])
                 size = _push(sums, kept, size, asked, score, rows[at])
         if size < asked:

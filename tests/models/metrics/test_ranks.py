@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from cascade.core.errors import DivergedError
@@ -44,6 +45,26 @@ def test_nan_is_an_error_wherever_it_is(at):
         metrics.target_ranks(scores, np.array([0, 1]), "two_tower, epoch 3")
     with pytest.raises(FloatingPointError, match="ranker, epoch 1: 1 of 3 scores are NaN"):
         metrics.mean_ranks(scores[1], np.zeros(3, np.int64), "ranker, epoch 1")
+
+
+@given(
+    arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.one_of(FEW, st.just(-INF))),
+    st.integers(1, 13),
+    st.integers(0, 2**32 - 1),
+)
+def test_ranks_at_the_top_are_those_of_targets(scores, k, seed):
+    relevant = csr_matrix(np.random.default_rng(seed).random(scores.shape) < 0.4)
+    got = metrics.top_ranks(scores, relevant, k)
+    rows, items = relevant.nonzero()
+    there = ~np.isneginf(scores[rows, items])
+    expected = np.full(len(rows), INF)
+    expected[there] = metrics.target_ranks(scores[rows[there]], items[there])
+    assert got.tolist() == np.where(expected < k, expected, INF).tolist()
+
+
+def test_nan_at_the_top_is_an_error():
+    with pytest.raises(DivergedError, match="two_tower with neighbours: 1 of 2 scores are NaN"):
+        metrics.top_ranks(np.array([[1.0, np.nan]]), csr_matrix([[True, False]]), 5, "two_tower with neighbours")
 
 
 def test_a_target_without_a_score_is_an_error():

@@ -82,3 +82,19 @@ def test_ndcg_equals_scikit_learn(rows, k):
     scores = np.tile(np.arange(6, 0, -1), (len(hits), 1))
     mine = metrics.ndcg(hits, hits.sum(axis=1), k).mean()
     assert mine == pytest.approx(ndcg_score(hits, scores, k=k))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_ndcg_of_scores_is_that_of_their_order(seed, k):
+    rng = np.random.default_rng(seed)
+    scores = np.array([rng.permutation(8) for _ in range(3)], np.float32)
+    relevant = rng.random(scores.shape) < 0.3
+    relevant[:, 0] = True
+    order = np.argsort(-scores, axis=1)
+    expected = metrics.ndcg(*metrics.find_hits(order, csr_matrix(relevant)), k)
+    np.testing.assert_allclose(metrics.scored_ndcg(scores, csr_matrix(relevant), k), expected)
+
+
+def test_scores_that_tie_have_the_ndcg_of_their_mean_rank():
+    got = metrics.scored_ndcg(np.ones((1, 5)), csr_matrix([[True, False, False, False, False]]), 5)
+    assert got.tolist() == [0.5]  # rank 2 of 0 to 4

@@ -45,6 +45,8 @@ def test_disliked_is_what_was_never_a_positive():
 class Fixed:
     """A retriever that returns the same items for everybody, seen or not."""
 
+    valid_history = "before_valid"
+
     def __init__(self, shown):
         self.shown = np.array(shown, np.int32)
 

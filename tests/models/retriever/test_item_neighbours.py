@@ -25,6 +25,12 @@ def test_a_history_may_hold_an_item_twice():
     np.testing.assert_allclose(found, [[0, 4 / np.sqrt(2), 8 / np.sqrt(2)]], rtol=1e-6)
 
 
+def test_row_0_counts_in_every_request():
+    every = csr_matrix(np.array([[0, 5, 0], [0, 0, 0], [0, 0, 0]], np.float32))
+    found = Neighbours(WEIGHTS + every, 0.5).scores(HISTORY).toarray()
+    np.testing.assert_allclose(found - Neighbours(WEIGHTS, 0.5).scores(HISTORY).toarray(), [[0, 5, 0]] * 3, atol=1e-6)
+
+
 def test_saved_and_loaded(tmp_path):
     assert Neighbours.load(tmp_path) is None
     Neighbours(WEIGHTS, 0.7).save(tmp_path)
@@ -39,7 +45,6 @@ def cases(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     codes, items, requests = draw(st.integers(2, 6)), draw(st.integers(1, 8)), draw(st.integers(1, 4))
     weights = rng.random((codes, items)) * (rng.random((codes, items)) < 0.4)
-    weights[0] = 0
     history = rng.integers(0, codes, (requests, 3))
     vectors, queries = rng.normal(size=(items, 2)), rng.normal(size=(requests, 2))
     own = Neighbours(csr_matrix(weights.astype(np.float32)), draw(st.sampled_from([1.0, 0.5])))

@@ -18,6 +18,7 @@ from cascade.models.retriever.linear_part import (
     choose,
     without_validation,
 )
+from cascade.models.retriever.mixtures import Requests
 from cascade.models.training.rows import Events
 
 RNG = np.random.default_rng(0)
@@ -135,7 +136,8 @@ def case(towers, ordered=True, validation=True):
     lookup = SimpleNamespace(users=lambda batch: batch, items=lambda rows: rows)
     if not validation:
         return without_validation(model, lookup, tensors, 8)
-    return choose(model, lookup, tensors, valid, csr_matrix(known.astype(bool)), 8), by_code(tensors), known
+    asked = Requests(valid, csr_matrix(np.eye(40, dtype=bool)[held]))
+    return choose(model, lookup, tensors, asked, csr_matrix(known.astype(bool)), 8), by_code(tensors), known
 
 
 def test_towers_that_know_nothing_get_a_linear_part():

@@ -10,12 +10,13 @@ from cascade.core.errors import DivergedError
 from cascade.core.features import Feature
 from cascade.models import metrics
 from cascade.models.retriever.full_ranks import full_ranks
-from cascade.models.retriever.mixtures import best_mixture
+from cascade.models.retriever.mixtures import TOP, Requests, best_mixture
 from cascade.models.retriever.neighbour_choice import (
     DECAYS,
     OF_SEQUENCES,
     OF_SETS,
     ItemWeights,
+    add_popularity,
     choose,
     without_validation,
 )
@@ -68,9 +69,11 @@ def shop():
             user_ids=users, schema={"history": feature}, interactions=parts.__getitem__,
         )  # fmt: skip
 
+    events = Events.positives(parts["valid"])
     return SimpleNamespace(
-        tensors=tensors, events=Events.positives(parts["valid"]), seen=csr_matrix(known > 0), known=known, held=held
-    )
+        tensors=tensors, events=events, requests=Requests.of(events, ITEMS), seen=csr_matrix(known > 0), known=known,
+        held=held,
+    )  # fmt: skip
 
 
 def random_vectors(seed=0):
@@ -81,18 +84,18 @@ def random_vectors(seed=0):
 @pytest.mark.parametrize("ordered", [True, False])
 def test_vectors_that_know_nothing_get_neighbours(shop, ordered):
     queries, vectors = random_vectors()
-    found, facts = choose(queries, vectors, shop.tensors(ordered), shop.events, shop.seen, 5)
+    found, facts = choose(queries, vectors, shop.tensors(ordered), shop.requests, shop.seen, 5)
     assert facts["neighbours"] in (OF_SEQUENCES if ordered else OF_SETS) and facts["neighbours_ratio"] > 1
     assert facts["neighbours_decay"] in (DECAYS if ordered else (1.0,))
     ranks = full_ranks(queries, vectors, shop.events, shop.seen, neighbours=found.train)
-    assert metrics.target_ndcg(ranks).mean() == pytest.approx(facts["valid_ndcg_with_neighbours"])
+    assert metrics.target_ndcg(ranks, TOP).mean() == pytest.approx(facts["valid_ndcg_with_neighbours"])
     assert np.diff(found.train.weights.indptr).max() <= 5
 
 
 def test_served_weights_know_the_validation_part(shop):
     """The held-out items are those of pairs, so what is served has more of the weight of pairs."""
     queries, vectors = random_vectors()
-    found, _ = choose(queries, vectors, shop.tensors(False), shop.events, shop.seen, 5)
+    found, _ = choose(queries, vectors, shop.tensors(False), shop.requests, shop.seen, 5)
     pairs = np.arange(0, ITEMS, 2) + FIRST, np.arange(1, ITEMS, 2)
     train, served = (np.asarray(part.weights[pairs]).sum() for part in (found.train, found.served))
     assert served > train
@@ -100,7 +103,7 @@ def test_served_weights_know_the_validation_part(shop):
 
 def test_vectors_that_know_all_stay_alone(shop):
     queries, vectors = np.eye(ITEMS, dtype=np.float32)[shop.held], np.eye(ITEMS, dtype=np.float32)
-    found, facts = choose(queries, vectors, shop.tensors(False), shop.events, shop.seen, 5)
+    found, facts = choose(queries, vectors, shop.tensors(False), shop.requests, shop.seen, 5)
     assert (found, facts) == (None, {"neighbours": "none"})
 
 
@@ -112,7 +115,7 @@ def test_noise_is_refused(shop):
         values = rng.normal(size=(USERS, ITEMS)).astype(np.float32)
         return lambda part: values[part].copy()
 
-    found = [best_mixture(scores(), [scores()], [0.1], shop.events, shop.seen, "noise")[1] for _ in range(20)]
+    found = [best_mixture(scores(), [scores()], [0.1], shop.requests, shop.seen, "noise")[1] for _ in range(20)]
     assert sum(one is not None for one in found) <= 8  # 3 are expected
 
 
@@ -139,7 +142,7 @@ def test_weights_are_of_item_rows_and_items_of_one_code_share_them(shop):
 def test_nan_vectors_are_an_error(shop):
     queries, vectors = random_vectors()
     with pytest.raises(DivergedError, match="two_tower with neighbours"):
-        choose(queries * np.nan, vectors, shop.tensors(False), shop.events, shop.seen, 5)
+        choose(queries * np.nan, vectors, shop.tensors(False), shop.requests, shop.seen, 5)
 
 
 def test_followers_are_counted_in_the_order_of_all_positives(shop):
@@ -152,3 +155,47 @@ def test_followers_are_counted_in_the_order_of_all_positives(shop):
             for distance, other in enumerate(own[at + 1 : at + 6], start=1):
                 counts[item, other] += 1 / distance
     np.testing.assert_allclose(found[FIRST:], counts / (counts.sum(axis=1, keepdims=True) + 10), rtol=1e-5)
+
+
+def popular_shop(shop):
+    """Everybody's held-out item is item 0, which half of the users have; the other items have few users each."""
+    rng = np.random.default_rng(3)
+    item = np.where(np.arange(2 * USERS) % 2, 0, rng.integers(1, ITEMS, 2 * USERS)).astype(np.int32)
+    train = SimpleNamespace(item_row=item, positive=np.ones(2 * USERS, bool), timestamp=np.arange(2 * USERS))
+    tensors = shop.tensors(False)
+    tensors.interactions = {"train": train, "valid": train}.__getitem__
+    asked = Requests(shop.events, csr_matrix(np.eye(ITEMS, dtype=bool)[np.zeros(USERS, int)]))
+    return tensors, asked, csr_matrix((USERS, ITEMS), dtype=bool)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_popularity_counts_in_every_request_beside_what_was_chosen(shop, beside):
+    tensors, asked, seen = popular_shop(shop)
+    queries, vectors = random_vectors()
+    chosen = choose(queries, vectors, shop.tensors(False), shop.requests, shop.seen, 5)[0] if beside else None
+    found, facts = add_popularity(chosen, queries, vectors, tensors, asked, seen, 3)
+    assert facts["popularity"] == 1 and facts["popularity_ratio"] >= 1
+    nobody = np.zeros((1, 10), np.int32)
+    for part in (found.train, found.served):
+        score = part.scores(nobody).toarray()[0]
+        assert score.argmax() == 0 and (score > 0).sum() <= 3
+        own = np.where(np.arange(ITEMS + FIRST)[:, None] == 0, 0, part.weights.toarray())
+        expected = chosen.train.weights.toarray() if chosen and part is found.train else own
+        np.testing.assert_allclose(own, expected, rtol=1e-6)
+
+
+def test_popularity_that_says_nothing_is_left_out(shop):
+    queries, vectors = np.eye(ITEMS, dtype=np.float32)[shop.held], np.eye(ITEMS, dtype=np.float32)
+    assert add_popularity(None, queries, vectors, shop.tensors(False), shop.requests, shop.seen, 5) == (
+        None,
+        {"popularity": 0},
+    )
+
+
+def test_events_of_one_user_with_the_same_history_are_one_request(shop):
+    events = shop.events.take(np.array([3, 3, 4, 5]))
+    past = events.moment["history"]
+    events = Events(events.user_row, np.array([7, 9, 7, 7], np.int32), events.label, {"history": past})
+    got = Requests.of(events, ITEMS)
+    assert got.events.user_row.tolist() == [3, 4, 5]
+    assert [row.indices.tolist() for row in got.relevant] == [[7, 9], [7], [7]]

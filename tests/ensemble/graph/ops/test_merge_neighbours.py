@@ -131,7 +131,9 @@ histories = st.one_of(st.just([]), st.lists(entries, min_size=1, max_size=1), st
 @st.composite
 def requests(draw):
     low = draw(st.sampled_from([0, -3]))
-    cells = draw(st.lists(st.tuples(entries, st.integers(0, ITEMS - 1), st.integers(low, 3)), max_size=40))
+    cells = draw(
+        st.lists(st.tuples(st.integers(0, CODES - 1), st.integers(0, ITEMS - 1), st.integers(low, 3)), max_size=40)
+    )
     weights = np.zeros((CODES, ITEMS))
     for code, item, weight in cells:
         weights[code, item] = weight
@@ -154,15 +156,17 @@ def test_is_the_best_of_all_items_by_brute_force(tmp_path_factory, request_, top
     got = op(columns(query, history, retrieved, seen))
     added = np.zeros(products.shape)
     for row, own in enumerate(history):
+        added[row] += weights[0]
         for age, code in enumerate(own[own > 0]):
             added[row] += decay**age * weights[code] / np.sqrt((own > 0).sum())
     for row, (own, count) in enumerate(zip(added + products, wanted, strict=True)):
         reached = (weights[history[row][history[row] > 0]] != 0).any(axis=0)
         found = np.isin(np.arange(ITEMS), retrieved[row])
-        rows = np.arange(ITEMS) if (weights >= 0).all() else np.flatnonzero(reached | found)
+        popular = weights[0] != 0
+        rows = np.arange(ITEMS) if (weights >= 0).all() else np.flatnonzero(reached | popular | found)
         best = rows[np.lexsort((rows, -own[rows]))][:count]
         assert got["retrieved_rows"][row].tolist() == [*best, *[-1] * (retrieved.shape[1] - count)]
-        assert got["retrieved_sources"][row, :count].tolist() == (1 * found + 2 * reached)[best].tolist()
+        assert got["retrieved_sources"][row, :count].tolist() == (1 * found + 2 * reached + 4 * popular)[best].tolist()
     listed = got["retrieved_rows"]
     scores = op.weights.scores(history, listed, decay)
     assert np.array_equal(scores, np.where(listed < 0, 0, np.take_along_axis(added, np.maximum(listed, 0), axis=1)))
