@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -103,7 +103,7 @@ def best_mixture(
             added = unit * other(part)
             yield from (alone + np.float32(ratio) * added for ratio in ratios)
 
-    alone, *mixed = _ndcg_of_each(scores, requests, seen, of)
+    alone, *mixed = ndcg_of_each(scores, requests, seen, of)
     best = int(np.argmax([values.mean() for values in mixed]))
     gain = mixed[best] - alone
     if gain.mean() <= gain.std() / np.sqrt(len(gain)):
@@ -112,10 +112,15 @@ def best_mixture(
     return float(alone.mean()), Mixture(other, ratio, ratio * units[other], float(mixed[best].mean()))
 
 
-def _ndcg_of_each(
-    scores: Callable[[slice], Iterator[NDArray[np.float32]]], requests: Requests, seen: csr_matrix, of: str
+def ndcg_of_each(
+    scores: Callable[[slice], Iterable[NDArray[np.float32]]], requests: Requests, seen: csr_matrix, of: str
 ) -> metrics.Values:
-    """NDCG@20 of the requests by each of M models, [M, n]."""
+    """NDCG@20 of the requests by each of M models, [M, n].
+
+    Args:
+        scores: a slice of requests -> the scores [B, n_items] of each model, in arrays that may be overwritten.
+        requests, seen, of: as in `best_mixture`, which says what is an error.
+    """
     found: list[metrics.Values] = []
     size = chunk_size(seen.shape[1])
     for start in range(0, len(requests), size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ from .item_to_item.followers import followers
 from .item_to_item.neighbour_weights import EVERY
 from .item_to_item.popularity import NEWEST, popularity
 from .linear_part import by_code
-from .mixtures import Requests, Score, best_mixture, products, spread
+from .mixtures import Requests, Score, best_mixture, ndcg_of_each, products, spread
 from .neighbours import Neighbours
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Split, Tensors
     from ...workflows.history.history import Histories
 
+log = logging.getLogger(__name__)
 Array = NDArray[np.float32]
 USER_POWER = 0.25
 """Of the weighted EASE: it is better than the plain one where some users have many items, see `co_occurrences`."""
@@ -43,6 +45,8 @@ DECAYS = 0.9, 0.7, 0.5
 """Tried for histories with an order, see `Neighbours`."""
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
 """Tried: how far their scores spread over the items, as a multiple of the vectors'. With the last they decide alone."""
+HARMLESS = 0.9
+"""Popularity that leaves less than this share of the NDCG with pushed histories gets a notice."""
 POPULARITY_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """The same for popularity."""
 SET_RATIO = 1.0
@@ -149,6 +153,37 @@ def add_popularity(
     codes = tensors.schema[HISTORY].cardinality
     parts = (chosen.train, chosen.served) if chosen else 2 * (Neighbours(_no_weights(codes, len(vectors))),)
     return ChosenNeighbours(*(_in_every_request(part, row) for part, row in zip(parts, rows, strict=True))), facts
+
+
+def with_pushes(
+    without: ChosenNeighbours | None, chosen: ChosenNeighbours, queries: Array, vectors: Array, requests: Requests,
+    seen: csr_matrix,
+) -> dict[str, Any]:  # fmt: skip
+    """What popularity does to lists if histories are pushed as events happen: metrics, and a notice if it harms them.
+
+    Args:
+        without: what was chosen before popularity.
+        requests: n of the validation part, with histories just before the event.
+        queries, vectors, seen: as in `choose`.
+    """
+    inner, history = products(queries, vectors), np.asarray(requests.events.moment[HISTORY])
+
+    def scores(part: slice) -> list[Array]:
+        own = inner(part)
+        return [own.copy() if without is None else without.train.add(history[part], own.copy()),
+                chosen.train.add(history[part], own)]  # fmt: skip
+
+    before, after = ndcg_of_each(scores, requests, seen, "two_tower with pushes").mean(axis=1)
+    facts = {"valid_ndcg_pushed_without_popularity": float(before), "valid_ndcg_pushed": float(after)}
+    if after >= HARMLESS * before:
+        return facts
+    notice = (
+        "two_tower.popular: popularity counts as much as suits histories that end where the validation part begins. If "
+        f"histories are pushed as events happen, NDCG@20 is {after:.4f} with it and {before:.4f} without it: then set "
+        "two_tower.valid_history: at_event"
+    )
+    log.warning(notice)
+    return {**facts, "notices": [notice]}
 
 
 def _no_weights(codes: int, items: int) -> csr_matrix:

@@ -75,13 +75,14 @@ def put_beside(
     Returns:
         Metrics: what was chosen.
     """
-    from ..training.rows import Events
+    from ..training.rows import Events, valid_positives
     from . import linear_part, neighbour_choice
     from .encode import encode_items, encode_users
     from .mixtures import FEWEST_REQUESTS, Requests
 
     facts: dict[str, Any] = {}
-    asked = Requests.of(valid, len(tensors.item_ids)).few()
+    every = Requests.of(valid, len(tensors.item_ids))
+    asked = every.few()
     if config.linear:
         part, facts = (
             linear_part.choose(model, lookup, tensors, asked, hidden, config.linear)
@@ -102,8 +103,14 @@ def put_beside(
         )
         facts |= own
     if config.popular and len(asked):
+        without = chosen
         chosen, own = neighbour_choice.add_popularity(chosen, *vectors, tensors, asked, hidden, config.popular)
         facts |= own
+        pushed = Requests.of(valid_positives(tensors, "at_event"), len(tensors.item_ids))
+        if chosen is not None and facts["popularity"] and len(pushed) > len(every):
+            few = pushed.few()
+            queries = encode_users(model, lookup, few.events)
+            facts |= neighbour_choice.with_pushes(without, chosen, queries, vectors[1], few, hidden)
     if chosen is not None:
         chosen.train.save(folder / CHECKPOINT)
         chosen.served.save(folder)

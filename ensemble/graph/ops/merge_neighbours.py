@@ -1,4 +1,4 @@
-"""The second source of candidates: items that go together with those of the history."""
+"""Two more sources of candidates: items that go together with those of the history, and popular items."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .base import Op
 
 @dataclass
 class MergeNeighbours(Op):
-    """Merge the items that the index found with those that the history's item-item weights reach.
+    """Merge the items that the index found with popular ones, and those that the history's item-item weights reach.
 
     query float32 [B, dim], history int64 [B, N], retrieved_rows int64 [B, R], seen_rows int64 [B, S]
     -> retrieved_rows int64 [B, R], best first by the sum of inner product and item-item score, padded with -1;
     source_rows int64 [B, R], the same, because registered ops may change ``retrieved_rows``; retrieved_sources int64
-    [B, R], for each of ``source_rows`` the sum of 1 (the index) and 2 (the weights), 0 for padding.
+    [B, R], for each of ``source_rows`` the sum of 1 (the index), 2 (the weights) and 4 (popular), 0 for padding.
 
     Every row keeps as many as the index was asked for: ``topk``, and one for each item that the user has seen. With an
     exact index and weights that are not negative they are the best of all items, because one that is in neither list

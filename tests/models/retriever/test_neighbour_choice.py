@@ -15,11 +15,14 @@ from cascade.models.retriever.neighbour_choice import (
     DECAYS,
     OF_SEQUENCES,
     OF_SETS,
+    ChosenNeighbours,
     ItemWeights,
     add_popularity,
     choose,
+    with_pushes,
     without_validation,
 )
+from cascade.models.retriever.neighbours import Neighbours
 from cascade.models.training.rows import Events
 from cascade.workflows.history.history import Histories, Positives
 
@@ -199,3 +202,18 @@ def test_events_of_one_user_with_the_same_history_are_one_request(shop):
     got = Requests.of(events, ITEMS)
     assert got.events.user_row.tolist() == [3, 4, 5]
     assert [row.indices.tolist() for row in got.relevant] == [[7, 9], [7], [7]]
+
+
+def test_popularity_that_harms_lists_with_pushed_histories_gets_a_notice(shop):
+    """The vectors know every held-out item; popularity that outweighs them ruins that, a little of it does not."""
+    queries, vectors = np.eye(ITEMS, dtype=np.float32)[shop.held], np.eye(ITEMS, dtype=np.float32)
+    every = np.zeros((ITEMS + FIRST, ITEMS), np.float32)
+    every[0] = np.arange(ITEMS)
+    for weight, harmful in ((1, True), (0.001, False)):
+        chosen = ChosenNeighbours(*2 * [Neighbours(csr_matrix(weight * every))])
+        facts = with_pushes(None, chosen, queries, vectors, shop.requests, shop.seen)
+        assert facts["valid_ndcg_pushed_without_popularity"] == 1
+        assert (facts["valid_ndcg_pushed"] < 0.9) == harmful == ("notices" in facts)
+        if harmful:
+            [notice] = facts["notices"]
+            assert "1.0000 without it: then set two_tower.valid_history: at_event" in notice
