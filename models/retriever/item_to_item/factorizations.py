@@ -27,7 +27,9 @@ EASE_REGULARIZATION = 200.0
 EASE_WIDTH = 64
 USER_POWER, ITEM_POWER = 0.5, 0.4
 """Users and items are divided by their numbers of positives to the power of this before the SVD."""
-IALS_ALPHA, IALS_REGULARIZATION, IALS_ITERATIONS = 10.0, 30.0, 8
+IALS_ALPHA, IALS_ITERATIONS = 10.0, 8
+IALS_REGULARIZATIONS = 100.0, 30.0
+"""Tried: the first is better where users have few events."""
 IALS_ITEM_POWER = 0.25
 """Items of a history count less the more popular they are."""
 OVERSAMPLING, ROUNDS = 16, 4
@@ -39,7 +41,7 @@ class Factors:
     """A linear retriever."""
 
     name: str
-    """svd, ials or ease."""
+    """svd, ials_100, ials_30 or ease."""
     history: Array
     """[C, D], what an item of the history adds to the query."""
     item: Array
@@ -62,7 +64,8 @@ def factorizations(matrix: csr_matrix, width: int, seed: int) -> Iterator[Factor
         return
     rng = np.random.default_rng(seed)
     yield svd(matrix, width, rng)
-    yield ials(matrix, width, seed)
+    for regularization in IALS_REGULARIZATIONS:
+        yield ials(matrix, width, seed, regularization)
     if matrix.shape[1] <= EASE_MOST:
         yield ease(matrix, min(width, EASE_WIDTH), rng)
 
@@ -78,7 +81,7 @@ def svd(matrix: csr_matrix, width: int, rng: np.random.Generator) -> Factors:
     return Factors("svd", np.asarray(axes / scale, np.float32), np.asarray(axes * scale, np.float32))
 
 
-def ials(matrix: csr_matrix, width: int, seed: int) -> Factors:
+def ials(matrix: csr_matrix, width: int, seed: int, regularization: float) -> Factors:
     """Item factors V of iALS; the history gives the user's factors, as if all weights were equal: sum V (V'V + l)^-1.
 
     Hu et al., "Collaborative filtering for implicit feedback datasets", 2008.
@@ -89,7 +92,7 @@ def ials(matrix: csr_matrix, width: int, seed: int) -> Factors:
     with threadpool_limits(1, "blas"):  # implicit runs its own threads
         model = AlternatingLeastSquares(
             factors=width,
-            regularization=IALS_REGULARIZATION,
+            regularization=regularization,
             alpha=IALS_ALPHA,
             iterations=IALS_ITERATIONS,
             random_state=seed,
@@ -97,8 +100,8 @@ def ials(matrix: csr_matrix, width: int, seed: int) -> Factors:
         model.fit(matrix, show_progress=False)
     items = np.asarray(model.item_factors, np.float32)
     counts = np.maximum(np.asarray(matrix.sum(axis=0)).ravel(), 1)[:, None]
-    inverse = np.linalg.inv(items.T @ items + IALS_REGULARIZATION * np.eye(width))
-    return Factors("ials", np.asarray(items @ inverse / counts**IALS_ITEM_POWER, np.float32), items)
+    inverse = np.linalg.inv(items.T @ items + regularization * np.eye(width))
+    return Factors(f"ials_{regularization:g}", np.asarray(items @ inverse / counts**IALS_ITEM_POWER, np.float32), items)
 
 
 def ease(matrix: csr_matrix, width: int, rng: np.random.Generator) -> Factors:
