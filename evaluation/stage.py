@@ -115,9 +115,9 @@ def _recommendation_metrics(
     neighbours = Neighbours.load(parents["two_tower"].path)
     of_history = None if neighbours is None else HistoryScores(neighbours, run.histories)
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size, of_history)
-    names, past = _baselines(config), Past.read(tensors)
+    names = _baselines(config)
     choices = tune_baselines(names, tensors, tuner, keeps_seen(serving.seen, parents["data"].path))
-    baselines = rank_baselines(past, choices, held_out.rows, run.seen, max(RECALL_AT), names)
+    baselines = rank_baselines(Past.read(tensors), choices, held_out.rows, run.seen, max(RECALL_AT), names)
     left_out = without_impressions(config.baselines) if served.impressions is None else {}
     ours = {"retrieval": retrieved, "served_retrieval": run.retrieved, "cascade": run.answers}
     ranked = {**ours, **baselines, **left_out}

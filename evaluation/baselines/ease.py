@@ -105,7 +105,10 @@ def _gram(past: Past) -> NDArray[np.floating[Any]]:
 
 
 def _inverse(gram: NDArray[np.floating[Any]], regularization: float) -> NDArray[np.float32]:
-    """The inverse of a symmetric matrix and the ``regularization`` on its diagonal, in the memory of the matrix."""
+    """The inverse of a symmetric matrix and the ``regularization`` on its diagonal, in the memory of the matrix.
+
+    It lies in the order of rows, since scipy copies the right side of a sparse product if that is in another order.
+    """
     gram[np.diag_indices(len(gram))] += regularization
     potrf, potri = lapack.get_lapack_funcs(("potrf", "potri"), (gram,))
     lower, failed = potrf(gram, lower=True, overwrite_a=True)
@@ -116,7 +119,7 @@ def _inverse(gram: NDArray[np.floating[Any]], regularization: float) -> NDArray[
         corner = np.tril(inverse[start:end, start:end])
         inverse[start:end, start:end] = corner + np.tril(corner, -1).T
         inverse[start:end, end:] = inverse[end:, start:end].T
-    return np.asarray(inverse, np.float32)
+    return np.asarray(inverse, np.float32).T
 
 
 def ease_scores(past: Past, setting: EaseSetting) -> UserScores:

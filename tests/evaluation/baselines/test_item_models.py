@@ -1,5 +1,7 @@
 """ItemKNN and EASE, compared by hand and with the closed forms."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -99,6 +101,20 @@ def test_rare_items_are_predicted_from_popular_ones_by_ridge_regression(seed, mo
     want = np.zeros_like(taken)
     want[:, popular] = taken[:, popular] @ weights
     want[:, rare] = taken[:, popular] @ inverse @ taken[:, popular].T @ taken[:, rare]
+    assert got == pytest.approx(want, abs=1e-5)
+
+
+def test_scoring_does_not_copy_the_weights():
+    rng = np.random.default_rng(0)
+    past = past_of([rng.choice(600, 8, replace=False) for _ in range(2000)], 600)
+    weights = ease_weights(past, 5.0)
+    batch = past.matrix[:4]
+    want = batch.toarray() - batch @ weights.inverse.astype("f8") / np.diag(weights.inverse)
+    tracemalloc.start()
+    got = weights.scores(batch)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < weights.inverse.nbytes / 2
     assert got == pytest.approx(want, abs=1e-5)
 
 
