@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -76,3 +78,14 @@ def check_need(stage: str, need: MemoryNeed) -> None:
         f"stage {stage}: needs about {need.total / GB:.2f} GB of memory, {most / GB:.2f} GB are {by_whom()} ({parts}): "
         f"{need.lower}"
     )
+
+
+def give_back() -> None:
+    """Free what a stage left in cycles, and return freed memory to the system, so that the next stage can have it.
+
+    glibc keeps pages that lie between blocks in use. Other C libraries have no such call.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

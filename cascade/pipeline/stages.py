@@ -14,7 +14,7 @@ from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact, remove_unfinished
 from ..core.errors import ConfigError, FeatureStoreError
 from ..core.files import locked
-from ..core.memory import check_need, limited_to
+from ..core.memory import check_need, give_back, limited_to
 from ..core.stage import Sections, Stage
 from ..core.suggest import nearest
 from ..models.training.worker_group import worker_group
@@ -214,6 +214,7 @@ def _run_one(
                 runs, sections, parents, lambda unfinished: _describe(unfinished, stage, config, done, stages)
             )
         RunRecord.of(stage, sections, artifact).save(artifact.path)
+        give_back()
         return artifact
 
 

@@ -1,10 +1,11 @@
 """What a stage may take, and the refusal of one that needs more."""
 
+import psutil
 import pytest
 
 from cascade.core import memory
 from cascade.core.errors import ConfigError
-from cascade.core.memory import MemoryNeed, available, check_need, limited_to
+from cascade.core.memory import MemoryNeed, available, check_need, give_back, limited_to
 
 NEED = MemoryNeed({"3 rows": 1_000_000, "scores": 5_000_000_000}, "lower evaluation.max_users")
 
@@ -43,3 +44,13 @@ def test_the_limit_that_is_given_counts_if_it_is_less(monkeypatch):
             check_need("evaluation", NEED)
     monkeypatch.setattr(memory, "_free", lambda: 9_000_000_000)
     check_need("evaluation", NEED)
+
+
+def test_freed_memory_goes_back_to_the_system():
+    blocks = [bytes(2000) for _ in range(50_000)]
+    blocks.append(blocks)  # a cycle
+    last, before = bytes(2000), psutil.Process().memory_info().rss
+    del blocks
+    give_back()
+    assert last
+    assert before - psutil.Process().memory_info().rss > 50_000_000
