@@ -397,6 +397,10 @@ class DlrmConfig(Section):
     choose_by: str = Field(default="ndcg@10", pattern=r"^(ndcg|recall)@[1-9][0-9]*$")
     """auto only: the metric of the list that decides ``order_by``, ``ndcg@k`` or ``recall@k``. The list is that of the
     retriever's candidates, whatever the ranker was trained on. Example: ``recall@20``."""
+    refit: bool = True
+    """impressions and both: whether what is served is trained once more, on the impressions of the training and the
+    validation part, for as many epochs as were best. Calibration, the served order and the metrics of the training are
+    those of the model before, which did not learn from the validation part."""
     training: RankerTrainingConfig = RankerTrainingConfig()
 
     @model_validator(mode="after")

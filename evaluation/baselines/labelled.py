@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...workflows.history.history import Histories
+from ...models.training.rows import Events
 from .tuning import Choice
-
-if TYPE_CHECKING:
-    from ...models.training.rows import Events
 
 SEED = 42
 
@@ -70,15 +67,4 @@ def some_users(train: Labelled, valid: Labelled, users: int, most: int) -> tuple
 
 def joined(parts: Sequence[Labelled]) -> Labelled:
     """The rows of all parts, one part after the other."""
-    first, events = parts[0].events, [part.events for part in parts]
-    moment: dict[str, Any] = {}
-    for name, values in first.moment.items():
-        every = [part.moment[name] for part in events]
-        if isinstance(values, Histories):
-            rows, ends = (np.concatenate([getattr(each, of) for each in every]) for of in ("user_row", "end"))
-            moment[name] = replace(values, user_row=rows, end=ends)
-        else:
-            moment[name] = np.concatenate(every)
-    arrays = {of: np.concatenate([getattr(part, of) for part in events]) for of in ("user_row", "item_row", "label")}
-    labels = {name: np.concatenate([part.labels[name] for part in events]) for name in first.labels}
-    return Labelled(replace(first, **arrays, moment=moment, labels=labels), np.concatenate([p.label for p in parts]))
+    return Labelled(Events.joined([part.events for part in parts]), np.concatenate([part.label for part in parts]))

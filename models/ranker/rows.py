@@ -170,16 +170,29 @@ class CandidateRows:
 class ImpressionRows:
     """Logged impressions with their labels: one candidate each, nothing is sampled and nothing to be corrected.
 
+    Args:
+        all_rows: whether the impressions of the validation part follow those of the training part.
+
     Raises:
         DataError: if a label is always the same in the training part.
     """
 
-    def __init__(self, tensors: Tensors, config: DlrmConfig, followers: TransitionFeatures | None = None) -> None:
+    def __init__(
+        self,
+        tensors: Tensors,
+        config: DlrmConfig,
+        followers: TransitionFeatures | None = None,
+        *,
+        all_rows: bool = False,
+    ) -> None:
         self.tensors, self.followers = tensors, followers
         self.labels, self.share = tuple(config.labels), shares(config.labels)
         source = tensors.interactions("train")
-        self.events = Events.of(source)
-        self.counted = np.where(source.positive, source.item_row, PAD)
+        self.events, self.counted = Events.of(source), np.where(source.positive, source.item_row, PAD)
+        if all_rows:
+            newest = Events.of(tensors.interactions("valid"))
+            self.events = Events.joined([self.events, newest])
+            self.counted = np.pad(self.counted, (0, len(newest)), constant_values=PAD)  # not among the transitions
         self.happened = varied_labels(self.events, config)
         self.rates = encode_rates(tensors, self.events, self.happened, config.rates, config.training.seed)
         items = {f.name for f in tensors.schema.side("item")}
@@ -199,6 +212,10 @@ class ImpressionRows:
             if self.followers:
                 rows |= self.followers.columns(events, rows["items"], own=self.counted[at])
             yield {**events.queries(), **rates, **rows}
+
+    def with_newest(self, config: DlrmConfig) -> ImpressionRows:
+        """The impressions of the training and the validation part."""
+        return ImpressionRows(self.tensors, config, self.followers, all_rows=True)
 
     def valid(self, seed: int) -> ValidRows | None:
         """Validation impressions; None if their labels are all 0 or all 1."""
@@ -260,6 +277,10 @@ class MixedRows:
             codes = np.asarray(self.tensors.items[name])[items] if of_item else user_codes(self.tensors, events, name)
             found[f"{PREFIX}{name}"] = known.of_fold(self.fold[at], codes)
         return found
+
+    def with_newest(self, config: DlrmConfig) -> MixedRows:
+        """The impressions of the training and the validation part, and the same lists."""
+        return MixedRows(self.impressions.with_newest(config), self.lists, config)
 
     def valid(self, seed: int) -> ValidRows | None:
         """Validation impressions, see `ImpressionRows.valid`."""

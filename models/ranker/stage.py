@@ -46,7 +46,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from .quantize import quantize
     from .retriever_scores import RetrieverScores
     from .score_fusion import Ranker
-    from .training import score_heads, train
+    from .training import refit, score_heads, train
 
     config = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors = Tensors.load(parents["etl"].path)
@@ -57,14 +57,20 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         rows.followers.transitions.save(folder)
     similarity = RetrieverScores.load(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
+    final = refit(tensors, rows, config, folder / CHECKPOINT, similarity.vectors, found, valid)
     lookup, candidates = Lookup(tensors, rows.followers), retriever(tensors, parents, ann.topk)
     listed = listed_rows(kind, valid, tensors, candidates, config, keep_seen)
     fused = fuse(dlrm, similarity, lookup, valid, listed, config)
-    ranker = Ranker(dlrm, fused.fusion, similarity.neighbours is not None)
+    ranker = Ranker(final or dlrm, fused.fusion, similarity.neighbours is not None)
     columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
     difference, of_split = differences(folder, ranker, columns)
     int8 = quantize(folder, columns, candidates, rows.events, valid) if columns.widths else None
-    results = {"train_on": kind, **found.metrics("ndcg" if kind == "candidates" else "auc"), **fused.metrics()}
+    results = {
+        "train_on": kind,
+        "refit": final is not None,
+        **found.metrics("ndcg" if kind == "candidates" else "auc"),
+        **fused.metrics(),
+    }
     if fused.notices:
         results["notices"] = [*results.get("notices", []), *fused.notices]
     if valid is not None and valid.happened is not None:
@@ -83,13 +89,14 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     """The training part of ``fill``, for a worker that is not the chief."""
     from ...workflows.etl.tensors import Tensors
     from .retriever_scores import RetrieverScores
-    from .training import train
+    from .training import refit, train
 
     config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
     ann: Any = sections["serving.ann"]
     vectors = RetrieverScores.load(parents, tensors).vectors
     rows = training_rows(tensors, config, parents, ann.topk, recommends_seen(sections, parents))[1]
-    train(tensors, rows, config, folder / CHECKPOINT, vectors)
+    _, found, valid = train(tensors, rows, config, folder / CHECKPOINT, vectors)
+    refit(tensors, rows, config, folder / CHECKPOINT, vectors, found, valid)
 
 
 def trains_on(wanted: str, data: Path) -> str:
@@ -284,12 +291,13 @@ def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
     config, ann = cast(DlrmConfig, sections["dlrm_ranker"]), cast(Any, sections["serving.ann"])
     tensors = Tensors.load(parents["etl"].path)
     kind, source = trained_on(config, parents["data"].path), tensors.interactions("train")
+    events = len(source) + (len(tensors.interactions("valid")) if config.refit and kind != "candidates" else 0)
     topk = min(ann.topk, len(tensors.item_ids))
     lists = 0 if kind == "impressions" else min(config.max_events, int(source.positive.sum()))
     rates = 0 if kind == "candidates" else 4 * len(config.rates.features) * (1 + max(1, len(config.labels)))
     return MemoryNeed(
         {
-            f"{len(source):,} interactions": (EVENT_BYTES + rates) * len(source),
+            f"{events:,} interactions": (EVENT_BYTES + rates) * events,
             f"{topk} candidates of {lists:,} positives": CANDIDATE_BYTES * topk * lists,
             f"{topk} candidates of {VALID_EVENTS:,} positives to validate": SCORED_BYTES * topk * VALID_EVENTS,
         },
@@ -306,5 +314,5 @@ RANKER = Stage(
     take_part=take_part,
     check=check,
     memory=memory,
-    version=14,
+    version=15,
 )

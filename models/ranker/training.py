@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from .._merlin import compiled, tf
 from ..config import DlrmConfig
 from ..layers.feature_gather import Lookup
 from ..training.gradient_checkpointing import in_slices
-from ..training.loop import Fit, fit, prepare
+from ..training.loop import WEIGHTS, Fit, fit, prepare
 from ..training.optimizers import Optimizer
 from ..training.step import TrainStep, traced_once
 from ..training.worker_group import worker_group
@@ -28,7 +29,10 @@ from .rows import LISTED, CandidateRows, ImpressionRows, MixedRows, ValidRows, p
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
+log = logging.getLogger(__name__)
 TrainingRows = CandidateRows | ImpressionRows | MixedRows
+REFIT = "refit"
+"""Name of the folder for the weights of the second training, beside those of the first."""
 SCORED_ROWS = 65536
 """Rows scored at once in validation."""
 SCORED_VALUES = 1 << 21
@@ -41,6 +45,8 @@ def train(
     config: DlrmConfig,
     checkpoint: Path,
     vectors: NDArray[np.float32] | None = None,
+    *,
+    validate: bool = True,
 ) -> tuple[Dlrm, Fit, ValidRows | None]:
     """Train on ``rows`` with early stopping on their validation score: NDCG of candidates, else AUC of impressions.
 
@@ -50,6 +56,7 @@ def train(
         checkpoint: folder for the weights.
         vectors: the retriever's item vectors float32 [n_items, D], at which item embeddings start with
             ``dlrm_ranker.warm_start``.
+        validate: whether to validate; otherwise all epochs are taken.
 
     Returns:
         The trained model, the result of the training, and the validation rows if there are any.
@@ -69,7 +76,7 @@ def train(
             warm_start(model.items.vectors.tables["item_id"], np.asarray(tensors.items["item_id"])[:, 0], vectors)
 
     initialize()
-    valid = rows.valid(config.training.seed)
+    valid = rows.valid(config.training.seed) if validate else None
 
     def score(of: str) -> float:
         assert valid is not None
@@ -82,6 +89,39 @@ def train(
     begin = EmbeddingReset(model.tables, config.training.seed, initialize) if config.training.renew_embeddings else None
     found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, judged, checkpoint, begin=begin)
     return model, found, valid
+
+
+def refit(
+    tensors: Tensors,
+    rows: TrainingRows,
+    config: DlrmConfig,
+    checkpoint: Path,
+    vectors: NDArray[np.float32] | None,
+    found: Fit,
+    valid: ValidRows | None,
+) -> Dlrm | None:
+    """Train anew on the impressions of both parts, as long as was best; its weights take the place of the first ones.
+
+    Whoever leaves out the newest rows serves a model that knows nothing of the last days.
+
+    Args:
+        rows, checkpoint, vectors: as for `train`.
+        found, valid: what `train` returned.
+
+    Returns:
+        None if there is nothing to learn from: no validation part, or a ranker of candidates.
+    """
+    if not config.refit or valid is None or isinstance(rows, CandidateRows):
+        return None
+    log.info("ranker: once more, with the validation part, for %d epochs", found.best_epoch)
+    best = config.training.model_copy(update={"epochs": found.best_epoch})
+    own = checkpoint.with_name(REFIT)
+    again = config.model_copy(update={"training": best})
+    model, *_ = train(tensors, rows.with_newest(again), again, own, vectors, validate=False)
+    if worker_group().chief:
+        (own / WEIGHTS).replace(checkpoint / WEIGHTS)
+        own.rmdir()
+    return model
 
 
 def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:

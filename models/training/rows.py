@@ -5,7 +5,7 @@ ETL stores the features once per user and item; the functions here look them up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -51,6 +51,17 @@ class Events:
         return every if keep is None else every.take(np.flatnonzero(keep))
 
     @classmethod
+    def joined(cls, parts: Sequence[Events]) -> Events:
+        """The events of all parts of one log, one part after the other."""
+        first, moment = parts[0], dict[str, Any]()
+        for name, values in first.moment.items():
+            every = [part.moment[name] for part in parts]
+            moment[name] = np.concatenate(every) if isinstance(values, np.ndarray) else _joined_histories(every)
+        rows = {of: np.concatenate([getattr(part, of) for part in parts]) for of in ("user_row", "item_row", "label")}
+        labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in first.labels}
+        return cls(**rows, moment=moment, labels=labels)
+
+    @classmethod
     def positives(cls, source: Interactions) -> Events:
         """The positive interactions of a split."""
         return cls.of(source, source.positive)
@@ -80,6 +91,13 @@ class Events:
     def queries(self) -> dict[str, Array]:
         """The input of `Lookup.users`: user_row [n] and the features at the time of the event."""
         return {"user_row": self.user_row, **{name: np.asarray(values) for name, values in self.moment.items()}}
+
+
+def _joined_histories(parts: Sequence[Any]) -> Any:
+    """Lazy histories, or their time gaps, one part after the other."""
+    return replace(
+        parts[0], **{of: np.concatenate([getattr(part, of) for part in parts]) for of in ("user_row", "end")}
+    )
 
 
 def sampled(count: int, most: int, seed: int) -> NDArray[np.int64]:

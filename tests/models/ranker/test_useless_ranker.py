@@ -7,14 +7,14 @@ import pytest
 from model_shop import make_shop
 from scipy.special import expit
 from served import Served
-from stage_runs import rank_again, request, run_stages
+from stage_runs import SECTIONS, rank_again, request, run_stages
 
 from cascade.core.errors import DivergedError
 from cascade.models.config import DlrmConfig
 from cascade.models.onnx.export import session
 from cascade.models.ranker.candidates import Sampler
 from cascade.models.ranker.rows import CandidateRows, ImpressionRows, MixedRows
-from cascade.models.ranker.stage import retriever
+from cascade.models.ranker.stage import load_ranker, retriever
 from cascade.models.training.rows import Events
 from cascade.workflows.etl.tensors import Tensors
 
@@ -86,8 +86,32 @@ def test_a_ranker_of_impressions_is_judged_on_lists(logged, tmp_path):
 
 def test_impressions_and_lists_are_learned_together(logged, tmp_path):
     found = rank_again(tmp_path, logged, order_by="auto", train_on="both")["ranker"].metrics
-    assert found["train_on"] == "both" and "valid_auc" in found
+    assert found["train_on"] == "both" and "valid_auc" in found and found["refit"]
     assert found["loss"][-1] < found["loss"][0] and found["onnx_max_difference"] < 1e-4
+
+
+def test_the_newest_impressions_are_learned_in_the_end(logged, tmp_path):
+    """The weights differ, the training's metrics do not; target encodings count the validation part as well."""
+    again = rank_again(tmp_path / "again", logged, train_on="impressions")["ranker"]
+    once = rank_again(tmp_path / "once", logged, train_on="impressions", refit=False)["ranker"]
+    assert again.metrics["refit"] and not once.metrics["refit"]
+    assert again.metrics["loss"] == once.metrics["loss"] and again.metrics["fusion"] == once.metrics["fusion"]
+    tensors, config = Tensors.load(logged["etl"].path), SECTIONS["dlrm_ranker"]
+    rows = ImpressionRows(tensors, config).with_newest(config)
+    parts = [tensors.interactions(name) for name in ("train", "valid")]
+    users = np.concatenate([part.user_row for part in parts])
+    assert np.array_equal(rows.events.user_row, users)
+    history = np.concatenate([np.asarray(part.history) for part in parts])
+    assert np.array_equal(np.asarray(rows.events.moment["history"]), history)
+    counts = np.bincount(np.asarray(tensors.users["user_id"])[users, 0])
+
+    def shown(artifact):
+        """log(1 + events) in the encoding of each user code."""
+        table = load_ranker(artifact, config, tensors).dlrm.users.rates[0].table
+        return table.numpy()[2 : len(counts), -1]
+
+    assert shown(again) == pytest.approx(np.log1p(counts[2:]))
+    assert (shown(once) < shown(again)).any() and not (again.path / "refit").exists()
 
 
 def test_lists_beside_impressions_hold_nothing_that_they_tell(logged):
