@@ -25,6 +25,7 @@ SECTIONS = {
         id_dropout=0.3,
         linear=0,
         neighbours=0,
+        popular=0,
         training=TrainingConfig(epochs=5, batch_size=128, learning_rate=5e-3),
     ),
     "dlrm_ranker": DlrmConfig(
