@@ -52,6 +52,8 @@ def ranker(interactions, seed=42):
 class Exact:
     """The retriever's candidates without a file or an index."""
 
+    valid_history = "at_event"
+
     def __init__(self, model, tensors):
         self.model, self.lookup, self.topk = model, Lookup(tensors), TOPK
         self.vectors = encode_items(model, self.lookup, len(tensors.item_ids))
