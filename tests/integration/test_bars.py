@@ -56,9 +56,9 @@ def test_each_candidate_that_is_relevant_has_a_source(name, request):
     listed = sum(part["count"] for fate, part in got["funnel"].items() if fate not in ("not_retrieved", "filtered"))
     found = got["sources"].values()
     alone = sum(source["alone"] for source in found)
-    shared = [source["count"] - source["alone"] for source in found]
-    assert set(got["sources"]) <= {"two_tower", "neighbours"} and len({*shared}) == 1
-    assert alone + shared[0] >= listed
+    shared = sum(source["count"] - source["alone"] for source in found)
+    assert set(got["sources"]) <= {"two_tower", "neighbours", "popular"}
+    assert alone + shared / 2 >= listed, "an item with several sources has at least two"
     for metric in ("recall@10", "recall@20"):
         assert got["served_retrieval"][metric] == pytest.approx(got["retrieval"][metric], abs=0.005)
 

@@ -23,7 +23,7 @@ def test_candidates_of_a_ranker_are_bounded_by_its_events(shop, tensors):
 @pytest.mark.parametrize("kind", ["impressions", "both"])
 def test_impressions_have_no_candidates_but_rates(shop, tensors, kind, monkeypatch):
     monkeypatch.setattr("cascade.models.ranker.stage.trained_on", lambda config, data: kind)
-    events, need = len(tensors.interactions("train")), ranker(shop, max_events=7)
+    events, need = sum(len(tensors.interactions(part)) for part in ("train", "valid")), ranker(shop, max_events=7)
     assert ("20 candidates of 7 positives" in need.parts) == (kind == "both")
     assert need.parts[f"{events:,} interactions"] == events * (100 + 4 * 2 * 2)
 
