@@ -34,6 +34,7 @@ SECTIONS = {
         top_mlp=[16, 1],
         id_dropout=0.3,
         order_by="fused",
+        refit=False,
         training=RankerTrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
     ),
 }

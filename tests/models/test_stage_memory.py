@@ -20,10 +20,12 @@ def test_candidates_of_a_ranker_are_bounded_by_its_events(shop, tensors):
     assert f"60 candidates of {positives:,} positives" in ranker(shop, topk=1000).parts, "there are 60 items"
 
 
+@pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("kind", ["impressions", "both"])
-def test_impressions_have_no_candidates_but_rates(shop, tensors, kind, monkeypatch):
+def test_impressions_have_no_candidates_but_rates(shop, tensors, kind, refit, monkeypatch):
     monkeypatch.setattr("cascade.models.ranker.stage.trained_on", lambda config, data: kind)
-    events, need = sum(len(tensors.interactions(part)) for part in ("train", "valid")), ranker(shop, max_events=7)
+    parts = ("train", "valid") if refit else ("train",)
+    events, need = sum(len(tensors.interactions(part)) for part in parts), ranker(shop, max_events=7, refit=refit)
     assert ("20 candidates of 7 positives" in need.parts) == (kind == "both")
     assert need.parts[f"{events:,} interactions"] == events * (100 + 4 * 2 * 2)
 

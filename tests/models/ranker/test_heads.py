@@ -119,7 +119,7 @@ def logged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logged")
     parts = run_stages(folder, make_shop(folder / "shop", label=True, labels=True), type="flat")
     training = {"epochs": 6, "batch_size": 128, "learning_rate": 5e-3, "patience": 6}
-    return rank_again(folder, parts, labels=LABELS, training=training, refit=False)
+    return rank_again(folder, parts, labels=LABELS, training=training)
 
 
 @pytest.mark.slow

@@ -85,15 +85,15 @@ def test_a_ranker_of_impressions_is_judged_on_lists(logged, tmp_path):
 
 
 def test_impressions_and_lists_are_learned_together(logged, tmp_path):
-    found = rank_again(tmp_path, logged, order_by="auto", train_on="both")["ranker"].metrics
+    found = rank_again(tmp_path, logged, order_by="auto", train_on="both", refit=True)["ranker"].metrics
     assert found["train_on"] == "both" and "valid_auc" in found and found["refit"]
     assert found["loss"][-1] < found["loss"][0] and found["onnx_max_difference"] < 1e-4
 
 
 def test_the_newest_impressions_are_learned_in_the_end(logged, tmp_path):
     """The weights differ, the training's metrics do not; target encodings count the validation part as well."""
-    again = rank_again(tmp_path / "again", logged, train_on="impressions")["ranker"]
-    once = rank_again(tmp_path / "once", logged, train_on="impressions", refit=False)["ranker"]
+    again = rank_again(tmp_path / "again", logged, train_on="impressions", refit=True)["ranker"]
+    once = rank_again(tmp_path / "once", logged, train_on="impressions")["ranker"]
     assert again.metrics["refit"] and not once.metrics["refit"]
     assert again.metrics["loss"] == once.metrics["loss"] and again.metrics["fusion"] == once.metrics["fusion"]
     tensors, config = Tensors.load(logged["etl"].path), SECTIONS["dlrm_ranker"]
