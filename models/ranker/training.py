@@ -102,7 +102,7 @@ def refit(
 ) -> Dlrm | None:
     """Train anew on the impressions of both parts, as long as was best; its weights take the place of the first ones.
 
-    Whoever leaves out the newest rows serves a model that knows nothing of the last days.
+    Without it, what is served has learned nothing from the newest rows.
 
     Args:
         rows, checkpoint, vectors: as for `train`.

@@ -45,10 +45,10 @@ DECAYS = 0.9, 0.7, 0.5
 """Tried for histories with an order, see `Neighbours`."""
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
 """Tried: how far their scores spread over the items, as a multiple of the vectors'. With the last they decide alone."""
+POPULARITY_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Tried: how far popularity spreads over the items, as a multiple of the scores that it is added to."""
 HARMLESS = 0.9
 """Popularity that leaves less than this share of the NDCG with pushed histories gets a notice."""
-POPULARITY_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""The same for popularity."""
 SET_RATIO = 1.0
 """Where nothing can be chosen."""
 KNOWN: Sequence[Split] = ("train", "valid")

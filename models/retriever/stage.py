@@ -92,6 +92,8 @@ def put_beside(
         if part is not None:
             part.save(folder / CHECKPOINT)
             part.beside(model)
+    if not (config.neighbours or config.popular):
+        return facts
     chosen: neighbour_choice.ChosenNeighbours | None = None
     some = asked.events if len(asked) else Events.positives(tensors.interactions("train")).sample(FEWEST_REQUESTS, 0)
     vectors = encode_users(model, lookup, some), encode_items(model, lookup, len(tensors.item_ids))
