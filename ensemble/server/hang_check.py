@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 from ...core.errors import ServerError
 from ..protocol.call_errors import NoAnswerError
@@ -17,14 +18,15 @@ class HangCheck:
     """A thread that probes the model at intervals.
 
     One probe without an answer proves nothing, since many requests may wait before it. The stubs are killed only if
-    several probes in a row fail and the server answers no other request in between.
+    several probes in a row fail and the server answers no other request in between. New stubs get twice as many probes
+    as those before them, until one answers: on a busy machine, loading the model may take longer than the first ones.
 
     Args:
         server: process id of tritonserver.
         probe: returns when the model has answered, raises NoAnswerError if it does not answer in time.
         answered: the number of requests that the server has answered so far.
         interval: seconds between two probes.
-        patience: how many probes in a row must fail.
+        patience: how many probes in a row must fail the first time.
     """
 
     def __init__(
@@ -51,26 +53,29 @@ class HangCheck:
         self._stop.set()
 
     def _run(self) -> None:
-        failed, before = 0, -1
+        failed, before, patience = 0, -1, self._patience
         while not self._stop.wait(self._interval):
-            if not self._times_out():
-                failed = 0
-                continue
-            now = self._count()
-            failed, before = (failed + 1 if now == before else 1), now
-            if failed >= self._patience and not self._stop.is_set():
+            match self._outcome():
+                case "answer":
+                    failed, patience = 0, self._patience
+                case "error":
+                    failed = 0
+                case "nothing":
+                    now = self._count()
+                    failed, before = (failed + 1 if now == before else 1), now
+            if failed >= patience and not self._stop.is_set():
                 self._end_stubs()
-                failed = 0
+                failed, patience = 0, 2 * patience
 
-    def _times_out(self) -> bool:
-        """Whether the probe gets no answer. An error is an answer: a dead stub gives one, and the watchdog heals it."""
+    def _outcome(self) -> Literal["answer", "error", "nothing"]:
+        """What the probe got. An error kills nothing: a dead stub gives one, and the watchdog heals it."""
         try:
             self._probe()
         except NoAnswerError:
-            return True
+            return "nothing"
         except ServerError:
-            return False
-        return False
+            return "error"
+        return "answer"
 
     def _count(self) -> int:
         try:

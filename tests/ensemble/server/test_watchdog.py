@@ -10,7 +10,7 @@ import pytest
 
 from cascade.core.errors import ServerError
 from cascade.ensemble.protocol.call_errors import NoAnswerError
-from cascade.ensemble.server import shared_memory
+from cascade.ensemble.server import hang_check, shared_memory
 from cascade.ensemble.server.hang_check import HangCheck
 from cascade.ensemble.server.runtime import STUB
 from cascade.ensemble.server.stubs import running_stubs
@@ -169,3 +169,22 @@ def test_a_stub_that_answers_is_not_killed(spawn, probe, answered):
     time.sleep(0.3)
     check.stop()
     assert process.poll() is None
+
+
+def test_new_stubs_get_more_probes_until_one_answers(monkeypatch):
+    probes, killed_after = [], []
+    finished = threading.Event()
+
+    def probe():
+        probes.append(0)
+        if len(probes) == 20:
+            finished.set()
+        if len(probes) != 15:
+            raise NoAnswerError("no answer in time")
+
+    monkeypatch.setattr(hang_check, "running_stubs", lambda pid: killed_after.append(len(probes)) or [])
+    check = HangCheck(os.getpid(), probe, lambda: 5, interval=0.001)
+    check.start()
+    assert finished.wait(120)
+    check.stop()
+    assert killed_after[:4] == [2, 2 + 4, 2 + 4 + 8, 15 + 2]
