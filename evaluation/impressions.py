@@ -162,7 +162,7 @@ def ranker_logits(
     heads = dict(zip(names, _heads(rows, tensors, parents["ranker"], config).T, strict=True))
     found |= {name: logits for name, logits in heads.items() if name not in is_served}
     if own != ranker["fusion"]:
-        cosine = RetrieverScores.load(parents, tensors)(rows)[:, 0]
+        cosine = RetrieverScores.served(parents, tensors)(rows)[:, 0]
         found |= {name: Fusion.of(own)(heads[name], cosine) for name in is_served}
     return found
 

@@ -176,7 +176,8 @@ class TwoTowerConfig(Section):
     linear: int = Field(default=128, ge=0)
     """Largest number of numbers that a linear part adds to the vectors of both towers: a factorization in closed form
     (SVD, iALS or EASE), which adds to the score of an item how well it goes with the history. It is kept if the
-    validation part's NDCG gains from it. 0 leaves it out. Example: ``64``."""
+    validation part's NDCG gains from it; then it is fitted once more, with the validation part, for what is served.
+    0 leaves it out. Example: ``64``."""
     neighbours: int = Field(default=100, ge=0)
     """Largest number of items for which an item of the history says something directly, beside the vectors: item-item
     weights in closed form (EASE). Where users have few events, or events without order, they hold which items go

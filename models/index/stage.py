@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...core.artifact import Artifact
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
-from ..retriever.stage import ITEM, QUERY
+from ..retriever.stage import CHECKPOINT, ITEM, QUERY, of_training_part
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
@@ -31,14 +31,26 @@ UNKNOWN_SHARE = 4
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``item_vectors.npy`` float32 [n_items, D], ``index.faiss`` and ``index.json``."""
+    """Write ``item_vectors.npy`` float32 [n_items, D], ``index.faiss`` and ``index.json``.
+
+    Towers that know the training part alone, see `of_training_part`, have theirs in ``checkpoint/``.
+    """
+    from ...workflows.etl.tensors import Tensors
+
+    ann, tensors = sections["serving.ann"], Tensors.load(parents["etl"].path)
+    towers = parents["two_tower"].path
+    if of_training_part(towers, ITEM) != towers / ITEM:
+        (folder / CHECKPOINT).mkdir()
+        write_index(folder / CHECKPOINT, tensors, towers / CHECKPOINT, ann)
+    return write_index(folder, tensors, towers, ann)
+
+
+def write_index(folder: Path, tensors: Tensors, towers: Path, ann: Any) -> dict[str, Any]:
+    """Write the files of ``fill`` for the towers in the folder ``towers``; returns what is in ``index.json``, and D."""
     import faiss
 
-    from ...workflows.etl.tensors import Tensors
     from .vector_index import build_index
 
-    ann: Any = sections["serving.ann"]
-    tensors, towers = Tensors.load(parents["etl"].path), parents["two_tower"].path
     vectors = item_vectors(tensors, towers / ITEM, folder / VECTORS)
     queries = query_vectors(tensors, towers / QUERY)
     index, info = build_index(vectors, ann.type, queries, ann.topk, ann.recall_target)
@@ -104,5 +116,5 @@ INDEX = Stage(
     parents=("etl", "two_tower"),
     fill=fill,
     memory=memory,
-    version=2,
+    version=3,
 )

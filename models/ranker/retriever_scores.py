@@ -15,7 +15,7 @@ from ..index.stage import VECTORS
 from ..onnx.export import run, session
 from ..retriever.item_to_item.neighbour_weights import NEIGHBOUR_SCORES
 from ..retriever.neighbours import Neighbours
-from ..retriever.stage import CHECKPOINT, QUERY
+from ..retriever.stage import CHECKPOINT, QUERY, of_training_part
 from ..training.rows import Events, user_columns
 from .candidates import PAD
 from .rows import ValidRows, padded_items
@@ -37,13 +37,20 @@ class RetrieverScores:
     """[n_items, D]."""
     tensors: Tensors
     neighbours: Neighbours | None = None
-    """Fitted on the training part, so that scores of the validation part are out of sample."""
 
     @classmethod
-    def load(cls, parents: Mapping[str, Artifact], tensors: Tensors) -> RetrieverScores:
-        """From the two_tower and index artifacts among ``parents``."""
-        vectors, towers = np.load(parents["index"].path / VECTORS, mmap_mode="r"), parents["two_tower"].path
-        return cls(session(towers / QUERY), vectors, tensors, Neighbours.load(towers / CHECKPOINT))
+    def of_training_part(cls, parents: Mapping[str, Artifact], tensors: Tensors) -> RetrieverScores:
+        """Of the two_tower and index artifacts among ``parents``, as far as they know the training part alone."""
+        towers, index = parents["two_tower"].path, parents["index"].path
+        vectors, neighbours = of_training_part(index, VECTORS), Neighbours.load(towers / CHECKPOINT)
+        query = session(of_training_part(towers, QUERY))
+        return cls(query, np.load(vectors, mmap_mode="r"), tensors, neighbours)
+
+    @classmethod
+    def served(cls, parents: Mapping[str, Artifact], tensors: Tensors) -> RetrieverScores:
+        """Of the two_tower and index artifacts among ``parents``, as they are served."""
+        towers, vectors = parents["two_tower"].path, np.load(parents["index"].path / VECTORS, mmap_mode="r")
+        return cls(session(towers / QUERY), vectors, tensors, Neighbours.load(towers))
 
     def columns(self, events: Events, items: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float32]]:
         """The inputs of `score_fusion.Ranker`: query [n, D] and item_vectors [n, K, D] for item rows [n, K], and

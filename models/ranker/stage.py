@@ -18,7 +18,7 @@ from .. import metrics
 from ..config import DlrmConfig, TwoTowerConfig
 from ..index.stage import FAISS, VECTORS
 from ..retriever.neighbours import Neighbours
-from ..retriever.stage import CHECKPOINT, CONFIG, QUERY, recommends_seen
+from ..retriever.stage import CHECKPOINT, CONFIG, QUERY, of_training_part, recommends_seen
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
@@ -55,7 +55,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     kind, rows = training_rows(tensors, config, parents, ann.topk, keep_seen)
     if rows.followers:
         rows.followers.transitions.save(folder)
-    similarity = RetrieverScores.load(parents, tensors)
+    similarity = RetrieverScores.of_training_part(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     final = refit(tensors, rows, config, folder / CHECKPOINT, similarity.vectors, found, valid)
     lookup, candidates = Lookup(tensors, rows.followers), retriever(tensors, parents, ann.topk)
@@ -93,7 +93,7 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
 
     config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
     ann: Any = sections["serving.ann"]
-    vectors = RetrieverScores.load(parents, tensors).vectors
+    vectors = RetrieverScores.of_training_part(parents, tensors).vectors
     rows = training_rows(tensors, config, parents, ann.topk, recommends_seen(sections, parents))[1]
     _, found, valid = train(tensors, rows, config, folder / CHECKPOINT, vectors)
     refit(tensors, rows, config, folder / CHECKPOINT, vectors, found, valid)
@@ -166,9 +166,10 @@ def retriever(tensors: Tensors, parents: Mapping[str, Artifact], topk: int) -> R
 
     towers, index, neighbours = parents["two_tower"].path, parents["index"].path, None
     if (weights := Neighbours.load(towers / CHECKPOINT)) is not None:
-        neighbours = weights, np.load(index / VECTORS)
+        neighbours = weights, np.load(of_training_part(index, VECTORS))
     history = TwoTowerConfig.model_validate_json((towers / CHECKPOINT / CONFIG).read_text()).valid_history
-    return Retriever.load(towers / QUERY, index / FAISS, min(topk, len(tensors.item_ids)), neighbours, history)
+    query, faiss = of_training_part(towers, QUERY), of_training_part(index, FAISS)
+    return Retriever.load(query, faiss, min(topk, len(tensors.item_ids)), neighbours, history)
 
 
 @dataclass(frozen=True)

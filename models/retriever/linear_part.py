@@ -12,7 +12,7 @@ al., "Speeding up the Xbox recommender system using a Euclidean transformation f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from ..layers.feature_gather import ITEM_ID, Lookup
 from ..layers.feature_vectors import padding_mask, weighted_mean
 from ..training.rows import Events
 from .encode import encode_items, encode_users
-from .item_to_item.factorizations import factorizations
+from .item_to_item.factorizations import Factors, factorization, names
 from .mixtures import Requests, best_mixture, products, spread
 from .two_tower import TwoTower
 
@@ -41,6 +41,8 @@ RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Tried: how far the linear part's scores spread over the items, as a multiple of the towers'."""
 MOST_POSITIVES = 2_000_000
 """Positives that are factorized, of users drawn at random; items' vectors do not need more."""
+KNOWN: Sequence[Split] = ("train", "valid")
+"""What the served part is fitted on."""
 SEED = 0
 
 
@@ -56,8 +58,9 @@ class LinearPart:
     """Weight in the query."""
 
     def beside(self, model: TwoTower) -> None:
-        """Put the part beside both towers of ``model``."""
-        model.query, model.candidate = QueryBeside(model.query, self), ItemBeside(model.candidate, self)
+        """Put the part beside both towers of ``model``, in the place of another one."""
+        query, candidate = (getattr(tower, "tower", tower) for tower in (model.query, model.candidate))
+        model.query, model.candidate = QueryBeside(query, self), ItemBeside(candidate, self)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / FILE, history=self.history, item=self.item, ratio=self.ratio)
@@ -69,6 +72,16 @@ class LinearPart:
             return None
         with np.load(folder / FILE) as found:
             return cls(found["history"], found["item"], float(found["ratio"]))
+
+
+@dataclass(frozen=True)
+class ChosenLinear:
+    """The same linear part, fitted on two parts of the data."""
+
+    train: LinearPart
+    """Of the training part alone: for what learns from the validation part."""
+    served: LinearPart
+    """Of everything before the test part."""
 
 
 class QueryBeside(tf.keras.layers.Layer):
@@ -102,7 +115,7 @@ class ItemBeside(tf.keras.layers.Layer):
 
 def choose(
     model: TwoTower, lookup: Lookup, tensors: Tensors, requests: Requests, seen: csr_matrix, width: int
-) -> tuple[LinearPart | None, dict[str, Any]]:
+) -> tuple[ChosenLinear | None, dict[str, Any]]:
     """The linear part with the best validation NDCG, if the towers gain more from it than one standard error.
 
     Args:
@@ -116,21 +129,26 @@ def choose(
     events = requests.events
     queries, vectors = encode_users(model, lookup, events), encode_items(model, lookup, len(tensors.item_ids))
     codes, item_codes = np.asarray(events.moment[HISTORY]), np.asarray(tensors.items[ITEM_ID])[:, 0]
-    parts = list(factorizations(_few_users(by_code(tensors)), width, SEED))
-    items = [factors.item / np.linalg.norm(factors.item, axis=1).max() for factors in parts]
-    others = [products(factors.queries(codes), item[item_codes]) for factors, item in zip(parts, items, strict=True)]
+    matrix = _few_users(by_code(tensors))
+    if min(matrix.shape) < 2:
+        return None, {"linear": "none"}
+    parts = [_scaled(factorization(name, matrix, width, SEED)) for name in names(matrix.shape[1])]
+    others = [products(part.queries(codes), part.item[item_codes]) for part in parts]
     of = "two_tower with a linear part"
     alone, best = best_mixture(products(queries, vectors), others, RATIOS, requests, seen, of)
     facts: dict[str, Any] = {"linear": "none", "valid_ndcg_without_linear": alone}
     if best is None:
         return None, facts
-    facts |= {"linear": parts[best.other].name, "linear_ratio": best.ratio, "valid_ndcg_with_linear": best.ndcg}
-    return LinearPart(parts[best.other].history, items[best.other], best.weight), facts
+    chosen = parts[best.other]
+    facts |= {"linear": chosen.name, "linear_ratio": best.ratio, "valid_ndcg_with_linear": best.ndcg}
+    every = _few_users(by_code(tensors, KNOWN))
+    again = _scaled(factorization(chosen.name, every, chosen.item.shape[1], SEED))
+    return ChosenLinear(*(LinearPart(own.history, own.item, best.weight) for own in (chosen, again))), facts
 
 
 def without_validation(
     model: TwoTower, lookup: Lookup, tensors: Tensors, width: int
-) -> tuple[LinearPart | None, dict[str, Any]]:
+) -> tuple[ChosenLinear | None, dict[str, Any]]:
     """The linear part where nothing can be chosen: the last factorization, as much as the towers; None for sequences.
 
     Of a set, towers learn less than a factorization does; of a sequence far more.
@@ -139,12 +157,15 @@ def without_validation(
         return None, {"linear": "none"}
     events = Events.positives(tensors.interactions("train")).sample(500, SEED)
     queries, vectors = encode_users(model, lookup, events), encode_items(model, lookup, len(tensors.item_ids))
-    *_, factors = factorizations(_few_users(by_code(tensors)), width, SEED)
-    item = factors.item / np.linalg.norm(factors.item, axis=1).max()
-    of_items = item[np.asarray(tensors.items[ITEM_ID])[:, 0]]
+    matrix = _few_users(by_code(tensors))
+    if min(matrix.shape) < 2:
+        return None, {"linear": "none"}
+    factors = _scaled(factorization(names(matrix.shape[1])[-1], matrix, width, SEED))
+    of_items = factors.item[np.asarray(tensors.items[ITEM_ID])[:, 0]]
     own = products(factors.queries(np.asarray(events.moment[HISTORY])), of_items)
     towers, linear = (spread(score, len(vectors)) for score in (products(queries, vectors), own))
-    return LinearPart(factors.history, item, towers / max(linear, 1e-12)), {"linear": factors.name, "linear_ratio": 1.0}
+    part = LinearPart(factors.history, factors.item, towers / max(linear, 1e-12))
+    return ChosenLinear(part, part), {"linear": factors.name, "linear_ratio": 1.0}
 
 
 def by_code(tensors: Tensors, parts: Sequence[Split] = ("train",)) -> csr_matrix:
@@ -169,3 +190,8 @@ def _few_users(matrix: csr_matrix) -> csr_matrix:
     if matrix.nnz <= MOST_POSITIVES:
         return matrix
     return matrix[np.random.default_rng(SEED).random(matrix.shape[0]) < MOST_POSITIVES / matrix.nnz]
+
+
+def _scaled(factors: Factors) -> Factors:
+    """``factors`` whose longest item vector has length 1."""
+    return replace(factors, item=factors.item / np.linalg.norm(factors.item, axis=1).max())

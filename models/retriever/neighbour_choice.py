@@ -18,7 +18,7 @@ from .item_to_item.ease import co_occurrences, ease, strongest
 from .item_to_item.followers import followers
 from .item_to_item.neighbour_weights import EVERY
 from .item_to_item.popularity import NEWEST, popularity
-from .linear_part import by_code
+from .linear_part import KNOWN, by_code
 from .mixtures import Requests, Score, best_mixture, ndcg_of_each, products, spread
 from .neighbours import Neighbours
 
@@ -51,8 +51,6 @@ HARMLESS = 0.9
 """Popularity that leaves less than this share of the NDCG with pushed histories gets a notice."""
 SET_RATIO = 1.0
 """Where nothing can be chosen."""
-KNOWN: Sequence[Split] = ("train", "valid")
-"""What served weights are fitted on."""
 SEED = 0
 
 

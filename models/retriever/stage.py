@@ -34,11 +34,15 @@ PARITY_ROWS = 512
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
-    """Write ``query_tower.onnx``, ``item_tower.onnx``, ``checkpoint/`` and what `put_beside` saves."""
+    """Write ``query_tower.onnx``, ``item_tower.onnx``, ``checkpoint/`` and what `put_beside` saves.
+
+    If the served model knows the validation part, ``checkpoint/`` has the towers that do not, see `of_training_part`.
+    """
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
     from ..training.rows import valid_positives
     from .full_ranks import rank_metrics
+    from .linear_part import LinearPart
     from .training import VALID_EVENTS, train, valid_ranks
     from .user_items import hidden_items
 
@@ -58,15 +62,29 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         results |= {"valid_ndcg": float(metrics.target_ndcg(ranks).mean())}
         results |= {f"valid_{name}": value for name, value in rank_metrics(ranks).items()}
     results |= {"recsys_hardneg_share": found.hard_share, "temperature": found.temperature}
-    return results | {"onnx_max_difference": export_towers(folder, model, tensors)}
+    difference = 0.0
+    if (served := LinearPart.load(folder)) is not None:
+        difference = export_towers(folder / CHECKPOINT, model, tensors)
+        served.beside(model)
+    return results | {"onnx_max_difference": max(difference, export_towers(folder, model, tensors))}
+
+
+def of_training_part(folder: Path, name: str) -> Path:
+    """The file ``name`` of a two_tower or index artifact that knows the training part alone.
+
+    For what learns from the validation part: the served one may know it.
+    """
+    own = folder / CHECKPOINT / name
+    return own if own.is_file() else folder / name
 
 
 def put_beside(
     folder: Path, model: TwoTower, lookup: Lookup, tensors: Tensors, valid: Events, hidden: csr_matrix,
     config: TwoTowerConfig,
 ) -> dict[str, Any]:  # fmt: skip
-    """Choose what stands beside the towers, and save it: ``linear.npz``, which becomes a part of the model, and
-    ``neighbours.npz``, in ``folder`` fitted on everything before the test part, in its checkpoint on the training part.
+    """Choose what stands beside the towers, and save it: ``linear.npz`` and ``neighbours.npz``, in ``folder`` fitted on
+    everything before the test part, in its checkpoint on the training part. The latter ``linear.npz`` becomes a part of
+    ``model``.
 
     Args:
         valid: positives of the validation part, with the histories that are known when a list is asked for.
@@ -90,8 +108,9 @@ def put_beside(
             else linear_part.without_validation(model, lookup, tensors, config.linear)
         )
         if part is not None:
-            part.save(folder / CHECKPOINT)
-            part.beside(model)
+            part.train.save(folder / CHECKPOINT)
+            part.served.save(folder)
+            part.train.beside(model)
     if not (config.neighbours or config.popular):
         return facts
     chosen: neighbour_choice.ChosenNeighbours | None = None
@@ -154,8 +173,12 @@ def export_towers(folder: Path, model: Any, tensors: Tensors) -> float:
     )
 
 
-def load_towers(folder: Path, tensors: Tensors) -> Any:
-    """The trained retriever of the two_tower artifact in ``folder``, as a TensorFlow model."""
+def load_towers(folder: Path, tensors: Tensors, *, training_part: bool = False) -> Any:
+    """The served retriever of the two_tower artifact in ``folder``, as a TensorFlow model.
+
+    Args:
+        training_part: whether it is the one that knows the training part alone.
+    """
     from ..training.loop import WEIGHTS
     from ..training.rows import Events, item_columns, user_columns
     from .linear_part import LinearPart
@@ -166,7 +189,7 @@ def load_towers(folder: Path, tensors: Tensors) -> Any:
     one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
     model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # builds the layers
     model.load_weights(str(folder / CHECKPOINT / WEIGHTS))
-    if (part := LinearPart.load(folder / CHECKPOINT)) is not None:
+    if (part := LinearPart.load(folder / CHECKPOINT if training_part else folder)) is not None:
         part.beside(model)
     return model
 
@@ -197,5 +220,5 @@ TWO_TOWER = Stage(
     fill=fill,
     take_part=take_part,
     memory=memory,
-    version=10,
+    version=11,
 )

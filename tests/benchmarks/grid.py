@@ -70,14 +70,14 @@ class Validation:
         return of_ranks(ranks)
 
     def retrieved(self, parts):
-        model = load_towers(parts["two_tower"].path, self.tensors)
+        model = load_towers(parts["two_tower"].path, self.tensors, training_part=True)
         return of_ranks(valid_ranks(model, Lookup(self.tensors), self.events, self.seen))
 
     def ranked(self, parts, config):
         """NDCG@10 and gAUC of the served order, and gAUC of the order by popularity of the same candidates."""
         found = retriever(self.tensors, parts, config.section("serving.ann").topk)
         rows = CandidateRows(self.tensors, found, config.dlrm_ranker).valid(seed=0)
-        similarity, ranker = RetrieverScores.load(parts, self.tensors), parts["ranker"]
+        similarity, ranker = RetrieverScores.of_training_part(parts, self.tensors), parts["ranker"]
         widths = ranker.metrics["split"]["widths"]
         followers = TransitionFeatures.open(ranker.path, config.dlrm_ranker.transitions)
         columns = PairColumns(similarity, self.tensors, ranker.path / ITEM, widths, followers)

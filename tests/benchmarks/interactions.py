@@ -71,7 +71,7 @@ def main():
     config, _ = config_with_origins(Path("pipeline.yaml"), sys.argv[1:])
     parts = run(config, RUNS, only=["index"])
     made, tensors = train(config, parts), Tensors.load(parts["etl"].path)
-    similarity = RetrieverScores.load(parts, tensors)
+    similarity = RetrieverScores.of_training_part(parts, tensors)
     reads = config.dlrm_ranker.transitions
     columns = {
         name: PairColumns(

@@ -27,4 +27,4 @@ def parts(tmp_path_factory, shop):
 
 @pytest.fixture(scope="session")
 def similarity(parts, tensors):
-    return RetrieverScores.load(parts, tensors)
+    return RetrieverScores.of_training_part(parts, tensors)

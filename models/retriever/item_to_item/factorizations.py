@@ -8,7 +8,7 @@ Shapes: U users, C item codes, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,21 +53,25 @@ class Factors:
         return np.asarray(summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12), np.float32)
 
 
-def factorizations(matrix: csr_matrix, width: int, seed: int) -> Iterator[Factors]:
-    """Fit each of them to ``matrix`` float32 [U, C] of 0 and 1.
+def names(codes: int) -> list[str]:
+    """The factorizations that are tried for ``codes`` item codes."""
+    return ["svd", *(f"ials_{value:g}" for value in IALS_REGULARIZATIONS), *(["ease"] if codes <= EASE_MOST else [])]
 
-    Args:
-        width: D at most.
+
+def factorization(name: str, matrix: csr_matrix, width: int, seed: int) -> Factors:
+    """Fit the one called ``name`` to ``matrix`` float32 [U, C] of 0 and 1, with D = ``width`` at most.
+
+    Raises:
+        ValueError: if the matrix has no two users or codes.
     """
     width = min(width, min(matrix.shape) - 1)
     if width < 1:
-        return
-    rng = np.random.default_rng(seed)
-    yield svd(matrix, width, rng)
-    for regularization in IALS_REGULARIZATIONS:
-        yield ials(matrix, width, seed, regularization)
-    if matrix.shape[1] <= EASE_MOST:
-        yield ease(matrix, min(width, EASE_WIDTH), rng)
+        raise ValueError(f"expected two users and two codes at least, got a matrix {matrix.shape}")
+    if name == "svd":
+        return svd(matrix, width, np.random.default_rng(seed))
+    if name == "ease":
+        return ease(matrix, min(width, EASE_WIDTH), np.random.default_rng(seed))
+    return ials(matrix, width, seed, float(name.removeprefix("ials_")))
 
 
 def svd(matrix: csr_matrix, width: int, rng: np.random.Generator) -> Factors:

@@ -123,12 +123,16 @@ def case(towers, ordered=True, validation=True):
         user_row=row, item_row=item, positive=np.ones(len(row), bool), label=np.ones(len(row), np.float32),
         context={}, history=history[row], history_gap=None, labels={},
     )  # fmt: skip
+    held_out = {"user_row": users.astype(np.int32), "item_row": held.astype(np.int32), "history": history[users]}
+    later = SimpleNamespace(
+        **{**vars(train), **held_out, "positive": np.ones(len(users), bool), "label": np.ones(len(users))}
+    )
     tensors = SimpleNamespace(
         items={"item_id": (np.arange(40) + FIRST)[:, None]},
         item_ids=np.arange(40),
         user_ids=np.arange(count),
         schema={"history": Feature("history", "user", "categorical", 40 + FIRST, 5, "item_id", ordered=ordered)},
-        interactions=lambda split: train,
+        interactions=lambda split: {"train": train, "valid": later}[split],
     )
     valid = Events(users.astype(np.int32), held.astype(np.int32), np.ones(len(users)), {"history": history[users]})
     queries, vectors = towers(dense)
@@ -137,15 +141,15 @@ def case(towers, ordered=True, validation=True):
     if not validation:
         return without_validation(model, lookup, tensors, 8)
     asked = Requests(valid, csr_matrix(np.eye(40, dtype=bool)[held]))
-    return choose(model, lookup, tensors, asked, csr_matrix(known.astype(bool)), 8), by_code(tensors), known
+    return choose(model, lookup, tensors, asked, csr_matrix(known.astype(bool)), 8), tensors, known
 
 
 def test_towers_that_know_nothing_get_a_linear_part():
     def towers(dense):
         return tuple(tf.constant(unit(RNG.normal(size=(n, 6))).astype(np.float32)) for n in dense.shape)
 
-    (part, facts), _, _ = case(towers)
-    assert part is not None
+    (chosen, facts), _, _ = case(towers)
+    part = chosen.train
     assert facts["linear"] in ("svd", "ials_100", "ials_30", "ease")
     assert facts["valid_ndcg_with_linear"] > facts["valid_ndcg_without_linear"] + 0.2
     np.testing.assert_allclose(np.linalg.norm(part.item, axis=1).max(), 1, atol=1e-6)
@@ -155,7 +159,9 @@ def test_without_a_validation_part_sets_get_a_linear_part_and_sequences_none():
     def towers(dense):
         return tuple(tf.constant(unit(RNG.normal(size=(n, 6))).astype(np.float32)) for n in dense.shape)
 
-    part, facts = case(towers, ordered=False, validation=False)
+    chosen, facts = case(towers, ordered=False, validation=False)
+    part = chosen.train
+    assert chosen.served is part
     assert (facts["linear"], part.history.shape) == ("ease", (43, 8))
     assert part.ratio > 0
     assert case(towers, ordered=True, validation=False) == (None, {"linear": "none"})
@@ -171,6 +177,19 @@ def test_towers_that_know_all_stay_alone():
 
 
 def test_the_matrix_has_a_column_for_each_code():
-    _, matrix, known = case(lambda dense: (tf.constant(dense), tf.constant(np.eye(40, dtype=np.float32))))
+    _, tensors, known = case(lambda dense: (tf.constant(dense), tf.constant(np.eye(40, dtype=np.float32))))
+    matrix = by_code(tensors)
     assert matrix.shape[1] == 43
     np.testing.assert_array_equal(np.asarray(matrix.todense())[:, FIRST:], known[known.sum(1) > 0])
+
+
+def test_the_served_part_knows_the_validation_part_and_the_other_one_does_not():
+    def towers(dense):
+        return tuple(tf.constant(unit(RNG.normal(size=(n, 6))).astype(np.float32)) for n in dense.shape)
+
+    (chosen, facts), tensors, _ = case(towers)
+    for part, splits in ((chosen.train, ("train",)), (chosen.served, ("train", "valid"))):
+        expected = factorizations.factorization(facts["linear"], by_code(tensors, splits), 8, 0)
+        np.testing.assert_allclose(part.history, expected.history, atol=1e-5)
+        np.testing.assert_allclose(part.item * np.linalg.norm(expected.item, axis=1).max(), expected.item, atol=1e-5)
+    assert np.abs(chosen.train.item - chosen.served.item).max() > 0.01
