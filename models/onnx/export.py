@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import ArtifactError
 from ...core.features import Feature
+from .conversion import to_onnx
 from .external_tables import move_tables_out
 
 OPSET = 17
@@ -36,7 +37,6 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str, *, empty: 
         empty: the model must accept axes of length 0. If not, ONNX Runtime can optimize away nodes that compute shapes.
     """
     import onnx
-    import tf2onnx
 
     from .._merlin import compiled, tf
 
@@ -46,7 +46,7 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str, *, empty: 
     def graph(*columns: Any) -> Any:
         return tf.identity(call(dict(zip(names, columns, strict=True))), name=output)
 
-    model, _ = tf2onnx.convert.from_function(graph, input_signature=list(inputs), opset=OPSET)
+    model = to_onnx(graph, inputs, OPSET)
     rename_output(model, output)
     name_axes(model)
     if empty:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PARITY_USERS, PARITY_CANDIDATES = 64, 32
 """Users, and candidates of each, on which the ONNX models are compared with TensorFlow."""
+PART_ROWS = 2048
+"""Rows whose item parts are computed at once: entries of long lists and texts are many."""
 Columns = dict[str, NDArray[Any]]
 
 
@@ -61,7 +63,10 @@ class PairColumns:
         if not self.widths:
             return {}
         flat = {name: values.reshape(-1, values.shape[-1]) for name, values in items.items()}
-        found = split_part(run(self._items, flat), self.widths)
+        rows = len(next(iter(flat.values())))
+        slices = [slice(at, at + PART_ROWS) for at in range(0, max(1, rows), PART_ROWS)]
+        every = [run(self._items, {name: values[some] for name, values in flat.items()}) for some in slices]
+        found = split_part(np.concatenate(every), self.widths)
         return {name: part.reshape(*shape, -1) for name, part in found.items()}
 
 

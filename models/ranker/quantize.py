@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..training.rows import Events
     from .rows import Retriever, ValidRows
 
-CALIBRATION_USERS, OVERLAP_USERS, CHUNK = 128, 512, 64
+CALIBRATION_USERS, OVERLAP_USERS, CHUNK = 128, 512, 32
 """Users for the ranges of activations, users for the overlap of top lists, and users scored at once."""
 TOP = 50
 
@@ -48,7 +48,9 @@ def quantize(
     if valid is None or len(np.unique(valid.label[valid.candidates != PAD])) < 2:
         return None
     some = train.sample(CALIBRATION_USERS, seed=1)
-    to_int8(folder / PAIR, folder / INT8, columns(some, retrieved(retriever, columns, some)))
+    items = retrieved(retriever, columns, some)
+    parts = [np.arange(at, min(at + CHUNK, len(some))) for at in range(0, len(some), CHUNK)]
+    to_int8(folder / PAIR, folder / INT8, (columns(some.take(part), items[part]) for part in parts))
     models = folder / PAIR, folder / INT8
     shown = valid.events.sample(OVERLAP_USERS, seed=1)
     fp32, int8 = scores(models, columns, valid.events, valid.candidates)
@@ -56,11 +58,11 @@ def quantize(
     return QuantizationLoss(auc_loss(fp32, int8, valid.label), overlap(fp32_shown, int8_shown))
 
 
-def to_int8(pair: Path, out: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+def to_int8(pair: Path, out: Path, batches: Iterable[Mapping[str, NDArray[Any]]]) -> None:
     """Write ``pair`` with int8 weights (one scale per column) and int8 inputs in the layers that see candidates.
 
-    The ranges of the layers' inputs are measured on ``columns``. Dynamic ranges, taken from each call, would make an
-    answer depend on the other requests of its batch.
+    The ranges of the layers' inputs are measured on ``batches`` of columns. Dynamic ranges, taken from each call, would
+    make an answer depend on the other requests of its batch.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -68,11 +70,11 @@ def to_int8(pair: Path, out: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     from ..onnx.external_tables import move_tables_out
 
     model = onnx.load(str(pair), load_external_data=False)
-    feed = {value.name: columns[value.name] for value in model.graph.input}
+    names = [value.name for value in model.graph.input]
     quantize_static(
         str(pair),
         str(out),
-        CalibrationBatches([feed]),
+        CalibrationBatches({name: columns[name] for name in names} for columns in batches),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,

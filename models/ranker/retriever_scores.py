@@ -23,8 +23,8 @@ from .rows import ValidRows, padded_items
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
-CHUNK = 1024
-"""Events scored at once."""
+CHUNK = 128
+"""Events scored at once: the vectors of 200 candidates of each take 20 MB."""
 
 
 @dataclass(frozen=True)

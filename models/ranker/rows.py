@@ -135,11 +135,17 @@ class CandidateRows:
         positives are seen items, so that none becomes a negative; but all are candidates where seen items are kept.
         """
         seen = UserItems(self.hidden, self.events.user_row, without=self.events.item_row)
-        found = self.retriever(self.tensors, self.events, seen)
-        own = found == self.events.item_row[:, None]
-        last = np.where(own.any(axis=1), own.argmax(axis=1), found.shape[1] - 1)
-        kept = np.where(np.arange(found.shape[1] - 1) < last[:, None], found[:, :-1], found[:, 1:])
-        return kept, own.any(axis=1)
+        kept, retrieved = np.empty((0, 0), np.int32), np.empty(len(self.events), bool)
+        for at in range(0, len(self.events), CHUNK):
+            part = np.arange(at, min(at + CHUNK, len(self.events)))
+            found = self.retriever(self.tensors, self.events.take(part), seen.take(part))
+            if not at:
+                kept = np.empty((len(self.events), found.shape[1] - 1), np.int32)
+            own = found == self.events.item_row[part, None]
+            retrieved[part] = own.any(axis=1)
+            last = np.where(retrieved[part], own.argmax(axis=1), found.shape[1] - 1)
+            kept[part] = np.where(np.arange(found.shape[1] - 1) < last[:, None], found[:, :-1], found[:, 1:])
+        return kept, retrieved
 
     def batches(self, rng: np.random.Generator) -> Iterable[Mapping[str, Any]]:
         for at in shuffled(len(self.events), self.size, rng):

@@ -8,6 +8,7 @@ from cascade.core.features import Feature, FeatureSchema
 from cascade.models.config import DlrmConfig
 from cascade.models.layers.feature_gather import Lookup
 from cascade.models.layers.schema import check_names, merlin_schema, table_dims
+from cascade.models.ranker import rows as ranker_rows
 from cascade.models.ranker import training
 from cascade.models.ranker.rows import (
     CandidateRows,
@@ -61,6 +62,18 @@ def test_candidates_leave_the_positive_out_and_say_whether_it_was_there(tensors)
         shown = [4, 8, 0, 5]
         expected = [i for i in shown if i != positive] if positive in shown else shown[:-1]
         assert others.tolist() == expected and there == (positive in shown)
+
+
+def test_candidates_are_the_same_however_many_are_retrieved_at_once(tensors, monkeypatch):
+    def shown(tensors, events, seen):
+        return (events.item_row[:, None] + np.arange(-3, 9) ** 2).astype(np.int32) % len(tensors.item_ids)
+
+    expected = CandidateRows(tensors, shown, DlrmConfig())
+    monkeypatch.setattr(ranker_rows, "CHUNK", 7)
+    rows = CandidateRows(tensors, shown, DlrmConfig())
+    assert len(rows.events) % 7 and expected.retrieved.sum() > 0
+    np.testing.assert_array_equal(rows.candidates, expected.candidates)
+    np.testing.assert_array_equal(rows.retrieved, expected.retrieved)
 
 
 def test_kept_items_of_a_user_become_its_candidates_and_negatives(tensors):

@@ -13,11 +13,13 @@ from cascade.ensemble.graph.ops import Rank
 from cascade.ensemble.repository.ranker_choice import choose_ranker
 from cascade.models.onnx.export import run, session
 from cascade.models.ranker import calibration, dlrm, item_part
+from cascade.models.ranker import export as ranker_export
 from cascade.models.ranker.calibration import Curve
-from cascade.models.ranker.export import differences, export_ranker, relative
+from cascade.models.ranker.export import PairColumns, differences, export_ranker, relative
 from cascade.models.ranker.quantize import to_int8
 from cascade.models.ranker.score_fusion import Fusion, Ranker
 from cascade.models.ranker.stage import RANKER
+from cascade.models.training.rows import item_columns
 from cascade.testing.op_contract import OpContract
 
 pytestmark = pytest.mark.slow
@@ -97,13 +99,22 @@ def test_parts_of_all_items_chunk_by_chunk(parts, tensors, tmp_path, monkeypatch
     widths = parts["ranker"].metrics["split"]["widths"]
     files = item_part.write_item_part(parts["ranker"].path / "ranker_item.onnx", tables, widths, tmp_path)
     assert [file.name for file in files] == ["item_slots.npy", "item_share.npy"]
-    from cascade.models.training.rows import item_columns
-
     model = session(parts["ranker"].path / "ranker_item.onnx")
     expected = run(model, item_columns(tensors, np.arange(len(tensors.item_ids))))
     got = np.concatenate([np.load(file) for file in files], axis=1)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 60])
+def test_parts_of_many_candidates_slice_by_slice(parts, tensors, similarity, monkeypatch, rows):
+    widths = parts["ranker"].metrics["split"]["widths"]
+    columns = PairColumns(similarity, tensors, parts["ranker"].path / "ranker_item.onnx", widths)
+    items = item_columns(tensors, np.arange(60).reshape(3, 20))
+    expected = columns.parts(items, (3, 20))
+    monkeypatch.setattr(ranker_export, "PART_ROWS", rows)
+    for name, values in columns.parts(items, (3, 20)).items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-7)
 
 
 def test_parts_that_are_not_exact_are_not_served(parts, tensors, similarity, tmp_path, monkeypatch):
@@ -134,8 +145,11 @@ def test_an_isotonic_curve_is_in_all_models(tensors, similarity, tmp_path):
     feed |= columns.parts({f.name: feed[f.name] for f in tensors.schema.side("item")}, logits.shape)
     for name in ("ranker.onnx", "ranker_pair.onnx"):
         np.testing.assert_allclose(run(session(tmp_path / name), feed), fusion(logits, cosine), rtol=1e-5, atol=1e-5)
-    to_int8(tmp_path / "ranker_pair.onnx", tmp_path / "int8.onnx", feed)
-    rounded = run(session(tmp_path / "int8.onnx"), feed)
+    halves = [{name: values[half] for name, values in feed.items()} for half in (slice(4), slice(4, None))]
+    for name, batches in {"int8": [feed], "halves": halves}.items():
+        to_int8(tmp_path / "ranker_pair.onnx", tmp_path / f"{name}.onnx", iter(batches))
+    rounded, of_halves = (run(session(tmp_path / f"{name}.onnx"), feed) for name in ("int8", "halves"))
+    np.testing.assert_array_equal(of_halves, rounded)
     assert 0 < np.abs(rounded - fusion(logits, cosine)).max() < 0.2 * logits.std() + 0.1
 
 
