@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.artifact import Artifact
 from ..core.errors import DataError
-from ..core.memory import MemoryNeed
+from ..core.memory import MemoryNeed, give_back
 from ..core.stage import Sections, Stage
 from ..ensemble.config import ServingConfig
 from ..models.config import DlrmConfig
@@ -75,6 +75,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
         min_score=serving.thresholds.min_score,
         impressions=parents["ranker"].metrics["train_on"] != "candidates",
     )
+    give_back()  # the request graph's
     funnel = summary(served.replayed.fates)
     notices = check_filtered(served.replayed, served.held_out.relevant, funnel, serving.thresholds.min_score)
     if parents["ranker"].metrics["order"] == "retriever":
@@ -117,6 +118,7 @@ def _recommendation_metrics(
     retrieved = exact_top(run.queries, vectors, run.seen, max(RECALL_AT), config.batch_size, of_history)
     names = _baselines(config)
     choices = tune_baselines(names, tensors, tuner, keeps_seen(serving.seen, parents["data"].path))
+    give_back()
     baselines = rank_baselines(Past.read(tensors), choices, held_out.rows, run.seen, max(RECALL_AT), names)
     left_out = without_impressions(config.baselines) if served.impressions is None else {}
     ours = {"retrieval": retrieved, "served_retrieval": run.retrieved, "cascade": run.answers}

@@ -81,7 +81,7 @@ def check_need(stage: str, need: MemoryNeed) -> None:
 
 
 def give_back() -> None:
-    """Free what a stage left in cycles, and return freed memory to the system, so that the next stage can have it.
+    """Free what is left in cycles, and return freed memory to the system, so that what comes next can have it.
 
     glibc keeps pages that lie between blocks in use. Other C libraries have no such call.
     """

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ...core.features import HISTORY
+from ...core.memory import give_back
 from ...core.registry import BUILT_IN
 from ..ranking_lists import BATCH, Row, Rows, first_unseen
 from ..retrieval import best
@@ -120,6 +121,7 @@ def rank_baselines(
         if name in choices:
             start = time.monotonic()
             found[name] = _ranked(METHODS[name].scores(past, choices[name].setting), past, users, seen, popular, k)
+            give_back()
             spent = time.monotonic() - start
             log.info("baseline %s: fitted, and ranked for %s users, in %.1f s", name, f"{len(users):,}", spent)
         else:

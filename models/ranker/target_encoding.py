@@ -96,8 +96,7 @@ def encode(
     """
     count, mean = len(labels), labels.mean(axis=0, dtype=np.float64)
     fold = draw_folds(count, config.folds, seed)
-    happened = np.concatenate([labels, np.ones((count, 1))], axis=1)
-    sums = np.zeros((config.folds * cardinality, happened.shape[1]))
+    sums = np.zeros((config.folds * cardinality, labels.shape[1] + 1))
 
     def chunks() -> Iterator[tuple[NDArray[np.int64], csr_matrix]]:
         """Numbers of events [m], and how often each has a code in its fold, [m, folds * cardinality]."""
@@ -106,7 +105,7 @@ def encode(
             yield part, columns_by_fold(_entries(codes(part), cardinality), fold[part], config.folds)
 
     for part, entries in chunks():
-        sums += entries.T @ happened[part]
+        sums += entries.T @ np.concatenate([labels[part], np.ones((len(part), 1))], axis=1)
     by_fold = sums.reshape(config.folds, cardinality, -1)
     by_fold[:, : UNKNOWN_CODE + 1] = 0
     others = _numbers(out_of_fold(by_fold), mean, config).reshape(config.folds * cardinality, -1)
