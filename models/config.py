@@ -308,9 +308,10 @@ class LabelConfig(Section):
 class RatesConfig(Section):
     """Label rates of categories (target encoding), in addition to the dense columns. For logged impressions only."""
 
-    features: list[str] = ["user_id", "item_id"]
+    features: list[str] = ["user_id", "item_id", "history"]
     """Features to encode by their label rate: categorical columns and lists of users, items or the context, and
-    ``history``. The rate of a list is the mean over its entries. Example: ``[user_id, item_id, author_id]``."""
+    ``history``. The rate of a list is the mean over its entries; those of the history have the rates of the items.
+    Example: ``[user_id, item_id, author_id]``."""
     smoothing: float = Field(default=10, gt=0)
     """Number of events with the overall rate that are added to each category (additive smoothing). Unit: events.
     Example: ``20``."""
@@ -384,7 +385,13 @@ class DlrmConfig(Section):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout rate of the feature vectors. Example: ``0.4``."""
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of training rows whose user id is replaced by unknown. Example: ``0.2``."""
+    """Share of training rows whose user is shown as one that nobody knows: without an id, a history and other features.
+    Example: ``0.2``."""
+    user_id_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """impressions and both: share of training rows whose user id alone is replaced by unknown. The ranker learns from
+    them what the rest says of a user, as the history does of a new one. Default: the share of validation rows that are
+    of users without a row in the training part, less the share of training rows that are the first of their user, at
+    most 0.8. Example: ``0.3``."""
     item_id_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of training rows whose item id is replaced by unknown. Example: ``0.1``."""
     calibration: Calibration = "platt"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
 
 
-ITEM_ID = "item_id"
+ITEM_ID, USER_ID = "item_id", "user_id"
 
 
 class PairFeatures(Protocol):
@@ -71,7 +71,7 @@ class Lookup:
         unknown = unknown_user(tensors.schema, tensors.users)
         self.unknown = {name: tf.constant(values) for name, values in unknown.items()}
 
-    def users(self, batch: Mapping[str, Any], id_dropout: float = 0.0) -> dict[str, Any]:
+    def users(self, batch: Mapping[str, Any], id_dropout: float = 0.0, user_id_dropout: float = 0.0) -> dict[str, Any]:
         """User and context features [B, L].
 
         Args:
@@ -79,6 +79,7 @@ class Lookup:
                 several rows share a history: there are fewer than B, and ``WINDOW`` and ``PLACE`` [B] say which part
                 of which history a row reads; see `History`.
             id_dropout: probability that a row gets the features of an unknown user.
+            user_id_dropout: probability that a row's user id is out of vocabulary; the user's other features stay.
         """
         columns = self._users(batch["user_row"])
         columns |= {name: values for name, values in batch.items() if name != "user_row"}
@@ -91,6 +92,8 @@ class Lookup:
                 columns[PLACE] = tf.where(hidden[:, 0], columns[HISTORY].shape[1], columns[PLACE])
             if TRANSITIONS in columns:
                 columns[TRANSITIONS] *= tf.where(hidden[..., None], UNKNOWN_USER, 1.0)
+        if user_id_dropout:
+            columns[USER_ID] = without_ids(columns[USER_ID], batch["user_row"], user_id_dropout)
         return columns
 
     def items(self, rows: Any, id_dropout: float = 0.0, at_once: bool = False) -> dict[str, Any]:
@@ -104,9 +107,14 @@ class Lookup:
         """
         columns = self._items(rows)
         if id_dropout:
-            hidden = tf.expand_dims(uniform_per_row(rows, at_once) < id_dropout, -1)
-            columns[ITEM_ID] = tf.where(hidden, tf.cast(UNKNOWN_CODE, columns[ITEM_ID].dtype), columns[ITEM_ID])
+            columns[ITEM_ID] = without_ids(columns[ITEM_ID], rows, id_dropout, at_once)
         return columns
+
+
+def without_ids(codes: Any, rows: Any, share: float, at_once: bool = False) -> Any:
+    """Codes [..., 1] of rows [...] with a random ``share`` of them out of vocabulary; see `uniform_per_row`."""
+    hidden = tf.expand_dims(uniform_per_row(rows, at_once) < share, -1)
+    return tf.where(hidden, tf.cast(UNKNOWN_CODE, codes.dtype), codes)
 
 
 def uniform_per_row(rows: Any, at_once: bool) -> Any:

@@ -116,7 +116,10 @@ def calibration_notices(
         why = "needs a validation part"
     else:
         there = np.isfinite(logits)
-        why = f"cannot be fitted to {label[there].sum():,} positives among {there.sum():,} validation rows"
+        happened = label[there]
+        why = f"cannot be fitted to {happened.sum():,} positives among {there.sum():,} validation rows"
+        if calibration == "platt" and happened.sum() >= MIN_POSITIVES and not happened.all():
+            why += ", because the served score is lower for them than for the others"
     notice = f"dlrm_ranker.calibration: {calibration} {why}, so it is {fusion.calibration}"
     log.warning(notice)
     return [notice]

@@ -315,5 +315,5 @@ RANKER = Stage(
     take_part=take_part,
     check=check,
     memory=memory,
-    version=15,
+    version=16,
 )

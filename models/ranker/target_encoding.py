@@ -3,6 +3,10 @@
 With few impressions per id, an embedding cannot learn what the mean label says at once. Training rows use out-of-fold
 rates; the formulas are in `core.target_encoding`. The config key is ``dlrm_ranker.rates``. For a list column the
 feature is the mean rate of its entries.
+
+The entries of the history have the rates of the items themselves, and the number of entries beside them. Rates of "the
+history holds this item" would mostly tell users apart: of an item that few have in theirs, it is the rate of these
+users, which says nothing of a new one.
 """
 
 from __future__ import annotations
@@ -29,22 +33,24 @@ if TYPE_CHECKING:
     from ..training.rows import Events
 
 Floats = NDArray[np.float32]
+Codes = Callable[[NDArray[np.int64]], NDArray[Any]]
 PREFIX = "rates:"
 """Prefix of the batch columns that hold the out-of-fold encodings of a feature."""
-CHUNK = 1 << 18
-"""Events encoded at once."""
+CHUNK, LISTS = 1 << 18, 1 << 15
+"""Events encoded at once, and lists of items whose rates are gathered at once."""
 
 
 class Rates(tf.keras.layers.Layer):
     """The encoding float32 [..., C] of codes [..., L]: a rate for each of C - 1 labels, and log(1 + number of events).
 
-    It is 0 for codes without events, and for unknown and missing values. A list has the mean of its entries.
+    It is 0 for codes without events, and for unknown and missing values. A list has the mean of its entries. The last
+    number of a history is log(1 + number of entries); table and out-of-fold encodings are of the C - 1 rates.
     """
 
     def __init__(self, feature: Feature, labels: int) -> None:
         super().__init__(name=f"{ascii_name(feature.name)}_rates")
-        self.feature, self.length, self.width = feature.name, feature.length, labels + 1
-        shape = (feature.cardinality, self.width)
+        self.feature, self.length, self.of_items = feature.name, feature.length, feature.vocabulary is not None
+        shape = (feature.cardinality, labels + (not self.of_items))
         self.table = self.add_weight("table", shape, trainable=False, initializer="zeros")
 
     def call(self, columns: Mapping[str, Any]) -> Any:
@@ -53,7 +59,13 @@ class Rates(tf.keras.layers.Layer):
         Ids that are hidden by id dropout have the encoding 0.
         """
         codes = columns[self.feature]
-        given = columns.get(f"{PREFIX}{self.feature}")
+        found = self._rates(codes, columns.get(f"{PREFIX}{self.feature}"))
+        if not self.of_items:
+            return found
+        entries = tf.matmul(padding_mask(codes, found.dtype), tf.ones([codes.shape[-1], 1]))
+        return tf.concat([found, tf.math.log(1 + tf.squeeze(entries, axis=-1))], axis=-1)
+
+    def _rates(self, codes: Any, given: Any | None) -> Any:
         if given is None:
             numbers = tf.gather(self.table, codes)
             pooled = weighted_mean(numbers, padding_mask(codes, numbers.dtype)) if self.length else numbers
@@ -64,7 +76,7 @@ class Rates(tf.keras.layers.Layer):
 
 @dataclass(frozen=True)
 class Encoded:
-    """The encoding of one feature; C - 1 rates and the log of the number of events."""
+    """The encoding of one feature: C numbers, which are the rates and the log of the number of events."""
 
     table: Floats
     """[cardinality, C], from all events, for serving."""
@@ -79,10 +91,22 @@ class Encoded:
         numbers = self.others[fold.reshape(-1, *[1] * (codes.ndim - 1)), codes]
         return np.asarray((numbers * some).sum(axis=-2) / np.maximum(1, some.sum(axis=-2)), np.float32)
 
+    def of_entries(self, fold: NDArray[np.integer[Any]], codes: Codes) -> Encoded:
+        """The rates of lists of this feature's codes, without the number of events: C - 1 numbers.
 
-def encode(
-    codes: Callable[[NDArray[np.int64]], NDArray[Any]], labels: Floats, cardinality: int, config: RatesConfig, seed: int
-) -> Encoded:
+        Args:
+            fold: int [n], the fold of each event.
+            codes: gives the codes int [m, L] of the events with numbers [m].
+        """
+        rows = np.empty((len(fold), self.table.shape[1] - 1), np.float32)
+        rates = Encoded(self.table[:, :-1], rows, self.others[..., :-1])
+        for at in range(0, len(fold), LISTS):
+            part = np.arange(at, min(at + LISTS, len(fold)))
+            rates.rows[part] = rates.of_fold(fold[part], codes(part))
+        return rates
+
+
+def encode(codes: Codes, labels: Floats, cardinality: int, config: RatesConfig, seed: int) -> Encoded:
     """Encode one feature.
 
     A rate is the log-odds of the smoothed mean (sum + smoothing * mean) / (count + smoothing), minus the log-odds of
@@ -151,13 +175,14 @@ def encode_rates(
 ) -> dict[str, Encoded]:
     """Feature -> its encoding, from ``events`` [n] of the training part with ``labels`` float32 [n, T]."""
 
-    def encoded(feature: Feature) -> Encoded:
-        def codes(at: NDArray[np.int64]) -> NDArray[Any]:
-            return _codes(tensors, events, feature, at)
+    def codes(feature: Feature) -> Codes:
+        return lambda at: _codes(tensors, events, feature, at)
 
-        return encode(codes, labels, feature.cardinality, config, seed)
-
-    return {f.name: encoded(f) for f in rate_features(tensors.schema, config, ("user", "context", "item"))}
+    wanted = rate_features(tensors.schema, config, ("user", "context", "item"))
+    own = {f.vocabulary or f.name: tensors.schema[f.vocabulary or f.name] for f in wanted}
+    found = {name: encode(codes(f), labels, f.cardinality, config, seed) for name, f in own.items()}
+    fold = draw_folds(len(labels), config.folds, seed)
+    return {f.name: found[f.vocabulary].of_entries(fold, codes(f)) if f.vocabulary else found[f.name] for f in wanted}
 
 
 def _codes(tensors: Tensors, events: Events, feature: Feature, at: NDArray[np.int64]) -> NDArray[Any]:

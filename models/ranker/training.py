@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 TrainingRows = CandidateRows | ImpressionRows | MixedRows
 REFIT = "refit"
 """Name of the folder for the weights of the second training, beside those of the first."""
+MOST_HIDDEN = 0.8
+"""Largest share of training rows whose user id is hidden by default: the ids of the others have to be learned, too."""
 SCORED_ROWS = 65536
 """Rows scored at once in validation."""
 SCORED_VALUES = 1 << 21
@@ -84,7 +86,7 @@ def train(
             return mean_auc(label_aucs(score_heads(model, lookup, valid), valid.happened, of), model.share)
         return validation_score(score_rows(model, lookup, valid), valid, of)
 
-    step = make_step(model, lookup, config)
+    step = make_step(model, lookup, config, user_id_dropout(config, tensors) if impressions else 0.0)
     judged = score if valid else None
     begin = EmbeddingReset(model.tables, config.training.seed, initialize) if config.training.renew_embeddings else None
     found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, judged, checkpoint, begin=begin)
@@ -124,8 +126,27 @@ def refit(
     return model
 
 
-def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:
-    """A compiled training step from a batch to its loss (nats per row)."""
+def user_id_dropout(config: DlrmConfig, tensors: Tensors) -> float:
+    """``dlrm_ranker.user_id_dropout`` with what null stands for.
+
+    A log of users with a few rows each shows users of whom little is known anyway; there it would only hide what helps.
+    """
+    if config.user_id_dropout is not None:
+        return config.user_id_dropout
+    train, valid = (tensors.interactions(part).user_row for part in ("train", "valid"))
+    rows = np.bincount(train, minlength=len(tensors.user_ids))
+    if not len(valid):
+        return 0.0
+    new, first = (rows[valid] == 0).mean(), (rows > 0).sum() / len(train)
+    return float(np.clip(new - first, 0, MOST_HIDDEN))
+
+
+def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig, user_ids: float = 0.0) -> TrainStep:
+    """A compiled training step from a batch to its loss (nats per row).
+
+    Args:
+        user_ids: share of rows whose user id alone is hidden, see `user_id_dropout`.
+    """
     optimizer = Optimizer(config.training)
     rows = ("items", "label", "log_rate", "weight")
 
@@ -134,7 +155,8 @@ def make_step(model: Dlrm, lookup: Lookup, config: DlrmConfig) -> TrainStep:
 
     def scored(batch: Mapping[str, Any]) -> Any:
         moment = {name: values for name, values in batch.items() if name not in rows}
-        users, items = lookup.users(moment, config.id_dropout), lookup.items(batch["items"], config.item_id_dropout)
+        users = lookup.users(moment, config.id_dropout, user_ids)
+        items = lookup.items(batch["items"], config.item_id_dropout)
         columns = {**users, **items}
         return in_slices(logits, columns) if config.training.recompute else logits(columns)
 

@@ -136,6 +136,16 @@ class TestFitFusion:
         assert notice.endswith(f"2,000 validation rows, so it is {found.calibration}")
         assert caplog.messages == [notice]
 
+    def test_a_score_that_falls_where_the_label_rises_is_a_notice_with_that_reason(self):
+        logits = np.linspace(-1, 1, 400, dtype=np.float32)[:, None]
+        label = np.random.default_rng(0).random((400, 1)) < 0.5 - 0.4 * logits
+        found = fit_fusion(logits, 0 * logits, label, "platt", (1.0, 0.0))
+        (notice,) = calibration_notices(found, "platt", logits, label)
+        assert notice == (
+            f"dlrm_ranker.calibration: platt cannot be fitted to {label.sum()} positives among 400 validation rows, "
+            "because the served score is lower for them than for the others, so it is none"
+        )
+
     def test_there_is_no_notice_if_it_is_as_configured(self, caplog):
         assert calibration_notices(Fusion(), "none") == [] == calibration_notices(Fusion(bias=1.0), "platt")
         assert not caplog.messages

@@ -1,5 +1,7 @@
 """Training and validation rows of the ranker, and the look-up of features."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,36 @@ def test_id_dropout_shows_a_share_of_rows_as_unknown(tensors):
     for name, values in full.items():
         np.testing.assert_array_equal(shown[name][~hidden], values[~hidden])
     np.testing.assert_array_equal(shown["hour"], full["hour"])  # the context is known
+
+
+def test_user_id_dropout_hides_the_id_alone(tensors):
+    lookup, events = Lookup(tensors), Events.of(tensors.interactions("train"))
+    shown = {name: np.asarray(each) for name, each in lookup.users(events.queries(), user_id_dropout=0.25).items()}
+    full = user_columns(tensors, events)
+    hidden = shown["user_id"][:, 0] != full["user_id"][:, 0]
+    assert hidden.mean() == pytest.approx(0.25, abs=0.05) and (shown["user_id"][hidden] == 2).all()
+    assert shown["history"][hidden].any()
+    for name in full.keys() - {"user_id"}:
+        np.testing.assert_array_equal(shown[name], full[name])
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "share"),
+    [
+        ([0] * 10, [0, 0, 1, 2], 0.5 - 0.1),
+        ([0] * 6 + [2] * 4, [1, 0, 1, 3], 0.75 - 0.2),
+        ([0] * 10, [1, 2, 3], 0.8),
+        ([0, 0, 2], [0, 1, 2, 2], 0.0),
+        ([0, 1], [], 0.0),
+    ],
+)
+def test_user_ids_are_hidden_as_often_as_users_are_new(train, valid, share):
+    parts = {"train": train, "valid": valid}
+    tensors = SimpleNamespace(
+        user_ids=np.arange(4), interactions=lambda split: SimpleNamespace(user_row=np.array(parts[split], np.int32))
+    )
+    assert training.user_id_dropout(DlrmConfig(), tensors) == pytest.approx(share)
+    assert training.user_id_dropout(DlrmConfig(user_id_dropout=0.5), tensors) == 0.5
 
 
 def test_merlins_schema(tensors):

@@ -8,9 +8,11 @@ from stage_runs import rank_again, run_stages
 
 from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
+from cascade.core.target_encoding import draw_folds
 from cascade.models.config import DlrmConfig, RatesConfig
 from cascade.models.ranker import target_encoding
-from cascade.models.ranker.target_encoding import Rates, rate_features
+from cascade.models.ranker.target_encoding import Rates, encode_rates, rate_features
+from cascade.models.training.rows import Events
 
 CODES, CARDINALITY = 3, 9
 SCHEMA = FeatureSchema(
@@ -126,12 +128,44 @@ def test_events_are_encoded_in_chunks(monkeypatch):
 
 
 def test_layer_takes_the_mean_of_a_list_without_its_padding():
-    layer = Rates(SCHEMA["history"], labels=1)
+    layer = Rates(Feature("genres", "item", "categorical", 9, 4), labels=1)
     layer.table.assign(np.arange(18, dtype=np.float32).reshape(9, 2))
     codes = np.array([[3, 5, 0, 0], [0, 0, 0, 0]])
-    np.testing.assert_allclose(layer({"history": codes}), [[8, 9], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(layer({"genres": codes}), [[8, 9], [0, 0]], rtol=1e-6)
     given = np.ones((2, 2), np.float32)
-    np.testing.assert_array_equal(layer({"history": codes, "rates:history": given}), [[1, 1], [0, 0]])
+    np.testing.assert_array_equal(layer({"genres": codes, "rates:genres": given}), [[1, 1], [0, 0]])
+
+
+def test_layer_of_a_history_adds_its_length():
+    layer = Rates(SCHEMA["history"], labels=2)
+    layer.table.assign(np.arange(18, dtype=np.float32).reshape(9, 2))
+    codes = np.array([[3, 5, 0, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(layer({"history": codes}), [[8, 9, np.log(3)], [0, 0, 0]], rtol=1e-6)
+    given = np.ones((2, 2), np.float32)
+    shown = layer({"history": codes, "rates:history": given})
+    np.testing.assert_allclose(shown, [[1, 1, np.log(3)], [0, 0, 0]], rtol=1e-6)
+
+
+def test_a_history_has_the_rates_of_its_items_outside_the_fold_of_the_event(tensors, monkeypatch):
+    monkeypatch.setattr(target_encoding, "LISTS", 7)
+    config, events = RatesConfig(features=["history"], folds=3), Events.of(tensors.interactions("train"))
+    labels = (np.random.default_rng(0).random((len(events), 1)) < 0.4).astype(np.float32)
+    found = encode_rates(tensors, events, labels, config, seed=5)["history"]
+    code, fold = np.asarray(tensors.items["item_id"])[events.item_row, 0], draw_folds(len(events), 3, 5)
+    history, mean = np.asarray(events.moment["history"]), labels.mean(dtype=np.float64)
+
+    def rate(entry, rows):
+        own = labels[rows & (code == entry), 0]
+        share = (own.sum() + 10 * mean) / (len(own) + 10)
+        return np.log(share / (1 - share)) - np.log(mean / (1 - mean)) if len(own) else 0.0
+
+    longest = np.argsort(-(history > 0).sum(axis=1))[:20]
+    for row in longest:
+        entries = history[row][history[row] > 0]
+        expected = np.mean([rate(entry, fold != fold[row]) for entry in entries])
+        np.testing.assert_allclose(found.rows[row], [expected], rtol=1e-4, atol=1e-6)
+    every = np.ones(len(events), bool)
+    np.testing.assert_allclose(found.table[code[:9], 0], [rate(each, every) for each in code[:9]], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
