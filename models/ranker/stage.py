@@ -12,7 +12,7 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError
-from ...core.memory import MemoryNeed
+from ...core.memory import MemoryNeed, give_back
 from ...core.stage import Sections, Stage
 from .. import metrics
 from ..config import DlrmConfig, TwoTowerConfig
@@ -58,13 +58,16 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     similarity = RetrieverScores.of_training_part(parents, tensors)
     dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     final = refit(tensors, rows, config, folder / CHECKPOINT, similarity.vectors, found, valid)
-    lookup, candidates = Lookup(tensors, rows.followers), retriever(tensors, parents, ann.topk)
+    events, followers = rows.events, rows.followers
+    del rows  # with its candidates, before the models are exported
+    give_back()
+    lookup, candidates = Lookup(tensors, followers), retriever(tensors, parents, ann.topk)
     listed = listed_rows(kind, valid, tensors, candidates, config, keep_seen)
     fused = fuse(dlrm, similarity, lookup, valid, listed, config)
     ranker = Ranker(final or dlrm, fused.fusion, similarity.neighbours is not None)
-    columns = export_ranker(folder, ranker, similarity, tensors, rows.followers)
+    columns = export_ranker(folder, ranker, similarity, tensors, followers)
     difference, of_split = differences(folder, ranker, columns)
-    int8 = quantize(folder, columns, candidates, rows.events, valid) if columns.widths else None
+    int8 = quantize(folder, columns, candidates, events, valid) if columns.widths else None
     results = {
         "train_on": kind,
         "refit": final is not None,

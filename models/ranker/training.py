@@ -37,8 +37,8 @@ MOST_HIDDEN = 0.8
 """Largest share of training rows whose user id is hidden by default: the ids of the others have to be learned, too."""
 SCORED_ROWS = 65536
 """Rows scored at once in validation."""
-SCORED_VALUES = 1 << 21
-"""Values of item features, entries of lists included, that are scored at once: their embeddings take some 100 MB."""
+SCORED_VALUES = 1 << 19
+"""Values of item features, entries of lists included, that are scored at once: their embeddings take some 30 MB."""
 
 
 def train(
