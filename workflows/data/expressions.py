@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError, DataError
-from ..tables.canonical import kind_of
+from ..tables.canonical import LARGEST, kind_of
 from ..tables.validate import nearest
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def names_in(expression: str, key: str = "data.positive") -> set[str]:
         key: the config key that holds the expression, for messages.
 
     Raises:
-        ConfigError: if it is not valid Python, or has more than columns, constants, comparisons and arithmetic.
+        ConfigError: if it is not valid Python, has more than columns, constants, comparisons and arithmetic, or a
+            constant beyond 64 bits.
     """
     try:
         tree = ast.parse(expression.strip(), mode="eval")
@@ -41,6 +42,8 @@ def names_in(expression: str, key: str = "data.positive") -> set[str]:
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
             raise ConfigError(f"{key}: {type(node).__name__} in {expression!r} is not allowed; {_EXAMPLE}")
+        if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value > LARGEST:
+            raise ConfigError(f"{key}: {node.value} in {expression!r} is no whole number of 64 bits, as columns are")
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
@@ -112,8 +115,19 @@ def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
     return found
 
 
+def _filled(table: pa.Table) -> pa.Table:
+    """The table without nulls, so that pandas keeps whole numbers whole; which rows had one is known to the caller."""
+    import pyarrow.compute as pc
+
+    for at, field in enumerate(table.schema):
+        blank = {"int": 0, "string": ""}.get(kind_of(field.type) or "")
+        if blank is not None and table[at].null_count:
+            table = table.set_column(at, field.name, pc.fill_null(table[at], blank))
+    return table
+
+
 def _evaluate(table: pa.Table, names: list[str], expression: str, key: str) -> Any:
-    frame = table.select(names).to_pandas(integer_object_nulls=False)
+    frame = _filled(table.select(names)).to_pandas()
     kinds = {name: kind_of(table[name].type) for name in names}
     try:
         return frame.eval(expression, engine="python")

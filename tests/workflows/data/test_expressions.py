@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cascade.core.errors import ConfigError, DataError
 from cascade.workflows.data.expressions import positives, with_label
@@ -22,6 +24,27 @@ TABLE = pa.table({"rating": [5, 3, None, 4], "event": ["buy", "view", "buy", Non
 )
 def test_evaluates(expression, expected):
     assert positives(TABLE, expression).tolist() == expected
+
+
+WHOLE = st.one_of(st.none(), st.integers(-(2**63) + 1, 2**63 - 1), st.integers(2**53 - 2, 2**53 + 2))
+
+
+@given(values=st.lists(WHOLE, min_size=1, max_size=8), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_whole_numbers_are_compared_exactly(values, data):
+    sought = data.draw(st.sampled_from([value for value in values if value is not None] or [7]))
+    table = pa.table({"k": pa.array(values, pa.int64()), "text": [None if v is None else str(v) for v in values]})
+    equal = [value is not None and value == sought for value in values]
+    assert positives(table, f"k == {sought}").tolist() == equal
+    assert positives(table, f"k in [{sought}]").tolist() == equal
+    assert positives(table, f"not k != {sought}").tolist() == equal
+    assert positives(table, f"text >= {str(sought)!r} and text <= {str(sought)!r}").tolist() == equal
+    assert positives(table, f"k > {sought}").tolist() == [value is not None and value > sought for value in values]
+
+
+def test_a_constant_beyond_64_bits_is_refused():
+    with pytest.raises(ConfigError, match=r"data.positive: 9223372036854775808 in .* no whole number of 64 bits"):
+        positives(TABLE, "item_id == 9223372036854775808")
 
 
 def test_a_label_is_the_default():
