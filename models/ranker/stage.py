@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from .served_order import OrderChoice
     from .training import TrainingRows
 
-EVENT_BYTES, CANDIDATE_BYTES, SCORED_BYTES = 100, 13, 24
+EVENT_BYTES, CANDIDATE_BYTES, SCORED_BYTES = 100, 5, 24
 """Bytes of a training interaction, of a candidate that is kept, and of one that is scored."""
+GRAPH_BYTES = 300_000_000
+"""What TensorFlow, the conversion to ONNX and the int8 model take whatever the data; measured."""
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -304,6 +306,7 @@ def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
             f"{events:,} interactions": (EVENT_BYTES + rates) * events,
             f"{topk} candidates of {lists:,} positives": CANDIDATE_BYTES * topk * lists,
             f"{topk} candidates of {VALID_EVENTS:,} positives to validate": SCORED_BYTES * topk * VALID_EVENTS,
+            "TensorFlow's graphs and ONNX": GRAPH_BYTES,
         },
         "lower dlrm_ranker.max_events or serving.ann.topk",
     )

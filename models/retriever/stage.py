@@ -29,6 +29,8 @@ CONFIG = "two_tower.json"
 EVENT_BYTES, SCORE_BYTES, PAIR_BYTES = 100, 16, 16
 """Bytes of a training interaction (row numbers, place in epochs, matrix of users and items), of a score, and of a count
 of two items that a user has."""
+GRAPH_BYTES = 200_000_000
+"""What TensorFlow and the conversion to ONNX take whatever the data, beside what is imported; measured."""
 PARITY_ROWS = 512
 """Rows on which the ONNX models are compared with TensorFlow."""
 
@@ -198,15 +200,22 @@ def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
     """What the retriever holds beside its tables, which the training itself estimates, see `memory_estimate`."""
     from ...workflows.etl.tensors import Tensors
     from .item_to_item.ease import most_counts
+    from .item_to_item.factorizations import most_bytes
+    from .linear_part import MOST_POSITIVES
 
     config, tensors = cast(TwoTowerConfig, sections["two_tower"]), Tensors.load(parents["etl"].path)
     source, items = tensors.interactions("train"), len(tensors.item_ids)
-    pairs = most_counts(np.bincount(source.user_row[source.positive]), items) if config.neighbours else 0
+    of_user = np.bincount(source.user_row[source.positive])
+    pairs = most_counts(of_user, items) if config.neighbours else 0
+    factors, share = 0, min(1, MOST_POSITIVES / max(1, of_user.sum()))
+    if config.linear:  # on a share of the users, see `linear_part`
+        factors = most_bytes(int(share * (of_user > 0).sum()), items, int(share * of_user.sum()), config.linear)
     return MemoryNeed(
         {
             f"{len(source):,} interactions": EVENT_BYTES * len(source),
             f"scores of queries for {items:,} items": SCORE_BYTES * min(512 * items, 1 << 26),
-            f"{pairs:,} pairs of items": PAIR_BYTES * pairs,
+            f"SVD and iALS, then EASE of {pairs:,} pairs of items": max(factors, PAIR_BYTES * pairs),
+            "TensorFlow's graphs and ONNX": GRAPH_BYTES,
         },
         "give fewer interactions, for example the latest ones, or lower etl.max_size of item_id",
     )

@@ -58,6 +58,15 @@ def names(codes: int) -> list[str]:
     return ["svd", *(f"ials_{value:g}" for value in IALS_REGULARIZATIONS), *(["ease"] if codes <= EASE_MOST else [])]
 
 
+def most_bytes(users: int, codes: int, positives: int, width: int) -> int:
+    """Bytes that it takes at most to try them on ``positives`` of ``users`` with ``codes`` item codes.
+
+    The matrix is held four times, scaled and transposed, that of EASE five times. Users have vectors in SVD and iALS.
+    """
+    dense = 5 * 4 * codes**2 if codes <= EASE_MOST else 0
+    return 4 * 8 * positives + 8 * (width + OVERSAMPLING) * users + 8 * width * codes * len(names(codes)) + dense
+
+
 def factorization(name: str, matrix: csr_matrix, width: int, seed: int) -> Factors:
     """Fit the one called ``name`` to ``matrix`` float32 [U, C] of 0 and 1, with D = ``width`` at most.
 

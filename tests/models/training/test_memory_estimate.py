@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stage_runs import SECTIONS
+from stage_runs import RANKER, SECTIONS, TWO_TOWER, serving
 
 from cascade.core.errors import ConfigError
 from cascade.models.config import TowerConfig, TrainingConfig, TwoTowerConfig
@@ -71,3 +71,13 @@ def test_target_attention_counts(tensors):
     with_it, without = (build_dlrm(tensors.schema, own).step_size(10, 10).numbers for own in (attending, plain))
     more = with_it - without
     assert more == 10 * (5 * 8 + 2 * (2 * 5 + 8))
+
+
+def test_the_stages_name_what_they_hold_beside_the_tables(parts):
+    sections = {**SECTIONS, **serving()}
+    sections["two_tower"] = SECTIONS["two_tower"].model_copy(update={"linear": 16, "neighbours": 10})
+    needs = {stage.name: stage.memory(sections, parts) for stage in (TWO_TOWER, RANKER)}
+    found = {name: list(need.parts) for name, need in needs.items()}
+    assert any("SVD and iALS, then EASE of 3,600 pairs" in part for part in found["two_tower"]), found
+    assert any("20 candidates of" in part for part in found["ranker"]), found
+    assert all(need.total < 600_000_000 for need in needs.values())
