@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ...core.merlin_env import prepare_merlin
-from ...core.signature import Signature
+from ...core.signature import ColumnSpec, Signature
 from ..config import ServingConfig
 from ..protocol.inputs import RANDOM, Input
 from .ops.base import Op
@@ -81,20 +81,32 @@ def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
     return Ensemble(outputs, to_schema({spec.name: spec.spec for spec in inputs}))
 
 
-def request_inputs(user_ids: str, item_ids: str, contexts: Signature, serving: ServingConfig) -> tuple[Input, ...]:
+def request_inputs(
+    user_ids: str,
+    item_ids: str,
+    contexts: Signature,
+    serving: ServingConfig,
+    limits: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> tuple[Input, ...]:
     """The inputs of a request.
 
     Args:
         user_ids: dtype of user ids, "int64" or "object".
         item_ids: dtype of item ids.
         contexts: the raw context columns.
+        limits: context column -> its least and its largest value.
     """
     longest = float(serving.ann.topk)
     return (
         Input("user_id", user_ids, required=True),
-        *(Input(name, spec.dtype, spec.dims, missing=True) for name, spec in contexts.items()),
+        *(_context(name, spec, limits.get(name)) for name, spec in contexts.items()),
         Input("exclude_items", item_ids, ("E",), missing=True),
         Input("top_k", "int32", default=min(serving.rerank.k, serving.ann.topk), minimum=1, maximum=longest),
         Input("temperature", "float32", default=serving.rerank.temperature, minimum=0),
         Input("seed", "int64", default=RANDOM),
     )
+
+
+def _context(name: str, spec: ColumnSpec, limits: tuple[float, float] | None) -> Input:
+    low, high = limits if limits and spec.dtype == "float64" else (None, None)
+    return Input(name, spec.dtype, spec.dims, minimum=low, maximum=high, missing=True)

@@ -93,6 +93,8 @@ class Input:
         for value in array.ravel():
             if not (isinstance(value, str) and (value or not self.required)) and not (self.missing and value is None):
                 raise RequestError(f"{self.name}: expected a string{' or none' * self.missing}, got {value!r}")
+            if value and "\0" in value:  # numpy's strings end there, so it would be taken for another value
+                raise RequestError(f"{self.name}: expected text without the character NUL, got {value!r}")
 
     def _check_numbers(self, array: NDArray[Any]) -> None:
         low, high = self._range

@@ -153,5 +153,5 @@ EXPORT = Stage(
     check=check,
     memory=memory,
     publish=publish,
-    version=6,
+    version=7,
 )

@@ -65,7 +65,8 @@ def release_steps(
         merge_neighbours=merge,
     )
     contexts = {name: spec for name, spec in raw.items() if name not in profile}
-    return steps, request_inputs(lookup.reads["user_id"].dtype, transform.item_dtype, contexts, serving)
+    users_are, items_are = lookup.reads["user_id"].dtype, transform.item_dtype
+    return steps, request_inputs(users_are, items_are, contexts, serving, transform.limits)
 
 
 def _transform(folder: Path, keep_seen: bool) -> tuple[Transform, dict[str, Path]]:

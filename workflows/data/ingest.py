@@ -11,9 +11,11 @@ from ...core.errors import ConfigError, DataError
 from ..config import DataConfig
 from ..sources import Source
 from ..tables.canonical import IDS, canonical
+from ..tables.ids import whole_ids
 from ..tables.names import DERIVED, way_out
 from ..tables.timestamps import TimeReader
 from ..tables.validate import (
+    check_catalogue,
     check_columns,
     check_entity_table,
     check_finite,
@@ -32,12 +34,13 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    source: Source, spool: Spool, config: DataConfig, vectors: Sequence[str] = ()
+    source: Source, spool: Spool, config: DataConfig, vectors: Sequence[str] = (), dense: Sequence[str] = ()
 ) -> tuple[dict[str, pa.Table], InteractionIngester]:
     """Check the source's tables and write its interactions to the spool.
 
     Args:
         vectors: columns of items that hold vectors, as lists of numbers of one length.
+        dense: columns of numbers that models calculate with.
 
     Returns:
         ``users`` and ``items`` sorted by id, and what has read the interactions. A table that the source does not have
@@ -50,9 +53,9 @@ def ingest(
     from tqdm import tqdm
 
     given = {name: getattr(source, name) for name in ENTITIES.values()}
-    entities = {name: _checked(table, name, vectors) for name, table in given.items() if table is not None}
+    entities = {name: _checked(table, name, vectors, dense) for name, table in given.items() if table is not None}
     known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
-    ingester = InteractionIngester(config, spool, known)
+    ingester = InteractionIngester(config, spool, known, dense)
     with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False, disable=None) as bar:
         for chunk in source.interactions():
             ingester.add(chunk)
@@ -63,19 +66,21 @@ def ingest(
         name: ingester.unknown.grown(entities[name], name, key) if name in entities else pa.table({key: found[key]})
         for key, name in ENTITIES.items()
     }
+    check_catalogue(tables["items"])
     return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, ingester
 
 
-def _checked(table: pa.Table, name: str, vectors: Sequence[str]) -> pa.Table:
+def _checked(table: pa.Table, name: str, vectors: Sequence[str], dense: Sequence[str]) -> pa.Table:
     """The users or items in canonical types, after all checks."""
     key = next(key for key, value in ENTITIES.items() if value == name)
+    table = whole_ids(table, name, [key])
     check_entity_table(table, name, key)
     pretrained = vector_columns(table, vectors) if name == "items" else {}
     table = canonical(table.drop_columns([*pretrained]), name)
     for column, lists in pretrained.items():
         table = table.append_column(column, lists)
     for column in table.column_names:
-        check_finite(table, name, column)
+        check_finite(table, name, column, dense=column in dense)
     return table
 
 
@@ -84,14 +89,16 @@ class InteractionIngester:
 
     Args:
         known: table name -> its ids, for the tables that the source has.
+        dense: columns of numbers that models calculate with.
 
     Attributes:
         has_timestamp: whether the source has timestamps; if not, the row number takes their place.
         times: what the numbers in the spool's column ``timestamp`` mean.
     """
 
-    def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array]) -> None:
+    def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array], dense: Sequence[str]) -> None:
         self.config = config
+        self.dense = dense
         self.spool = spool
         self.unknown = UnknownIds(config.unknown, known)
         self.has_timestamp = False
@@ -107,6 +114,7 @@ class InteractionIngester:
 
         start = self._read
         self._read += raw.num_rows
+        raw = whole_ids(raw, "interactions", IDS, start=start)
         check_interactions(raw, self.config.labels, start=start)
         times = self._times(raw, start)
         rest = raw.drop_columns(["timestamp"]) if self.has_timestamp else raw
@@ -115,7 +123,7 @@ class InteractionIngester:
         self._check_reserved(chunk)
         kept = self.unknown.kept(chunk, start)
         for column in chunk.column_names:
-            check_finite(chunk, "interactions", column, start=start)
+            check_finite(chunk, "interactions", column, dense=column in self.dense, start=start)
         chunk = chunk.append_column("positive", pa.array(positives(chunk, self.config.positive)))
         if self.config.split.given is not None:
             chunk = self._with_given_split(chunk, self.config.split.given, start)

@@ -47,7 +47,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     if "interactions" in source.columns:
         check_named(config, schema, source.columns)
     spool = Spool(folder / "spool" / "interactions.parquet")
-    entities, ingested = ingest(source, spool, config, schema.vectors)
+    entities, ingested = ingest(source, spool, config, schema.vectors, schema.dense)
     check_named(config, schema, source.columns)
     kinds = {name: {c: str(kind_of(t[c].type)) for c in t.column_names} for name, t in entities.items()}
     added = ("split", *(["order"] if config.has_order else []))
@@ -92,7 +92,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=5,
+    version=6,
     inputs=inputs,
     memory=memory,
 )

@@ -52,11 +52,14 @@ class CsvParts:
         found: dict[str, tuple[TextType, Path]] = {}
         rows = 0
         for file, names in files.items():
+            for name in names:
+                found.setdefault(name, (TextType(self.config.decimal), file))
             for batch in self.batches(file, names or self.names(file)[:1], rows):
                 rows += batch.num_rows
                 for name in names:
-                    found.setdefault(name, (TextType(self.config.decimal), file))[0].see(batch[name])
-        return Scan({name: [(kind.kind, file)] for name, (kind, file) in found.items()}, rows)
+                    found[name][0].see(batch[name])
+        types = {name: [(kind.kind, file)] for name, (kind, file) in found.items()}
+        return Scan(types, rows, [name for name, (kind, _) in found.items() if kind.whole])
 
     def read_as(self, found: pa.DataType, kind: pa.DataType) -> Read:
         """Reads a column of text, all of which is of the type ``found``, as ``kind``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,8 @@ class Scan:
     types: Mapping[str, Sequence[tuple[pa.DataType, Path]]]
     """Column -> its type, and the file that has this type."""
     rows: int
+    whole: Collection[str] = ()
+    """Columns of text whose values are whole numbers, written like 3 or 3.0."""
 
 
 def refuse_twins(file: Path, names: Sequence[str], header: Sequence[str]) -> None:

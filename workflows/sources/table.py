@@ -143,12 +143,13 @@ def open_table(
     for name, theirs in used.items():
         if kind := _forced(name, files, config):
             forced[theirs] = kind
-    needed = [theirs for theirs in used.values() if theirs not in forced]
+    needed = [theirs for name, theirs in used.items() if theirs not in forced or config.types.get(name) == "text"]
     scan = reader.scan({part.file: [name for name in needed if name in having[part.file]] for part in files.parts})
     columns = []
     for name, theirs in used.items():
         if theirs in forced:
-            columns.append(_forced_column(name, theirs, forced[theirs], config.csv.decimal))
+            whole = theirs in scan.whole and name in config.types
+            columns.append(_forced_column(name, theirs, forced[theirs], config.csv.decimal, whole))
         else:
             found, keys = scan.types.get(theirs, []), _key_type(files, theirs, having)
             kind = common_type(files.name, name, [*found, *keys])
@@ -168,8 +169,8 @@ def _forced(name: str, files: TableFiles, config: DataConfig) -> Forced | None:
     return config.types.get(name) or ("text" if name in config.separators and files.format == "csv" else None)
 
 
-def _forced_column(name: str, theirs: str, forced: Forced, decimal: str) -> Column:
-    read = forced_reader_of(forced, decimal)
+def _forced_column(name: str, theirs: str, forced: Forced, decimal: str, whole: bool) -> Column:
+    read = forced_reader_of(forced, decimal, whole)
     problem = f"is not {PHRASES[forced]}, which data.types.{name} asks for"
     return Column(name, theirs, forced_type(forced), read, read, problem)
 

@@ -18,6 +18,7 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A",
 WHOLE = r"^(0|-?[1-9][0-9]*)$"
 NUMBER = r"^-?([0-9]{1,15}|(0|[1-9][0-9]*)?\.[0-9]*|(0|[1-9][0-9]*)(\.[0-9]*)?[eE][+-]?[0-9]+)$"
 """A whole number has at most 15 digits here, so that a float holds it exactly."""
+WHOLE_FLOAT = r"^(0|-?[1-9][0-9]*)(\.0)?$"
 LEADING_ZERO = r"^-?0[0-9]"
 FIRST = 100
 """Values that are looked at before all are."""
@@ -37,6 +38,8 @@ class TextType:
         self.decimal = decimal
         self._left = list(range(len(_candidates())))
         self._any = False
+        self.whole = True
+        """Whether all values are whole numbers, perhaps written like 3.0, as pandas does beside a missing value."""
 
     def see(self, values: pa.Array) -> None:
         """Take note of a block of text."""
@@ -46,6 +49,8 @@ class TextType:
         if len(values):
             self._any = True
             self._left = [index for index in self._left if self._takes(values, index)]
+            if self.whole and 0 not in self._left:
+                self.whole = bool(self._left) and _like(WHOLE_FLOAT)(values)
 
     @property
     def kind(self) -> pa.DataType:
@@ -89,27 +94,30 @@ def pointed(values: pa.Array, decimal: str) -> pa.Array:
     return pc.replace_substring(pc.replace_substring(values, ".", "?"), decimal, ".")
 
 
+def _like(pattern: str, but: str | None = None) -> Callable[[pa.Array], bool]:
+    """Whether all values match ``pattern``, and none matches ``but``."""
+    import pyarrow.compute as pc
+
+    def fits(values: pa.Array) -> bool:
+        for some in (values.slice(0, FIRST), values):
+            if not pc.all(pc.match_substring_regex(some, pattern)).as_py():
+                return False
+        return but is None or not pc.any(pc.match_substring_regex(values, but)).as_py()
+
+    return fits
+
+
 @cache
 def _candidates() -> list[tuple[pa.DataType, Callable[[pa.Array], bool]]]:
     """Types in the order of preference, each with a check of what its text looks like."""
     import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def like(pattern: str, but: str | None = None) -> Callable[[pa.Array], bool]:
-        def fits(values: pa.Array) -> bool:
-            for some in (values.slice(0, FIRST), values):
-                if not pc.all(pc.match_substring_regex(some, pattern)).as_py():
-                    return False
-            return but is None or not pc.any(pc.match_substring_regex(values, but)).as_py()
-
-        return fits
 
     times = [pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("s", "us", "ns")]
     return [
-        (pa.int64(), like(WHOLE)),
-        (pa.uint64(), like(WHOLE)),
-        (pa.float64(), like(NUMBER, LEADING_ZERO)),
-        (pa.bool_(), like(TRUTH)),
-        (pa.date32(), like(DAY)),
-        *((kind, like(TIME)) for kind in times),
+        (pa.int64(), _like(WHOLE)),
+        (pa.uint64(), _like(WHOLE)),
+        (pa.float64(), _like(NUMBER, LEADING_ZERO)),
+        (pa.bool_(), _like(TRUTH)),
+        (pa.date32(), _like(DAY)),
+        *((kind, _like(TIME)) for kind in times),
     ]

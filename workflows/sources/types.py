@@ -114,15 +114,19 @@ def as_it_is(values: pa.Array) -> pa.Array:
     return values
 
 
-def forced_reader_of(forced: Forced, decimal: str) -> Read:
+def forced_reader_of(forced: Forced, decimal: str, whole: bool = False) -> Read:
     """Reads any values as ``data.types`` says.
 
     Args:
         decimal: the decimal sign of numbers that are text.
+        whole: whether text is whole numbers that may be written like 3.0, which then becomes 3, as a float does.
     """
+    import pyarrow.compute as pc
 
     def read(values: pa.Array) -> pa.Array:
         values = decoded(values)
+        if whole and forced == "text":
+            values = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"\.0$", "")
         return _FORCED[forced](values, decimal)
 
     return read

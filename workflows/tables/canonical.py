@@ -62,8 +62,8 @@ def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
         start: row number of the table's first row, for messages.
 
     Raises:
-        DataError: if a value does not fit the canonical type, e.g. a uint64 beyond int64, or a time that lies between
-            two seconds.
+        DataError: if a value does not fit the canonical type, e.g. a uint64 beyond int64, a time that lies between two
+            seconds, or text with a NUL.
     """
     import pyarrow as pa
 
@@ -102,7 +102,22 @@ def _scalars(array: pa.Array, kind: str, where: str, row_of: RowOf) -> pa.Array:
     if kind == "float":
         array = as_floats(array)
         return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
-    return as_text(array)
+    return _no_nul(as_text(array), where, row_of)
+
+
+def _no_nul(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
+    """Text without the character NUL, at which numpy's and C's strings end."""
+    import pyarrow.compute as pc
+
+    found = pc.match_substring(array, "\0")
+    if pc.any(found).as_py():
+        at = pc.index(found, True).as_py()
+        shown = repr(array[at].as_py())
+        raise DataError(
+            f"{where}, row {row_of(at)}: {shown[:80]} holds the character NUL (\\0), which text must not; "
+            "remove it in the table"
+        )
+    return array
 
 
 def as_text(array: pa.Array) -> pa.Array:

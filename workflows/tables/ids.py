@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.errors import DataError
+from .canonical import as_floats, kind_of, one_array
+
 if TYPE_CHECKING:
     import pyarrow as pa
+
+EXACT = 2.0**53
+"""A float holds each smaller whole number exactly."""
 
 
 @lru_cache(maxsize=4)
@@ -21,6 +28,37 @@ def id_columns(data: Path) -> tuple[pa.Array, pa.Array]:
     users = pq.read_table(data / "users.parquet", columns=["user_id"])["user_id"]
     items = pq.read_table(data / "items.parquet", columns=["item_id"])["item_id"]
     return users.combine_chunks(), items.combine_chunks()
+
+
+def whole_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> pa.Table:
+    """``table`` with ids such as 3.0, which pandas writes where an id was missing once, as whole numbers.
+
+    Args:
+        name: of the table, for messages.
+        start: row number of the table's first row, for messages.
+
+    Raises:
+        DataError: naming the first id that has a fraction, or is too large for a float to hold it exactly.
+    """
+    import pyarrow as pa
+
+    for column in columns:
+        if column not in table.column_names or kind_of(table[column].type) != "float":
+            continue
+        floats = as_floats(one_array(table[column]))
+        values = floats.fill_null(np.nan).to_numpy()
+        missing = np.isnan(values)
+        exact = missing | ((np.abs(values) < EXACT) & (np.floor(values) == values))
+        if not exact.all():
+            row = int(np.argmin(exact))
+            if abs(values[row]) < EXACT:
+                why = f"has a fraction, ids are whole numbers or strings; data.types: {{{column}: text}} keeps it"
+            else:
+                why = "is too large to be exact as a float; write it as an integer or as text in the table"
+            raise DataError(f"{name}.{column}, row {start + row}: {values[row]} {why}")
+        ids = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
+        table = table.set_column(table.column_names.index(column), column, ids)
+    return table
 
 
 def rows_of(ids: pa.ChunkedArray | NDArray[Any], known: pa.Array | NDArray[Any]) -> NDArray[np.int32]:

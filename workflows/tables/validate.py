@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LONGEST_ID = 512
 """Characters of an id. Tables of ids have the width of the longest, so one of them must not decide their size."""
+LARGEST_DENSE = 1e30
+"""Of ``schema.dense``, in magnitude. A float32 ends at 3.4e38, and models add and multiply on the way to a score."""
 _NO_LABEL = "; for a rating, use another name than label and set data.positive, e.g. rating >= 4"
 
 
@@ -46,7 +48,7 @@ def check_required(names: Sequence[str], name: str, required: Sequence[str]) -> 
 
 
 def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> None:
-    """The id columns hold whole numbers or strings of at most `LONGEST_ID` characters, and no nulls."""
+    """The id columns hold whole numbers or strings of at most `LONGEST_ID` characters, and none is missing or blank."""
     import pyarrow.compute as pc
 
     for column in columns:
@@ -54,8 +56,14 @@ def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int 
         if kind not in ("int", "string"):
             raise DataError(f"{name}.{column}: wrong type {table[column].type}, ids are whole numbers or strings")
         if table[column].null_count:
-            raise DataError(f"{name}.{column}, row {start + _first(table[column].is_null())}: null id")
+            raise DataError(f"{name}.{column}, row {start + _first(table[column].is_null())}: missing id (null)")
         if kind == "string":
+            blank = pc.equal(pc.utf8_trim_whitespace(table[column].cast("string")), "")
+            if pc.any(blank).as_py():
+                row = _first(blank)
+                raise DataError(
+                    f"{name}.{column}, row {start + row}: missing id ({table[column][row].as_py()!r} is blank)"
+                )
             lengths = pc.utf8_length(table[column].cast("string"))
             if (pc.max(lengths).as_py() or 0) > LONGEST_ID:
                 row = _first(pc.greater(lengths, LONGEST_ID))
@@ -113,11 +121,22 @@ def check_known(table: pa.Table, column: str, known: pa.Array, other: str, *, st
         )
 
 
-def check_finite(table: pa.Table, name: str, column: str, *, start: int = 0) -> None:
-    """No number is infinite. Missing numbers are null already."""
+def check_finite(table: pa.Table, name: str, column: str, *, dense: bool = False, start: int = 0) -> None:
+    """No number is infinite. Missing numbers are null already.
+
+    Args:
+        dense: whether models calculate with the numbers, which must not be larger than `LARGEST_DENSE` then.
+    """
     import pyarrow.compute as pc
 
     if kind_of(table[column].type) == "float":
+        if dense and pc.any(too_large := pc.greater(pc.abs(table[column]), LARGEST_DENSE)).as_py():
+            row = _first(too_large)
+            raise DataError(
+                f"{name}.{column}, row {start + row}: {table[column][row].as_py()} is too large for schema.dense, "
+                f"which models calculate with in 32 bits; expected at most {LARGEST_DENSE:g}; if it is for a missing "
+                "value, leave it empty"
+            )
         infinite = pc.fill_null(pc.is_inf(table[column]), False)
         if pc.any(infinite).as_py():
             raise DataError(f"{name}.{column}, row {start + _first(infinite)}: infinite")
@@ -129,6 +148,8 @@ def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None
     import pyarrow.compute as pc
 
     advice = _NO_LABEL if name == "label" else ""
+    if kind_of(table[name].type) == "string":
+        advice = f"; data.types: {{{name}: bool}} reads yes and no, true and false, or 1 and 0{advice}"
     check_type(table, "interactions", name, ("int", "float"), advice=advice)
     label = table[name].cast(pa.float64())
     wrong = pc.invert(pc.fill_null(pc.or_(pc.equal(label, 0), pc.equal(label, 1)), False))
@@ -136,6 +157,16 @@ def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None
         row = _first(wrong)
         value = repr(table[name][row].as_py())
         raise DataError(f"interactions.{name}, row {start + row}: {value}, expected 0 or 1{advice}")
+
+
+def check_catalogue(items: pa.Table) -> None:
+    """There are two items at least: of one, there is nothing to choose."""
+    if len(items) < 2:
+        only = items["item_id"][0].as_py()
+        raise DataError(
+            f"items: {only!r} is the only item, expected a catalogue of at least two; if this is not all, see "
+            "data.columns.item_id, which names the column of the ids"
+        )
 
 
 def check_order(table: pa.Table, *, start: int = 0) -> None:

@@ -65,10 +65,14 @@ def first_codes(codes: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 def normalize(values: NDArray[Any], fill: float, mean: float, std: float) -> NDArray[np.float32]:
     """FillMedian, then Normalize, in double precision as in NVTabular; values [B, 1] to float32 [B, 1]."""
     numbers = np.empty(values.shape, np.float32)
-    # NVTabular does not scale a column without variation; x / 1 is exactly x.
-    scale = std if std > 0 else 1.0
-    normalized(values.reshape(-1), MISSING_BY_KIND[values.dtype.kind], fill, mean, scale, numbers.reshape(-1))
+    gap = MISSING_BY_KIND[values.dtype.kind]
+    normalized(values.reshape(-1), gap, fill, mean, scale_of(std), numbers.reshape(-1))
     return numbers
+
+
+def scale_of(std: float) -> float:
+    """What NVTabular divides by: it does not scale a column without variation, and x / 1 is exactly x."""
+    return std if std > 0 else 1.0
 
 
 @kernel(

@@ -20,6 +20,7 @@ from ....core.kernel import (
 )
 from ....core.signature import Columns, ColumnSpec, Signature
 from ....workflows.history.gaps import gap_codes, times_of
+from ....workflows.tables.validate import LARGEST_DENSE
 from ....workflows.transforms.codes import (
     UNKNOWN_CODE,
     Codes,
@@ -28,7 +29,7 @@ from ....workflows.transforms.codes import (
 )
 from ....workflows.transforms.lookup_tables import load_codes
 from .base import Op
-from .compiled_features import Compute, combined, load_feature, normalized
+from .compiled_features import Compute, combined, load_feature, normalized, scale_of
 
 MISSING_ROW, UNKNOWN_ROW = -2, -1
 """Item rows of a missing id and of an id that the catalogue does not have."""
@@ -77,6 +78,16 @@ class Transform(Op):
         ids = {name: ColumnSpec(self.item_dtype, (dim,)) for name, dim in dims.items()}
         times = {"history_times": ColumnSpec("int64", ("T",))} if self.gaps else {}
         return {**{name: ColumnSpec(dtype, tuple(dims)) for name, (dtype, dims) in self.raw.items()}, **ids, **times}
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Raw column of a continuous feature -> the least and the largest value that the models can calculate with."""
+        found = {}
+        for feature in self.features:
+            if feature["kind"] == "continuous":
+                mean, reach = feature["mean"], LARGEST_DENSE * scale_of(feature["std"])
+                found[feature["raw"][0]] = (max(mean - reach, -LARGEST_DENSE), min(mean + reach, LARGEST_DENSE))
+        return found
 
     @property
     def writes(self) -> Signature:

@@ -11,7 +11,7 @@ from cascade.ensemble.protocol.inputs import Input
 from cascade.ensemble.protocol.request_batching import RequestBatcher
 
 CONTEXTS = {name: ColumnSpec(dtype) for name, dtype in (("hour", "int64"), ("price", "float64"), ("device", "object"))}
-INPUTS = request_inputs("int64", "int64", CONTEXTS, ServingConfig())
+INPUTS = request_inputs("int64", "int64", CONTEXTS, ServingConfig(), {"price": (-1e6, 1e30), "hour": (-1.0, 1.0)})
 USERS = np.array([[1], [2]])
 
 
@@ -43,6 +43,9 @@ def column(*values, dtype="int64"):
         ),
         ({"user_id": USERS, "temperature": column(0, np.inf, dtype="float32")}, "temperature: expected a finite"),
         ({"user_id": USERS, "price": column(0, np.inf, dtype="float64")}, "price: expected a finite number, got inf"),
+        ({"user_id": USERS, "price": column(0, 1e39, dtype="float64")}, r"price: .* -1e\+06 to 1e\+30, got 1e\+39"),
+        ({"user_id": USERS, "price": column(np.nan, -2e6, dtype="float64")}, "price: expected .*, got -2000000.0"),
+        ({"user_id": USERS, "device": column("a", "b\0", dtype="object")}, r"device: expected text without .*'b\\x00'"),
         ({"user_id": USERS, "device": column("a", 3, dtype="object")}, "device: expected a string or none, got 3"),
         ({"user_id": USERS, "exclude_items": USERS[:, :, None]}, r"exclude_items: expected int64\[B, E\]"),
         ({"user_id": USERS, "exclude_items": np.zeros((2, 10_001), np.int64)}, "exclude_items: expected at most 10000"),

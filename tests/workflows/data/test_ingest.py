@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cascade.core.errors import ConfigError, DataError
 from cascade.workflows.config import DataConfig, SplitConfig
@@ -22,7 +24,7 @@ def tables_of(tmp_path):
         chunks = [pa.table(chunk) for chunk in (interactions if isinstance(interactions, list) else [interactions])]
         tables = {name: pa.table(t) for name, t in {"users": users, "items": items}.items() if t is not None}
         source = Source(lambda: iter(chunks), sum(map(len, chunks)), **tables)
-        return ingest(source, Spool(tmp_path / "spool.parquet"), DataConfig(**options))
+        return ingest(source, Spool(tmp_path / "spool.parquet"), DataConfig(**options), dense=["cost"])
 
     return run
 
@@ -46,12 +48,21 @@ def test_missing_tables_are_made_from_interactions(tables_of):
     [
         ({"interactions": {"user_id": [1], "itemid": [1]}}, "interactions.item_id: missing column, did you mean"),
         ({"users": {"age": [1]}}, "users.user_id: missing column; the table has age; if "),
-        ({"interactions": {**GOOD, "user_id": [1.5] * 4}}, "interactions.user_id: wrong type double"),
+        ({"interactions": {**GOOD, "user_id": [1.5] * 4}}, "interactions.user_id, row 0: 1.5 has a fraction"),
         ({"users": {"user_id": ["1"]}}, "interactions.user_id: wrong type int64, users.user_id is string"),
         ({"interactions": {**GOOD, "timestamp": ["x"] * 4}}, "interactions.timestamp, row 0: 'x' is no time"),
         ({"interactions": {**GOOD, "timestamp": [1, 2, None, 3]}}, "interactions.timestamp, row 2: missing"),
-        ({"interactions": {**GOOD, "item_id": ["a", None, "b", "a"]}}, "interactions.item_id, row 1: null id"),
-        ({"items": {"item_id": ["a", "b", None]}}, "items.item_id, row 2: null id"),
+        ({"interactions": {**GOOD, "item_id": ["a", None, "b", "a"]}}, "interactions.item_id, row 1: missing id"),
+        ({"items": {"item_id": ["a", "b", None]}}, "items.item_id, row 2: missing id"),
+        ({"interactions": {**GOOD, "item_id": ["a", "", "b", "a"]}}, r"interactions.item_id, row 1: missing id \(''"),
+        ({"items": {"item_id": ["a", "b", "\t "]}}, r"items.item_id, row 2: missing id \('\\t ' is blank"),
+        ({"users": {"user_id": [1.0, None, 2.0]}}, "users.user_id, row 1: missing id"),
+        ({"users": {"user_id": [1.0, 2.0**53, 2.0]}}, r"users.user_id, row 1: 9.*\.0 is too large .* integer"),
+        ({"users": {"user_id": [1.0, float("inf")]}}, "users.user_id, row 1: inf is too large"),
+        ({"interactions": {**GOOD, "item_id": ["a", "a\0", "b", "a"]}}, r"item_id, row 1: 'a\\x00' holds .* NUL"),
+        ({"items": {"item_id": ["a", "b"], "tags": [["x"], ["y", "a\0b"]]}}, r"items.tags, row 1: 'a\\x00b' holds"),
+        ({"interactions": {**GOOD, "item_id": ["a"] * 4}}, "items: 'a' is the only item, expected a catalogue of at"),
+        ({"interactions": {**GOOD, "label": ["0", "1"] * 2}}, r"label: wrong .*; data.types: {label: bool} reads yes"),
         ({"items": {"item_id": ["a", "b", "é" * 513]}}, "items.item_id, row 2: an id of 513 characters, 'é{20}'"),
         ({"interactions": {**GOOD, "item_id": ["a", "b" * 9999, "b", "a"]}}, "interactions.item_id, row 1: an id of 9"),
         ({"users": {"user_id": [1, 2, 3, 2]}}, "users.user_id, row 3: duplicate id 2, first in row 1"),
@@ -64,6 +75,9 @@ def test_missing_tables_are_made_from_interactions(tables_of):
         ({"interactions": {**GOOD, "label": [0, 1, 2, 1]}}, "interactions.label, row 2: 2, expected 0 or 1; for a"),
         ({"interactions": {**GOOD, "label": ["y", "n", "y", "n"]}}, "interactions.label: wrong type string"),
         ({"items": {"item_id": ["a", "b"], "price": [1.0, float("inf")]}}, "items.price, row 1: infinite"),
+        ({"items": {"item_id": ["b", "a"], "cost": [1.0, 1e308]}}, r"items.cost, row 1: 1e\+308 is too large for s"),
+        ({"users": {"user_id": [2, 1], "cost": [-3.4e38, None]}}, r"users.cost, row 0: -3.4e\+38 is too large"),
+        ({"interactions": {**GOOD, "cost": [1, 2, 3e30, 4]}}, r"interactions.cost, row 2: 3e\+30 is .* at most 1e\+30"),
         ({"interactions": {**GOOD, "positive": [1, 0, 1, 0]}}, "interactions.positive: we add a column of that name"),
     ],
 )  # fmt: skip
@@ -72,8 +86,28 @@ def test_refuses(tables_of, tables, message):
         tables_of(**{"interactions": GOOD, **tables})
 
 
+@given(
+    ids=st.lists(st.integers(-(2**53) + 1, 2**53 - 1), min_size=2, max_size=8, unique=True),
+    float_users=st.booleans(),
+    float_rows=st.booleans(),
+)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whole_floats_are_ids_like_integers(tables_of, ids, float_users, float_rows):
+    rows = [float(i) for i in ids] if float_rows else ids
+    users = {"user_id": [float(i) for i in ids] if float_users else ids}
+    entities, _ = tables_of({"user_id": rows, "item_id": rows}, users=users)
+    for name, key in (("users", "user_id"), ("items", "item_id")):
+        assert entities[name][key].to_pylist() == sorted(ids)
+        assert entities[name][key].type == pa.int64()
+
+
+def test_the_largest_numbers_pass(tables_of):
+    entities, _ = tables_of(GOOD, items={"item_id": ["a", "b"], "cost": [-1e30, 1e30], "other": [1e308, 0.5]})
+    assert entities["items"]["cost"].to_pylist() == [-1e30, 1e30]
+
+
 def test_rows_are_counted_over_chunks(tables_of):
-    with pytest.raises(DataError, match="interactions.item_id, row 5: null id"):
+    with pytest.raises(DataError, match="interactions.item_id, row 5: missing id"):
         tables_of([GOOD, {**GOOD, "item_id": ["a", None, "b", "a"]}])
 
 

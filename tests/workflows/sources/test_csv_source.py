@@ -9,8 +9,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from reading import read, types_of
 
@@ -22,6 +23,41 @@ HEAD = "user_id,item_id,x\n"
 
 def write(folder, text, name="interactions.csv", encoding="utf-8"):
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+
+
+@pytest.mark.parametrize("types", [{}, {"x": "text"}])
+def test_a_header_alone_is_an_empty_table(tmp_path, types):
+    write(tmp_path, HEAD)
+    write(tmp_path, "user_id,age\n", "users.csv")
+    assert read(tmp_path, types=types).num_rows == 0
+    assert read(tmp_path, "users", types=types).column_names == ["user_id", "age"]
+
+
+@given(
+    values=st.lists(st.none() | st.integers(-(2**53) + 1, 2**53 - 1), min_size=1, max_size=6),
+    pointed=st.booleans(),
+)
+@settings(max_examples=30, deadline=None)
+def test_numbers_become_the_same_text_from_every_source(values, pointed):
+    numbers = pa.array([None if v is None else float(v) if pointed else v for v in values])
+    table = pa.table({"user_id": [1] * len(values), "x": numbers})
+    found = []
+    for ending in ("csv", "parquet"):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"interactions.{ending}"
+            if ending == "csv":
+                table.to_pandas().astype({"x": object}).to_csv(file, index=False)
+            else:
+                pq.write_table(table, file)
+            found.append(read(folder, types={"x": "text"})["x"].to_pylist())
+    assert found[0] == found[1] == [None if v is None else str(v) for v in values]
+
+
+def test_text_that_only_looks_like_numbers_is_kept(tmp_path):
+    write(tmp_path, "user_id,version,zip\n1,1.0,007\n2,1.10,8.0\n")
+    table = read(tmp_path, types={"version": "text", "zip": "text"})
+    assert table["version"].to_pylist() == ["1.0", "1.10"]
+    assert table["zip"].to_pylist() == ["007", "8.0"]
 
 
 @pytest.fixture

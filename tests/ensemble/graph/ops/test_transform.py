@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cascade.ensemble.graph.ops.compiled_features import cross, normalize
 from cascade.ensemble.graph.ops.drop_seen import DropSeen
@@ -158,3 +160,13 @@ def test_parameters_from_a_folder(tmp_path):
     params = {"features": [], "raw": {}, "history": 2, "item_dtype": "object"}
     (tmp_path / "request.params").write_text(json.dumps(params))
     assert Transform.compiled(tmp_path).reads["history_ids"].dtype == "object"
+
+
+@given(mean=st.floats(-1e12, 1e12), std=st.floats(0, 1e12), sign=st.sampled_from([-1, 1]))
+def test_what_the_limits_admit_is_finite_in_32_bits(mean, std, sign):
+    age = {"name": "age", "kind": "continuous", "raw": ["age"], "length": None, "fill": 0.0, "mean": mean, "std": std}
+    limits = Transform([age], {"age": ["float64", [1]]}, history=3).limits["age"]
+    assert limits[0] <= mean <= limits[1]
+    most = normalize(np.array([limits]).T, 0.0, mean, std)
+    assert np.isfinite(most).all()
+    assert (np.abs(most) <= 1.1e30).all()
