@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import DataError
+from ...core.errors import ConfigError, DataError
 from ...core.features import Side
 from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import RowGroup, row_groups
@@ -153,6 +153,7 @@ def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longe
 
     Raises:
         DataError: naming a column without any value in the training part, from which nothing could be learned.
+        ConfigError: if the threshold for ids leaves none.
     """
     import dask
 
@@ -161,6 +162,12 @@ def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longe
     for feature in features:
         for name in feature.raw:
             if sum(extent[name][0] for extent in found) == 0:
+                rare = (part.rare is not None and part.rare.any() for part in parts)
+                if name == f"{feature.side}_id" and any(rare):
+                    raise ConfigError(
+                        f"etl.min_frequency: no {name} has so many interactions in the training part, so models would "
+                        "know none; lower it"
+                    )
                 raise DataError(f"{TABLES[feature.side]}.{name}: no value in any row of the training part")
         if feature.is_list:
             widest = max(extent[feature.name][1] for extent in found)

@@ -170,6 +170,11 @@ def test_a_column_without_any_value(run_data, run_etl):
         run_etl(run_data(SCHEMA, tables, positive="event == 'buy'"), SCHEMA)
 
 
+def test_a_threshold_that_no_id_reaches(run_data, run_etl):
+    with pytest.raises(ConfigError, match="etl.min_frequency: no user_id has so many interactions .*; lower it"):
+        run_etl(run_data(SCHEMA, SHOP, positive="event == 'buy'"), SCHEMA, min_frequency=1000)
+
+
 def test_no_users_no_items_no_time(run_data, run_etl):
     schema = {"sparse": ["user_id", "item_id"]}
     tables = {"interactions": {"user_id": [7, 7, 5, 7, 5], "item_id": ["x", "y", "x", "z", "y"]}}
