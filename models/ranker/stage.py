@@ -250,17 +250,14 @@ def fuse(
 def load_ranker(artifact: Artifact, config: DlrmConfig, tensors: Tensors) -> Ranker:
     """The trained ranker of an artifact as a TensorFlow model, with its fusion weights."""
     from ..training.loop import WEIGHTS
-    from ..training.rows import Events, item_columns, user_columns
     from .dlrm import build
     from .score_fusion import Fusion, Ranker
+    from .training import create_weights
     from .transition_features import TransitionFeatures
 
     followers = TransitionFeatures.open(artifact.path, config.transitions)
     dlrm = build(tensors.schema, config, tensors.items, artifact.metrics["train_on"] != "candidates")
-    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
-    items = np.zeros((1, 1), np.int64)
-    both = followers.columns(one, items) if followers else {}
-    dlrm({**user_columns(tensors, one), **item_columns(tensors, items), **both})  # builds the layers
+    create_weights(dlrm, tensors, followers)
     dlrm.load_weights(str(artifact.path / CHECKPOINT / WEIGHTS))
     return Ranker(dlrm, Fusion.of(artifact.metrics["fusion"]), artifact.metrics["neighbours"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..layers.feature_gather import Lookup
 from ..training.gradient_checkpointing import in_slices
 from ..training.loop import WEIGHTS, Fit, fit, prepare
 from ..training.optimizers import Optimizer
+from ..training.rows import Events, item_columns, user_columns
 from ..training.step import TrainStep, traced_once
 from ..training.worker_group import worker_group
 from .candidates import PAD
@@ -28,6 +30,7 @@ from .rows import LISTED, CandidateRows, ImpressionRows, MixedRows, ValidRows, p
 
 if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
+    from .transition_features import TransitionFeatures
 
 log = logging.getLogger(__name__)
 TrainingRows = CandidateRows | ImpressionRows | MixedRows
@@ -89,8 +92,18 @@ def train(
     step = make_step(model, lookup, config, user_id_dropout(config, tensors) if impressions else 0.0)
     judged = score if valid else None
     begin = EmbeddingReset(model.tables, config.training.seed, initialize) if config.training.renew_embeddings else None
-    found = fit(model, config.training, "ranker", rows.steps, rows.batches, step, judged, checkpoint, begin=begin)
+    create = partial(create_weights, model, tensors, rows.followers)
+    found = fit(
+        model, config.training, "ranker", rows.steps, rows.batches, step, judged, checkpoint, begin=begin, create=create
+    )
     return model, found, valid
+
+
+def create_weights(model: Dlrm, tensors: Tensors, followers: TransitionFeatures | None) -> None:
+    """Call the model on one row, which creates its weights."""
+    one, item = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64)), np.zeros((1, 1), np.int64)
+    both = followers.columns(one, item) if followers else {}
+    model({**user_columns(tensors, one), **item_columns(tensors, item), **both})
 
 
 def refit(

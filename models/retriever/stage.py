@@ -182,14 +182,13 @@ def load_towers(folder: Path, tensors: Tensors, *, training_part: bool = False) 
         training_part: whether it is the one that knows the training part alone.
     """
     from ..training.loop import WEIGHTS
-    from ..training.rows import Events, item_columns, user_columns
     from .linear_part import LinearPart
+    from .training import create_weights
     from .two_tower import build
 
     config = TwoTowerConfig.model_validate_json((folder / CHECKPOINT / CONFIG).read_text())
     model = build(tensors.schema, config, tensors.items)
-    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
-    model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))  # builds the layers
+    create_weights(model, tensors)
     model.load_weights(str(folder / CHECKPOINT / WEIGHTS))
     if (part := LinearPart.load(folder / CHECKPOINT if training_part else folder)) is not None:
         part.beside(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ..training.loop import (
     prepare,
 )
 from ..training.optimizers import Optimizer
-from ..training.rows import WINDOW, Events
+from ..training.rows import WINDOW, Events, item_columns, user_columns
 from ..training.step import TrainStep, traced_once
 from ..training.worker_group import worker_group
 from .encode import encode_items, encode_users
@@ -105,6 +106,7 @@ def train(
         step,
         score if len(valid) else None,
         checkpoint,
+        create=partial(create_weights, model, tensors),
     )
     return model, TwoTowerFit(**vars(found), hard_share=objective.hard_share(), temperature=float(model.temperature()))
 
@@ -120,6 +122,12 @@ def batches_of(
     windows = Windows(events, np.asarray(tensors.items["item_id"])[:, 0], min(most, history.length))
     history.windows_per_row = windows.per_row
     return lambda rng: windows.batches(size, rng, positives.draw(rng))
+
+
+def create_weights(model: TwoTower, tensors: Tensors) -> None:
+    """Call the model on one row, which creates its weights."""
+    one = Events.of(tensors.interactions("train")).take(np.zeros(1, np.int64))
+    model((user_columns(tensors, one), item_columns(tensors, np.zeros(1, np.int64))))
 
 
 def batch_of(rows: Events) -> dict[str, Any]:

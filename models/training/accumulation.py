@@ -27,10 +27,17 @@ class Accumulation:
     def variables(self) -> list[Any]:
         return [self.taken, *(variable for part in self.sums for variable in part.variables)]
 
-    def __call__(self, gradients: Sequence[Any], apply: Callable[[list[Any]], None]) -> None:
-        """Add a batch's gradients, in the same order at every call; every ``count`` calls, ``apply`` gets the means."""
+    def __call__(self, gradients: Sequence[Any], variables: Sequence[Any], apply: Callable[[list[Any]], None]) -> None:
+        """Add a batch's gradients, in the same order at every call; every ``count`` calls, ``apply`` gets the means.
+
+        Args:
+            variables: what the gradients are of. A gradient's own shape may be unknown.
+        """
         with tf.init_scope():
-            self.sums = self.sums or [sum_like(g.dtype, g.shape, isinstance(g, tf.IndexedSlices)) for g in gradients]
+            self.sums = self.sums or [
+                sum_like(v.dtype, v.shape, isinstance(g, tf.IndexedSlices))
+                for g, v in zip(gradients, variables, strict=True)
+            ]
         for part, gradient in zip(self.sums, gradients, strict=True):
             part.add(gradient)
         self.taken.assign_add(1)

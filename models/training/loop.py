@@ -70,6 +70,7 @@ def fit(
     checkpoint: Path,
     ahead: int = 2,
     begin: Callable[[int], None] | None = None,
+    create: Callable[[], Any] | None = None,
 ) -> Fit:
     """Train ``model`` and leave it with the weights of its best epoch, which are also saved in ``checkpoint``.
 
@@ -88,6 +89,7 @@ def fit(
         checkpoint: folder for the weights.
         ahead: batches to prefetch; 0 where ``batches`` reads what a step changes.
         begin: called before the first step of each epoch but the first, with the epoch's number.
+        create: creates the model's weights. Without it the first step does, and is traced a second time.
 
     Raises:
         ConfigError: if the training does not fit into the machine's memory.
@@ -100,6 +102,9 @@ def fit(
     rng = np.random.default_rng(config.seed)
     kept = checkpoints(model, config, step, checkpoint)
     with mixed(model, config.precision):
+        if create:
+            create()
+            step.optimizer.keras.build(model.trainable_variables)
         at = resume(kept, step, batches, rng, checkpoint / WEIGHTS)
         logs = path_beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")
         with TrainingProgress(title, config, steps, at, logs, shown=group.chief) as progress:

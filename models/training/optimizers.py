@@ -52,7 +52,7 @@ class Optimizer:
             return
         with tf.init_scope():
             self.keras.build(variables)  # variables must not be created in the branch that takes the step
-        self.accumulation(gradients, lambda mean: self._apply(mean, variables))
+        self.accumulation(gradients, variables, lambda mean: self._apply(mean, variables))
 
     def _scaled(self, one: Any) -> Any:
         return self.keras.get_scaled_loss(one) if self.config.precision == "fp16" else one
@@ -83,6 +83,11 @@ class Adam(tf.keras.optimizers.Adam):
     def __init__(self, rule: str, rate: Any) -> None:
         super().__init__(rate, name="Adam")
         self.rule = rule
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Moments of ``variables``, once: Keras numbers the variables anew in each step, and some have no gradient."""
+        if not getattr(self, "_built", False):
+            super().build(variables)
 
     def update_step(self, gradient: Any, variable: Any) -> None:
         at = self._index_dict[self._var_key(variable)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
+from .rows import WINDOW
 from .worker_group import worker_group
 
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ class TrainStep:
 
 
 def traced_once(step: Any) -> Callable[[Mapping[str, Any]], Any]:
-    """Call a compiled step with tensors; with several workers, trace it only once, for any number of rows.
+    """Call a compiled step with tensors; with windows or several workers, trace it only once, for any number of rows.
 
-    Collectives are numbered during tracing. A worker that retraced, because its share of a batch has another size than
-    the last, would wait for collectives that the other workers never start.
+    Batches of windows differ in their numbers of rows, and each difference would cost another trace. Collectives are
+    numbered during tracing: a worker that retraced, because its share of a batch has another size than the last, would
+    wait for collectives that the other workers never start.
     """
     from .._merlin import tf
 
@@ -80,7 +82,7 @@ def traced_once(step: Any) -> Callable[[Mapping[str, Any]], Any]:
     def run(batch: Mapping[str, Any]) -> Any:
         # Ten times as fast as leaving the conversion to the compiled function.
         tensors = {name: tf.convert_to_tensor(values) for name, values in batch.items()}
-        if worker_group().count == 1:
+        if worker_group().count == 1 and WINDOW not in batch:
             return step(tensors)
         if not traced:
             open_ended = {n: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for n, t in tensors.items()}
