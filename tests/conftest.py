@@ -13,6 +13,7 @@ from pipelines import build_pipeline, movielens, shop, strings, worker_root
 from shipping import ROOT, clean_environment
 
 from cascade.core import registry
+from cascade.core.merlin_env import restore_protobuf
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
@@ -57,6 +58,11 @@ def in_order(items: list[pytest.Item]) -> list[Path]:
     alone = [file for file in needs if file in slow and file not in users]
     first = [file for pair in zip_longest(builders, alone) for file in pair if file]
     return list(dict.fromkeys([*first, *users, *needs]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    restore_protobuf()  # test modules import Merlin, and tests start processes
 
 
 @pytest.fixture(autouse=True)

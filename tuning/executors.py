@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..core.errors import ConfigError
+from ..core.merlin_env import restore_protobuf
 
 WAIT_SECONDS = 10
 """How long to wait for a Dask scheduler to answer."""
@@ -45,6 +46,7 @@ def trial_executor(workers: int, scheduler: str | None = None) -> Iterator[tuple
     import dask
     from distributed import Client, LocalCluster
 
+    restore_protobuf()
     # allowed-failures 0: a trial that kills its worker is not tried on the next one.
     # daemon False: etl.scheduler may start processes inside a worker.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": False}):

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from ..config.pipeline import PipelineConfig
 from ..core.errors import ConfigError, WorkerError
+from ..core.merlin_env import restore_protobuf
 from ..core.processes import end_group, end_with_parent
 from ..models.training.tf_config import VARIABLE, tf_config
 from .stages import all_stages, plan, with_parents
@@ -41,6 +42,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     """
     if os.environ.get(VARIABLE):
         raise ConfigError(f"--workers: starts its own workers, but {VARIABLE} already names the workers: leave one out")
+    restore_protobuf()
     with ExitStack() as stack:
         logs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count)]
         addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]

@@ -20,6 +20,7 @@ from pathlib import Path
 from ...core.artifact import replace_folder
 from ...core.errors import ServerError
 from ...core.files import cache_folder
+from ...core.merlin_env import restore_protobuf
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBPYTHON = f"libpython{PYTHON}.so.1.0"
@@ -57,6 +58,7 @@ class Runtime:
 
     def environment(self) -> dict[str, str]:
         """The environment of this process, changed so that server and stubs find their libraries and this Python."""
+        restore_protobuf()
         # Cached bytecode makes a stub start three times as fast, which matters when one is replaced.
         dropped = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
         env = {k: v for k, v in os.environ.items() if k not in dropped}

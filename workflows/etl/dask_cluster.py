@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from ...core.errors import ConfigError
-from ...core.merlin_env import prepare_merlin
+from ...core.merlin_env import prepare_merlin, restore_protobuf
 from ..config import EtlConfig
 
 MIN_BYTES = 32 * 2**20
@@ -94,6 +94,7 @@ def _local(config: EtlConfig) -> Iterator[None]:
 
     limit = memory_bytes(config) // config.workers + PROCESS_BYTES
     options = {"n_workers": config.workers, "threads_per_worker": 1, "memory_limit": limit}
+    restore_protobuf()
     with LocalCluster(**options, dashboard_address=None) as cluster, Client(cluster):
         yield
 
