@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +105,7 @@ def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
         key: the config key that holds the expression, for messages.
 
     Raises:
-        ConfigError: if it reads an unknown column, or its value is not true or false.
+        ConfigError: if it reads an unknown column, or its value is not true or false; a column of 0 and 1 is.
         DataError: if it does not fit the types of the columns.
     """
     names = check_expression(expression, key, table.column_names)
@@ -115,12 +117,30 @@ def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
     return found
 
 
+def _stand_alone(expression: str) -> set[str]:
+    """The columns that are a truth value by themselves, such as ``flag`` in ``flag and rating > 3``."""
+    signs = {"&": "and", "|": "or"}  # as pandas reads them
+    tokens = tokenize.generate_tokens(io.StringIO(expression.strip()).readline)
+    text = " ".join(signs.get(token.string, token.string) for token in tokens)
+    found: set[str] = set()
+    left: list[ast.expr] = [ast.parse(text.strip(), mode="eval").body]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.BoolOp):
+            left += node.values
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert)):
+            left.append(node.operand)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+    return found
+
+
 def _filled(table: pa.Table) -> pa.Table:
     """The table without nulls, so that pandas keeps whole numbers whole; which rows had one is known to the caller."""
     import pyarrow.compute as pc
 
     for at, field in enumerate(table.schema):
-        blank = {"int": 0, "string": ""}.get(kind_of(field.type) or "")
+        blank = {"int": 0, "float": 0.0, "string": ""}.get(kind_of(field.type) or "")
         if blank is not None and table[at].null_count:
             table = table.set_column(at, field.name, pc.fill_null(table[at], blank))
     return table
@@ -128,6 +148,9 @@ def _filled(table: pa.Table) -> pa.Table:
 
 def _evaluate(table: pa.Table, names: list[str], expression: str, key: str) -> Any:
     frame = _filled(table.select(names)).to_pandas()
+    for name in _stand_alone(expression):
+        if frame[name].isin([0, 1]).all():  # true and false are 1 and 0 in the table
+            frame[name] = frame[name] == 1
     kinds = {name: kind_of(table[name].type) for name in names}
     try:
         return frame.eval(expression, engine="python")

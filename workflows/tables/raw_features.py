@@ -130,7 +130,9 @@ def _content(key: Literal["text", "vectors"], column: str, kinds: Kinds) -> RawF
     kind, fitting = kinds[TABLES[side]][column], {"text": ("string",), "vectors": ("list_float", "list_int")}[key]
     if kind not in fitting:
         expected = {"text": "text", "vectors": "a list of numbers"}[key]
-        raise ConfigError(f"schema.{key}: items.{column} is of type {kind}, expected {expected}")
+        json_lists = key == "vectors" and kind == "string"
+        way_out = f"; data.separators: {{{column}: json}} reads text such as [0.1, 0.2]" if json_lists else ""
+        raise ConfigError(f"schema.{key}: items.{column} is of type {kind}, expected {expected}{way_out}")
     return RawFeature(column, side, "text" if key == "text" else "vector", (column,), (kind,))
 
 

@@ -42,6 +42,27 @@ def test_whole_numbers_are_compared_exactly(values, data):
     assert positives(table, f"k > {sought}").tolist() == [value is not None and value > sought for value in values]
 
 
+@given(
+    flags=st.lists(st.none() | st.booleans(), min_size=1, max_size=6),
+    ratings=st.lists(st.integers(1, 5), min_size=6, max_size=6),
+    as_float=st.booleans(),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_column_of_true_and_false_stands_for_itself(flags, ratings, as_float):
+    ratings = ratings[: len(flags)]
+    kind = pa.float64() if as_float else pa.int64()
+    table = pa.table({"flag": pa.array(flags).cast(pa.int8()).cast(kind), "rating": ratings})
+    pairs = list(zip(flags, ratings, strict=True))
+    for expression, truth in [
+        ("flag", lambda flag, rating: flag),
+        ("not flag", lambda flag, rating: not flag),
+        ("rating > 3 & ~flag", lambda flag, rating: rating > 3 and not flag),
+        ("flag and flag + rating > 3 or flag == 0", lambda flag, rating: not flag or flag + rating > 3),
+    ]:
+        expected = [flag is not None and bool(truth(flag, rating)) for flag, rating in pairs]
+        assert positives(table, expression).tolist() == expected, expression
+
+
 def test_a_constant_beyond_64_bits_is_refused():
     with pytest.raises(ConfigError, match=r"data.positive: 9223372036854775808 in .* no whole number of 64 bits"):
         positives(TABLE, "item_id == 9223372036854775808")

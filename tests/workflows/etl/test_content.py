@@ -95,7 +95,7 @@ def test_wrong_vectors_are_refused(run_data, images, message):
         ({"text": ["image"], "vectors": []}, "schema.text: items.image is of type list_float, expected text"),
         (
             {"vectors": ["title"], "text": []},
-            "schema.vectors: items.title is of type string, expected a list of numbers",
+            "schema.vectors: items.title is of type string, expected a list of numbers; data.separators: {title: json}",
         ),
         ({"vectors": ["imag"]}, "schema.vectors: 'imag' is in no table, did you mean 'image'"),
         ({"sparse": ["user_id", "item_id", "title"]}, "schema: title is named twice"),
