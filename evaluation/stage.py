@@ -19,16 +19,18 @@ from ..models.index.stage import VECTORS
 from ..models.ranker.heads import shares
 from ..models.retriever.neighbours import Neighbours
 from ..workflows.data.repeats import keeps_seen
+from .baselines.click_features import row_bytes
 from .baselines.ease import item_model_bytes
 from .baselines.past import Past
 from .baselines.top_n import rank_baselines, tune_baselines
+from .baselines.trees import NAME as TREES
 from .baselines.tuning import Tuner
 from .bootstrap import Bootstrap
 from .config import BASELINES, EvaluationConfig
 from .filtered import check_filtered
 from .funnel import source_summary, summary
 from .held_out import LoggedTest
-from .impressions import Logged, measure_impressions, ranker_logits, without_impressions
+from .impressions import MOST_ROWS, Logged, measure_impressions, ranker_logits, without_impressions
 from .method_metrics import measure_methods, recsys
 from .new_items import Retrieval, measure_new_items
 from .ranking_lists import RECALL_AT
@@ -197,9 +199,11 @@ def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
     users = min(len(np.unique(test.user_row[test.positive])), config.max_users or len(tensors.user_ids))
     candidates, width = min(serving.ann.topk, items), np.load(parents["index"].path / VECTORS, mmap_mode="r").shape[1]
     lists = (3 + len(_baselines(config))) * 8 * max(RECALL_AT)
-    ranked = min(MOST_RANKED, users * candidates)
+    ranked, clicks = min(MOST_RANKED, users * candidates), 0
     if parents["ranker"].metrics["train_on"] != "candidates":
         ranked += len(test)
+        known = (min(MOST_ROWS, len(tensors.interactions(split))) for split in ("train", "valid"))
+        clicks = len(test) + sum(known) if TREES in _baselines(config) else 0
     positives = len(np.load(tensors.path / "positives" / "code.npy", mmap_mode="r"))
     return MemoryNeed(
         {
@@ -207,6 +211,7 @@ def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
             f"{ranked:,} scored pairs": RANKED_BYTES * ranked,
             f"scores of users for {items:,} items": SCORE_BYTES * min(config.batch_size * items, MOST_SCORES),
             f"{positives:,} positives for the baselines": 60 * positives,
+            f"features of {clicks:,} impressions for {TREES}": clicks * row_bytes(tensors.schema),
             "item-item weights of baselines": item_model_bytes(items) if ITEM_MODELS & set(_baselines(config)) else 0,
         },
         "lower evaluation.max_users or serving.ann.topk, or name fewer evaluation.baselines",

@@ -14,7 +14,7 @@ from ...core.target_encoding import columns_by_fold, draw_folds, mean_of_entries
 from ...models.training.rows import user_columns
 
 if TYPE_CHECKING:
-    from ...core.features import Feature
+    from ...core.features import Feature, FeatureSchema
     from ...models.training.rows import Events
     from ...workflows.etl.tensors import Tensors
 
@@ -49,6 +49,12 @@ class ClickTable:
         return [np.stack(part, axis=1) for part in self.parts]
 
 
+def row_bytes(schema: FeatureSchema) -> int:
+    """Bytes of a row while the table is made, about: all its codes, the entries of one list, and its columns twice."""
+    lengths = [feature.dims[0] for feature in schema]
+    return 8 * sum(lengths) + 40 * min(ENTRIES, max(lengths)) + 8 * 2 * len(lengths)
+
+
 def click_table(tensors: Tensors, parts: Sequence[Events], label: NDArray[np.float32], seed: int) -> ClickTable:
     """Numbers unchanged, features with few codes as categories or counts, and features with many codes target encoded.
 
@@ -61,7 +67,7 @@ def click_table(tensors: Tensors, parts: Sequence[Events], label: NDArray[np.flo
     fold = draw_folds(len(label), FOLDS, seed)
     columns = [_columns(tensors, part) for part in parts]
     for feature in tensors.schema:
-        values = [own[feature.name] for own in columns]
+        values = [own.pop(feature.name) for own in columns]
         if feature.kind == "continuous":
             table.add(feature.name, [own[:, 0] for own in values])
         elif feature.cardinality > FEW:
@@ -110,8 +116,10 @@ def encode(codes: Sequence[csr_matrix], label: NDArray[np.float32], fold: NDArra
 
 def _indicators(codes: Codes, cardinality: int) -> csr_matrix:
     """Sparse [n, cardinality]: 1 if the row of ``codes`` [n, L] holds the code. Padding, code 0, is ignored."""
-    rows, places = np.nonzero(codes)
-    cells = (np.ones(len(rows), np.float32), (rows, codes[rows, places]))
+    some = codes != 0
+    ends = np.concatenate([[0], some.sum(axis=1).cumsum()])
+    cells = (np.ones(ends[-1], np.float32), codes[some].astype(np.int32), ends)
     found = csr_matrix(cells, shape=(len(codes), cardinality))
+    found.sum_duplicates()
     found.data[:] = 1
     return found
