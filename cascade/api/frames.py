@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.errors import DataError
+from .mixed_columns import by_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +25,15 @@ def is_table(value: object) -> bool:
     return isinstance(value, Mapping) or hasattr(value, "column_names") or hasattr(value, "columns")
 
 
-def to_arrow(table: Any, name: str) -> pa.Table:
+def to_arrow(
+    table: Any, name: str, keys: Mapping[str, str] = MappingProxyType({}), forced: Collection[str] = ()
+) -> pa.Table:
     """``table`` as an Arrow table, without pandas' index.
 
     Args:
         name: what messages call it.
+        keys: column -> its name in ``data.types``, for messages.
+        forced: columns that ``data.types`` has, whose values become text if they are of several types.
 
     Raises:
         DataError: it is no table, a column holds values of several types, or the file cannot be read.
@@ -42,9 +48,12 @@ def to_arrow(table: Any, name: str) -> pa.Table:
         if hasattr(table, "to_arrow") and hasattr(table, "columns"):
             return table.to_arrow()
         if isinstance(table, Mapping):
-            return pa.table(dict(table))
+            lengths = {len(values) for values in table.values()}  # of values that have none, a TypeError says so
+            return pa.table(by_column(columns_of(table), name, keys, forced) if len(lengths) == 1 else dict(table))
         if hasattr(table, "iloc") and hasattr(table, "columns"):
-            return pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+            if not table.columns.is_unique:
+                raise ValueError(f"two columns are named {table.columns[table.columns.duplicated()][0]!r}")
+            return pa.table(by_column(columns_of(table), name, keys, forced))
     except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         raise DataError(f"{name}: cannot be read as a table: {' '.join(str(error).split())}") from error
     raise DataError(

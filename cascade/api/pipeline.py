@@ -39,7 +39,8 @@ def run(
         runs: folder of the artifacts; it is made.
         tables: ``{"interactions": ..., "users": ..., "items": ...}``, the last two optional: DataFrames (pandas or
             polars), Arrow tables, or paths of .parquet or .csv files. They take the place of ``data.source`` and are
-            kept in ``runs/tables``. Without it, the config says where the data is.
+            kept in ``runs/tables``, of columns that the config does not use only the names. Without it, the config
+            says where the data is.
         only: these stages and what they need, e.g. ``"export"``; default: all.
         force: run the stages of ``only``, or all, although they are up to date.
         progress: write a line when a stage begins and ends, and bars, to stderr. By default nothing is written.

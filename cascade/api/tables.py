@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.pipeline import PipelineConfig
 from ..core.errors import DataError
-from .frames import SUFFIXES, to_arrow
+from ..workflows.data.used import used_columns
+from .frames import SUFFIXES, is_table, to_arrow
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from .frames import Table
 
 NAMES = ("interactions", "users", "items")
@@ -24,13 +27,15 @@ FOLDER = "tables"
 
 def with_tables(config: PipelineConfig, tables: Mapping[str, Table], runs: Path) -> PipelineConfig:
     """``config`` with ``data.source: tables``, reading ``tables`` from a folder below ``runs``."""
-    folder = write_tables(tables, runs / FOLDER)
+    folder = write_tables(tables, runs / FOLDER, config)
     data = config.data.model_copy(update={"source": "tables", "path": str(folder)})
     return config.model_copy(update={"data": data})
 
 
-def write_tables(tables: Mapping[str, Table], root: Path) -> Path:
+def write_tables(tables: Mapping[str, Table], root: Path, config: PipelineConfig) -> Path:
     """Write each table as Parquet; files stay as they are.
+
+    Of columns that ``config`` does not use, only the names are written.
 
     Returns:
         ``root/<digest>``: the same content is the same folder, so a second run finds its artifacts.
@@ -47,7 +52,7 @@ def write_tables(tables: Mapping[str, Table], root: Path) -> Path:
         aside = Path(scratch) / FOLDER
         aside.mkdir()
         for name, table in tables.items():
-            _write(table, name, aside)
+            _write(table, name, aside, config)
         folder = root.resolve() / _digest(aside)
         if not folder.exists():
             _rename(aside, folder)
@@ -63,7 +68,7 @@ def _rename(aside: Path, folder: Path) -> None:
             raise
 
 
-def _write(table: Any, name: str, folder: Path) -> None:
+def _write(table: Any, name: str, folder: Path, config: PipelineConfig) -> None:
     import pyarrow.parquet
 
     if isinstance(table, (str, Path)) and Path(table).suffix in SUFFIXES:
@@ -71,11 +76,42 @@ def _write(table: Any, name: str, folder: Path) -> None:
             raise DataError(f"{name}: {table} does not exist")
         shutil.copyfile(table, folder / f"{name}{Path(table).suffix}")
     else:
-        columns = to_arrow(table, name).replace_schema_metadata(None)
+        columns = _used(table, name, config)
         try:
             pyarrow.parquet.write_table(columns, folder / f"{name}.parquet")
         except NotImplementedError as error:  # a column of empty dicts
             raise DataError(f"{name}: cannot be kept as Parquet: {error}") from error
+
+
+def _used(table: Any, name: str, config: PipelineConfig) -> pa.Table:
+    """The table as Arrow; a column that ``config`` does not use has nulls, whatever its values are."""
+    import pyarrow as pa
+
+    if not is_table(table):
+        return to_arrow(table, name)  # which says what it is
+    keys = _keys(name, config)
+    columns = [*table] if isinstance(table, Mapping) else [*getattr(table, "column_names", table.columns)]
+    wanted = [column for column in columns if str(column) in keys]
+    if isinstance(table, Mapping):
+        kept: Any = {column: table[column] for column in wanted}
+    elif hasattr(table, "loc"):
+        kept = table.loc[:, [str(column) in keys for column in columns]]
+    else:
+        kept = table.select(wanted)
+    forced = [column for column, ours in keys.items() if ours in config.data.types]
+    found = to_arrow(kept, name, keys, forced).replace_schema_metadata(None)
+    for column in dict.fromkeys(str(column) for column in columns if str(column) not in keys):
+        found = found.append_column(column, pa.nulls(found.num_rows))
+    return found
+
+
+def _keys(name: str, config: PipelineConfig) -> dict[str, str]:
+    """The columns of a table that ``config`` may use, and the name that each has in the config."""
+    used = used_columns(config.data, config.schema_)[name]
+    mapped = config.data.columns
+    own = mapped.get(name, {})
+    renamed = {**{o: t for o, t in mapped.items() if isinstance(t, str)}, **(own if isinstance(own, dict) else {})}
+    return {ours: ours for ours in used} | {theirs: ours for ours, theirs in renamed.items() if ours in used}
 
 
 def _digest(folder: Path) -> str:

@@ -13,10 +13,13 @@ from cascade.api.tables import with_tables, write_tables
 from cascade.errors import ConfigError, DataError
 
 RATINGS = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5.0, None, 3.0]}, index=[7, 8, 9])
+CONFIG = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"], "data.positive": "rating > 3"})
 
 
 def test_tables_are_parquet_in_a_folder_of_their_content(tmp_path):
-    folder = write_tables({"interactions": RATINGS, "items": pa.table({"item_id": ["a", "b"]})}, tmp_path / "tables")
+    folder = write_tables(
+        {"interactions": RATINGS, "items": pa.table({"item_id": ["a", "b"]})}, tmp_path / "tables", CONFIG
+    )
     assert folder.parent == tmp_path / "tables" and len(folder.name) == 12
     assert sorted(file.name for file in folder.iterdir()) == ["interactions.parquet", "items.parquet"]
     written = pq.read_table(folder / "interactions.parquet")
@@ -26,15 +29,17 @@ def test_tables_are_parquet_in_a_folder_of_their_content(tmp_path):
 
 
 def test_the_same_content_is_the_same_folder(tmp_path):
-    first = write_tables({"interactions": RATINGS}, tmp_path)
-    assert write_tables({"interactions": RATINGS.copy()}, tmp_path) == first
-    assert write_tables({"interactions": pa.Table.from_pandas(RATINGS, preserve_index=False)}, tmp_path) == first
-    assert write_tables({"interactions": RATINGS.assign(rating=1.0)}, tmp_path) != first
+    first = write_tables({"interactions": RATINGS}, tmp_path, CONFIG)
+    assert write_tables({"interactions": RATINGS.copy()}, tmp_path, CONFIG) == first
+    assert (
+        write_tables({"interactions": pa.Table.from_pandas(RATINGS, preserve_index=False)}, tmp_path, CONFIG) == first
+    )
+    assert write_tables({"interactions": RATINGS.assign(rating=1.0)}, tmp_path, CONFIG) != first
 
 
 def test_files_stay_as_they_are(tmp_path):
     (tmp_path / "log.csv").write_text("user_id,item_id\n1,a\n")
-    folder = write_tables({"interactions": tmp_path / "log.csv"}, tmp_path / "tables")
+    folder = write_tables({"interactions": tmp_path / "log.csv"}, tmp_path / "tables", CONFIG)
     (tmp_path / "log.csv").write_text("changed")
     assert (folder / "interactions.csv").read_text() == "user_id,item_id\n1,a\n"
 
@@ -57,19 +62,67 @@ def test_the_config_reads_them(tmp_path):
         ({"interactions": RATINGS, "films": RATINGS}, "tables: .*; unknown films"),
         ({"interactions": 3}, "interactions: expected a DataFrame, an Arrow table or the path .* got a int"),
         ({"interactions": "nowhere.csv"}, "interactions: nowhere.csv does not exist"),
-        ({"interactions": pd.DataFrame({"user_id": [1, "b"]})}, "interactions: cannot be read as a table: .*user_id"),
+        (
+            {"interactions": pd.DataFrame({"user_id": [1, "b"]})},
+            r"interactions.user_id, row 1: 'b' \(str\) does not go",
+        ),
     ],
 )
 def test_what_is_no_table_is_named(tables, message, tmp_path):
     with pytest.raises(DataError, match=message):
-        write_tables(tables, tmp_path)
+        write_tables(tables, tmp_path, CONFIG)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
+MIXED = [1, 2.5, "A", None, True, float("nan"), 5.0, 2**70]
+
+
+def run_mixed(tmp_path, table, **data):
+    """The column ``coupon`` of the data artifact, from a table with it as a feature."""
+    schema = {"sparse": ["user_id", "item_id", "coupon"]}
+    config = cascade.load_config(overrides={"schema": schema, "data": data})
+    data = cascade.run(config, tmp_path, tables={"interactions": table}, only="data")["data"].path
+    rows = pq.read_table(data / "interactions", columns=["user_id", "coupon"]).sort_by("user_id")
+    return rows["coupon"].to_pylist()
+
+
+LOG = {"user_id": [*range(8)], "item_id": [1, 2] * 4, "coupon": MIXED}
+
+
+@pytest.mark.parametrize("kind", [dict, pd.DataFrame])
+def test_values_of_several_types_are_named_with_their_row(tmp_path, kind):
+    with pytest.raises(
+        DataError, match=r"interactions.coupon, row 2: 'A' \(str\) .* as 1; .*: {coupon: text} \(or int"
+    ):
+        run_mixed(tmp_path, kind(LOG))
+
+
+@pytest.mark.parametrize("kind", [dict, pd.DataFrame])
+def test_types_read_values_of_several_types(tmp_path, kind):
+    found = run_mixed(tmp_path, kind(LOG), types={"coupon": "text"})
+    assert found == ["1", "2.5", "A", None, "True", None, "5", str(2**70)]
+    renamed = {"voucher" if name == "coupon" else name: values for name, values in LOG.items()}
+    assert found == run_mixed(tmp_path, kind(renamed), types={"coupon": "text"}, columns={"coupon": "voucher"})
+
+
+@pytest.mark.parametrize("values", [MIXED, [1j] * 8, [{}] * 8, [object()] * 8])
+def test_columns_that_nobody_uses_are_not_converted(tmp_path, values):
+    table = pd.DataFrame({**LOG, "rating": [5] * 8, "coupon": pd.Series(values, dtype=object)})
+    artifact = cascade.run(CONFIG, tmp_path, tables={"interactions": table}, only="data")["data"]
+    assert artifact.metrics["n_interactions"] == 8
+    with pytest.raises(ConfigError, match="schema.sparse: 'copon' is in no table, did you mean 'coupon'"):
+        cascade.run(
+            cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id", "copon"]}),
+            tmp_path,
+            tables={"interactions": table},
+            only="data",
+        )
+
+
 def test_another_process_may_write_the_same_tables_first(tmp_path, monkeypatch):
-    first = write_tables({"interactions": RATINGS}, tmp_path)
+    first = write_tables({"interactions": RATINGS}, tmp_path, CONFIG)
     monkeypatch.setattr(Path, "exists", lambda path: False)  # as just before the other process renames its folder
-    assert write_tables({"interactions": RATINGS}, tmp_path) == first
+    assert write_tables({"interactions": RATINGS}, tmp_path, CONFIG) == first
     assert list(tmp_path.iterdir()) == [first]
 
 
@@ -79,7 +132,7 @@ def test_other_errors_of_a_rename_are_raised(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(OSError, match="full"):
-        write_tables({"interactions": RATINGS}, tmp_path)
+        write_tables({"interactions": RATINGS}, tmp_path, CONFIG)
     assert not list(tmp_path.iterdir())
 
 
@@ -114,14 +167,14 @@ def test_wrong_arguments_of_a_run_are_named(arguments, message, tmp_path):
     ids=["series", "complex", "empty dicts", "sparse", "single values", "no csv", "no parquet"],
 )
 def test_what_cannot_be_kept_is_named(tmp_path, table):
-    with pytest.raises(DataError, match="interactions: "):
-        write_tables({"interactions": table}, tmp_path)
+    with pytest.raises(DataError, match="interactions[:.]"):
+        write_tables({"interactions": table}, tmp_path, CONFIG)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_names_of_tables_that_are_no_text(tmp_path):
     with pytest.raises(DataError, match="users and items; unknown 1"):
-        write_tables({1: RATINGS}, tmp_path)
+        write_tables({1: RATINGS}, tmp_path, CONFIG)
 
 
 @pytest.mark.parametrize("given", [{"report": 3}, {"runs": "a file"}, {"runs": "a file/below"}, {"runs": "\0"}])
