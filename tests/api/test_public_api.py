@@ -5,7 +5,6 @@ import inspect
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 import signatures
@@ -15,7 +14,7 @@ import cascade
 import cascade.extensions
 import cascade.testing
 
-HEAVY = ("tensorflow", "pandas", "numpy", "pyarrow", "merlin", "faiss", "feast", "sklearn", "tritonclient", "numba")
+HEAVY = {"tensorflow", "pandas", "numpy", "pyarrow", "merlin", "faiss", "feast", "sklearn", "tritonclient", "numba"}
 
 
 def python(code):
@@ -31,17 +30,10 @@ def test_signatures_are_those_written_down():
     assert not diff, f"the public API has changed; if that is meant, run python tests/api/signatures.py\n{diff}"
 
 
-def test_import_is_quick_and_light():
-    code = f"import sys, cascade; print([name for name in {HEAVY} if name in sys.modules])"
-    assert python(code).strip() == "[]"
-
-    def seconds(code):
-        start = time.perf_counter()
-        python(code)
-        return time.perf_counter() - start
-
-    bare, whole = (min(seconds(code) for _ in range(3)) for code in ("pass", code))  # the machine may be busy
-    assert whole - bare < 0.3
+def test_import_loads_few_modules_and_none_that_are_heavy():
+    code = "import sys; bare = {*sys.modules}; import cascade; print(*{*sys.modules} - bare)"
+    imported = set(python(code).split())
+    assert "cascade" in imported and len(imported) < 100 and not imported & HEAVY
 
 
 def test_every_name_is_there_and_found_once():

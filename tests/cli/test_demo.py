@@ -13,25 +13,45 @@ from cascade.api import server
 from cascade.cli.demo import show_recommendations
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
-from cascade.ensemble import client
 from cascade.ensemble.protocol.recommendation import Recommendation, RecommendedItem
 
 CONFIG = PipelineConfig.model_validate({"schema": {"sparse": ["user_id", "item_id"]}})
 
 
+class FakeClient:
+    """Answers without a server. The real class stays as it is: hang checks of other tests' servers ask through it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def recommend(self, user_ids: Any, top_k: int | None = None, **how: Any) -> list[Recommendation]:
+        item = RecommendedItem("x" if isinstance(user_ids[0], str) else 7, 0.25, 1.0)
+        return [
+            Recommendation(user, [item] * (top_k or 1), ["unknown_user"], "abc", {"rank": 0.5}) for user in user_ids
+        ]
+
+
+class FailingClient(FakeClient):
+    """Is interrupted."""
+
+    def recommend(self, user_ids: Any, top_k: int | None = None, **how: Any) -> list[Recommendation]:
+        raise KeyboardInterrupt
+
+
 class FakeServer:
     """Started and stopped, and that is all."""
 
-    events: list[str] = []
+    client = FakeClient
     grpc_url = "127.0.0.1:1"
+    events: list[str] = []
     release = "abc"
 
     def __init__(self, config: PipelineConfig, **how: Any) -> None:
         settings = how["settings"]
         assert (settings.http_port, settings.grpc_port, settings.metrics_port) == (0, 0, 0), "the demo takes free ports"
-
-    def client(self) -> client.Client:
-        return client.Client(self.grpc_url)
 
     def __enter__(self) -> Self:
         self.events.append("start")
@@ -56,15 +76,8 @@ def artifacts(folder: Path, users: list[Any], items: list[Any], title: str | Non
 
 @pytest.fixture(autouse=True)
 def no_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    def recommend(self: Any, user_ids: list[Any], top_k: int | None = None, **how: Any) -> list[Recommendation]:
-        item = RecommendedItem("x" if isinstance(user_ids[0], str) else 7, 0.25, 1.0)
-        return [
-            Recommendation(user, [item] * (top_k or 1), ["unknown_user"], "abc", {"rank": 0.5}) for user in user_ids
-        ]
-
     FakeServer.events = []
     monkeypatch.setattr(server, "Server", FakeServer)
-    monkeypatch.setattr(client.Client, "recommend", recommend)
 
 
 def test_users_titles_history_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,10 +98,7 @@ def test_text_ids_without_titles(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_the_server_stops_when_the_client_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: Any, **how: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(client.Client, "recommend", fail)
+    monkeypatch.setattr(FakeServer, "client", FailingClient)
     with pytest.raises(KeyboardInterrupt):
         show_recommendations(CONFIG, artifacts(tmp_path, [1], [7], None), top_k=1)
     assert FakeServer.events == ["start", "stop"]

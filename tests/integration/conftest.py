@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import HANG_S, wait_until
 
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
@@ -51,7 +51,7 @@ def server(repository: Path, free: ServerConfig) -> Iterator[TritonServer]:
 
 @pytest.fixture
 def client(server: TritonServer) -> Iterator[Client]:
-    with Client(server.grpc_url) as connected:
+    with Client(server.grpc_url, timeout=HANG_S) as connected:
         yield connected
 
 
@@ -93,13 +93,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(HANG_S)
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(100):
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"redis-server does not listen on port {port}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens)

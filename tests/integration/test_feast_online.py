@@ -17,6 +17,7 @@ import pytest
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import HANG_S
 
 from cascade.core.artifact import Artifact
 from cascade.core.errors import FeatureStoreError
@@ -224,12 +225,12 @@ def changing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     section = FeatureStoreConfig(repo=str(folder / "repo"), project=f"changing_{ids}", online=online, **address)
     live = Live(section, shop_features(folder, section, ids, seen=7), str if ids == "string" else int)
     feature_store.apply(section, live.artifact)
-    op = replace(user_lookup(live.artifact.path, section), timeout=30)
+    op = replace(user_lookup(live.artifact.path, section), timeout=HANG_S)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASCADE_FEATURE_REPO", section.repo)
         op.load(Path())
     wanted = FeatureQuery(f"changing_{ids}", "item_id", {"item_features": ["price"]})
-    items = open_reader(wanted, Path(section.repo), online, section.redis, timeout=30)
+    items = open_reader(wanted, Path(section.repo), online, section.redis, timeout=HANG_S)
     return SimpleNamespace(live=live, op=op, items=items, convert=live.convert)
 
 

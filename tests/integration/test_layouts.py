@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from waiting import HANG_S
 
 from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.client import Client
@@ -51,7 +52,7 @@ def server(repository, free):
 
 @pytest.fixture
 def client(server):
-    with Client(server.grpc_url) as connected:
+    with Client(server.grpc_url, timeout=HANG_S) as connected:
         yield connected
 
 
@@ -101,7 +102,7 @@ def test_requests_of_all_kinds_at_once_each_get_their_own_answer(server, offline
     expected = [offline(**request) for request in REQUESTS]
 
     def ask(at):
-        with Client(server.grpc_url) as client:
+        with Client(server.grpc_url, timeout=HANG_S) as client:
             return at % len(REQUESTS), served(client.recommend(**REQUESTS[at % len(REQUESTS)]))
 
     with ThreadPoolExecutor(16) as pool:
@@ -119,7 +120,7 @@ def test_a_refused_request_spoils_none_of_those_beside_it(server, offline):
     [expected] = offline([101])
 
     def ask(at):
-        with Client(server.grpc_url) as client:
+        with Client(server.grpc_url, timeout=HANG_S) as client:
             if at % 2:
                 with pytest.raises(RequestError, match="^top_k: expected 1 to 12, got 13"):
                     client.recommend([101], top_k=13)
@@ -149,7 +150,7 @@ class TestEnsemble:
         expected = executor({"user_id": np.array(users, dtype=object)[:, None], "exclude_items": excluded})
         with (
             TritonServer(repository, "cascade", feature_repo=repository, config=free) as server,
-            Client(server.grpc_url) as client,
+            Client(server.grpc_url, timeout=HANG_S) as client,
         ):
             got = client.recommend(users, exclude=["i1001", "ÿ"])
             assert [[item.item_id for item in answer.items] for answer in got] == expected["item_ids"].tolist()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpc
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import HANG_S
 
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
@@ -17,7 +18,6 @@ from cascade.ensemble.server.stubs import running_stubs
 from cascade.testing.miniature import SERVING, miniature_repository
 
 TYPES = {"int64": "INT64", "int32": "INT32", "float32": "FP32"}
-PUBLISHED_S = 30.0
 """Metrics are published once a second; a busy machine may take longer."""
 REQUESTS = "recsys_requests_total"
 JOIN_US = 100_000
@@ -62,9 +62,9 @@ def ask_all(url, requests):
             for name, column in columns.items():
                 inputs.append(grpc.InferInput(name, column.shape, TYPES[column.dtype.name]))
                 inputs[-1].set_data_from_numpy(column)
-            raw.async_infer("cascade", inputs, keep(at), client_timeout=60)
+            raw.async_infer("cascade", inputs, keep(at), client_timeout=HANG_S)
         for _ in requests:
-            assert done.acquire(timeout=60)
+            assert done.acquire(timeout=HANG_S)
     return answers
 
 
@@ -108,9 +108,9 @@ def test_of_more_requests_than_may_wait_some_are_answered_and_the_others_asked_t
 
 def samples(server, requests):
     """All series of the model, as (name, labels, value), once ``requests`` are counted; fails if they never are."""
-    give_up = time.monotonic() + PUBLISHED_S
+    give_up = time.monotonic() + HANG_S
     while True:
-        with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
+        with urllib.request.urlopen(server.metrics_url, timeout=HANG_S) as page:
             families = list(text_string_to_metric_families(page.read().decode()))
         found = [sample[:3] for family in families for sample in family.samples if sample.name.startswith("recsys_")]
         if sum(value for name, _, value in found if name == REQUESTS) == requests:
@@ -156,7 +156,7 @@ def test_requests_that_come_one_after_the_other_find_a_warm_instance(repository,
         with Client(server.grpc_url) as client:
             for _ in range(50):
                 client.recommend([101])
-                time.sleep(0.01)  # the answer comes a moment before Triton knows that its instance is idle again
+                time.sleep(0.05)  # the answer comes a moment before Triton knows that its instance is idle again
         found = samples(server, 51)
     rarely, mostly = sorted(value for name, _, value in found if name == REQUESTS)
     assert rarely + mostly == 51

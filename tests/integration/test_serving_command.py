@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
+from waiting import HANG_S, wait_until
 
 from cascade.ensemble.client import Client
 
@@ -66,7 +66,7 @@ def test_one_ready_line_then_a_clean_end(serve, number):
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     assert len(family) >= 3  # this one, tritonserver, the stub
     process.send_signal(number)
-    assert process.wait(30) == 0
+    assert process.wait(HANG_S) == 0
     assert process.stdout.read() == ""
     assert "Traceback" not in errors()
     assert not any(psutil.pid_exists(pid) for pid in family)
@@ -76,12 +76,9 @@ def test_one_ready_line_then_a_clean_end(serve, number):
 def test_a_signal_while_it_starts_ends_it(serve):
     process = serve()
     errors = drain(process)
-    deadline = time.monotonic() + 60
-    while not psutil.Process(process.pid).children():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(psutil.Process(process.pid).children, 0.01)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(HANG_S) == 0
     assert process.stdout.read() == ""
     assert "Traceback" not in errors()
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
@@ -95,13 +92,13 @@ def test_the_server_ends_with_a_command_that_is_killed(serve):
     family = psutil.Process(process.pid).children(recursive=True)
     assert any(child.name() == "tritonserver" for child in family)
     process.kill()
-    assert psutil.wait_procs(family, timeout=30)[1] == []
+    assert psutil.wait_procs(family, timeout=HANG_S)[1] == []
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
 
 
 def test_nothing_to_serve_is_one_line(serve, tmp_path):
     process = serve(tmp_path)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=HANG_S)
     assert (process.returncode, out) == (1, "")
     assert errors.startswith("error: ") and errors.count("\n") == 1
     assert "cascade run" in errors

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from waiting import HANG_S
 
 from cascade.bench.stock import measure
 from cascade.bench.targets import ExportedPipeline
@@ -28,7 +29,7 @@ class Load:
                 values = np.array(entry["content"], np.int64)
                 wanted = grpc.InferInput("user_id", entry["shape"], "INT64")
                 wanted.set_data_from_numpy(values)
-                got = client.infer(target.model, [wanted], client_timeout=60)
+                got = client.infer(target.model, [wanted], client_timeout=HANG_S)
                 return [got.as_numpy(name)[0] for name in ("ordered_ids", "ordered_scores")]
 
             entries = [entry["user_id"] for entry in json.loads(requests.read_text())["data"]]

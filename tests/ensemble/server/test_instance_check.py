@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from waiting import HANG_S
 
 from cascade.core.errors import ServerError
 from cascade.ensemble.server.instance_check import InstanceCheck
@@ -43,7 +44,7 @@ def test_a_thread_looks_until_it_is_stopped() -> None:
     server = Server(2)
     check = InstanceCheck(2, server.count, server.load, interval=0.01)
     check.start()
-    assert server.looked.wait(10)
+    assert server.looked.wait(HANG_S)
     check.stop()
     server.instances = 1
     check.look()

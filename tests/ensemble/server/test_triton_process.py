@@ -13,7 +13,9 @@ from cascade.ensemble.server.runtime import Runtime
 from cascade.ensemble.server.triton_process import TritonProcess
 
 FREE = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
-SERVES = "import os, sys, time\nprint(os.getcwd(), os.environ.get('ANSWER'), *sys.argv[1:], flush=True)\ntime.sleep(60)"
+SERVES = (
+    "import os, sys, time\nprint(os.getcwd(), os.environ.get('ANSWER'), *sys.argv[1:], flush=True); time.sleep(900)"
+)
 FAILS = "print('error: no such model')\nprint('more')\nraise SystemExit(3)"
 
 

@@ -1,10 +1,10 @@
 """Counters on Triton's metrics endpoint, with a stand-in for Triton's module."""
 
 import os
-import time
 from types import SimpleNamespace
 
 import pytest
+from waiting import wait_until
 
 from cascade.ensemble.triton.metrics_publisher import Publisher
 from cascade.ensemble.triton.pass_metrics import PassMetrics
@@ -44,10 +44,7 @@ def triton(monkeypatch):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(condition, 0.005)
 
 
 def test_what_has_grown_is_sent_and_nothing_else(triton):
