@@ -112,6 +112,9 @@ class CsvConfig(Section):
     quote: str | None = '"'
     """What encloses text that holds a delimiter or a line break: one character, which is doubled inside. null: nothing
     does. Example: ``"'"``."""
+    escape: str | None = None
+    """What stands before a quote or a delimiter inside a field, as in tables of Spark and MySQL: one character. With a
+    backslash, ``\\N`` is a missing value. Example: ``"\\\\"``."""
     decimal: Literal[".", ","] = "."
     """The decimal sign of numbers, those that ``data.types`` reads from text included. Example: ``","``."""
     encoding: str = "utf-8"
@@ -119,10 +122,12 @@ class CsvConfig(Section):
 
     @model_validator(mode="after")
     def _signs_differ(self) -> CsvConfig:
-        for name, sign in (("delimiter", self.delimiter), ("quote", self.quote)):
+        for name, sign in (("delimiter", self.delimiter), ("quote", self.quote), ("escape", self.escape)):
             if sign is not None and (len(sign) != 1 or not sign.isascii() or sign in "\r\n"):
                 raise ValueError(f'{name}: expected one ASCII character, is {sign!r}; a tab is "\\t" in double quotes')
-        for name, sign in (("quote", self.quote), ("decimal", self.decimal)):
+        if self.escape is not None and self.escape == self.quote:
+            raise ValueError(f"escape: is {self.escape!r}, as the quote is; a quote that is doubled needs no escape")
+        for name, sign in (("quote", self.quote), ("escape", self.escape), ("decimal", self.decimal)):
             if sign == self.delimiter:
                 raise ValueError(f"{name}: is {sign!r}, as the delimiter is; one of them must be another character")
         try:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 from ...core.errors import DataError
 from ..config import CsvConfig
 from .convert import convert
+from .csv_stream import CsvStream
+from .file_kinds import check_kind
 from .scan import Scan, refuse_twins
 from .text_types import TextType
 from .types import Read, text_reader_of
@@ -32,9 +34,12 @@ class CsvParts:
     def __init__(self, table: str, config: CsvConfig) -> None:
         self.table = table
         self.config = config
+        self._closed: set[Path] = set()
+        """Files whose quotes have been checked."""
 
     def names(self, file: Path) -> list[str]:
         """The header of a file."""
+        check_kind(file, self.config.encoding)
         with self._named(file), closing(self._text(file)) as text:
             names = next((row for row in self._rows(text) if row), [])
         if not names:
@@ -87,13 +92,14 @@ class CsvParts:
         import pyarrow.csv as pa_csv
 
         with self._named(file), pa.input_stream(str(file), compression="detect") as stream:
-            counted = _Counted(stream, self.config.quote)
+            passed = CsvStream(stream, self.config)
             try:
-                yield from pa_csv.open_csv(counted, **self._options(header, names))
+                yield from pa_csv.open_csv(passed, **self._options(header, names))
             except pa.ArrowInvalid as error:
                 self._explain(file, len(header), str(error))
-            if counted.quotes % 2:
+            if (passed.quotes % 2 or passed.stray) and file not in self._closed:
                 self._check_quotes(file)
+                self._closed.add(file)
 
     def _options(self, header: list[str], names: Sequence[str]) -> dict[str, object]:
         import pyarrow as pa
@@ -101,7 +107,10 @@ class CsvParts:
 
         quote = self.config.quote
         parse = pa_csv.ParseOptions(
-            delimiter=self.config.delimiter, quote_char=quote or False, newlines_in_values=bool(quote)
+            delimiter=self.config.delimiter,
+            quote_char=quote or False,
+            escape_char=self.config.escape or False,
+            newlines_in_values=bool(quote),
         )
         read = pa_csv.ReadOptions(block_size=BLOCK, encoding=self.config.encoding)
         # Bytes, so that a value that is no UTF-8 is found where it is.
@@ -127,7 +136,7 @@ class CsvParts:
                     raise DataError(
                         f"{file}, row {number}: {len(row)} fields, the header has {width}: "
                         f"{self.config.delimiter.join(row)[:80]!r}; put text that holds the delimiter in quotes, or "
-                        "set data.csv.delimiter or data.csv.quote"
+                        "set data.csv.delimiter, data.csv.quote or data.csv.escape"
                     )
         raise DataError(
             f"{file}: cannot be read as CSV: {error}; if a quote is never closed, set data.csv.quote to another sign, "
@@ -135,7 +144,7 @@ class CsvParts:
         )
 
     def _check_quotes(self, file: Path) -> None:
-        """Refuse a quote that is never closed: it makes one field of all that follows, without a word."""
+        """Refuse a quote inside a quoted field, and one that is never closed: all that follows would be one field."""
         row = -1
         with closing(self._text(file)) as text:
             try:
@@ -145,8 +154,12 @@ class CsvParts:
                 if "unexpected end" in str(error):
                     raise DataError(
                         f"{file}, row {row}: a quote is never closed; close it, or set data.csv.quote to another sign, "
-                        "or to null"
+                        "or to null, or data.csv.escape: '\\' if that stands before quotes"
                     ) from None
+                raise DataError(
+                    f"{file}, row {row}: a quote inside a quoted field; double it, or say what stands before it: "
+                    "data.csv.escape: '\\'"
+                ) from None
 
     def _rows(self, text: io.TextIOBase, *, strict: bool = False) -> Iterator[list[str]]:
         quote = self.config.quote
@@ -155,6 +168,7 @@ class CsvParts:
             text,
             delimiter=self.config.delimiter,
             quotechar=quote,
+            escapechar=self.config.escape,
             quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
             strict=strict,
         )
@@ -175,22 +189,8 @@ class CsvParts:
             yield
         except UnicodeError as error:
             raise DataError(f"{file}: is not {self.config.encoding} ({error}); set data.csv.encoding") from None
-        except (pa.ArrowException, OSError, csv.Error) as error:
+        except OSError as error:
+            damaged = "is damaged, or was not copied as a whole" if file.suffix != ".csv" else "cannot be read"
+            raise DataError(f"{file}: {damaged} ({error})") from None
+        except (pa.ArrowException, csv.Error) as error:
             raise DataError(f"{file}: cannot be read as CSV: {error}; is it in another data.csv.encoding?") from None
-
-
-class _Counted(io.RawIOBase):
-    """A stream that counts quotes on the way."""
-
-    def __init__(self, stream: pa.NativeFile, quote: str | None) -> None:
-        self.stream = stream
-        self.quote = quote.encode() if quote else b""
-        self.quotes = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self.stream.read(None if size < 0 else size)
-        self.quotes += data.count(self.quote) if self.quote else 0
-        return data

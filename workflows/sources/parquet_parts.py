@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
+from .file_kinds import check_kind
 from .scan import Scan, refuse_twins
 from .types import Read, reader_of
 
@@ -52,6 +53,7 @@ class ParquetParts:
     def _schema(self, file: Path) -> pa.Schema:
         import pyarrow.parquet as pq
 
+        check_kind(file)
         with _named(file):
             return pq.read_schema(file)
 

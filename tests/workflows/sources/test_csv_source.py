@@ -142,9 +142,88 @@ def test_compression_by_the_ending(tmp_path, ending, pack):
     assert read(tmp_path).to_pylist() == [{"user_id": 1, "item_id": 2}]
 
 
+KINDS = {
+    ".csv.gz": ("a gzip file", gzip.compress),
+    ".csv.bz2": ("a bzip2 file", bz2.compress),
+    ".csv.zst": ("a Zstandard file", lambda raw: pa.compress(raw, "zstd", asbytes=True)),
+    ".csv": ("", bytes),
+}
+
+
+@pytest.mark.parametrize("content", KINDS)
+@pytest.mark.parametrize("ending", [*KINDS, ".parquet"])
+def test_a_wrong_ending_is_named(tmp_path, content, ending):
+    what, pack = KINDS[content]
+    write(tmp_path, pack(b"user_id,item_id\n1,2\n"), f"interactions{ending}")
+    if content == ending:
+        assert read(tmp_path).num_rows == 1
+        return
+    named = rf"is {what} by its content; give it the ending {content}" if what else "is not a .* file, which its ending"
+    with pytest.raises(DataError, match=rf"interactions\{ending}: {named}"):
+        read(tmp_path)
+
+
+def test_other_kinds_of_files_are_named(tmp_path):
+    for content, message in [
+        (b"PK\x03\x04....", "is a ZIP archive or an Excel workbook by its content; take the table out"),
+        ("user_id,item_id\n1,2\n".encode("utf-16"), "is UTF-16 text; set data.csv.encoding: utf-16"),
+        (b"PAR1....PAR1", r"is a Parquet file by its content; give it the ending \.parquet"),
+    ]:
+        write(tmp_path, content)
+        with pytest.raises(DataError, match=rf"interactions\.csv: {message}"):
+            read(tmp_path)
+
+
+QUOTED = st.text(alphabet='a",\n', min_size=1, max_size=6).filter(str.strip)
+
+
+@given(texts=st.lists(QUOTED, min_size=1, max_size=5), block=st.sampled_from([16, 64, 1 << 20]))
+@settings(max_examples=150, deadline=None)
+def test_escaped_quotes(texts, block):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        table = pa.table({"user_id": range(len(texts)), "x": texts}).to_pandas()
+        options = {"doublequote": False, "escapechar": "\\", "index": False, "lineterminator": "\n"}
+        table.to_csv(Path(folder) / "interactions.csv", quoting=csv.QUOTE_NONNUMERIC, **options)
+        patch.setattr(csv_parts, "BLOCK", max(block, 64))
+        try:  # whoever does not say how quotes are escaped gets the values, or an error
+            assert read(folder)["x"].to_pylist() == texts
+        except DataError:
+            assert any('"' in text for text in texts)
+        assert read(folder, csv={"escape": "\\"})["x"].to_pylist() == texts
+
+
+@given(
+    values=st.lists(st.none() | st.integers(-9, 99), min_size=1, max_size=30),
+    text=st.sampled_from(["N", r"C:\N", 'a "N"']),
+    block=st.sampled_from([64, 1 << 20]),
+    ending=st.sampled_from(["", "\n"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_missing_values_of_mysql(values, text, block, ending):
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    shown = [r"\N" if value is None else value for value in values]
+    lines = [f'{row},"{escaped}",{value}' for row, value in enumerate(shown)]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        write(Path(folder), "user_id,text,x\n" + "\n".join(lines) + ending)
+        patch.setattr(csv_parts, "BLOCK", block)
+        table = read(folder, csv={"escape": "\\"})
+        assert table["x"].to_pylist() == values
+        assert set(table["text"].to_pylist()) == {text}
+
+
+def test_a_quote_inside_a_quoted_field_is_named(tmp_path):
+    write(tmp_path, 'user_id,item_id\n1,"a"\n2,"5" pipe"\n')
+    with pytest.raises(
+        DataError, match=r"interactions\.csv, row 1: a quote inside a quoted field; double it, or .*escape"
+    ):
+        read(tmp_path)
+    write(tmp_path, 'user_id,item_id\n1,5" pipe\n2,"C:\\dir\\"\n')
+    assert read(tmp_path)["item_id"].to_pylist() == ['5" pipe', "C:\\dir\\"]
+
+
 def test_a_damaged_archive_is_named(tmp_path):
     write(tmp_path, gzip.compress(b"user_id,item_id\n" + b"1,2\n" * 9999)[:-30], "interactions.csv.gz")
-    with pytest.raises(DataError, match=r"interactions\.csv\.gz: cannot be read as CSV"):
+    with pytest.raises(DataError, match=r"interactions\.csv\.gz: is damaged, or was not copied as a whole"):
         read(tmp_path)
 
 

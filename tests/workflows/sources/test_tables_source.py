@@ -64,7 +64,7 @@ def test_missing_folders_and_files_are_errors(tmp_path):
 
 def test_a_file_that_is_no_parquet(tmp_path):
     (tmp_path / "interactions.parquet").write_text("user_id,item_id\n")
-    with pytest.raises(DataError, match="interactions.parquet: cannot be read"):
+    with pytest.raises(DataError, match="interactions.parquet: is not a Parquet file, which"):
         open_source(config(tmp_path))
 
 
