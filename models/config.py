@@ -391,7 +391,7 @@ class DlrmConfig(Section):
     """impressions and both: share of training rows whose user id alone is replaced by unknown. The ranker learns from
     them what the rest says of a user, as the history does of a new one. Default: the share of validation rows that are
     of users without a row in the training part, less the share of training rows that are the first of their user, at
-    most 0.8. Example: ``0.3``."""
+    most 0.7. Example: ``0.3``."""
     item_id_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of training rows whose item id is replaced by unknown. Example: ``0.1``."""
     calibration: Calibration = "platt"

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 TrainingRows = CandidateRows | ImpressionRows | MixedRows
 REFIT = "refit"
 """Name of the folder for the weights of the second training, beside those of the first."""
-MOST_HIDDEN = 0.8
+MOST_HIDDEN = 0.7
 """Largest share of training rows whose user id is hidden by default: the ids of the others have to be learned, too."""
 SCORED_ROWS = 65536
 """Rows scored at once in validation."""
