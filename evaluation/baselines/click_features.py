@@ -52,7 +52,7 @@ class ClickTable:
 def row_bytes(schema: FeatureSchema) -> int:
     """Bytes of a row while the table is made, about: all its codes, the entries of one list, and its columns twice."""
     lengths = [feature.dims[0] for feature in schema]
-    return 8 * sum(lengths) + 40 * min(ENTRIES, max(lengths)) + 8 * 2 * len(lengths)
+    return 8 * sum(lengths) + 16 * min(ENTRIES, max(lengths)) + 8 * 2 * len(lengths)
 
 
 def click_table(tensors: Tensors, parts: Sequence[Events], label: NDArray[np.float32], seed: int) -> ClickTable:

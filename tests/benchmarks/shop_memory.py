@@ -4,17 +4,23 @@ Run it from the repository's root: ``.venv/bin/python tests/benchmarks/shop_memo
 a shop into FOLDER (20,000 users, 12,000 items with 10 attributes, 167,000 events), and runs the pipeline there stage by
 stage, each in a process of its own. ``--one-user 300000`` gives one more user that many events. With ``--config FILE``
 nothing is made, and the stages of that pipeline are run. ``--set`` is that of ``cascade run``. A peak is the largest
-resident set of the stage's process, libraries and mapped files included. The exit code is 1 if a stage fails.
+resident set of the stage's process, libraries and mapped files included. With ``--together`` one process runs the whole
+pipeline, as ``cascade run`` does; its resident set is read twenty times a second. The exit code is 1 if a stage fails.
 """
 
 import argparse
 import json
 import os
+import resource
+import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from cascade.pipeline.stages import STAGES
 
@@ -25,6 +31,7 @@ schema:
   sparse: [user_id, item_id, country, brand, category, colors, tags, season, supplier]
   text: [title, description]
 """
+COMMAND = "from cascade.cli.main import main; main()"
 WORDS = np.array([f"{first}{second}" for first in ("sol", "mar", "ten", "vel", "kor") for second in "abcdefghijklmnop"])
 
 
@@ -87,9 +94,23 @@ def peak_of(arguments, log):
     if child == 0:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1), os.dup2(out, 2)
-        os.execv(sys.executable, [sys.executable, "-c", "from cascade.cli.main import main; main()", *arguments])
+        os.execv(sys.executable, [sys.executable, "-c", COMMAND, *arguments])
     _, status, used = os.wait4(child, 0)
     return os.waitstatus_to_exitcode(status), used.ru_maxrss / 2**20, used.ru_utime + used.ru_stime
+
+
+def peaks_together(arguments, log):
+    """Run ``cascade`` in a process: its exit code, its peak in GiB, and that of each stage, by the lines it prints."""
+    with open(log, "w") as out:
+        child = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=out, stderr=out)
+    process, peaks = psutil.Process(child.pid), {}
+    while child.poll() is None:
+        begun = [line.split()[0] for line in Path(log).read_text().splitlines() if line.split()[1:2] == ["..."]]
+        with suppress(psutil.Error):  # it has just ended
+            if begun:
+                peaks[begun[-1]] = max(peaks.get(begun[-1], 0), process.memory_info().rss / 2**30)
+        time.sleep(0.05)
+    return child.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, peaks
 
 
 def main():
@@ -103,6 +124,7 @@ def main():
     parser.add_argument("--config", type=Path)
     parser.add_argument("--set", action="append", default=[], dest="sets")
     parser.add_argument("--stage", action="append", choices=[*STAGES], default=[])
+    parser.add_argument("--together", action="store_true")
     options = parser.parse_args()
     config = (options.config or options.folder / "shop.yaml").resolve()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -110,9 +132,13 @@ def main():
         shop(options.folder / "tables", options.users, options.items, options.events, options.one_user)
         config.write_text(CONFIG)
     os.chdir(options.folder)
-    peaks = {}
+    sets, peaks = [part for value in options.sets for part in ("--set", value)], {}
+    if options.together:
+        code, whole, peaks = peaks_together(["run", "-c", str(config), *sets], "together.log")
+        print(*(f"| {stage} | {peak:.2f} GiB |" for stage, peak in peaks.items()), sep="\n")
+        print(json.dumps({"peak_gib": round(whole, 2)}) if code == 0 else Path("together.log").read_text()[-2000:])
+        sys.exit(code)
     for stage in options.stage or STAGES:
-        sets = [part for value in options.sets for part in ("--set", value)]
         code, peaks[stage], cpu = peak_of(["run", "-c", str(config), "--only", stage, *sets], f"{stage}.log")
         print(f"| {stage} | {peaks[stage]:.2f} GiB | {cpu:.0f} s of CPU |{'' if code == 0 else ' FAILED'}", flush=True)
         if code:
