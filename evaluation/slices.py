@@ -77,7 +77,7 @@ def of_columns(columns: Iterable[str], data: Path, logged: LoggedTest) -> Iterat
         for name in having:
             shown = column if len(having) == 1 else f"{name}.{column}"
             table = logged.table if name == "interactions" else pq.read_table(tables[name], columns=[column])
-            for value, mask in by_value(table[column].to_pandas()):
+            for value, mask in by_value(_series(table[column])):
                 yield Slice(f"{shown} = {value}", name, mask)  # type: ignore[arg-type]
 
 
@@ -118,13 +118,30 @@ def by_value(values: Any) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     numbers = pd.api.types.is_numeric_dtype(values) and flat.nunique() > MOST_VALUES
     if numbers:
         flat = pd.qcut(flat, 4, duplicates="drop")
+        names = _ranges(flat.cat.categories)
     counts = flat.value_counts()
     shown = [*counts.index[counts > 0]] if numbers else [*counts.index[:MOST_VALUES]]
     for value in sorted(shown) if numbers else shown:
-        name = f"{value.left:.4g} to {value.right:.4g}" if numbers else str(value)
-        yield name, np.asarray((flat == value).groupby(level=0).any(), bool)
+        yield names[value] if numbers else str(value), np.asarray((flat == value).groupby(level=0).any(), bool)
     if flat.isna().any():
         yield "missing", np.asarray(flat.isna().groupby(level=0).any(), bool)
+
+
+def _series(column: Any) -> Any:
+    """An Arrow column as a pandas Series, in which whole numbers beside missing values stay whole."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+
+
+def _ranges(intervals: Any) -> dict[Any, str]:
+    """Names of intervals: four digits, or as many as make their ends differ, and then without an exponent."""
+    ends = {end for interval in intervals for end in (interval.left, interval.right)}
+    shown = {digits: {f"{end:.{digits}g}" for end in ends} for digits in range(4, 17)}
+    plain = (n for n, texts in shown.items() if len(texts) == len(ends) and (n == 4 or "e" not in "".join(texts)))
+    digits = next(plain, 17)
+    return {part: f"{part.left:.{digits}g} to {part.right:.{digits}g}" for part in intervals}
 
 
 def measure_slice(part: Slice, held_out: HeldOut, answers: Rows, rows: RankedRows) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,9 @@ from .options import (
     Verbose,
     load,
 )
+
+if TYPE_CHECKING:
+    from ..config.pipeline import PipelineConfig
 
 features = typer.Typer(
     help="Manage the Feast feature store. Example: cascade features materialize",
@@ -72,17 +76,39 @@ def push(
     ] = None,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
+    runs: Runs = RUNS,
     verbose: Verbose = False,
 ) -> None:
     """Add items to a user's history.
 
-    The next recommendation takes them into account, without any training.
+    The next recommendation takes them into account, without any training. A warning names items that the catalogue of
+    the last run lacks: they are kept, and have no effect until a run knows them.
     """
     from ..workflows.features.store import push_history
 
-    history = push_history(load(config, sets).feature_store, user, item, time or None)
+    merged = load(config, sets)
+    history = push_history(merged.feature_store, user, item, time or None)
+    for unknown in _unknown_items(merged, runs, item):
+        typer.echo(f"item {unknown}: is not in the catalogue, so it has no effect until a run knows it", err=True)
     items = "1 item" if len(history) == 1 else f"{len(history)} items, most recent first"
     typer.echo(f"user {user}: the history holds {items}: {_start(history)}")
+
+
+def _unknown_items(config: PipelineConfig, runs: Path, items: list[str]) -> list[str]:
+    """Those of ``items`` that the catalogue of the data artifact lacks; none if there is no artifact to ask."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from ..core.errors import ConfigError
+    from ..pipeline.stages import find
+    from ..workflows.tables.ids import id_columns
+
+    try:
+        known = id_columns(find(config, runs, "data").path)[1]
+    except ConfigError:  # a machine that has the feature store need not have the artifacts
+        return []
+    rows = pa.array([int(item) if pa.types.is_integer(known.type) else item for item in items], known.type)
+    return [item for item, found in zip(items, pc.is_in(rows, value_set=known).to_pylist(), strict=True) if not found]
 
 
 def _start(values: list[Any]) -> str:

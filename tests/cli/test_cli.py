@@ -399,6 +399,38 @@ def test_push_counts_items(config_file: Path, monkeypatch: pytest.MonkeyPatch, h
     assert invoke("features", "push", "--user", "42", "--item", "50").stdout.endswith(text)
 
 
+@pytest.mark.parametrize(
+    ("ids", "items", "unknown"),
+    [([5, 70], ["70", "999", "007"], ["999", "007"]), (["a", "7"], ["7", "b", "07"], ["b", "07"]), (None, ["1"], [])],
+)
+def test_push_names_items_that_the_catalogue_lacks(
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ids: list[Any] | None,
+    items: list[str],
+    unknown: list[str],
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from cascade.workflows.features import store
+
+    def find(*args: Any) -> Artifact:
+        if ids is None:
+            raise ConfigError("stage data is not up to date")
+        pq.write_table(pa.table({"item_id": ids}), tmp_path / "items.parquet")
+        pq.write_table(pa.table({"user_id": [1]}), tmp_path / "users.parquet")
+        return Artifact(tmp_path, "data", "", {})
+
+    monkeypatch.setattr(store, "push_history", lambda *args: items)
+    monkeypatch.setattr(stages, "find", find)
+    result = invoke("features", "push", "--user", "42", *(part for item in items for part in ("--item", item)))
+    assert result.exit_code == 0
+    warned = [line for line in result.output.splitlines() if "is not in the catalogue" in line]
+    assert [line.split(":")[0] for line in warned] == [f"item {item}" for item in unknown]
+
+
 def test_version() -> None:
     import cascade as package
 

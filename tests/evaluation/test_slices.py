@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy.sparse import csr_matrix
 
@@ -13,6 +14,7 @@ from cascade.evaluation.held_out import HeldOut, LoggedTest
 from cascade.evaluation.ranking import RankedRows
 from cascade.evaluation.slices import (
     Slice,
+    _series,
     by_value,
     head_of,
     measure_slice,
@@ -105,6 +107,27 @@ def test_numbers_with_many_values_are_cut_into_quartiles():
     assert [mask.sum() for _, mask in got] == [10, 10, 10, 10]
     assert np.array_equal(sum(mask.astype(int) for _, mask in got), np.ones(40))
     assert [name for name, _ in got][1:] == ["9.75 to 19.5", "19.5 to 29.25", "29.25 to 39"]
+
+
+def test_names_of_quartiles_differ():
+    times = pa.chunked_array([[1_700_000_000 + 60 * row for row in range(320)] + [None]])
+    got = list(by_value(_series(times)))
+    assert [name for name, _ in got][1:] == [
+        "1700004785 to 1700009570",
+        "1700009570 to 1700014355",
+        "1700014355 to 1700019140",
+        "missing",
+    ]
+    assert [mask.sum() for _, mask in got] == [80, 80, 80, 80, 1]
+
+
+def test_large_whole_numbers_beside_missing_values_are_different_values():
+    got = list(by_value(_series(pa.chunked_array([[2**60 + 1, 2**60 + 2, None, 2**60 + 1]]))))
+    assert [(name, mask.tolist()) for name, mask in got] == [
+        (str(2**60 + 1), [True, False, False, True]),
+        (str(2**60 + 2), [False, True, False, False]),
+        ("missing", [False, False, True, False]),
+    ]
 
 
 def test_of_many_words_only_the_most_frequent_are_used():
