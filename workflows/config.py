@@ -154,8 +154,8 @@ class DataConfig(ExtensibleSection):
     csv: CsvConfig = CsvConfig()
     columns: dict[str, str | dict[str, str]] = {}
     """Renames columns: cascade's name -> the name in your tables. Below the name of a table, for this table alone.
-    ``order`` names a column of interactions that sorts those of equal timestamps. Example: ``{timestamp: ts, items:
-    {item_id: id}, users: {user_id: id}}``."""
+    ``order`` names a column of interactions that sorts those of equal timestamps; without it their order is drawn.
+    Example: ``{timestamp: ts, items: {item_id: id}, users: {user_id: id}}``."""
     types: dict[str, Literal["int", "float", "text", "bool", "timestamp"]] = {}
     """tables only: column, by cascade's name -> the type that its values are read as, in every table that has it.
     Default: the type in the Parquet file, or for CSV the first of int, float, bool, timestamp and text that loses

@@ -65,21 +65,44 @@ def with_drawn_places(part: pa.Table, user_row: NDArray[np.int32], item_row: NDA
     """
     import pyarrow as pa
 
-    places = drawn(user_row, item_row, occurrences(user_row, item_row))
+    places = drawn(user_row, item_row, numbers(part, user_row, item_row))
     if "split" in part.column_names:
         places = places + STEPS * by_column(part, "split").astype(np.int64)
     return part.set_column(part.column_names.index("timestamp"), "timestamp", pa.array(places))
 
 
-def occurrences(user_row: NDArray[np.int32], item_row: NDArray[np.int32]) -> NDArray[np.int64]:
-    """How often the pair of user and item stands in an earlier row, int64 [n]."""
-    order = np.lexsort((item_row, user_row))
-    user, item = user_row[order], item_row[order]
-    new = np.append(True, (user[1:] != user[:-1]) | (item[1:] != item[:-1]))[: len(order)]
+def numbers(part: pa.Table, *keys: NDArray[Any]) -> NDArray[np.int64]:
+    """How many rows with the same ``keys`` [n] a row has before it, int64 [n]; what they hold beside decides which."""
+    order = np.lexsort(keys)
+    new = np.append(True, np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0))[: len(order)]
+    twins = np.sort(order[~new | ~np.append(new[1:], True)[: len(order)]])
+    if not len(twins):
+        return np.zeros(len(order), np.int64)
+    places = np.zeros(len(order), np.int64)
+    places[twins] = _by_content(part.take(twins))
+    order = np.lexsort((places, *keys))
     at = np.arange(len(order))
     found = np.empty(len(order), np.int64)
     found[order] = at - np.maximum.accumulate(np.where(new, at, 0))
     return found
+
+
+def _by_content(rows: pa.Table) -> NDArray[np.int64]:
+    """The place [n] of each row if they are sorted by all that they hold beside ids and time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = rows.select([name for name in rows.column_names if name not in ("user_id", "item_id", "timestamp")])
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type):
+            text = pa.array([str(value) for value in rows[index].to_pylist()])
+            rows = rows.set_column(index, field.name, text)
+    places = np.zeros(rows.num_rows, np.int64)
+    if rows.num_columns:
+        places[pc.sort_indices(rows, [(name, "ascending") for name in rows.column_names]).to_numpy()] = np.arange(
+            rows.num_rows
+        )
+    return places
 
 
 def drawn(user_row: NDArray[np.int32], item_row: NDArray[np.int32], number: NDArray[np.int64]) -> NDArray[np.int64]:

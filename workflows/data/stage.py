@@ -26,6 +26,7 @@ from .ingest import ingest
 from .memory import memory
 from .repeats import count_repeats
 from .spool import Spool
+from .ties import Ties, count_ties
 from .unknown import ENTITIES
 from .used import check_named, only_used, used_columns
 from .values import check_values
@@ -59,7 +60,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     for name, table in entities.items():
         write_table(table, folder / f"{name}.parquet")
     users, items = (entities[name][key].combine_chunks() for key, name in ENTITIES.items())
-    ordered = ingested.has_timestamp and (config.has_order or has_times(spool))
+    timed = ingested.has_timestamp and (config.has_order or has_times(spool))
+    ties = count_ties(spool, users) if timed and not config.has_order else Ties()
+    ordered = timed and not ties.is_set
     scale = ingested.times.scale if ordered else None
     rows = write_interactions(folder / "interactions", spool, users, items, config, scale)
     notices = [*rows.pop("notices"), *without_validation(rows["n_valid"])]
@@ -67,7 +70,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     notices += repeats.notices()
     if not ordered:
         rows.pop("time_span")
-        notices.append(notice(config.split))
+        notices.append(ties.set_notice(config.split) if timed else notice(config.split))
+    else:
+        notices += ties.notices()
     if notices:
         rows["notices"] = notices
     for line in notices:

@@ -28,6 +28,7 @@ from .split import (
     time_cuts,
 )
 from .spool import GROUP_ROWS, Spool, parts_by_user
+from .ties import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +50,7 @@ def write_interactions(
     """Write part-*.parquet into ``folder``, each part sorted by user and time.
 
     Interactions of one user with equal timestamps are sorted by ``data.columns.order``; without it, and where that is
-    equal too, they are in the order of the rows. The column ``order`` is left out.
+    equal too, their order is drawn. The column ``order`` is left out.
 
     Args:
         scale: of the timestamps in the spool, which are written in whole steps; None if they say nothing, see
@@ -71,7 +72,7 @@ def write_interactions(
         user_row = rows_of(part["user_id"], user_ids)
         if scale is None:
             part = with_drawn_places(part, user_row, rows_of(part["item_id"], item_ids))
-        order = np.lexsort((*_tie_breaks(part, config), part["timestamp"].to_numpy(), user_row))
+        order = in_order(part, user_row, item_ids, _tie_breaks(part, config))
         part, user_row = _in_steps(part.take(order), config, scale or SCALE), user_row[order]
         codes = split_rows(part, user_row)
         if "split" in part.column_names:

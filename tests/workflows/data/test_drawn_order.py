@@ -9,7 +9,7 @@ import pytest
 
 from cascade.core.errors import ConfigError
 from cascade.workflows.config import SplitConfig
-from cascade.workflows.data.drawn_order import STEPS, drawn, drawn_cuts, occurrences, with_drawn_places
+from cascade.workflows.data.drawn_order import STEPS, drawn, drawn_cuts, numbers, with_drawn_places
 
 SCHEMA = {"sparse": ["user_id", "item_id"]}
 RNG = np.random.default_rng(0)
@@ -90,7 +90,11 @@ def test_places_by_hand():
     assert [place // STEPS for place in placed] == [2, 0, 1]
     assert [place % STEPS for place in placed] == drawn(same, same, np.arange(3)).tolist()
     assert len({place % STEPS for place in placed}) == 3
-    assert occurrences(*np.array([[1, 0, 1, 1, 1], [5, 5, 6, 5, 5]], np.int32)).tolist() == [0, 0, 0, 1, 2]
+    pairs = pa.table({"user_id": [1, 0, 1, 1, 1], "item_id": [5, 5, 6, 5, 5], "timestamp": [0] * 5})
+    rows = pairs.append_column("price", pa.array([3.0, 1.0, 1.0, None, 2.0]))
+    keys = [pairs["user_id"].to_numpy(), pairs["item_id"].to_numpy()]
+    assert numbers(rows, *keys).tolist() == [1, 0, 0, 2, 0]
+    assert sorted(numbers(pairs, *keys)[[0, 3, 4]]) == [0, 1, 2]
     assert drawn_cuts(SplitConfig(by="time", valid_share=0.2, test_share=0.1)) == (21_000_000, 27_000_000)
 
 

@@ -1,0 +1,128 @@
+"""Interactions of one user with equal times: how many there are, and the order that they are given.
+
+Neither the order of the rows nor an id says what came first, so equal times are ordered by a draw, see `drawn_order`,
+unless ``data.columns.order`` says more. Where most of what is known of a user has one time, as in a log of single
+baskets, the times give no sequence at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import SplitConfig
+from ..tables.ids import rows_of
+from ..tables.parquet import batches
+from .drawn_order import SPLITS, drawn, numbers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .spool import Spool
+
+ROWS = 1 << 20
+"""Rows read at once."""
+SAMPLE = 4_000_000
+"""Rows of about so many are looked at, those of a sample of the users."""
+MOST = 0.5
+"""Share of the pairs with equal times from which on a user's positives are a set."""
+
+
+@dataclass(frozen=True)
+class Ties:
+    """How much of the order of a user's positives is unknown, of users with two or more."""
+
+    events: float = 0.0
+    """Share of the positives that have the time of another one."""
+    pairs: float = 0.0
+    """Mean over the positives: the share of the user's others that have the same time."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the times say little of what came first."""
+        return self.pairs > MOST
+
+    def notices(self) -> list[str]:
+        """What a run says of a log that has an order, but not within most times."""
+        if self.events <= MOST:
+            return []
+        return [f"{self._share}: their order is drawn. {REMEDY}"]
+
+    def set_notice(self, split: SplitConfig) -> str:
+        """What a run says of a log whose times are taken for none."""
+        held_out = f"; data.split.by {split.by}: {SPLITS[split.by]}" if split.by in SPLITS else ""
+        return f"{self._share}, so each user's history is a set, not a sequence{held_out}. {REMEDY}"
+
+    @property
+    def _share(self) -> str:
+        return f"interactions.timestamp: {self.events:.0%} of the positives have the time of another one of their user"
+
+
+REMEDY = "If a column says what came first, name it: data.columns.order; if one has finer times: data.columns.timestamp"
+
+
+def count_ties(spool: Spool, user_ids: pa.Array) -> Ties:
+    """Count the positives of a user that have equal times; in a large log, those of a sample of the users."""
+    every = -(-spool.rows // SAMPLE)
+    users, times = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+    for batch in batches(spool.file, ROWS, ["user_id", "timestamp", "positive"]):
+        user = rows_of(batch["user_id"], user_ids)
+        keep = batch["positive"].to_numpy(zero_copy_only=False) & (user % every == 0)
+        users.append(user[keep])
+        times.append(batch["timestamp"].to_numpy()[keep])
+    return ties_of(np.concatenate(users), np.concatenate(times))
+
+
+def ties_of(user: NDArray[np.integer[Any]], time: NDArray[Any]) -> Ties:
+    """The ties among events [n] of users at times."""
+    order = np.lexsort((time, user))
+    sizes, of_user = group_sizes([user[order], time[order]]), group_sizes([user[order]])
+    many = of_user > 1
+    if not many.any():
+        return Ties()
+    return Ties(float((sizes[many] > 1).mean()), float(((sizes[many] - 1) / (of_user[many] - 1)).mean()))
+
+
+def group_sizes(keys: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """How many rows [n] have the ``keys`` of a row; rows with equal keys stand together."""
+    if not len(keys[0]):
+        return np.zeros(0, np.int64)
+    new = np.append(True, np.any([key[1:] != key[:-1] for key in keys], axis=0))
+    group = np.cumsum(new) - 1
+    return np.asarray(np.bincount(group)[group], np.int64)
+
+
+def in_order(
+    part: pa.Table, user_row: NDArray[np.int32], item_ids: pa.Array, breaks: Sequence[NDArray[Any]]
+) -> NDArray[np.int64]:
+    """The rows [n] of ``part`` sorted by user, time and ``breaks``; where all are equal, in a drawn order.
+
+    The drawn order depends on what the rows hold, and not on where they stand in the file.
+
+    Args:
+        user_row: [n].
+        breaks: [n] each, what sorts equal times.
+    """
+    keys = (*breaks, part["timestamp"].to_numpy(), user_row)
+    order: NDArray[np.int64] = np.lexsort(keys)
+    tied = np.sort(order[group_sizes([key[order] for key in keys]) > 1])
+    if not len(tied):
+        return order
+    rows, user, time = part.take(tied), user_row[tied], keys[-2][tied]
+    item = rows_of(rows["item_id"], item_ids)
+    places = np.zeros(len(order), np.int64)
+    # The time, so that the items of a user's next basket have another order.
+    places[tied] = drawn(user, item, numbers(rows, user, item, time) + mixed(time))
+    order = np.lexsort((places, *keys))
+    return order
+
+
+def mixed(time: NDArray[Any]) -> NDArray[np.int64]:
+    """A number for each time [n] that has little in common with those of its neighbours."""
+    bits = np.asarray(time.astype(np.int64) if time.dtype.kind != "f" else (time + 0.0).view(np.int64)).view(np.uint64)
+    bits = (bits ^ (bits >> np.uint64(31))) * np.uint64(0xD6E8FEB86659FD93)
+    return np.asarray((bits ^ (bits >> np.uint64(32))) >> np.uint64(8), np.int64)
