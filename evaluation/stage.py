@@ -80,8 +80,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     give_back()  # the request graph's
     funnel = summary(served.replayed.fates)
     notices = check_filtered(served.replayed, served.held_out.relevant, funnel, serving.thresholds.min_score)
-    if parents["ranker"].metrics["order"] == "retriever":
-        notices += parents["ranker"].metrics.get("notices", [])
+    notices += parents["ranker"].metrics.get("notices", [])
     bootstrap = Bootstrap(config.replicates, config.seed)
     dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
     tuner = Tuner(folder.parent / TUNING, parents["etl"].digest, config.tuning_seconds)
@@ -226,5 +225,5 @@ EVALUATION = Stage(
     fill=_fill,
     check=check,
     memory=memory,
-    version=8,
+    version=9,
 )

@@ -401,7 +401,8 @@ class DlrmConfig(Section):
     order_by: Literal["auto", "retriever", "dlrm", "fused"] = "auto"
     """Whose scores order the served list. retriever: the cosine of the retriever; the ranker is then left out of the
     release. dlrm: the ranker's logit. fused: a weighted sum of both. auto: what has the best ``choose_by`` on the
-    validation part, and the retriever unless the ranker is better beyond chance. Example: ``fused``."""
+    validation part, and the retriever unless the ranker is better beyond chance; without a validation part, or if it
+    has no positives, the retriever. Example: ``fused``."""
     choose_by: str = Field(default="ndcg@10", pattern=r"^(ndcg|recall)@[1-9][0-9]*$")
     """auto only: the metric of the list that decides ``order_by``, ``ndcg@k`` or ``recall@k``. The list is that of the
     retriever's candidates, whatever the ranker was trained on. Example: ``recall@20``."""

@@ -133,12 +133,24 @@ def left_out(wanted: str, choice: OrderChoice | None, fusion: Fusion) -> list[st
 
 
 def unjudged(wanted: str) -> tuple[Fusion, list[str]]:
-    """What is served without validation requests: one score as it is, and a notice if something else is configured."""
-    if wanted in ("retriever", "dlrm"):
-        return alone((0.0, 1.0) if wanted == "retriever" else (1.0, 0.0)), []
-    notice = f"dlrm_ranker.order_by: {wanted} needs a validation part with positives and negatives, so it is dlrm"
+    """What is served without validation requests: one score as it is, and a notice if something else is configured.
+
+    A ranker that was never judged does not replace the retriever, unless it is asked for.
+    """
+    order = {"auto": "retriever", "fused": "dlrm"}.get(wanted, wanted)
+    fusion = alone((0.0, 1.0) if order == "retriever" else (1.0, 0.0))
+    if order == wanted:
+        return fusion, []
+    notice = (
+        f"dlrm_ranker.order_by: {wanted} needs a validation part with positives and negatives, and there is none, so it "
+        f"is {order}"
+    )
+    if order == "retriever":
+        notice += (
+            ": the ranker is left out of the release, because nothing shows that it is better; order_by: dlrm has it"
+        )
     log.warning(notice)
-    return alone((1.0, 0.0)), [notice]
+    return fusion, [notice]
 
 
 def preferred(found: Mapping[str, metrics.Values], listed: ScoredRequests) -> list[Order]:

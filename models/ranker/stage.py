@@ -318,5 +318,5 @@ RANKER = Stage(
     take_part=take_part,
     check=check,
     memory=memory,
-    version=17,
+    version=18,
 )

@@ -107,8 +107,8 @@ def without_validation(rows: int) -> list[str]:
         return []
     return [
         "data.split: the validation part is empty, so models train for all epochs, without early stopping, and nothing "
-        "is chosen: what may stand beside the retriever's towers is taken as it is by default, and the ranker is "
-        "neither calibrated nor compared with the retriever"
+        "is chosen: what may stand beside the retriever's towers is taken as it is by default, and the ranker, which "
+        "is neither calibrated nor compared with the retriever, orders the list only with dlrm_ranker.order_by: dlrm"
     ]
 
 

@@ -152,9 +152,11 @@ class TestFitFusion:
 
     def test_without_a_validation_part_there_is_a_notice(self):
         found = fuse(None, None, None, None, None, DlrmConfig())
-        assert found.judged == {}
+        assert found.judged == {} and found.fusion.order == "retriever"
         assert found.notices == [
-            "dlrm_ranker.order_by: auto needs a validation part with positives and negatives, so it is dlrm",
+            "dlrm_ranker.order_by: auto needs a validation part with positives and negatives, and there is none, so it "
+            "is retriever: the ranker is left out of the release, because nothing shows that it is better; order_by: "
+            "dlrm has it",
             "dlrm_ranker.calibration: platt needs a validation part, so it is none",
         ]
 

@@ -181,7 +181,7 @@ def test_who_is_left_out_is_said(caplog):
 
 @pytest.mark.parametrize(
     ("wanted", "order", "notices"),
-    [("auto", "dlrm", 1), ("fused", "dlrm", 1), ("dlrm", "dlrm", 0), ("retriever", "retriever", 0)],
+    [("auto", "retriever", 1), ("fused", "dlrm", 1), ("dlrm", "dlrm", 0), ("retriever", "retriever", 0)],
 )
 def test_without_a_validation_part_nothing_is_chosen(wanted, order, notices):
     fusion, said = unjudged(wanted)
