@@ -27,7 +27,7 @@ def test_impressions_have_no_candidates_but_rates(shop, tensors, kind, refit, mo
     parts = ("train", "valid") if refit else ("train",)
     events, need = sum(len(tensors.interactions(part)) for part in parts), ranker(shop, max_events=7, refit=refit)
     assert ("20 candidates of 7 positives" in need.parts) == (kind == "both")
-    assert need.parts[f"{events:,} interactions"] == events * (100 + 4 * 2 * 2)
+    assert need.parts[f"{events:,} interactions"] == events * (100 + 4 * 3 * 2)
 
 
 @pytest.mark.parametrize("neighbours", [0, 100])
