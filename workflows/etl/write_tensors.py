@@ -11,12 +11,15 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from ...core.errors import DataError
 from ...core.features import Feature
 from ..data.split import NAMES, TEST
 from ..history.history import order_positives
 from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import batches, row_groups, whole_users
+from ..tables.raw_features import TABLES
 from ..tables.timestamps import to_seconds
+from ..tables.validate import LARGEST_DENSE
 from ..transforms.codes import mapped
 from .fit import FittedSide
 from .frames import to_array, to_frame
@@ -41,9 +44,28 @@ def dtype_of(feature: Feature) -> str:
 
 
 def transform(side: FittedSide, table: pa.Table) -> dict[str, NDArray[Any]]:
-    """Transform the raw columns of one side with NVTabular: feature -> [n, length or 1]."""
+    """Transform the raw columns of one side with NVTabular: feature -> [n, length or 1].
+
+    Raises:
+        DataError: naming the first number that is too far from those of the training part.
+    """
     frame = side.workflow.transform(to_frame(table, side.raw, side.device))
-    return {f.name: to_array(frame[f.name]).astype(dtype_of(f), copy=False) for f in side.features}
+    found = {f.name: to_array(frame[f.name]).astype(dtype_of(f), copy=False) for f in side.features}
+    for feature in side.features:
+        if feature.kind == "continuous":
+            _check_near(feature, table, found[feature.name])
+    return found
+
+
+def _check_near(feature: Feature, table: pa.Table, values: NDArray[np.float32]) -> None:
+    """Refuse numbers that the release refuses in a request, before a model is trained that cannot be evaluated."""
+    near = np.abs(values[:, 0]) <= LARGEST_DENSE
+    if not near.all():
+        value = table[feature.raw[0]][int(np.argmin(near))].as_py()
+        raise DataError(
+            f"{TABLES[feature.side]}.{feature.name}: {value} is over {LARGEST_DENSE:g} standard deviations from the "
+            "values of the training part, which models cannot calculate with in 32 bits; correct it, or leave it empty"
+        )
 
 
 def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None:

@@ -170,6 +170,13 @@ def test_a_column_without_any_value(run_data, run_etl):
         run_etl(run_data(SCHEMA, tables, positive="event == 'buy'"), SCHEMA)
 
 
+def test_a_number_far_from_the_training_part(run_data, run_etl):
+    items = {**SHOP["items"], "price": [1.0, 1.001, None, 1.001, 1e29]}  # nobody took the last one
+    data = run_data(SCHEMA, {**SHOP, "items": items}, positive="event == 'buy'")
+    with pytest.raises(DataError, match=r"items.price: 1e\+29 is over 1e\+30 standard deviations from the values"):
+        run_etl(data, SCHEMA)
+
+
 def test_a_threshold_that_no_id_reaches(run_data, run_etl):
     with pytest.raises(ConfigError, match="etl.min_frequency: no user_id has so many interactions .*; lower it"):
         run_etl(run_data(SCHEMA, SHOP, positive="event == 'buy'"), SCHEMA, min_frequency=1000)
