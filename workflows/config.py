@@ -154,7 +154,8 @@ class DataConfig(ExtensibleSection):
     csv: CsvConfig = CsvConfig()
     columns: dict[str, str | dict[str, str]] = {}
     """Renames columns: cascade's name -> the name in your tables. Below the name of a table, for this table alone.
-    ``order`` names a column of interactions that sorts those of equal timestamps; without it their order is drawn.
+    ``order`` names a column of interactions that sorts those of equal timestamps; without it their order is that of the
+    rows in a table that stands as a log is written, and drawn in any other.
     Example: ``{timestamp: ts, items: {item_id: id}, users: {user_id: id}}``."""
     types: dict[str, Literal["int", "float", "text", "bool", "timestamp"]] = {}
     """tables only: column, by cascade's name -> the type that its values are read as, in every table that has it.

@@ -64,7 +64,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     ties = count_ties(spool, users) if timed and not config.has_order else Ties()
     ordered = timed and not ties.is_set
     scale = ingested.times.scale if ordered else None
-    rows = write_interactions(folder / "interactions", spool, users, items, config, scale)
+    rows = write_interactions(
+        folder / "interactions", spool, users, items, config, scale, as_written=ordered and ties.as_written
+    )
     notices = [*rows.pop("notices"), *without_validation(rows["n_valid"])]
     repeats = count_repeats(folder)
     notices += repeats.notices()

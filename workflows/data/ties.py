@@ -1,8 +1,9 @@
 """Interactions of one user with equal times: how many there are, and the order that they are given.
 
-Neither the order of the rows nor an id says what came first, so equal times are ordered by a draw, see `drawn_order`,
-unless ``data.columns.order`` says more. Where most of what is known of a user has one time, as in a log of single
-baskets, the times give no sequence at all.
+``data.columns.order`` says what came first among equal times. Without it the order of the rows does, if they stand as a
+log writes them: the times of a user never fall from row to row, and equal times are not sorted by item. Any other order
+of rows says nothing, and neither do ids, so equal times are then ordered by a draw, see `drawn_order`. Where most of
+what is known of a user has one time, as in a log of single baskets, the times give no sequence at all.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ ROWS = 1 << 20
 """Rows read at once."""
 SAMPLE = 4_000_000
 """Rows of about so many are looked at, those of a sample of the users."""
+SORTED, FEW = 0.05, 20
+"""Equal times are sorted by item if less than this share of neighbours is out of order; of few, that may be chance."""
 MOST = 0.5
 """Share of the pairs with equal times from which on a user's positives are a set."""
 
@@ -40,6 +43,8 @@ class Ties:
     """Share of the positives that have the time of another one."""
     pairs: float = 0.0
     """Mean over the positives: the share of the user's others that have the same time."""
+    as_written: bool = False
+    """Whether the rows stand as a log writes them, so that their order counts among equal times."""
 
     @property
     def is_set(self) -> bool:
@@ -48,7 +53,7 @@ class Ties:
 
     def notices(self) -> list[str]:
         """What a run says of a log that has an order, but not within most times."""
-        if self.events <= MOST:
+        if self.events <= MOST or self.as_written:
             return []
         return [f"{self._share}: their order is drawn. {REMEDY}"]
 
@@ -68,23 +73,37 @@ REMEDY = "If a column says what came first, name it: data.columns.order; if one 
 def count_ties(spool: Spool, user_ids: pa.Array) -> Ties:
     """Count the positives of a user that have equal times; in a large log, those of a sample of the users."""
     every = -(-spool.rows // SAMPLE)
-    users, times = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
-    for batch in batches(spool.file, ROWS, ["user_id", "timestamp", "positive"]):
+    users, times, items = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], list[NDArray[Any]]()
+    for batch in batches(spool.file, ROWS, ["user_id", "item_id", "timestamp", "positive"]):
         user = rows_of(batch["user_id"], user_ids)
         keep = batch["positive"].to_numpy(zero_copy_only=False) & (user % every == 0)
         users.append(user[keep])
         times.append(batch["timestamp"].to_numpy()[keep])
-    return ties_of(np.concatenate(users), np.concatenate(times))
+        items.append(batch["item_id"].to_numpy(zero_copy_only=False)[keep])
+    return ties_of(np.concatenate(users), np.concatenate(times), np.concatenate(items))
 
 
-def ties_of(user: NDArray[np.integer[Any]], time: NDArray[Any]) -> Ties:
-    """The ties among events [n] of users at times."""
+def ties_of(user: NDArray[np.integer[Any]], time: NDArray[Any], item: NDArray[Any]) -> Ties:
+    """The ties among events [n] of users with items at times, in the order of the rows."""
     order = np.lexsort((time, user))
     sizes, of_user = group_sizes([user[order], time[order]]), group_sizes([user[order]])
     many = of_user > 1
     if not many.any():
         return Ties()
-    return Ties(float((sizes[many] > 1).mean()), float(((sizes[many] - 1) / (of_user[many] - 1)).mean()))
+    pairs = ((sizes[many] - 1) / (of_user[many] - 1)).mean()
+    return Ties(float((sizes[many] > 1).mean()), float(pairs), as_written(user, time, item))
+
+
+def as_written(user: NDArray[np.integer[Any]], time: NDArray[Any], item: NDArray[Any]) -> bool:
+    """Whether rows [n] stand as a log writes them: no user's times fall, and equal times are not sorted by item."""
+    order = np.argsort(user, kind="stable")
+    user, time, item = user[order], time[order], item[order]
+    same = user[1:] == user[:-1]
+    if (time[1:] < time[:-1])[same].any():
+        return False
+    tied = np.flatnonzero(same & (time[1:] == time[:-1]))
+    rises = np.asarray(item[tied + 1] > item[tied], bool)
+    return len(tied) < FEW or SORTED < float(rises.mean()) < 1 - SORTED
 
 
 def group_sizes(keys: Sequence[NDArray[Any]]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from ..config import DataConfig, SplitConfig
 from ..tables.ids import rows_of
 from ..tables.parquet import batches
 from ..tables.timestamps import TimeScale
+from .crowded_time import crowded_time
 from .drawn_order import SCALE, drawn_cuts, with_drawn_places
 from .split import (
     NAMES,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     Splitter = Callable[[pa.Table, NDArray[np.int32]], NDArray[np.int8]]
 
+NO_ROW = "the test part, or the test and the validation part, have all of them: choose another data.split"
+"""Why no row is left for training, if it is not for the times."""
+
 
 def write_table(table: pa.Table, file: Path) -> None:
     """Write ``table`` to ``file`` in row groups of GROUP_ROWS rows."""
@@ -45,16 +49,18 @@ def write_table(table: pa.Table, file: Path) -> None:
 
 
 def write_interactions(
-    folder: Path, spool: Spool, user_ids: pa.Array, item_ids: pa.Array, config: DataConfig, scale: TimeScale | None
-) -> dict[str, Any]:
+    folder: Path, spool: Spool, user_ids: pa.Array, item_ids: pa.Array, config: DataConfig, scale: TimeScale | None,
+    *, as_written: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Write part-*.parquet into ``folder``, each part sorted by user and time.
 
     Interactions of one user with equal timestamps are sorted by ``data.columns.order``; without it, and where that is
-    equal too, their order is drawn. The column ``order`` is left out.
+    equal too, their order is drawn, or that of the rows. The column ``order`` is left out.
 
     Args:
         scale: of the timestamps in the spool, which are written in whole steps; None if they say nothing, see
             `drawn_order`.
+        as_written: whether the order of the rows counts, see `ties`.
 
     Returns:
         The number of rows in each split (``n_train`` ...), ``time_span``: split -> first and last timestamp, and
@@ -66,13 +72,15 @@ def write_interactions(
     import pyarrow as pa
 
     cut = config.split.given is not None and config.split.valid_share > 0 and not _marks_valid(spool)
-    split_rows = _splitter(spool, config.split, len(user_ids), item_ids, scale, cut)
+    stamps = _stamps(spool, scale) if config.split.by == "time" and scale is not None else None
+    split_rows = _splitter(config.split, len(user_ids), item_ids, stamps, cut)
     total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
     for number, part in enumerate(parts_by_user(spool.file, user_ids)):
         user_row = rows_of(part["user_id"], user_ids)
         if scale is None:
             part = with_drawn_places(part, user_row, rows_of(part["item_id"], item_ids))
-        order = in_order(part, user_row, item_ids, _tie_breaks(part, config))
+        breaks = [np.arange(len(part))] if as_written else _tie_breaks(part, config)
+        order = in_order(part, user_row, item_ids, breaks)
         part, user_row = _in_steps(part.take(order), config, scale or SCALE), user_row[order]
         codes = split_rows(part, user_row)
         if "split" in part.column_names:
@@ -81,10 +89,17 @@ def write_interactions(
         total += np.bincount(codes, minlength=len(NAMES))
         _widen(spans, part["timestamp"].to_numpy(), codes)
         write_table(part, folder / f"part-{number:05d}.parquet")
+    why = crowded_time(config.split, stamps, total, (scale or SCALE).unit) if stamps is not None else None
     if total[0] == 0:
-        raise DataError(f"interactions: the split ({config.split.by}) leaves no row for training")
+        raise DataError(f"interactions: the split ({config.split.by}) leaves no row for training; {why or NO_ROW}")
     sizes = {f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}
-    return {**sizes, "time_span": spans, "notices": [cut_from_training(config.split, int(total[VALID]))] if cut else []}
+    notices = [cut_from_training(config.split, int(total[VALID]))] if cut else []
+    return {**sizes, "time_span": spans, "notices": notices + ([why] if why else [])}
+
+
+def _stamps(spool: Spool, scale: TimeScale) -> NDArray[np.int64]:
+    """The timestamps of all interactions, as the artifact has them."""
+    return scale(np.concatenate([b["timestamp"].to_numpy() for b in batches(spool.file, GROUP_ROWS, ["timestamp"])]))
 
 
 def _marks_valid(spool: Spool) -> bool:
@@ -138,11 +153,12 @@ def _widen(spans: dict[str, list[int]], stamps: NDArray[np.int64], codes: NDArra
 
 
 def _splitter(
-    spool: Spool, config: SplitConfig, n_users: int, item_ids: pa.Array, scale: TimeScale | None, cut: bool
+    config: SplitConfig, n_users: int, item_ids: pa.Array, stamps: NDArray[np.int64] | None, cut: bool
 ) -> Splitter:
     """The function from a part's rows [n], sorted by user and time, and their user rows [n] to split codes [n].
 
     Args:
+        stamps: the timestamps of all interactions, for a split by time; None if it has none to go by.
         cut: whether a given split lacks a validation part, which is then cut from its training part.
     """
     if config.by == "last_item":
@@ -155,11 +171,7 @@ def _splitter(
             user_row, held_out[rows_of(part["item_id"], item_ids)], part["positive"].to_numpy(), validates
         )
     if config.by == "time":
-        if scale is None:
-            cuts = drawn_cuts(config)
-        else:
-            stamps = [b["timestamp"].to_numpy() for b in batches(spool.file, GROUP_ROWS, ["timestamp"])]
-            cuts = time_cuts(scale(np.concatenate(stamps)), config.valid_share, config.test_share)
+        cuts = drawn_cuts(config) if stamps is None else time_cuts(stamps, config.valid_share, config.test_share)
         return lambda part, user_row: by_time(part["timestamp"].to_numpy(), *cuts)
     if cut:
         validates = draw_validation_users(n_users, config.valid_share)

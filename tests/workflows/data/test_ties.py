@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade.workflows.data.ties import Ties, in_order, mixed, ties_of
+from cascade.workflows.data.ties import Ties, as_written, in_order, mixed, ties_of
 
 SCHEMA = {"sparse": ["user_id", "item_id"]}
 RNG = np.random.default_rng(0)
@@ -80,10 +80,42 @@ def test_few_ties_are_no_notice(run_data):
 
 def test_shares_by_hand():
     user, time = np.array([7, 7, 7, 7, 8, 9, 9]), np.array([5, 1, 5, 5, 5, 2, 2])
-    assert ties_of(user, time) == Ties(5 / 6, (3 * 2 / 3 + 2 * 1) / 6)
-    assert ties_of(user[4:5], time[4:5]) == Ties() == ties_of(user[:0], time[:0])
-    baskets = ties_of(np.zeros(100, int), np.repeat(np.arange(10), 10))
+    assert ties_of(user, time, user) == Ties(5 / 6, (3 * 2 / 3 + 2 * 1) / 6)
+    assert ties_of(user[4:5], time[4:5], user[4:5]) == Ties() == ties_of(user[:0], time[:0], user[:0])
+    baskets = ties_of(np.zeros(100, int), np.repeat(np.arange(10), 10), np.arange(100))
     assert baskets == Ties(1.0, pytest.approx(9 / 99)) and not baskets.is_set
+
+
+SECONDS = np.sort(RNG.integers(0, 3000, 2000))
+"""Times of a log in which some events of a user fall into one second."""
+LOG = RNG.integers(0, 3, 2000), SECONDS, RNG.integers(0, 30, 2000)
+
+
+@pytest.mark.parametrize(
+    ("order", "counts"),
+    [
+        (np.arange(2000), True),
+        (np.argsort(LOG[0], kind="stable"), True),
+        (RNG.permutation(2000), False),
+        (np.arange(2000)[::-1], False),
+        (np.argsort(LOG[2], kind="stable"), False),
+        (np.lexsort((LOG[2], LOG[1])), False),
+        (np.lexsort((-LOG[2], LOG[1], LOG[0])), False),
+    ],
+    ids=["by time", "by user", "shuffled", "newest first", "by item", "by time and item", "by user, time and -item"],
+)
+def test_the_order_of_rows_counts_if_they_stand_as_a_log_writes_them(order, counts):
+    assert as_written(*(values[order] for values in LOG)) is counts
+
+
+def test_equal_times_of_a_log_stay_in_the_order_of_the_rows(run_data):
+    user, time, item = LOG
+    events = {"user_id": user, "item_id": item, "timestamp": time}
+    artifact = run_data(SCHEMA, {"interactions": events}, leak_check={"enabled": False})
+    rows = ds.dataset(artifact.path / "interactions").to_table()
+    for one in range(3):
+        of_user = rows.filter(ds.field("user_id") == one)
+        assert of_user["item_id"].to_pylist() == item[user == one].tolist()
 
 
 EVENT = st.tuples(*(st.integers(0, top) for top in (2, 3, 3)), st.sampled_from([None, 0.5, 1.0]))
