@@ -99,7 +99,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=6,
+    version=7,
     inputs=inputs,
     memory=memory,
 )
