@@ -142,13 +142,11 @@ def unjudged(wanted: str) -> tuple[Fusion, list[str]]:
     if order == wanted:
         return fusion, []
     notice = (
-        f"dlrm_ranker.order_by: {wanted} needs a validation part with positives and negatives, and there is none, so it "
-        f"is {order}"
+        f"dlrm_ranker.order_by: {wanted} needs a validation part with positives and negatives, and there is none, so "
+        f"it is {order}"
     )
     if order == "retriever":
-        notice += (
-            ": the ranker is left out of the release, because nothing shows that it is better; order_by: dlrm has it"
-        )
+        notice += ": the ranker is left out of the release, because nothing shows that it is better (order_by: dlrm)"
     log.warning(notice)
     return fusion, [notice]
 

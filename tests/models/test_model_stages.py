@@ -42,8 +42,8 @@ def test_shops_of_other_kinds(shape, tmp_path):
         assert metrics["fusion"] == {"ranker": 1.0, "retriever": 0.0, "bias": 0.0, "curve": None}
         assert metrics["notices"] == [
             "no validation part: trained for all 4 epochs",
-            "dlrm_ranker.order_by: fused needs a validation part with positives and negatives, and there is none, so it "
-            "is dlrm",
+            "dlrm_ranker.order_by: fused needs a validation part with positives and negatives, and there is none, so "
+            "it is dlrm",
             "dlrm_ranker.calibration: platt needs a validation part, so it is none",
         ]
 

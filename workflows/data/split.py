@@ -84,7 +84,7 @@ def new_items(
 def time_cuts(timestamp: NDArray[np.int64], valid_share: float, test_share: float) -> tuple[int, int]:
     """The first timestamps of valid and of test; reorders ``timestamp`` [n] in place.
 
-    Interactions with equal timestamps stay together, so a split may be smaller than its share.
+    Interactions with equal timestamps stay together, so a split may be smaller or larger than its share.
     """
     first_test = int(len(timestamp) * (1 - test_share))
     first_valid = int(len(timestamp) * (1 - test_share - valid_share))

@@ -155,8 +155,8 @@ class TestFitFusion:
         assert found.judged == {} and found.fusion.order == "retriever"
         assert found.notices == [
             "dlrm_ranker.order_by: auto needs a validation part with positives and negatives, and there is none, so it "
-            "is retriever: the ranker is left out of the release, because nothing shows that it is better; order_by: "
-            "dlrm has it",
+            "is retriever: the ranker is left out of the release, because nothing shows that it is better (order_by: "
+            "dlrm)",
             "dlrm_ranker.calibration: platt needs a validation part, so it is none",
         ]
 
