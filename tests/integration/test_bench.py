@@ -98,11 +98,17 @@ def test_a_model_that_is_not_there_is_no_load(target, generator, requests):
         generator.drive(target.url, "another", requests, Load("concurrency", 1, 1, 0.5))
 
 
-def test_ids_of_text(string_repository, free, generator, tmp_path):
+@pytest.fixture(scope="module")
+def text_server(string_repository, free):
+    with TritonServer(string_repository, "cascade", feature_repo=string_repository, config=free) as running:
+        yield running
+
+
+def test_ids_of_text(text_server, generator, tmp_path):
     WORKLOAD.write(np.array([f"u{user}" for user in KNOWN]), tmp_path / "requests.json")
-    with TritonServer(string_repository, "cascade", feature_repo=string_repository, config=free) as server:
-        load = Load("concurrency", 2, 4, 3.0)
-        result = generator.drive(server.grpc_url, "cascade", tmp_path / "requests.json", load)
+    result = generator.drive(
+        text_server.grpc_url, "cascade", tmp_path / "requests.json", Load("concurrency", 2, 4, 1.5)
+    )
     assert (result.errors, result.error) == (0, "") and result.requests_per_s > 0
 
 

@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 from killed_run import die_after
-from stage_runs import STAGES, run_stage, section_of
+from stage_runs import STAGES, export_nothing, run_stage, section_of
 
 from cascade.core.artifact import Artifact
+from cascade.models.retriever import stage as retriever_stage
 from cascade.models.training.worker_group import joined
 
 
 def main(folder, saves, cases, *parents):
+    retriever_stage.export_towers = export_nothing
     parts = {name: Artifact.load(Path(path), name) for name, path in (parent.split("=") for parent in parents)}
     with joined(os.environ) as group, group.watched():
         if group.chief and int(saves):

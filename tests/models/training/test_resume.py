@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_shop import make_shop
-from stage_runs import SECTIONS, STAGES, TOWER, run_stage
+from stage_runs import SECTIONS, STAGES, TOWER, export_nothing, run_stage
 
 from cascade.core.artifact import RESUME
 from cascade.models.config import UserTowerConfig
@@ -44,11 +44,11 @@ OPTIONS = {
 
 
 def section(name):
-    """A stage and its section as JSON, with a checkpoint at every step."""
+    """A stage and its section as JSON: three epochs, with a checkpoint at every step."""
     stage = name.split()[0]
     base = SECTIONS[STAGES[stage].sections[0]]
     options = OPTIONS[name]
-    training = base.training.model_copy(update={"checkpoint_minutes": 1e-9, **options.get("training", {})})
+    training = base.training.model_copy(update={"checkpoint_minutes": 1e-9, "epochs": 3, **options.get("training", {})})
     return stage, base.model_copy(update={**options, "training": training}).model_dump_json()
 
 
@@ -70,11 +70,12 @@ def flat(metrics, prefix=""):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_killed_run_resumes_exactly(name, parts, tmp_path, caplog):
+def test_a_killed_run_resumes_exactly(name, parts, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("cascade.models.retriever.stage.export_towers", export_nothing)
     stage, own = section(name)
     parents = {parent: parts[parent] for parent in STAGES[stage].parents}
     unbroken = run_stage(tmp_path / "unbroken", STAGES[stage], own, parents)
-    command = [sys.executable, HERE / "killed_run.py", tmp_path / "broken", stage, own, "30"]
+    command = [sys.executable, HERE / "killed_run.py", tmp_path / "broken", stage, own, "25"]
     died = subprocess.run([*command, *(f"{name}={part.path}" for name, part in parents.items())], capture_output=True)
     assert died.returncode == -9, died.stderr.decode()[-2000:]
     [kept] = (tmp_path / "broken" / stage).glob(f"*{RESUME}")

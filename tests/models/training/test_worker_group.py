@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from stage_runs import SECTIONS, STAGES, TOWER, run_stage
+from stage_runs import SECTIONS, STAGES, TOWER, export_nothing, run_stage
 from worker_processes import WITHIN_S, finish, start
 
 from cascade.core.artifact import RESUME
@@ -69,9 +69,14 @@ def together(parts, tmp_path_factory):
     return dict(zip([*CASES, "unbroken"], finish(workers), strict=True))
 
 
+@pytest.fixture
+def no_export(monkeypatch):
+    monkeypatch.setattr("cascade.models.retriever.stage.export_towers", export_nothing)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_two_workers_learn_what_a_single_one_learns(name, together, parts, tmp_path):
+def test_two_workers_learn_what_a_single_one_learns(name, together, parts, tmp_path, no_export):
     stage, section = CASES[name]
     single, found = run_stage(tmp_path, STAGES[stage], section, parts).metrics, together[name]
     assert (single["workers"], found["workers"]) == (1, 2)
