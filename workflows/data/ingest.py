@@ -144,6 +144,7 @@ class InteractionIngester:
         if self.spool.rows == 0:
             left_out = f": all {self._read} rows are of unknown ids (data.unknown: drop)" if self._read else ""
             raise DataError(f"interactions: the table is empty{left_out}")
+        self.times.range.check()
         if len(self._labels) == 1:
             raise DataError(
                 f"interactions.label, rows 0 to {self.spool.rows - 1}: all are {self._labels.pop():g}, so there is "

@@ -70,6 +70,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     notices = [*rows.pop("notices"), *without_validation(rows["n_valid"])]
     repeats = count_repeats(folder)
     notices += repeats.notices()
+    notices += ingested.times.range.notices() if ingested.has_timestamp else []
     if not ordered:
         rows.pop("time_span")
         notices.append(ties.set_notice(config.split) if timed else notice(config.split))

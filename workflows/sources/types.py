@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ...core.errors import DataError
+from ..tables.times import NUMBER, in_steps, iso_text, numbers_as_times
 from .text_types import plain, pointed
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ PHRASES = {
     "float": "a number",
     "text": "text",
     "bool": "true or false",
-    "timestamp": "a time such as 2024-01-02 10:00:00",
+    "timestamp": "a time to the microsecond, such as 2024-01-02 10:00:00 or 1704189600",
 }
-DAY, ZONE = r"^[0-9-]+$", r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
@@ -43,12 +43,41 @@ def common_type(table: str, column: str, found: Sequence[tuple[pa.DataType, Path
         wider = _wider(kind, other)
         if wider is None:
             raise DataError(
-                f"{table}.{column}: {kind} in {first}, {other} in {file}; write it as one type in all files, or set "
-                f"data.types: {{{column}: text}} (or int, float, bool, timestamp)"
+                f"{table}.{column}: {kind} in {first}, {other} in {file}; write it as one type in all files"
+                f"{_remedy(column, kind, _plain_type(other))}"
             )
         if wider != kind:
             kind, first = wider, file
     return kind
+
+
+def _remedy(column: str, *kinds: pa.DataType) -> str:
+    """The types of ``data.types`` that can read values of all ``kinds``, for the end of a message."""
+    import pyarrow as pa
+
+    times, truth = any(map(pa.types.is_temporal, kinds)), any(map(pa.types.is_boolean, kinds))
+    sought: tuple[Forced, ...] = ("timestamp", "int", "float") if times else ("text", "int", "float")
+    if column == "timestamp":
+        sought = tuple(forced for forced in sought if forced != "text")
+    else:
+        sought = (*sought, *(("text",) if times else ()), *(("bool",) if truth else ()))
+    able = [forced for forced in sought if all(_takes(forced, kind) for kind in kinds)]
+    if not able:
+        return "; no type of data.types can read both"
+    more = f" (or {', '.join(able[1:])})" if able[1:] else ""
+    sizes = "; it reads numbers as s, ms, us or ns since 1970, by their size" if able[0] == "timestamp" else ""
+    return f", or set data.types: {{{column}: {able[0]}}}{more}{sizes}"
+
+
+def _takes(forced: Forced, kind: pa.DataType) -> bool:
+    """Whether values of a type can be read as ``data.types`` says."""
+    import pyarrow as pa
+
+    try:
+        forced_reader_of(forced, ".")(pa.array([], kind))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return False
+    return True
 
 
 def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
@@ -161,6 +190,12 @@ def _whole(values: pa.Array, decimal: str) -> pa.Array:
             raise pa.ArrowInvalid("hexadecimal")
     elif pa.types.is_floating(values.type):
         values = _no_nan(values)
+    elif pa.types.is_temporal(values.type):
+        steps, per_second = in_steps(values)
+        seconds = pc.divide(steps, per_second)
+        if pc.any(pc.not_equal(pc.multiply(seconds, per_second), steps)).as_py():
+            raise pa.ArrowInvalid("no whole second")
+        return seconds
     return values.cast(pa.int64())
 
 
@@ -170,6 +205,9 @@ def _number(values: pa.Array, decimal: str) -> pa.Array:
 
     if _is_text(values.type):
         values = pc.replace_substring_regex(pointed(plain(values), decimal), r"^\+", "")
+    elif pa.types.is_temporal(values.type):
+        steps, per_second = in_steps(values)
+        return pc.divide(steps.cast(pa.float64(), safe=False), float(per_second))
     return values.cast(pa.float64(), safe=not pa.types.is_integer(values.type))
 
 
@@ -201,19 +239,27 @@ def _truth(values: pa.Array, decimal: str) -> pa.Array:
 
 
 def _time(values: pa.Array, decimal: str) -> pa.Array:
-    """Microseconds, in UTC where no zone is given."""
+    """Microseconds, in UTC where no zone is given; numbers are read by their size, each for itself."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = forced_type("timestamp")
     if pa.types.is_temporal(values.type):
         return values.cast(pa.timestamp("us") if pa.types.is_date(values.type) else values.type).cast(kind)
+    if pa.types.is_boolean(values.type):
+        raise pa.ArrowInvalid("no time")
     if not _is_text(values.type):
-        raise pa.ArrowInvalid("a number says no unit")
+        return numbers_as_times(values)
     values = plain(values)
-    day, zone = (pc.match_substring_regex(values, pattern) for pattern in (DAY, ZONE))
-    ending = pc.if_else(day, "T00:00:00Z", pc.if_else(zone, "", "Z"))
-    return pc.binary_join_element_wise(values, ending, "").cast(kind)
+    nothing = pa.scalar(None, values.type)
+    number = pc.match_substring_regex(values, NUMBER)
+    fraction = pc.and_(number, pc.match_substring(values, "."))
+    bare = pc.replace_substring_regex(values, r"^\+", "")
+    return pc.coalesce(
+        iso_text(pc.if_else(number, nothing, values)).cast(kind),
+        numbers_as_times(pc.if_else(pc.and_not(number, fraction), bare, nothing).cast(pa.int64())),
+        numbers_as_times(pc.if_else(fraction, bare, nothing).cast(pa.float64())),
+    )
 
 
 def _no_nan(values: pa.Array) -> pa.Array:

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from ...core.errors import DataError
 from .canonical import STEPS, as_floats, as_text, kind_of, one_array, whole_numbers
 from .parquet import batches
+from .time_range import TimeRange
+from .times import FINE, NUMBER, iso_text, microseconds
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK = 1_000_000
 """Rows read at once."""
-DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-ZONE = r"[ T][0-9].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+LAST = 9_200_000_000_000_000
+"""Microseconds since 1970 that nanoseconds in 64 bits hold."""
 NANOSECONDS = 10**17
 """Numbers from here on are nanoseconds: as microseconds they would lie beyond the year 5138."""
 EXPECTED = "expected e.g. 2024-01-31 10:00:00 or 2024-01-31T10:00:00.5+02:00, or a number of seconds since 1970"
@@ -90,7 +92,10 @@ class TimeReader:
     def __init__(self) -> None:
         self.per_second: int | None = None
         """Steps in a second, of dates, times and text; None for plain numbers."""
+        self.range = TimeRange()
         self._kind: pa.DataType | None = None
+        self._number: pa.DataType | None = None
+        """Of numbers that are text."""
         self._largest = 0.0
         self._fractions = False
 
@@ -141,7 +146,8 @@ class TimeReader:
         types, where = pa.types, "interactions.timestamp"
         kind = kind_of(array.type)
         if kind == "string":
-            array = _parsed(as_text(array), start)
+            array = self._of_text(as_text(array), start)
+            kind = kind_of(array.type)
         if types.is_date(array.type):
             array = array.cast(pa.timestamp("s" if types.is_date32(array.type) else "ms"))
         if types.is_timestamp(array.type):
@@ -154,6 +160,19 @@ class TimeReader:
             return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
         raise DataError(f"{where}: wrong type {array.type}, {EXPECTED}")
 
+    def _of_text(self, text: pa.Array, start: int) -> pa.Array:
+        """Text as times to the nanosecond, or as the numbers that most of the first chunk are."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        number = pc.match_substring_regex(pc.utf8_trim_whitespace(text), NUMBER).fill_null(True)
+        if self.per_second is None and self._number is None and pc.mean(number).as_py() > 0.5:
+            whole = not pc.any(pc.match_substring(text, ".")).as_py()
+            self._number = pa.int64() if whole else pa.float64()
+        if self._number is not None:
+            return _numbers(text, number, self._number, start)
+        return _parsed(text, None if self.per_second is None else self.per_second == STEPS["ns"], start)
+
     def _note(self, times: NDArray[Any], start: int) -> None:
         if not len(times):
             return
@@ -162,28 +181,80 @@ class TimeReader:
             row = start + int(np.argmax(~(np.abs(times) < 2**63)))
             raise DataError(f"interactions.timestamp, row {row}: {times[row - start]} is no time")
         self._fractions = self._fractions or bool((times % (self.per_second or 1) != 0).any())
+        self.range.see(times, start, self.per_second)
 
 
-def _parsed(text: pa.Array, start: int) -> pa.Array:
-    """ISO 8601 text as microseconds since 1970, in UTC where no zone is given; digits after the sixth are cut off."""
+def _parsed(text: pa.Array, nanoseconds: bool | None, start: int) -> pa.Array:
+    """ISO 8601 text as times, in UTC where no zone is given.
+
+    Args:
+        nanoseconds: whether the chunks before are nanoseconds, else microseconds; None for the first one, which takes
+            microseconds only if a year asks for it.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind, trimmed = pa.timestamp("us", "UTC"), pc.utf8_trim_whitespace(text)
-    trimmed = pc.replace_substring_regex(trimmed, r"(\.[0-9]{6})[0-9]+", r"\1")
-    day, zone = (pc.match_substring_regex(trimmed, pattern) for pattern in (DAY, ZONE))
-    whole = pc.binary_join_element_wise(trimmed, pc.if_else(day, "T00:00:00Z", pc.if_else(zone, "", "Z")), "")
+    whole = iso_text(text)
     try:
-        return whole.cast(kind)
+        times = microseconds(whole).cast(pa.int64())
     except pa.ArrowInvalid:
-        row = next(at for at in range(len(whole)) if not _is_time(whole.slice(at, 1), kind))
-    raise DataError(f"interactions.timestamp, row {start + row}: {text[row].as_py()!r} is no time; {EXPECTED}")
+        row = next(at for at in range(len(whole)) if not _is_time(whole.slice(at, 1)))
+        raise DataError(
+            f"interactions.timestamp, row {start + row}: {text[row].as_py()!r} is no time; {EXPECTED}"
+        ) from None
+    beyond = pc.fill_null(pc.greater(pc.abs(times), LAST), False)
+    fine = pc.match_substring_regex(whole, FINE).fill_null(False)
+    coarse = pc.any(beyond).as_py() if nanoseconds is None else not nanoseconds
+    wrong = fine if coarse else beyond
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
+        raise DataError(
+            f"interactions.timestamp, row {start + row}: {text[row].as_py()!r}: nanoseconds go with the years 1678 to "
+            "2261 alone, and the column has others; leave out the rows whose time stands for a missing one, or cut the "
+            "digits after the sixth off and set data.types: {timestamp: timestamp}"
+        )
+    if coarse:
+        return times.cast(pa.timestamp("us", "UTC"))
+    if pc.any(fine).as_py():
+        return whole.cast(pa.timestamp("ns", "UTC"))
+    return pc.multiply(times, 1000).cast(pa.timestamp("ns", "UTC"))
 
 
-def _is_time(text: pa.Array, kind: pa.DataType) -> bool:
+def _is_time(text: pa.Array) -> bool:
     import pyarrow as pa
 
     try:
-        return bool(text.cast(kind).type == kind)
+        return len(microseconds(text)) > 0
     except pa.ArrowInvalid:
         return False
+
+
+def _numbers(text: pa.Array, number: pa.BooleanArray, kind: pa.DataType, start: int) -> pa.Array:
+    """Text as numbers of a ``kind``; ``number`` says which look like one.
+
+    Raises:
+        DataError: naming the first that is none.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    where = "interactions.timestamp, row"
+    if not pc.all(number).as_py():
+        row = pc.index(number, False).as_py()
+        raise DataError(
+            f"{where} {start + row}: {text[row].as_py()!r} is no number, as the other timestamps are; write it as they "
+            "are, e.g. 1700000000"
+        )
+    bare = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), r"^\+", "")
+    fraction = pc.match_substring(bare, ".").fill_null(False)
+    if pa.types.is_integer(kind) and pc.any(fraction).as_py():
+        row = pc.index(fraction, True).as_py()
+        raise DataError(
+            f"{where} {start + row}: {text[row].as_py()!r} has a fraction, which those before have not; set "
+            "data.types: {timestamp: float}"
+        )
+    try:
+        return bare.cast(kind)
+    except pa.ArrowInvalid:
+        row = next(at for at, value in enumerate(bare.to_pylist()) if value is not None and abs(float(value)) >= 2**63)
+    raise DataError(f"{where} {start + row}: {text[row].as_py()!r} is no time")

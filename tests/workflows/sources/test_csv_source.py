@@ -291,7 +291,7 @@ def test_forced_types(tmp_path, kind, text, value):
         ("int", "9223372036854775808"),
         ("float", "1,5"),
         ("bool", "2"),
-        ("timestamp", "1700000000"),
+        ("timestamp", "17:00"),
     ],
 )
 @pytest.mark.usefixtures("small_blocks")

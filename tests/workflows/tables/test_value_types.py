@@ -138,7 +138,8 @@ def test_timestamps(values, expected):
     ("values", "message"),
     [
         (pa.array(["2024-01-02", "02/01/2024"]), "timestamp, row 8: '02/01/2024' is no time; expected e.g. 2024-01-31"),
-        (pa.array(["1700000000"]), "timestamp, row 7: '1700000000' is no time"),
+        (pa.array(["1700000000", "7", "x"]), "timestamp, row 9: 'x' is no number"),
+        (pa.array(["2024-01-02", "1700000000"]), "timestamp, row 8: '1700000000' is no time"),
         (pa.array(["2024-01-02", None]), "timestamp, row 8: missing"),
         (pa.array([1.0, np.nan]), "timestamp, row 8: missing"),
         (pa.array([1.0, np.inf]), "timestamp, row 8: inf is no time"),
