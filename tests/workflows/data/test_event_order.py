@@ -38,9 +38,10 @@ def stored(run_data, times, **more):
         ([1_700_000_000_000 + n for n in (3, 1, 4, 5, 2)], 1000),
         ([1_700_000_000 + n / 100 for n in (3, 1, 4, 5, 2)], 1),
         ([f"2024-01-02T10:00:00.{n}Z" for n in (3, 1, 4, 5, 2)], 1),
+        ([f"2024-01-02 10:00:00.12345600{n} UTC" for n in (3, 1, 4, 5, 2)], 1),
         ([dt.date(9990 + n, 1, 2) for n in (3, 1, 4, 5, 2)], 1_000_000),
     ],
-    ids=["us", "ms with zone", "ns", "ns numbers", "ms numbers", "float seconds", "text", "year 999x"],
+    ids=["us", "ms with zone", "ns", "ns numbers", "ms numbers", "float seconds", "text", "ns text", "year 999x"],
 )
 def test_times_below_a_second_keep_their_order(run_data, times, unit):
     table, facts = stored(run_data, times)
