@@ -74,16 +74,15 @@ def shops(draw):
             return kind, values, str
         return kind, values, becomes
 
-    def ids(column, count):
-        names = [name for name in kinds if name not in (*FLOATS, "bool")]
+    def ids(column, count, names=tuple(name for name in kinds if name not in (*FLOATS, "bool"))):
         kind, values, becomes = values_of(draw(st.sampled_from(names)), column)
         found = draw(st.lists(values, min_size=count, max_size=count, unique_by=becomes))
         return kind, found, [becomes(value) for value in found]
 
-    def cells(column, count, names=kinds, missing=True):
-        kind, values, becomes = values_of(draw(st.sampled_from(names)), column)
+    def cells(column, count):
+        kind, values, becomes = values_of(draw(st.sampled_from(kinds)), column)
         some = draw(st.lists(values, min_size=1, max_size=3, unique_by=becomes))
-        chosen = st.sampled_from(some) | st.none() if missing else st.sampled_from(some)
+        chosen = st.sampled_from(some) | st.none()
         found = [some[0], *draw(st.lists(chosen, min_size=count - 1, max_size=count - 1))]
         return kind, found, [None if value is None else becomes(value) for value in found]
 
@@ -98,8 +97,10 @@ def shops(draw):
     form = draw(st.sampled_from([*STAMPS]))
     kind, steps, becomes = STAMPS[form]
     tick = 10**6 // min(steps, 10**6) if steps else 86_400 * 10**6
-    ticks = draw(st.lists(st.integers(0, 10**15 // tick), min_size=2, max_size=4, unique=True))
-    later = draw(st.lists(st.sampled_from(ticks), min_size=EVENTS - 2, max_size=EVENTS - 2))
+    placed = draw(st.booleans())  # without a place, the order of equal times is drawn
+    some = (2, 4) if placed else (EVENTS, EVENTS)
+    ticks = draw(st.lists(st.integers(0, 10**15 // tick), min_size=some[0], max_size=some[1], unique=True))
+    later = draw(st.lists(st.sampled_from(ticks), min_size=EVENTS - 2, max_size=EVENTS - 2)) if placed else ticks[2:]
     start = dt.datetime(2001, 9, 10)
     moments = [start + tick * count * MICRO for count in [*ticks[:2], *later]]
     stamps = [becomes(moment) for moment in moments]
@@ -107,9 +108,8 @@ def shops(draw):
         stamps = [IN_CSV[form](moment) for moment in moments]
     events["timestamp"] = kind, stamps, [(moment - EPOCH) // MICRO for moment in moments]
     columns = {}
-    if draw(st.booleans()):
-        names = [name for name in ORDERS if name in kinds]
-        events["place"] = cells("order", EVENTS, names, missing=False)
+    if placed:
+        events["place"] = ids("order", EVENTS, [name for name in ORDERS if name in kinds])
         columns = {"order": "place"}
     events["part"] = pa.string(), *[["train"] * (EVENTS - 2) + ["valid", "test"]] * 2
     shop = {
@@ -138,7 +138,7 @@ def test_values_are_the_same_from_the_file_to_the_lookup(tmp_path_factory, given
 
     events = {name: column[2] for name, column in shop["interactions"].items()}
     place = events.get("place", range(EVENTS))
-    order = sorted(range(EVENTS), key=lambda at: (events["user_id"][at], events["timestamp"][at], place[at], at))
+    order = sorted(range(EVENTS), key=lambda at: (events["user_id"][at], events["timestamp"][at], place[at]))
     found = pq.read_table(stored.path / "interactions")
     unit = json.loads((stored.path / "tables.json").read_text())["time_unit"]
     for name in ("user_id", "item_id", "of event"):
