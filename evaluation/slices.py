@@ -115,7 +115,7 @@ def by_value(values: Any) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     import pandas as pd
 
     flat = values.explode()
-    numbers = pd.api.types.is_numeric_dtype(values) and flat.nunique() > MOST_VALUES
+    numbers, names = pd.api.types.is_numeric_dtype(values) and flat.nunique() > MOST_VALUES, dict[Any, str]()
     if numbers:
         flat = pd.qcut(flat, 4, duplicates="drop")
         names = _ranges(flat.cat.categories)

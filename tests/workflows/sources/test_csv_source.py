@@ -185,8 +185,11 @@ def test_escaped_quotes(texts, block):
         options = {"doublequote": False, "escapechar": "\\", "index": False, "lineterminator": "\n"}
         table.to_csv(Path(folder) / "interactions.csv", quoting=csv.QUOTE_NONNUMERIC, **options)
         patch.setattr(csv_parts, "BLOCK", max(block, 64))
-        try:  # whoever does not say how quotes are escaped gets the values, or an error
-            assert read(folder)["x"].to_pylist() == texts
+        try:  # whoever does not say how quotes are escaped gets the values, or an error, unless both ways are fine
+            found = read(folder)["x"].to_pylist()
+            with open(Path(folder) / "interactions.csv", newline="") as plain:
+                rows = [[*row, None] for row in csv.reader(plain) if row]
+                assert found == texts or found == [row[1] or None for row in rows[1:]]
         except DataError:
             assert any('"' in text for text in texts)
         assert read(folder, csv={"escape": "\\"})["x"].to_pylist() == texts
