@@ -235,8 +235,8 @@ class EtlConfig(Section):
     memory_limit: str | None = None
     """Memory for data that a stage may hold at once. The ETL takes larger data in partitions; the other stages hold
     what grows with the data in blocks, and are refused before they begin if the rest would not fit. Default: 4GB for
-    the ETL, and for the others what the machine has left. Unit: bytes, with a suffix such as MB or GB. Example:
-    ``1GB``."""
+    the ETL, and for the others what the machine has left. The etl stage and all after it run again if it changes.
+    Unit: bytes, with a suffix such as MB or GB. Example: ``1GB``."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where NVTabular computes. auto: with cuDF where a GPU and cuDF are available, else with pandas."""
     min_frequency: int = Field(default=1, ge=1)

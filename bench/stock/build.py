@@ -87,8 +87,9 @@ def build(config: PipelineConfig, artifacts: Mapping[str, Artifact], folder: Pat
         raise ConfigError("compare: the stock ensemble needs the models' checkpoints; a widened catalogue has none")
     if (artifacts["two_tower"].path / NEIGHBOURS).is_file():
         raise ConfigError(
-            "two_tower.neighbours: merlin-systems has no operator that adds item-item weights to the scores, expected "
-            f"0, got {config.two_tower.neighbours}: set it to 0 and run the pipeline again to compare"
+            "two_tower.neighbours, two_tower.popular: merlin-systems has no operator that adds item-item weights or "
+            f"popularity to the scores, expected 0 and 0, got {config.two_tower.neighbours} and "
+            f"{config.two_tower.popular}: set both to 0 and run the pipeline again to compare"
         )
     folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)

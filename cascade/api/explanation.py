@@ -37,8 +37,9 @@ class Explanation:
       missing where the item was no candidate;
     - ``propensity``: probability of the pick; missing where it is not shown;
     - ``retrieval_rank``: place in the retrieval, from 1, by the sum of ``similarity``, the inner product of query and
-      item vector, and ``neighbour_score``, what the items of the history say for it; 0 without item-item weights;
-    - ``source``: what retrieved it: ``two_tower``, ``neighbours`` or both; empty for an item that a registered op adds.
+      item vector, and ``neighbour_score``, what the items of the history and its popularity say for it;
+    - ``source``: what retrieved it: ``two_tower``, ``neighbours``, ``popular`` or several; empty for an item that a
+      registered op adds.
     """
 
     user_id: int | str

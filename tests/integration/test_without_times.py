@@ -26,6 +26,7 @@ def test_users_get_items_of_their_taste(tmp_path, monkeypatch):
     made = cascade.run(config, tables={"interactions": table})
     [notice] = made["data"].metrics["notices"]
     assert notice.startswith("interactions: no timestamps") and "one random positive of each user" in notice
+    assert notice in made["evaluation"].metrics["notices"]
     assert "skipped" in made["evaluation"].metrics["baselines"]["markov"]
     with cascade.open_release(made["export"]) as release:
         frame = release.recommend(list(range(60)), top_k=5).to_frame()

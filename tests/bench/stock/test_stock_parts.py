@@ -76,6 +76,6 @@ def test_a_retriever_with_item_item_weights_is_refused(tmp_path):
         folder.mkdir(parents=True)
     Neighbours(csr_matrix((3, 2), dtype=np.float32)).save(tmp_path / "two_tower")
     config = PipelineConfig.model_validate({"schema": {"sparse": ["user_id", "item_id"]}})
-    with pytest.raises(ConfigError, match="two_tower.neighbours: .* expected 0, got 100: set it to 0"):
+    with pytest.raises(ConfigError, match="two_tower.popular: .* expected 0 and 0, got 100 and 500: set both to 0"):
         build(config, parts, tmp_path / "stock")
     assert not (tmp_path / "stock").exists()
