@@ -16,7 +16,8 @@ from cascade.models.retriever.stage import TWO_TOWER
 from cascade.pipeline.stages import all_stages, run
 
 NO_NAMES = {
-    *("data.source", "data.path", "data.csv.delimiter", "data.csv.quote", "data.csv.encoding", "data.options"),
+    *("data.source", "data.path", "data.options"),
+    *("data.csv.delimiter", "data.csv.quote", "data.csv.escape", "data.csv.encoding"),
     *("etl.scheduler", "etl.memory_limit", "etl.text.ngrams", "etl.text.encoder"),
     *("two_tower.user_tower.mlp", "two_tower.item_tower.mlp", "dlrm_ranker.bottom_mlp", "dlrm_ranker.top_mlp"),
     *("feature_store.repo", "feature_store.project", "feature_store.redis"),

@@ -50,17 +50,13 @@ def test_zero_has_no_unit():
     assert read([0, NOW * 1000])[1] == [0, NOW * 1000]
 
 
-@given(st.lists(st.tuples(st.integers(10**8, 10**10), st.sampled_from(STEPS)), min_size=1, max_size=20))
+@given(st.lists(st.tuples(st.integers(10**8, 9 * 10**9), st.sampled_from(STEPS)), min_size=1, max_size=20))
 def test_a_forced_timestamp_reads_each_number_by_its_size(values):
     numbers = [seconds * step for seconds, step in values]
     expected = [seconds * 10**6 for seconds, _ in values]
     for array in (pa.array(numbers), pa.array([str(number) for number in numbers])):
-        if max(numbers) < 2**63:
-            found = forced_reader_of("timestamp", ".")(array)
-            if all(
-                number >= bound for number, (_, step) in zip(numbers, values, strict=True) for bound in [step * 10**8]
-            ):
-                assert found.cast(pa.int64()).to_pylist() == expected
+        found = forced_reader_of("timestamp", ".")(array)
+        assert found.cast(pa.int64()).to_pylist() == expected
 
 
 def test_forced_numbers_by_hand():
