@@ -32,6 +32,7 @@ def stored(run_data, order, time, **data):
     return artifact, ds.dataset(artifact.path / "interactions").to_table().to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["last_item", "time", "new_items"])
 @pytest.mark.parametrize("time", TIMES.values(), ids=TIMES)
 def test_no_order_of_the_rows_changes_the_artifact(run_data, time, split):
@@ -40,6 +41,7 @@ def test_no_order_of_the_rows_changes_the_artifact(run_data, time, split):
     assert [rows == first for rows in others] == [True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", TIMES.values(), ids=TIMES)
 def test_the_held_out_item_is_not_the_one_of_the_largest_id(run_data, time):
     _, rows = stored(run_data, np.arange(320), time)
@@ -121,6 +123,7 @@ def test_equal_times_of_a_log_stay_in_the_order_of_the_rows(run_data):
 EVENT = st.tuples(*(st.integers(0, top) for top in (2, 3, 3)), st.sampled_from([None, 0.5, 1.0]))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENT, max_size=30), st.randoms(use_true_random=False), st.booleans())
 def test_twins_too_are_in_one_order(events, random, fractions):

@@ -177,6 +177,7 @@ def test_other_kinds_of_files_are_named(tmp_path):
 QUOTED = st.text(alphabet='a",\n', min_size=1, max_size=6).filter(str.strip)
 
 
+@pytest.mark.slow
 @given(texts=st.lists(QUOTED, min_size=1, max_size=5), block=st.sampled_from([16, 64, 1 << 20]))
 @settings(max_examples=150, deadline=None)
 def test_escaped_quotes(texts, block):
@@ -396,6 +397,7 @@ def text_tables(draw):
     }
 
 
+@pytest.mark.slow
 @given(
     text_tables(),
     st.sampled_from(",;|\t"),

@@ -48,6 +48,7 @@ def test_suggestions(name, new):
     assert suggested(name, [new]) not in (name, new)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     st.text(max_size=130) | st.sampled_from(sorted(RESERVED | set(BATCH))), st.lists(st.text(max_size=4), max_size=3)

@@ -35,6 +35,7 @@ def columns(draw, names=tuple(SCALARS), lists=True):
     return array, [None if v is None else becomes(v) for v in cells]
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(columns(), st.integers(1, 4))
 def test_canonical_values_are_exact(column, chunks):
@@ -83,6 +84,7 @@ exact = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2250, 1, 1))
 """To the microsecond."""
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(exact, min_size=1, max_size=6), st.sampled_from(["us", "ns", "text", "zone", "ns numbers", "T"]))
 def test_times_keep_their_microseconds(times, form):
