@@ -74,9 +74,11 @@ def check_need(stage: str, need: MemoryNeed) -> None:
         return
     largest = sorted(need.parts.items(), key=lambda part: -part[1])
     parts = ", ".join(f"{name} {size / GB:.2f} GB" for name, size in largest)
+    whom = by_whom()
+    more = "take a machine with more memory" if whom == "available" else "raise etl.memory_limit"
     raise ConfigError(
-        f"stage {stage}: needs about {need.total / GB:.2f} GB of memory, {most / GB:.2f} GB are {by_whom()} ({parts}): "
-        f"{need.lower}"
+        f"stage {stage}: needs about {need.total / GB:.2f} GB of memory, {most / GB:.2f} GB are {whom} ({parts}): "
+        f"{need.lower}, or {more}"
     )
 
 

@@ -27,7 +27,7 @@ def test_a_refusal_names_stage_need_limit_and_keys(monkeypatch):
     monkeypatch.setattr(memory, "_free", lambda: 5_000_999_999)
     message = (
         r"stage evaluation: needs about 5.00 GB of memory, 5.00 GB are available \(scores 5.00 GB, 3 rows 0.00 GB\): "
-        "lower evaluation.max_users"
+        "lower evaluation.max_users, or take a machine with more memory$"
     )
     with pytest.raises(ConfigError, match=message):
         check_need("evaluation", NEED)

@@ -114,7 +114,8 @@ def test_a_stage_that_does_not_fit_is_refused_before_it_runs(tmp_path: Path, pip
     a, b, c = pipeline.stages
     pipeline.stages = (a, replace(b, memory=memory), c)
     message = (
-        r"stage b: needs about 2.00 GB of memory, 1.00 GB are allowed by etl.memory_limit .*: lower serving.ann.topk"
+        r"stage b: needs about 2.00 GB of memory, 1.00 GB are allowed by etl.memory_limit .*: lower serving.ann.topk, "
+        "or raise etl.memory_limit$"
     )
     with pytest.raises(ConfigError, match=message):
         pipeline.run(tmp_path, config(etl={"memory_limit": "1GB"}))

@@ -1,4 +1,4 @@
-"""A split by time in which interactions of one time, which stay together, make its parts other than what was asked."""
+"""The notice that the parts of a split by time differ from what was asked, because many interactions have one time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from ..config import SplitConfig
 from .split import NAMES
 
-LEAST = 0.5
-"""A part that differs from its share by more than this share of it is noticed,"""
-ROWS = 2
-"""unless it is by this number of interactions at the most."""
+LEAST, ROWS = 0.5, 2
+"""A part gets a notice if it differs from what was asked by more than this share of it, and by more than ROWS rows."""
 
 
 def crowded_time(config: SplitConfig, stamps: NDArray[np.int64], total: NDArray[np.int64], unit: int) -> str | None:

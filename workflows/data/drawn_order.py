@@ -65,14 +65,17 @@ def with_drawn_places(part: pa.Table, user_row: NDArray[np.int32], item_row: NDA
     """
     import pyarrow as pa
 
-    places = drawn(user_row, item_row, numbers(part, user_row, item_row))
+    places = drawn(user_row, item_row, twins_before(part, user_row, item_row))
     if "split" in part.column_names:
         places = places + STEPS * by_column(part, "split").astype(np.int64)
     return part.set_column(part.column_names.index("timestamp"), "timestamp", pa.array(places))
 
 
-def numbers(part: pa.Table, *keys: NDArray[Any]) -> NDArray[np.int64]:
-    """How many rows with the same ``keys`` [n] a row has before it, int64 [n]; what they hold beside decides which."""
+def twins_before(part: pa.Table, *keys: NDArray[Any]) -> NDArray[np.int64]:
+    """For each row of ``part``, how many rows with the same ``keys`` [n] come before it, int64 [n].
+
+    Rows with the same keys are sorted by their other columns, so that their order in the file does not matter.
+    """
     order = np.lexsort(keys)
     new = np.append(True, np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0))[: len(order)]
     twins = np.sort(order[~new | ~np.append(new[1:], True)[: len(order)]])
@@ -88,7 +91,7 @@ def numbers(part: pa.Table, *keys: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _by_content(rows: pa.Table) -> NDArray[np.int64]:
-    """The place [n] of each row if they are sorted by all that they hold beside ids and time."""
+    """The place [n] of each row when the rows are sorted by their columns other than ids and time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -99,9 +102,8 @@ def _by_content(rows: pa.Table) -> NDArray[np.int64]:
             rows = rows.set_column(index, field.name, text)
     places = np.zeros(rows.num_rows, np.int64)
     if rows.num_columns:
-        places[pc.sort_indices(rows, [(name, "ascending") for name in rows.column_names]).to_numpy()] = np.arange(
-            rows.num_rows
-        )
+        order = pc.sort_indices(rows, [(name, "ascending") for name in rows.column_names]).to_numpy()
+        places[order] = np.arange(rows.num_rows)
     return places
 
 

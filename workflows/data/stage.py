@@ -61,7 +61,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
         write_table(table, folder / f"{name}.parquet")
     users, items = (entities[name][key].combine_chunks() for key, name in ENTITIES.items())
     timed = ingested.has_timestamp and (config.has_order or has_times(spool))
-    ties = count_ties(spool, users) if timed and not config.has_order else Ties()
+    ties = count_ties(spool, users, items) if timed and not config.has_order else Ties()
     ordered = timed and not ties.is_set
     scale = ingested.times.scale if ordered else None
     rows = write_interactions(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..config import SplitConfig
 from ..tables.ids import rows_of
 from ..tables.parquet import batches
-from .drawn_order import SPLITS, drawn, numbers
+from .drawn_order import SPLITS, drawn, twins_before
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,16 +70,20 @@ class Ties:
 REMEDY = "If a column says what came first, name it: data.columns.order; if one has finer times: data.columns.timestamp"
 
 
-def count_ties(spool: Spool, user_ids: pa.Array) -> Ties:
-    """Count the positives of a user that have equal times; in a large log, those of a sample of the users."""
+def count_ties(spool: Spool, user_ids: pa.Array, item_ids: pa.Array) -> Ties:
+    """Count the positives of a user that have equal times; in a large log, those of a sample of the users.
+
+    Args:
+        user_ids, item_ids: sorted.
+    """
     every = -(-spool.rows // SAMPLE)
-    users, times, items = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], list[NDArray[Any]]()
+    users, times, items = list[NDArray[Any]](), list[NDArray[Any]](), list[NDArray[Any]]()
     for batch in batches(spool.file, ROWS, ["user_id", "item_id", "timestamp", "positive"]):
         user = rows_of(batch["user_id"], user_ids)
         keep = batch["positive"].to_numpy(zero_copy_only=False) & (user % every == 0)
         users.append(user[keep])
         times.append(batch["timestamp"].to_numpy()[keep])
-        items.append(batch["item_id"].to_numpy(zero_copy_only=False)[keep])
+        items.append(rows_of(batch["item_id"], item_ids)[keep])
     return ties_of(np.concatenate(users), np.concatenate(times), np.concatenate(items))
 
 
@@ -135,7 +139,7 @@ def in_order(
     item = rows_of(rows["item_id"], item_ids)
     places = np.zeros(len(order), np.int64)
     # The time, so that the items of a user's next basket have another order.
-    places[tied] = drawn(user, item, numbers(rows, user, item, time) + mixed(time))
+    places[tied] = drawn(user, item, twins_before(rows, user, item, time) + mixed(time))
     order = np.lexsort((places, *keys))
     return order
 

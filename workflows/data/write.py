@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Splitter = Callable[[pa.Table, NDArray[np.int32]], NDArray[np.int8]]
 
 NO_ROW = "the test part, or the test and the validation part, have all of them: choose another data.split"
-"""Why no row is left for training, if it is not for the times."""
+"""Why no row is left for training, where equal times are not the reason."""
 
 
 def write_table(table: pa.Table, file: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cascade.core.errors import ConfigError
 from cascade.workflows.config import SplitConfig
-from cascade.workflows.data.drawn_order import STEPS, drawn, drawn_cuts, numbers, with_drawn_places
+from cascade.workflows.data.drawn_order import STEPS, drawn, drawn_cuts, twins_before, with_drawn_places
 
 SCHEMA = {"sparse": ["user_id", "item_id"]}
 RNG = np.random.default_rng(0)
@@ -93,8 +93,8 @@ def test_places_by_hand():
     pairs = pa.table({"user_id": [1, 0, 1, 1, 1], "item_id": [5, 5, 6, 5, 5], "timestamp": [0] * 5})
     rows = pairs.append_column("price", pa.array([3.0, 1.0, 1.0, None, 2.0]))
     keys = [pairs["user_id"].to_numpy(), pairs["item_id"].to_numpy()]
-    assert numbers(rows, *keys).tolist() == [1, 0, 0, 2, 0]
-    assert sorted(numbers(pairs, *keys)[[0, 3, 4]]) == [0, 1, 2]
+    assert twins_before(rows, *keys).tolist() == [1, 0, 0, 2, 0]
+    assert sorted(twins_before(pairs, *keys)[[0, 3, 4]]) == [0, 1, 2]
     assert drawn_cuts(SplitConfig(by="time", valid_share=0.2, test_share=0.1)) == (21_000_000, 27_000_000)
 
 
