@@ -92,6 +92,8 @@ def _used(table: Any, name: str, config: PipelineConfig) -> pa.Table:
     keys = _keys(name, config)
     columns = [*table] if isinstance(table, Mapping) else [*getattr(table, "column_names", table.columns)]
     wanted = [column for column in columns if str(column) in keys]
+    if twins := [column for column in wanted if wanted.count(column) > 1]:
+        raise DataError(f"{name}: two columns are named {twins[0]!r}")
     if isinstance(table, Mapping):
         kept: Any = {column: table[column] for column in wanted}
     elif hasattr(table, "loc"):

@@ -184,3 +184,14 @@ def test_arguments_that_cannot_be_used_are_named(tmp_path, monkeypatch, given):
     config = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"]})
     with pytest.raises(ConfigError, match=f"{next(iter(given))}: "):
         cascade.run(config, only="data", **given)
+
+
+@pytest.mark.parametrize("as_arrow", [False, True])
+def test_two_columns_of_one_name_are_refused_if_they_are_used(tmp_path, as_arrow):
+    def table(*names):
+        made = pa.table([pa.array([1, 2])] * len(names), names=list(names))
+        return made if as_arrow else made.to_pandas()
+
+    with pytest.raises(DataError, match="interactions: two columns are named 'item_id'"):
+        write_tables({"interactions": table("user_id", "item_id", "item_id")}, tmp_path, CONFIG)
+    assert write_tables({"interactions": table("user_id", "item_id", "x", "x")}, tmp_path, CONFIG).is_dir()

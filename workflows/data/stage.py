@@ -100,7 +100,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=7,
+    version=8,
     inputs=inputs,
     memory=memory,
 )

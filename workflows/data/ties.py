@@ -1,9 +1,9 @@
 """Interactions of one user with equal times: how many there are, and the order that they are given.
 
 ``data.columns.order`` says what came first among equal times. Without it the order of the rows does, if they stand as a
-log writes them: the times of a user never fall from row to row, and equal times are not sorted by item. Any other order
-of rows says nothing, and neither do ids, so equal times are then ordered by a draw, see `drawn_order`. Where most of
-what is known of a user has one time, as in a log of single baskets, the times give no sequence at all.
+log writes them: the times of a user hardly ever fall from row to row, and equal times are not sorted by item. Any other
+order of rows says nothing, and neither do ids, so equal times are then ordered by a draw, see `drawn_order`. Where most
+of what is known of a user has one time, as in a log of single baskets, the times give no sequence at all.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ROWS = 1 << 20
 """Rows read at once."""
 SAMPLE = 4_000_000
 """Rows of about so many are looked at, those of a sample of the users."""
+LATE = 0.01
+"""Share of a user's neighbouring rows that a log may have in the wrong order: events that came late."""
 SORTED, FEW = 0.05, 20
 """Equal times are sorted by item if less than this share of neighbours is out of order; of few, that may be chance."""
 MOST = 0.5
@@ -84,30 +86,58 @@ def count_ties(spool: Spool, user_ids: pa.Array, item_ids: pa.Array) -> Ties:
         users.append(user[keep])
         times.append(batch["timestamp"].to_numpy()[keep])
         items.append(rows_of(batch["item_id"], item_ids)[keep])
-    return ties_of(np.concatenate(users), np.concatenate(times), np.concatenate(items))
+    row = np.concatenate(items)
+    return ties_of(np.concatenate(users), np.concatenate(times), [place[row] for place in item_orders(item_ids)])
 
 
-def ties_of(user: NDArray[np.integer[Any]], time: NDArray[Any], item: NDArray[Any]) -> Ties:
-    """The ties among events [n] of users with items at times, in the order of the rows."""
+def item_orders(item_ids: pa.Array) -> list[NDArray[np.int64]]:
+    """The place of each item [n_items] in the orders that a table may be sorted in.
+
+    That of the ids, and for text also by length first ("2" before "10"), and without case.
+    """
+    import pyarrow as pa
+
+    if not pa.types.is_string(item_ids.type):
+        return [np.arange(len(item_ids))]
+    texts = item_ids.to_pylist()
+    every = range(len(texts))
+    by_size = sorted(every, key=lambda at: (len(texts[at]), texts[at]))
+    without_case = sorted(every, key=lambda at: texts[at].casefold())
+    return [np.arange(len(texts)), np.argsort(by_size), np.argsort(without_case)]
+
+
+def ties_of(user: NDArray[np.integer[Any]], time: NDArray[Any], items: Sequence[NDArray[Any]]) -> Ties:
+    """The ties among events [n] of users at times, in the order of the rows.
+
+    Args:
+        items: [n] each, the place of the event's item in each of `item_orders`.
+    """
     order = np.lexsort((time, user))
     sizes, of_user = group_sizes([user[order], time[order]]), group_sizes([user[order]])
     many = of_user > 1
     if not many.any():
         return Ties()
     pairs = ((sizes[many] - 1) / (of_user[many] - 1)).mean()
-    return Ties(float((sizes[many] > 1).mean()), float(pairs), as_written(user, time, item))
+    return Ties(float((sizes[many] > 1).mean()), float(pairs), as_written(user, time, items))
 
 
-def as_written(user: NDArray[np.integer[Any]], time: NDArray[Any], item: NDArray[Any]) -> bool:
-    """Whether rows [n] stand as a log writes them: no user's times fall, and equal times are not sorted by item."""
+def as_written(user: NDArray[np.integer[Any]], time: NDArray[Any], items: Sequence[NDArray[Any]]) -> bool:
+    """Whether rows [n] stand as a log writes them: hardly any time of a user falls, and equal times are not sorted by
+    item in any of the orders ``items``, see `ties_of`.
+    """
     order = np.argsort(user, kind="stable")
-    user, time, item = user[order], time[order], item[order]
+    user, time = user[order], time[order]
     same = user[1:] == user[:-1]
-    if (time[1:] < time[:-1])[same].any():
+    if same.any() and (time[1:] < time[:-1])[same].mean() > LATE:
         return False
     tied = np.flatnonzero(same & (time[1:] == time[:-1]))
-    rises = np.asarray(item[tied + 1] > item[tied], bool)
-    return len(tied) < FEW or SORTED < float(rises.mean()) < 1 - SORTED
+    return not any(_sorted(places[order][tied], places[order][tied + 1]) for places in items)
+
+
+def _sorted(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Whether nearly all neighbours [n] rise, or nearly all fall; equal ones say nothing."""
+    rises = (after > before)[after != before]
+    return len(rises) >= FEW and not SORTED < float(rises.mean()) < 1 - SORTED
 
 
 def group_sizes(keys: Sequence[NDArray[Any]]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -87,10 +88,18 @@ def typed_ids(view: FeatureView, user_id: int | str, item_ids: Sequence[int | st
     """The user id and the item ids in the types of the view's columns; the command line passes strings.
 
     Raises:
-        FeatureStoreError: if an id is no integer where ids are integers.
+        FeatureStoreError: if an id is no integer of 64 bits where ids are integers, or is blank or has a NUL.
     """
     kinds = [view.entity_columns[0].dtype, *[view.features[0].dtype.base_type] * len(item_ids)]
-    try:
-        return [int(v) if str(k) == "Int64" else str(v) for k, v in zip(kinds, [user_id, *item_ids], strict=True)]
-    except ValueError as error:
-        raise FeatureStoreError(f"push: ids are integers in this pipeline: {error}") from None
+    return [_typed(value, str(kind) == "Int64") for value, kind in zip([user_id, *item_ids], kinds, strict=True)]
+
+
+def _typed(value: int | str, whole: bool) -> int | str:
+    text = str(value)
+    if whole:
+        if re.fullmatch("-?[0-9]{1,19}", text) and abs(int(text)) < 1 << 63:
+            return int(text)
+        raise FeatureStoreError(f"push: ids are integers in this pipeline, of 64 bits, got {text[:80]!r}")
+    if not text.strip() or "\0" in text:
+        raise FeatureStoreError(f"push: expected an id that is not blank and has no NUL, got {text[:80]!r}")
+    return text

@@ -24,6 +24,8 @@ FIRST = 100
 """Values that are looked at before all are."""
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9:]+)?)?$"
+FAR = r"^(0|1[0-5]|16[0-6]|167[0-7]|226[2-9]|22[7-9]|2[3-9]|[3-9])"
+"""Years other than 1678 to 2261, which Arrow's cast to nanoseconds turns into another century without a word."""
 TRUTH = r"^(?i)(true|false)$"
 
 
@@ -119,5 +121,5 @@ def _candidates() -> list[tuple[pa.DataType, Callable[[pa.Array], bool]]]:
         (pa.float64(), _like(NUMBER, LEADING_ZERO)),
         (pa.bool_(), _like(TRUTH)),
         (pa.date32(), _like(DAY)),
-        *((kind, _like(TIME)) for kind in times),
+        *((kind, _like(TIME, FAR if kind.unit == "ns" else None)) for kind in times),
     ]

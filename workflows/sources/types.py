@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ...core.errors import DataError
+from ..tables.canonical import as_floats, largest_exact
 from ..tables.times import NUMBER, in_steps, iso_text, numbers_as_times
 from .text_types import plain, pointed
 
@@ -189,7 +190,10 @@ def _whole(values: pa.Array, decimal: str) -> pa.Array:
         if pc.any(hexadecimal).as_py():
             raise pa.ArrowInvalid("hexadecimal")
     elif pa.types.is_floating(values.type):
-        values = _no_nan(values)
+        most = largest_exact(values.type)
+        values = _no_nan(as_floats(values))
+        if pc.any(pc.greater_equal(pc.abs(values), most)).as_py():
+            raise pa.ArrowInvalid("not exact")
     elif pa.types.is_temporal(values.type):
         steps, per_second = in_steps(values)
         seconds = pc.divide(steps, per_second)

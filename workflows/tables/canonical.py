@@ -134,12 +134,17 @@ def as_floats(array: pa.Array) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
-    if pa.types.is_float16(array.type):  # Arrow 17 has no cast from them
-        values = array.fill_null(np.float16(0)).to_numpy(zero_copy_only=False).astype(np.float64)
+    if pa.types.is_float16(array.type):  # Arrow 17 has no cast from them, and fills no null
+        values = np.array([np.nan if value is None else value for value in array.to_pylist()], np.float64)
         return pa.array(values, mask=np.asarray(array.is_null()))
     if pa.types.is_decimal(array.type):  # Arrow's own cast of 5.77 gives another float than 5.77
         array = array.cast(pa.string())
     return array.cast(pa.float64())
+
+
+def largest_exact(kind: pa.DataType) -> float:
+    """A float of this type holds each smaller whole number exactly."""
+    return {"halffloat": 2.0**11, "float": 2.0**24}.get(str(kind), 2.0**53)
 
 
 def whole_numbers(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:

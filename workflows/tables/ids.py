@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
-from .canonical import as_floats, kind_of, one_array
+from .canonical import as_floats, kind_of, largest_exact, one_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-EXACT = 2.0**53
-"""A float holds each smaller whole number exactly."""
 
 
 @lru_cache(maxsize=4)
@@ -45,13 +42,13 @@ def whole_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int 
     for column in columns:
         if column not in table.column_names or kind_of(table[column].type) != "float":
             continue
-        floats = as_floats(one_array(table[column]))
+        floats, most = as_floats(one_array(table[column])), largest_exact(table[column].type)
         values = floats.fill_null(np.nan).to_numpy()
         missing = np.isnan(values)
-        exact = missing | ((np.abs(values) < EXACT) & (np.floor(values) == values))
+        exact = missing | ((np.abs(values) < most) & (np.floor(values) == values))
         if not exact.all():
             row = int(np.argmin(exact))
-            if abs(values[row]) < EXACT:
+            if abs(values[row]) < most:
                 why = f"has a fraction, ids are whole numbers or strings; data.types: {{{column}: text}} keeps it"
             else:
                 why = "is too large to be exact as a float; write it as an integer or as text in the table"

@@ -59,7 +59,7 @@ def numbers_as_times(numbers: pa.Array) -> pa.Array:
     missing = np.asarray(pc.is_null(numbers, nan_is_null=True))
     values = np.asarray(pc.fill_null(numbers.cast(pa.int64() if whole else pa.float64()), 0))
     values = np.where(missing, 0, values)
-    if not whole and not (np.abs(values) < 2.0**63).all():
+    if (values == np.iinfo(np.int64).min).any() or not (whole or (np.abs(values) < 2.0**63).all()):
         raise pa.ArrowInvalid("no time")
     unit = np.searchsorted(BOUNDS, np.abs(values), side="right")
     if whole:

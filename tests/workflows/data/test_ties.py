@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cascade.workflows.data.ties import Ties, as_written, in_order, mixed, ties_of
+from cascade.workflows.data.ties import Ties, as_written, in_order, item_orders, mixed, ties_of
 
 SCHEMA = {"sparse": ["user_id", "item_id"]}
 RNG = np.random.default_rng(0)
@@ -82,9 +82,9 @@ def test_few_ties_are_no_notice(run_data):
 
 def test_shares_by_hand():
     user, time = np.array([7, 7, 7, 7, 8, 9, 9]), np.array([5, 1, 5, 5, 5, 2, 2])
-    assert ties_of(user, time, user) == Ties(5 / 6, (3 * 2 / 3 + 2 * 1) / 6)
-    assert ties_of(user[4:5], time[4:5], user[4:5]) == Ties() == ties_of(user[:0], time[:0], user[:0])
-    baskets = ties_of(np.zeros(100, int), np.repeat(np.arange(10), 10), np.arange(100))
+    assert ties_of(user, time, [user]) == Ties(5 / 6, (3 * 2 / 3 + 2 * 1) / 6)
+    assert ties_of(user[4:5], time[4:5], [user[4:5]]) == Ties() == ties_of(user[:0], time[:0], [user[:0]])
+    baskets = ties_of(np.zeros(100, int), np.repeat(np.arange(10), 10), [np.arange(100)])
     assert baskets == Ties(1.0, pytest.approx(9 / 99)) and not baskets.is_set
 
 
@@ -107,7 +107,37 @@ LOG = RNG.integers(0, 3, 2000), SECONDS, RNG.integers(0, 30, 2000)
     ids=["by time", "by user", "shuffled", "newest first", "by item", "by time and item", "by user, time and -item"],
 )
 def test_the_order_of_rows_counts_if_they_stand_as_a_log_writes_them(order, counts):
-    assert as_written(*(values[order] for values in LOG)) is counts
+    user, time, item = (values[order] for values in LOG)
+    assert as_written(user, time, [item]) is counts
+
+
+def test_a_few_events_that_came_late_leave_it_a_log():
+    user, time, item = (values.copy() for values in LOG)
+    for at in RNG.permutation(1990)[:5]:
+        time[at] += 100
+    assert as_written(user, time, [item])
+
+
+def test_the_same_item_twice_does_not_hide_that_a_basket_is_sorted():
+    user, time = np.repeat(np.arange(30), 6), np.repeat(np.arange(30), 6)
+    item = np.sort(RNG.permutation(100)[:5])[np.r_[0, 0:5]]
+    assert not as_written(user, time, [np.tile(item, 30)])
+
+
+@pytest.mark.parametrize("key", [str, int, lambda text: -int(text)], ids=["as text", "as numbers", "falling"])
+def test_ids_of_text_are_sorted_in_several_ways(run_data, key):
+    """Baskets of numbers that are text: the table is sorted, so it is no log, and the order of equal times is drawn."""
+    items = np.array([sorted(map(str, RNG.permutation(130)[:5]), key=key) for _ in range(300)])
+    log = {"user_id": np.repeat(np.arange(60), 25), "timestamp": np.repeat(DAY + 86400 * np.arange(300), 5)}
+    artifact = run_data(SCHEMA, {"interactions": log | {"item_id": items.ravel()}}, leak_check={"enabled": False})
+    assert re.search("their order is drawn", artifact.metrics["notices"][0])
+
+
+def test_ids_of_text_without_case():
+    ids = pa.array(sorted(["A0", "B1", "a1", "b0", "c2"]))
+    by_id, by_length, without_case = item_orders(ids)
+    assert by_id.tolist() == [0, 1, 2, 3, 4] == by_length.tolist()
+    assert without_case.tolist() == [0, 3, 1, 2, 4]  # A0 a1 b0 B1 c2
 
 
 def test_equal_times_of_a_log_stay_in_the_order_of_the_rows(run_data):

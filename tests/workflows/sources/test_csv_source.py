@@ -423,3 +423,47 @@ def test_a_table_survives_csv(table, delimiter, encoding, everything_quoted, crl
         (Path(folder) / "interactions.csv").write_bytes(raw)
         got = read(folder, csv={"delimiter": delimiter, "encoding": encoding})
     assert got.to_pydict() == columns
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ['1,1,"abc', "1,2,x", '1,3,"abc', "1,4,x"],
+        ['1,1,"say """hi""" now"', "1,2,x"],
+        ['1,1,""Great""', "1,2,x"],
+        ['1,1,"a"""b"""c"', "1,2,x"],
+        ['1,1,"" x', "1,2,x"],
+    ],
+)
+@pytest.mark.parametrize("block", [64, 1 << 20])
+def test_a_quote_that_is_not_doubled_is_an_error_and_no_row_is_swallowed(tmp_path, rows, block, monkeypatch):
+    monkeypatch.setattr(csv_parts, "BLOCK", block)
+    write(tmp_path, HEAD + "9,9,filler\n" * 20 + "\n".join(rows) + "\n")
+    with pytest.raises(DataError, match="row [0-9]+: (a quote inside a quoted field|a quote is never closed|. fields)"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_quote_behind_the_escape_sign_closes_nothing(tmp_path, quoted):
+    other = '"x"' if quoted else "x"
+    write(tmp_path, HEAD + '1,1,"C:\\"\n' + f"1,2,{other}\n" * 9)
+    with pytest.raises(DataError, match="a quote is never closed|a quote inside a quoted field"):
+        read(tmp_path, csv={"escape": "\\"})
+
+
+@given(texts=st.lists(st.text(alphabet='a",\n x', min_size=1, max_size=6).filter(str.strip), min_size=1, max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_doubled_quotes_are_never_refused(texts):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        table = pa.table({"user_id": range(len(texts)), "x": texts}).to_pandas()
+        table.to_csv(Path(folder) / "interactions.csv", index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        patch.setattr(csv_parts, "BLOCK", 64)
+        assert read(folder)["x"].to_pylist() == texts
+
+
+@pytest.mark.parametrize("far", [f"{day} 23:59:59.9999999" for day in ("9999-12-31", "2262-05-01", "1677-01-01")])
+def test_years_that_nanoseconds_do_not_reach_do_not_wrap(tmp_path, far):
+    write(tmp_path, HEAD + "1,1,2024-01-01 00:00:01\n" + f"1,2,{far}\n")
+    assert read(tmp_path)["x"].to_pylist() == ["2024-01-01 00:00:01", far]
+    write(tmp_path, HEAD + "1,1,2024-01-01 00:00:01.123456789\n")
+    assert pa.types.is_timestamp(read(tmp_path)["x"].type)

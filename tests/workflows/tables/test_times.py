@@ -65,8 +65,9 @@ def test_forced_numbers_by_hand():
     mixed = pa.array(["+1.5", None, "1700000000", "2023-11-14 22:13:20 UTC", "1700000000000"])
     found = forced_reader_of("timestamp", ".")(mixed).cast(pa.int64())
     assert found.to_pylist() == [1_500_000, None, *[NOW * 10**6] * 3]
-    with pytest.raises(pa.ArrowInvalid):
-        forced_reader_of("timestamp", ".")(pa.array([True]))
+    for odd in (pa.array([True]), pa.array([-(2**63)]), pa.array([1e300])):
+        with pytest.raises(pa.ArrowInvalid):
+            forced_reader_of("timestamp", ".")(odd)
 
 
 TIME = pa.array([dt.datetime(2024, 1, 2, 10)], pa.timestamp("ns"))
