@@ -192,13 +192,20 @@ class TwoTowerConfig(Section):
     before_valid: what the user had when the validation part began, as in a store without pushes, and as the evaluation
     measures lists. at_event: what the user had just before the event, as in a store that receives pushes; popularity
     then counts less. The two differ only where users have several positives in the validation part."""
+    auto: bool = False
+    """Whether to try a handful of other settings of the towers (dropout, wider item ids, nearly no user ids, another
+    history, a lower temperature) on a sample of the users before the training, and to take the best one if the
+    validation part's NDCG gains from it by more than chance. Keys that are set stay as they are."""
+    auto_minutes: float = Field(default=2, gt=0)
+    """auto only: time within which settings are tried. One that has not ended by then does not count. Unit: minutes.
+    Example: ``10``."""
     training: TrainingConfig = TrainingConfig()
 
     @field_validator("user_tower", mode="before")
     @classmethod
     def _any_tower(cls, value: Any) -> Any:
         """A plain ``TowerConfig`` is a user tower with the history's defaults."""
-        return value.model_dump() if type(value) is TowerConfig else value
+        return value.model_dump(exclude_unset=True) if type(value) is TowerConfig else value
 
 
 TEMPERATURES = 0.01, 1.0
@@ -360,8 +367,9 @@ class DlrmConfig(Section):
     top network of its own. The score is the weighted mean of their probabilities. Example: ``{label: {serve: 0.7},
     long_view: {serve: 0.3}}``."""
     rates: RatesConfig = RatesConfig()
-    warm_start: bool = True
-    """Whether item embeddings start at the retriever's item vectors."""
+    warm_start: bool | None = None
+    """Whether item embeddings start at the retriever's item vectors. Default: they do in a ranker of candidates; one of
+    impressions is trained from both starts, and the better one on the validation part is kept. Example: ``true``."""
     train_on: Literal["auto", "impressions", "candidates", "both"] = "auto"
     """What the ranker learns from. impressions: the logged 0/1 labels. candidates: positives against candidates of the
     retriever. both: in each step of impressions also lists of candidates, for a log whose impressions say too little

@@ -48,7 +48,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from .quantize import quantize
     from .retriever_scores import RetrieverScores
     from .score_fusion import Ranker
-    from .training import refit, score_heads, train
+    from .training import refit, score_heads, train_from_best_start
 
     config = cast(DlrmConfig, sections["dlrm_ranker"])
     tensors = Tensors.load(parents["etl"].path)
@@ -58,7 +58,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     if rows.followers:
         rows.followers.transitions.save(folder)
     similarity = RetrieverScores.of_training_part(parents, tensors)
-    dlrm, found, valid = train(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
+    trained = train_from_best_start(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
+    config = config.model_copy(update={"warm_start": trained.warm_start})
+    dlrm, found, valid = trained.model, trained.fit, trained.valid
     final = refit(tensors, rows, config, folder / CHECKPOINT, similarity.vectors, found, valid)
     events, followers = rows.events, rows.followers
     del rows  # with its candidates, before the models are exported
@@ -72,6 +74,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     int8 = quantize(folder, columns, candidates, events, valid) if columns.widths else None
     results = {
         "train_on": kind,
+        "warm_start": trained.warm_start,
+        **({"valid_auc_of_starts": trained.valid_of_starts} if trained.valid_of_starts else {}),
         "refit": final is not None,
         **found.metrics("ndcg" if kind == "candidates" else "auc"),
         **fused.metrics(),
@@ -94,14 +98,15 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     """The training part of ``fill``, for a worker that is not the chief."""
     from ...workflows.etl.tensors import Tensors
     from .retriever_scores import RetrieverScores
-    from .training import refit, train
+    from .training import refit, train_from_best_start
 
     config, tensors = cast(DlrmConfig, sections["dlrm_ranker"]), Tensors.load(parents["etl"].path)
     ann: Any = sections["serving.ann"]
     vectors = RetrieverScores.of_training_part(parents, tensors).vectors
     rows = training_rows(tensors, config, parents, ann.topk, recommends_seen(sections, parents))[1]
-    _, found, valid = train(tensors, rows, config, folder / CHECKPOINT, vectors)
-    refit(tensors, rows, config, folder / CHECKPOINT, vectors, found, valid)
+    trained = train_from_best_start(tensors, rows, config, folder / CHECKPOINT, vectors)
+    config = config.model_copy(update={"warm_start": trained.warm_start})
+    refit(tensors, rows, config, folder / CHECKPOINT, vectors, trained.fit, trained.valid)
 
 
 def trains_on(wanted: str, data: Path) -> str:
@@ -318,5 +323,5 @@ RANKER = Stage(
     take_part=take_part,
     check=check,
     memory=memory,
-    version=18,
+    version=19,
 )

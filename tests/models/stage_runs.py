@@ -35,6 +35,7 @@ SECTIONS = {
         id_dropout=0.3,
         order_by="fused",
         refit=False,
+        warm_start=True,
         training=RankerTrainingConfig(epochs=4, batch_size=2048, learning_rate=5e-3),
     ),
 }

@@ -12,9 +12,11 @@ from stage_runs import SECTIONS, rank_again, request, run_stages
 from cascade.core.errors import DivergedError
 from cascade.models.config import DlrmConfig
 from cascade.models.onnx.export import session
+from cascade.models.ranker import training
 from cascade.models.ranker.candidates import Sampler
 from cascade.models.ranker.rows import CandidateRows, ImpressionRows, MixedRows
 from cascade.models.ranker.stage import load_ranker, retriever
+from cascade.models.ranker.training import train
 from cascade.models.training.rows import Events
 from cascade.workflows.etl.tensors import Tensors
 
@@ -112,6 +114,36 @@ def test_the_newest_impressions_are_learned_in_the_end(logged, tmp_path):
 
     assert shown(again) == pytest.approx(np.log1p(counts[2:]))
     assert (shown(once) < shown(again)).any() and not (again.path / "refit").exists()
+
+
+@pytest.mark.parametrize("better", ["warm", "cold"])
+def test_impressions_take_the_start_that_validates_better(better, logged, tmp_path, monkeypatch):
+    """The kept weights are those of the better start, and the other start leaves nothing."""
+    worse = "ranker" if better == "cold" else "ranker from random vectors"
+
+    def scored(*given, title, **options):
+        model, found, valid = train(*given, title=title, **options)
+        return model, replace(found, score=found.score - (title == worse)), valid
+
+    monkeypatch.setattr(training, "train", scored)
+    made = rank_again(tmp_path / "auto", logged, train_on="impressions", warm_start=None)["ranker"]
+    monkeypatch.undo()
+    alone = rank_again(tmp_path / "alone", logged, train_on="impressions", warm_start=better == "warm")["ranker"]
+    assert made.metrics["warm_start"] == alone.metrics["warm_start"] == (better == "warm")
+    assert made.metrics["loss"] == alone.metrics["loss"]
+    of_starts = made.metrics["valid_auc_of_starts"]
+    assert max(of_starts, key=of_starts.get) == better and "valid_auc_of_starts" not in alone.metrics
+    own, other = (
+        load_ranker(each, SECTIONS["dlrm_ranker"], Tensors.load(logged["etl"].path)) for each in (made, alone)
+    )
+    for ours, theirs in zip(own.dlrm.get_weights(), other.dlrm.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not (made.path / training.COLD).exists()
+
+
+def test_a_ranker_of_candidates_starts_at_the_retrievers_vectors(logged, tmp_path):
+    made = rank_again(tmp_path, logged, train_on="candidates", warm_start=None)["ranker"].metrics
+    assert made["warm_start"] and "valid_auc_of_starts" not in made
 
 
 def test_lists_beside_impressions_hold_nothing_that_they_tell(logged):
