@@ -13,6 +13,7 @@ from ..sources import Source
 from ..tables.canonical import IDS, canonical
 from ..tables.ids import whole_ids
 from ..tables.names import DERIVED, way_out
+from ..tables.rows import Rows
 from ..tables.timestamps import TimeReader
 from ..tables.validate import (
     check_catalogue,
@@ -53,9 +54,10 @@ def ingest(
     from tqdm import tqdm
 
     given = {name: getattr(source, name) for name in ENTITIES.values()}
-    entities = {name: _checked(table, name, vectors, dense) for name, table in given.items() if table is not None}
+    rows = {name: Rows(0, source.parts.get(name, ())) for name in ("interactions", *given)}
+    entities = {n: _checked(table, n, vectors, dense, rows[n]) for n, table in given.items() if table is not None}
     known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
-    ingester = InteractionIngester(config, spool, known, dense)
+    ingester = InteractionIngester(config, spool, known, dense, rows["interactions"])
     with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False, disable=None) as bar:
         for chunk in source.interactions():
             ingester.add(chunk)
@@ -70,17 +72,17 @@ def ingest(
     return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, ingester
 
 
-def _checked(table: pa.Table, name: str, vectors: Sequence[str], dense: Sequence[str]) -> pa.Table:
+def _checked(table: pa.Table, name: str, vectors: Sequence[str], dense: Sequence[str], rows: Rows) -> pa.Table:
     """The users or items in canonical types, after all checks."""
     key = next(key for key, value in ENTITIES.items() if value == name)
-    table = whole_ids(table, name, [key])
-    check_entity_table(table, name, key)
-    pretrained = vector_columns(table, vectors) if name == "items" else {}
-    table = canonical(table.drop_columns([*pretrained]), name)
+    table = whole_ids(table, name, [key], rows)
+    check_entity_table(table, name, key, rows)
+    pretrained = vector_columns(table, vectors, rows) if name == "items" else {}
+    table = canonical(table.drop_columns([*pretrained]), name, rows)
     for column, lists in pretrained.items():
         table = table.append_column(column, lists)
     for column in table.column_names:
-        check_finite(table, name, column, dense=column in dense)
+        check_finite(table, name, column, dense=column in dense, rows=rows)
     return table
 
 
@@ -90,15 +92,19 @@ class InteractionIngester:
     Args:
         known: table name -> its ids, for the tables that the source has.
         dense: columns of numbers that models calculate with.
+        rows: names the rows, for messages.
 
     Attributes:
         has_timestamp: whether the source has timestamps; if not, the row number takes their place.
         times: what the numbers in the spool's column ``timestamp`` mean.
     """
 
-    def __init__(self, config: DataConfig, spool: Spool, known: dict[str, pa.Array], dense: Sequence[str]) -> None:
+    def __init__(
+        self, config: DataConfig, spool: Spool, known: dict[str, pa.Array], dense: Sequence[str], rows: Rows
+    ) -> None:
         self.config = config
         self.dense = dense
+        self.rows = rows
         self.spool = spool
         self.unknown = UnknownIds(config.unknown, known)
         self.has_timestamp = False
@@ -112,31 +118,36 @@ class InteractionIngester:
         """Check a chunk and write it to the spool."""
         import pyarrow as pa
 
-        start = self._read
+        rows = self.rows.after(self._read)
         self._read += raw.num_rows
-        raw = whole_ids(raw, "interactions", IDS, start=start)
-        check_interactions(raw, self.config.labels, start=start)
-        times = self._times(raw, start)
+        raw = whole_ids(raw, "interactions", IDS, rows)
+        check_interactions(raw, self.config.labels, rows)
+        times = self._times(raw, rows)
         rest = raw.drop_columns(["timestamp"]) if self.has_timestamp else raw
-        chunk = canonical(rest, "interactions", start=start).append_column("timestamp", self.times.shown(times))
+        chunk = canonical(rest, "interactions", rows).append_column("timestamp", self.times.shown(times))
         chunk = with_label(chunk, self.config.label)
         self._check_reserved(chunk)
-        kept = self.unknown.kept(chunk, start)
+        kept = self.unknown.kept(chunk, rows)
         for column in chunk.column_names:
-            check_finite(chunk, "interactions", column, dense=column in self.dense, start=start)
+            check_finite(chunk, "interactions", column, dense=column in self.dense, rows=rows)
         chunk = chunk.append_column("positive", pa.array(positives(chunk, self.config.positive)))
         if self.config.split.given is not None:
-            chunk = self._with_given_split(chunk, self.config.split.given, start)
+            chunk = self._with_given_split(chunk, self.config.split.given, rows)
         if self.config.has_order:
-            check_order(chunk, start=start)
+            check_order(chunk, rows)
         chunk = chunk.set_column(chunk.column_names.index("timestamp"), "timestamp", times)
         chunk = chunk if kept.all() else chunk.filter(kept)
         for column in IDS:
-            self._note_ids(chunk, column, start)
+            self._note_ids(chunk, column, rows)
         if "label" in chunk.column_names:
             self._labels |= set(chunk["label"].unique().to_pylist())
         self._positives += int(np.sum(chunk["positive"].to_numpy()))
         self.spool.write(chunk)
+
+    @property
+    def spooled(self) -> Rows | None:
+        """Names the rows of the spool; None if rows before them were left out."""
+        return self.rows if self.spool.rows == self._read else None
 
     def finish(self) -> dict[str, pa.Array]:
         """Close the spool and run the checks that need all rows; returns the ids of unknown tables, by column."""
@@ -155,7 +166,7 @@ class InteractionIngester:
             raise DataError(f"interactions: no row is positive ({expression}), rows 0 to {self.spool.rows - 1}")
         return self._ids
 
-    def _times(self, raw: pa.Table, start: int) -> pa.Array:
+    def _times(self, raw: pa.Table, rows: Rows) -> pa.Array:
         """The timestamps, int64 or float64: the source's, or else the row numbers."""
         import pyarrow as pa
 
@@ -165,16 +176,16 @@ class InteractionIngester:
                     "data.columns.order: sorts interactions of equal timestamps, and there are no timestamps; name the "
                     "column that holds the order data.columns.timestamp"
                 )
-            return pa.array(np.arange(start, start + raw.num_rows))
+            return pa.array(np.arange(rows.start, rows.start + raw.num_rows))
         self.has_timestamp = True
-        return self.times.read(raw["timestamp"], start)
+        return self.times.read(raw["timestamp"], rows)
 
     def _check_reserved(self, chunk: pa.Table) -> None:
         for name in DERIVED:
             if name in chunk.column_names and name != self.config.split.given:
                 raise DataError(f"interactions.{name}: we add a column of that name; {way_out(name)}")
 
-    def _note_ids(self, chunk: pa.Table, column: str, start: int) -> None:
+    def _note_ids(self, chunk: pa.Table, column: str, rows: Rows) -> None:
         import pyarrow as pa
 
         if ENTITIES[column] in self.unknown.known:
@@ -182,14 +193,14 @@ class InteractionIngester:
         fresh = chunk[column].combine_chunks().unique()
         before = self._ids.get(column)
         if before is not None and before.type != fresh.type:
-            raise DataError(f"interactions.{column}, row {start}: wrong type {fresh.type}, was {before.type} before")
+            raise DataError(f"interactions.{column}, {rows(0)}: wrong type {fresh.type}, was {before.type} before")
         self._ids[column] = fresh if before is None else pa.concat_arrays([before, fresh]).unique()
 
-    def _with_given_split(self, chunk: pa.Table, column: str, start: int) -> pa.Table:
+    def _with_given_split(self, chunk: pa.Table, column: str, rows: Rows) -> pa.Table:
         import pyarrow as pa
 
         check_columns(chunk, "interactions", [column])
-        names = pa.array(np.asarray(NAMES)[by_column(chunk, column, start=start)])
+        names = pa.array(np.asarray(NAMES)[by_column(chunk, column, rows)])
         if "split" in chunk.column_names:
             return chunk.set_column(chunk.column_names.index("split"), "split", names)
         return chunk.append_column("split", names)

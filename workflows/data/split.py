@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
+from ..tables.rows import ROWS, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,11 +98,11 @@ def by_time(timestamp: NDArray[np.int64], valid_from: int, test_from: int) -> ND
     return np.searchsorted([valid_from, test_from], timestamp, side="right").astype(np.int8)
 
 
-def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int8]:
+def by_column(table: pa.Table, column: str, rows: Rows = ROWS) -> NDArray[np.int8]:
     """Codes [n] of a column that holds ``train``, ``valid`` (or ``validation``) or ``test``.
 
     Args:
-        start: row number of the table's first row, for messages.
+        rows: names the table's rows, for messages.
 
     Raises:
         DataError: naming the row that holds anything else.
@@ -113,7 +114,7 @@ def by_column(table: pa.Table, column: str, *, start: int = 0) -> NDArray[np.int
     if places.null_count:
         row = int(pc.index(places.is_null(), True).as_py())
         value = table[column][row].as_py()
-        raise DataError(f"interactions.{column}, row {start + row}: {value!r}, expected train, valid or test")
+        raise DataError(f"interactions.{column}, {rows(row)}: {value!r}, expected train, valid or test")
     return np.asarray(np.array([*GIVEN.values()], np.int8)[places.to_numpy()])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tables.canonical import kind_of
+from ..tables.rows import ROWS, Rows
 from ..tables.validate import check_id_type, check_known
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ class UnknownIds:
         self.ids = {name: ids.slice(0, 0) for name, ids in known.items()}
         """Table name -> the ids that it lacks."""
 
-    def kept(self, chunk: pa.Table, start: int) -> NDArray[np.bool_]:
+    def kept(self, chunk: pa.Table, rows: Rows = ROWS) -> NDArray[np.bool_]:
         """Which rows of a chunk stay: bool [n].
 
         Args:
-            start: row number of the chunk's first row, for messages.
+            rows: names the chunk's rows, for messages.
 
         Raises:
             DataError: for an unknown id, if it is refused, and for ids of another type.
@@ -51,7 +52,7 @@ class UnknownIds:
             if name not in self.known:
                 continue
             if self.action == "refuse":
-                check_known(chunk, column, self.known[name], name, start=start)
+                check_known(chunk, column, self.known[name], name, rows)
                 continue
             check_id_type(chunk, column, self.known[name], name)
             mask = np.asarray(pc.invert(pc.is_in(chunk[column], value_set=self.known[name])))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import DataError
 from ..config import SchemaConfig
 from ..tables.parquet import batches
+from ..tables.rows import Rows
 from .spool import GROUP_ROWS
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ def check_values(
     columns: Mapping[str, Sequence[str]],
     entities: Mapping[str, pa.Table],
     spool: Spool,
+    rows: Rows | None,
 ) -> None:
     """Check that features have values, and that those of ``schema.dense`` are no text.
 
     Args:
         kinds: of the columns in the data artifact.
         columns: table -> the names of all columns of the source.
+        rows: names the rows of interactions, for messages; None if some of them were left out.
 
     Raises:
         DataError: naming table, column and, for text, the value; and the keys that would help.
@@ -46,10 +49,10 @@ def check_values(
         for name, known in kinds.items():
             if known.get(column) == "string":
                 table = entities.get(name)
-                _explain(name, column, batches(spool.file, GROUP_ROWS, [column]) if table is None else [table])
+                _explain(name, column, batches(spool.file, GROUP_ROWS, [column]) if table is None else [table], rows)
 
 
-def _explain(name: str, column: str, tables: Iterable[pa.Table]) -> None:
+def _explain(name: str, column: str, tables: Iterable[pa.Table], rows: Rows | None) -> None:
     """Raise a DataError for a column of text that should hold numbers."""
     import pyarrow.compute as pc
 
@@ -59,7 +62,7 @@ def _explain(name: str, column: str, tables: Iterable[pa.Table]) -> None:
         if pc.any(wrong).as_py():
             row = int(pc.index(wrong, True).as_py())
             raise DataError(
-                f"{where}, {_place(table, row, start)}: {table[column][row].as_py()!r} is not a number, which "
+                f"{where}{_place(table, row, start, rows)}: {table[column][row].as_py()!r} is not a number, which "
                 "schema.dense needs; correct it or leave it empty, set data.csv.decimal if it has a decimal comma, or "
                 f"move {column} to schema.sparse"
             )
@@ -73,7 +76,9 @@ def _with_starts(tables: Iterable[pa.Table]) -> Iterator[tuple[pa.Table, int]]:
         start += table.num_rows
 
 
-def _place(table: pa.Table, row: int, start: int) -> str:
-    """The row; in users and items, which are sorted by now, the id."""
+def _place(table: pa.Table, row: int, start: int, rows: Rows | None) -> str:
+    """The row, after a comma; in users and items, which are sorted by now, the id."""
     key = next((key for key in ("user_id", "item_id") if key in table.column_names), None)
-    return f"row {start + row}" if key is None else f"{key} {table[key][row].as_py()!r}"
+    if key is not None:
+        return f", {key} {table[key][row].as_py()!r}"
+    return "" if rows is None else f", {rows(start + row)}"

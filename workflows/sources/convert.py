@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
+from ..tables.rows import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
     from .types import Read
 
 
-def convert(values: pa.Array, read: Read, where: str, start: int, problem: str) -> pa.Array:
+def convert(values: pa.Array, read: Read, where: str, rows: Rows, problem: str) -> pa.Array:
     """``read(values)``.
 
     Args:
         where: table and column.
-        start: row of the first of ``values`` in the table.
+        rows: names the rows of ``values``.
         problem: why a value cannot be read, and what to do about it.
 
     Raises:
@@ -26,7 +27,7 @@ def convert(values: pa.Array, read: Read, where: str, start: int, problem: str) 
     found = _read(values, read)
     if found is None:
         row = _first_unreadable(values, read)
-        raise DataError(f"{where}, row {start + row}: {_shown(values[row])} {problem}")
+        raise DataError(f"{where}, {rows(row)}: {_shown(values[row])} {problem}")
     return found
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import DataError
 from ..config import CsvConfig
+from ..tables.rows import Rows
 from .convert import convert
 from .csv_stream import CsvStream
 from .file_kinds import check_kind
+from .files import TableFiles
 from .scan import Scan, refuse_twins
 from .text_types import TextType
 from .types import Read, text_reader_of
@@ -31,8 +33,8 @@ LONGEST = 1 << 30
 class CsvParts:
     """Reads the columns of CSV files, which may be compressed (.gz, .bz2, .zst)."""
 
-    def __init__(self, table: str, config: CsvConfig) -> None:
-        self.table = table
+    def __init__(self, files: TableFiles, config: CsvConfig) -> None:
+        self.files = files
         self.config = config
         self._closed: set[Path] = set()
         """Files whose quotes have been checked."""
@@ -55,12 +57,13 @@ class CsvParts:
     def scan(self, files: Mapping[Path, Sequence[str]]) -> Scan:
         """The types of columns (file -> names), from all of their values."""
         found: dict[str, tuple[TextType, Path]] = {}
-        rows = 0
+        rows: dict[Path, int] = {}
         for file, names in files.items():
             for name in names:
                 found.setdefault(name, (TextType(self.config.decimal), file))
-            for batch in self.batches(file, names or self.names(file)[:1], rows):
-                rows += batch.num_rows
+            rows[file] = 0
+            for batch in self.batches(file, names or self.names(file)[:1]):
+                rows[file] += batch.num_rows
                 for name in names:
                     found[name][0].see(batch[name])
         types = {name: [(kind.kind, file)] for name, (kind, file) in found.items()}
@@ -70,22 +73,18 @@ class CsvParts:
         """Reads a column of text, all of which is of the type ``found``, as ``kind``."""
         return text_reader_of(found, kind, self.config.decimal)
 
-    def batches(self, file: Path, names: Sequence[str], start: int, rows: int = CHUNK_ROWS) -> Iterator[pa.RecordBatch]:
-        """The columns ``names`` of a file as text, at most ``rows`` rows at a time.
-
-        Args:
-            start: row of the file's first row in the table, for messages.
-        """
+    def batches(self, file: Path, names: Sequence[str], rows: int = CHUNK_ROWS) -> Iterator[pa.RecordBatch]:
+        """The columns ``names`` of a file as text, at most ``rows`` rows at a time."""
         import pyarrow as pa
 
-        header = self.names(file)
+        header, named = self.names(file), self.files.rows_of(file)
         refuse_twins(file, names, header)
         for block in self._blocks(file, header, names):
             for first in range(0, block.num_rows, rows):
                 batch = block.slice(first, rows)
-                columns = [self._decoded(batch[name], name, start) for name in names]
+                columns = [self._decoded(batch[name], name, named) for name in names]
                 yield pa.RecordBatch.from_arrays(columns, names=list(names))
-                start += batch.num_rows
+                named = named.after(batch.num_rows)
 
     def _blocks(self, file: Path, header: list[str], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -120,11 +119,11 @@ class CsvParts:
         )
         return {"read_options": read, "parse_options": parse, "convert_options": convert_}
 
-    def _decoded(self, values: pa.Array, name: str, start: int) -> pa.Array:
+    def _decoded(self, values: pa.Array, name: str, rows: Rows) -> pa.Array:
         import pyarrow as pa
 
         problem = f"is not {self.config.encoding}; set data.csv.encoding to that of the file, e.g. latin-1"
-        return convert(values, lambda raw: raw.cast(pa.string()), f"{self.table}.{name}", start, problem)
+        return convert(values, lambda raw: raw.cast(pa.string()), f"{self.files.name}.{name}", rows, problem)
 
     def _explain(self, file: Path, width: int, error: str) -> NoReturn:
         """Raise an error that names the first row of another width, if that is what is wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Literal
 from urllib.parse import unquote
 
 from ...core.errors import DataError
+from ..tables.rows import ROWS, Rows
 
 NAMES = ("interactions", "users", "items")
 ENDINGS = (".parquet", ".csv", ".csv.gz", ".csv.bz2", ".csv.zst")
 """In this order: the first that is there is read."""
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """What Hive writes for a missing key."""
+BITS = re.compile("[0-9]+|[^0-9]")
+"""The numbers in a name, and the characters between them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class TableFiles:
     path: Path
     """The file, or the folder of parts."""
     parts: tuple[PartFile, ...]
-    """In the order of their paths, which is the order of the rows."""
+    """In the order of their paths, with numbers in these as numbers, which is the order of the rows."""
 
     @property
     def format(self) -> Literal["parquet", "csv"]:
@@ -45,6 +49,14 @@ class TableFiles:
     def keys(self) -> list[str]:
         """The names of the Hive keys."""
         return list(dict.fromkeys(key for part in self.parts for key in part.keys))
+
+    def shown(self, file: Path) -> str:
+        """What messages call a part file."""
+        return file.relative_to(self.path).as_posix()
+
+    def rows_of(self, file: Path) -> Rows:
+        """Names the rows of one of the files."""
+        return Rows(0, ((0, self.shown(file)),)) if len(self.parts) > 1 else ROWS
 
 
 def find_tables(folder: Path) -> dict[str, TableFiles]:
@@ -71,11 +83,20 @@ def _parts(path: Path) -> tuple[PartFile, ...]:
     """The files below ``path``; those that begin with a dot or an underscore are notes of whatever wrote the table."""
     if not path.is_dir():
         return (PartFile(path, {}),)
-    below = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    below = sorted((file.relative_to(path) for file in path.rglob("*") if file.is_file()), key=_natural)
     shown = [file for file in below if not any(part[0] in "._" for part in file.parts)]
     if not shown:
         raise DataError(f"{path}: the folder holds no file of the table")
     return tuple(PartFile(path / file, dict(_key(part) for part in file.parts[:-1] if "=" in part)) for file in shown)
+
+
+def _natural(file: Path) -> list[tuple[list[tuple[str, int]], str]]:
+    """Sorts as text, but numbers as numbers: part-2 before part-10, and day=9 before day=10."""
+    return [([_bit(bit) for bit in BITS.findall(name)], name) for name in file.parts]
+
+
+def _bit(bit: str) -> tuple[str, int]:
+    return ("0", int(bit)) if bit.isascii() and bit.isdigit() else (bit, 0)
 
 
 def _key(folder: str) -> tuple[str, str | None]:

@@ -6,17 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import DataError
+from ..tables.rows import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def json_lists(texts: pa.Array, where: str, start: int, key: str) -> pa.Array:
+def json_lists(texts: pa.Array, where: str, rows: Rows, key: str) -> pa.Array:
     """Lists of text, or of numbers, in the place of their JSON; a missing value is a missing list.
 
     Args:
         where: table and column, for messages.
-        start: row of the first value in the table.
+        rows: names the rows of ``texts``.
         key: the config key that says JSON.
 
     Raises:
@@ -24,7 +25,7 @@ def json_lists(texts: pa.Array, where: str, start: int, key: str) -> pa.Array:
     """
     import pyarrow as pa
 
-    lists = [_parsed(text, f"{where}, row {start + row}", key) for row, text in enumerate(texts.to_pylist())]
+    lists = [_parsed(text, f"{where}, {rows(row)}", key) for row, text in enumerate(texts.to_pylist())]
     kinds = {type(entry) for entries in lists if entries for entry in entries}
     if str in kinds and len(kinds) > 1:
         raise DataError(f"{where}: some lists hold text, others numbers ({key}); write all entries as text")

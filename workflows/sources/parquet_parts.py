@@ -28,21 +28,21 @@ class ParquetParts:
         import pyarrow.parquet as pq
 
         types: dict[str, list[tuple[pa.DataType, Path]]] = {}
-        rows = 0
+        rows: dict[Path, int] = {}
         for file, names in files.items():
             schema = self._schema(file)
             refuse_twins(file, names, schema.names)
             for name in names:
                 types.setdefault(name, []).append((schema.field(name).type, file))
             with _named(file):
-                rows += pq.read_metadata(file).num_rows
+                rows[file] = pq.read_metadata(file).num_rows
         return Scan(types, rows)
 
     def read_as(self, found: pa.DataType, kind: pa.DataType) -> Read:
         """Reads a column as ``kind``."""
         return reader_of(kind)
 
-    def batches(self, file: Path, names: Sequence[str], start: int, rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(self, file: Path, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """The columns ``names`` of a file, at most ``rows`` rows at a time."""
         import pyarrow.parquet as pq
 

@@ -19,7 +19,8 @@ class Scan:
 
     types: Mapping[str, Sequence[tuple[pa.DataType, Path]]]
     """Column -> its type, and the file that has this type."""
-    rows: int
+    rows: Mapping[Path, int]
+    """The number of rows of each file."""
     whole: Collection[str] = ()
     """Columns of text whose values are whole numbers, written like 3 or 3.0."""
 

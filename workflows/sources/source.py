@@ -49,3 +49,6 @@ class Source:
     """Metrics for the manifest; they may be filled while ``interactions`` is read."""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Table -> the names of its columns, those included that were not read; for messages. May be left out."""
+    parts: Mapping[str, Sequence[tuple[int, str]]] = field(default_factory=dict)
+    """Table -> its part files, if it has several: the number of the table's rows before each, and its name; for
+    messages. May be left out."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import DataConfig
 from ..tables.canonical import split_text
+from ..tables.rows import Parts, Rows
 from .convert import convert
 from .csv_parts import CsvParts
 from .files import PartFile, TableFiles
@@ -53,7 +55,20 @@ class SourceTable:
     having: Mapping[Path, Collection[str]]
     """The columns of each file."""
     columns: Sequence[Column]
-    rows: int
+    sizes: Mapping[Path, int]
+    """The number of rows of each file."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(self.sizes.values())
+
+    @property
+    def parts(self) -> Parts:
+        """The part files, if there are several."""
+        files = [part.file for part in self.files.parts]
+        firsts = accumulate((self.sizes[file] for file in files), initial=0)
+        return [*zip(firsts, map(self.files.shown, files), strict=False)] if len(files) > 1 else []
 
     def chunks(self) -> Iterator[pa.Table]:
         """The chunks in file order; one empty chunk if the table is empty.
@@ -61,39 +76,39 @@ class SourceTable:
         Raises:
             DataError: naming the file, or table, column and row, of what cannot be read.
         """
-        start = 0
         for part in self.files.parts:
-            for batch in self._batches(part, start):
-                yield self._lists(self._chunk(part, batch, start), start)
-                start += batch.num_rows
-        if not start:
+            for batch, rows in self._batches(part):
+                yield self._lists(self._chunk(part, batch, rows), rows)
+        if not self.rows:
             yield self._empty()
 
     def whole(self) -> pa.Table:
         """The table at once."""
         import pyarrow as pa
 
-        start, chunks = 0, [self._empty()]
+        chunks = [self._empty()]
         for part in self.files.parts:
-            for batch in self._batches(part, start):
-                chunks.append(self._chunk(part, batch, start))
-                start += batch.num_rows
-        return self._lists(pa.concat_tables(chunks), 0)
+            chunks += [self._chunk(part, batch, rows) for batch, rows in self._batches(part)]
+        return self._lists(pa.concat_tables(chunks), Rows(0, self.parts))
 
-    def _batches(self, part: PartFile, start: int) -> Iterator[pa.RecordBatch]:
+    def _batches(self, part: PartFile) -> Iterator[tuple[pa.RecordBatch, Rows]]:
+        """Batches that have rows, and the names of these."""
         having = self.having[part.file]
         names = [column.theirs for column in self.columns if column.theirs in having]
         # Any column tells how many rows there are, where all that is used is a Hive key or missing.
-        found = self.reader.batches(part.file, names or [*having][:1], start, CHUNK_ROWS)
-        return (batch for batch in found if batch.num_rows)
+        rows = self.files.rows_of(part.file)
+        for batch in self.reader.batches(part.file, names or [*having][:1], CHUNK_ROWS):
+            if batch.num_rows:
+                yield batch, rows
+            rows = rows.after(batch.num_rows)
 
-    def _chunk(self, part: PartFile, batch: pa.RecordBatch, start: int) -> pa.Table:
+    def _chunk(self, part: PartFile, batch: pa.RecordBatch, rows: Rows) -> pa.Table:
         import pyarrow as pa
 
         arrays = {}
         for column in self.columns:
             values, read = _values(column, part, batch)
-            arrays[column.name] = convert(values, read, f"{self.files.name}.{column.name}", start, column.problem)
+            arrays[column.name] = convert(values, read, f"{self.files.name}.{column.name}", rows, column.problem)
         return pa.table(arrays)
 
     def _empty(self) -> pa.Table:
@@ -101,7 +116,7 @@ class SourceTable:
 
         return pa.schema([(column.name, column.kind) for column in self.columns]).empty_table()
 
-    def _lists(self, chunk: pa.Table, start: int) -> pa.Table:
+    def _lists(self, chunk: pa.Table, rows: Rows) -> pa.Table:
         """The chunk with the columns of ``data.separators`` as lists."""
         import pyarrow.types as kinds
 
@@ -109,9 +124,9 @@ class SourceTable:
         for index, field in enumerate(chunk.schema):
             if self.config.separators.get(field.name) == JSON and kinds.is_string(field.type):
                 where, key = f"{self.files.name}.{field.name}", f"data.separators.{field.name}: json"
-                lists = json_lists(chunk[field.name].combine_chunks(), where, start, key)
+                lists = json_lists(chunk[field.name].combine_chunks(), where, rows, key)
                 chunk = chunk.set_column(index, field.name, lists)
-        return split_text(chunk, plain)
+        return split_text(chunk, plain, self.files.name, rows)
 
 
 def _values(column: Column, part: PartFile, batch: pa.RecordBatch) -> tuple[pa.Array, Read]:
@@ -161,7 +176,7 @@ def open_table(
 
 def part_reader(files: TableFiles, config: DataConfig) -> ParquetParts | CsvParts:
     """What reads the part files of a table."""
-    return ParquetParts() if files.format == "parquet" else CsvParts(files.name, config.csv)
+    return ParquetParts() if files.format == "parquet" else CsvParts(files, config.csv)
 
 
 def _forced(name: str, files: TableFiles, config: DataConfig) -> Forced | None:

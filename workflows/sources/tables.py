@@ -53,7 +53,8 @@ def open_source(config: DataConfig, used: Used | None = None) -> Source:
         tables[name] = open_table(table, config, having[name], read)
     whole = {name: tables[name].whole() for name in ("users", "items") if name in tables}
     columns = {name: tuple(names) for name, names in ours.items()}
-    return Source(tables["interactions"].chunks, tables["interactions"].rows, **whole, columns=columns)
+    parts = {name: table.parts for name, table in tables.items()}
+    return Source(tables["interactions"].chunks, tables["interactions"].rows, **whole, columns=columns, parts=parts)
 
 
 def table_inputs(config: DataConfig) -> Inputs:

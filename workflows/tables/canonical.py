@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
+from .rows import ROWS, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pyarrow as pa
 
-    RowOf = Callable[[int], int]
+    RowOf = Callable[[int], str]
 
 IDS = ("user_id", "item_id")
 LARGEST, SMALLEST = 2**63 - 1, -(2**63)
@@ -50,7 +51,7 @@ def arrow_type(kind: str) -> pa.DataType:
     return pa.list_(scalars[kind.removeprefix("list_")]) if kind.startswith("list_") else scalars[kind]
 
 
-def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
+def canonical(table: pa.Table, name: str, rows: Rows = ROWS) -> pa.Table:
     """``table`` with every column in a canonical type; columns of other types are left out.
 
     Booleans become 0 and 1, dates and times become seconds since 1970 (times of day and durations: seconds), NaN
@@ -59,7 +60,7 @@ def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
 
     Args:
         name: of the table, for messages.
-        start: row number of the table's first row, for messages.
+        rows: names the table's rows, for messages.
 
     Raises:
         DataError: if a value does not fit the canonical type, e.g. a uint64 beyond int64, a time that lies between two
@@ -71,7 +72,7 @@ def canonical(table: pa.Table, name: str, *, start: int = 0) -> pa.Table:
     for field in table.schema:
         kind = kind_of(field.type)
         if kind is not None:
-            columns[field.name] = _column(table[field.name], kind, f"{name}.{field.name}", start)
+            columns[field.name] = _column(table[field.name], kind, f"{name}.{field.name}", rows)
     return pa.table(columns)
 
 
@@ -85,11 +86,11 @@ def one_array(column: pa.ChunkedArray) -> pa.Array:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
-def _column(column: pa.ChunkedArray, kind: str, where: str, start: int) -> pa.Array:
+def _column(column: pa.ChunkedArray, kind: str, where: str, rows: Rows) -> pa.Array:
     array = one_array(column)
     if kind.startswith("list_"):
-        return _lists(array, kind, where, start)
-    return _scalars(array, kind, where, lambda at: start + at)
+        return _lists(array, kind, where, rows)
+    return _scalars(array, kind, where, rows)
 
 
 def _scalars(array: pa.Array, kind: str, where: str, row_of: RowOf) -> pa.Array:
@@ -114,7 +115,7 @@ def _no_nul(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
         at = pc.index(found, True).as_py()
         shown = repr(array[at].as_py())
         raise DataError(
-            f"{where}, row {row_of(at)}: {shown[:80]} holds the character NUL (\\0), which text must not; "
+            f"{where}, {row_of(at)}: {shown[:80]} holds the character NUL (\\0), which text must not; "
             "remove it in the table"
         )
     return array
@@ -152,7 +153,7 @@ def whole_numbers(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
 
     Args:
         where: table and column, for messages.
-        row_of: the row of a value.
+        row_of: names the row of a value.
 
     Raises:
         DataError: naming the first value that int64 does not hold, or that stands for a missing one.
@@ -171,7 +172,7 @@ def whole_numbers(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
     )
     column = where.partition(".")[2]
     raise DataError(
-        f"{where}, row {row_of(at)}: {int(array[at].as_py())} is out of range, expected -{LARGEST} to {LARGEST}; "
+        f"{where}, {row_of(at)}: {int(array[at].as_py())} is out of range, expected -{LARGEST} to {LARGEST}; "
         f"data.types: {{{column}: text}} keeps such numbers as text; if it stands for a missing value, write null"
     )
 
@@ -190,13 +191,13 @@ def _seconds(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
     if pc.any(rest).as_py():
         at, column = pc.index(rest, True).as_py(), where.partition(".")[2]
         raise DataError(
-            f"{where}, row {row_of(at)}: {array[at]} is no whole second; times other than timestamp are read in "
+            f"{where}, {row_of(at)}: {array[at]} is no whole second; times other than timestamp are read in "
             f"seconds: cut the fraction off in the table, or set data.types: {{{column}: text}}"
         )
     return seconds
 
 
-def _lists(array: pa.Array, kind: str, where: str, start: int) -> pa.Array:
+def _lists(array: pa.Array, kind: str, where: str, rows: Rows) -> pa.Array:
     """Lists of ``kind`` without nulls."""
     import numpy as np
     import pyarrow as pa
@@ -207,27 +208,33 @@ def _lists(array: pa.Array, kind: str, where: str, start: int) -> pa.Array:
     values = pc.list_flatten(array)
     values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
     parents = np.asarray(pc.list_parent_indices(array))
-    values = _scalars(values, kind.removeprefix("list_"), where, lambda at: start + int(parents[at]))
+    values = _scalars(values, kind.removeprefix("list_"), where, lambda at: rows(int(parents[at])))
     keep = values.is_valid()
     offsets = np.concatenate([[0], np.cumsum(np.bincount(parents[np.asarray(keep)], minlength=len(array)))])
     values = values.filter(keep)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
 
 
-def split_text(table: pa.Table, separators: dict[str, str]) -> pa.Table:
+def split_text(table: pa.Table, separators: dict[str, str], of: str, rows: Rows) -> pa.Table:
     """``table`` with text columns split into lists of trimmed, non-empty strings.
 
     Args:
         separators: column -> separator; names of other columns are ignored.
+        of: the table's name, for messages.
+        rows: names its rows, for messages.
+
+    Raises:
+        DataError: naming the row of text with a NUL.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for name, separator in separators.items():
         if name in table.column_names and kind_of(table[name].type) == "string":
-            parts = pc.split_pattern(_column(table[name], "string", name, 0), separator)
+            parts = pc.split_pattern(_column(table[name], "string", f"{of}.{name}", rows), separator)
             trimmed = pc.utf8_trim_whitespace(pc.list_flatten(parts))
             filled = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-            lists = _lists(pa.ListArray.from_arrays(parts.fill_null([]).offsets, filled), "list_string", name, 0)
+            divided = pa.ListArray.from_arrays(parts.fill_null([]).offsets, filled)
+            lists = _lists(divided, "list_string", f"{of}.{name}", rows)
             table = table.set_column(table.column_names.index(name), name, lists)
     return table

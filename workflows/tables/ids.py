@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from .canonical import as_floats, kind_of, largest_exact, one_array
+from .rows import ROWS, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,12 +28,12 @@ def id_columns(data: Path) -> tuple[pa.Array, pa.Array]:
     return users.combine_chunks(), items.combine_chunks()
 
 
-def whole_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> pa.Table:
+def whole_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = ROWS) -> pa.Table:
     """``table`` with ids such as 3.0, which pandas writes where an id was missing once, as whole numbers.
 
     Args:
         name: of the table, for messages.
-        start: row number of the table's first row, for messages.
+        rows: names the table's rows, for messages.
 
     Raises:
         DataError: naming the first id that has a fraction, or is too large for a float to hold it exactly.
@@ -52,7 +53,7 @@ def whole_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int 
                 why = f"has a fraction, ids are whole numbers or strings; data.types: {{{column}: text}} keeps it"
             else:
                 why = "is too large to be exact as a float; write it as an integer or as text in the table"
-            raise DataError(f"{name}.{column}, row {start + row}: {values[row]} {why}")
+            raise DataError(f"{name}.{column}, {rows(row)}: {values[row]} {why}")
         ids = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
         table = table.set_column(table.column_names.index(column), column, ids)
     return table

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
+from .rows import ROWS, Rows
 from .times import BOUNDS, UNITS
 
 NAMES = dict(zip(UNITS, ("seconds", "milliseconds", "microseconds", "nanoseconds"), strict=True))
@@ -28,14 +30,17 @@ class TimeRange:
         self._ends: list[tuple[Any, int]] = []
         """The smallest and the largest value, and their rows."""
         self._dates = True
+        self._named = ROWS
+        """The names of the table's rows."""
 
-    def see(self, times: NDArray[Any], start: int, per_second: int | None) -> None:
-        """Take note of ``times`` [n], n > 0, from row ``start`` on.
+    def see(self, times: NDArray[Any], rows: Rows, per_second: int | None) -> None:
+        """Take note of ``times`` [n], n > 0.
 
         Args:
+            rows: names the rows of ``times``, for messages.
             per_second: steps in a second, of dates and times; None for plain numbers.
         """
-        self._per_second = per_second
+        self._per_second, self._named, start = per_second, replace(rows, start=0), rows.start
         ends = [(times[at], start + int(at)) for at in (times.argmin(), times.argmax())]
         self._ends = [min(*ends, *self._ends), max(*ends, *self._ends, key=lambda end: (end[0], -end[1]))]
         if per_second is not None:
@@ -59,11 +64,11 @@ class TimeRange:
         units = sorted(self._first, key=lambda code: (self._counts[code], self._first[code][0]))
         (row, value), (other_row, other) = self._first[units[0]], self._first[units[-1]]
         odd, most = NAMES[UNITS[units[0]]], NAMES[UNITS[units[-1]]]
+        others = f"{self._counts[units[-1]]:,} others are of {most} ({self._named(other_row)}: {other})"
         raise DataError(
-            f"interactions.timestamp, row {row}: {value} is a number of {odd} by its size, and "
-            f"{self._counts[units[-1]]:,} others are of {most} (row {other_row}: {other}); write all in one unit, or "
-            "set data.types: {timestamp: timestamp}, which reads each number by its own size; if the value stands for "
-            "a missing time, leave the row out"
+            f"interactions.timestamp, {self._named(row)}: {value} is a number of {odd} by its size, and {others}; "
+            "write all in one unit, or set data.types: {timestamp: timestamp}, which reads each number by its own "
+            "size; if the value stands for a missing time, leave the row out"
         )
 
     def notices(self) -> list[str]:
@@ -84,9 +89,9 @@ class TimeRange:
             return []
         read = f" as {NAMES[unit]} since 1970" if self._per_second is None else ""
         return [
-            f"{where}: the times are{read} from {_day(first)} (row {low_row}) to {_day(last)} (row {high_row}); those "
-            "before 1980 or after 2100 often stand for missing times, or have another unit: if so, leave these rows "
-            "out, or write all in one unit"
+            f"{where}: the times are{read} from {_day(first)} ({self._named(low_row)}) to {_day(last)} "
+            f"({self._named(high_row)}); those before 1980 or after 2100 often stand for missing times, or have "
+            "another unit: if so, leave these rows out, or write all in one unit"
         ]
 
 

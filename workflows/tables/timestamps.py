@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.errors import DataError
 from .canonical import STEPS, as_floats, as_text, kind_of, one_array, whole_numbers
 from .parquet import batches
+from .rows import ROWS, Rows
 from .time_range import TimeRange
 from .times import FINE, NUMBER, iso_text, microseconds
 
@@ -99,11 +100,11 @@ class TimeReader:
         self._largest = 0.0
         self._fractions = False
 
-    def read(self, column: pa.ChunkedArray, start: int) -> pa.Array:
+    def read(self, column: pa.ChunkedArray, rows: Rows = ROWS) -> pa.Array:
         """A chunk as int64 or float64 numbers, in the steps that ``column`` has.
 
         Args:
-            start: row number of the chunk's first row, for messages.
+            rows: names the chunk's rows, for messages.
 
         Raises:
             DataError: naming the row of a missing value, or of text that is no time; or the type.
@@ -111,13 +112,13 @@ class TimeReader:
         array = one_array(column)
         if self._kind not in (None, array.type):
             raise DataError(
-                f"interactions.timestamp, rows from {start}: wrong type {array.type}, was {self._kind} before"
+                f"interactions.timestamp, from {rows(0)} on: wrong type {array.type}, was {self._kind} before"
             )
         self._kind = array.type
-        numbers = self._numbers(array, start)
+        numbers = self._numbers(array, rows)
         if numbers.null_count:
-            raise DataError(f"interactions.timestamp, row {start + numbers.is_null().index(True).as_py()}: missing")
-        self._note(np.asarray(numbers), start)
+            raise DataError(f"interactions.timestamp, {rows(numbers.is_null().index(True).as_py())}: missing")
+        self._note(np.asarray(numbers), rows)
         return numbers
 
     def shown(self, times: pa.Array) -> pa.Array:
@@ -138,7 +139,7 @@ class TimeReader:
         unit = time_unit(int(self._largest))
         return TimeScale(unit, 1, 1) if self._fractions else TimeScale(1, 1, unit)
 
-    def _numbers(self, array: pa.Array, start: int) -> pa.Array:
+    def _numbers(self, array: pa.Array, rows: Rows) -> pa.Array:
         """``array`` as int64 or float64; sets ``per_second``."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -146,7 +147,7 @@ class TimeReader:
         types, where = pa.types, "interactions.timestamp"
         kind = kind_of(array.type)
         if kind == "string":
-            array = self._of_text(as_text(array), start)
+            array = self._of_text(as_text(array), rows)
             kind = kind_of(array.type)
         if types.is_date(array.type):
             array = array.cast(pa.timestamp("s" if types.is_date32(array.type) else "ms"))
@@ -154,13 +155,13 @@ class TimeReader:
             self.per_second = STEPS[array.type.unit]
             return array.cast(pa.int64())
         if kind == "int" and not types.is_temporal(array.type):
-            return whole_numbers(array, where, lambda at: start + at)
+            return whole_numbers(array, where, rows)
         if kind == "float":
             array = as_floats(array)
             return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
         raise DataError(f"{where}: wrong type {array.type}, {EXPECTED}")
 
-    def _of_text(self, text: pa.Array, start: int) -> pa.Array:
+    def _of_text(self, text: pa.Array, rows: Rows) -> pa.Array:
         """Text as times to the nanosecond, or as the numbers that most of the first chunk are."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -170,21 +171,21 @@ class TimeReader:
             whole = not pc.any(pc.match_substring(text, ".")).as_py()
             self._number = pa.int64() if whole else pa.float64()
         if self._number is not None:
-            return _numbers(text, number, self._number, start)
-        return _parsed(text, None if self.per_second is None else self.per_second == STEPS["ns"], start)
+            return _numbers(text, number, self._number, rows)
+        return _parsed(text, None if self.per_second is None else self.per_second == STEPS["ns"], rows)
 
-    def _note(self, times: NDArray[Any], start: int) -> None:
+    def _note(self, times: NDArray[Any], rows: Rows) -> None:
         if not len(times):
             return
         self._largest = max(self._largest, float(np.abs(times).max()))
         if not self._largest < 2**63:
-            row = start + int(np.argmax(~(np.abs(times) < 2**63)))
-            raise DataError(f"interactions.timestamp, row {row}: {times[row - start]} is no time")
+            at = int(np.argmax(~(np.abs(times) < 2**63)))
+            raise DataError(f"interactions.timestamp, {rows(at)}: {times[at]} is no time")
         self._fractions = self._fractions or bool((times % (self.per_second or 1) != 0).any())
-        self.range.see(times, start, self.per_second)
+        self.range.see(times, rows, self.per_second)
 
 
-def _parsed(text: pa.Array, nanoseconds: bool | None, start: int) -> pa.Array:
+def _parsed(text: pa.Array, nanoseconds: bool | None, rows: Rows) -> pa.Array:
     """ISO 8601 text as times, in UTC where no zone is given.
 
     Args:
@@ -199,9 +200,7 @@ def _parsed(text: pa.Array, nanoseconds: bool | None, start: int) -> pa.Array:
         times = microseconds(whole).cast(pa.int64())
     except pa.ArrowInvalid:
         row = next(at for at in range(len(whole)) if not _is_time(whole.slice(at, 1)))
-        raise DataError(
-            f"interactions.timestamp, row {start + row}: {text[row].as_py()!r} is no time; {EXPECTED}"
-        ) from None
+        raise DataError(f"interactions.timestamp, {rows(row)}: {text[row].as_py()!r} is no time; {EXPECTED}") from None
     beyond = pc.fill_null(pc.greater(pc.abs(times), LAST), False)
     fine = pc.match_substring_regex(whole, FINE).fill_null(False)
     coarse = pc.any(beyond).as_py() if nanoseconds is None else not nanoseconds
@@ -209,7 +208,7 @@ def _parsed(text: pa.Array, nanoseconds: bool | None, start: int) -> pa.Array:
     if pc.any(wrong).as_py():
         row = pc.index(wrong, True).as_py()
         raise DataError(
-            f"interactions.timestamp, row {start + row}: {text[row].as_py()!r}: nanoseconds go with the years 1678 to "
+            f"interactions.timestamp, {rows(row)}: {text[row].as_py()!r}: nanoseconds go with the years 1678 to "
             "2261 alone, and the column has others; leave out the rows whose time stands for a missing one, or cut the "
             "digits after the sixth off and set data.types: {timestamp: timestamp}"
         )
@@ -229,7 +228,7 @@ def _is_time(text: pa.Array) -> bool:
         return False
 
 
-def _numbers(text: pa.Array, number: pa.BooleanArray, kind: pa.DataType, start: int) -> pa.Array:
+def _numbers(text: pa.Array, number: pa.BooleanArray, kind: pa.DataType, rows: Rows) -> pa.Array:
     """Text as numbers of a ``kind``; ``number`` says which look like one.
 
     Raises:
@@ -238,11 +237,11 @@ def _numbers(text: pa.Array, number: pa.BooleanArray, kind: pa.DataType, start: 
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    where = "interactions.timestamp, row"
+    where = "interactions.timestamp,"
     if not pc.all(number).as_py():
         row = pc.index(number, False).as_py()
         raise DataError(
-            f"{where} {start + row}: {text[row].as_py()!r} is no number, as the other timestamps are; write it as they "
+            f"{where} {rows(row)}: {text[row].as_py()!r} is no number, as the other timestamps are; write it as they "
             "are, e.g. 1700000000"
         )
     bare = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), r"^\+", "")
@@ -250,11 +249,11 @@ def _numbers(text: pa.Array, number: pa.BooleanArray, kind: pa.DataType, start: 
     if pa.types.is_integer(kind) and pc.any(fraction).as_py():
         row = pc.index(fraction, True).as_py()
         raise DataError(
-            f"{where} {start + row}: {text[row].as_py()!r} has a fraction, which those before have not; set "
+            f"{where} {rows(row)}: {text[row].as_py()!r} has a fraction, which those before have not; set "
             "data.types: {timestamp: float}"
         )
     try:
         return bare.cast(kind)
     except pa.ArrowInvalid:
         row = next(at for at, value in enumerate(bare.to_pylist()) if value is not None and abs(float(value)) >= 2**63)
-    raise DataError(f"{where} {start + row}: {text[row].as_py()!r} is no time")
+    raise DataError(f"{where} {rows(row)}: {text[row].as_py()!r} is no time")

@@ -1,4 +1,4 @@
-"""Checks of tables where they enter. Every message names table, column and row (from 0, without a header)."""
+"""Checks of tables where they enter. Every message names table, column and row (from 0, without a header), and file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import DataError
 from ...core.suggest import closest
 from .canonical import IDS, kind_of
+from .rows import ROWS, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +48,7 @@ def check_required(names: Sequence[str], name: str, required: Sequence[str]) -> 
             )
 
 
-def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int = 0) -> None:
+def check_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = ROWS) -> None:
     """The id columns hold whole numbers or strings of at most `LONGEST_ID` characters, and none is missing or blank."""
     import pyarrow.compute as pc
 
@@ -56,19 +57,17 @@ def check_ids(table: pa.Table, name: str, columns: Sequence[str], *, start: int 
         if kind not in ("int", "string"):
             raise DataError(f"{name}.{column}: wrong type {table[column].type}, ids are whole numbers or strings")
         if table[column].null_count:
-            raise DataError(f"{name}.{column}, row {start + _first(table[column].is_null())}: missing id (null)")
+            raise DataError(f"{name}.{column}, {rows(_first(table[column].is_null()))}: missing id (null)")
         if kind == "string":
             blank = pc.equal(pc.utf8_trim_whitespace(table[column].cast("string")), "")
             if pc.any(blank).as_py():
                 row = _first(blank)
-                raise DataError(
-                    f"{name}.{column}, row {start + row}: missing id ({table[column][row].as_py()!r} is blank)"
-                )
+                raise DataError(f"{name}.{column}, {rows(row)}: missing id ({table[column][row].as_py()!r} is blank)")
             lengths = pc.utf8_length(table[column].cast("string"))
             if (pc.max(lengths).as_py() or 0) > LONGEST_ID:
                 row = _first(pc.greater(lengths, LONGEST_ID))
                 raise DataError(
-                    f"{name}.{column}, row {start + row}: an id of {lengths[row].as_py():,} characters, "
+                    f"{name}.{column}, {rows(row)}: an id of {lengths[row].as_py():,} characters, "
                     f"{table[column][row].as_py()[:20]!r}..., expected at most {LONGEST_ID}; replace it, e.g. by a hash"
                 )
 
@@ -82,7 +81,7 @@ def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str], *,
         raise DataError(f"{name}.{column}: wrong type {values.type} ({kind}){first}, expected {expected}{advice}")
 
 
-def check_unique(table: pa.Table, name: str, column: str) -> None:
+def check_unique(table: pa.Table, name: str, column: str, rows: Rows = ROWS) -> None:
     """No id occurs twice."""
     import numpy as np
     import pyarrow.compute as pc
@@ -94,8 +93,8 @@ def check_unique(table: pa.Table, name: str, column: str) -> None:
     again = np.flatnonzero(first[codes] != np.arange(len(codes)))
     if again.size:
         row = int(again[0])
-        where = f"first in row {first[codes[row]]}"
-        raise DataError(f"{name}.{column}, row {row}: duplicate id {table[column][row].as_py()!r}, {where}")
+        where = f"first in {rows(first[codes[row]])}"
+        raise DataError(f"{name}.{column}, {rows(row)}: duplicate id {table[column][row].as_py()!r}, {where}")
 
 
 def check_id_type(table: pa.Table, column: str, known: pa.Array, other: str) -> None:
@@ -107,7 +106,7 @@ def check_id_type(table: pa.Table, column: str, known: pa.Array, other: str) -> 
         )
 
 
-def check_known(table: pa.Table, column: str, known: pa.Array, other: str, *, start: int = 0) -> None:
+def check_known(table: pa.Table, column: str, known: pa.Array, other: str, rows: Rows = ROWS) -> None:
     """Every id in a table of interactions is one of the ``known`` ids of the table ``other``."""
     import pyarrow.compute as pc
 
@@ -116,12 +115,12 @@ def check_known(table: pa.Table, column: str, known: pa.Array, other: str, *, st
     if pc.any(unknown).as_py():
         row = _first(unknown)
         raise DataError(
-            f"interactions.{column}, row {start + row}: {table[column][row].as_py()!r} is not in {other}.{column}; "
+            f"interactions.{column}, {rows(row)}: {table[column][row].as_py()!r} is not in {other}.{column}; "
             "data.unknown: drop leaves such rows out, keep takes them with missing features"
         )
 
 
-def check_finite(table: pa.Table, name: str, column: str, *, dense: bool = False, start: int = 0) -> None:
+def check_finite(table: pa.Table, name: str, column: str, *, dense: bool = False, rows: Rows = ROWS) -> None:
     """No number is infinite. Missing numbers are null already.
 
     Args:
@@ -133,16 +132,16 @@ def check_finite(table: pa.Table, name: str, column: str, *, dense: bool = False
         if dense and pc.any(too_large := pc.greater(pc.abs(table[column]), LARGEST_DENSE)).as_py():
             row = _first(too_large)
             raise DataError(
-                f"{name}.{column}, row {start + row}: {table[column][row].as_py()} is too large for schema.dense, "
+                f"{name}.{column}, {rows(row)}: {table[column][row].as_py()} is too large for schema.dense, "
                 f"which models calculate with in 32 bits; expected at most {LARGEST_DENSE:g}; if it is for a missing "
                 "value, leave it empty"
             )
         infinite = pc.fill_null(pc.is_inf(table[column]), False)
         if pc.any(infinite).as_py():
-            raise DataError(f"{name}.{column}, row {start + _first(infinite)}: infinite")
+            raise DataError(f"{name}.{column}, {rows(_first(infinite))}: infinite")
 
 
-def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None:
+def check_label(table: pa.Table, name: str = "label", rows: Rows = ROWS) -> None:
     """The label column ``name`` is 0 or 1 in every row."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -156,7 +155,7 @@ def check_label(table: pa.Table, name: str = "label", *, start: int = 0) -> None
     if pc.any(wrong).as_py():
         row = _first(wrong)
         value = repr(table[name][row].as_py())
-        raise DataError(f"interactions.{name}, row {start + row}: {value}, expected 0 or 1{advice}")
+        raise DataError(f"interactions.{name}, {rows(row)}: {value}, expected 0 or 1{advice}")
 
 
 def check_catalogue(items: pa.Table) -> None:
@@ -169,32 +168,32 @@ def check_catalogue(items: pa.Table) -> None:
         )
 
 
-def check_order(table: pa.Table, *, start: int = 0) -> None:
+def check_order(table: pa.Table, rows: Rows = ROWS) -> None:
     """The column ``order``, which sorts interactions of equal timestamps, has a value in every row."""
     check_columns(table, "interactions", ["order"])
     check_type(table, "interactions", "order", ("int", "float", "string"))
     if table["order"].null_count:
-        raise DataError(f"interactions.order, row {start + _first(table['order'].is_null())}: missing")
+        raise DataError(f"interactions.order, {rows(_first(table['order'].is_null()))}: missing")
 
 
-def check_entity_table(table: pa.Table, name: str, column: str) -> None:
+def check_entity_table(table: pa.Table, name: str, column: str, rows: Rows = ROWS) -> None:
     """The checks of users or items; ``column`` is the id."""
     check_columns(table, name, [column])
-    check_ids(table, name, [column])
-    check_unique(table, name, column)
+    check_ids(table, name, [column], rows)
+    check_unique(table, name, column, rows)
 
 
-def check_interactions(table: pa.Table, labels: Sequence[str] = (), *, start: int = 0) -> None:
+def check_interactions(table: pa.Table, labels: Sequence[str] = (), rows: Rows = ROWS) -> None:
     """The checks of a chunk of interactions that need no other table.
 
     Args:
         labels: columns of 0 and 1 that the chunk must have; ``label`` is checked if it has one.
-        start: row number of the chunk's first row, for messages.
+        rows: names the chunk's rows, for messages.
     """
     check_columns(table, "interactions", (*IDS, *labels))
-    check_ids(table, "interactions", IDS, start=start)
+    check_ids(table, "interactions", IDS, rows)
     for name in (*(["label"] if "label" in table.column_names else []), *labels):
-        check_label(table, name, start=start)
+        check_label(table, name, rows)
 
 
 def _first(mask: pa.ChunkedArray) -> int:

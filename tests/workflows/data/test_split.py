@@ -19,6 +19,7 @@ from cascade.workflows.data.split import (
     new_items,
     time_cuts,
 )
+from cascade.workflows.tables.rows import Rows
 
 
 def split(users, positive, validates):
@@ -78,7 +79,7 @@ def test_given_column():
     table = pa.table({"part": ["test", "train", "valid", "validation"]})
     assert by_column(table, "part").tolist() == [2, 0, 1, 1]
     with pytest.raises(DataError, match=r"interactions.part, row 11: 'dev', expected train, valid or test"):
-        by_column(pa.table({"part": ["test", "dev"]}), "part", start=10)
+        by_column(pa.table({"part": ["test", "dev"]}), "part", Rows(10))
     with pytest.raises(DataError, match=r"interactions.part, row 1: None, expected train, valid or test"):
         by_column(pa.table({"part": ["test", None]}), "part")
     with pytest.raises(DataError, match=r"interactions.part, row 0: 1, expected train, valid or test"):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cascade.core.errors import DataError
 from cascade.workflows.data.unknown import UnknownIds
+from cascade.workflows.tables.rows import Rows
 
 EVENTS = {
     "user_id": [1, 1, 1, 1, 2, 2, 2, 9, 9],
@@ -83,7 +84,7 @@ def test_counts_do_not_depend_on_chunks(chunks, known):
     kept = []
     for start, chunk in enumerate(chunks):
         table = pa.table({"user_id": pa.array(chunk, pa.int64()), "item_id": pa.array(chunk, pa.int64())})
-        kept += table.filter(ids.kept(table, start))["item_id"].to_pylist()
+        kept += table.filter(ids.kept(table, Rows(start)))["item_id"].to_pylist()
     every = [item for chunk in chunks for item in chunk]
     assert kept == [item for item in every if item in known]
     lacking = {item for item in every if item not in known}

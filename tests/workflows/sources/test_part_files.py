@@ -14,6 +14,7 @@ from reading import read, types_of
 from cascade.core.errors import DataError
 from cascade.workflows.config import DataConfig
 from cascade.workflows.sources import open_source, source_inputs
+from cascade.workflows.sources.files import _natural
 
 IDS = {"user_id": [1, 2], "item_id": [7, 8]}
 
@@ -185,7 +186,7 @@ def test_a_type_that_is_forced_ends_the_quarrel(tmp_path):
 
 def test_a_whole_number_that_no_float_holds_is_named(tmp_path):
     write_parts(tmp_path, a={**IDS, "x": [0.5, 1.0]}, b={**IDS, "x": [1, 2**53 + 1]})
-    with pytest.raises(DataError, match=r"interactions\.x, row 3: 9007199254740993 does not fit double.*data\.types"):
+    with pytest.raises(DataError, match=r"interactions\.x, row 1 of b\.parquet: 9007199254740993 .*data\.types"):
         read(tmp_path)
 
 
@@ -268,3 +269,34 @@ def test_parts_read_as_the_one_file_that_they_are(parts):
             assert got[column].to_pylist() == wanted
             if any(value is not None for value in wanted) and column in TYPES:
                 assert got[column].type == TYPES[column]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"part-{number}" for number in range(1, 13)],
+        [f"day={day}/{name}" for day in (9, 10) for name in ("0", "2", "10")],
+        ["day=2/part-10", "day=10/part-9"],
+        ["1-a", "01-b", "2", "a", "a1", "a1b", "a2"],
+    ],
+)
+def test_numbers_in_the_names_of_parts_are_numbers(tmp_path, ending, names):
+    for row, name in enumerate(names[::-1]):
+        file = tmp_path / f"interactions.{ending}" / f"{name}.{ending}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = pa.table({"user_id": [1], "item_id": [len(names) - 1 - row]})
+        (pa_csv.write_csv if ending == "csv" else pq.write_table)(rows, file)
+    assert read(tmp_path)["item_id"].to_pylist() == [*range(len(names))]
+
+
+NAME = st.lists(st.tuples(st.text("a=-._/", max_size=2), st.integers(0, 20)), min_size=1, max_size=3)
+
+
+@given(st.lists(NAME, unique_by=str))
+def test_the_order_is_that_of_padded_numbers(names):
+    def path(bits, width):
+        return Path("x" + "_".join(f"{text}{number:0{width}d}" for text, number in bits) + ".csv")
+
+    found = sorted(names, key=lambda bits: _natural(path(bits, 1)))
+    assert [path(bits, 3) for bits in found] == sorted(path(bits, 3) for bits in names)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cascade.core.errors import DataError
 from cascade.workflows.sources.types import common_type, forced_reader_of
+from cascade.workflows.tables.rows import Rows
 from cascade.workflows.tables.time_range import TimeRange
 from cascade.workflows.tables.times import numbers_as_times
 from cascade.workflows.tables.timestamps import TimeReader
@@ -22,7 +23,7 @@ STEPS = (1, 10**3, 10**6, 10**9)
 def read(*chunks):
     reader, start, found = TimeReader(), 0, []
     for chunk in chunks:
-        found.append(np.asarray(reader.read(pa.chunked_array([pa.array(chunk)]), start)))
+        found.append(np.asarray(reader.read(pa.chunked_array([pa.array(chunk)]), Rows(start))))
         start += len(chunk)
     reader.range.check()
     return reader, np.concatenate(found).tolist()
@@ -157,7 +158,7 @@ def test_nanoseconds_and_far_years_do_not_go_together():
 def test_times_that_are_hardly_meant_are_said(times, per_second, said):
     found = TimeRange()
     for start, time in enumerate(times):
-        found.see(np.array([time]), start, per_second)
+        found.see(np.array([time]), Rows(start), per_second)
     notices = found.notices()
     assert len(notices) == (said is not None)
     if said:

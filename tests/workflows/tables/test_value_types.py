@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cascade.core.errors import DataError
 from cascade.workflows.tables.canonical import canonical
+from cascade.workflows.tables.rows import Rows
 from cascade.workflows.tables.timestamps import TimeReader
 
 
@@ -61,10 +62,10 @@ def test_canonical_values_are_exact(column, chunks):
 def test_whole_numbers_beyond_64_bits_are_refused_with_the_way_out(values, shown):
     message = f"items.sku, row 6: {shown} is out of range.*data.types: {{sku: text}}"
     with pytest.raises(DataError, match=message):
-        canonical(pa.table({"sku": values}), "items", start=5)
+        canonical(pa.table({"sku": values}), "items", Rows(5))
     lists = pa.ListArray.from_arrays(pa.array([0, 1, 2]), values)
     with pytest.raises(DataError, match=message):
-        canonical(pa.table({"sku": lists}), "items", start=5)
+        canonical(pa.table({"sku": lists}), "items", Rows(5))
 
 
 def test_a_feature_between_two_seconds_is_refused_with_the_way_out():
@@ -76,7 +77,7 @@ def test_a_feature_between_two_seconds_is_refused_with_the_way_out():
 def read(values: pa.Array):
     """What the data artifact holds of the column ``timestamp``, and the microseconds of one step."""
     reader = TimeReader()
-    numbers = reader.read(pa.chunked_array([values]), 0)
+    numbers = reader.read(pa.chunked_array([values]))
     return reader.scale(np.asarray(numbers)).tolist(), reader.scale.unit
 
 
@@ -152,11 +153,11 @@ def test_timestamps(values, expected):
 )
 def test_what_is_no_timestamp_names_the_row(values, message):
     with pytest.raises(DataError, match=message):
-        TimeReader().read(pa.chunked_array([values]), 7)
+        TimeReader().read(pa.chunked_array([values]), Rows(7))
 
 
 def test_chunks_of_another_type_are_refused():
     reader = TimeReader()
-    reader.read(pa.chunked_array([pa.array([1])]), 0)
-    with pytest.raises(DataError, match="timestamp, rows from 1: wrong type string, was int64 before"):
-        reader.read(pa.chunked_array([pa.array(["2024-01-02"])]), 1)
+    reader.read(pa.chunked_array([pa.array([1])]))
+    with pytest.raises(DataError, match="timestamp, from row 1 on: wrong type string, was int64 before"):
+        reader.read(pa.chunked_array([pa.array(["2024-01-02"])]), Rows(1))
