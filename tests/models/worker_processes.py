@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stage_runs import STAGES
-
 from cascade.core.processes import end_with_parent
 from cascade.models.training.tf_config import tf_config
 from cascade.pipeline.launch import free_ports
@@ -17,19 +15,20 @@ WITHIN_S = 480
 """Longer than any of these trainings takes on a busy machine."""
 
 
-def start(folder, parts, cases, others=None, count=2, saves=0):
-    """Start worker processes that train ``cases`` (name of the stage, section as JSON) one after the other.
+def start(folder, shops, cases, others=None, count=2, saves=0):
+    """Start worker processes that train ``cases`` (stage, section as JSON, name of the shop) one after the other.
 
     Args:
+        shops: name -> the artifacts that stages read.
         others: cases for all workers but the chief.
         saves: number of checkpoints after which the chief kills itself; 0 for never.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    parents = [f"{name}={parts[name].path}" for name in sorted({p for name, _ in cases for p in STAGES[name].parents})]
+    paths = json.dumps({shop: {name: str(part.path) for name, part in parts.items()} for shop, parts in shops.items()})
     every = [cases, *[others or cases] * (count - 1)]
     return [
         subprocess.Popen(
-            [*end_with_parent("KILL"), sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), *parents],
+            [*end_with_parent("KILL"), sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), paths],
             env={**os.environ, "TF_CONFIG": tf_config(addresses, index), "TF_NUM_INTRAOP_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

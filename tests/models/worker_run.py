@@ -1,7 +1,8 @@
 """One worker of a group that trains models on a small shop.
 
 Arguments: folder of runs; number of checkpoints after which the chief kills itself, 0 for never; the trainings as JSON,
-each a stage and its section; ``name=path`` of each parent. The chief prints the metrics and the path of each artifact.
+each a stage, its section and its shop; as JSON, shop -> artifact -> its path. The chief prints the metrics and the path
+of each artifact.
 """
 
 import json
@@ -17,14 +18,17 @@ from cascade.models.retriever import stage as retriever_stage
 from cascade.models.training.worker_group import joined
 
 
-def main(folder, saves, cases, *parents):
+def main(folder, saves, cases, paths):
     retriever_stage.export_towers = export_nothing
-    parts = {name: Artifact.load(Path(path), name) for name, path in (parent.split("=") for parent in parents)}
+    shops = {
+        shop: {name: Artifact.load(Path(path), name) for name, path in parts.items()}
+        for shop, parts in json.loads(paths).items()
+    }
     with joined(os.environ) as group, group.watched():
         if group.chief and int(saves):
             die_after(int(saves))
-        for name, section in json.loads(cases):
-            stage = STAGES[name]
+        for name, section, shop in json.loads(cases):
+            stage, parts = STAGES[name], shops[shop]
             if group.chief:
                 made = run_stage(Path(folder), stage, section, parts)
                 print(json.dumps({**made.metrics, "path": str(made.path)}), flush=True)

@@ -1,15 +1,20 @@
 """Two worker processes learn what a single one learns."""
 
 import json
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from model_shop import make_shop
 from stage_runs import SECTIONS, STAGES, TOWER, export_nothing, run_stage
 from worker_processes import WITHIN_S, finish, start
 
 from cascade.core.artifact import RESUME
 from cascade.core.errors import ConfigError
+from cascade.models.retriever.stage import CHECKPOINT
 from cascade.models.retriever.two_tower import build
+from cascade.models.training.loop import WEIGHTS
 from cascade.models.training.memory_estimate import estimate
 from cascade.models.training.tf_config import (
     EXAMPLE,
@@ -22,12 +27,12 @@ TOLERANCE = 1e-4
 """Relative; the workers sum in another order."""
 
 
-def case(stage, training=None, **options):
-    """A stage and its section as JSON: two epochs, no dropout."""
+def case(stage, training=None, shop="plain", **options):
+    """A stage, its section as JSON and the name of its shop: two epochs, no dropout."""
     section = SECTIONS[STAGES[stage].sections[0]].model_dump()
     section |= {"id_dropout": 0.0, **({"dropout": 0.0} if stage == "ranker" else {}), **options}
     section["training"] |= {"epochs": 2, **(training or {})}
-    return stage, json.dumps(section)
+    return stage, json.dumps(section), shop
 
 
 HARD = {"per_query": 4, "share": 0.5, "memory": 150, "refresh_steps": 5}
@@ -43,6 +48,7 @@ EVERYTHING = {
 CASES = {
     "retriever": case("two_tower"),
     "ranker": case("ranker"),
+    "ranker of impressions, refitted": case("ranker", shop="logged", refit=True),
     "mined, and a memory, bpr": case("two_tower", loss="bpr", neg_sampling="hard", negatives=HARD),
     "mined, corrected": case("two_tower", neg_sampling="hard", negatives={**HARD, "memory": 0}),
     "windows, mined, in batches so small that a single item matters": case(
@@ -63,9 +69,15 @@ TO_BE_KILLED = case("two_tower", {"checkpoint_minutes": 1e-9, "epochs": 2}, id_d
 
 
 @pytest.fixture(scope="module")
-def together(parts, tmp_path_factory):
+def shops(parts, tmp_path_factory):
+    """Name -> artifacts: of the small shop, and of one that logs impressions, ranked after the same retriever."""
+    return {"plain": parts, "logged": {**parts, **make_shop(tmp_path_factory.mktemp("logged"), label=True)}}
+
+
+@pytest.fixture(scope="module")
+def together(shops, tmp_path_factory):
     """The metrics of each case, and of the one that another group is killed in, trained by two workers."""
-    workers = start(tmp_path_factory.mktemp("together"), parts, [*CASES.values(), TO_BE_KILLED])
+    workers = start(tmp_path_factory.mktemp("together"), shops, [*CASES.values(), TO_BE_KILLED])
     return dict(zip([*CASES, "unbroken"], finish(workers), strict=True))
 
 
@@ -76,33 +88,48 @@ def no_export(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_two_workers_learn_what_a_single_one_learns(name, together, parts, tmp_path, no_export):
-    stage, section = CASES[name]
-    single, found = run_stage(tmp_path, STAGES[stage], section, parts).metrics, together[name]
+def test_two_workers_learn_what_a_single_one_learns(name, together, shops, tmp_path, no_export):
+    stage, section, shop = CASES[name]
+    made, found = run_stage(tmp_path, STAGES[stage], section, shops[shop]), together[name]
+    single = made.metrics
     assert (single["workers"], found["workers"]) == (1, 2)
     np.testing.assert_allclose(found["loss"], single["loss"], rtol=TOLERANCE)
     assert found["loss"][1] < found["loss"][0]
-    keys = {"valid_ndcg", "temperature", "recsys_hardneg_share"} & single.keys()
-    assert "valid_ndcg" in keys
+    keys = {"valid_ndcg", "valid_auc", "temperature", "recsys_hardneg_share"} & single.keys()
+    assert {"valid_ndcg", "valid_auc"} & keys
     for key in keys:
         assert found[key] == pytest.approx(single[key], rel=1e-3, abs=1e-3), key
+    if stage == "ranker":  # its weights are those of the refit, if there is one
+        assert found["refit"] == single["refit"] == (shop == "logged")
+        one, two = weights(made.path), weights(Path(found["path"]))
+        assert one.keys() == two.keys()
+        for key, values in one.items():
+            np.testing.assert_allclose(two[key], values, atol=1e-4, err_msg=key)
+
+
+def weights(path):
+    """Name -> the values of the weights in an artifact's checkpoint."""
+    found = {}
+    with h5py.File(path / CHECKPOINT / WEIGHTS) as file:
+        file.visititems(lambda name, values: found.update({name: values[()]}) if hasattr(values, "shape") else None)
+    return found
 
 
 @pytest.mark.slow
-def test_a_killed_group_resumes_exactly(together, parts, tmp_path):
-    workers = start(tmp_path, parts, [TO_BE_KILLED], saves=20)
+def test_a_killed_group_resumes_exactly(together, shops, tmp_path):
+    workers = start(tmp_path, shops, [TO_BE_KILLED], saves=20)
     assert workers[0].wait(WITHIN_S) == -9
     _, errors = workers[1].communicate(timeout=WITHIN_S)  # it is told that the chief has ended
     assert workers[1].returncode == 1 and "another worker has ended" in errors
     assert list((tmp_path / "two_tower").glob(f"*{RESUME}"))
-    [resumed] = finish(start(tmp_path, parts, [TO_BE_KILLED]))
+    [resumed] = finish(start(tmp_path, shops, [TO_BE_KILLED]))
     np.testing.assert_allclose(resumed["loss"], together["unbroken"]["loss"], atol=1e-6)
     assert resumed["valid_ndcg"] == pytest.approx(together["unbroken"]["valid_ndcg"], abs=1e-6)
 
 
 @pytest.mark.slow
-def test_workers_with_different_configs_are_refused(parts, tmp_path):
-    workers = start(tmp_path, parts, [case("two_tower")], others=[case("two_tower", {"seed": 7})])
+def test_workers_with_different_configs_are_refused(shops, tmp_path):
+    workers = start(tmp_path, shops, [case("two_tower")], others=[case("two_tower", {"seed": 7})])
     for worker in workers:
         _, errors = worker.communicate(timeout=WITHIN_S)
         assert worker.returncode == 1
