@@ -27,6 +27,9 @@ class TrainingConfig(Section):
     patience: int = Field(default=2, ge=1)
     """Training stops after this many epochs without a better validation metric, and keeps the best epoch. Unit: epochs.
     Example: ``5``."""
+    min_delta: float = Field(default=0.002, ge=0)
+    """An epoch ends the waiting of ``patience`` only if the validation metric is better by this share of it. What is
+    kept is the best epoch whatever its lead. Example: ``0``."""
     seed: int = 42
     """Seed of the weights, the order of the rows and everything else that is random. Example: ``7``."""
     checkpoint_minutes: float = Field(default=5, ge=0)
@@ -165,8 +168,11 @@ class TwoTowerConfig(Section):
     learn_temperature: bool = False
     """Whether to learn the temperature with the weights, starting at ``temperature``."""
     id_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of training rows whose user id is replaced by unknown, so that unknown users get items that are popular in
-    their context. Example: ``0.2``."""
+    """Share of training rows whose user is shown as one that nobody knows, without an id, a history and other features,
+    so that unknown users get items that are popular in their context. Example: ``0.2``."""
+    user_id_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of training rows whose user id alone is replaced by unknown, so that the towers rely on the history.
+    Example: ``0.9``."""
     item_id_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of a batch's items whose id is replaced by unknown, so that items without interactions are placed by their
     other features. It hides an item in all its rows of the batch. Example: ``0.1``."""

@@ -46,17 +46,27 @@ class CheckpointState:
     """Best validation score so far."""
     best_epoch: int = 0
     """The epoch of that score; 0 if no epoch has had a score that is a number."""
+    reached: float = -np.inf
+    """The score to improve upon by ``min_delta``: the last one that did so."""
+    reached_epoch: int = 0
+    """The epoch of that score."""
 
     def done(self, config: TrainingConfig) -> bool:
-        """Whether all epochs have run, or the score has not improved for ``config.patience`` epochs."""
-        return self.epoch > config.epochs or self.epoch - 1 - self.best_epoch >= config.patience
+        """Whether all epochs have run, or the score has not improved enough for ``config.patience`` epochs."""
+        return self.epoch > config.epochs or self.epoch - 1 - self.reached_epoch >= config.patience
 
-    def end_epoch(self, score: float, rng: Mapping[str, Any]) -> bool:
-        """Begin the next epoch with the random state ``rng``; True if the finished one is the best so far."""
+    def end_epoch(self, score: float, rng: Mapping[str, Any], min_delta: float = 0.0) -> bool:
+        """Begin the next epoch with the random state ``rng``; True if the finished one is the best so far.
+
+        Args:
+            min_delta: see ``training.min_delta``.
+        """
         self.losses.append(float(self.total) / self.step)
         self.score, better = score, score > self.best
         if better:
             self.best, self.best_epoch = score, self.epoch
+        if score > self.reached + min_delta * (abs(self.reached) if self.reached_epoch else 0):
+            self.reached, self.reached_epoch = score, self.epoch
         self.epoch, self.step, self.total, self.rng = self.epoch + 1, 0, 0.0, rng
         return better
 

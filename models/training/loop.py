@@ -120,7 +120,7 @@ def fit(
                 with step.shown():
                     valid = group.of_chief(partial(score, f"{title}, epoch {at.epoch}")) if score else float(at.epoch)
                     check_loss(at.total, f"{title}, epoch {at.epoch}")
-                    better = at.end_epoch(valid, rng.bit_generator.state)
+                    better = at.end_epoch(valid, rng.bit_generator.state, config.min_delta if score else 0)
                     if better and group.chief:
                         save_weights(model, checkpoint)
                         kept.keep_best(checkpoint / WEIGHTS)

@@ -215,3 +215,13 @@ def joined(environment: Mapping[str, str]) -> Iterator[SingleWorker]:
         yield worker_group()
     finally:
         _GROUP.reset(token)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """A context in which this process trains by itself, while the other workers of its group wait."""
+    token = _GROUP.set(SINGLE_WORKER)
+    try:
+        yield
+    finally:
+        _GROUP.reset(token)

@@ -26,14 +26,14 @@ class Counter(tf.Module):
             self.steps = int(stream.read())
 
 
-def run(tmp_path, scores, epochs=6, patience=2):
+def run(tmp_path, scores, epochs=6, patience=2, **training):
     model = Counter()
 
     def step(batch):
         model.steps += 1
         return float(batch)
 
-    config, left = TrainingConfig(epochs=epochs, patience=patience), iter(scores or ())
+    config, left = TrainingConfig(epochs=epochs, patience=patience, **training), iter(scores or ())
     found = fit(
         model,
         config,
@@ -58,6 +58,20 @@ def test_stops_after_patience_and_restores_the_best_epoch(tmp_path):
 def test_runs_all_epochs_while_the_score_improves(tmp_path):
     model, found = run(tmp_path, [0.1, 0.2, 0.3], epochs=3)
     assert (found.best_epoch, model.steps) == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("min_delta", "epochs", "best"),
+    [(0.1, 3, 3), (0.05, 5, 5), (0, 6, 6)],
+)
+def test_a_small_gain_is_kept_but_not_waited_for(min_delta, epochs, best, tmp_path):
+    """With 0.1 the second and the third epoch are both within a tenth of the first; the third is the best of them."""
+    _, found = run(tmp_path, [0.5, 0.51, 0.54, 0.55, 0.56, 0.57], min_delta=min_delta)
+    assert (found.epochs, found.best_epoch) == (epochs, best)
+
+
+def test_many_epochs_without_a_score_are_all_run(tmp_path):
+    assert run(tmp_path, None, epochs=30, min_delta=0.5)[1].best_epoch == 30
 
 
 def test_without_a_score_the_last_epoch_counts_and_a_notice_is_added(tmp_path):
