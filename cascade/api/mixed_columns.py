@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import date, time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
 
 from ..core.errors import DataError
 
@@ -23,7 +28,7 @@ def by_column(
         forced: columns that ``data.types`` has, whose values become text if they are of several types.
 
     Raises:
-        DataError: naming the column and the first value that is of another type than those before.
+        DataError: naming the column and the first value that is of another type than those before, or has no text.
     """
     import pyarrow as pa
 
@@ -31,7 +36,8 @@ def by_column(
     for column, values in columns.items():
         found = _array(values)
         if isinstance(found, Exception) and column in forced:
-            found = pa.array([_text(value) for value in values], pa.string())
+            where, key = f"{name}.{column}", f"data.types.{keys.get(column, column)}"
+            found = pa.array([_text(value, where, row, key) for row, value in enumerate(values)], pa.string())
         if isinstance(found, Exception):
             raise DataError(_explained(values, f"{name}.{column}", keys.get(column), found)) from found
         arrays[column] = found
@@ -62,10 +68,33 @@ def _array(values: Any) -> pa.Array | Exception:
         return error
 
 
-def _text(value: Any) -> str | None:
-    """A value as text: 5.0 is written as 5, as ``data.types`` does."""
+def _text(value: Any, where: str, row: int, key: str) -> str | None:
+    """A value as the text that ``data.types`` makes of it in a column of its kind.
+
+    Raises:
+        DataError: naming column, row and key of a value that has no text, such as a list or bytes that are no UTF-8.
+    """
     import pandas as pd
 
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, (float, np.floating)):
+            return _number(float(value))
+        if isinstance(value, (str, int, np.integer, np.bool_, Decimal, date, time, np.datetime64, UUID)):
+            str(value).encode()
+            return str(value)
+    except UnicodeError:
+        pass
+    raise DataError(f"{where}, row {row}: {value!r:.80} ({type(value).__name__}) is not text, which {key} asks for")
+
+
+def _number(value: float) -> str:
+    """A whole number without a point below 2^53; others as Arrow writes them."""
+    import pyarrow as pa
+
+    if value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(pa.scalar(value).cast(pa.string()).as_py())

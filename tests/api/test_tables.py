@@ -3,14 +3,19 @@
 import errno
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cascade
+from cascade.api.frames import to_arrow
 from cascade.api.tables import with_tables, write_tables
 from cascade.errors import ConfigError, DataError
+from cascade.workflows.sources.types import forced_reader_of
 
 RATINGS = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "rating": [5.0, None, 3.0]}, index=[7, 8, 9])
 CONFIG = cascade.load_config(overrides={"schema.sparse": ["user_id", "item_id"], "data.positive": "rating > 3"})
@@ -195,3 +200,33 @@ def test_two_columns_of_one_name_are_refused_if_they_are_used(tmp_path, as_arrow
     with pytest.raises(DataError, match="interactions: two columns are named 'item_id'"):
         write_tables({"interactions": table("user_id", "item_id", "item_id")}, tmp_path, CONFIG)
     assert write_tables({"interactions": table("user_id", "item_id", "x", "x")}, tmp_path, CONFIG).is_dir()
+
+
+@pytest.mark.parametrize("bad", [b"\xff", [1], {"a": 1}, {1}, np.arange(2), "\ud800", object(), 1j])
+@pytest.mark.parametrize("forced", ["text", "int"])
+def test_values_without_a_text_are_named_with_row_and_key(tmp_path, bad, forced):
+    table = pd.DataFrame({**LOG, "coupon": pd.Series([*MIXED[:7], bad], dtype=object)})
+    with pytest.raises(DataError, match=r"^interactions\.coupon, row 7: .* is not text, which data\.types\.coupon"):
+        run_mixed(tmp_path, table, types={"coupon": forced})
+
+
+TEXTS = st.one_of(
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.floats(width=32).map(np.float32),
+    st.text(max_size=3),
+    st.text(max_size=3).map(str.encode),
+    st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-99, max_value=99),
+    st.dates(),
+    st.none(),
+)
+
+
+@given(TEXTS)
+def test_a_value_has_the_same_text_among_others_as_in_a_column_of_its_kind(value):
+    mixed = to_arrow({"x": [value, "x", 2.5, 2**70]}, "items", {"x": "x"}, ["x"])["x"]
+    try:
+        alone = pa.array([value], pa.float64() if isinstance(value, np.floating) else None)
+    except OverflowError:  # a whole number that no column of Arrow holds
+        alone = pa.array([str(value)])
+    assert mixed[0].as_py() == forced_reader_of("text", ".")(alone)[0].as_py()

@@ -18,7 +18,7 @@ Read = Callable[["pa.Array"], "pa.Array"]
 """Reads an array as another type; raises what pyarrow raises if a value does not fit."""
 Forced = Literal["int", "float", "text", "bool", "timestamp"]
 PHRASES = {
-    "int": "a whole number of 64 bits",
+    "int": "a whole number of 64 bits with a sign",
     "float": "a number",
     "text": "text",
     "bool": "true or false",
@@ -181,8 +181,6 @@ def _whole(values: pa.Array, decimal: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_integer(values.type):
-        return values
     if _is_text(values.type):
         # Arrow takes neither a plus nor, as an integer, the 7.0 that pandas writes where a value is missing.
         values = pc.replace_substring_regex(plain(values), r"^\+|\.0+$", "")

@@ -1,5 +1,6 @@
 """Tables of several part files: Hive keys, and columns that files lack or type otherwise."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cascade.core.errors import DataError
 from cascade.workflows.config import DataConfig
 from cascade.workflows.sources import open_source, source_inputs
 from cascade.workflows.sources.files import _natural
+from cascade.workflows.sources.types import forced_type
 
 IDS = {"user_id": [1, 2], "item_id": [7, 8]}
 
@@ -206,6 +208,34 @@ def test_categories_of_one_file_are_their_values(tmp_path):
 def test_bytes_are_text_if_the_config_says_so(tmp_path):
     write_parts(tmp_path, a={**IDS, "x": [b"a", None]}, b={**IDS, "x": ["b", "c"]})
     assert read(tmp_path, types={"x": "text"})["x"].to_pylist() == ["a", None, "b", "c"]
+
+
+KINDS = [
+    *(pa.array([1, 2]).cast(kind) for kind in (pa.int8(), pa.uint64(), pa.float32(), pa.decimal128(22, 2), pa.bool_())),
+    *(pa.array([b"5", b"51"], kind) for kind in (pa.binary(), pa.large_binary())),
+    *(pa.array(["5", "51"], kind) for kind in (pa.string(), pa.large_string())),
+    pa.array([b"ab", b"cd"], pa.binary(2)),
+    pa.array(["5", "51"]).dictionary_encode(),
+    *(pa.array([0, 86400 * 10**6]).cast(kind) for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC"))),
+    *(pa.array([0, 1], pa.int32()).cast(kind) for kind in (pa.date32(), pa.time32("s"))),
+    pa.array([[1], [2]]),
+    pa.array([{"a": 1}, {"a": 2}]),
+    pa.nulls(2),
+]
+
+
+@pytest.mark.parametrize("forced", ["int", "float", "text", "bool", "timestamp"])
+@pytest.mark.parametrize("values", KINDS, ids=lambda values: str(values.type))
+def test_a_forced_type_is_one_type_from_every_kind_of_column(tmp_path, forced, values):
+    write_parts(tmp_path, a={**IDS, "x": pa.nulls(2)}, b={**IDS, "x": values})
+    (tmp_path / "interactions.parquet").rename(tmp_path / "users.parquet")
+    write_parts(tmp_path, a=IDS)
+    try:
+        found = read(tmp_path, "users", types={"x": forced})["x"]
+    except DataError as error:
+        assert re.match(r"users\.x, row [01] of b\.parquet: .* is not .*, which data\.types\.x asks for", str(error))
+    else:
+        assert found.type == forced_type(forced)
 
 
 def test_a_second_file_of_a_table_is_not_read_and_named(tmp_path, caplog):
