@@ -199,9 +199,9 @@ class TwoTowerConfig(Section):
     measures lists. at_event: what the user had just before the event, as in a store that receives pushes; popularity
     then counts less. The two differ only where users have several positives in the validation part."""
     auto: bool = False
-    """Whether to try a handful of other settings of the towers (dropout, wider item ids, nearly no user ids, another
-    history, a lower temperature) on a sample of the users before the training, and to take the best one if the
-    validation part's NDCG gains from it by more than chance. Keys that are set stay as they are."""
+    """Whether to try a handful of other settings of the towers (wider item ids, dropout, nearly no user ids, another
+    history) on a sample of the users before the training, and to take the best one if the validation part's NDCG gains
+    from it by more than chance. Keys that are set stay as they are."""
     auto_minutes: float = Field(default=2, gt=0)
     """auto only: time within which settings are tried. One that has not ended by then does not count. Unit: minutes.
     Example: ``10``."""

@@ -46,7 +46,7 @@ def _figures(prefix: str, part: Mapping[str, Any]) -> dict[str, str]:
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted name and value of every leaf. A value with its interval (low, high) is one leaf."""
     for name, value in values.items():
-        if isinstance(value, Mapping) and value and not {"low", "high"} <= value.keys():
+        if isinstance(value, Mapping) and not {"low", "high"} <= value.keys():
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

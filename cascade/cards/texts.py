@@ -25,8 +25,12 @@ class CardText:
 
 
 def _retriever(sections: Sections, metrics: Mapping[str, Any]) -> list[str]:
-    config = _values(sections, "two_tower")
+    chosen = metrics.get("variants", {})
+    changed = chosen.get("changed", {})
+    config = _values(sections, "two_tower") | changed
+    settings = ", ".join(f"{key}: {value}" for key, value in changed.items())
     return [
+        *([f"two_tower.auto has changed the configured towers ({chosen['chosen']}: {settings})."] if changed else []),
         f"It is trained on positives and sampled negatives (loss {config['loss']}, {config['neg_sampling']}). "
         "An item that a user never saw counts as not chosen, so items that the log rarely showed are rarely retrieved.",
         "Its score orders the items of one user. It is no probability and cannot be compared between users.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +15,7 @@ from ...workflows.data.repeats import keeps_seen
 from .. import metrics
 from ..config import TwoTowerConfig
 from .neighbours import Neighbours
+from .variants.settings import inputs
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -47,17 +48,20 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from .linear_part import LinearPart
     from .training import VALID_EVENTS, train, valid_ranks
     from .user_items import hidden_items
+    from .variants.choice import choose
 
-    config = cast(TwoTowerConfig, sections["two_tower"])
     tensors = Tensors.load(parents["etl"].path)
     keep_seen = recommends_seen(sections, parents)
+    chosen = choose(tensors, cast(TwoTowerConfig, sections["two_tower"]), folder, keep_seen=keep_seen)
+    config = chosen.config
     model, found = train(tensors, config, folder / CHECKPOINT, keep_seen=keep_seen)
     (folder / CHECKPOINT / CONFIG).write_text(config.model_dump_json(indent=1))
     valid = valid_positives(tensors, config.valid_history)
-    results = found.metrics("ndcg")
+    facts = [found.metrics("ndcg"), chosen.facts]
     hidden = hidden_items(tensors, keep_seen=keep_seen)
     lookup = Lookup(tensors)
-    results |= put_beside(folder, model, lookup, tensors, valid, hidden, config)
+    facts.append(put_beside(folder, model, lookup, tensors, valid, hidden, config))
+    results = together(facts)
     valid = valid.sample(VALID_EVENTS, config.training.seed)
     if len(valid):
         ranks = valid_ranks(model, lookup, valid, hidden, neighbours=Neighbours.load(folder / CHECKPOINT))
@@ -69,6 +73,13 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         difference = export_towers(folder / CHECKPOINT, model, tensors)
         served.beside(model)
     return results | {"onnx_max_difference": max(difference, export_towers(folder, model, tensors))}
+
+
+def together(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The metrics of several steps, with the notices of all."""
+    notices = [notice for of_step in facts for notice in of_step.get("notices", [])]
+    every = {name: value for of_step in facts for name, value in of_step.items()}
+    return every | ({"notices": notices} if notices else {})
 
 
 def of_training_part(folder: Path, name: str) -> Path:
@@ -144,9 +155,11 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     """The training part of ``fill``, for a worker that is not the chief."""
     from ...workflows.etl.tensors import Tensors
     from .training import train
+    from .variants.choice import choose
 
-    config, keep_seen = cast(TwoTowerConfig, sections["two_tower"]), recommends_seen(sections, parents)
-    train(Tensors.load(parents["etl"].path), config, folder / CHECKPOINT, keep_seen=keep_seen)
+    tensors, keep_seen = Tensors.load(parents["etl"].path), recommends_seen(sections, parents)
+    config = choose(tensors, cast(TwoTowerConfig, sections["two_tower"]), folder, keep_seen=keep_seen).config
+    train(tensors, config, folder / CHECKPOINT, keep_seen=keep_seen)
 
 
 def recommends_seen(sections: Sections, parents: Mapping[str, Artifact]) -> bool:
@@ -227,6 +240,7 @@ TWO_TOWER = Stage(
     parents=("data", "etl"),
     fill=fill,
     take_part=take_part,
+    inputs=inputs,
     memory=memory,
-    version=11,
+    version=12,
 )

@@ -55,8 +55,27 @@ class TwoTowerFit(Fit):
     """The configured one, or the learned one."""
 
 
+@dataclass(frozen=True)
+class TowerParts:
+    """The positives that towers learn from, and those by which their epochs are judged."""
+
+    train: Events
+    valid: Events
+
+    @classmethod
+    def of(cls, tensors: Tensors) -> TowerParts:
+        """All of them."""
+        return cls(*(Events.positives(tensors.interactions(split)) for split in ("train", "valid")))
+
+
 def train(
-    tensors: Tensors, config: TwoTowerConfig, checkpoint: Path, *, keep_seen: bool = False
+    tensors: Tensors,
+    config: TwoTowerConfig,
+    checkpoint: Path,
+    *,
+    keep_seen: bool = False,
+    parts: TowerParts | None = None,
+    title: str = "two_tower",
 ) -> tuple[TwoTower, TwoTowerFit]:
     """Train on the positives of the training part, with early stopping on the validation part's NDCG.
 
@@ -65,22 +84,26 @@ def train(
     Args:
         checkpoint: folder for the weights.
         keep_seen: whether items that a user has seen are recommended again; they are then negatives like all others.
+        parts: the positives of a sample; all of them by default.
+        title: name of the training.
 
     Raises:
         DataError: if the training part holds fewer than two positives.
         DivergedError: if a score of the validation part is NaN.
     """
-    events = Events.positives(tensors.interactions("train"))
+    parts = parts or TowerParts.of(tensors)
+    events = parts.train
     if len(events) < 2:
         raise DataError(f"interactions: the training part holds {len(events)} positives, two_tower needs at least 2")
     prepare(config.training.seed)
     model, lookup = build(tensors.schema, config, tensors.items), Lookup(tensors)
-    valid = Events.positives(tensors.interactions("valid")).sample(VALID_EVENTS, config.training.seed)
+    valid = parts.valid.sample(VALID_EVENTS, config.training.seed)
     hidden = hidden_items(tensors, keep_seen=keep_seen)
-    positives = SampledPositives(events.item_row, tensors.item_counts, config.subsample)
+    counts = np.bincount(events.item_row, minlength=len(tensors.item_ids))
+    positives = SampledPositives(events.item_row, counts, config.subsample)
     size = min(config.training.batch_size, positives.size)
     steps = positives.size // size
-    catalogue = Catalogue(tensors.item_counts, config.negatives.popularity)
+    catalogue = Catalogue(counts, config.negatives.popularity)
     objective = Objective(config, positives.counts, catalogue, size, steps)
     step = make_step(model, lookup, config, objective)
     if config.neg_sampling == "hard":
@@ -100,7 +123,7 @@ def train(
     found = fit(
         model,
         config.training,
-        "two_tower",
+        title,
         steps,
         batches,
         step,
@@ -143,7 +166,7 @@ def make_step(model: TwoTower, lookup: Lookup, config: TwoTowerConfig, objective
         moment = {name: values for name, values in batch.items() if name not in ITEM_COLUMNS}
         items_of = objective.rows(batch)
         with tf.GradientTape() as tape:
-            users = lookup.users(moment, config.id_dropout)
+            users = lookup.users(moment, config.id_dropout, config.user_id_dropout)
             shown = lookup.items(items_of, config.item_id_dropout, at_once=True)
             queries, items = model((users, shown), training=True)
             loss = objective(queries, items, batch, model.temperature())

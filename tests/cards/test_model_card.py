@@ -121,6 +121,20 @@ def test_limits_depend_on_what_the_ranker_was_trained_on() -> None:
     assert "a positive label for an item that the log showed" in said["impressions"] and "7" not in said["impressions"]
 
 
+def test_a_card_says_which_towers_auto_has_chosen() -> None:
+    tried = {"configured": {"ndcg": 0.1}, "temperature": {"left_out": "not begun in time"}}
+    changed = {"id_dropout": 0.5, "item_tower.dropout": 0.3}
+    chosen = {"chosen": "dropout", "changed": changed, "tried": tried}
+    for variants in (chosen, {"chosen": "configured", "changed": {}, "tried": {}}):
+        artifact = Artifact(Path("x"), "two_tower", "d", {}, {**TRAINED, "variants": variants})
+        text = as_markdown(card_of(artifact, 1, {}, {"two_tower": CONFIG.two_tower}))
+        other = variants is chosen
+        assert f"the user id was hidden in {50 if other else 25}% of the training rows" in text
+        said = "two_tower.auto has changed the configured towers (dropout: id_dropout: 0.5, item_tower.dropout: 0.3)"
+        assert (said in text) == other
+        assert ("| variants.tried.configured.ndcg " in text) == other
+
+
 def test_the_digest_leaves_out_the_card_and_the_manifest(done: dict[str, Artifact]) -> None:
     artifact = done["ranker"]
     assert folder_digest(artifact.path, "ranker", artifact.parents) == artifact.digest
