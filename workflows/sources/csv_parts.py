@@ -43,8 +43,9 @@ class CsvParts:
         """The header of a file."""
         check_kind(file, self.config.encoding)
         with self._named(file), closing(self._text(file)) as text:
-            names = next((row for row in self._rows(text) if row), [])
-        if not names:
+            first, *rest = next((row for row in self._rows(text) if row), [""])
+        names = [first.removeprefix("\ufeff"), *rest]
+        if names == [""]:
             raise DataError(f"{file}: is empty, expected a header with the names of the columns")
         other = next((sign for sign in ";\t|," if sign in names[0]), None)
         if len(names) == 1 and other is not None:
@@ -111,7 +112,7 @@ class CsvParts:
             escape_char=self.config.escape or False,
             newlines_in_values=bool(quote),
         )
-        read = pa_csv.ReadOptions(block_size=BLOCK, encoding=self.config.encoding)
+        read = pa_csv.ReadOptions(block_size=BLOCK)
         # Bytes, so that a value that is no UTF-8 is found where it is.
         types = {name: pa.binary() for name in header}
         convert_ = pa_csv.ConvertOptions(
@@ -175,9 +176,8 @@ class CsvParts:
     def _text(self, file: Path) -> io.TextIOWrapper:
         import pyarrow as pa
 
-        encoding = "utf-8-sig" if self.config.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else None
         stream = pa.input_stream(str(file), compression="detect")
-        return io.TextIOWrapper(stream, encoding or self.config.encoding, errors="backslashreplace", newline="")
+        return io.TextIOWrapper(stream, self.config.encoding, errors="backslashreplace", newline="")
 
     @contextmanager
     def _named(self, file: Path) -> Iterator[None]:

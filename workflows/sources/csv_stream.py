@@ -1,9 +1,11 @@
-"""The bytes of a CSV on their way to Arrow: quotes are counted, and marks of missing values taken out."""
+"""The bytes of a CSV on their way to Arrow: UTF-8, quotes counted, marks of missing values taken out."""
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +15,12 @@ from ..config import CsvConfig
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_BITS = 100_000
+"""Quoted fields and escape signs of a row, at most."""
+
 
 class CsvStream(io.RawIOBase):
-    """Passes a stream on.
+    """Passes a stream on, as UTF-8 and with a line end at its end.
 
     Attributes:
         quotes: the number of quotes so far, without those behind the escape sign.
@@ -25,7 +30,7 @@ class CsvStream(io.RawIOBase):
     """
 
     def __init__(self, stream: pa.NativeFile, config: CsvConfig) -> None:
-        self.stream = stream
+        self.stream = stream if is_utf_8(config.encoding) else _as_utf_8(stream, config.encoding)
         self.quote = (config.quote or "").encode()
         self.quotes = 0
         self.stray = False
@@ -33,32 +38,39 @@ class CsvStream(io.RawIOBase):
         """The last byte or two, whose neighbours come with the next block."""
         self._edges = np.zeros(256, bool)
         self._edges[[*f"{config.delimiter}{config.quote or ''}\r\n".encode()]] = True
-        self._pair = re.compile(re.escape(config.escape.encode()) + b".", re.DOTALL) if config.escape else None
-        """The escape sign and what it stands before."""
-        sign = re.escape(f"{config.escape}N".encode())
-        delimiter = re.escape(config.delimiter.encode())
-        # MySQL writes \N for a missing value, which would be read as N.
-        self._missing = re.compile(rb"(?:(?<=[\r\n])|(?<=%b)|\A)%b(?=%b|[\r\n]|\Z)" % (delimiter, sign, delimiter))
+        self._escaped = _Escaped(config.delimiter, config.quote, config.escape) if config.escape else None
         self._rest = b""
+        self._last = b"\n"
+        """The last byte that was read."""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; with an escape sign whole lines, so that no pair and no mark of a missing value is cut."""
-        if self._pair is None:
-            return self._noted(self._block(size))
-        lines, ended = self._rest, False
-        while not ended and b"\n" not in lines and (size < 0 or len(lines) < size):
-            block = self._block(size - len(lines) if size > 0 else size)
-            lines, ended = lines + block, not block
-        end = lines.rfind(b"\n") + 1 or len(lines)
-        self._rest = lines[end:]
-        self._noted(self._pair.sub(b"..", lines[:end]))
-        return self._missing.sub(b"", lines[:end])
+        """The next bytes; with an escape sign whole rows, so that no pair and no mark of a missing value is cut."""
+        return self._noted(self._block(size)) if self._escaped is None else self._rows(size, self._escaped)
+
+    def _rows(self, size: int, escaped: _Escaped) -> bytes:
+        """The next rows, of at most ``size`` bytes, without marks of missing values."""
+        rows, end, ended = self._rest, 0, False
+        while not ended and not end and (size < 0 or len(rows) < size):
+            block = self._block(size - len(rows) if size > 0 else size)
+            rows, ended = rows + block, not block
+            end = escaped.end(rows)
+        end = end or len(rows)
+        self._rest = rows[end:]
+        self._noted(escaped.hidden(rows[:end]))
+        return escaped.without_marks(rows[:end])
 
     def _block(self, size: int) -> bytes:
-        return bytes(self.stream.read(None if size < 0 else size))
+        """As many bytes as are asked for, or all that are left."""
+        data = bytes(self.stream.read(None if size < 0 else size))
+        while len(data) < size and (more := self.stream.read(size - len(data))):
+            data += more
+        if len(data) < size and (data[-1:] or self._last) not in b"\r\n":
+            data += b"\n"  # Arrow takes a header without a line end for nothing at all
+        self._last = data[-1:] or self._last
+        return data
 
     def _noted(self, data: bytes) -> bytes:
         """``data``, after a look at its quotes."""
@@ -71,7 +83,63 @@ class CsvStream(io.RawIOBase):
         first = self.quotes - block[1 : len(self._before)].count(self.quote)
         opens = (first + np.arange(len(at))) % 2 == 0
         beside = signs[np.where(opens, at - 1, at + 1)]
-        self.stray = self.stray or not self._edges[beside].all() or (self._pair is None and b"\\" + self.quote in block)
+        self.stray = (
+            self.stray or not self._edges[beside].all() or (self._escaped is None and b"\\" + self.quote in block)
+        )
         self.quotes += data.count(self.quote)
         self._before = block[-2:]
         return data
+
+
+def is_utf_8(encoding: str) -> bool:
+    """Whether text of an encoding is UTF-8 as it is, perhaps behind a byte order mark."""
+    return codecs.lookup(encoding).name == "utf-8"
+
+
+def _as_utf_8(stream: pa.NativeFile, encoding: str) -> pa.NativeFile:
+    import pyarrow as pa
+
+    return pa.transcoding_input_stream(stream, encoding, "utf-8")
+
+
+class _Escaped:
+    """What an escape sign does in whole rows."""
+
+    def __init__(self, delimiter: str, quote: str | None, escape: str) -> None:
+        self._mark = f"{escape}N".encode()
+        sign, stop, mark = (re.escape(text.encode()) for text in (escape, delimiter, f"{escape}N"))
+        pair, kept = b"(?<=%b)." % sign, b"(?P<open>(?!))"
+        if quote:
+            sides = re.escape(quote.encode())
+            rest = b"[^%b%b]*+" % (sides, sign)
+            kept = b"%b%b(?:(?:%b.|%b%b)%b)*+(?:%b|(?P<open>))" % (sides, rest, sign, sides, sides, rest, sides)
+            mark += b"|%b%b%b" % (sides, mark, sides)
+        marked = rb"(?<!%b)(?:%b)(?=%b|[\r\n]|\Z)" % (sign, mark, stop)
+        self._pair = re.compile(sign + b".", re.DOTALL)
+        self._bits = re.compile(
+            rb"(?P<edge>[%b%b\r\n])(?:%b|(?P<kept>%b|(?<!%b)%b))" % (sign, stop, marked, pair, sign, kept), re.DOTALL
+        )
+        """A mark of a missing value behind its ``edge``; else ``kept``, what an escape sign stands before or a quoted
+        field, in which nothing is a mark, with ``open`` if it does not end."""
+
+    def end(self, rows: bytes) -> int:
+        """The end of the last whole row: that of the last line that does not end in a field; 0 if there is none."""
+        rows = b"\n" + rows
+        at = rows.rfind(b"\n")
+        for bit in reversed(deque(self._bits.finditer(rows), maxlen=MOST_BITS)):
+            if bit["open"] is not None or bit.start() < at < bit.end():
+                at = rows.rfind(b"\n", 0, bit.start() + 1)
+            elif bit.end() <= at:
+                break
+        return at
+
+    def hidden(self, rows: bytes) -> bytes:
+        """The rows with dots in the place of the escape signs and what they stand before."""
+        return self._pair.sub(b"..", rows)
+
+    def without_marks(self, rows: bytes) -> bytes:
+        """The rows with empty fields in the place of those that are the escape sign and N, in quotes or not.
+
+        MySQL writes that for a missing value; it would be read as N.
+        """
+        return self._bits.sub(rb"\g<edge>\g<kept>", b"\n" + rows)[1:] if self._mark in rows else rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ...core.errors import DataError
 from ..tables.canonical import as_floats, largest_exact
 from ..tables.times import NUMBER, in_steps, iso_text, numbers_as_times
-from .text_types import plain, pointed
+from .text_types import WHOLE_FLOAT, plain, pointed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,7 +156,9 @@ def forced_reader_of(forced: Forced, decimal: str, whole: bool = False) -> Read:
     def read(values: pa.Array) -> pa.Array:
         values = decoded(values)
         if whole and forced == "text":
-            values = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"\.0$", "")
+            trimmed = pc.utf8_trim_whitespace(values)
+            numbers = pc.replace_substring(trimmed, ".0", "")
+            values = pc.if_else(pc.match_substring_regex(trimmed, WHOLE_FLOAT), numbers, values)
         return _FORCED[forced](values, decimal)
 
     return read

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from reading import read, types_of
 
@@ -26,11 +26,14 @@ def write(folder, text, name="interactions.csv", encoding="utf-8"):
 
 
 @pytest.mark.parametrize("types", [{}, {"x": "text"}])
-def test_a_header_alone_is_an_empty_table(tmp_path, types):
-    write(tmp_path, HEAD)
-    write(tmp_path, "user_id,age\n", "users.csv")
-    assert read(tmp_path, types=types).num_rows == 0
-    assert read(tmp_path, "users", types=types).column_names == ["user_id", "age"]
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_header_alone_is_an_empty_table(tmp_path, types, ending, encoding):
+    options = {"types": types, "csv": {"encoding": encoding}}
+    write(tmp_path, HEAD.strip() + ending, encoding=encoding)
+    write(tmp_path, "user_id,age" + ending, "users.csv", encoding=encoding)
+    assert read(tmp_path, **options).num_rows == 0
+    assert read(tmp_path, "users", **options).column_names == ["user_id", "age"]
 
 
 @given(
@@ -54,8 +57,9 @@ def test_numbers_become_the_same_text_from_every_source(values, pointed):
 
 
 def test_text_that_only_looks_like_numbers_is_kept(tmp_path):
-    write(tmp_path, "user_id,version,zip\n1,1.0,007\n2,1.10,8.0\n")
-    table = read(tmp_path, types={"version": "text", "zip": "text"})
+    write(tmp_path, 'user_id,version,zip,word\n1,1.0,007,"NA\n"\n2,1.10,8.0, 7.0 \n')
+    table = read(tmp_path, types={"version": "text", "zip": "text", "word": "text"})
+    assert table["word"].to_pylist() == ["NA\n", "7"]
     assert table["version"].to_pylist() == ["1.0", "1.10"]
     assert table["zip"].to_pylist() == ["007", "8.0"]
 
@@ -123,7 +127,7 @@ def test_decimal_comma(tmp_path):
     assert got["y"].to_pylist() == ["1.234,5", "7"]  # neither 1.2345 nor 1234.5 without a word
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig", "utf-16", "cp1252", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig", "utf-16", "cp1252", "utf-16-le", "utf-32"])
 def test_encodings(tmp_path, encoding):
     write(tmp_path, "user_id,item_id,größe\n1,2,Müller\n", encoding=encoding)
     assert read(tmp_path, csv={"encoding": encoding}).to_pylist() == [{"user_id": 1, "item_id": 2, "größe": "Müller"}]
@@ -196,23 +200,58 @@ def test_escaped_quotes(texts, block):
         assert read(folder, csv={"escape": "\\"})["x"].to_pylist() == texts
 
 
-@given(
-    values=st.lists(st.none() | st.integers(-9, 99), min_size=1, max_size=30),
-    text=st.sampled_from(["N", r"C:\N", 'a "N"']),
-    block=st.sampled_from([64, 1 << 20]),
-    ending=st.sampled_from(["", "\n"]),
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "latin-1", "shift_jis"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (r"\N", None),
+        (r'"\N"', None),
+        (r'"a,\N,b"', "a,N,b"),
+        ('"a\n\\N\nb"', "a\nN\nb"),
+        (r"a\,\N", "a,N"),
+        (r'"\\N"', r"\N"),
+        (r"\\N", r"\N"),
+        ('"N"', "N"),
+        (r"a\"b", 'a"b'),
+    ],
 )
-@settings(max_examples=60, deadline=None)
-def test_missing_values_of_mysql(values, text, block, ending):
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    shown = [r"\N" if value is None else value for value in values]
-    lines = [f'{row},"{escaped}",{value}' for row, value in enumerate(shown)]
+def test_escapes_in_every_encoding(tmp_path, encoding, field, value):
+    write(tmp_path, f"{HEAD}0,1,x\n1,2,{field}\n3,4,{field}", encoding=encoding)
+    assert read(tmp_path, csv={"escape": "\\", "encoding": encoding})["x"].to_pylist() == ["x", value, value]
+
+
+ESCAPED = st.none() | st.text('aN,\n\\"表', min_size=1, max_size=6).filter(str.strip)
+
+
+def mysql(value, escape, quoted):
+    """A field as MySQL writes it."""
+    text = "\\N" if value is None else value.replace("\\", "\\\\").replace('"', '\\"')
+    if not quoted and value is not None and "\n" not in value:
+        return text.replace(",", "\\,").replace("\\", escape)
+    return (text if value is None and not quoted else f'"{text}"').replace("\\", escape)
+
+
+@pytest.mark.slow
+@given(
+    values=st.lists(st.tuples(ESCAPED, ESCAPED, st.booleans(), st.booleans()), min_size=1, max_size=12),
+    escape=st.sampled_from("\\^"),
+    block=st.sampled_from([64, 96, 1 << 20]),
+    ending=st.sampled_from(["", "\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-16", "utf-16-le", "shift_jis", "gb18030"]),
+)
+@example([("a,\\N,b", None, True, True), ("\\N", "N", True, False)], "\\", 1 << 20, "", "utf-16")
+@settings(max_examples=100, deadline=None)
+def test_missing_values_of_mysql(values, escape, block, ending, encoding):
+    texts = [[None if text is None else text.replace("\\", escape) for text in row[:2]] for row in values]
+    fields = [(mysql(row[0], escape, row[2]), mysql(row[1], escape, row[3])) for row in values]
+    lines = [f"{row},{one},{other}" for row, (one, other) in enumerate(fields)]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        write(Path(folder), "user_id,text,x\n" + "\n".join(lines) + ending)
+        write(Path(folder), "user_id,x,y\n" + "\n".join(lines) + ending, encoding=encoding)
         patch.setattr(csv_parts, "BLOCK", block)
-        table = read(folder, csv={"escape": "\\"})
-        assert table["x"].to_pylist() == values
-        assert set(table["text"].to_pylist()) == {text}
+        table = read(folder, csv={"escape": escape, "encoding": encoding}, types={"x": "text", "y": "text"})
+        assert [[*row] for row in zip(table["x"].to_pylist(), table["y"].to_pylist(), strict=True)] == texts
+        if all(row[0] is None for row in values):
+            assert read(folder, csv={"escape": escape, "encoding": encoding})["x"].null_count == len(values)
 
 
 def test_a_quote_inside_a_quoted_field_is_named(tmp_path):
@@ -350,6 +389,7 @@ def test_a_list_column_of_single_numbers_is_a_list(tmp_path):
     [
         (b"", r"interactions\.csv: is empty, expected a header"),
         (b"\n\n", r"interactions\.csv: is empty, expected a header"),
+        (b"\xef\xbb\xbf", r"interactions\.csv: is empty, expected a header"),
         (b"user_id;item_id\n1;2\n", r"a single column 'user_id;item_id'; if ';' separates .*data\.csv\.delimiter: ';'"),
         (b"user_id,item_id\n1,2\n3,4,5\n", r"interactions\.csv, row 1: 3 fields, the header has 2: '3,4,5'.*data\.csv"),
         (b"user_id,item_id\n1,2\n3\n", r"interactions\.csv, row 1: 1 fields, the header has 2"),
