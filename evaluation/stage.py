@@ -80,7 +80,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     give_back()  # the request graph's
     funnel = summary(served.replayed.fates)
     notices = check_filtered(served.replayed, served.held_out.relevant, funnel, serving.thresholds.min_score)
-    notices += [text for stage in ("data", "ranker") for text in parents[stage].metrics.get("notices", [])]
+    notices += [text for stage in ("data", "etl", "ranker") for text in parents[stage].metrics.get("notices", [])]
     bootstrap = Bootstrap(config.replicates, config.seed)
     dlrm = cast(DlrmConfig, sections["dlrm_ranker"])
     tuner = Tuner(folder.parent / TUNING, parents["etl"].digest, config.tuning_seconds)

@@ -15,7 +15,7 @@ from ..tables.ids import id_columns
 from ..tables.raw_features import RawFeature
 from ..transforms.codes import DTYPES, FIRST_CODE, Codes, raw_array
 from ..transforms.lookup_tables import codes_for
-from .fit import FittedSide
+from .fit import FittedSide, statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,17 +82,6 @@ def compile_feature(out: Path, feature: Feature, raw: RawFeature, part: FittedSi
         return {**entry, "sizes": _cross(out, ascii_name(feature.name), table)}
     _codes(table[feature.name]).save(out, ascii_name(feature.name))
     return entry
-
-
-def statistics(workflow: Any, name: str) -> dict[str, float]:
-    """The median (``fill``), mean and standard deviation of a continuous column, from the fitted workflow."""
-    from merlin.dag import Graph
-    from nvtabular.ops import FillMedian, Normalize
-
-    node = [workflow.output_node]
-    fill = next(n.op for n in Graph.get_nodes_by_op_type(node, FillMedian) if name in n.op.medians)
-    scale = next(n.op for n in Graph.get_nodes_by_op_type(node, Normalize) if name in n.op.means)
-    return {"fill": fill.medians[name], "mean": scale.means[name], "std": scale.stds[name]}
 
 
 def _values(array: pa.Array) -> Any:

@@ -17,6 +17,7 @@ from .graph import (
     cardinalities,
     model_features,
 )
+from .outliers import outlier_notices
 from .text import content_lengths
 from .train_part import (
     Partition,
@@ -41,6 +42,8 @@ class FittedSide:
     """Where the workflow is saved, with its vocabularies in a subfolder."""
     device: str
     """cpu or gpu."""
+    notices: Sequence[str] = ()
+    """What a run says of its values."""
 
 
 def fit_sides(
@@ -82,4 +85,17 @@ def fit_side(
     frames = dd.from_map(frame_of, parts, features=raw, device=device, meta=meta)
     workflow.fit(Dataset(frames, cpu=device == "cpu"))
     workflow.save(folder)
-    return FittedSide(workflow, raw, tuple(model_features(raw, lengths, cardinalities(workflow))), folder, device)
+    features = tuple(model_features(raw, lengths, cardinalities(workflow)))
+    stds = {f.name: statistics(workflow, f.name)["std"] for f in features if f.kind == "continuous"}
+    return FittedSide(workflow, raw, features, folder, device, outlier_notices(parts, raw, stds))
+
+
+def statistics(workflow: Any, name: str) -> dict[str, float]:
+    """The median (``fill``), mean and standard deviation of a continuous column, from the fitted workflow."""
+    from merlin.dag import Graph
+    from nvtabular.ops import FillMedian, Normalize
+
+    node = [workflow.output_node]
+    fill = next(n.op for n in Graph.get_nodes_by_op_type(node, FillMedian) if name in n.op.medians)
+    scale = next(n.op for n in Graph.get_nodes_by_op_type(node, Normalize) if name in n.op.means)
+    return {"fill": fill.medians[name], "mean": scale.means[name], "std": scale.stds[name]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +36,8 @@ from .write_tensors import (
     write_entities,
 )
 
+log = logging.getLogger(__name__)
+
 ID_BYTES, PARTITION_BYTES = 300, 2000
 """Bytes of an id while its vocabulary is fitted and compiled, and of an interaction while it is transformed."""
 
@@ -64,10 +67,14 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     compile_transforms(folder, fitted, data, history, tables["has_timestamp"])
     features = with_history([f for side in fitted.values() for f in side.features], history, tables["has_timestamp"])
     features.save(folder / "schema.json")
+    notices = [notice for side in fitted.values() for notice in side.notices]
+    for notice in notices:
+        log.warning("%s", notice)
     return {
         "device": device,
         "rows_at_once": rows,
         **{f"{f.name}_size": f.cardinality for f in features if f.cardinality},
+        **({"notices": notices} if notices else {}),
     }
 
 
