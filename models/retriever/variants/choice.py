@@ -123,7 +123,7 @@ def _find(
         log.warning(notice)
     lines = [f"the towers are {facts['chosen']}", *(line(name, of) for name, of in facts["tried"].items())]
     log.info("two_tower.auto: %s", "; ".join(lines))
-    found = {"variants": facts, "notices": notices}
+    found = {"variants": facts, **({"notices": notices} if notices else {})}
     if (beside := path_beside(folder, RESUME)) is not None:
         replace(beside / FILE, lambda file: file.write_text(json.dumps(found)))
     return found

@@ -11,8 +11,10 @@ from cascade.models.config import (
     TwoTowerConfig,
 )
 from cascade.models.retriever.stage import TWO_TOWER, load_towers
-from cascade.models.retriever.training import train
-from cascade.models.retriever.two_tower import TwoTower
+from cascade.models.retriever.training import create_weights, train
+from cascade.models.retriever.two_tower import TwoTower, build
+from cascade.models.training.loop import prepare
+from cascade.workflows.transforms.codes import UNKNOWN_CODE
 
 TOWER = TowerConfig(default_dim=8, mlp=[16, 8])
 
@@ -55,6 +57,19 @@ def test_the_same_seed_gives_the_same_towers_with_every_option(artifact, everyth
     again, _ = train(tensors, everything, tmp_path)
     for first, second in zip(load_towers(artifact.path, tensors).get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "learned"), [(1 - 1e-9, False), (0.0, True)])
+def test_ids_of_users_that_are_always_hidden_stay_as_they_begin(share, learned, tensors, tmp_path):
+    hiding = config(user_id_dropout=share)
+    prepare(hiding.training.seed)
+    fresh = build(tensors.schema, hiding, tensors.items)
+    create_weights(fresh, tensors)
+    model, _ = train(tensors, hiding, tmp_path)
+    [begun], [ended] = ([w.numpy() for w in one.weights if "user_id" in w.name] for one in (fresh, model))
+    moved = np.any(begun != ended, axis=1)
+    assert moved[UNKNOWN_CODE] and moved[np.asarray(tensors.users["user_id"])[:, 0]].any() == learned
 
 
 @pytest.mark.parametrize("start", [0.011, 0.07, 0.99])

@@ -27,12 +27,12 @@ TOLERANCE = 1e-4
 """Relative; the workers sum in another order."""
 
 
-def case(stage, training=None, shop="plain", **options):
-    """A stage, its section as JSON and the name of its shop: two epochs, no dropout."""
+def case(stage, training=None, shop="plain", free=(), **options):
+    """A stage, its section as JSON and the name of its shop: two epochs, no dropout; keys of ``free`` are not set."""
     section = SECTIONS[STAGES[stage].sections[0]].model_dump()
     section |= {"id_dropout": 0.0, **({"dropout": 0.0} if stage == "ranker" else {}), **options}
     section["training"] |= {"epochs": 2, **(training or {})}
-    return stage, json.dumps(section), shop
+    return stage, json.dumps({key: value for key, value in section.items() if key not in free}), shop
 
 
 HARD = {"per_query": 4, "share": 0.5, "memory": 150, "refresh_steps": 5}
@@ -46,7 +46,9 @@ EVERYTHING = {
     "warmup_steps": 5,
 }
 CASES = {
-    "retriever": case("two_tower"),
+    "retriever, after variants that the chief tries alone": case(
+        "two_tower", free=["user_id_dropout"], auto=True, auto_minutes=20
+    ),
     "ranker": case("ranker"),
     "ranker of impressions, refitted": case("ranker", shop="logged", refit=True),
     "mined, and a memory, bpr": case("two_tower", loss="bpr", neg_sampling="hard", negatives=HARD),
@@ -97,6 +99,7 @@ def test_two_workers_learn_what_a_single_one_learns(name, together, shops, tmp_p
     assert found["loss"][1] < found["loss"][0]
     keys = {"valid_ndcg", "valid_auc", "temperature", "recsys_hardneg_share"} & single.keys()
     assert {"valid_ndcg", "valid_auc"} & keys
+    assert ("variants" in found) == ("alone" in name)
     for key in keys:
         assert found[key] == pytest.approx(single[key], rel=1e-3, abs=1e-3), key
     if stage == "ranker":  # its weights are those of the refit, if there is one

@@ -6,6 +6,7 @@ from model_shop import make_shop
 
 from cascade.core.artifact import RESUME, unfinished_path
 from cascade.models.config import TwoTowerConfig
+from cascade.models.retriever.stage import together
 from cascade.models.retriever.variants.choice import choose
 from cascade.models.training import worker_group as groups
 from cascade.models.training.worker_group import SingleWorker, worker_group
@@ -54,7 +55,7 @@ def test_the_best_variant_is_the_config_and_the_metrics_say_why(tensors, tmp_pat
     facts = chosen.facts["variants"]
     assert (facts["chosen"], facts["changed"]) == ("transformer", {"user_tower.history.kind": "transformer"})
     assert facts["sample"] == {"positives": 2000, "events": 200, "users": 200}
-    assert len(facts["tried"]) == 6 and chosen.facts["notices"] == []
+    assert len(facts["tried"]) == 6 and "notices" not in chosen.facts
     assert list(folder.iterdir()) == [], "what was trained is gone"
 
 
@@ -92,6 +93,12 @@ def test_a_config_that_sets_everything_leaves_nothing_to_try(tensors, tmp_path):
     assert chosen.facts["notices"] == [
         "two_tower.auto: the config sets every key that it would try, so nothing was tried"
     ]
+
+
+def test_the_stage_keeps_the_notices_of_all_its_steps():
+    steps = [{"epochs": 2, "notices": ["a"]}, {"variants": {}}, {"notices": ["b", "c"]}]
+    assert together(steps) == {"epochs": 2, "variants": {}, "notices": ["a", "b", "c"]}
+    assert together([{"epochs": 2}]) == {"epochs": 2}
 
 
 class Group(SingleWorker):
