@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 EPOCH = dt.datetime(1970, 1, 1)
+MICRO = dt.timedelta(microseconds=1)
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+KOLKATA = dt.timezone(dt.timedelta(hours=5, minutes=30))
 NINES = dt.datetime(9999, 12, 31, 23, 59, 59)
 
 hundredths = st.integers(-(10**9), 10**9).map(lambda n: Decimal(n) / 100)
@@ -64,6 +66,60 @@ SCALARS = {
 
 NOT_IN_CSV = ("float32", "text view", "duration", "time of day", "category of numbers")
 """Types whose values a CSV does not hold."""
+KINDS = [name for name in SCALARS if name not in NOT_IN_CSV], list(SCALARS)
+"""Types in a CSV, and in Parquet."""
+NO_ID = ("float", "float32", "decimal with a fraction", "bool")
+
+
+def scalars(draw, name, csv):
+    """A type of ``SCALARS`` as it may stand in a table, and the ``data.types`` that it needs, or None."""
+    kind, values, becomes = SCALARS[name]
+    if becomes is str and csv:
+        if draw(st.booleans()):
+            return kind, values.map(lambda text: f"w{text}"), str, None  # not what another type could be
+        return kind, values | st.sampled_from(["007", "1e5", "true", "NA", "2024-01-02", "-0"]), str, "text"
+    if becomes is int and "int" in name and draw(st.integers(0, 3)) == 0:
+        return kind, values, str, "text"
+    return kind, values, becomes, None
+
+
+def numbers(per_second):
+    """Whole numbers of so many in a second."""
+    return lambda moment: (moment - EPOCH) // MICRO * per_second // 10**6
+
+
+def iso(moment):
+    return moment.isoformat(" ") + "Z"
+
+
+STAMPS = {
+    **{f"numbers of {unit}": (pa.int64(), steps, numbers(steps)) for unit, steps in UNITS.items()},
+    "uint64": (pa.uint64(), 1, numbers(1)),
+    "decimal": (pa.decimal128(38, 0), 1, lambda moment: Decimal(numbers(1)(moment))),
+    "float seconds": (pa.float64(), 10**6, lambda moment: (moment - EPOCH) / dt.timedelta(seconds=1)),
+    **{f"time in {unit}": (pa.timestamp(unit), steps, lambda moment: moment) for unit, steps in UNITS.items()},
+    "time with zone": (pa.timestamp("us", "Asia/Kolkata"), 10**6, lambda moment: moment.replace(tzinfo=dt.UTC)),
+    "date": (pa.date32(), 0, lambda moment: moment.date()),
+    "text": (pa.string(), 10**6, iso),
+    "text with a zone": (pa.string(), 10**6, lambda m: m.replace(tzinfo=dt.UTC).astimezone(KOLKATA).isoformat()),
+}
+"""Form of ``timestamp`` -> its type, its steps in a second (0: days), and a moment in it."""
+IN_CSV = {"time with zone": iso, **{f"time in {unit}": str for unit in UNITS}}
+"""How a moment is written where it is no value of that type."""
+
+
+def stamped(form, csv, ticks):
+    """A column ``timestamp`` with its moments, ``ticks`` of its form after September 2001: type, values, µs."""
+    kind, _, becomes = STAMPS[form]
+    moments = [dt.datetime(2001, 9, 10) + tick_of(form) * count * MICRO for count in ticks]
+    write = IN_CSV.get(form, becomes) if csv else becomes
+    return kind, [write(moment) for moment in moments], [(moment - EPOCH) // MICRO for moment in moments]
+
+
+def tick_of(form):
+    """Microseconds in a step of a form of times, 1 at least."""
+    steps = STAMPS[form][1]
+    return 10**6 // min(steps, 10**6) if steps else 86_400 * 10**6
 
 
 def as_arrow(kind, values):

@@ -3,15 +3,13 @@
 Tables of a few rows, in Parquet or CSV, go through the data and the features stage; `LookupUser` reads the artifact.
 """
 
-import datetime as dt
 import json
-from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from column_types import EPOCH, NOT_IN_CSV, SCALARS, UNITS, write_tables
+from column_types import KINDS, NO_ID, STAMPS, scalars, stamped, tick_of, write_tables
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -24,36 +22,7 @@ from cascade.workflows.transforms.codes import MISSING_INT
 
 USERS, ITEMS, EVENTS = 3, 3, 8
 STORE = FeatureStoreConfig(project="values")
-MICRO = dt.timedelta(microseconds=1)
-FLOATS = ("float", "float32", "decimal with a fraction")
-KINDS = [name for name in SCALARS if name not in NOT_IN_CSV], list(SCALARS)
 ORDERS = ["int8", "uint64", "NUMBER of Oracle", "float", "text", "category", "date", "time in us"]
-KOLKATA = dt.timezone(dt.timedelta(hours=5, minutes=30))
-
-
-def numbers(per_second):
-    """Whole numbers of so many in a second."""
-    return lambda moment: (moment - EPOCH) // MICRO * per_second // 10**6
-
-
-def iso(moment):
-    return moment.isoformat(" ") + "Z"
-
-
-STAMPS = {
-    **{f"numbers of {unit}": (pa.int64(), steps, numbers(steps)) for unit, steps in UNITS.items()},
-    "uint64": (pa.uint64(), 1, numbers(1)),
-    "decimal": (pa.decimal128(38, 0), 1, lambda moment: Decimal(numbers(1)(moment))),
-    "float seconds": (pa.float64(), 10**6, lambda moment: (moment - EPOCH) / dt.timedelta(seconds=1)),
-    **{f"time in {unit}": (pa.timestamp(unit), steps, lambda moment: moment) for unit, steps in UNITS.items()},
-    "time with zone": (pa.timestamp("us", "Asia/Kolkata"), 10**6, lambda moment: moment.replace(tzinfo=dt.UTC)),
-    "date": (pa.date32(), 0, lambda moment: moment.date()),
-    "text": (pa.string(), 10**6, iso),
-    "text with a zone": (pa.string(), 10**6, lambda m: m.replace(tzinfo=dt.UTC).astimezone(KOLKATA).isoformat()),
-}
-"""Form of ``timestamp`` -> its type, its steps in a second (0: days), and a moment in it."""
-IN_CSV = {"time with zone": iso, **{f"time in {unit}": str for unit in UNITS}}
-"""How a moment is written where it is no value of that type."""
 
 
 @st.composite
@@ -63,18 +32,11 @@ def shops(draw):
     kinds, types = KINDS[not csv], {}
 
     def values_of(name, column):
-        kind, values, becomes = SCALARS[name]
-        if becomes is str and csv:
-            if draw(st.booleans()):
-                return kind, values.map(lambda text: f"w{text}"), str  # not what another type could be
-            types[column] = "text"
-            return kind, values | st.sampled_from(["007", "1e5", "true", "NA", "2024-01-02", "-0"]), str
-        if becomes is int and "int" in name and draw(st.integers(0, 3)) == 0:
-            types[column] = "text"
-            return kind, values, str
-        return kind, values, becomes
+        *found, forced = scalars(draw, name, csv)
+        types.update({column: forced} if forced else {})
+        return found
 
-    def ids(column, count, names=tuple(name for name in kinds if name not in (*FLOATS, "bool"))):
+    def ids(column, count, names=tuple(name for name in kinds if name not in NO_ID)):
         kind, values, becomes = values_of(draw(st.sampled_from(names)), column)
         found = draw(st.lists(values, min_size=count, max_size=count, unique_by=becomes))
         return kind, found, [becomes(value) for value in found]
@@ -95,18 +57,11 @@ def shops(draw):
         "of event": cells("of event", EVENTS),
     }
     form = draw(st.sampled_from([*STAMPS]))
-    kind, steps, becomes = STAMPS[form]
-    tick = 10**6 // min(steps, 10**6) if steps else 86_400 * 10**6
     placed = draw(st.booleans())  # without a place, the order of equal times is drawn
     some = (2, 4) if placed else (EVENTS, EVENTS)
-    ticks = draw(st.lists(st.integers(0, 10**15 // tick), min_size=some[0], max_size=some[1], unique=True))
+    ticks = draw(st.lists(st.integers(0, 10**15 // tick_of(form)), min_size=some[0], max_size=some[1], unique=True))
     later = draw(st.lists(st.sampled_from(ticks), min_size=EVENTS - 2, max_size=EVENTS - 2)) if placed else ticks[2:]
-    start = dt.datetime(2001, 9, 10)
-    moments = [start + tick * count * MICRO for count in [*ticks[:2], *later]]
-    stamps = [becomes(moment) for moment in moments]
-    if csv and form in IN_CSV:
-        stamps = [IN_CSV[form](moment) for moment in moments]
-    events["timestamp"] = kind, stamps, [(moment - EPOCH) // MICRO for moment in moments]
+    events["timestamp"] = stamped(form, csv, [*ticks[:2], *later])
     columns = {}
     if placed:
         events["place"] = ids("order", EVENTS, [name for name in ORDERS if name in kinds])
