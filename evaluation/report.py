@@ -47,6 +47,11 @@ SERVED = (
     "Retriever, as served: the candidates that the served index and the other sources give the ranker, in the order of "
     "retrieval. Retriever, exact search: the same scores of all items, so what it has more is lost by the index."
 )
+LEFT_OUT = (
+    "The ranker is left out of the release (see the notices, and dlrm_ranker.order_by): the calibrated score of the "
+    "retriever orders the list, and these are its figures."
+)
+ITSELF = "The tables of logged impressions below measure the ranker itself."
 BELOW = "Worse than a simpler method:"
 COLORS = {
     **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "item_knn": "#8c564b"},
@@ -83,7 +88,8 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 {note(f"An item is found when it is among the first {LIST} of the answer.")}
 {funnel_bars(results["funnel"])}
 {_paragraphs(source_lines(results["sources"]))}
-<h2>Ranker</h2>
+<h2>{ranker_title(results)}</h2>
+{"".join(map(note, left_out_lines(results)))}
 {single_row(results["ranking"], results["intervals"]["ranking"])}
 {calibration_curve(logits, label)}
 <h2>New items</h2>
@@ -92,6 +98,18 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
 <h2>Slices of the cascade</h2>
 {slice_table(results["slices"])}""",
     )
+
+
+def ranker_title(results: Mapping[str, Any]) -> str:
+    """What the ranker's figures are called; those of an older evaluation do not say whether it is served."""
+    return "Ranker (left out)" if results.get("ordered_by") == "retriever" else "Ranker"
+
+
+def left_out_lines(results: Mapping[str, Any]) -> list[str]:
+    """What the ranker's figures are, if the release leaves it out."""
+    if results.get("ordered_by") != "retriever":
+        return []
+    return [LEFT_OUT, *([ITSELF] if results["impressions"] else [])]
 
 
 def comparison(methods: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Intervals]) -> str:

@@ -53,7 +53,7 @@ REPORT = "report.html"
 TUNING = "tuning"
 """Folder beside the run folders with the settings of baselines that were chosen."""
 ORDER = (
-    *("retrieval", "served_retrieval", "ranking", "cascade", "funnel", "sources", "notices", "baselines"),
+    *("retrieval", "served_retrieval", "ordered_by", "ranking", "cascade", "funnel", "sources", "notices", "baselines"),
     *("impressions", "recsys", "intervals", "differences", "tuning", "new_items", "slices"),
 )
 """The keys of metrics.json."""
@@ -94,6 +94,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     results["impressions"] = _impression_metrics(served, config, tensors, parents, dlrm, bootstrap, tuner)
     found_by = source_summary(served.replayed.sources, served.replayed.fates)
     results |= {"funnel": funnel, "sources": found_by, "notices": notices}
+    results["ordered_by"] = parents["ranker"].metrics["order"]
     results = {name: results[name] for name in ORDER}
     (folder / METRICS).write_text(json.dumps(results, indent=1))
     facts = _facts(served, len(tensors.item_ids), notices)
@@ -225,5 +226,5 @@ EVALUATION = Stage(
     fill=_fill,
     check=check,
     memory=memory,
-    version=10,
+    version=11,
 )

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from cascade.evaluation.report import BELOW, below_lines, comparison, render
+from cascade.evaluation.report import BELOW, ITSELF, LEFT_OUT, below_lines, comparison, render
 
 RETRIEVAL = {f"recall@{k}": k / 400 for k in (10, 20, 100, 200)} | {"ndcg@10": 0.07, "ndcg@20": 0.09}
 CASCADE = {"recall@10": 0.03, "ndcg@10": 0.08, "map@10": 0.05, "mrr@10": 0.05, "coverage@10": 0.3}
@@ -14,11 +14,16 @@ CASCADE = {"recall@10": 0.03, "ndcg@10": 0.08, "map@10": 0.05, "mrr@10": 0.05, "
 
 @pytest.fixture
 def page():
+    return page_of("fused")
+
+
+def page_of(ordered_by):
     fates = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
     results = {
         "retrieval": RETRIEVAL,
         "served_retrieval": RETRIEVAL | {"recall@100": 0.2468},
         "sources": {"two_tower": {"count": 7, "share": 0.7, "alone": 3, "in_answer": 2}},
+        "ordered_by": ordered_by,
         "ranking": {"auc": None, "gauc": 0.75, "logloss": 0.1, "ece": 0.01},
         "cascade": CASCADE,
         "funnel": {name: {"count": n, "share": n / 10} for n, name in enumerate(fates)},
@@ -79,6 +84,13 @@ def test_the_page_is_self_contained(page):
 def test_retrieval_is_shown_as_served_beside_exact_search(page):
     assert "Retriever, exact search" in page and "Retriever, as served" in page and "0.2468" in page
     assert "two_tower found 7 of the relevant items (70.0%), 3 of them alone" in page
+
+
+def test_a_ranker_that_is_left_out_is_called_so(page):
+    left_out = page_of("retriever")
+    assert "<h2>Ranker (left out)</h2>" in left_out and "<h2>Ranker</h2>" in page
+    assert LEFT_OUT in left_out and ITSELF in left_out
+    assert LEFT_OUT not in page and ITSELF not in page
 
 
 def test_skipped_methods_are_named_and_text_is_escaped(page):

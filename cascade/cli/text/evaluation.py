@@ -38,6 +38,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     from ...evaluation.baselines.tuning import tuning_lines
     from ...evaluation.baselines.validation import TUNED_BY
     from ...evaluation.funnel import source_lines
+    from ...evaluation.report import left_out_lines
 
     methods = {**metrics["baselines"], **{_METHODS[name]: metrics[name] for name in _METHODS if name in metrics}}
     skipped = {name: values["skipped"] for name, values in methods.items() if "skipped" in values}
@@ -46,7 +47,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
     parts.append("\n".join(tuning_lines(metrics.get("tuning", {}), TUNED_BY)))
     known = {name: value for name, value in metrics["ranking"].items() if value is not None}
-    parts.append("ranking: " + ", ".join(f"{name} {cell_text(value)}" for name, value in known.items()))
+    figures = ", ".join(f"{name} {cell_text(value)}" for name, value in known.items())
+    parts.append("\n".join([f"ranking: {figures}", *left_out_lines(metrics)]))
     parts += [impression_table(label, found) for label, found in metrics.get("impressions", {}).items()]
     fates = (f"{name} {cell_text(fate['count'])} ({fate['share']:.1%})" for name, fate in metrics["funnel"].items())
     parts.append("relevant items: " + ", ".join(fates))
