@@ -10,6 +10,10 @@ import yaml
 
 DATES = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 """Timestamps between these two are printed as dates, if they are seconds since 1970; others as numbers."""
+ALL_RANKS = "valid_ndcg"
+"""The NDCG of single positives without a cut-off, by the retriever or the ranker; longer names are NDCG@20 of lists."""
+JUDGED = ("valid_retriever", "valid_dlrm", "valid_fused")
+"""The same by the score of each, or the AUC if the ranker was trained on impressions."""
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
@@ -39,8 +43,21 @@ def _figures(prefix: str, part: Mapping[str, Any]) -> dict[str, str]:
     return {
         f"{prefix}Training": _table(("", ""), list(flat(training))),
         f"{prefix}Training loss": _table(("epoch", "loss"), curve),
-        f"{prefix}Validation": _table(("metric", "value"), list(flat(part["validation"]))),
+        f"{prefix}Validation": _table(("metric", "value"), [*_with_cut_offs(part["validation"])]),
     }
+
+
+def _with_cut_offs(validation: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Metric and value; what a name does not say of the metric, such as its cut-off, is behind it."""
+    for name, value in flat(validation):
+        what = ""
+        if name == ALL_RANKS:
+            what = " (every rank counts)"
+        elif name in JUDGED:
+            what = " (NDCG, every rank counts)" if ALL_RANKS in validation else " (AUC)"
+        elif name.startswith(ALL_RANKS) and "@" not in name:
+            what = " (NDCG@20 of lists)"
+        yield f"{name}{what}", value
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

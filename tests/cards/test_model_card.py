@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cascade.cards.model_card import card_of, packages
-from cascade.cards.page import as_markdown, shown
+from cascade.cards.page import _with_cut_offs, as_markdown, shown
 from cascade.cli import main as cli
 from cascade.cli.text.artifact import as_text, describe
 from cascade.config.pipeline import PipelineConfig
@@ -107,7 +107,7 @@ def test_the_page_has_the_usual_headings(done: dict[str, Artifact]) -> None:
         *("Made from", "Configuration", "Software"),
     ]
     rows = {cells[1].strip(): cells[2].strip() for line in body.splitlines() if len(cells := line.split("|")) == 4}
-    assert rows["n_train"] == "1,234" and rows["valid_ndcg"] == "0.3333" and rows["2"] == "1.25"
+    assert rows["n_train"] == "1,234" and rows["valid_ndcg (every rank counts)"] == "0.3333" and rows["2"] == "1.25"
     assert rows["time, train"] == "1997-09-20 03:05 UTC to 1998-04-22 23:10 UTC"
     assert rows["time, test"] == "1 to 2", "a number that is no date is printed as a number"
     assert "- no GPU: used flat" in body and "the user id was hidden in 25% of the training rows" in body
@@ -173,6 +173,23 @@ def test_intervals_are_shown_with_their_value() -> None:
     assert shown({"value": 0.5, "low": 0.25, "high": 0.75}) == "0.5 (0.25 to 0.75)"
     assert shown({"low": 1, "high": 2000}) == "1 to 2,000"
     assert [shown(value) for value in (True, 1234, 1e-6, [1, 2.5], "x")] == ["True", "1,234", "1e-06", "1, 2.5", "x"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "labels"),
+    [
+        (
+            {"valid_ndcg": 0.3, "valid_ndcg_with_linear": 0.2, "valid_ndcg_pushed": 0.1, "valid_ndcg@10": 0.1},
+            ["valid_ndcg (every rank counts)", "valid_ndcg_with_linear (NDCG@20 of lists)"]
+            + ["valid_ndcg_pushed (NDCG@20 of lists)", "valid_ndcg@10"],
+        ),
+        ({"valid_ndcg": 0.3, "valid_fused": 0.3}, ["valid_fused (NDCG, every rank counts)"]),
+        ({"valid_auc": 0.7, "valid_dlrm": 0.7, "valid_auc_of": {"like": 0.6}}, ["valid_auc", "valid_dlrm (AUC)"]),
+    ],
+)
+def test_validation_figures_name_their_cut_off(metrics: dict[str, Any], labels: list[str]) -> None:
+    found = [label for label, _ in _with_cut_offs(metrics)]
+    assert [label for label in found if label in labels] == labels
 
 
 def test_no_empty_tables() -> None:
