@@ -216,4 +216,5 @@ def test_popularity_that_harms_lists_with_pushed_histories_gets_a_notice(shop):
         assert (facts["valid_ndcg_pushed"] < 0.9) == harmful == ("notices" in facts)
         if harmful:
             [notice] = facts["notices"]
-            assert "1.0000 without it: then set two_tower.valid_history: at_event" in notice
+            assert "of 1.0000 without. If your store receives pushes" in notice
+            assert "set two_tower.valid_history: at_event" in notice
