@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 262_144
 BLOCK = 8 << 20
 """Bytes read at once; also the longest row."""
+MARK = "\ufeff"
+"""The byte order mark, which Arrow skips."""
 LONGEST = 1 << 30
 """Characters of the longest field in a file that is searched for an error."""
 
@@ -43,8 +46,7 @@ class CsvParts:
         """The header of a file."""
         check_kind(file, self.config.encoding)
         with self._named(file), closing(self._text(file)) as text:
-            first, *rest = next((row for row in self._rows(text) if row), [""])
-        names = [first.removeprefix("\ufeff"), *rest]
+            names = next((row for row in self._rows(text) if row), [""])
         if names == [""]:
             raise DataError(f"{file}: is empty, expected a header with the names of the columns")
         other = next((sign for sign in ";\t|," if sign in names[0]), None)
@@ -165,7 +167,7 @@ class CsvParts:
         quote = self.config.quote
         csv.field_size_limit(LONGEST)
         return csv.reader(
-            text,
+            chain([text.readline().removeprefix(MARK)], text),
             delimiter=self.config.delimiter,
             quotechar=quote,
             escapechar=self.config.escape,

@@ -92,7 +92,7 @@ class CsvStream(io.RawIOBase):
 
 
 def is_utf_8(encoding: str) -> bool:
-    """Whether text of an encoding is UTF-8 as it is, perhaps behind a byte order mark."""
+    """Whether text of an encoding is UTF-8 as it is."""
     return codecs.lookup(encoding).name == "utf-8"
 
 

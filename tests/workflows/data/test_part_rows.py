@@ -88,6 +88,14 @@ def test_the_file_and_its_row_are_named(run, ending, table, column, values, data
         run(ending, {"dense": [*dense], "sparse": sparse, "vectors": [*vectors]}, tables, **data)
 
 
+def test_no_row_is_named_where_rows_were_left_out(run):
+    """What the check of values reads has other rows then: row 0, of the unknown item, is gone."""
+    tables = {**GOOD, "interactions": {**GOOD["interactions"], "item_id": [99, 8, 8, 7, 9], "cost": [*"123", "x", "4"]}}
+    schema = {"sparse": [*SPARSE], "dense": ["cost"]}
+    with pytest.raises(DataError, match=r"^interactions\.cost: 'x' is not a number"):
+        run("csv", schema, tables, unknown="drop")
+
+
 def test_bytes_of_another_encoding(tmp_path):
     (tmp_path / "interactions.csv").mkdir()
     for name, line in (("a", b"1,2\n1,3"), ("b", b"1,4\n1,d\xe9")):

@@ -278,6 +278,14 @@ def test_bom_crlf_empty_lines_and_quoted_line_breaks(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize(("rows", "values"), [("", []), ('1,"a\nb"\n', ["a\nb"]), ('1,"a"" b"', ['a" b'])])
+def test_a_byte_order_mark_before_quotes(tmp_path, encoding, rows, values):
+    write(tmp_path, f'\ufeff"user_id","item\nid"\n{rows}', encoding=encoding)
+    got = read(tmp_path, csv={"encoding": encoding})
+    assert got.column_names == ["user_id", "item\nid"] and got["item\nid"].to_pylist() == values
+
+
 def test_a_quote_within_a_field_is_text(tmp_path):
     write(tmp_path, 'user_id,item_id,x\n1,2,5" wide\n')
     assert read(tmp_path)["x"].to_pylist() == ['5" wide']
