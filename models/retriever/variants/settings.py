@@ -48,9 +48,9 @@ class Variant:
 
 VARIANTS = (
     Variant("wide items and dropout", {**WIDE_ITEMS, **DROPOUT}, OTHER_WIDTHS),
+    Variant("wide items", WIDE_ITEMS, OTHER_WIDTHS),
     Variant("few user ids", FEW_USER_IDS),
     Variant("wide items, dropout and few user ids", {**WIDE_ITEMS, **DROPOUT, **FEW_USER_IDS}, OTHER_WIDTHS),
-    Variant("wide items", WIDE_ITEMS, OTHER_WIDTHS),
     Variant("mean", {"user_tower.history.kind": "mean"}, ordered=False),
     Variant("transformer", {"user_tower.history.kind": "transformer"}, ordered=True),
 )
@@ -85,4 +85,4 @@ def inputs(sections: Sections) -> Inputs:
     if not isinstance(config, TwoTowerConfig) or not config.auto:
         return {}
     tried = json.dumps([[one.name, dict(one.changed)] for one in possible(config)])
-    return {"two_tower.auto's settings": StageInput(hashlib.sha256(tried.encode()).hexdigest())}
+    return {"the list of two_tower.auto": StageInput(hashlib.sha256(tried.encode()).hexdigest())}

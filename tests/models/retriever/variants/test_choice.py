@@ -102,7 +102,7 @@ def test_the_stage_keeps_the_notices_of_all_its_steps():
 
 
 class Group(SingleWorker):
-    """One of two workers; the chief has chosen the third variant."""
+    """One of two workers; the chief has chosen variant 3."""
 
     count = 2
 
@@ -110,7 +110,7 @@ class Group(SingleWorker):
         self.index = index
 
     def of_chief(self, value):
-        return value() if self.chief else 2.0
+        return value() if self.chief else 3.0
 
 
 @pytest.mark.parametrize("index", [0, 1])
