@@ -42,7 +42,7 @@ def outlier_notices(parts: Sequence[Partition], features: Sequence[RawFeature], 
 def _sample(part: Partition, features: Sequence[RawFeature], count: int) -> dict[str, NDArray[np.float64]]:
     """Column -> about ``count`` of its values, evenly chosen, with the smallest and the largest."""
     table, found = part.table(features), {}
-    for name in table.column_names:
+    for name in (feature.name for feature in features):
         values = table[name].drop_null().to_numpy().astype(np.float64)
         chosen = values[:: max(1, len(values) // count)]
         missed = len(chosen) < len(values)
