@@ -50,7 +50,7 @@ CASES = {
         "two_tower", free=["user_id_dropout"], auto=True, auto_minutes=20
     ),
     "ranker": case("ranker"),
-    "ranker of impressions, refitted": case("ranker", shop="logged", refit=True),
+    "ranker of impressions, refitted": case("ranker", shop="logged", refit=True, warm_start=None),
     "mined, and a memory, bpr": case("two_tower", loss="bpr", neg_sampling="hard", negatives=HARD),
     "mined, corrected": case("two_tower", neg_sampling="hard", negatives={**HARD, "memory": 0}),
     "windows, mined, in batches so small that a single item matters": case(
@@ -104,6 +104,7 @@ def test_two_workers_learn_what_a_single_one_learns(name, together, shops, tmp_p
         assert found[key] == pytest.approx(single[key], rel=1e-3, abs=1e-3), key
     if stage == "ranker":  # its weights are those of the refit, if there is one
         assert found["refit"] == single["refit"] == (shop == "logged")
+        assert found["warm_start"] == single["warm_start"] and ("valid_auc_of_starts" in found) == (shop == "logged")
         one, two = weights(made.path), weights(Path(found["path"]))
         assert one.keys() == two.keys()
         for key, values in one.items():
