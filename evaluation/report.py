@@ -193,7 +193,7 @@ def below_lines(results: Mapping[str, Any]) -> list[str]:
     named = {"": results["differences"]}
     named |= {f"{label}: ": found["differences"] for label, found in results["impressions"].items()}
     return [
-        name + line
+        f"{name}{line}{'' if value['low'] > 0 or value['high'] < 0 else ', may be chance'}"
         for name, differences in named.items()
         for pair, metrics in differences.items()
         for metric, value in metrics.items()

@@ -61,10 +61,15 @@ def _with_cut_offs(validation: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of every leaf. A value with its interval (low, high) is one leaf."""
+    """Dotted name and value of every leaf; entries of a list of mappings are numbered from 1.
+
+    A value with its interval (low, high) is one leaf.
+    """
     for name, value in values.items():
         if isinstance(value, Mapping) and not {"low", "high"} <= value.keys():
             yield from flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
+            yield from flat({str(at): entry for at, entry in enumerate(value, 1)}, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

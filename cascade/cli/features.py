@@ -82,14 +82,18 @@ def push(
     """Add items to a user's history.
 
     The next recommendation takes them into account, without any training. A warning names items that the catalogue of
-    the last run lacks: they are kept, and have no effect until a run knows them.
+    the last run lacks: they are kept, and until a run knows them count as an item that nobody knows.
     """
     from ..workflows.features.store import push_history
 
     merged = load(config, sets)
     history = push_history(merged.feature_store, user, item, time or None)
     for unknown in _unknown_items(merged, runs, item):
-        typer.echo(f"item {unknown}: is not in the catalogue, so it has no effect until a run knows it", err=True)
+        typer.echo(
+            f"item {unknown}: is not in the catalogue; until a run knows it, it counts in the history as an item that "
+            "nobody knows",
+            err=True,
+        )
     items = "1 item" if len(history) == 1 else f"{len(history)} items, most recent first"
     typer.echo(f"user {user}: the history holds {items}: {_start(history)}")
 

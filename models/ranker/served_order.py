@@ -76,6 +76,15 @@ class OrderChoice:
     evidence: float
     """See `evidence`."""
 
+    def why_not(self) -> str:
+        """Which condition of those above the ranker does not meet."""
+        lacking = []
+        if self.evidence < LEAST_EVIDENCE:
+            lacking.append(f"less evidence than {LEAST_EVIDENCE:g} standard errors that it knows more")
+        if max(self.valid.values()) < (1 + LEAST_GAIN) * self.valid["retriever"]:
+            lacking.append(f"no gain of {LEAST_GAIN:.0%} in {self.by}")
+        return f"{' and '.join(lacking)} ({self})"
+
     def __str__(self) -> str:
         of_each = ", ".join(f"{name} {value:.4f}" for name, value in self.valid.items())
         return f"{self.by} {of_each}; evidence for the ranker {self.evidence:.1f} standard errors"
@@ -123,10 +132,10 @@ def left_out(wanted: str, choice: OrderChoice | None, fusion: Fusion) -> list[st
     """
     if fusion.order != "retriever" or wanted == "retriever":
         return []
-    why = choice or "its score has no weight"
+    why = choice.why_not() if choice else "no weight for its score"
     notice = (
-        "dlrm_ranker: the ranker adds nothing to the retriever on the validation part, so it is left out of the "
-        f"release and the retriever orders the list ({why})"
+        "dlrm_ranker: the ranker is left out of the release and the retriever orders the list, because on the "
+        f"validation part there is {why}"
     )
     log.warning(notice)
     return [notice]

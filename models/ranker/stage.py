@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .served_order import OrderChoice
     from .training import TrainingRows
 
+log = logging.getLogger(__name__)
 EVENT_BYTES, CANDIDATE_BYTES, SCORED_BYTES = 100, 5, 24
 """Bytes of a training interaction, of a candidate that is kept, and of one that is scored."""
 GRAPH_BYTES = 300_000_000
@@ -80,8 +82,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         **found.metrics("ndcg" if kind == "candidates" else "auc"),
         **fused.metrics(),
     }
-    if fused.notices:
-        results["notices"] = [*results.get("notices", []), *fused.notices]
+    if notices := [*not_learned(tensors, config), *fused.notices]:
+        results["notices"] = [*results.get("notices", []), *notices]
     if valid is not None and valid.happened is not None:
         aucs = label_aucs(score_heads(dlrm, lookup, valid), valid.happened)
         results |= {"valid_auc_of": dict(zip(config.labels, aucs, strict=True))}
@@ -92,6 +94,19 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         "split": {"widths": columns.widths, "max_difference": of_split} if columns.widths else None,
         "int8": asdict(int8) if int8 else None,
     }
+
+
+def not_learned(tensors: Tensors, config: DlrmConfig) -> list[str]:
+    """A notice, logged as well, if the tables have labels that the ranker does not learn."""
+    if not (others := sorted(set(tensors.interactions("train").labels) - set(config.labels))):
+        return []
+    every = ", ".join(f"{name}: {{}}" for name in dict.fromkeys([*(config.labels or ["label"]), *others]))
+    notice = (
+        f"data.labels: {', '.join(others)}: read from the tables, and not learned; to learn all of them set "
+        f"dlrm_ranker.labels: {{{every}}}"
+    )
+    log.warning(notice)
+    return [notice]
 
 
 def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> None:

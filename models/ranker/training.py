@@ -181,7 +181,7 @@ def refit(
     """
     if not config.refit or valid is None or isinstance(rows, CandidateRows):
         return None
-    log.info("ranker: once more, with the validation part, for %d epochs", found.best_epoch)
+    log.info("ranker: once more, with the validation part, as long as was best (epoch %d)", found.best_epoch)
     best = config.training.model_copy(update={"epochs": found.best_epoch})
     own = checkpoint.with_name(REFIT)
     again = config.model_copy(update={"training": best})

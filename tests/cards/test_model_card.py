@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cascade.cards.model_card import card_of, packages
-from cascade.cards.page import _with_cut_offs, as_markdown, shown
+from cascade.cards.page import _with_cut_offs, as_markdown, flat, shown
 from cascade.cli import main as cli
 from cascade.cli.text.artifact import as_text, describe
 from cascade.config.pipeline import PipelineConfig
@@ -46,6 +46,7 @@ METRICS: dict[str, Any] = {
         "baselines": {"popularity": {"recall@100": 0.3}},
     },
 }
+SLICES = [{"slice": "new users", "users": 0, "auc": None}, {"slice": "head", "users": 3, "auc": 0.75}]
 PARENTS = {"two_tower": ["data"], "ranker": ["two_tower"], "export": ["ranker"], "evaluation": ["two_tower"]}
 SECTIONS = {"data": ["data"], "two_tower": ["two_tower"], "ranker": ["dlrm_ranker"]}
 
@@ -204,3 +205,16 @@ def test_the_card_lists_installed_versions() -> None:
 
     found = packages()
     assert found["numpy"] == numpy.__version__ and "merlin-cascade" in found and "python" in found
+
+
+def test_a_list_of_groups_is_flattened():
+    assert dict(flat({"slices": SLICES, "ks": [1, 2], "none": []})) == {
+        "slices.1.slice": "new users",
+        "slices.1.users": 0,
+        "slices.1.auc": None,
+        "slices.2.slice": "head",
+        "slices.2.users": 3,
+        "slices.2.auc": 0.75,
+        "ks": [1, 2],
+        "none": [],
+    }

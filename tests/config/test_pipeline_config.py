@@ -208,6 +208,10 @@ def test_other_variables_are_not_config(guide: Path) -> None:
         ("schema.dense=[price, price]", "schema.dense: holds 'price' twice"),
         ("server.http_port=8001", "server.grpc_port and server.http_port: both are 8001; give each its own, or 0"),
         ("data.source=tables", "data.path: required with data.source: tables; the folder of interactions, users"),
+        (
+            "data={source: synthetic, path: t}",
+            "data.path: is for data.source: tables, which is synthetic: set",
+        ),
         ("dlrm_ranker.bottom_mlp=[0]", "dlrm_ranker.bottom_mlp: holds 0, every width must be at least 1"),
     ],
 )

@@ -122,7 +122,7 @@ def test_what_is_worse_than_a_simpler_method_is_called_so():
     }
     assert below_lines(results) == [
         "RECALL@10, retriever - ease: -0.0200 [-0.0300, -0.0100]",
-        "like: LOGLOSS, ranker - lightgbm: +0.0020 [-0.1000, +0.1000]",
+        "like: LOGLOSS, ranker - lightgbm: +0.0020 [-0.1000, +0.1000], may be chance",
     ]
 
 

@@ -133,6 +133,29 @@ def test_a_killed_publication_is_finished(
     assert stored(section) == {"a": ["1"]}
 
 
+def test_a_publication_that_is_killed_after_its_first_change_is_finished(
+    section: FeatureStoreConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second artifact lacks a view of the first, which is gone when it is killed."""
+    first = artifact_of(tmp_path / "1", {"a": ["1"]})
+    feature_store.publish(section, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_store, "write_yaml", lambda section: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            feature_store.publish(section, artifact_of(tmp_path / "2", {"a": ["1"]}, ages=False))
+    assert feature_store.publish(section, first) is True
+    assert b"_ts:user_profile" in keys_of(section).popitem()[1]
+
+
+def test_a_damaged_note_of_what_was_published_is_none(section: FeatureStoreConfig, tmp_path: Path) -> None:
+    first = artifact_of(tmp_path / "1", {"a": ["1"]})
+    assert feature_store.publish(section, first) and not feature_store.publish(section, first)
+    for text in ("", "{", "[]"):
+        (Path(section.repo) / "data" / f"{section.project}.json").write_text(text)
+        assert feature_store.publish(section, first) is True
+    assert not feature_store.publish(section, first)
+
+
 def test_a_store_that_is_down_is_named(section: FeatureStoreConfig, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,15 @@ from .online import FeatureQuery, open_reader, redis_client
 
 def holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     """Whether the artifact was published last, and is still in the store."""
-    marker = _marker(section)
-    noted = json.loads(marker.read_text()) if marker.is_file() else None
-    return noted == _published(section, artifact) and _has_users(section, artifact)
+    return _noted(section) == _published(section, artifact) and _has_users(section, artifact)
+
+
+def _noted(section: FeatureStoreConfig) -> Any:
+    """What the marker holds; None without one, or if it is damaged."""
+    try:
+        return json.loads(_marker(section).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _marker(section: FeatureStoreConfig) -> Path:
@@ -34,7 +41,9 @@ def note_published(section: FeatureStoreConfig, artifact: Artifact) -> None:
     """Note what was published; in Redis as well, because other machines may publish to it."""
     if section.online == "redis":
         redis_client(section.redis).set(f"{project_of(section)}:published", artifact.digest)
-    _marker(section).write_text(json.dumps(_published(section, artifact), indent=1))
+    aside = _marker(section).with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps(_published(section, artifact), indent=1))
+    aside.replace(_marker(section))
 
 
 def forget_published(section: FeatureStoreConfig) -> None:

@@ -55,6 +55,8 @@ def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
     Returns:
         The names of the feature views.
     """
+    with reaching(section):
+        forget_published(section)  # before the first change: a run that is killed must not find it "up to date"
     store = open_store(section)
     objects = feast_objects(artifact.path.resolve(), store.repo_path, store.project)
     stale = [view for view in store.list_feature_views() if view.name not in objects]

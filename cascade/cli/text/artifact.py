@@ -35,7 +35,9 @@ def describe(artifact: Artifact) -> dict[str, Any]:
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """The model card, or else the manifest, followed by the evaluation."""
+    """The model card, or else the manifest, followed by the evaluation. Of an evaluation, its tables."""
+    if found["kind"] == EVALUATION:
+        return f"{metrics_table(found['metrics'])}\n\nartifact: {found['path']}"
     parts = [as_markdown(found["card"]).rstrip() if found["card"] else _manifest(found)]
     if found["has_card"] and not found["card"]:
         parts.append("It has no model card, because it was made by an older version: `cascade run --force` writes one.")

@@ -12,3 +12,5 @@ def data_conflicts(config: PipelineConfig) -> Iterator[str]:
     data = config.data
     if data.source == "tables" and data.path is None:
         yield "data.path: required with data.source: tables; the folder of interactions, users and items"
+    if data.source in ("movielens-100k", "synthetic") and data.path is not None:
+        yield f"data.path: is for data.source: tables, which is {data.source}: set that, or leave data.path out"

@@ -14,6 +14,7 @@ from cascade.models.ranker.served_order import (
     LEAST_EVIDENCE,
     LEAST_GAIN,
     PARTS,
+    OrderChoice,
     ScoredRequests,
     choose_order,
     evidence,
@@ -174,9 +175,22 @@ def test_a_nan_stops_the_choice():
 def test_who_is_left_out_is_said(caplog):
     choice = choose_order(requests(0.0, 3.0, n=300), "ndcg@10")
     [notice] = left_out("auto", choice, Fusion(0.0, 2.0, -1.0))
-    assert notice.startswith("dlrm_ranker: the ranker adds nothing to the retriever on the validation part")
+    assert notice.startswith("dlrm_ranker: the ranker is left out of the release and the retriever orders the list")
     assert "ndcg@10 retriever 0." in notice and notice in caplog.text
     assert left_out("auto", choice, Fusion(1.0, 2.0)) == [] == left_out("retriever", None, Fusion(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "fused", "why"),
+    [
+        (1.5, 0.3, "less evidence than 2 standard errors that it knows more (ndcg@10"),
+        (9.0, 0.2019, "no gain of 1% in ndcg@10 (ndcg@10"),
+        (1.5, 0.1, "less evidence than 2 standard errors that it knows more and no gain of 1% in ndcg@10 (ndcg@10"),
+    ],
+)
+def test_the_condition_that_is_not_met_is_named(evidence, fused, why):
+    choice = OrderChoice("retriever", "ndcg@10", {"retriever": 0.2, "dlrm": 0.1, "fused": fused}, evidence)
+    assert choice.why_not().startswith(why)
 
 
 @pytest.mark.parametrize(
