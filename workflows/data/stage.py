@@ -54,7 +54,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     added = ("split", *(["order"] if config.has_order else []))
     kinds["interactions"] = {c.name: str(kind_of(c.type)) for c in spool.schema if c.name not in added}
     kinds["interactions"]["timestamp"] = "int"
-    check_values(schema, kinds, source.columns, entities, spool, ingested.spooled)
+    check_values(schema, kinds, source.columns, entities, spool, ingested.spooled, config.csv.decimal)
     features = raw_features(schema, kinds)
     title = _title(config, kinds["items"])
     for name, table in entities.items():
@@ -100,7 +100,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=9,
+    version=10,
     inputs=inputs,
     memory=memory,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
 from ..config import SchemaConfig
+from ..sources.text_types import pointed
 from ..tables.parquet import batches
 from ..tables.rows import Rows
 from .spool import GROUP_ROWS
@@ -27,6 +28,7 @@ def check_values(
     entities: Mapping[str, pa.Table],
     spool: Spool,
     rows: Rows | None,
+    decimal: str,
 ) -> None:
     """Check that features have values, and that those of ``schema.dense`` are no text.
 
@@ -34,6 +36,7 @@ def check_values(
         kinds: of the columns in the data artifact.
         columns: table -> the names of all columns of the source.
         rows: names the rows of interactions, for messages; None if some of them were left out.
+        decimal: the decimal sign of numbers that are text.
 
     Raises:
         DataError: naming table, column and, for text, the value; and the keys that would help.
@@ -49,22 +52,25 @@ def check_values(
         for name, known in kinds.items():
             if known.get(column) == "string":
                 table = entities.get(name)
-                _explain(name, column, batches(spool.file, GROUP_ROWS, [column]) if table is None else [table], rows)
+                tables = batches(spool.file, GROUP_ROWS, [column]) if table is None else [table]
+                _explain(name, column, tables, rows, decimal)
 
 
-def _explain(name: str, column: str, tables: Iterable[pa.Table], rows: Rows | None) -> None:
+def _explain(name: str, column: str, tables: Iterable[pa.Table], rows: Rows | None, decimal: str) -> None:
     """Raise a DataError for a column of text that should hold numbers."""
     import pyarrow.compute as pc
 
     where = f"{name}.{column}"
+    sign = f", write it with the data.csv.decimal {decimal!r}"
+    if decimal == ".":
+        sign = ", set data.csv.decimal if it has a decimal comma"
     for table, start in _with_starts(tables):
-        wrong = pc.fill_null(pc.invert(pc.match_substring_regex(table[column], NUMBER)), False)
+        wrong = pc.fill_null(pc.invert(pc.match_substring_regex(pointed(table[column], decimal), NUMBER)), False)
         if pc.any(wrong).as_py():
             row = int(pc.index(wrong, True).as_py())
             raise DataError(
                 f"{where}{_place(table, row, start, rows)}: {table[column][row].as_py()!r} is not a number, which "
-                "schema.dense needs; correct it or leave it empty, set data.csv.decimal if it has a decimal comma, or "
-                f"move {column} to schema.sparse"
+                f"schema.dense needs; correct it or leave it empty{sign}, or move {column} to schema.sparse"
             )
     raise DataError(f"{where}: the numbers are text; data.types: {{{column}: float}} reads them as numbers")
 

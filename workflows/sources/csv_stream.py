@@ -40,6 +40,8 @@ class CsvStream(io.RawIOBase):
         self._edges[[*f"{config.delimiter}{config.quote or ''}\r\n".encode()]] = True
         self._escaped = _Escaped(config.delimiter, config.quote, config.escape) if config.escape else None
         self._rest = b""
+        self._kept = b""
+        """A carriage return that is read, and belongs to the next block."""
         self._last = b"\n"
         """The last byte that was read."""
 
@@ -63,11 +65,17 @@ class CsvStream(io.RawIOBase):
         return escaped.without_marks(rows[:end])
 
     def _block(self, size: int) -> bytes:
-        """As many bytes as are asked for, or all that are left."""
-        data = bytes(self.stream.read(None if size < 0 else size))
+        """As many bytes as are asked for, or all that are left; one less where a carriage return would be the last.
+
+        Arrow drops a line feed at the start of a block behind one, even inside quotes.
+        """
+        data, self._kept = self._kept, b""
+        data += bytes(self.stream.read(None if size < 0 else size - len(data)))
         while len(data) < size and (more := self.stream.read(size - len(data))):
             data += more
-        if len(data) < size and (data[-1:] or self._last) not in b"\r\n":
+        if 1 < len(data) == size and data.endswith(b"\r"):
+            data, self._kept = data[:-1], b"\r"
+        elif len(data) < size and (data[-1:] or self._last) not in b"\r\n":
             data += b"\n"  # Arrow takes a header without a line end for nothing at all
         self._last = data[-1:] or self._last
         return data

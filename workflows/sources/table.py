@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import DataConfig
-from ..tables.canonical import split_text
+from ..tables.canonical import IDS, split_text
+from ..tables.ids import check_exact
 from ..tables.rows import Parts, Rows
 from .convert import convert
 from .csv_parts import CsvParts
@@ -17,7 +18,7 @@ from .files import PartFile, TableFiles
 from .json_lists import json_lists
 from .parquet_parts import ParquetParts
 from .text_types import TextType
-from .types import PHRASES, Forced, Read, as_it_is, common_type, forced_reader_of, forced_type, text_reader_of
+from .types import PHRASES, Forced, Read, as_it_is, common_type, decoded, forced_reader_of, forced_type, text_reader_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,7 +109,10 @@ class SourceTable:
         arrays = {}
         for column in self.columns:
             values, read = _values(column, part, batch)
-            arrays[column.name] = convert(values, read, f"{self.files.name}.{column.name}", rows, column.problem)
+            where = f"{self.files.name}.{column.name}"
+            if column.name in IDS:
+                check_exact(decoded(values), where, rows)
+            arrays[column.name] = convert(values, read, where, rows, column.problem)
         return pa.table(arrays)
 
     def _empty(self) -> pa.Table:

@@ -117,9 +117,21 @@ def reader_of(kind: pa.DataType) -> Read:
 
     def read(values: pa.Array) -> pa.Array:
         values = decoded(values)
-        return values if values.type == kind else values.cast(kind)
+        return values if values.type == kind else _widened(values, kind)
 
     return read
+
+
+def _widened(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The values as ``kind``; decimals become the floats nearest to them, in lists as well."""
+    import pyarrow as pa
+
+    found, wanted, text = values.type, kind, pa.string()
+    if hasattr(found, "value_type") and hasattr(kind, "value_type"):
+        found, wanted, text = found.value_type, kind.value_type, pa.list_(text)
+    # By way of their text, as in `as_floats`.
+    by_text = pa.types.is_decimal(found) and pa.types.is_floating(wanted)
+    return (values.cast(text) if by_text else values).cast(kind)
 
 
 def text_reader_of(found: pa.DataType, kind: pa.DataType, decimal: str = ".") -> Read:
@@ -185,7 +197,7 @@ def _whole(values: pa.Array, decimal: str) -> pa.Array:
 
     if _is_text(values.type):
         # Arrow takes neither a plus nor, as an integer, the 7.0 that pandas writes where a value is missing.
-        values = pc.replace_substring_regex(plain(values), r"^\+|\.0+$", "")
+        values = pc.replace_substring_regex(_without_plus(plain(values)), r"\.0+$", "")
         hexadecimal = pc.match_substring_regex(values, "^-?0[xX]")
         if pc.any(hexadecimal).as_py():
             raise pa.ArrowInvalid("hexadecimal")
@@ -208,11 +220,18 @@ def _number(values: pa.Array, decimal: str) -> pa.Array:
     import pyarrow.compute as pc
 
     if _is_text(values.type):
-        values = pc.replace_substring_regex(pointed(plain(values), decimal), r"^\+", "")
+        values = _without_plus(pointed(plain(values), decimal))
     elif pa.types.is_temporal(values.type):
         steps, per_second = in_steps(values)
         return pc.divide(steps.cast(pa.float64(), safe=False), float(per_second))
-    return values.cast(pa.float64(), safe=not pa.types.is_integer(values.type))
+    return values.cast(pa.float64(), safe=False) if pa.types.is_integer(values.type) else as_floats(values)
+
+
+def _without_plus(values: pa.Array) -> pa.Array:
+    """Numbers as text, without a plus before the first digit."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(values, r"^\+([0-9.])", r"\1")
 
 
 def _text(values: pa.Array, decimal: str) -> pa.Array:
@@ -222,7 +241,7 @@ def _text(values: pa.Array, decimal: str) -> pa.Array:
 
     if not pa.types.is_floating(values.type):
         return values.cast(pa.string())
-    values = _no_nan(values.cast(pa.float64()))
+    values = _no_nan(as_floats(values))
     whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
     numbers = pc.if_else(whole, values, pa.scalar(None, pa.float64())).cast(pa.int64())
     return pc.coalesce(numbers.cast(pa.string()), values.cast(pa.string()))

@@ -17,6 +17,8 @@ from .rows import ROWS, Rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+INEXACT = "is too large to be exact as a float; write it as an integer or as text in the table"
+
 
 @lru_cache(maxsize=4)
 def id_columns(data: Path) -> tuple[pa.Array, pa.Array]:
@@ -52,11 +54,35 @@ def whole_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = R
             if abs(values[row]) < most:
                 why = f"has a fraction, ids are whole numbers or strings; data.types: {{{column}: text}} keeps it"
             else:
-                why = "is too large to be exact as a float; write it as an integer or as text in the table"
+                why = INEXACT
             raise DataError(f"{name}.{column}, {rows(row)}: {values[row]} {why}")
         ids = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
         table = table.set_column(table.column_names.index(column), column, ids)
     return table
+
+
+def check_exact(ids: pa.Array, where: str, rows: Rows) -> None:
+    """No id is a float so large that another id may have become the same float.
+
+    Another type would hide this, so it is checked before ids are read as one.
+
+    Args:
+        where: table and column.
+        rows: names the rows of ``ids``.
+
+    Raises:
+        DataError: naming the first such id.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(ids.type):
+        return
+    floats = as_floats(ids)
+    inexact = pc.greater_equal(pc.abs(floats), largest_exact(ids.type))
+    if pc.any(inexact).as_py():
+        row = pc.index(inexact, True).as_py()
+        raise DataError(f"{where}, {rows(row)}: {floats[row].as_py()} {INEXACT}")
 
 
 def rows_of(ids: pa.ChunkedArray | NDArray[Any], known: pa.Array | NDArray[Any]) -> NDArray[np.int32]:

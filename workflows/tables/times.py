@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .canonical import STEPS
+from .canonical import STEPS, as_floats
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,7 @@ def numbers_as_times(numbers: pa.Array) -> pa.Array:
 
     whole = pa.types.is_integer(numbers.type)
     missing = np.asarray(pc.is_null(numbers, nan_is_null=True))
-    values = np.asarray(pc.fill_null(numbers.cast(pa.int64() if whole else pa.float64()), 0))
+    values = np.asarray(pc.fill_null(numbers.cast(pa.int64()) if whole else as_floats(numbers), 0))
     values = np.where(missing, 0, values)
     if (values == np.iinfo(np.int64).min).any() or not (whole or (np.abs(values) < 2.0**63).all()):
         raise pa.ArrowInvalid("no time")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
 from ...core.suggest import closest
-from .canonical import IDS, kind_of
+from .canonical import IDS, as_floats, kind_of, one_array
 from .rows import ROWS, Rows
 
 if TYPE_CHECKING:
@@ -121,14 +121,21 @@ def check_known(table: pa.Table, column: str, known: pa.Array, other: str, rows:
 
 
 def check_finite(table: pa.Table, name: str, column: str, *, dense: bool = False, rows: Rows = ROWS) -> None:
-    """No number is infinite. Missing numbers are null already.
+    """No number is infinite, in lists neither. Missing numbers are null already.
 
     Args:
         dense: whether models calculate with the numbers, which must not be larger than `LARGEST_DENSE` then.
     """
     import pyarrow.compute as pc
 
-    if kind_of(table[column].type) == "float":
+    kind = kind_of(table[column].type)
+    if kind == "list_float":
+        lists = one_array(table[column])
+        infinite = pc.is_inf(pc.list_flatten(lists))
+        if pc.any(infinite).as_py():
+            row = pc.list_parent_indices(lists)[_first(infinite)].as_py()
+            raise DataError(f"{name}.{column}, {rows(row)}: an infinite number in the list")
+    if kind == "float":
         if dense and pc.any(too_large := pc.greater(pc.abs(table[column]), LARGEST_DENSE)).as_py():
             row = _first(too_large)
             raise DataError(
@@ -143,14 +150,13 @@ def check_finite(table: pa.Table, name: str, column: str, *, dense: bool = False
 
 def check_label(table: pa.Table, name: str = "label", rows: Rows = ROWS) -> None:
     """The label column ``name`` is 0 or 1 in every row."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     advice = _NO_LABEL if name == "label" else ""
     if kind_of(table[name].type) == "string":
         advice = f"; data.types: {{{name}: bool}} reads yes and no, true and false, or 1 and 0{advice}"
     check_type(table, "interactions", name, ("int", "float"), advice=advice)
-    label = table[name].cast(pa.float64())
+    label = as_floats(one_array(table[name]))
     wrong = pc.invert(pc.fill_null(pc.or_(pc.equal(label, 0), pc.equal(label, 1)), False))
     if pc.any(wrong).as_py():
         row = _first(wrong)

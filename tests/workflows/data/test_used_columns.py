@@ -106,6 +106,13 @@ def test_text_where_numbers_are_needed(run_data, values, message):
         run_data({**IDS, "dense": ["price"]}, {"interactions": EVENTS, "items": {**ITEMS, "price": values}})
 
 
+def test_with_a_decimal_comma_the_number_with_a_point_is_named(run_data, tmp_path):
+    rows = enumerate(["1,5", "2", "-0,25", "3.5"])
+    (tmp_path / "interactions.csv").write_text("user_id;item_id;x\n" + "".join(f"1;{n};{x}\n" for n, x in rows))
+    with pytest.raises(DataError, match=r"interactions\.x, row 3: '3\.5' is not a number.*data\.csv\.decimal ','"):
+        run_data({**IDS, "dense": ["x"]}, source="tables", path=str(tmp_path), csv={"delimiter": ";", "decimal": ","})
+
+
 def test_text_where_numbers_are_needed_in_interactions(run_data):
     tables = {"interactions": {**EVENTS, "time": ["1", "2", None, "x", "y", "5"]}}
     with pytest.raises(DataError, match=r"interactions\.time, row 3: 'x' is not a number"):

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -192,6 +193,49 @@ def test_a_whole_number_that_no_float_holds_is_named(tmp_path):
         read(tmp_path)
 
 
+PRICES = ["5.77", "0.07", "-1234.56", None]
+
+
+def prices(kind):
+    """`PRICES` as decimals of two digits, one by one or in lists."""
+    values = pa.array([price and Decimal(price) for price in PRICES], pa.decimal128(10, 2))
+    if kind == "scalar":
+        return values, [price and float(price) for price in PRICES]
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 4], pa.int32()), values)
+    lists = lists.cast(pa.list_(values.type, 2)) if kind == "fixed" else lists
+    return lists.cast(pa.large_list(values.type)) if kind == "large" else lists, [[5.77, 0.07], [-1234.56, None]]
+
+
+@pytest.mark.parametrize("kind", ["scalar", "list", "large", "fixed"])
+def test_decimals_beside_floats_become_the_nearest_float(tmp_path, kind):
+    values, wanted = prices(kind)
+    floats = pa.array(wanted)
+    write_parts(tmp_path, a={"user_id": [1] * len(values), "x": values}, b={"user_id": [1] * len(values), "x": floats})
+    assert read(tmp_path)["x"].to_pylist() == wanted * 2
+
+
+def test_decimals_forced_to_floats_become_the_nearest_float(tmp_path):
+    values, wanted = prices("scalar")
+    write_parts(tmp_path, a={"user_id": [1] * len(values), "x": values})
+    assert read(tmp_path, types={"x": "float"})["x"].to_pylist() == wanted
+
+
+@pytest.mark.parametrize("forced", [None, "text", "float", "int"])
+@pytest.mark.parametrize(("kind", "most"), [(pa.float32(), 2**24), (pa.float64(), 2**53)])
+def test_an_id_that_may_have_been_another_is_refused_whatever_it_is_read_as(tmp_path, kind, most, forced):
+    exact = pa.array([float(most - 1), None]).cast(kind)
+    write_parts(tmp_path, a={"item_id": exact, "x": exact}, b={"item_id": [7, 8], "x": [7, 8]})
+    types = {} if forced is None else {"item_id": forced}
+    assert [v and str(int(v)) for v in read(tmp_path, types=types)["item_id"].to_pylist()] == [
+        *(str(most - 1), None),
+        *("7", "8"),
+    ]
+    inexact = pa.array([3.0, float(most)]).cast(kind)
+    write_parts(tmp_path, a={"item_id": inexact, "x": exact})
+    with pytest.raises(DataError, match=rf"interactions.item_id, row 1 of a.parquet: {most}.* too large to be exact"):
+        read(tmp_path, types=types)
+
+
 def test_one_name_twice_in_a_file(tmp_path):
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], names=["user_id", "item_id", "user_id"])
     pq.write_table(table, tmp_path / "interactions.parquet")
@@ -236,6 +280,14 @@ def test_a_forced_type_is_one_type_from_every_kind_of_column(tmp_path, forced, v
         assert re.match(r"users\.x, row [01] of b\.parquet: .* is not .*, which data\.types\.x asks for", str(error))
     else:
         assert found.type == forced_type(forced)
+
+
+@pytest.mark.parametrize("forced", ["int", "float"])
+@pytest.mark.parametrize("wrong", ["+-7", "++7", "+"])
+def test_one_sign_stands_before_a_number(tmp_path, forced, wrong):
+    write_parts(tmp_path, a={**IDS, "x": ["+7", "-7"]}, b={**IDS, "x": ["7", wrong]})
+    with pytest.raises(DataError, match=rf"interactions\.x, row 1 of b\.parquet: '{re.escape(wrong)}' is not a"):
+        read(tmp_path, types={"x": forced})
 
 
 def test_a_second_file_of_a_table_is_not_read_and_named(tmp_path, caplog):
