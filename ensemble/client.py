@@ -168,7 +168,12 @@ class Client:
     def _context_name(self, name: str) -> str:
         columns = self.context_columns
         if name not in columns:
-            raise RequestError(f"context {name}: expected one of {', '.join(columns) or 'no context column at all'}")
+            if not columns:
+                raise RequestError(
+                    f"context {name}: the model has no context columns; leave context out, or make that column of "
+                    "interactions a feature in schema, then run and serve again"
+                )
+            raise RequestError(f"context {name}: expected one of {', '.join(columns)}")
         return name
 
     def _input(self, name: str) -> WireType:

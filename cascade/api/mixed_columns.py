@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 
 from ..core.errors import DataError
+from ..ensemble.protocol.wire import as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,10 +53,20 @@ def _explained(values: Any, where: str, key: str | None, error: Exception) -> st
         low, high = (low, middle) if isinstance(_array(values[:middle]), Exception) else (middle, high)
     value, before = next(iter(values[low:high])), next(iter(values[:1]))
     shown = f"{where}, row {low}: {value!r:.80} ({type(value).__name__})"
-    if low == 0:
-        return f"{shown} cannot be kept in a table: {' '.join(str(error).split())}"
+    if low == 0 or isinstance(_array([value]), Exception):
+        why = "no whole number of 64 bits with a sign" if isinstance(value, int) else " ".join(str(error).split())
+        return f"{shown} cannot be kept in a table: {why}{_as_text_instead(value, where, key)}"
     way = "" if key is None else f", or set data.types: {{{key}: text}} (or int, float, bool, timestamp)"
     return f"{shown} does not go with the values before, such as {before!r:.80}; write it as one type{way}"
+
+
+def _as_text_instead(value: Any, where: str, key: str | None) -> str:
+    """What to do about a value that only text can hold, for the end of a message; nothing if text cannot either."""
+    try:
+        _text(value, where, 0, "")
+    except DataError:
+        return ""
+    return "; write it as text" + ("" if key is None else f", or set data.types: {{{key}: text}}")
 
 
 def _array(values: Any) -> pa.Array | Exception:
@@ -81,20 +92,11 @@ def _text(value: Any, where: str, row: int, key: str) -> str | None:
     try:
         if isinstance(value, bytes):
             return value.decode()
-        if isinstance(value, (float, np.floating)):
-            return _number(float(value))
-        if isinstance(value, (str, int, np.integer, np.bool_, Decimal, date, time, np.datetime64, UUID)):
+        if isinstance(value, (bool, np.bool_, float, np.floating)):
+            return as_text(value)
+        if isinstance(value, (str, int, np.integer, Decimal, date, time, np.datetime64, UUID)):
             str(value).encode()
             return str(value)
     except UnicodeError:
         pass
     raise DataError(f"{where}, row {row}: {value!r:.80} ({type(value).__name__}) is not text, which {key} asks for")
-
-
-def _number(value: float) -> str:
-    """A whole number without a point below 2^53; others as Arrow writes them."""
-    import pyarrow as pa
-
-    if value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    return str(pa.scalar(value).cast(pa.string()).as_py())

@@ -65,7 +65,7 @@ class WireType:
             RequestError: naming the input, if the type cannot hold the value.
         """
         if self.dtype == "object":
-            return _utf8(name, str(value))
+            return _utf8(name, as_text(value))
         refusal = RequestError(f"{name}: expected {self.dtype}, got {value!r}")
         if isinstance(value, str) and ("_" in value or not value.isascii()):  # Python reads 1_0 as 10
             raise refusal
@@ -98,6 +98,20 @@ class WireType:
         """Whether ``number`` is in the range of this integer type and equals ``value``: 1.5 must not become 1."""
         limits = np.iinfo(self.dtype)
         return limits.min <= number <= limits.max and (isinstance(value, str) or number == value)
+
+
+def as_text(value: Any) -> str:
+    """A value as the text that the data stage makes of it: 7.0 is ``7``, True is ``true``, as in Parquet."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(value).lower()
+    if not isinstance(value, (float, np.floating)):
+        return str(value)
+    number = float(value)
+    if number.is_integer() and abs(number) < 2**53:
+        return str(int(number))
+    if 1e-6 <= abs(number) < 1e10:  # where Arrow writes no exponent
+        return np.format_float_positional(number, trim="-")
+    return np.format_float_scientific(number, trim="-", exp_digits=1)
 
 
 def _utf8(name: str, text: str) -> str:

@@ -102,10 +102,17 @@ def test_values_of_several_types_are_named_with_their_row(tmp_path, kind):
         run_mixed(tmp_path, kind(LOG))
 
 
+@pytest.mark.parametrize("before", [[], [1], ["A", None]])
+def test_a_number_beyond_64_bits_is_named_with_its_row(before):
+    where = rf"interactions\.user_id, row {len(before)}: {2**70} \(int\) cannot be kept .*no whole number of 64 bits"
+    with pytest.raises(DataError, match=where + r".* set data.types: {user_id: text}"):
+        to_arrow({"user_id": [*before, 2**70]}, "interactions", {"user_id": "user_id"})
+
+
 @pytest.mark.parametrize("kind", [dict, pd.DataFrame])
 def test_types_read_values_of_several_types(tmp_path, kind):
     found = run_mixed(tmp_path, kind(LOG), types={"coupon": "text"})
-    assert found == ["1", "2.5", "A", None, "True", None, "5", str(2**70)]
+    assert found == ["1", "2.5", "A", None, "true", None, "5", str(2**70)]
     renamed = {"voucher" if name == "coupon" else name: values for name, values in LOG.items()}
     assert found == run_mixed(tmp_path, kind(renamed), types={"coupon": "text"}, columns={"coupon": "voucher"})
 
@@ -212,6 +219,7 @@ def test_values_without_a_text_are_named_with_row_and_key(tmp_path, bad, forced)
 
 TEXTS = st.one_of(
     st.integers(-(2**70), 2**70),
+    st.booleans(),
     st.floats(),
     st.floats(width=32).map(np.float32),
     st.text(max_size=3),

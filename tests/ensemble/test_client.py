@@ -66,6 +66,7 @@ def test_no_users_need_no_server():
         ("ab", {}, "users: expected a list of ids, got 'ab'"),
         (["\ud800"], {}, "user_id: expected text that UTF-8 can hold"),
         (["a"], {"context": ["b"]}, "context: expected a dict of context column -> value, got a list"),
+        (["a"], {"context": {"hour": 1}}, "context hour: the model has no context columns; leave context out, or"),
         (["a"], {"exclude": "b"}, "exclude: expected a list of ids, got 'b'"),
         (["a"], {"exclude": [1]}, "exclude: expected a string, as the ids of this model are text, got 1"),
         (["a"], {"top_k": [3]}, r"top_k: expected one number for all users, got \[3\]"),

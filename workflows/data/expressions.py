@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from ...core.errors import ConfigError, DataError
 from ..tables.canonical import LARGEST, kind_of
 from ..tables.validate import nearest
+from .comparisons import as_pandas_reads, check_comparisons
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,11 +118,8 @@ def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
 
 def _stand_alone(expression: str) -> set[str]:
     """The columns that are a truth value by themselves, such as ``flag`` in ``flag and rating > 3``."""
-    signs = {"&": "and", "|": "or"}  # as pandas reads them
-    tokens = tokenize.generate_tokens(io.StringIO(expression.strip()).readline)
-    text = " ".join(signs.get(token.string, token.string) for token in tokens)
     found: set[str] = set()
-    left: list[ast.expr] = [ast.parse(text.strip(), mode="eval").body]
+    left: list[ast.expr] = [as_pandas_reads(expression)]
     while left:
         node = left.pop()
         if isinstance(node, ast.BoolOp):
@@ -147,11 +143,12 @@ def _filled(table: pa.Table) -> pa.Table:
 
 
 def _evaluate(table: pa.Table, names: list[str], expression: str, key: str) -> Any:
+    kinds = {name: kind_of(table[name].type) for name in names}
+    check_comparisons(expression, key, kinds)
     frame = _filled(table.select(names)).to_pandas()
     for name in _stand_alone(expression):
         if frame[name].isin([0, 1]).all():  # true and false are 1 and 0 in the table
             frame[name] = frame[name] == 1
-    kinds = {name: kind_of(table[name].type) for name in names}
     try:
         return frame.eval(expression, engine="python")
     except (TypeError, ValueError, SyntaxError, NotImplementedError, AttributeError) as error:

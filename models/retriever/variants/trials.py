@@ -125,6 +125,6 @@ def unfinished(trials: Sequence[Trial], minutes: float) -> list[str]:
             f"with and they stay; raise two_tower.auto_minutes, which is {minutes:g}"
         ]
     return [
-        f"two_tower.auto: {len(late)} of {len(trials)} settings have no result ({', '.join(late)}); for more of them "
+        f"two_tower.auto: {len(late)} of {len(trials)} settings have no result ({'; '.join(late)}); for more of them "
         f"raise two_tower.auto_minutes, which is {minutes:g}"
     ]

@@ -23,6 +23,10 @@ FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
         (FLOAT, 2, 2.0),
         (TEXT, "bücher", "bücher"),
         (TEXT, 42, "42"),
+        (TEXT, 7.0, "7"),
+        (TEXT, np.float32(0.1), "0.10000000149011612"),
+        (TEXT, True, "true"),
+        (TEXT, np.bool_(False), "false"),
     ],
 )
 def test_a_value_is_converted_to_the_type_of_the_input(wire, value, got):

@@ -103,7 +103,39 @@ def test_refuses_what_gives_no_truth_value():
 
 def test_names_types_that_do_not_compare():
     with pytest.raises(DataError, match="cannot be applied to interactions .*'event': 'string'"):
-        positives(TABLE, "event >= 4")
+        positives(TABLE, "event * 1.5 >= 4")
+
+
+@pytest.mark.parametrize("sign", ["==", "!=", "<", "<=", ">", ">=", "in", "not in"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_text_is_not_compared_with_numbers(sign, turned):
+    for column, value, what, remedy in [
+        ("event", "4", r"event \(string\) with the number 4", r"its type, or set data.types: \{event: float\}"),
+        ("event", "-4.5", r"event \(string\) with the number -4.5", "a value of its type"),
+        ("event", "True", r"event \(string\) with the number True", "a value of its type"),
+        ("rating", "'4'", r"rating \(int\) with the text '4'", r"true and false are 1 and 0.*types: \{rating: text\}"),
+        ("tags", "'a'", r"tags \(list_string\) with the text 'a'", "set data.types"),
+    ]:
+        value = (
+            f"['buy', {value}, 3]" if "in" in sign and column == "event" else f"[{value}]" if "in" in sign else value
+        )
+        sides = (value, column) if turned and "in" not in sign else (column, value)
+        with pytest.raises(DataError, match=rf"^data\.positive: .* compares interactions\.{what}.*; .*{remedy}"):
+            positives(TABLE.append_column("tags", [[["a"]] * 4]), f"rating > 1 & {sides[0]} {sign} {sides[1]}")
+
+
+def test_columns_of_text_and_numbers_are_not_compared():
+    with pytest.raises(
+        DataError, match=r"data.label: .* interactions.rating \(int\) with interactions.event \(string\)"
+    ):
+        with_label(TABLE, "item_id > 1 and not rating != event")
+
+
+@pytest.mark.parametrize(
+    "expression", ["event != None", "event == ['buy', 'view']", "(rating > 3) == True", "1 < rating < 9"]
+)
+def test_values_of_one_kind_are_compared(expression):
+    assert positives(TABLE, expression).any()
 
 
 def test_makes_a_label():

@@ -376,6 +376,9 @@ def test_lists_as_json(tmp_path):
         ("[[1]]", "is no list of text or of numbers"),
         ('["a", 1]', "is no list of text or of numbers"),
         ("[true]", "is no list of text or of numbers"),
+        (r'["\ud800"]', "holds half of a character"),
+        ("[99999999999999999999]", "holds 9{20}, no whole number of 64 bits"),
+        ("[" * 9999, "is no JSON"),
     ],
 )
 def test_no_json_list(tmp_path, text, why):
@@ -384,6 +387,14 @@ def test_no_json_list(tmp_path, text, why):
     write(tmp_path, "user_id;item_id\n1;1\n")
     with pytest.raises(DataError, match=rf"items\.tags, row 1: .* {why}.*data\.separators\.tags: json"):
         read(tmp_path, separators={"tags": "json"}, csv={"delimiter": ";", "quote": None})
+
+
+def test_json_numbers_beside_fractions_are_exact(tmp_path):
+    write(tmp_path, "user_id;item_id\n1;1\n")
+    write(tmp_path, f"item_id;codes\n1;[0.5]\n2;[{2**53}]\n3;[{-(2**53) - 1}]\n", "items.csv")
+    message = r"items\.codes, row 2: .* holds -9007199254740993, but floats.* up to 2\^53 .*separators\.codes: json"
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, "items", separators={"codes": "json"}, csv={"delimiter": ";", "quote": None})
 
 
 def test_a_list_column_of_single_numbers_is_a_list(tmp_path):

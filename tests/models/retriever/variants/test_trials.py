@@ -75,7 +75,7 @@ def test_what_has_not_ended_in_time_does_not_count():
     assert [trial.seconds for trial in trials] == [20, 30, 10, 0], "the limit is looked at after each epoch"
     assert [trial.ndcg is None for trial in trials] == [False, False, True, True]
     assert unfinished(trials, 1) == [
-        "two_tower.auto: 2 of 4 settings have no result (second, third); for more of them raise "
+        "two_tower.auto: 2 of 4 settings have no result (second; third); for more of them raise "
         "two_tower.auto_minutes, which is 1"
     ]
 

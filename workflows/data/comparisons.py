@@ -1,0 +1,86 @@
+"""Comparisons in ``data.positive`` and ``data.label`` of values that are never equal, such as text and numbers."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Mapping
+from itertools import pairwise, product
+
+from ...core.errors import DataError
+
+_KINDS = {"int": "number", "float": "number", "string": "text"}
+"""Kind of a column -> what it compares with; a list compares with nothing."""
+
+
+def as_pandas_reads(expression: str) -> ast.expr:
+    """The expression's tree: pandas reads ``&`` as ``and``, ``|`` as ``or``."""
+    signs = {"&": "and", "|": "or"}
+    tokens = tokenize.generate_tokens(io.StringIO(expression.strip()).readline)
+    text = " ".join(signs.get(token.string, token.string) for token in tokens)
+    return ast.parse(text.strip(), mode="eval").body
+
+
+def check_comparisons(expression: str, key: str, kinds: Mapping[str, str | None]) -> None:
+    """Refuse a comparison of text with a number: ``!=`` and ``not in`` would be true of every row, ``==`` of none.
+
+    Args:
+        key: the config key that holds the expression, for messages.
+        kinds: column -> its kind, as `kind_of` says.
+
+    Raises:
+        DataError: naming the column, its kind, and what it is compared with.
+    """
+    for node in ast.walk(as_pandas_reads(expression)):
+        if not isinstance(node, ast.Compare):
+            continue
+        for sides in pairwise([node.left, *node.comparators]):
+            for left, right in product(*map(_members, sides)):
+                one, other = _kind(left, kinds), _kind(right, kinds)
+                if one is not None and other is not None and one != other:
+                    if not isinstance(left, ast.Name):
+                        left, right, other = right, left, one
+                    raise DataError(
+                        f"{key}: {expression!r} compares {_named(left, kinds)} with {_named(right, kinds)}, and these "
+                        f"are never equal; {_remedy(left, other)}"
+                    )
+
+
+def _members(node: ast.expr) -> list[ast.expr]:
+    """What a value is compared with: each entry of a list."""
+    return node.elts if isinstance(node, (ast.List, ast.Tuple)) else [node]
+
+
+def _kind(node: ast.expr, kinds: Mapping[str, str | None]) -> str | None:
+    """What a value compares with: ``number``, ``text`` or another kind; None if that is not known."""
+    if isinstance(node, ast.Name):
+        kind = kinds[node.id]
+        return None if kind is None else _KINDS.get(kind, kind)
+    if isinstance(node, ast.Constant):
+        if node.value is None:
+            return None
+        if isinstance(node.value, (int, float)):  # true and false are 1 and 0 in the table
+            return "number"
+        return "text" if isinstance(node.value, str) else type(node.value).__name__
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _kind(node.operand, kinds)
+    if isinstance(node, ast.BinOp):
+        left, right = _kind(node.left, kinds), _kind(node.right, kinds)
+        return left if left == right else None
+    return "number" if isinstance(node, (ast.Compare, ast.BoolOp, ast.UnaryOp)) else None
+
+
+def _named(node: ast.expr, kinds: Mapping[str, str | None]) -> str:
+    if isinstance(node, ast.Name):
+        return f"interactions.{node.id} ({kinds[node.id]})"
+    return f"the {_kind(node, kinds)} {ast.unparse(node)}"
+
+
+def _remedy(node: ast.expr, other: str) -> str:
+    """What to do about a value that is compared with another kind."""
+    name = node.id if isinstance(node, ast.Name) else "COLUMN"
+    if other == "number":
+        return f"compare it with a value of its type, or set data.types: {{{name}: float}} (or int, bool)"
+    hint = "compare it with a number: true and false are 1 and 0 here, times are seconds since 1970"
+    return hint if other != "text" or name == "timestamp" else f"{hint}; or set data.types: {{{name}: text}}"
