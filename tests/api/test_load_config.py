@@ -29,7 +29,8 @@ def test_a_file(file):
 
 def test_python_only(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = cascade.load_config(overrides={"schema": {"sparse": ["user_id", "item_id"]}, "data.path": "tables"})
+    given = {"schema": {"sparse": ["user_id", "item_id"]}, "data": {"source": "tables", "path": "tables"}}
+    config = cascade.load_config(overrides=given)
     assert config.schema_.sparse == ["user_id", "item_id"]
     assert config.data.path == str(tmp_path / "tables")
     assert config.feature_store.project == "cascade"
