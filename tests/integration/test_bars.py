@@ -98,8 +98,10 @@ def test_the_metrics_have_their_agreed_shape(name, request):
     got = pipeline.metrics
     retrieval = {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20"}
     cascade = {"recall@10", "ndcg@10", "map@10", "mrr@10", "coverage@10"}
-    ours = ["retrieval", "served_retrieval", "ranking", "cascade", "funnel", "sources", "notices", "baselines"]
-    assert list(got) == [*ours, "impressions", "recsys", "intervals", "differences", "tuning", "new_items", "slices"]
+    ours = ["retrieval", "served_retrieval", "ordered_by", "ranking", "cascade", "funnel", "sources", "notices"]
+    others = ["baselines", "impressions", "recsys", "intervals", "differences", "tuning", "new_items", "slices"]
+    assert list(got) == [*ours, *others]
+    assert got["ordered_by"] == pipeline.artifacts["ranker"].metrics["order"]
     assert set(got["retrieval"]) == set(got["served_retrieval"]) == retrieval
     assert set(got["ranking"]) == {"auc", "gauc", "logloss", "ece"}
     assert set(got["cascade"]) == cascade
