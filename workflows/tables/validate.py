@@ -93,7 +93,7 @@ def check_unique(table: pa.Table, name: str, column: str, rows: Rows = ROWS) -> 
     again = np.flatnonzero(first[codes] != np.arange(len(codes)))
     if again.size:
         row = int(again[0])
-        where = f"first in {rows(first[codes[row]])}"
+        where = f"first in {rows(int(first[codes[row]]))}"
         raise DataError(f"{name}.{column}, {rows(row)}: duplicate id {table[column][row].as_py()!r}, {where}")
 
 
