@@ -61,7 +61,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
         rows.followers.transitions.save(folder)
     similarity = RetrieverScores.of_training_part(parents, tensors)
     trained = train_from_best_start(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
-    config = config.model_copy(update={"warm_start": trained.warm_start})
+    config = trained.config
     dlrm, found, valid = trained.model, trained.fit, trained.valid
     final = refit(tensors, rows, config, folder / CHECKPOINT, similarity.vectors, found, valid)
     events, followers = rows.events, rows.followers
@@ -76,7 +76,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     int8 = quantize(folder, columns, candidates, events, valid) if columns.widths else None
     results = {
         "train_on": kind,
-        "warm_start": trained.warm_start,
+        "warm_start": config.warm_start,
         **({"valid_auc_of_starts": trained.valid_of_starts} if trained.valid_of_starts else {}),
         "refit": final is not None,
         **found.metrics("ndcg" if kind == "candidates" else "auc"),
@@ -102,8 +102,8 @@ def not_learned(tensors: Tensors, config: DlrmConfig) -> list[str]:
         return []
     every = ", ".join(f"{name}: {{}}" for name in dict.fromkeys([*(config.labels or ["label"]), *others]))
     notice = (
-        f"data.labels: {', '.join(others)}: read from the tables, and not learned; to learn all of them set "
-        f"dlrm_ranker.labels: {{{every}}}"
+        f"data.labels: the ranker does not learn {', '.join(others)}; to learn all labels set dlrm_ranker.labels: "
+        f"{{{every}}}"
     )
     log.warning(notice)
     return [notice]
@@ -120,8 +120,7 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     vectors = RetrieverScores.of_training_part(parents, tensors).vectors
     rows = training_rows(tensors, config, parents, ann.topk, recommends_seen(sections, parents))[1]
     trained = train_from_best_start(tensors, rows, config, folder / CHECKPOINT, vectors)
-    config = config.model_copy(update={"warm_start": trained.warm_start})
-    refit(tensors, rows, config, folder / CHECKPOINT, vectors, trained.fit, trained.valid)
+    refit(tensors, rows, trained.config, folder / CHECKPOINT, vectors, trained.fit, trained.valid)
 
 
 def trains_on(wanted: str, data: Path) -> str:

@@ -113,8 +113,8 @@ class Trained:
     fit: Fit
     valid: ValidRows | None
     """Its validation rows, if there are any."""
-    warm_start: bool
-    """Whether it started at the retriever's item vectors."""
+    config: DlrmConfig
+    """The given one; its ``warm_start`` says where this ranker started."""
     valid_of_starts: dict[str, float] = field(default_factory=dict)
     """Where both starts were tried: the validation score of ``warm`` and ``cold``."""
 
@@ -135,7 +135,7 @@ def train_from_best_start(
 
     def attempt(folder: Path, warm: bool, title: str = "ranker") -> Trained:
         own = config.model_copy(update={"warm_start": warm})
-        return Trained(*train(tensors, rows, own, folder, vectors, title=title), warm)
+        return Trained(*train(tensors, rows, own, folder, vectors, title=title), own)
 
     first = attempt(checkpoint, config.warm_start is not False)
     if config.warm_start is not None or isinstance(rows, CandidateRows) or first.valid is None:

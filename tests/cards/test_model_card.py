@@ -218,3 +218,8 @@ def test_a_list_of_groups_is_flattened():
         "ks": [1, 2],
         "none": [],
     }
+
+
+def test_an_evaluation_is_shown_as_tables(done: dict[str, Artifact]) -> None:
+    text = as_text(describe(done["evaluation"]))
+    assert "popularity" in text and "ndcg@10" in text and text.endswith(f"artifact: {done['evaluation'].path}")

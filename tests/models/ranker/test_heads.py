@@ -29,6 +29,7 @@ from cascade.models.ranker.heads import (
     targets,
 )
 from cascade.models.ranker.rows import ImpressionRows
+from cascade.models.ranker.stage import not_learned
 from cascade.models.training.rows import Events
 from cascade.workflows.etl.tensors import Tensors
 
@@ -111,6 +112,24 @@ def test_heads_share_all_but_their_top_network(interactions):
     single(batch)
     more = sum(np.prod(w.shape) for w in model.weights) - sum(np.prod(w.shape) for w in single.weights)
     assert more == (7 * 3 + 3) + (3 * 1 + 1)
+
+
+@pytest.mark.parametrize(
+    ("learned", "said", "every"),
+    [
+        (
+            {},
+            "does not learn click, like", "{label: {}, click: {}, like: {}}",
+        ),
+        ({"click": {}}, "does not learn like", "{click: {}, like: {}}"),
+        ({"click": {}, "like": {}}, None, None),
+    ],
+)
+def test_labels_that_nothing_learns_are_noticed(learned, said, every, tmp_path):
+    tensors = Tensors.load(make_shop(tmp_path, label=True, labels=True)["etl"].path)
+    notices = not_learned(tensors, DlrmConfig.model_validate({"labels": learned}))
+    way = f"to learn all labels set dlrm_ranker.labels: {every}"
+    assert notices == ([f"data.labels: the ranker {said}; {way}"] if said else [])
 
 
 @pytest.fixture(scope="module")
