@@ -119,7 +119,8 @@ def test_heads_share_all_but_their_top_network(interactions):
     [
         (
             {},
-            "does not learn click, like", "{label: {}, click: {}, like: {}}",
+            "does not learn click, like",
+            "{label: {}, click: {}, like: {}}",
         ),
         ({"click": {}}, "does not learn like", "{click: {}, like: {}}"),
         ({"click": {}, "like": {}}, None, None),
