@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ConfigError
-from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
+from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, has_config, load, print_json
 from .run import run_stages
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _section(file: Path, sets: list[str]) -> EvaluationConfig:
     from ..config.load import config_of
     from ..config.sources import read_sets
 
-    if file != PIPELINE or file.exists():
+    if has_config(file):
         return load(file, sets).evaluation
     given = {".".join(path): value for path, value, _ in read_sets(sets)}
     return config_of(None, {"schema.sparse": ["user_id", "item_id"], **given}).evaluation

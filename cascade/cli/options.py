@@ -45,6 +45,11 @@ _loaded = PIPELINE
 """The file that `load_with_origins` was last asked for."""
 
 
+def has_config(file: Path) -> bool:
+    """Whether there is a config to load: a file that was named, or pipeline.yaml in the current folder."""
+    return file != PIPELINE or file.exists()
+
+
 def load(file: Path, sets: list[str]) -> PipelineConfig:
     """The config of ``file`` with ``--set`` and the environment merged in.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.errors import RequestError
-from .options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, load, print_json
+from .options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, has_config, load, print_json
 
 
 def recommend(
@@ -30,7 +31,12 @@ def recommend(
         str | None,
         typer.Option(help="host:port of the server's gRPC endpoint. Default: server.host and grpc_port of the config."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name of the model; only with --url.")] = "cascade",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the model. Default: export.model_name of the config; with --url and no config, cascade."
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Longest time that the request may take, seconds.")] = 10.0,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
@@ -41,10 +47,7 @@ def recommend(
     from ..ensemble.client import Client
     from .text.answer import answer_notes, answer_table
 
-    if url is None:
-        merged = load(config, sets)
-        url, model = f"{merged.server.host}:{merged.server.grpc_port}", merged.export.model_name
-    with Client(url, model, timeout) as client:
+    with Client(*address(url, model, config, sets), timeout) as client:
         answers = client.recommend(
             user,
             top_k=top_k,
@@ -59,6 +62,16 @@ def recommend(
         return
     for answer in answers:
         typer.echo(f"user {answer.user_id}\n{answer_table(answer)}\n{answer_notes(answer)}\n")
+
+
+def address(url: str | None, model: str | None, config: Path, sets: list[str]) -> tuple[str, str]:
+    """The server's host:port and the name of its model: what was given, else what the config says."""
+    from ..ensemble.config import ExportConfig
+
+    if url is not None and (model is not None or not has_config(config)):
+        return url, model or ExportConfig().model_name
+    merged = load(config, sets)
+    return url or f"{merged.server.host}:{merged.server.grpc_port}", model or merged.export.model_name
 
 
 def parse_context(texts: list[str]) -> dict[str, str]:

@@ -361,6 +361,27 @@ def test_recommend_needs_no_config_with_a_url(
     monkeypatch.chdir(tmp_path)
     assert invoke("recommend", "--user", "1", "--url", "far:1", "--model", "shop").exit_code == 0
     assert (request_seen["url"], request_seen["model"]) == ("far:1", "shop")
+    assert invoke("recommend", "--user", "1", "--url", "far:1").exit_code == 0
+    assert request_seen["model"] == "cascade"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (["--url", "far:1"], ("far:1", "shop")),
+        (["--url", "far:1", "--model", "other"], ("far:1", "other")),
+        (["--url", "far:1", "--set", "export.model_name=books"], ("far:1", "books")),
+        (["--model", "other"], ("127.0.0.1:8001", "other")),
+        ([], ("127.0.0.1:8001", "shop")),
+    ],
+)
+def test_recommend_asks_for_the_model_of_the_config(
+    config_file: Path, request_seen: dict[str, Any], arguments: list[str], asked: tuple[str, str]
+) -> None:
+    config_file.write_text(config_file.read_text() + "export: { model_name: shop }\n")
+    for config in ([], ["-c", str(config_file)]):
+        assert invoke("recommend", "--user", "1", *config, *arguments).exit_code == 0
+        assert (request_seen["url"], request_seen["model"]) == asked
 
 
 def test_a_context_without_a_value(config_file: Path) -> None:
