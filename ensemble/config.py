@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..core.extensible import NameOf
 from ..core.section import ExtensibleSection, Section
+
+if TYPE_CHECKING:
+    from ..workflows.config import FeatureStoreConfig
 
 
 class AnnConfig(Section):
@@ -139,6 +142,11 @@ class ExportConfig(Section):
     Pipelines with different names can share a repository. Example: ``shop``."""
     version: int = Field(default=1, ge=1)
     """Version of the Triton model. Example: ``2``."""
+
+
+def pipeline_name(store: FeatureStoreConfig, export: ExportConfig) -> str:
+    """What releases and notes of runs call a pipeline: its Feast project, by default the name of its file."""
+    return store.project or export.model_name
 
 
 class ServerConfig(Section):

@@ -63,12 +63,6 @@ class RunRecord:
         except (ValueError, TypeError) as error:
             raise ArtifactError(f"{file}: damaged ({error}); delete this file, and run again") from error
 
-    @classmethod
-    def newest(cls, folder: Path) -> RunRecord | None:
-        """The record of the newest run in the folder of a stage, or None."""
-        records = [cls.load(file) for file in folder.glob("*.json")]
-        return max(records, key=lambda record: record.finished, default=None)
-
 
 def changes(record: RunRecord, stage: Stage, sections: Sections, parents: Mapping[str, str]) -> list[str]:
     """How the inputs of a stage differ from those of an earlier run, in words.

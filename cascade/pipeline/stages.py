@@ -17,8 +17,10 @@ from ..core.files import locked
 from ..core.memory import check_need, give_back, limited_to
 from ..core.stage import Sections, Stage
 from ..core.suggest import nearest
+from ..ensemble.config import pipeline_name
 from ..models.training.worker_group import worker_group
 from ..workflows.etl.dask_cluster import given_limit
+from .last_run import last_record, newest, note, noted
 from .run_record import RunRecord, changes
 from .worker import DONE, TRAIN, run_as_worker, tell_workers
 
@@ -63,7 +65,7 @@ class Progress:
     seconds: float | None
     """How long it ran; None at the beginning, and if it was up to date."""
     why: str = ""
-    """At the beginning: what has changed since its newest run."""
+    """At the beginning: what has changed since the pipeline's last run of it."""
 
 
 def all_stages() -> tuple[Stage, ...]:
@@ -90,7 +92,7 @@ def plan(config: PipelineConfig, runs: Path, stages: Sequence[Stage] | None = No
         artifact = None if waiting else stage.find(runs, sections, digests)
         if artifact is not None:
             done[stage.name] = artifact
-        why = "" if artifact else _why(stage, runs, sections, digests, waiting)
+        why = "" if artifact else _why(stage, runs, _name(config), sections, digests, waiting)
         folder = None if waiting else stage.folder(runs, sections, digests)
         rows.append(PlanRow(stage.name, artifact is not None, why, folder))
     return rows
@@ -136,12 +138,13 @@ def run(
         found = stage.find(runs, sections, digests)
         start = None
         if found is None or (force and stage.name in wanted):
-            why = [] if found else _changes(stage, runs, sections, digests)
+            why = [] if found else _changes(stage, runs, _name(config), sections, digests)
             report(Progress(stage, None, None, "; ".join(why or [])))
             if done.keys() >= {*TABLES}:
                 unchecked = _checked(unchecked, config, done)
             start = time.perf_counter()
             found = _run_one(stage, runs, config, done, stages, again=found is not None)
+        note(runs, _name(config), stage.name, found.path.name)
         _publish(stage, found, sections, needed=start is not None or stage.name in wanted)
         tell_workers(DONE)
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
@@ -233,19 +236,34 @@ def _sections(config: PipelineConfig, stage: Stage) -> Sections:
     return {key: config.section(key) for key in stage.sections}
 
 
-def _why(stage: Stage, runs: Path, sections: Sections, parents: Mapping[str, str], waiting: Sequence[str]) -> str:
-    """Why a stage has to run: the changes since its newest run, and the parents that run first."""
+def _name(config: PipelineConfig) -> str:
+    return pipeline_name(config.feature_store, config.export)
+
+
+def _why(
+    stage: Stage,
+    runs: Path,
+    pipeline: str,
+    sections: Sections,
+    parents: Mapping[str, str],
+    waiting: Sequence[str],
+) -> str:
+    """Why a stage has to run: the changes since the pipeline's last run of it, and the parents that run first."""
     reasons = [f"{', '.join(waiting)} would run first"] if waiting else []
-    changed = _changes(stage, runs, sections, parents)
+    changed = _changes(stage, runs, pipeline, sections, parents)
     if changed is None:
-        return "; ".join(["not run before", *reasons])
+        other = None if noted(runs, pipeline) else newest(runs)
+        first = f"no run of {pipeline} yet, the newest run of {runs} is of {other}" if other else "not run before"
+        return "; ".join([first, *reasons])
     return "; ".join([*changed, *reasons]) or "its run folder is gone"
 
 
-def _changes(stage: Stage, runs: Path, sections: Sections, parents: Mapping[str, str]) -> list[str] | None:
-    """What has changed since the stage's newest run; None if there was none."""
-    newest = RunRecord.newest(runs / stage.name)
-    return None if newest is None else changes(newest, stage, sections, parents)
+def _changes(
+    stage: Stage, runs: Path, pipeline: str, sections: Sections, parents: Mapping[str, str]
+) -> list[str] | None:
+    """What has changed since the pipeline's last run of the stage; None if there was none."""
+    last = last_record(runs, pipeline, stage.name)
+    return None if last is None else changes(last, stage, sections, parents)
 
 
 def with_parents(stages: Sequence[Stage], wanted: Iterable[str]) -> set[str]:

@@ -16,7 +16,7 @@ from ...core.files import link_or_copy
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ...workflows.config import FeatureStoreConfig
-from ..config import ExportConfig, ServingConfig
+from ..config import ExportConfig, ServingConfig, pipeline_name
 from ..graph.graph_file import RELEASE
 from .layout import CONFIG
 from .release import ReleaseManifest
@@ -41,7 +41,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     release = make_release(
         parents,
         model=config.model_name,
-        pipeline=_pipeline(sections),
+        pipeline=_name(sections),
         settings=serving.model_dump(mode="json"),
         notices=[*of_parts, *choose_ranker(parents, serving.ranker).notices],
     )
@@ -83,7 +83,7 @@ def check_place(sections: Sections) -> None:
         ArtifactError: a release is damaged.
     """
     config = cast(ExportConfig, sections["export"])
-    own, place = _pipeline(sections), Path(config.repository) / config.model_name
+    own, place = _name(sections), Path(config.repository) / config.model_name
     for file in sorted(place.glob(f"*/{RELEASE}")):
         if (other := ReleaseManifest.load(file).pipeline) != own:
             raise ConfigError(
@@ -92,10 +92,8 @@ def check_place(sections: Sections) -> None:
             )
 
 
-def _pipeline(sections: Sections) -> str:
-    """The name of the pipeline that a release notes."""
-    store, config = cast(FeatureStoreConfig, sections["feature_store"]), cast(ExportConfig, sections["export"])
-    return store.project or config.model_name
+def _name(sections: Sections) -> str:
+    return pipeline_name(cast(FeatureStoreConfig, sections["feature_store"]), cast(ExportConfig, sections["export"]))
 
 
 def memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:

@@ -175,6 +175,50 @@ def test_going_back_to_older_settings_runs_nothing(tmp_path: Path, pipeline: Pip
     assert pipeline.run(tmp_path, config()) == []
 
 
+def named(name: str, **sections: Any) -> PipelineConfig:
+    return config(feature_store={"project": name}, **sections)
+
+
+def test_a_pipeline_is_compared_with_its_own_last_run(tmp_path: Path, pipeline: Pipeline) -> None:
+    """Two configs in one folder: shop changes serving.ann.topk, whatever books has run meanwhile."""
+    few, more, most = ({"ann": {"topk": topk}, "rerank": {"k": 10}} for topk in (30, 40, 50))
+    pipeline.run(tmp_path, named("shop", serving=few))
+    runs = f"the newest run of {tmp_path} is of"
+    assert pipeline.why(tmp_path, named("books")) == {
+        "a": "",
+        "b": f"no run of books yet, {runs} shop",
+        "c": f"no run of books yet, {runs} shop; b would run first",
+    }
+    assert pipeline.run(tmp_path, named("books", serving=most)) == ["b"]
+    assert pipeline.why(tmp_path, named("shop", serving=more))["b"] == "serving.ann.topk: 30 -> 40"
+    assert pipeline.why(tmp_path, named("books", serving=more))["b"] == "serving.ann.topk: 50 -> 40"
+    assert pipeline.why(tmp_path, named("a/b", serving=more))["b"] == f"no run of a/b yet, {runs} books"
+    told: list[str] = []
+    run(named("a/b", serving=more), tmp_path, stages=pipeline.stages, report=lambda step: told.append(step.why))
+    assert set(told) == {""}, "the first run of a pipeline has no changes to tell"
+
+
+def test_the_last_run_may_be_one_of_older_settings(tmp_path: Path, pipeline: Pipeline) -> None:
+    for topk in (30, 40, 30):
+        pipeline.run(tmp_path, config(serving={"ann": {"topk": topk}, "rerank": {"k": 10}}))
+    assert pipeline.ran == []
+    assert pipeline.why(tmp_path, config())["b"] == "serving.ann.topk: 30 -> 200"
+
+
+def test_a_pipeline_without_an_earlier_run_of_a_stage(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, named("shop"))
+    pipeline.run(tmp_path, named("books", data={"source": "synthetic"}), only=["a"])
+    changed = named("books", serving={"ann": {"topk": 30}, "rerank": {"k": 10}})
+    assert pipeline.why(tmp_path, changed)["b"] == "not run before"
+
+
+def test_a_damaged_note_of_runs_is_named(tmp_path: Path, pipeline: Pipeline) -> None:
+    pipeline.run(tmp_path, named("shop"))
+    (tmp_path / ".last" / "shop.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"\.last/shop\.json: damaged .*; delete this file, and run again$"):
+        pipeline.run(tmp_path, named("shop"))
+
+
 def with_file(pipeline: Pipeline, folder: Path) -> None:
     """``a`` reads the files of ``folder``, too."""
     first, *rest = pipeline.stages
