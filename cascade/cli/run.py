@@ -24,12 +24,18 @@ def plan(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the stages that would run, and why."""
+    """List the stages that would run, and why.
+
+    If a stage would refuse its tables or their columns, that is the error, as in a run. No row is read.
+    """
     from dataclasses import asdict
 
+    from ..pipeline.stages import check_inputs
     from ..pipeline.stages import plan as plan_stages
 
-    rows = plan_stages(load(config, sets), runs)
+    merged = load(config, sets)
+    rows = plan_stages(merged, runs)
+    check_inputs(merged, [row.stage for row in rows if not row.up_to_date])
     if as_json:
         print_json([asdict(row) for row in rows])
     else:

@@ -44,6 +44,9 @@ class Stage:
     """Copies the finished artifact to where it is used (Feast's store, the model repository), unless it is there."""
     inputs: Callable[[Sections], Inputs] | None = None
     """What it reads beside sections and parents; a change runs the stage again."""
+    check_inputs: Callable[[Sections], None] | None = None
+    """Called with (sections): raises what the stage would refuse as far as the names of files and columns tell, without
+    reading a row."""
     check: Callable[[Sections, Mapping[str, Artifact]], None] | None = None
     """Called with (sections, the artifacts that there are: data, etl and perhaps more) before anything is trained, to
     raise what would stop the stage later."""

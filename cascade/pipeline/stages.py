@@ -98,6 +98,18 @@ def plan(config: PipelineConfig, runs: Path, stages: Sequence[Stage] | None = No
     return rows
 
 
+def check_inputs(config: PipelineConfig, names: Iterable[str] = STAGES) -> None:
+    """Raise what the stages of these names would refuse before they read a row.
+
+    Raises:
+        ConfigError: a key names a folder, a table or a column that is not there.
+        DataError: a table or its id is missing, or a file cannot be opened.
+    """
+    for stage in all_stages():
+        if stage.check_inputs is not None and stage.name in names:
+            stage.check_inputs(_sections(config, stage))
+
+
 def run(
     config: PipelineConfig,
     runs: Path,

@@ -176,6 +176,29 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert result.stderr == f"error: pipeline.yaml: no such file; {hint}\n"
 
 
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["data.path=missing"], r"error: data\.path: \S+/missing is not a folder\n"),
+        (["schema.dense=[prize]"], r"error: schema\.dense: 'prize' is in no table, did you mean 'price'\? .*\n"),
+    ],
+)
+def test_plan_and_doctor_refuse_what_the_data_stage_would(config_file: Path, sets: list[str], message: str) -> None:
+    (config_file.parent / "interactions.csv").write_text("user_id,item_id,price\n")
+    config_file.write_text(config_file.read_text() + "data: {source: tables, path: .}\n")
+    plan = cascade("plan", *_set(sets), cwd=config_file.parent)
+    assert (plan.returncode, plan.stdout) == (2, "") and re.fullmatch(message, plan.stderr)
+    assert invoke("plan").exit_code == 0
+    bad, good = (json.loads(invoke("doctor", "--json", *_set(given)).stdout) for given in (sets, []))
+    [bad, good] = ([check for check in checks if check["name"] == "data"] for checks in (bad, good))
+    assert f"error: {bad[0]['found']}\n" == plan.stderr and bad[0]["advice"]
+    assert (bad[0]["status"], good[0]["status"]) == ("fail", "ok")
+
+
+def _set(sets: list[str]) -> list[str]:
+    return [part for entry in sets for part in ("--set", entry)]
+
+
 def test_commands_in_errors_name_the_config_file(config_file: Path) -> None:
     config_file.rename(config_file.with_name("my shop.yaml"))
     result = cascade("features", "apply", "-c", "my shop.yaml", cwd=config_file.parent)

@@ -15,7 +15,7 @@ from ...core.inputs import Inputs
 from ...core.stage import Sections, Stage
 from ..config import DataConfig, SchemaConfig
 from ..leaks.check import check_leaks
-from ..sources import open_source, source_inputs
+from ..sources import open_source, source_columns, source_inputs
 from ..tables.canonical import kind_of
 from ..tables.names import check_names
 from ..tables.raw_features import check_known_before, raw_features
@@ -38,11 +38,7 @@ log = logging.getLogger(__name__)
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> dict[str, Any]:
     """Write interactions/part-*.parquet, users.parquet, items.parquet and tables.json; returns the metrics."""
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
-    check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
-    check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
-    check_known_before(schema, [config.split.given] if config.split.given else (), "data.split.column")
-    check_known_before(schema, config.labels, "data.labels")
-    check_names(schema, config.labels)
+    check_source(sections)
     used = used_columns(config, schema)
     source = only_used(open_source(config, used), used)
     if "interactions" in source.columns:
@@ -89,6 +85,23 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     return {**sizes, **rows, **repeats.facts(), **source.metrics, **check_leaks(folder, features, config, ordered)}
 
 
+def check_source(sections: Sections) -> None:
+    """Raise what the names of tables and columns tell; no row is read.
+
+    Raises:
+        ConfigError: a key names what is not there, or what cannot be a feature.
+        DataError: a table or its id is missing, or a file cannot be opened.
+    """
+    config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
+    check_known_before(schema, names_in(config.positive) if config.positive else (), "data.positive")
+    check_known_before(schema, names_in(config.label, "data.label") if config.label else (), "data.label")
+    check_known_before(schema, [config.split.given] if config.split.given else (), "data.split.column")
+    check_known_before(schema, config.labels, "data.labels")
+    check_names(schema, config.labels)
+    if columns := source_columns(config):
+        check_named(config, schema, columns)
+
+
 def inputs(sections: Sections) -> Inputs:
     """What the source reads, so that new tables are noticed."""
     return source_inputs(cast(DataConfig, sections["data"]))
@@ -102,6 +115,7 @@ DATA = Stage(
     fill=fill,
     version=10,
     inputs=inputs,
+    check_inputs=check_source,
     memory=memory,
 )
 

@@ -6,7 +6,7 @@ Start with `source`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,13 @@ from ...core.inputs import Inputs, StageInput
 from ...core.registry import find, naming
 from ..config import DataConfig
 from .source import OpenSource, Source
-from .tables import Used, table_inputs
+from .tables import Used, table_columns, table_inputs
 from .tables import open_source as open_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OpenSource", "Source", "open_source", "source_inputs"]
+__all__ = ["OpenSource", "Source", "open_source", "source_columns", "source_inputs"]
 
 
 def open_source(config: DataConfig, used: Used | None = None) -> Source:
@@ -43,6 +43,16 @@ def open_source(config: DataConfig, used: Used | None = None) -> Source:
     if not isinstance(opened, Source):
         raise ConfigError(f"source {config.source!r}: expected a Source, got {type(opened).__name__}")
     return replace(opened, interactions=lambda: _named(config.source, opened))
+
+
+def source_columns(config: DataConfig) -> Mapping[str, Sequence[str]]:
+    """Table -> the names of its columns, where they are known before a row is read: of ``tables``; else empty.
+
+    Raises:
+        ConfigError: as `open_source`.
+        DataError: there are no interactions, or a file cannot be read.
+    """
+    return table_columns(config) if config.source == "tables" else {}
 
 
 def source_inputs(config: DataConfig) -> Inputs:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 from ...core.errors import ConfigError
 from ..tables.validate import nearest
-
-log = logging.getLogger(__name__)
 
 Columns = Mapping[str, str | dict[str, str]]
 """cascade's name -> theirs; or a table -> such a mapping for this table alone."""
@@ -58,11 +55,17 @@ def new_names(columns: Columns, table: str, names: Sequence[str]) -> dict[str, s
                 f"data.columns: {{{table}: {{{ours}: {theirs}}}}} or {{{table}: {{{ours}: {ours}}}}}"
             )
     _check_once(table, {**shared, **own})
-    for ours, theirs in own.items():
-        if ours in names and ours not in moved and ours != theirs:
-            log.warning("%s.%s: is left out, data.columns.%s takes %s in its place", table, ours, table, theirs)
     kept = {name: name for name in names if name not in moved}
     return {**kept, **shared, **own}
+
+
+def left_out(ours: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Those of a table's columns that have no name of ours: another column has taken it.
+
+    Args:
+        ours: what `new_names` gives for ``names``.
+    """
+    return [name for name in names if name not in ours.values()]
 
 
 def _check_once(table: str, wanted: Mapping[str, str]) -> None:

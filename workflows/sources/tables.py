@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import ConfigError, DataError
@@ -11,7 +12,7 @@ from ...core.inputs import Inputs, file_inputs
 from ..config import DataConfig
 from ..tables.validate import nearest
 from .files import ENDINGS, TableFiles, find_tables, spare_files
-from .mapping import check_columns, new_names
+from .mapping import check_columns, left_out, new_names
 from .source import Source
 from .table import open_table, part_reader
 
@@ -31,14 +32,52 @@ def open_source(config: DataConfig, used: Used | None = None) -> Source:
         ConfigError: if the folder, or a column that the config names, does not exist.
         DataError: if there are no interactions, or a file cannot be read.
     """
+    layout = _layout(config)
+    _warn_of_unread(config, layout)
+    tables = {}
+    for name, table in layout.files.items():
+        read = {o: t for o, t in layout.ours[name].items() if used is None or o in used[name]}
+        tables[name] = open_table(table, config, layout.having[name], read)
+    whole = {name: tables[name].whole() for name in ("users", "items") if name in tables}
+    parts = {name: table.parts for name, table in tables.items()}
+    return Source(
+        tables["interactions"].chunks, tables["interactions"].rows, **whole, columns=layout.columns, parts=parts
+    )
+
+
+def table_columns(config: DataConfig) -> Mapping[str, tuple[str, ...]]:
+    """The columns of each table, by cascade's name; no row is read.
+
+    Raises:
+        ConfigError: as `open_source`.
+        DataError: as `open_source`.
+    """
+    return _layout(config).columns
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the names of files and columns tell of the tables."""
+
+    files: Mapping[str, TableFiles]
+    having: Mapping[str, Mapping[Path, list[str]]]
+    """Table -> file -> its columns."""
+    ours: Mapping[str, Mapping[str, str]]
+    """Table -> cascade's name of a column -> theirs."""
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The columns of each table, by cascade's name."""
+        return {name: tuple(names) for name, names in self.ours.items()}
+
+
+def _layout(config: DataConfig) -> _Layout:
     if config.path is None:
         raise ConfigError("data.path: source tables needs a folder that holds interactions.parquet or interactions.csv")
     folder = Path(config.path).expanduser()
     if not folder.is_dir():
         raise ConfigError(f"data.path: {folder} is not a folder")
     files = find_tables(folder)
-    for name, spare in spare_files(folder).items():
-        log.warning("%s: not read, %s is there", ", ".join(spare), files[name].path.name)
     if "interactions" not in files:
         endings = ", ".join(ENDINGS)
         raise DataError(f"{folder}: no interactions.parquet and no interactions.csv (the endings are {endings})")
@@ -47,14 +86,17 @@ def open_source(config: DataConfig, used: Used | None = None) -> Source:
     check_columns(config.columns, found)
     ours = {name: new_names(config.columns, name, columns) for name, columns in found.items()}
     _check_named(config, ours)
-    tables = {}
-    for name, table in files.items():
-        read = {o: t for o, t in ours[name].items() if used is None or o in used[name]}
-        tables[name] = open_table(table, config, having[name], read)
-    whole = {name: tables[name].whole() for name in ("users", "items") if name in tables}
-    columns = {name: tuple(names) for name, names in ours.items()}
-    parts = {name: table.parts for name, table in tables.items()}
-    return Source(tables["interactions"].chunks, tables["interactions"].rows, **whole, columns=columns, parts=parts)
+    return _Layout(files, having, ours)
+
+
+def _warn_of_unread(config: DataConfig, layout: _Layout) -> None:
+    """Log the files and columns that are not read because another one has their name."""
+    for name, spare in spare_files(Path(config.path or "").expanduser()).items():
+        log.warning("%s: not read, %s is there", ", ".join(spare), layout.files[name].path.name)
+    for name, ours in layout.ours.items():
+        for column in left_out(ours, _names(layout.files[name], layout.having[name])):
+            theirs = ours[column]
+            log.warning("%s.%s: is left out, data.columns.%s takes %s in its place", name, column, name, theirs)
 
 
 def table_inputs(config: DataConfig) -> Inputs:

@@ -10,7 +10,7 @@ from ...ensemble.config import ServerConfig
 from ...workflows.config import FeatureStoreConfig
 from .check import Check
 from .machine import check_disk, check_gpu, check_ports, check_shared_memory
-from .pipeline import check_config, check_feast, check_redis, check_triton
+from .pipeline import check_config, check_data, check_feast, check_redis, check_triton
 from .software import check_cudf, check_pins, check_platform, check_python
 
 
@@ -25,6 +25,7 @@ def examine(file: Path, sets: Sequence[str] = ()) -> list[Check]:
         check_python(),
         check_pins(),
         config_check,
+        *([check_data(config)] if config else []),
         *check_triton(),
         check_shared_memory(),
         check_ports(server),

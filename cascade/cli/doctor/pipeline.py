@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...config.load import config_with_origins
 from ...config.pipeline import PipelineConfig
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, DataError
 from ...workflows.config import FeatureStoreConfig
 from .check import Check, installed_version
 
@@ -21,6 +21,19 @@ def check_config(file: Path, sets: Sequence[str] = ()) -> tuple[PipelineConfig |
         problems = str(error).replace("\n", "; ")
         return None, Check("config", "fail", problems, "correct it, or name another file with --config")
     return config, Check("config", "ok", str(file))
+
+
+def check_data(config: PipelineConfig) -> Check:
+    """The tables are there, with the columns that the config names. No row is read."""
+    from ...pipeline.stages import check_inputs
+
+    try:
+        check_inputs(config)
+    except (ConfigError, DataError) as error:
+        problems = str(error).replace("\n", "; ")
+        return Check("data", "fail", problems, "correct the tables, or what the config says of them")
+    place = f", {config.data.path}" if config.data.path else ""
+    return Check("data", "ok", f"source {config.data.source}{place}")
 
 
 def check_triton() -> list[Check]:
