@@ -21,6 +21,15 @@ INCLUDED = {
     "SECURITY.md": "security.md",
 }
 """File of the root -> the page that shows it."""
+GENERATED = {
+    "cascade/config/pipeline.py": (f"{docs_config.FOLDER}/index.md", ""),
+    "cascade/config/tune.py": (f"{docs_config.FOLDER}/tune.md", ""),
+    "models/config.py": (f"{docs_config.FOLDER}/dlrm_ranker.md", ""),
+    "workflows/config.py": (f"{docs_config.FOLDER}/data.md", ""),
+    "cascade/cli/tune.py": (docs_cli.PAGE, "#cascade-tune"),
+}
+"""File that a page in the repository links to -> the page that is written from it, and where on it. Generated pages are
+only in the site."""
 LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -70,6 +79,8 @@ def _page_of(file: Path) -> tuple[str, str] | None:
     if file.is_relative_to(DOCS) and file.is_file():
         return str(file.relative_to(DOCS)), ""
     name = str(file.relative_to(ROOT))
+    if name in GENERATED:
+        return GENERATED[name]
     if name in INCLUDED:
         return INCLUDED[name], ""
     if file in docs_examples.files():
