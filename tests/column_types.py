@@ -68,7 +68,15 @@ NOT_IN_CSV = ("float32", "text view", "duration", "time of day", "category of nu
 """Types whose values a CSV does not hold."""
 KINDS = [name for name in SCALARS if name not in NOT_IN_CSV], list(SCALARS)
 """Types in a CSV, and in Parquet."""
-NO_ID = ("float", "float32", "decimal with a fraction", "bool")
+NO_ID = ("float", "float32", "decimal with a fraction", "bool", "duration")
+
+
+def id_of(name, csv):
+    """What an id of a type of ``SCALARS`` is as a canonical value."""
+    kind, _, becomes = SCALARS[name]
+    if not pa.types.is_temporal(kind):
+        return becomes
+    return (lambda time: f"{time}Z") if name == "time with zone" and not csv else str
 
 
 def scalars(draw, name, csv):

@@ -160,7 +160,8 @@ class DataConfig(ExtensibleSection):
     types: dict[str, Literal["int", "float", "text", "bool", "timestamp"]] = {}
     """tables only: column, by cascade's name -> the type that its values are read as, in every table that has it.
     Default: the type in the Parquet file, or for CSV the first of int, float, bool, timestamp and text that loses
-    nothing of any value in the file. Example: ``{zip_code: text, price: float}``."""
+    nothing of any value in the file; ids, and features of ``schema.sparse`` whose numbers would be written in another
+    way, stay text. Example: ``{zip_code: text, price: float}``."""
     separators: dict[str, str] = {}
     """Text columns that hold lists: column -> the separator between the entries, or ``json`` for lists such as ``["a",
     "b"]`` or ``[0.1, 0.2]``. Example: ``{genres: "|", image_embedding: json}``."""

@@ -11,7 +11,7 @@ from ...core.errors import ConfigError, DataError
 from ..config import DataConfig
 from ..sources import Source
 from ..tables.canonical import IDS, canonical
-from ..tables.ids import whole_ids
+from ..tables.ids import plain_ids
 from ..tables.names import DERIVED, way_out
 from ..tables.rows import Rows
 from ..tables.timestamps import TimeReader
@@ -75,7 +75,7 @@ def ingest(
 def _checked(table: pa.Table, name: str, vectors: Sequence[str], dense: Sequence[str], rows: Rows) -> pa.Table:
     """The users or items in canonical types, after all checks."""
     key = next(key for key, value in ENTITIES.items() if value == name)
-    table = whole_ids(table, name, [key], rows)
+    table = plain_ids(table, name, [key], rows)
     check_entity_table(table, name, key, rows)
     pretrained = vector_columns(table, vectors, rows) if name == "items" else {}
     table = canonical(table.drop_columns([*pretrained]), name, rows)
@@ -120,7 +120,7 @@ class InteractionIngester:
 
         rows = self.rows.after(self._read)
         self._read += raw.num_rows
-        raw = whole_ids(raw, "interactions", IDS, rows)
+        raw = plain_ids(raw, "interactions", IDS, rows)
         check_interactions(raw, self.config.labels, rows)
         times = self._times(raw, rows)
         rest = raw.drop_columns(["timestamp"]) if self.has_timestamp else raw

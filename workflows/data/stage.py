@@ -40,7 +40,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     config, schema = cast(DataConfig, sections["data"]), cast(SchemaConfig, sections["schema"])
     check_source(sections)
     used = used_columns(config, schema)
-    source = only_used(open_source(config, used), used)
+    source = only_used(open_source(config, used, schema.sparse), used)
     if "interactions" in source.columns:
         check_named(config, schema, source.columns)
     spool = Spool(folder / "spool" / "interactions.parquet")
@@ -113,7 +113,7 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=10,
+    version=11,
     inputs=inputs,
     check_inputs=check_source,
     memory=memory,

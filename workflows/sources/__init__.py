@@ -6,7 +6,7 @@ Start with `source`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["OpenSource", "Source", "open_source", "source_columns", "source_inputs"]
 
 
-def open_source(config: DataConfig, used: Used | None = None) -> Source:
+def open_source(config: DataConfig, used: Used | None = None, categories: Collection[str] = ()) -> Source:
     """The source that ``data.source`` names, built in or registered.
 
     Args:
         used: the columns that somebody reads; ``tables`` reads no others.
+        categories: columns whose values are names; ``tables`` keeps their text.
 
     Raises:
         ConfigError: there is no source of that name, or a registered one raises or opens something else.
     """
     if config.source == "tables":
-        return open_tables(config, used)
+        return open_tables(config, used, categories)
     opener, built_in = _opener(config)
     if built_in:
         return opener(config)

@@ -18,7 +18,7 @@ from .csv_stream import CsvStream
 from .file_kinds import check_kind
 from .files import TableFiles
 from .scan import Scan, refuse_twins
-from .text_types import TextType
+from .text_types import Role, TextType
 from .types import Read, text_reader_of
 
 if TYPE_CHECKING:
@@ -57,20 +57,22 @@ class CsvParts:
             )
         return names
 
-    def scan(self, files: Mapping[Path, Sequence[str]]) -> Scan:
-        """The types of columns (file -> names), from all of their values."""
+    def scan(self, files: Mapping[Path, Sequence[str]], roles: Mapping[str, Role]) -> Scan:
+        """The types of columns (file -> names), from all of their values and what they are for."""
         found: dict[str, tuple[TextType, Path]] = {}
         rows: dict[Path, int] = {}
         for file, names in files.items():
             for name in names:
-                found.setdefault(name, (TextType(self.config.decimal), file))
+                found.setdefault(name, (TextType(self.config.decimal, roles.get(name, "value")), file))
             rows[file] = 0
             for batch in self.batches(file, names or self.names(file)[:1]):
                 rows[file] += batch.num_rows
                 for name in names:
                     found[name][0].see(batch[name])
         types = {name: [(kind.kind, file)] for name, (kind, file) in found.items()}
-        return Scan(types, rows, [name for name, (kind, _) in found.items() if kind.whole])
+        whole = [name for name, (kind, _) in found.items() if kind.whole]
+        changing = {name: kind.changing for name, (kind, _) in found.items() if kind.changing is not None}
+        return Scan(types, rows, whole, changing)
 
     def read_as(self, found: pa.DataType, kind: pa.DataType) -> Read:
         """Reads a column of text, all of which is of the type ``found``, as ``kind``."""

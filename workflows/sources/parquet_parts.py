@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import DataError
 from .file_kinds import check_kind
 from .scan import Scan, refuse_twins
+from .text_types import Role
 from .types import Read, reader_of
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ class ParquetParts:
         """The columns of a file."""
         return list(self._schema(file).names)
 
-    def scan(self, files: Mapping[Path, Sequence[str]]) -> Scan:
-        """The types of columns (file -> names), from the files' footers."""
+    def scan(self, files: Mapping[Path, Sequence[str]], roles: Mapping[str, Role]) -> Scan:
+        """The types of columns (file -> names), from the files' footers; what they are for does not matter here."""
         import pyarrow.parquet as pq
 
         types: dict[str, list[tuple[pa.DataType, Path]]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ class Scan:
     """The number of rows of each file."""
     whole: Collection[str] = ()
     """Columns of text whose values are whole numbers, written like 3 or 3.0."""
+    changing: Mapping[str, str] = field(default_factory=dict)
+    """Column of a CSV that stays text -> a value that would not be the same text as a number."""
 
 
 def refuse_twins(file: Path, names: Sequence[str], header: Sequence[str]) -> None:

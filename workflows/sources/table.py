@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -17,11 +18,13 @@ from .csv_parts import CsvParts
 from .files import PartFile, TableFiles
 from .json_lists import json_lists
 from .parquet_parts import ParquetParts
-from .text_types import TextType
+from .text_types import Role, TextType
 from .types import PHRASES, Forced, Read, as_it_is, common_type, decoded, forced_reader_of, forced_type, text_reader_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 262_144
 JSON = "json"
@@ -145,7 +148,11 @@ def _values(column: Column, part: PartFile, batch: pa.RecordBatch) -> tuple[pa.A
 
 
 def open_table(
-    files: TableFiles, config: DataConfig, having: Mapping[Path, Collection[str]], used: Mapping[str, str]
+    files: TableFiles,
+    config: DataConfig,
+    having: Mapping[Path, Collection[str]],
+    used: Mapping[str, str],
+    categories: Collection[str] = (),
 ) -> SourceTable:
     """The table with the columns ``used``: cascade's name -> theirs.
 
@@ -153,6 +160,7 @@ def open_table(
 
     Args:
         having: the columns of each file.
+        categories: columns, by cascade's name, whose values are names.
 
     Raises:
         DataError: naming two files whose types of a column do not go together, or what cannot be read.
@@ -162,20 +170,42 @@ def open_table(
     for name, theirs in used.items():
         if kind := _forced(name, files, config):
             forced[theirs] = kind
+    roles: dict[str, Role] = {t: "id" if n in IDS else "category" for n, t in used.items() if n in (*IDS, *categories)}
     needed = [theirs for name, theirs in used.items() if theirs not in forced or config.types.get(name) == "text"]
-    scan = reader.scan({part.file: [name for name in needed if name in having[part.file]] for part in files.parts})
+    sought = {part.file: [name for name in needed if name in having[part.file]] for part in files.parts}
+    scan = reader.scan(sought, roles)
     columns = []
     for name, theirs in used.items():
         if theirs in forced:
             whole = theirs in scan.whole and name in config.types
             columns.append(_forced_column(name, theirs, forced[theirs], config.csv.decimal, whole))
         else:
-            found, keys = scan.types.get(theirs, []), _key_type(files, theirs, having)
+            found, keys = scan.types.get(theirs, []), _key_type(files, theirs, having, roles.get(theirs, "value"))
             kind = common_type(files.name, name, [*found, *keys])
+            if files.format == "csv":
+                _notice(files.name, name, kind, scan.changing.get(theirs))
             read = reader.read_as(found[0][0], kind) if found else as_it_is
             read_key = text_reader_of(keys[0][0], kind) if keys else as_it_is
             columns.append(Column(name, theirs, kind, read, read_key, _problem(name, kind)))
     return SourceTable(files, config, reader, having, columns, scan.rows)
+
+
+def _notice(table: str, name: str, kind: pa.DataType, changing: str | None) -> None:
+    """Say that numbers stay text because they would change, or that ids such as 3.0 do change."""
+    import pyarrow as pa
+
+    if changing is not None:
+        log.warning(
+            "%s.%s: numbers such as %s stay text, because they would be written in another way as numbers; "
+            "data.types: {%s: text} says that this is meant, {%s: float} reads them as numbers",
+            *(table, name, changing, name, name),
+        )
+    elif name in IDS and pa.types.is_floating(kind):
+        log.warning(
+            "%s.%s: ids are written like 3.0, as pandas does beside a missing value, and are read as 3; "
+            "data.types: {%s: int} says that this is meant",
+            *(table, name, name),
+        )
 
 
 def part_reader(files: TableFiles, config: DataConfig) -> ParquetParts | CsvParts:
@@ -198,11 +228,13 @@ def _problem(name: str, kind: pa.DataType) -> str:
     return f"does not fit {kind}, the type in other files; set data.types: {{{name}: text}}, or another type"
 
 
-def _key_type(files: TableFiles, theirs: str, having: Mapping[Path, Collection[str]]) -> list[tuple[pa.DataType, Path]]:
+def _key_type(
+    files: TableFiles, theirs: str, having: Mapping[Path, Collection[str]], role: Role
+) -> list[tuple[pa.DataType, Path]]:
     """The type of a Hive key over all files that have no column of its name; empty if there is none."""
     import pyarrow as pa
 
     parts = [part for part in files.parts if theirs in part.keys and theirs not in having[part.file]]
-    found = TextType()
+    found = TextType(role=role)
     found.see(pa.array([part.keys[theirs] for part in parts], pa.string()))
     return [(found.kind, parts[0].file)] if parts else []

@@ -22,11 +22,13 @@ Used = Mapping[str, Collection[str]]
 """Table -> the columns, by cascade's name, that somebody reads."""
 
 
-def open_source(config: DataConfig, used: Used | None = None) -> Source:
+def open_source(config: DataConfig, used: Used | None = None, categories: Collection[str] = ()) -> Source:
     """The tables in ``data.path``, read as the section ``data`` says.
 
     Args:
         used: the columns to read; by default all of them.
+        categories: columns whose values are names, as those of ids are: text in a CSV that would not be the same after
+            it was read as a number stays text.
 
     Raises:
         ConfigError: if the folder, or a column that the config names, does not exist.
@@ -37,7 +39,7 @@ def open_source(config: DataConfig, used: Used | None = None) -> Source:
     tables = {}
     for name, table in layout.files.items():
         read = {o: t for o, t in layout.ours[name].items() if used is None or o in used[name]}
-        tables[name] = open_table(table, config, layout.having[name], read)
+        tables[name] = open_table(table, config, layout.having[name], read, categories)
     whole = {name: tables[name].whole() for name in ("users", "items") if name in tables}
     parts = {name: table.parts for name, table in tables.items()}
     return Source(

@@ -17,6 +17,8 @@ from .rows import ROWS, Rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ZEROS = r"(:[0-9]{2}|\.[0-9]*[1-9])\.?0+(Z|[+-][0-9]+)?$"
+"""The end of a time of day whose fraction has zeros at its end, which only say in which unit it was stored."""
 INEXACT = "is too large to be exact as a float; write it as an integer or as text in the table"
 
 
@@ -30,20 +32,27 @@ def id_columns(data: Path) -> tuple[pa.Array, pa.Array]:
     return users.combine_chunks(), items.combine_chunks()
 
 
-def whole_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = ROWS) -> pa.Table:
-    """``table`` with ids such as 3.0, which pandas writes where an id was missing once, as whole numbers.
+def plain_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = ROWS) -> pa.Table:
+    """``table`` with ids that answers can give back: whole numbers and text.
+
+    Ids such as 3.0, which pandas writes where an id was missing once, become whole numbers. Dates, times, true and
+    false become text, such as 2024-01-31 10:00:00, in place of the numbers that features have for them.
 
     Args:
         name: of the table, for messages.
         rows: names the table's rows, for messages.
 
     Raises:
-        DataError: naming the first id that has a fraction, or is too large for a float to hold it exactly.
+        DataError: naming the first id that has a fraction, or is too large for a float to hold it exactly; or the
+            column if ids are durations.
     """
     import pyarrow as pa
 
     for column in columns:
-        if column not in table.column_names or kind_of(table[column].type) != "float":
+        if column not in table.column_names:
+            continue
+        table = _with_text(table, column, f"{name}.{column}")
+        if kind_of(table[column].type) != "float":
             continue
         floats, most = as_floats(one_array(table[column])), largest_exact(table[column].type)
         values = floats.fill_null(np.nan).to_numpy()
@@ -59,6 +68,24 @@ def whole_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = R
         ids = pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
         table = table.set_column(table.column_names.index(column), column, ids)
     return table
+
+
+def _with_text(table: pa.Table, column: str, where: str) -> pa.Table:
+    """``table`` with dates, times, true and false in a column as text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = table[column].type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_duration(kind):
+        raise DataError(
+            f"{where}: wrong type {kind}, ids are whole numbers or text; data.types: {{{column}: int}} reads "
+            "durations as whole seconds"
+        )
+    if pa.types.is_interval(kind) or not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind)):
+        return table
+    text = pc.replace_substring_regex(one_array(table[column]).cast(pa.string()), ZEROS, r"\1\2")
+    return table.set_column(table.column_names.index(column), column, text)
 
 
 def check_exact(ids: pa.Array, where: str, rows: Rows) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from column_types import KINDS, NO_ID, STAMPS, scalars, stamped, tick_of, write_tables
+from column_types import KINDS, NO_ID, STAMPS, id_of, scalars, stamped, tick_of, write_tables
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +37,8 @@ def shops(draw):
         return found
 
     def ids(column, count, names=tuple(name for name in kinds if name not in NO_ID)):
-        kind, values, becomes = values_of(draw(st.sampled_from(names)), column)
+        kind, values, becomes = values_of(name := draw(st.sampled_from(names)), column)
+        becomes = id_of(name, csv) if becomes is not str else str
         found = draw(st.lists(values, min_size=count, max_size=count, unique_by=becomes))
         return kind, found, [becomes(value) for value in found]
 
