@@ -265,7 +265,7 @@ def _why(
     changed = _changes(stage, runs, pipeline, sections, parents)
     if changed is None:
         other = None if noted(runs, pipeline) else newest(runs)
-        first = f"no run of {pipeline} yet, the newest run of {runs} is of {other}" if other else "not run before"
+        first = f"no run of {pipeline} yet, the newest run in {runs} is of {other}" if other else "not run before"
         return "; ".join([first, *reasons])
     return "; ".join([*changed, *reasons]) or "its run folder is gone"
 

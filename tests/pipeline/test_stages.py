@@ -183,7 +183,7 @@ def test_a_pipeline_is_compared_with_its_own_last_run(tmp_path: Path, pipeline: 
     """Two configs in one folder: shop changes serving.ann.topk, whatever books has run meanwhile."""
     few, more, most = ({"ann": {"topk": topk}, "rerank": {"k": 10}} for topk in (30, 40, 50))
     pipeline.run(tmp_path, named("shop", serving=few))
-    runs = f"the newest run of {tmp_path} is of"
+    runs = f"the newest run in {tmp_path} is of"
     assert pipeline.why(tmp_path, named("books")) == {
         "a": "",
         "b": f"no run of books yet, {runs} shop",
