@@ -7,11 +7,19 @@ import io
 import tokenize
 from collections.abc import Mapping
 from itertools import pairwise, product
+from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
+from ..sources.types import Forced, forced_reader_of
+from ..tables.canonical import kind_of, one_array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _KINDS = {"int": "number", "float": "number", "string": "text"}
 """Kind of a column -> what it compares with; a list compares with nothing."""
+_NUMBERS: tuple[Forced, ...] = ("float", "int", "bool")
+"""Types of ``data.types`` that compare with numbers."""
 
 
 def as_pandas_reads(expression: str) -> ast.expr:
@@ -22,16 +30,18 @@ def as_pandas_reads(expression: str) -> ast.expr:
     return ast.parse(text.strip(), mode="eval").body
 
 
-def check_comparisons(expression: str, key: str, kinds: Mapping[str, str | None]) -> None:
+def check_comparisons(expression: str, key: str, table: pa.Table, decimal: str) -> None:
     """Refuse a comparison of text with a number: ``!=`` and ``not in`` would be true of every row, ``==`` of none.
 
     Args:
         key: the config key that holds the expression, for messages.
-        kinds: column -> its kind, as `kind_of` says.
+        table: a chunk of interactions with the columns of the expression.
+        decimal: the decimal sign of numbers that are text.
 
     Raises:
         DataError: naming the column, its kind, and what it is compared with.
     """
+    kinds = {field.name: kind_of(field.type) for field in table.schema}
     for node in ast.walk(as_pandas_reads(expression)):
         if not isinstance(node, ast.Compare):
             continue
@@ -43,7 +53,7 @@ def check_comparisons(expression: str, key: str, kinds: Mapping[str, str | None]
                         left, right, other = right, left, one
                     raise DataError(
                         f"{key}: {expression!r} compares {_named(left, kinds)} with {_named(right, kinds)}, and these "
-                        f"are never equal; {_remedy(left, other)}"
+                        f"are never equal; {_remedy(left, other, table, decimal)}"
                     )
 
 
@@ -77,10 +87,28 @@ def _named(node: ast.expr, kinds: Mapping[str, str | None]) -> str:
     return f"the {_kind(node, kinds)} {ast.unparse(node)}"
 
 
-def _remedy(node: ast.expr, other: str) -> str:
+def _remedy(node: ast.expr, other: str, table: pa.Table, decimal: str) -> str:
     """What to do about a value that is compared with another kind."""
-    name = node.id if isinstance(node, ast.Name) else "COLUMN"
+    if not isinstance(node, ast.Name):
+        return "compare values of one type"
+    name, kind = node.id, kind_of(table[node.id].type)
+    if str(kind).startswith("list_"):
+        return "a list compares with nothing, take it out of the expression"
     if other == "number":
-        return f"compare it with a value of its type, or set data.types: {{{name}: float}} (or int, bool)"
+        able = [forced for forced in _NUMBERS if _reads(forced, table[name], decimal)]
+        more = f" (or {', '.join(able[1:])})" if able[1:] else ""
+        types = f", or set data.types: {{{name}: {able[0]}}}{more}" if able else ", since not all are numbers"
+        return f"compare it with a value of its type{types}"
     hint = "compare it with a number: true and false are 1 and 0 here, times are seconds since 1970"
     return hint if other != "text" or name == "timestamp" else f"{hint}; or set data.types: {{{name}: text}}"
+
+
+def _reads(forced: Forced, values: pa.ChunkedArray, decimal: str) -> bool:
+    """Whether ``data.types`` can read the values as ``forced``."""
+    import pyarrow as pa
+
+    try:
+        forced_reader_of(forced, decimal)(one_array(values))
+    except pa.ArrowException:
+        return False
+    return True

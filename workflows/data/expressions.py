@@ -48,11 +48,14 @@ def names_in(expression: str, key: str = "data.positive") -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
+def positives(table: pa.Table, expression: str | None, decimal: str = ".") -> NDArray[np.bool_]:
     """Which rows are positives: bool [n].
 
     Without an expression, ``label == 1`` if there is a label, else every row. A row in which a column of the expression
     is null is not a positive.
+
+    Args:
+        decimal: as in `holds`.
 
     Raises:
         ConfigError, DataError: as `holds`.
@@ -61,11 +64,14 @@ def positives(table: pa.Table, expression: str | None) -> NDArray[np.bool_]:
         expression = "label == 1" if "label" in table.column_names else None
     if expression is None:
         return np.ones(table.num_rows, bool)
-    return holds(table, expression, "data.positive")
+    return holds(table, expression, "data.positive", decimal)
 
 
-def with_label(table: pa.Table, expression: str | None) -> pa.Table:
+def with_label(table: pa.Table, expression: str | None, decimal: str = ".") -> pa.Table:
     """The table with a column ``label`` of 0 and 1 computed by ``data.label``; unchanged without an expression.
+
+    Args:
+        decimal: as in `holds`.
 
     Raises:
         ConfigError: if the table has a label already, or as `holds`.
@@ -80,7 +86,7 @@ def with_label(table: pa.Table, expression: str | None) -> pa.Table:
             f"data.label: interactions has a column 'label' already, {expression!r} would replace it: leave data.label "
             "out, or rename that column with data.columns"
         )
-    return table.append_column("label", pa.array(holds(table, expression, "data.label").astype(np.int64)))
+    return table.append_column("label", pa.array(holds(table, expression, "data.label", decimal).astype(np.int64)))
 
 
 def check_expression(expression: str, key: str, columns: Sequence[str]) -> list[str]:
@@ -97,18 +103,19 @@ def check_expression(expression: str, key: str, columns: Sequence[str]) -> list[
     return names
 
 
-def holds(table: pa.Table, expression: str, key: str) -> NDArray[np.bool_]:
+def holds(table: pa.Table, expression: str, key: str, decimal: str = ".") -> NDArray[np.bool_]:
     """Where an expression is true: bool [n]; false where a column that it reads is null.
 
     Args:
         key: the config key that holds the expression, for messages.
+        decimal: the decimal sign of numbers that are text, for messages.
 
     Raises:
         ConfigError: if it reads an unknown column, or its value is not true or false; a column of 0 and 1 is.
         DataError: if it does not fit the types of the columns.
     """
     names = check_expression(expression, key, table.column_names)
-    result = _evaluate(table, names, expression, key)
+    result = _evaluate(table.select(names), expression, key, decimal)
     if np.asarray(result).dtype.kind != "b" or np.shape(result) != (table.num_rows,):
         raise ConfigError(f"{key}: {expression!r} does not give true or false for each row; {_EXAMPLE}")
     lacking = [table[name].is_null().to_numpy() for name in names]
@@ -142,14 +149,14 @@ def _filled(table: pa.Table) -> pa.Table:
     return table
 
 
-def _evaluate(table: pa.Table, names: list[str], expression: str, key: str) -> Any:
-    kinds = {name: kind_of(table[name].type) for name in names}
-    check_comparisons(expression, key, kinds)
-    frame = _filled(table.select(names)).to_pandas()
+def _evaluate(table: pa.Table, expression: str, key: str, decimal: str) -> Any:
+    check_comparisons(expression, key, table, decimal)
+    frame = _filled(table).to_pandas()
     for name in _stand_alone(expression):
         if frame[name].isin([0, 1]).all():  # true and false are 1 and 0 in the table
             frame[name] = frame[name] == 1
     try:
         return frame.eval(expression, engine="python")
     except (TypeError, ValueError, SyntaxError, NotImplementedError, AttributeError) as error:
+        kinds = {field.name: kind_of(field.type) for field in table.schema}
         raise DataError(f"{key}: {expression!r} cannot be applied to interactions {kinds}: {error}") from None

@@ -125,12 +125,14 @@ class InteractionIngester:
         times = self._times(raw, rows)
         rest = raw.drop_columns(["timestamp"]) if self.has_timestamp else raw
         chunk = canonical(rest, "interactions", rows).append_column("timestamp", self.times.shown(times))
-        chunk = with_label(chunk, self.config.label)
+        chunk = with_label(chunk, self.config.label, self.config.csv.decimal)
         self._check_reserved(chunk)
         kept = self.unknown.kept(chunk, rows)
         for column in chunk.column_names:
             check_finite(chunk, "interactions", column, dense=column in self.dense, rows=rows)
-        chunk = chunk.append_column("positive", pa.array(positives(chunk, self.config.positive)))
+        chunk = chunk.append_column(
+            "positive", pa.array(positives(chunk, self.config.positive, self.config.csv.decimal))
+        )
         if self.config.split.given is not None:
             chunk = self._with_given_split(chunk, self.config.split.given, rows)
         if self.config.has_order:

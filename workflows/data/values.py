@@ -44,10 +44,9 @@ def check_values(
     for column in (*schema.sparse, *schema.dense, *schema.text, *schema.vectors):
         if not any(column in known for known in kinds.values()):
             name = next(name for name, names in columns.items() if column in names)
-            raise DataError(
-                f"{name}.{column}: has no value in any row, or values that are neither numbers, text, times nor lists "
-                f"of these; take it out of schema, or set data.types: {{{column}: text}}"
-            )
+            forced = {column: "text" for column in schema.sparse} | {column: "float" for column in schema.dense}
+            types = f", or set data.types: {{{column}: {forced[column]}}}" if column in forced else ""
+            raise DataError(f"{name}.{column}: has no value in any row; take it out of schema{types}")
     for column in schema.dense:
         for name, known in kinds.items():
             if known.get(column) == "string":

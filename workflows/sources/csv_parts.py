@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,9 @@ BLOCK = 8 << 20
 """Bytes read at once; also the longest row."""
 MARK = "\ufeff"
 """The byte order mark, which Arrow skips."""
+HEAD = 1 << 12
+"""Bytes that say an encoding."""
+WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 LONGEST = 1 << 30
 """Characters of the longest field in a file that is searched for an error."""
 
@@ -49,6 +53,11 @@ class CsvParts:
             names = next((row for row in self._rows(text) if row), [""])
         if names == [""]:
             raise DataError(f"{file}: is empty, expected a header with the names of the columns")
+        if any("\0" in name for name in names):
+            raise DataError(
+                f"{file}: the header holds the character NUL, so it is not {self.config.encoding}; "
+                f"set data.csv.encoding: {self._wide(file)}"
+            )
         other = next((sign for sign in ";\t|," if sign in names[0]), None)
         if len(names) == 1 and other is not None:
             raise DataError(
@@ -177,6 +186,12 @@ class CsvParts:
             strict=strict,
         )
 
+    def _wide(self, file: Path) -> str:
+        import pyarrow as pa
+
+        with pa.input_stream(str(file), compression="detect") as stream:
+            return _wide(stream.read(HEAD), self.config.delimiter)
+
     def _text(self, file: Path) -> io.TextIOWrapper:
         import pyarrow as pa
 
@@ -197,3 +212,11 @@ class CsvParts:
             raise DataError(f"{file}: {damaged} ({error})") from None
         except (pa.ArrowException, csv.Error) as error:
             raise DataError(f"{file}: cannot be read as CSV: {error}; is it in another data.csv.encoding?") from None
+
+
+def _wide(head: bytes, delimiter: str) -> str:
+    """The encoding, of two or four bytes a character, of a file that begins with ``head``."""
+    marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    marked = next((encoding for mark, encoding in marks.items() if head.startswith(mark)), None)
+    texts = {encoding: head.decode(encoding, "replace") for encoding in WIDE}
+    return marked or max(WIDE, key=lambda encoding: texts[encoding].count("\n") + texts[encoding].count(delimiter))

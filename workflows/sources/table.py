@@ -9,9 +9,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...core.errors import DataError
 from ..config import DataConfig
 from ..tables.canonical import IDS, split_text
 from ..tables.ids import check_exact
+from ..tables.other_types import replacement
 from ..tables.rows import Parts, Rows
 from .convert import convert
 from .csv_parts import CsvParts
@@ -113,9 +115,14 @@ class SourceTable:
         for column in self.columns:
             values, read = _values(column, part, batch)
             where = f"{self.files.name}.{column.name}"
+            problem = column.problem
             if column.name in IDS:
                 check_exact(decoded(values), where, rows)
-            arrays[column.name] = convert(values, read, where, rows, column.problem)
+                if self.files.format == "csv" and pa.types.is_string(column.kind):
+                    _refuse_headers(values, column.theirs, where, rows)
+            if pa.types.is_nested(values.type):
+                problem += f"; {replacement(values.type, column.name)}"
+            arrays[column.name] = convert(values, read, where, rows, problem)
         return pa.table(arrays)
 
     def _empty(self) -> pa.Table:
@@ -134,6 +141,15 @@ class SourceTable:
                 lists = json_lists(chunk[field.name].combine_chunks(), where, rows, key)
                 chunk = chunk.set_column(index, field.name, lists)
         return split_text(chunk, plain, self.files.name, rows)
+
+
+def _refuse_headers(values: pa.Array, name: str, where: str, rows: Rows) -> None:
+    """Raise a DataError if the header stands among the rows as well, as in files that were joined."""
+    import pyarrow.compute as pc
+
+    found = pc.index(values, name).as_py()
+    if found >= 0:
+        raise DataError(f"{where}, {rows(found)}: {name!r} is the name of the column; take the header out of the rows")
 
 
 def _values(column: Column, part: PartFile, batch: pa.RecordBatch) -> tuple[pa.Array, Read]:
@@ -221,11 +237,18 @@ def _forced(name: str, files: TableFiles, config: DataConfig) -> Forced | None:
 def _forced_column(name: str, theirs: str, forced: Forced, decimal: str, whole: bool) -> Column:
     read = forced_reader_of(forced, decimal, whole)
     problem = f"is not {PHRASES[forced]}, which data.types.{name} asks for"
+    if forced == "float" and decimal != ".":
+        problem += f"; text has the decimal sign {decimal!r} of data.csv.decimal, and no sign of thousands"
     return Column(name, theirs, forced_type(forced), read, read, problem)
 
 
 def _problem(name: str, kind: pa.DataType) -> str:
-    return f"does not fit {kind}, the type in other files; set data.types: {{{name}: text}}, or another type"
+    import pyarrow as pa
+
+    way_out = f"set data.types: {{{name}: text}}, or another type"
+    if pa.types.is_nested(kind):
+        way_out = "write it as one type in all files"
+    return f"does not fit {kind}, the type in other files; {way_out}"
 
 
 def _key_type(

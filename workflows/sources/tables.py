@@ -10,6 +10,7 @@ from pathlib import Path
 from ...core.errors import ConfigError, DataError
 from ...core.inputs import Inputs, file_inputs
 from ..config import DataConfig
+from ..tables.canonical import IDS
 from ..tables.validate import nearest
 from .files import ENDINGS, TableFiles, find_tables, spare_files
 from .mapping import check_columns, left_out, new_names
@@ -18,6 +19,8 @@ from .table import open_table, part_reader
 
 log = logging.getLogger(__name__)
 
+KEYS = {"interactions": IDS, "users": ("user_id",), "items": ("item_id",)}
+"""Table -> the columns that each of its files has, if one has."""
 Used = Mapping[str, Collection[str]]
 """Table -> the columns, by cascade's name, that somebody reads."""
 
@@ -87,6 +90,8 @@ def _layout(config: DataConfig) -> _Layout:
     found = {name: _names(table, having[name]) for name, table in files.items()}
     check_columns(config.columns, found)
     ours = {name: new_names(config.columns, name, columns) for name, columns in found.items()}
+    for name, table in files.items():
+        _check_parts(table, having[name], [theirs for key, theirs in ours[name].items() if key in KEYS[name]])
     _check_named(config, ours)
     return _Layout(files, having, ours)
 
@@ -118,6 +123,20 @@ def _headers(table: TableFiles, config: DataConfig) -> dict[Path, list[str]]:
 def _names(table: TableFiles, having: Mapping[Path, Collection[str]]) -> list[str]:
     """The columns of all files, and the Hive keys."""
     return list(dict.fromkeys([*(name for names in having.values() for name in names), *table.keys]))
+
+
+def _check_parts(table: TableFiles, having: Mapping[Path, Collection[str]], keys: Collection[str]) -> None:
+    """Check that each file has the columns ``keys``, or is in a folder that says them; a CSV may have no header."""
+    for part in table.parts:
+        names = having[part.file]
+        lacking = next((key for key in keys if key not in names and key not in part.keys), None)
+        if lacking is not None:
+            other = next(each for each in table.parts if lacking in having[each.file] or lacking in each.keys)
+            header = "; if these are values, write the header, which is missing, as the first line of the file"
+            raise DataError(
+                f"{part.file}: has no column {lacking!r}, which {table.shown(other.file)} has; its columns are "
+                f"{', '.join(names)[:80]}{header if table.format == 'csv' else ''}"
+            )
 
 
 def _check_named(config: DataConfig, ours: Mapping[str, Collection[str]]) -> None:

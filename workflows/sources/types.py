@@ -254,6 +254,7 @@ def _truth(values: pa.Array, decimal: str) -> pa.Array:
     if pa.types.is_boolean(values.type):
         return values
     words = pc.utf8_lower(plain(_text(values, decimal)))
+    words = pc.replace_substring_regex(words, r"^([01])[.,]0+$", r"\1")  # as pandas writes them beside a missing value
     true, false = (pc.is_in(words, value_set=pa.array(each)) for each in (TRUE, FALSE))
     known = pc.or_(true, pc.or_(false, words.is_null()))
     if not pc.all(known).as_py():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
+from .other_types import is_empty, replacement
 from .rows import ROWS, Rows
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def arrow_type(kind: str) -> pa.DataType:
 
 
 def canonical(table: pa.Table, name: str, rows: Rows = ROWS) -> pa.Table:
-    """``table`` with every column in a canonical type; columns of other types are left out.
+    """``table`` with every column in a canonical type; columns without any value, of type null, are left out.
 
     Booleans become 0 and 1, dates and times become seconds since 1970 (times of day and durations: seconds), NaN
     becomes null, nulls inside lists are dropped and a null list becomes empty. Every other value stays exactly what it
@@ -63,14 +64,20 @@ def canonical(table: pa.Table, name: str, rows: Rows = ROWS) -> pa.Table:
         rows: names the table's rows, for messages.
 
     Raises:
-        DataError: if a value does not fit the canonical type, e.g. a uint64 beyond int64, a time that lies between two
-            seconds, or text with a NUL.
+        DataError: if a column is of a type that has no canonical one, such as a struct, or a value does not fit, e.g. a
+            uint64 beyond int64, a time that lies between two seconds, or text with a NUL.
     """
     import pyarrow as pa
 
     columns = {}
     for field in table.schema:
         kind = kind_of(field.type)
+        if kind is None and not is_empty(field.type):
+            title = "; or name another column in data.title" if field.name == "title" else ""
+            raise DataError(
+                f"{name}.{field.name}: wrong type {field.type}, expected numbers, text, times, or lists of these; "
+                f"{replacement(field.type, field.name)}{title}"
+            )
         if kind is not None:
             columns[field.name] = _column(table[field.name], kind, f"{name}.{field.name}", rows)
     return pa.table(columns)
@@ -93,13 +100,13 @@ def _column(column: pa.ChunkedArray, kind: str, where: str, rows: Rows) -> pa.Ar
     return _scalars(array, kind, where, rows)
 
 
-def _scalars(array: pa.Array, kind: str, where: str, row_of: RowOf) -> pa.Array:
-    """Numbers or text as int64, float64 or string."""
+def _scalars(array: pa.Array, kind: str, where: str, row_of: RowOf, listed: bool = False) -> pa.Array:
+    """Numbers or text as int64, float64 or string; ``listed``: they are entries of lists."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if kind == "int":
-        return (_seconds if pa.types.is_temporal(array.type) else whole_numbers)(array, where, row_of)
+        return (_seconds if pa.types.is_temporal(array.type) else whole_numbers)(array, where, row_of, listed)
     if kind == "float":
         array = as_floats(array)
         return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
@@ -148,12 +155,13 @@ def largest_exact(kind: pa.DataType) -> float:
     return {"halffloat": 2.0**11, "float": 2.0**24}.get(str(kind), 2.0**53)
 
 
-def whole_numbers(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
+def whole_numbers(array: pa.Array, where: str, row_of: RowOf, listed: bool = False) -> pa.Array:
     """Integers, booleans or decimals without a fraction as int64, exactly.
 
     Args:
         where: table and column, for messages.
         row_of: names the row of a value.
+        listed: whether the values are entries of lists.
 
     Raises:
         DataError: naming the first value that int64 does not hold, or that stands for a missing one.
@@ -170,14 +178,16 @@ def whole_numbers(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
     at = next(
         at for at, value in enumerate(array.to_pylist()) if value is not None and not -LARGEST <= value <= LARGEST
     )
-    column = where.partition(".")[2]
+    way_out = "write the entries as text in the table"
+    if not listed:
+        way_out = f"data.types: {{{where.partition('.')[2]}: text}} keeps such numbers as text"
     raise DataError(
         f"{where}, {row_of(at)}: {int(array[at].as_py())} is out of range, expected -{LARGEST} to {LARGEST}; "
-        f"data.types: {{{column}: text}} keeps such numbers as text; if it stands for a missing value, write null"
+        f"{way_out}; if it stands for a missing value, write null"
     )
 
 
-def _seconds(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
+def _seconds(array: pa.Array, where: str, row_of: RowOf, listed: bool) -> pa.Array:
     """Dates and times as int64 seconds since 1970, times of day as seconds since midnight, durations as seconds."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -189,10 +199,11 @@ def _seconds(array: pa.Array, where: str, row_of: RowOf) -> pa.Array:
     seconds = pc.divide(steps, per_second)
     rest = pc.not_equal(pc.multiply(seconds, per_second), steps)
     if pc.any(rest).as_py():
-        at, column = pc.index(rest, True).as_py(), where.partition(".")[2]
+        at = pc.index(rest, True).as_py()
+        text = "write text" if listed else f"set data.types: {{{where.partition('.')[2]}: text}}"
         raise DataError(
             f"{where}, {row_of(at)}: {array[at]} is no whole second; times other than timestamp are read in "
-            f"seconds: cut the fraction off in the table, or set data.types: {{{column}: text}}"
+            f"seconds: cut the fraction off in the table, or {text}"
         )
     return seconds
 
@@ -208,7 +219,7 @@ def _lists(array: pa.Array, kind: str, where: str, rows: Rows) -> pa.Array:
     values = pc.list_flatten(array)
     values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
     parents = np.asarray(pc.list_parent_indices(array))
-    values = _scalars(values, kind.removeprefix("list_"), where, lambda at: rows(int(parents[at])))
+    values = _scalars(values, kind.removeprefix("list_"), where, lambda at: rows(int(parents[at])), listed=True)
     keep = values.is_valid()
     offsets = np.concatenate([[0], np.cumsum(np.bincount(parents[np.asarray(keep)], minlength=len(array)))])
     values = values.filter(keep)

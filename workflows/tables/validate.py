@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ...core.errors import DataError
 from ...core.suggest import closest
 from .canonical import IDS, as_floats, kind_of, one_array
+from .other_types import replacement
 from .rows import ROWS, Rows
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ LONGEST_ID = 512
 """Characters of an id. Tables of ids have the width of the longest, so one of them must not decide their size."""
 LARGEST_DENSE = 1e30
 """Of ``schema.dense``, in magnitude. A float32 ends at 3.4e38, and models add and multiply on the way to a score."""
+NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]*)?")
+"""What hardly is the name of a column."""
 _NO_LABEL = "; for a rating, use another name than label and set data.positive, e.g. rating >= 4"
 
 
@@ -42,9 +46,11 @@ def check_required(names: Sequence[str], name: str, required: Sequence[str]) -> 
     for column in required:
         if column not in names:
             hint = nearest(column, names)
+            values = "; if these are values, write the header, which is missing, as the first line of the file"
             raise DataError(
                 f"{name}.{column}: missing column{hint}; the table has {', '.join(names)}; "
                 f"if one of these is meant, name it in data.columns.{column}"
+                f"{values if any(map(NUMBER.fullmatch, names)) else ''}"
             )
 
 
@@ -55,7 +61,9 @@ def check_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = R
     for column in columns:
         kind = kind_of(table[column].type)
         if kind not in ("int", "string"):
-            raise DataError(f"{name}.{column}: wrong type {table[column].type}, ids are whole numbers or strings")
+            given = table[column].type
+            way_out = replacement(given, column) if kind is None else "write a row for each entry in the table"
+            raise DataError(f"{name}.{column}: wrong type {given}, ids are whole numbers or strings; {way_out}")
         if table[column].null_count:
             raise DataError(f"{name}.{column}, {rows(_first(table[column].is_null()))}: missing id (null)")
         if kind == "string":
@@ -78,6 +86,7 @@ def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str], *,
     if (kind := kind_of(values.type)) not in kinds:
         first = f", e.g. {values[0].as_py()!r}" if len(values) else ""
         expected = " or ".join(kinds)
+        advice += f"; {replacement(values.type, column)}" if kind is None else ""
         raise DataError(f"{name}.{column}: wrong type {values.type} ({kind}){first}, expected {expected}{advice}")
 
 

@@ -319,6 +319,8 @@ def test_part_files_are_typed_together(tmp_path):
         ("float", "1e3", 1000.0),
         ("bool", "yes", True),
         ("bool", "0", False),
+        ("bool", "1.0", True),
+        ("bool", "0.0", False),
         ("timestamp", "2024-01-02 10:00", datetime(2024, 1, 2, 10)),
         ("timestamp", "2024-01-02", datetime(2024, 1, 2)),
         ("timestamp", "2024-01-02T10:00:00+02:00", datetime(2024, 1, 2, 8)),

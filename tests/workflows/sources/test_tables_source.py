@@ -90,7 +90,7 @@ def test_canonical_types():
             "day": pd.to_datetime(["1970-01-02", "1970-01-01T00:00:01"]),
             "ratio": np.array([np.nan, 2.5], np.float32),
             "tags": [["a", None, "b"], None],
-            "blob": [b"x", b"y"],
+            "nothing": [None, None],
         }
     )
     got = canonical(pa.Table.from_pandas(frame), "items")
