@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError, FeatureStoreError
 from ..config import FeatureStoreConfig
-from .online import ONLINE_FILE, REDIS_VARIABLE
+from .online import ONLINE_FILE, REDIS_VARIABLE, way_out
 from .online_writer import OnlineWriter
 from .redis_writer import RedisWriter
 from .sqlite_writer import SqliteWriter
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
+
+REGISTRY_FILE = Path("data") / "registry.db"
 
 
 def open_store(section: FeatureStoreConfig) -> FeatureStore:
@@ -40,7 +42,7 @@ def feast_settings(section: FeatureStoreConfig, redis: str | None = None) -> dic
     return {
         "project": project_of(section),
         "provider": "local",
-        "registry": "data/registry.db",
+        "registry": str(REGISTRY_FILE),
         "offline_store": {"type": "file"},
         "online_store": online_settings(section, redis),
         "entity_key_serialization_version": 3,
@@ -105,20 +107,33 @@ def open_writer(store: FeatureStore, view: FeatureView) -> OnlineWriter:
 
 @contextmanager
 def reaching(section: FeatureStoreConfig) -> Iterator[None]:
-    """Raise FeatureStoreError in place of an error of Redis.
+    """Raise FeatureStoreError in place of an error of Redis or sqlite, or of a registry that cannot be read.
 
-    Feast's own errors do not say which server was not reached.
+    Feast's own errors do not say which server or file it was.
     """
-    if section.online != "redis":
-        yield
-        return
-    from redis import RedisError
+    from google.protobuf.message import DecodeError
 
     try:
         yield
-    except RedisError as error:
+    except _redis_errors(section) as error:
         address = section.redis.partition(",")[0]
         raise FeatureStoreError(f"feature_store.redis: {address}: {error}; start Redis and run this again") from error
+    except sqlite3.Error as error:
+        file = Path(section.repo) / ONLINE_FILE
+        raise FeatureStoreError(f"{file}: online store: {error}; {way_out(error, file)}") from error
+    except DecodeError as error:
+        raise FeatureStoreError(
+            f"{Path(section.repo) / REGISTRY_FILE}: no registry of Feast ({error}); it is damaged; restore it, or "
+            "delete it and run `cascade features apply` and `cascade features materialize` for each project in it"
+        ) from error
+
+
+def _redis_errors(section: FeatureStoreConfig) -> tuple[type[Exception], ...]:
+    if section.online != "redis":
+        return ()
+    from redis import RedisError
+
+    return (RedisError,)
 
 
 @contextmanager

@@ -99,27 +99,23 @@ class SqliteReader:
         if not file.is_file():
             raise FeatureStoreError(f"{file}: no online store; run `cascade features materialize`")
         connection = sqlite3.connect(file, timeout=timeout, check_same_thread=False)
-        connection.execute(f"PRAGMA mmap_size={2**40}")  # sqlite caps it at its compiled limit, 2 GB
         reader = cls(query, tuple(f"{query.project}_{view}" for view in query.views), connection)
         try:
-            reader.read([""])
-        except FeatureStoreError as error:
-            advice = "run `cascade features materialize`"
-            if not os.access(file.parent, os.W_OK):
-                advice = "who reads must be able to write to its folder, where sqlite keeps a log; or use redis"
-            raise FeatureStoreError(f"{file}: {error}; {advice}") from None
+            connection.execute(f"PRAGMA mmap_size={2**40}")  # sqlite caps it at its compiled limit, 2 GB
+            reader._rows([""])
+        except sqlite3.Error as error:
+            connection.close()
+            raise FeatureStoreError(f"{file}: online store: {error}; {way_out(error, file)}") from None
         return reader
 
     def read(self, keys: Sequence[int | str | None]) -> OnlineRows:
         if len(keys) > BATCH:
             return _joined([self.read(keys[at : at + BATCH]) for at in range(0, len(keys), BATCH)])
-        count = 1 << (len(keys) - 1).bit_length()  # a power of two, so that few statements are prepared
-        sought = [None if key is None else entity_key(self.query.key, key) for key in keys]
-        sought += [None] * (count - len(keys))
         try:
-            rows = self.connection.execute(_query(self.tables, count), sought).fetchall()
+            rows = self._rows(keys)
         except sqlite3.Error as error:
             raise FeatureStoreError(f"online store: {error}") from error
+        count = _width(len(keys))
         known = [False] * len(keys)
         nothing: list[bytes | None] = [None] * len(keys)
         cells = [{name: nothing.copy() for name in names} for names in self.query.views.values()]
@@ -129,6 +125,32 @@ class SqliteReader:
             if name in cells[view]:
                 cells[view][name][key] = value
         return OnlineRows(known, {name: column for view in cells for name, column in view.items()})
+
+    def _rows(self, keys: Sequence[int | str | None]) -> list[tuple[int, str, bytes]]:
+        """As `_query` selects them."""
+        sought = [None if key is None else entity_key(self.query.key, key) for key in keys]
+        sought += [None] * (_width(len(keys)) - len(keys))
+        return self.connection.execute(_query(self.tables, len(sought)), sought).fetchall()
+
+
+def way_out(error: sqlite3.Error, file: Path) -> str:
+    """What to do about an error of sqlite with the online store ``file``."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR_SHORT_READ")):
+        return (
+            "it is damaged; restore it, or delete it (with its -wal and -shm) and run `cascade features apply` and "
+            "`cascade features materialize`; without it, events that were pushed are lost"
+        )
+    if not os.access(file.parent, os.W_OK):
+        return "who reads must be able to write to its folder, where sqlite keeps a log; or use redis"
+    if name.startswith("SQLITE_BUSY"):
+        return "another process writes to it; run this again"
+    return "run `cascade features apply` and `cascade features materialize`"
+
+
+def _width(count: int) -> int:
+    """A power of two that is not below ``count``, so that few statements are prepared."""
+    return 1 << (count - 1).bit_length()
 
 
 @lru_cache

@@ -57,16 +57,15 @@ def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
     """
     with reaching(section):
         forget_published(section)  # before the first change: a run that is killed must not find it "up to date"
-    store = open_store(section)
-    objects = feast_objects(artifact.path.resolve(), store.repo_path, store.project)
-    stale = [view for view in store.list_feature_views() if view.name not in objects]
-    store.apply(list(objects.values()), objects_to_delete=list(stale), partial=False)
-    if section.online == "redis":
-        with reaching(section):
+        store = open_store(section)
+        objects = feast_objects(artifact.path.resolve(), store.repo_path, store.project)
+        stale = [view for view in store.list_feature_views() if view.name not in objects]
+        store.apply(list(objects.values()), objects_to_delete=list(stale), partial=False)
+        if section.online == "redis":
             _delete_views(store, stale)
-    use_write_ahead_log(section)
-    write_yaml(section)
-    return [name for name in objects if name in {view.name for view in store.list_feature_views()}]
+        use_write_ahead_log(section)
+        write_yaml(section)
+        return [name for name in objects if name in {view.name for view in store.list_feature_views()}]
 
 
 def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, int]:
@@ -82,12 +81,13 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
         View -> rows written.
 
     Raises:
-        FeatureStoreError: if a view has not been applied, or Redis is not reached.
+        FeatureStoreError: if a view has not been applied, Redis is not reached, or a file of the store is damaged.
     """
-    store = open_store(section)
     spec = FeatureSpec.load(artifact.path)
     cut = datetime.fromisoformat(artifact.metrics["cut"])
-    views = [(view, feature_view(store, view.name)) for view in spec.views]
+    with reaching(section):
+        store = open_store(section)
+        views = [(view, feature_view(store, view.name)) for view in spec.views]
     written = {}
     with locked(data_folder(section) / f"{store.project}.publishing"), reaching(section):
         forget_published(section)
@@ -123,13 +123,15 @@ def push_history(
         The new history, most recent first.
 
     Raises:
-        FeatureStoreError: if ids or times do not fit the feature view of this pipeline, or Redis is not reached.
+        FeatureStoreError: if ids or times do not fit the feature view of this pipeline, Redis is not reached, or a file
+            of the store is damaged.
     """
-    store = open_store(section)
-    view = feature_view(store, "user_history")
-    user, *items = typed_ids(view, user_id, item_ids)
-    seconds = seconds_of(view, len(items), times)
-    writer, key = open_writer(store, view), _entity_key(view, user)
+    with reaching(section):
+        store = open_store(section)
+        view = feature_view(store, "user_history")
+        user, *items = typed_ids(view, user_id, item_ids)
+        seconds = seconds_of(view, len(items), times)
+        writer, key = open_writer(store, view), _entity_key(view, user)
     with reaching(section), single_writer(store):
         [marks] = writer.marks([key_of(key)])
         [(_, values)] = store._get_provider().online_read(store.config, view, [key])

@@ -60,7 +60,7 @@ def test_reading_needs_neither_feast_nor_pandas() -> None:
 
 def test_a_store_in_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "online_store.db").write_bytes(b"no database" * 100)
+    (tmp_path / "data" / "online_store.db").touch()
     for writable, advice in ((True, "cascade features materialize"), (False, "able to write to its folder")):
         monkeypatch.setattr("os.access", lambda *_, writable=writable: writable)
         with pytest.raises(FeatureStoreError, match=f"online_store.db: .*{advice}"):
