@@ -163,7 +163,7 @@ def _before_test(release: Release) -> Executor:
         return before_test(release.executor, features)
     log.warning(
         "release %s: its features artifact is not in %s/features, so users are read from the live feature store, which "
-        "may hold events of the table; evaluate in the folder of the run",
+        "holds the test part too and may hold events of the table; evaluate in the folder of the run",
         release.id,
         RUNS,
     )

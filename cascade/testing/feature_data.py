@@ -60,8 +60,8 @@ def shop_features(
     """A features artifact of 20 users and 9 items, with nulls in every column.
 
     User u has interacted with u % 8 + 1 items: u % 9 and the next ones (0 follows 8), one every 10 s from 0 s on.
-    Interactions with the items 7 and 8 are no positives. User 0 has no history, because its interaction is in the test
-    part.
+    Interactions with the items 7 and 8 are no positives. The interaction of user 0 is in the test part, so that only
+    the history that is published has it.
 
     Args:
         section: where the features are published.

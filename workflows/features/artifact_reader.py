@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .online import FeatureQuery, OnlineRows
-from .spec import FeatureSpec
+from .spec import BEFORE_TEST, FeatureSpec, View
 from .values import set_value, value_message
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ HELD = 256 << 20
 
 @dataclass(frozen=True)
 class ArtifactReader:
-    """An `OnlineReader` whose rows are those that a publication of the artifact writes."""
+    """An `OnlineReader` whose rows are those that a publication of the artifact writes, without the test part."""
 
     views: tuple[_ViewFile, ...]
 
@@ -37,7 +37,7 @@ class ArtifactReader:
         message = value_message()
         return cls(
             tuple(
-                _ViewFile.open(folder / v.file, v.key, {n: v.columns[n] for n in query.views[v.name]}, message)
+                _ViewFile.open(_file(folder, v), v.key, {n: v.columns[n] for n in query.views[v.name]}, message)
                 for v in views
             )
         )
@@ -47,6 +47,11 @@ class ArtifactReader:
         found = [view.read(keys) for view in self.views]
         known = [any(rows) for rows in zip(*(part.known for part in found), strict=True)]
         return OnlineRows(known, {name: column for part in found for name, column in part.values.items()})
+
+
+def _file(folder: Path, view: View) -> Path:
+    before = folder / BEFORE_TEST / view.file
+    return before if before.is_file() else folder / view.file
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from ...core.errors import FeatureStoreError
 from ..config import FeatureStoreConfig
 from .connection import data_folder, online_settings, project_of, reaching
 from .online import FeatureQuery, open_reader, redis_client
+from .spec import HISTORY_FILE
 
 
 def holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
@@ -58,7 +59,7 @@ def _has_users(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     import pyarrow.parquet as pq
 
     wanted = FeatureQuery(project_of(section), "user_id", {"user_history": ["history_ids"]})
-    head = next(pq.ParquetFile(artifact.path / "user_history.parquet").iter_batches(1, columns=["user_id"]), None)
+    head = next(pq.ParquetFile(artifact.path / HISTORY_FILE).iter_batches(1, columns=["user_id"]), None)
     try:
         reader = open_reader(wanted, Path(section.repo), section.online, section.redis)
         known = head is None or any(reader.read(head.column("user_id").to_pylist()).known)

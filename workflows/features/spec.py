@@ -9,6 +9,10 @@ from pathlib import Path
 
 SPEC = "features.json"
 ENTITY_KEYS = {"user": "user_id", "item": "item_id"}
+HISTORY_FILE = "user_history.parquet"
+BEFORE_TEST = "before_test"
+"""Folder of the artifact with the history as it was before the test part, for the evaluation. The one that is published
+holds all events."""
 RESERVED = ("user_id", "item_id", "event_timestamp")
 
 

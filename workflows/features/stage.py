@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ..config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from ..tables.timestamps import is_clock, time_range
-from .spec import feature_spec
+from .spec import BEFORE_TEST, HISTORY_FILE, feature_spec
 from .store import publish
 from .tables import CHUNK, last_event, write_entities, write_history
 
@@ -39,13 +40,14 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
                 data / f"{source}.parquet", folder / view.file, view.key, kinds, first * unit
             )
     explicit = not tables["has_label"]
-    written = write_history(
-        parts, folder / "user_history.parquet", spec.keys, history.seen, unit, explicit, times=history.gaps
-    )
+    write = partial(write_history, parts, kinds=spec.keys, seen=history.seen, unit=unit, explicit=explicit)
+    written = write(folder / HISTORY_FILE, times=history.gaps)
+    (folder / BEFORE_TEST).mkdir()
+    write(folder / BEFORE_TEST / HISTORY_FILE, times=history.gaps, test_part=False)
     spec.save(folder)
     # when the data stage wrote what it had read; only a clock's timestamps can say that the log ends earlier
     read = min(int(part.stat().st_mtime) for part in parts) if parts else 0
-    cut = last_event(folder / "user_history.parquet", not_after=read) if clock else read
+    cut = last_event(folder / HISTORY_FILE, not_after=read) if clock else read
     counts = {**rows, "user_history": written.pop("users"), **written}
     return {**counts, "cut": datetime.fromtimestamp(cut, UTC).isoformat()}
 
@@ -69,6 +71,6 @@ FEATURES = Stage(
     parents=("data",),
     fill=_fill,
     memory=_memory,
-    version=3,
+    version=4,
     publish=_publish,
 )

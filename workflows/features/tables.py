@@ -58,8 +58,9 @@ def write_history(
     explicit: bool,
     *,
     times: bool = False,
+    test_part: bool = True,
 ) -> dict[str, int]:
-    """Write a row for each user: the interactions before the test part, as lists with the most recent first.
+    """Write a row for each user: the interactions, as lists with the most recent first.
 
     ``history_ids`` are the items of the user's positives; an item may occur several times. The ``history`` of the etl
     stage holds their codes, so that a model is served what it was trained on.
@@ -76,6 +77,7 @@ def write_history(
         kinds: user_id and item_id -> int or string.
         seen: the most item ids in a list.
         unit: microseconds in one step of the timestamps, see ``timestamps.time_unit``.
+        test_part: whether interactions of the test part count.
 
     Returns:
         The numbers of users, of ``history_ids`` and of ``rejected_ids``.
@@ -92,7 +94,7 @@ def write_history(
     schema = pa.schema([*columns, (EVENT_TIME, _time_type())])
     written = {"users": 0, "history_ids": 0, "rejected_ids": 0}
     with pq.ParquetWriter(out, schema) as writer:
-        for table in _by_user(parts, kinds):
+        for table in _by_user(parts, kinds, test_part):
             lists = _lists(table, seen, explicit, unit)
             rows = pa.Table.from_arrays([lists[name] for name in schema.names], schema=schema)
             writer.write_table(rows, row_group_size=ROW_GROUP)
@@ -118,23 +120,23 @@ def last_event(history: Path, not_after: int) -> float:
     return last / 1_000_000
 
 
-def _by_user(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Tables [user_id, item_id, timestamp, positive] of whole users, without the test part."""
+def _by_user(parts: Sequence[Path], kinds: Mapping[str, str], test_part: bool) -> Iterator[pa.Table]:
+    """Tables [user_id, item_id, timestamp, positive] of whole users."""
     last: Any = None
-    for table in whole_users(_chunks(parts, kinds)):
+    for table in whole_users(_chunks(parts, kinds, test_part)):
         last = _check_order(table, last)
         yield table
 
 
-def _chunks(parts: Sequence[Path], kinds: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Non-empty chunks of interactions without the test part, ids in the types of their kinds."""
+def _chunks(parts: Sequence[Path], kinds: Mapping[str, str], test_part: bool) -> Iterator[pa.Table]:
+    """Non-empty chunks of interactions, ids in the types of their kinds."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     types = {"user_id": kinds["user_id"], "item_id": kinds["item_id"], "timestamp": "int"}
     for part in parts:
         for batch in batches(part, CHUNK, [*types, "positive", "split"]):
-            rows = batch.filter(pc.not_equal(batch["split"].cast(pa.string()), "test"))
+            rows = batch if test_part else batch.filter(pc.not_equal(batch["split"].cast(pa.string()), "test"))
             if rows.num_rows:
                 columns = {name: _cast(rows[name].combine_chunks(), kind) for name, kind in types.items()}
                 yield pa.table({**columns, "positive": rows["positive"]})

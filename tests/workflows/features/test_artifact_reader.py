@@ -25,7 +25,12 @@ def test_the_rows_are_those_of_the_store(tmp_path: Path, ids: str) -> None:
     found = ArtifactReader.open(query, artifact.path).read(keys)
     stored = open_reader(query, Path(section.repo), "sqlite", "").read(keys)
     assert found.known == stored.known == [*[key not in (777, "777") for key in asked], False]
-    assert found.values == stored.values
+    for name, values in found.values.items():
+        for key, value, other in zip(keys, values, stored.values[name], strict=True):
+            if key in (0, "0") and name in VIEWS["user_history"]:
+                assert value is None and other is not None, "the only event of this user is in the test part"
+            else:
+                assert value == other, (key, name)
 
 
 def test_row_groups_that_are_no_longer_held_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def test_artifact_holds_the_tables_and_what_they_are(tmp_path: Path) -> None:
     artifact = run(tmp_path, seen=9)
     rows = {"user_profile": 2, "item_features": 2, "user_history": 1}
     assert artifact.metrics.pop("cut") > "2026", "the time of reading, because 6, 7 and 8 come from no clock"
-    assert artifact.metrics == {**rows, "history_ids": 1, "rejected_ids": 1}
+    assert artifact.metrics == {**rows, "history_ids": 2, "rejected_ids": 1}
     assert FeatureSpec.load(artifact.path) == FeatureSpec(
         KEYS,
         (
@@ -60,7 +60,16 @@ def test_artifact_holds_the_tables_and_what_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("label", "rejected"), [(False, [3]), (True, [])])
 def test_an_impression_without_a_click_is_not_a_rejection(tmp_path: Path, label: bool, rejected: list[int]) -> None:
     [row] = pq.read_table(run(tmp_path, label=label).path / "user_history.parquet").to_pylist()
-    assert (row["history_ids"], row["rejected_ids"]) == ([1], rejected)
+    assert (row["history_ids"], row["rejected_ids"]) == ([2, 1], rejected)
+
+
+def test_the_history_of_the_evaluation_ends_before_the_test_part(tmp_path: Path) -> None:
+    folder = run(tmp_path).path
+    [published], [before] = (
+        pq.read_table(place / "user_history.parquet").to_pylist() for place in (folder, folder / "before_test")
+    )
+    assert (published["history_ids"], before["history_ids"]) == ([2, 1], [1])
+    assert (published["event_timestamp"].second, before["event_timestamp"].second) == (8, 7)
 
 
 def test_same_input_gives_the_same_digest(tmp_path: Path) -> None:
@@ -76,7 +85,7 @@ def test_times_of_a_history_only_with_gaps(tmp_path: Path) -> None:
         "user_history", "user", {"history_ids": "list_int", "rejected_ids": "list_int", "history_times": "list_int"}
     )
     [row] = pq.read_table(artifact.path / "user_history.parquet").to_pylist()
-    assert (row["history_ids"], row["history_times"]) == ([1], [7])
+    assert (row["history_ids"], row["history_times"]) == ([2, 1], [8, 7])
 
 
 def test_a_table_with_only_keys_gives_no_view() -> None:

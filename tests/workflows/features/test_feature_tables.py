@@ -31,9 +31,11 @@ def interactions(folder: Path, rows: list[Row], parts: int = 1) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
-def written(parts: list[Path], out: Path, seen: int, explicit: bool = True) -> dict[int, tuple[list[int], list[int]]]:
+def written(
+    parts: list[Path], out: Path, seen: int, explicit: bool = True, test_part: bool = False
+) -> dict[int, tuple[list[int], list[int]]]:
     """user -> history_ids, rejected_ids."""
-    write_history(parts, out, KINDS, seen, 1, explicit)
+    write_history(parts, out, KINDS, seen, 1, explicit, test_part=test_part)
     return {row["user_id"]: (row["history_ids"], row["rejected_ids"]) for row in pq.read_table(out).to_pylist()}
 
 
@@ -42,7 +44,8 @@ def test_history_is_before_the_test_part_most_recent_first(tmp_path: Path) -> No
     rows += [(2, 20, 1, "train"), (3, 30, 1, "test")]
     rows += [(1, 14, 7, "valid", False)]
     parts = interactions(tmp_path, sorted(rows))
-    counts = write_history(parts, tmp_path / "out.parquet", KINDS, seen=2, unit=1_000_000, explicit=True)
+    options: dict[str, Any] = {"kinds": KINDS, "seen": 2, "unit": 1_000_000, "explicit": True}
+    counts = write_history(parts, tmp_path / "out.parquet", **options, test_part=False)
     table = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert counts == {"users": 2, "history_ids": 3, "rejected_ids": 1}
     last = [datetime(1970, 1, 1, 0, 0, second, tzinfo=UTC) for second in (7, 1)]
@@ -50,13 +53,19 @@ def test_history_is_before_the_test_part_most_recent_first(tmp_path: Path) -> No
         {"user_id": 1, "history_ids": [12, 11], "rejected_ids": [14], "event_timestamp": last[0]},
         {"user_id": 2, "history_ids": [20], "rejected_ids": [], "event_timestamp": last[1]},
     ]
+    counts = write_history(parts, tmp_path / "all.parquet", **options)
+    assert counts == {"users": 3, "history_ids": 4, "rejected_ids": 1}
+    table = pq.read_table(tmp_path / "all.parquet", columns=["history_ids"]).to_pylist()
+    assert [row["history_ids"] for row in table] == [[13, 12], [20], [30]]
 
 
 def test_times_are_those_of_the_history_in_seconds(tmp_path: Path) -> None:
     rows = [(1, 10, 5000, "train"), (1, 11, 6000, "train", False), (1, 12, 7999, "valid"), (1, 13, 8000, "test")]
     rows += [(2, 20, 1000, "train", False)]
     out = tmp_path / "out.parquet"
-    write_history(interactions(tmp_path, rows), out, KINDS, seen=5, unit=1000, explicit=True, times=True)
+    write_history(
+        interactions(tmp_path, rows), out, KINDS, seen=5, unit=1000, explicit=True, times=True, test_part=False
+    )
     found = [(row["history_ids"], row["history_times"]) for row in pq.read_table(out).to_pylist()]
     assert found == [([12, 10], [7, 5]), ([], [])]
 
@@ -96,22 +105,25 @@ EVENTS = st.tuples(st.integers(0, 4), st.integers(0, 9), st.sampled_from(["train
     st.integers(1, 4),
     st.integers(1, 7),
     st.integers(1, 3),
+    st.booleans(),
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_history_does_not_depend_on_chunks_and_parts(
-    tmp_path_factory: pytest.TempPathFactory, drawn: list[Row], seen: int, chunk: int, parts: int
+    tmp_path_factory: pytest.TempPathFactory, drawn: list[Row], seen: int, chunk: int, parts: int, test_part: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("history")
     rows = [(row[0], row[1], time, *row[2:]) for time, row in enumerate(sorted(drawn, key=lambda row: row[0]))]
     expected = {}
-    for user in {row[0] for row in rows if row[3] != "test"}:
-        newest = [row for row in rows[::-1] if row[0] == user and row[3] != "test"]
+    counted = [row for row in rows if test_part or row[3] != "test"]
+    for user in {row[0] for row in counted}:
+        newest = [row for row in counted[::-1] if row[0] == user]
         history = [row[1] for row in newest if row[4]][:seen]
         others = dict.fromkeys(row[1] for row in newest if not row[4] and row[1] not in history)
         expected[user] = (history, list(others)[:seen])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feature_tables, "CHUNK", chunk)
-        assert written(interactions(folder, rows, parts), folder / "out.parquet", seen) == expected
+        found = written(interactions(folder, rows, parts), folder / "out.parquet", seen, test_part=test_part)
+        assert found == expected
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
