@@ -36,6 +36,13 @@ class Artifact:
     parents: Mapping[str, str]
     """Parent stage -> digest of its artifact."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Relative name of each file that the digest covers -> its bytes."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every file is there, with as many bytes as it was written with. Contents are not read."""
+        return all(_size(self.path / name) == size for name, size in self.sizes.items())
 
     @classmethod
     def load(cls, path: Path, kind: str | None = None) -> Artifact:
@@ -79,7 +86,8 @@ def write_artifact(
         metrics = dict(fill(unfinished) or {})
         pins = {name: parent.digest for name, parent in sorted(parents.items())}
         digest = folder_digest(unfinished, kind, pins)
-        artifact = Artifact(unfinished, kind, digest, pins, metrics)
+        sizes = {name: file.stat().st_size for name, file in _files(unfinished)}
+        artifact = Artifact(unfinished, kind, digest, pins, metrics, sizes)
         manifest = {k: v for k, v in asdict(artifact).items() if k != "path"}
         (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str))
         if describe is not None:
@@ -125,8 +133,19 @@ def replace_folder(new: Path, path: Path) -> None:
 def folder_digest(folder: Path, kind: str, parents: Mapping[str, str]) -> str:
     """SHA-256 (hex) over kind, parents, and the relative name and content of each file but ``NOT_IN_DIGEST``."""
     sha = hashlib.sha256(json.dumps([kind, sorted(parents.items())]).encode())
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in NOT_IN_DIGEST):
-        sha.update(str(file.relative_to(folder)).encode())
+    for name, file in _files(folder):
+        sha.update(name.encode())
         with file.open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())
     return sha.hexdigest()
+
+
+def _size(file: Path) -> int | None:
+    """Bytes; None if there is no such file."""
+    return file.stat().st_size if file.is_file() else None
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """The files that the digest covers, by their relative names, in order."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name not in NOT_IN_DIGEST)
+    return [(str(file.relative_to(folder)), file) for file in files]

@@ -73,9 +73,10 @@ class Stage:
         return runs / self.name / self.key(sections, parents)
 
     def find(self, runs: Path, sections: Sections, parents: Mapping[str, str]) -> Artifact | None:
-        """The finished artifact for these inputs, or None."""
+        """The finished artifact for these inputs; None if there is none, or files of it are gone or cut off."""
         folder = self.folder(runs, sections, parents)
-        return Artifact.load(folder, self.name) if (folder / MANIFEST).is_file() else None
+        artifact = Artifact.load(folder, self.name) if (folder / MANIFEST).is_file() else None
+        return artifact if artifact is not None and artifact.whole else None
 
     def run(
         self,

@@ -267,7 +267,7 @@ def _why(
         other = None if noted(runs, pipeline) else newest(runs)
         first = f"no run of {pipeline} yet, the newest run in {runs} is of {other}" if other else "not run before"
         return "; ".join([first, *reasons])
-    return "; ".join([*changed, *reasons]) or "its run folder is gone"
+    return "; ".join([*changed, *reasons]) or "its run folder is gone, or files in it are"
 
 
 def _changes(

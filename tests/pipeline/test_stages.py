@@ -1,7 +1,7 @@
 """Plan and run on a pipeline of three tiny stages: which of them run, when, and why."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -296,7 +296,7 @@ def test_other_code_is_a_reason(tmp_path: Path, pipeline: Pipeline) -> None:
 def test_a_folder_that_was_deleted_is_a_reason(tmp_path: Path, pipeline: Pipeline) -> None:
     done = run(config(), tmp_path, stages=pipeline.stages)
     (done["a"].path / "manifest.json").unlink()
-    assert pipeline.why(tmp_path, config())["a"] == "its run folder is gone"
+    assert pipeline.why(tmp_path, config())["a"] == "its run folder is gone, or files in it are"
 
 
 def test_only_brings_what_it_needs(tmp_path: Path, pipeline: Pipeline) -> None:
@@ -342,6 +342,18 @@ def test_progress(tmp_path: Path, pipeline: Pipeline) -> None:
     seen.clear()
     run(config(), tmp_path, only=["a"], stages=pipeline.stages, report=seen.append)
     assert [(p.artifact is None, p.seconds is None) for p in seen] == [(False, True)]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("")])
+def test_an_artifact_whose_files_are_gone_or_cut_off_is_made_again(
+    tmp_path: Path, pipeline: Pipeline, damage: Callable[[Path], Any]
+) -> None:
+    pipeline.run(tmp_path, config())
+    file = next((tmp_path / "b").glob("*/out.txt"))
+    damage(file)
+    assert pipeline.why(tmp_path, config())["b"] == "its run folder is gone, or files in it are"
+    assert pipeline.run(tmp_path, config()) == ["b"], "its digest is the same, so c is up to date"
+    assert file.read_text() == "b" and pipeline.run(tmp_path, config()) == []
 
 
 def test_stage_names_match_their_places() -> None:
