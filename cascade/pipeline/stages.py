@@ -197,7 +197,10 @@ def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] 
     with_parents(stages, [name])
     row = next(r for r in plan(config, runs, stages) if r.stage == name)
     if not row.up_to_date or row.folder is None:
-        raise ConfigError(f"stage {name} is not up to date ({row.why}): run `cascade run --only {name}` first")
+        made = noted(runs, _name(config)).get(name)
+        last = runs / name / made if made else None
+        shown = f"; `cascade show {last}` shows the one that was made last" if last and last.is_dir() else ""
+        raise ConfigError(f"stage {name} is not up to date ({row.why}): run `cascade run --only {name}` first{shown}")
     return Artifact.load(row.folder, name)
 
 

@@ -1,6 +1,7 @@
 """Plan and run on a pipeline of three tiny stages: which of them run, when, and why."""
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -330,6 +331,16 @@ def test_find(tmp_path: Path, pipeline: Pipeline) -> None:
         find(config(), tmp_path, "b", pipeline.stages)
     done = run(config(), tmp_path, stages=pipeline.stages)
     assert find(config(), tmp_path, "b", pipeline.stages) == done["b"]
+
+
+def test_find_says_how_to_see_the_last_one(tmp_path: Path, pipeline: Pipeline) -> None:
+    done = run(config(), tmp_path, stages=pipeline.stages)
+    last = done["b"].path
+    with pytest.raises(ConfigError, match=rf"`cascade run --only b` first; `cascade show {last}` shows"):
+        find(config(serving={"ann": {"topk": 50}}), tmp_path, "b", pipeline.stages)
+    shutil.rmtree(last)
+    with pytest.raises(ConfigError, match=r"`cascade run --only b` first$"):
+        find(config(), tmp_path, "b", pipeline.stages)
 
 
 def test_progress(tmp_path: Path, pipeline: Pipeline) -> None:

@@ -90,16 +90,17 @@ def typed_ids(view: FeatureView, user_id: int | str, item_ids: Sequence[int | st
     Raises:
         FeatureStoreError: if an id is no integer of 64 bits where ids are integers, or is blank or has a NUL.
     """
-    kinds = [view.entity_columns[0].dtype, *[view.features[0].dtype.base_type] * len(item_ids)]
-    return [_typed(value, str(kind) == "Int64") for value, kind in zip([user_id, *item_ids], kinds, strict=True)]
+    user_type, item_type = view.entity_columns[0].dtype, view.features[0].dtype.base_type
+    items = [_typed(item, "item", str(item_type) == "Int64") for item in item_ids]
+    return [_typed(user_id, "user", str(user_type) == "Int64"), *items]
 
 
-def _typed(value: int | str, whole: bool) -> int | str:
+def _typed(value: int | str, side: str, whole: bool) -> int | str:
     text = str(value)
     if whole:
         if re.fullmatch("-?[0-9]{1,19}", text) and abs(int(text)) < 1 << 63:
             return int(text)
-        raise FeatureStoreError(f"push: ids are integers in this pipeline, of 64 bits, got {text[:80]!r}")
+        raise FeatureStoreError(f"push: {side} ids are integers in this pipeline, of 64 bits, got {text[:80]!r}")
     if not text.strip() or "\0" in text:
-        raise FeatureStoreError(f"push: expected an id that is not blank and has no NUL, got {text[:80]!r}")
+        raise FeatureStoreError(f"push: expected {side} ids that are not blank and have no NUL, got {text[:80]!r}")
     return text

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...core.errors import ConfigError
+from ..tables.canonical import IDS
 from ..tables.validate import nearest
 
 Columns = Mapping[str, str | dict[str, str]]
 """cascade's name -> theirs; or a table -> such a mapping for this table alone."""
+OURS = (*IDS, "timestamp", "label", "order")
+"""Names that cascade gives a meaning."""
 
 
 def check_columns(columns: Columns, tables: Mapping[str, Sequence[str]]) -> None:
@@ -24,13 +27,15 @@ def check_columns(columns: Columns, tables: Mapping[str, Sequence[str]]) -> None
     for key, theirs in columns.items():
         if isinstance(theirs, str):
             if theirs not in every:
-                raise ConfigError(f"data.columns.{key}: no table has a column {theirs!r}{nearest(theirs, every)}")
+                shared = {ours: name for ours, name in columns.items() if isinstance(name, str)}
+                hint = _other_way_round(key, shared, every) or nearest(theirs, every)
+                raise ConfigError(f"data.columns.{key}: no table has a column {theirs!r}{hint}")
             continue
         if key not in tables:
             raise ConfigError(f"data.columns.{key}: there is no table {key}; found: {', '.join(tables)}")
         for ours, name in theirs.items():
             if name not in tables[key]:
-                hint = nearest(name, tables[key])
+                hint = _other_way_round(ours, theirs, tables[key], key) or nearest(name, tables[key])
                 raise ConfigError(f"data.columns.{key}.{ours}: {key} has no column {name!r}{hint}")
 
 
@@ -66,6 +71,16 @@ def left_out(ours: Mapping[str, str], names: Sequence[str]) -> list[str]:
         ours: what `new_names` gives for ``names``.
     """
     return [name for name in names if name not in ours.values()]
+
+
+def _other_way_round(key: str, columns: Mapping[str, str], names: Sequence[str], table: str | None = None) -> str:
+    """What to say if ``key`` is one of the columns that there are, and no name of cascade's, but leads to none."""
+    turned = {name: own for own, name in columns.items() if own in names and own not in OURS and name not in names}
+    if key not in turned.values():
+        return ""
+    line = ", ".join(f"{ours}: {theirs}" for ours, theirs in turned.items())
+    shown = f"{table}: {{{line}}}" if table else line
+    return f"; is it the other way round? data.columns: {{{shown}}}"
 
 
 def _check_once(table: str, wanted: Mapping[str, str]) -> None:

@@ -160,15 +160,15 @@ def test_push_outlives_a_materialization_of_older_events(section: FeatureStoreCo
 
 def test_push_refuses_ids_of_another_type(section: FeatureStoreConfig, make: Make) -> None:
     feature_store.publish(section, make([30, 31]))
-    with pytest.raises(FeatureStoreError, match="ids are integers in this pipeline.*'abc'"):
+    with pytest.raises(FeatureStoreError, match="item ids are integers in this pipeline.*'abc'"):
         feature_store.push_history(section, 1, ["abc"])
 
 
 @pytest.mark.parametrize("odd", ["1_0", "\u0663", " 12", "+12", "1.0", "", str(-(2**63)), str(2**63), "9" * 20])
 def test_push_takes_whole_numbers_of_64_bits_as_requests_do(section: FeatureStoreConfig, make: Make, odd: str) -> None:
     feature_store.publish(section, make([30, 31]))
-    for user, item in ((odd, 12), (1, odd)):
-        with pytest.raises(FeatureStoreError, match="ids are integers in this pipeline, of 64 bits, got"):
+    for side, user, item in (("user", odd, 12), ("item", 1, odd)):
+        with pytest.raises(FeatureStoreError, match=f"{side} ids are integers in this pipeline, of 64 bits, got"):
             feature_store.push_history(section, user, [item])
     assert online(section, 1) == [11, 10]
 

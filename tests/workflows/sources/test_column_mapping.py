@@ -39,6 +39,9 @@ def test_two_tables_with_a_column_id(tmp_path):
         ),
         ({"users": {"user_id": "idd"}}, r"data\.columns\.users\.user_id: users has no column 'idd', did you mean 'id'"),
         ({"user": "x"}, r"data\.columns\.user: no table has a column 'x'"),
+        ({"age": "years", "idd": "x"}, r"other way round\? data\.columns: \{years: age\}$"),
+        ({"users": {"id": "user", "age": "years"}}, r"round\? data\.columns: \{users: \{user: id, years: age\}\}$"),
+        ({"item_id": "idd"}, r"data\.columns\.item_id: no table has a column 'idd', did you mean 'id'\?$"),
     ],
 )
 def test_a_mapping_that_does_not_say_which_column(tmp_path, columns, message):
