@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 DATES = (datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
-"""Timestamps between these two are printed as dates, if they are seconds since 1970; others as numbers."""
+"""Timestamps between these two are printed as dates, others as numbers."""
+SECOND = 1_000_000
+"""In microseconds."""
 ALL_RANKS = "valid_ndcg"
 """The NDCG of single positives without a cut-off, by the retriever or the ranker; longer names are NDCG@20 of lists."""
 JUDGED = ("valid_retriever", "valid_dlrm", "valid_fused")
@@ -23,7 +25,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         "Intended use": _points(card["use"]),
         "Limits": _points(card["limits"]),
         "Notices": _points(card["notices"]) or "None.",
-        "Training data": _table(("", ""), _data_rows(card["data"])),
+        "Training data": _table(("", ""), data_rows(card["data"])),
         **_figures("", card),
         **{key: text for name, part in card["parts"].items() for key, text in _figures(f"{name}: ", part).items()},
         "Made from": _table(("stage", "digest"), list(card["lineage"].items())),
@@ -87,16 +89,19 @@ def shown(value: Any) -> str:
     return ", ".join(map(shown, value)) if isinstance(value, list) else str(value)
 
 
-def _data_rows(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    spans = data.get("time_span", {})
-    rows = list(flat({name: value for name, value in data.items() if name != "time_span"}))
-    return [*rows, *((f"time, {part}", " to ".join(map(_time, span))) for part, span in spans.items())]
+def data_rows(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The metrics of the data stage; the times of each part as dates, if they come from a clock."""
+    spans, unit = data.get("time_span", {}), data.get("time_unit", SECOND)
+    rows = list(flat({name: value for name, value in data.items() if name not in ("time_span", "time_unit")}))
+    return [*rows, *((f"time, {part}", " to ".join(_time(at, unit) for at in span)) for part, span in spans.items())]
 
 
-def _time(seconds: int) -> str:
+def _time(stamp: int, unit: int) -> str:
+    """A timestamp in steps of ``unit`` microseconds."""
+    seconds = stamp * unit // SECOND
     if DATES[0].timestamp() <= seconds < DATES[1].timestamp():
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return str(seconds)
+    return str(stamp)
 
 
 def _points(sentences: Sequence[str]) -> str:

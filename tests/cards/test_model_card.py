@@ -114,6 +114,15 @@ def test_the_page_has_the_usual_headings(done: dict[str, Artifact]) -> None:
     assert "- no GPU: used flat" in body and "the user id was hidden in 25% of the training rows" in body
 
 
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000])
+def test_the_data_are_shown_with_dates_in_every_unit(tmp_path: Path, unit: int) -> None:
+    first, last = (seconds * 1_000_000 // unit for seconds in (1_650_814_009, 1_651_000_000))
+    metrics = {"n_positives": 3, "time_span": {"train": [first, last], "test": [7, 8]}, "time_unit": unit}
+    text = as_text(describe(Artifact(tmp_path, "data", "abc", {}, metrics)))
+    assert "2022-04-24 15:26 UTC to 2022-04-26 19:06 UTC" in text and "7 to 8" in text
+    assert "n_positives" in text and "time_span" not in text and "time_unit" not in text
+
+
 def test_limits_depend_on_what_the_ranker_was_trained_on() -> None:
     sections = {"dlrm_ranker": CONFIG.dlrm_ranker}
     on = {kind: Artifact(Path("x"), "ranker", "d", {}, {"train_on": kind}) for kind in ("candidates", "impressions")}

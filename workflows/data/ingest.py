@@ -97,6 +97,7 @@ class InteractionIngester:
     Attributes:
         has_timestamp: whether the source has timestamps; if not, the row number takes their place.
         times: what the numbers in the spool's column ``timestamp`` mean.
+        positives: the number of positives in the spool.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class InteractionIngester:
         self._read = 0
         self._ids: dict[str, pa.Array] = {}
         self._labels: set[float] = set()
-        self._positives = 0
+        self.positives = 0
 
     def add(self, raw: pa.Table) -> None:
         """Check a chunk and write it to the spool."""
@@ -143,7 +144,7 @@ class InteractionIngester:
             self._note_ids(chunk, column, rows)
         if "label" in chunk.column_names:
             self._labels |= set(chunk["label"].unique().to_pylist())
-        self._positives += int(np.sum(chunk["positive"].to_numpy()))
+        self.positives += int(np.sum(chunk["positive"].to_numpy()))
         self.spool.write(chunk)
 
     @property
@@ -163,7 +164,7 @@ class InteractionIngester:
                 f"interactions.label, rows 0 to {self.spool.rows - 1}: all are {self._labels.pop():g}, so there is "
                 "nothing to learn; expected both 0 and 1"
             )
-        if self._positives == 0:
+        if self.positives == 0:
             expression = self.config.positive or "label == 1"
             raise DataError(f"interactions: no row is positive ({expression}), rows 0 to {self.spool.rows - 1}")
         return self._ids

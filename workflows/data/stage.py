@@ -63,7 +63,8 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     rows = write_interactions(
         folder / "interactions", spool, users, items, config, scale, as_written=ordered and ties.as_written
     )
-    notices = [*rows.pop("notices"), *without_validation(rows["n_valid"])]
+    has_label = "label" in kinds["interactions"]
+    notices = [*_without_label(config, has_label), *rows.pop("notices"), *without_validation(rows["n_valid"])]
     repeats = count_repeats(folder)
     notices += repeats.notices()
     notices += ingested.times.range.notices() if ingested.has_timestamp else []
@@ -71,6 +72,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
         rows.pop("time_span")
         notices.append(ties.set_notice(config.split) if timed else notice(config.split))
     else:
+        rows["time_unit"] = ingested.times.scale.unit
         notices += ties.notices()
     if notices:
         rows["notices"] = notices
@@ -78,11 +80,17 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
         log.warning("%s", line)
     shutil.rmtree(folder / "spool")
     sizes = {"n_users": len(entities["users"]), "n_items": len(entities["items"]), "n_interactions": spool.rows}
-    has_label = "label" in kinds["interactions"] or bool(config.labels)
-    has = {"has_label": has_label, "labels": config.labels, "has_timestamp": ordered}
+    has = {"has_label": has_label or bool(config.labels), "labels": config.labels, "has_timestamp": ordered}
     has |= {"time_unit": (scale or SCALE).unit, **repeats.facts()}
     (folder / "tables.json").write_text(json.dumps({"columns": kinds, "title": title, **has, **sizes}, indent=1))
-    return {**sizes, **rows, **repeats.facts(), **source.metrics, **check_leaks(folder, features, config, ordered)}
+    return {
+        **sizes,
+        "n_positives": ingested.positives,
+        **rows,
+        **repeats.facts(),
+        **source.metrics,
+        **check_leaks(folder, features, config, ordered),
+    }
 
 
 def check_source(sections: Sections) -> None:
@@ -113,11 +121,22 @@ DATA = Stage(
     sections=("data", "schema"),
     parents=(),
     fill=fill,
-    version=11,
+    version=12,
     inputs=inputs,
     check_inputs=check_source,
     memory=memory,
 )
+
+
+def _without_label(config: DataConfig, has_label: bool) -> list[str]:
+    """The notice that nothing says which impressions of a log with ``data.labels`` are positives."""
+    if has_label or config.positive is not None or not config.labels:
+        return []
+    first = config.labels[0]
+    return [
+        f"data.labels names {', '.join(config.labels)}, but neither data.label nor data.positive is set, so every row "
+        f"counts as a positive; set data.label: {first}, if that is a success, or to another expression"
+    ]
 
 
 def _title(config: DataConfig, kinds: dict[str, str]) -> str | None:

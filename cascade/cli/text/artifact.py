@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...cards.page import as_markdown, flat, shown
+from ...cards.page import as_markdown, data_rows, shown
 from ...cards.texts import has_card
 from ...core.artifact import CARD_DATA, Artifact
 from ...core.errors import ArtifactError
@@ -66,5 +66,5 @@ def _artifacts(folder: Path) -> Iterator[Artifact]:
 
 def _manifest(found: Mapping[str, Any]) -> str:
     rows = [("digest", found["digest"]), *((f"parent {name}", digest) for name, digest in found["parents"].items())]
-    metrics = [(name, shown(value)) for name, value in flat(found["metrics"])]
+    metrics = [(name, shown(value)) for name, value in data_rows(found["metrics"])]
     return f"{found['kind']}\n{table(('', ''), [*rows, *metrics])}"

@@ -45,6 +45,26 @@ def test_labels_reach_the_tensors_and_are_no_features(run_data, run_etl):
     assert rows == 8
 
 
+LABELLED = {"interactions": {**SHOP["interactions"], "label": SHOP["interactions"]["click"]}}
+OF_LABELS = "data.labels names like, but neither data.label nor data.positive is set, so every row counts"
+
+
+@pytest.mark.parametrize(
+    ("tables", "options", "noticed", "positives"),
+    [
+        (SHOP, {}, True, 8),
+        (SHOP, {"label": "click"}, False, 6),
+        (SHOP, {"positive": "like"}, False, 3),
+        (LABELLED, {}, False, 6),
+        (SHOP, {"labels": []}, False, 8),
+    ],
+)
+def test_labels_alone_make_no_positives(run_data, tables, options, noticed, positives):
+    metrics = run_data(SCHEMA, tables, **{"labels": ["like"], "leak_check": {"enabled": False}, **options}).metrics
+    assert any(line.startswith(OF_LABELS) and "set data.label: like," in line for line in metrics["notices"]) == noticed
+    assert metrics["n_positives"] == positives
+
+
 def test_without_them_there_are_none(run_data, run_etl):
     data = run_data(SCHEMA, SHOP, positive="click == 1")
     assert json.loads((data.path / "tables.json").read_text())["labels"] == []
