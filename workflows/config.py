@@ -149,8 +149,9 @@ class DataConfig(ExtensibleSection):
     A registered source works as well."""
     path: str | None = None
     """tables only: folder with the tables interactions, users and items. Each is a file or a folder of part files,
-    .parquet or .csv (also .csv.gz, .csv.bz2 and .csv.zst). Below a folder, ``day=2024-01-02`` is a column ``day``. A
-    relative path starts at the folder of the config file. Example: ``my-tables``."""
+    .parquet or .csv (also .csv.gz, .csv.bz2 and .csv.zst); a folder may have the bare name, as ``interactions/``. Below
+    it, ``day=2024-01-02`` is a column ``day``. A relative path starts at the folder of the config file. Example:
+    ``my-tables``."""
     csv: CsvConfig = CsvConfig()
     columns: dict[str, str | dict[str, str]] = {}
     """Renames columns: cascade's name -> the name in your tables. Below the name of a table, for this table alone.

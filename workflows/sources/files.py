@@ -43,7 +43,8 @@ class TableFiles:
 
     @property
     def format(self) -> Literal["parquet", "csv"]:
-        return "parquet" if self.path.suffix == ".parquet" else "csv"
+        named = self.path if _ending(self.path) else self.parts[0].file
+        return "parquet" if named.suffix == ".parquet" else "csv"
 
     @property
     def keys(self) -> list[str]:
@@ -63,7 +64,7 @@ def find_tables(folder: Path) -> dict[str, TableFiles]:
     """The tables in a folder, by name.
 
     Raises:
-        DataError: if the folder of a table holds no file.
+        DataError: if the folder of a table holds no file, or files of two kinds, or is one of two.
     """
     paths = {name: path for name in NAMES if (path := _path(folder, name))}
     return {name: TableFiles(name, path, _parts(path)) for name, path in paths.items()}
@@ -76,15 +77,39 @@ def spare_files(folder: Path) -> dict[str, list[str]]:
 
 
 def _path(folder: Path, name: str) -> Path | None:
-    return next((path for end in ENDINGS if (path := folder / f"{name}{end}").exists()), None)
+    """Where a table lies, or None."""
+    named = next((path for end in ENDINGS if (path := folder / f"{name}{end}").exists()), None)
+    plain = folder / name
+    first = {_ending(file): file for file in reversed(_below(plain))}
+    if not any(first):
+        return named
+    if named is not None:
+        raise DataError(f"{folder}: both {name}/ and {named.name} are there; take one of them out, or rename it")
+    if len({end[:4] for end in first}) > 1:  # of ".csv.gz", ".csv" is the kind
+        raise DataError(
+            f"{plain}: holds {' and '.join(sorted(map(str, first.values())))}; expected part files of one kind, "
+            ".parquet or .csv: take the others out, or begin their names with an underscore"
+        )
+    return plain
+
+
+def _ending(path: Path) -> str:
+    """The one of ENDINGS that a path has; empty if none."""
+    return next((end for end in ENDINGS if path.name.endswith(end)), "")
+
+
+def _below(path: Path) -> list[Path]:
+    """The files below a folder, relative to it, in their order; those that begin with a dot or an underscore are notes
+    of whatever wrote the table."""
+    below = sorted((file.relative_to(path) for file in path.rglob("*") if file.is_file()), key=_natural)
+    return [file for file in below if not any(part[0] in "._" for part in file.parts)]
 
 
 def _parts(path: Path) -> tuple[PartFile, ...]:
-    """The files below ``path``; those that begin with a dot or an underscore are notes of whatever wrote the table."""
+    """The files of a table."""
     if not path.is_dir():
         return (PartFile(path, {}),)
-    below = sorted((file.relative_to(path) for file in path.rglob("*") if file.is_file()), key=_natural)
-    shown = [file for file in below if not any(part[0] in "._" for part in file.parts)]
+    shown = _below(path)
     if not shown:
         raise DataError(f"{path}: the folder holds no file of the table")
     return tuple(PartFile(path / file, dict(_key(part) for part in file.parts[:-1] if "=" in part)) for file in shown)

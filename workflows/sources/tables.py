@@ -85,7 +85,10 @@ def _layout(config: DataConfig) -> _Layout:
     files = find_tables(folder)
     if "interactions" not in files:
         endings = ", ".join(ENDINGS)
-        raise DataError(f"{folder}: no interactions.parquet and no interactions.csv (the endings are {endings})")
+        raise DataError(
+            f"{folder}: no interactions.parquet and no interactions.csv (the endings are {endings}), and no folder "
+            "interactions/ of such files"
+        )
     having = {name: _headers(table, config) for name, table in files.items()}
     found = {name: _names(table, having[name]) for name, table in files.items()}
     check_columns(config.columns, found)
@@ -97,8 +100,12 @@ def _layout(config: DataConfig) -> _Layout:
 
 
 def _warn_of_unread(config: DataConfig, layout: _Layout) -> None:
-    """Log the files and columns that are not read because another one has their name."""
-    for name, spare in spare_files(Path(config.path or "").expanduser()).items():
+    """Log the folders that hold no table, and the files and columns whose name another one has."""
+    folder = Path(config.path or "").expanduser()
+    for name in KEYS:
+        if name not in layout.files and (folder / name).is_dir():
+            log.warning("%s/: not read, it holds no file that ends in %s", name, ", ".join(ENDINGS))
+    for name, spare in spare_files(folder).items():
         log.warning("%s: not read, %s is there", ", ".join(spare), layout.files[name].path.name)
     for name, ours in layout.ours.items():
         for column in left_out(ours, _names(layout.files[name], layout.having[name])):

@@ -372,6 +372,52 @@ def test_numbers_in_the_names_of_parts_are_numbers(tmp_path, ending, names):
     assert read(tmp_path)["item_id"].to_pylist() == [*range(len(names))]
 
 
+def write_csv(file, rows="user_id,item_id\n1,7\n"):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(rows)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_folder_needs_no_ending(tmp_path, ending):
+    for day in (9, 10):
+        file = tmp_path / "interactions" / f"day={day}" / f"part-0.{ending}"
+        file.parent.mkdir(parents=True)
+        table = pa.table({"user_id": [1], "item_id": [day]})
+        (pa_csv.write_csv if ending == "csv" else pq.write_table)(table, file)
+    (tmp_path / "interactions" / "_SUCCESS").touch()
+    write_csv(tmp_path / "items" / "a.csv", "item_id,price\n9,1.5\n10,2\n")
+    assert read(tmp_path).select(["item_id", "day"]).to_pylist() == [{"item_id": d, "day": d} for d in (9, 10)]
+    assert read(tmp_path, "items")["price"].to_pylist() == [1.5, 2.0]
+    names = [f"interactions/day={day}/part-0.{ending}" for day in (10, 9)]
+    assert list(source_inputs(DataConfig(source="tables", path=str(tmp_path)))) == [*names, "items/a.csv"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["interactions/a.csv", "interactions.csv"], r"both interactions/ and interactions\.csv are there"),
+        (["interactions/a.csv", "interactions.parquet/a"], r"both interactions/ and interactions\.parquet are there"),
+        (["interactions/a.csv", "interactions/b/c.parquet"], r"interactions: holds a\.csv and b/c\.parquet; expected"),
+        (["interactions/a.csv", "interactions/b.csv.gz", "interactions/n.txt"], "holds a.csv and b.csv.gz and n.txt"),
+        (["interactions/a.txt"], r"no interactions\.csv .*, and no folder interactions/ of such files"),
+    ],
+)
+def test_a_folder_of_which_it_is_not_clear_what_it_is(tmp_path, files, message):
+    for file in files:
+        write_csv(tmp_path / file)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)
+
+
+def test_a_folder_of_pictures_is_no_table(tmp_path, caplog):
+    write_csv(tmp_path / "interactions.csv")
+    write_csv(tmp_path / "items" / "7.jpg")
+    assert read(tmp_path, "items") is None and "items/: not read, it holds no file" in caplog.text
+    caplog.clear()
+    write_csv(tmp_path / "items.csv", "item_id\n7\n")
+    assert read(tmp_path, "items").num_rows == 1 and not caplog.text
+
+
 NAME = st.lists(st.tuples(st.text("a=-._/", max_size=2), st.integers(0, 20)), min_size=1, max_size=3)
 
 
