@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..config import Order
+from ..config import DlrmConfig, Order
 from .calibration import Logits
 from .score_fusion import Fusion, Weights, alone, conditional_logit, fit_weights
 
@@ -33,6 +33,8 @@ FUSED_WEIGHT = 0.01
 """Smallest weight of the DLRM with ``order_by: fused``, so that who asks for the ranker gets it."""
 LEAST_EVIDENCE = 2.0
 """Standard errors by which the DLRM's weight must be above 0. Noise gets there in 2.3 % of trials."""
+SHOWN = {"retriever": "in the retriever's order", "dlrm": "in the ranker's", "fused": "in that of both fused"}
+"""How a notice names each order."""
 LEAST_GAIN = 0.01
 """A ranker that improves the metric by less than this share of it is not worth its time in every request."""
 
@@ -77,17 +79,18 @@ class OrderChoice:
     """See `evidence`."""
 
     def why_not(self) -> str:
-        """Which condition of those above the ranker does not meet."""
+        """What was compared, with figures, and which condition of those above the ranker does not meet."""
+        of_each = ", ".join(f"{SHOWN[name]} {value:.4f}" for name, value in self.valid.items())
         lacking = []
-        if self.evidence < LEAST_EVIDENCE:
-            lacking.append(f"less evidence than {LEAST_EVIDENCE:g} standard errors that it knows more")
         if max(self.valid.values()) < (1 + LEAST_GAIN) * self.valid["retriever"]:
-            lacking.append(f"no gain of {LEAST_GAIN:.0%} in {self.by}")
-        return f"{' and '.join(lacking)} ({self})"
-
-    def __str__(self) -> str:
-        of_each = ", ".join(f"{name} {value:.4f}" for name, value in self.valid.items())
-        return f"{self.by} {of_each}; evidence for the ranker {self.evidence:.1f} standard errors"
+            lacking.append(f"lists that are better by {LEAST_GAIN:.0%} or more")
+        if self.evidence < LEAST_EVIDENCE:
+            lacking.append(
+                "scores that tell more about what users take than the retriever's do, by "
+                f"{LEAST_EVIDENCE:g} standard errors or more (they do by {self.evidence:.1f})"
+            )
+        lacking = lacking or ["a weight above 0 for its scores beside the retriever's"]
+        return f"{self.by} of the validation lists is {of_each}. What the ranker lacks: {'; and '.join(lacking)}"
 
 
 def choose_order(
@@ -124,32 +127,56 @@ def weights_of(order: Order, listed: ScoredRequests, least: float) -> Weights:
     return (0.0, 1.0) if order == "retriever" else (1.0, 0.0)
 
 
-def left_out(wanted: str, choice: OrderChoice | None, fusion: Fusion) -> list[str]:
-    """A notice, logged as well, if the ranker is left out of the release although nobody asked for that.
+def left_out(config: DlrmConfig, choice: OrderChoice | None, fusion: Fusion, *, lists: bool) -> list[str]:
+    """A notice, logged as well, if the ranker is left out of the release although the config wants something of it.
 
     Args:
-        wanted: ``dlrm_ranker.order_by``.
+        choice: why it is left out; None if ``order_by`` decided.
+        lists: whether the ranker has learned from lists of candidates.
     """
-    if fusion.order != "retriever" or wanted == "retriever":
+    if fusion.order != "retriever":
         return []
-    why = choice.why_not() if choice else "no weight for its score"
+    if choice is None:
+        return idle_weights(config)
     notice = (
-        "dlrm_ranker: the ranker is left out of the release and the retriever orders the list, because on the "
-        f"validation part there is {why}"
+        f"dlrm_ranker: the retriever orders the list, and the ranker is left out of the release. {choice.why_not()}. "
+        f"dlrm_ranker.order_by: fused (or dlrm) serves the ranker all the same. What may improve it: {_helps(lists)}"
+    )
+    log.warning(notice)
+    return [notice, *idle_weights(config)]
+
+
+def _helps(lists: bool) -> str:
+    """One thing to try for a ranker that orders lists no better than the retriever."""
+    if lists:
+        return "more columns about users, items or requests for it to learn from (schema)"
+    return "dlrm_ranker.train_on: both, which learns from lists of candidates beside the logged impressions"
+
+
+def idle_weights(config: DlrmConfig) -> list[str]:
+    """A notice, logged as well, that the weights of several labels do not order a list that the retriever orders."""
+    if len(config.labels) < 2:
+        return []
+    weights = ", ".join(f"{name} {label.serve:g}" for name, label in config.labels.items())
+    notice = (
+        f"dlrm_ranker.labels: the serve weights ({weights}) do not change the order of the list, because the retriever "
+        "orders it; with dlrm_ranker.order_by: dlrm the weighted mean of the labels orders it"
     )
     log.warning(notice)
     return [notice]
 
 
-def unjudged(wanted: str) -> tuple[Fusion, list[str]]:
+def unjudged(config: DlrmConfig) -> tuple[Fusion, list[str]]:
     """What is served without validation requests: one score as it is, and a notice if something else is configured.
 
     A ranker that was never judged does not replace the retriever, unless it is asked for.
     """
+    wanted = config.order_by
     order = {"auto": "retriever", "fused": "dlrm"}.get(wanted, wanted)
     fusion = alone((0.0, 1.0) if order == "retriever" else (1.0, 0.0))
+    idle = idle_weights(config) if order == "retriever" else []
     if order == wanted:
-        return fusion, []
+        return fusion, idle
     notice = (
         f"dlrm_ranker.order_by: {wanted} needs a validation part with positives and negatives, and there is none, so "
         f"it is {order}"
@@ -157,7 +184,7 @@ def unjudged(wanted: str) -> tuple[Fusion, list[str]]:
     if order == "retriever":
         notice += ": the ranker is left out of the release, because nothing shows that it is better (order_by: dlrm)"
     log.warning(notice)
-    return fusion, [notice]
+    return fusion, [notice, *idle]
 
 
 def preferred(found: Mapping[str, metrics.Values], listed: ScoredRequests) -> list[Order]:

@@ -45,6 +45,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
+    from ..training.progress import announce
     from .export import differences, export_ranker
     from .heads import label_aucs
     from .quantize import quantize
@@ -63,13 +64,17 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     trained = train_from_best_start(tensors, rows, config, folder / CHECKPOINT, similarity.vectors)
     config = trained.config
     dlrm, found, valid = trained.model, trained.fit, trained.valid
-    final = refit(tensors, rows, config, folder / CHECKPOINT, similarity.vectors, found, valid)
+    final = refit(
+        tensors, rows, config, folder / CHECKPOINT, similarity.vectors, found, valid, before=trained.trainings
+    )
     events, followers = rows.events, rows.followers
     del rows  # with its candidates, before the models are exported
     give_back()
     lookup, candidates = Lookup(tensors, followers), retriever(tensors, parents, ann.topk)
+    announce("ranker", "choosing whether the retriever, the ranker or both order the list")
     listed = listed_rows(kind, valid, tensors, candidates, config, keep_seen)
     fused = fuse(dlrm, similarity, lookup, valid, listed, config)
+    announce("ranker", "exporting what is served to ONNX")
     ranker = Ranker(final or dlrm, fused.fusion, similarity.neighbours is not None)
     columns = export_ranker(folder, ranker, similarity, tensors, followers)
     difference, of_split = differences(folder, ranker, columns)
@@ -120,7 +125,8 @@ def take_part(folder: Path, sections: Sections, parents: Mapping[str, Artifact])
     vectors = RetrieverScores.of_training_part(parents, tensors).vectors
     rows = training_rows(tensors, config, parents, ann.topk, recommends_seen(sections, parents))[1]
     trained = train_from_best_start(tensors, rows, config, folder / CHECKPOINT, vectors)
-    refit(tensors, rows, trained.config, folder / CHECKPOINT, vectors, trained.fit, trained.valid)
+    weights, before = folder / CHECKPOINT, trained.trainings
+    refit(tensors, rows, trained.config, weights, vectors, trained.fit, trained.valid, before=before)
 
 
 def trains_on(wanted: str, data: Path) -> str:
@@ -246,7 +252,7 @@ def fuse(
 
     calibration = config.calibration
     if valid is None or listed is None:
-        fusion, notices = unjudged(config.order_by)
+        fusion, notices = unjudged(config)
         return FusedScores(fusion, None, {}, None, [*notices, *calibration_notices(fusion, calibration)])
     own = scored(valid)
     lists = own if listed is valid else scored(listed)
@@ -260,7 +266,7 @@ def fuse(
         order = choice.order
     fusion = fit_fusion(own.logits, own.cosine, own.label, calibration, weights_of(order, lists, least))
     notices = [
-        *left_out(config.order_by, choice, fusion),
+        *left_out(config, choice, fusion, lists=listed is valid or config.train_on == "both"),
         *calibration_notices(fusion, calibration, own.logits, own.label),
     ]
     return FusedScores(fusion, None if listed is valid else best, judged, choice, notices)

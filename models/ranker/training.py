@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from ..layers.feature_gather import Lookup
 from ..training.gradient_checkpointing import in_slices
 from ..training.loop import WEIGHTS, Fit, fit, prepare
 from ..training.optimizers import Optimizer
+from ..training.progress import announce
 from ..training.rows import Events, item_columns, user_columns
 from ..training.step import TrainStep, traced_once
 from ..training.worker_group import worker_group
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ...workflows.etl.tensors import Tensors
     from .transition_features import TransitionFeatures
 
-log = logging.getLogger(__name__)
 TrainingRows = CandidateRows | ImpressionRows | MixedRows
 REFIT = "refit"
 """Name of the folder for the weights of the second training, beside those of the first."""
@@ -100,7 +99,17 @@ def train(
     begin = EmbeddingReset(model.tables, config.training.seed, initialize) if config.training.renew_embeddings else None
     create = partial(create_weights, model, tensors, rows.followers)
     found = fit(
-        model, config.training, title, rows.steps, rows.batches, step, judged, checkpoint, begin=begin, create=create
+        model,
+        config.training,
+        title,
+        rows.steps,
+        rows.batches,
+        step,
+        judged,
+        checkpoint,
+        begin=begin,
+        create=create,
+        score_name="AUC" if impressions else "NDCG",
     )
     return model, found, valid
 
@@ -117,6 +126,11 @@ class Trained:
     """The given one; its ``warm_start`` says where this ranker started."""
     valid_of_starts: dict[str, float] = field(default_factory=dict)
     """Where both starts were tried: the validation score of ``warm`` and ``cold``."""
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings it took."""
+        return max(1, len(self.valid_of_starts))
 
 
 def train_from_best_start(
@@ -137,10 +151,16 @@ def train_from_best_start(
         own = config.model_copy(update={"warm_start": warm})
         return Trained(*train(tensors, rows, own, folder, vectors, title=title), own)
 
+    again = (config.warm_start is None) + config.refit
+    if again and not isinstance(rows, CandidateRows):
+        start = "random vectors" if config.warm_start is False else "the retriever's vectors"
+        announce("ranker", f"training 1 of at most {1 + again}: items start from {start}")
     first = attempt(checkpoint, config.warm_start is not False)
     if config.warm_start is not None or isinstance(rows, CandidateRows) or first.valid is None:
         return first
-    log.info("ranker: once more, without the retriever's vectors to start from")
+    announce(
+        "ranker", f"training 2 of {2 + config.refit}: items start from random vectors, to keep what validates better"
+    )
     second = attempt(checkpoint.with_name(COLD), False, "ranker from random vectors")
     scores = {"warm": cast(float, first.fit.score), "cold": cast(float, second.fit.score)}
     best = second if scores["cold"] > scores["warm"] else first
@@ -167,6 +187,8 @@ def refit(
     vectors: NDArray[np.float32] | None,
     found: Fit,
     valid: ValidRows | None,
+    *,
+    before: int = 1,
 ) -> Dlrm | None:
     """Train anew on the impressions of both parts, as long as was best; its weights take the place of the first ones.
 
@@ -175,13 +197,18 @@ def refit(
     Args:
         rows, checkpoint, vectors: as for `train`.
         found, valid: what `train` returned.
+        before: how many trainings there were before.
 
     Returns:
         None if there is nothing to learn from: no validation part, or a ranker of candidates.
     """
     if not config.refit or valid is None or isinstance(rows, CandidateRows):
         return None
-    log.info("ranker: once more, with the validation part, as long as was best (epoch %d)", found.best_epoch)
+    number, epochs = before + 1, found.best_epoch
+    announce(
+        "ranker",
+        f"training {number} of {number}: with the validation part too, for the best number of epochs, {epochs}",
+    )
     best = config.training.model_copy(update={"epochs": found.best_epoch})
     own = checkpoint.with_name(REFIT)
     again = config.model_copy(update={"training": best})

@@ -24,6 +24,7 @@ from ...workflows.transforms.codes import FIRST_CODE
 from .._merlin import tf
 from ..layers.feature_gather import ITEM_ID, Lookup
 from ..layers.feature_vectors import padding_mask, weighted_mean
+from ..training.progress import announce
 from ..training.rows import Events
 from .encode import encode_items, encode_users
 from .item_to_item.factorizations import Factors, factorization, names
@@ -141,6 +142,9 @@ def choose(
         return None, facts
     chosen = parts[best.other]
     facts |= {"linear": chosen.name, "linear_ratio": best.ratio, "valid_ndcg_with_linear": best.ndcg}
+    announce(
+        "two_tower", f"after the epochs: fitting the linear part ({chosen.name}) once more, with the validation part"
+    )
     every = _few_users(by_code(tensors, KNOWN))
     again = _scaled(factorization(chosen.name, every, chosen.item.shape[1], SEED))
     return ChosenLinear(*(LinearPart(own.history, own.item, best.weight) for own in (chosen, again))), facts

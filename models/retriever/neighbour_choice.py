@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.features import HISTORY
 from ...workflows.transforms.codes import FIRST_CODE
 from ..layers.feature_gather import ITEM_ID
+from ..training.progress import announce
 from ..training.rows import Events
 from .item_to_item.ease import co_occurrences, ease, strongest
 from .item_to_item.followers import followers
@@ -94,6 +95,9 @@ def choose(
     kind, decay = tries[best.other]
     facts = {"neighbours": kind, "neighbours_decay": decay, "neighbours_ratio": best.ratio}
     facts |= {"valid_ndcg_with_neighbours": best.ndcg}
+    announce(
+        "two_tower", f"after the epochs: fitting the item-item weights ({kind}) once more, with the validation part"
+    )
     both = (getattr(own, kind) for own in (weights, ItemWeights(tensors, kept, KNOWN)))
     return ChosenNeighbours(*(Neighbours(part * np.float32(best.weight), decay) for part in both)), facts
 

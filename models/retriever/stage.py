@@ -43,6 +43,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """
     from ...workflows.etl.tensors import Tensors
     from ..layers.feature_gather import Lookup
+    from ..training.progress import announce
     from ..training.rows import valid_positives
     from .full_ranks import rank_metrics
     from .linear_part import LinearPart
@@ -62,6 +63,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     lookup = Lookup(tensors)
     facts.append(put_beside(folder, model, lookup, tensors, valid, hidden, config))
     results = together(facts)
+    announce("two_tower", "after the epochs: measuring the validation lists and exporting the towers to ONNX")
     valid = valid.sample(VALID_EVENTS, config.training.seed)
     if len(valid):
         ranks = valid_ranks(model, lookup, valid, hidden, neighbours=Neighbours.load(folder / CHECKPOINT))
@@ -106,6 +108,7 @@ def put_beside(
     Returns:
         Metrics: what was chosen.
     """
+    from ..training.progress import announce
     from ..training.rows import Events, valid_positives
     from . import linear_part, neighbour_choice
     from .encode import encode_items, encode_users
@@ -115,6 +118,7 @@ def put_beside(
     every = Requests.of(valid, len(tensors.item_ids))
     asked = every.few()
     if config.linear:
+        announce("two_tower", "after the epochs: fitting a linear part beside the towers")
         part, facts = (
             linear_part.choose(model, lookup, tensors, asked, hidden, config.linear)
             if len(asked)
@@ -130,6 +134,7 @@ def put_beside(
     some = asked.events if len(asked) else Events.positives(tensors.interactions("train")).sample(FEWEST_REQUESTS, 0)
     vectors = encode_users(model, lookup, some), encode_items(model, lookup, len(tensors.item_ids))
     if config.neighbours:
+        announce("two_tower", "after the epochs: fitting item-item weights (neighbours)")
         chosen, own = (
             neighbour_choice.choose(*vectors, tensors, asked, hidden, config.neighbours)
             if len(asked)
@@ -137,6 +142,7 @@ def put_beside(
         )
         facts |= own
     if config.popular and len(asked):
+        announce("two_tower", "after the epochs: choosing how much popularity counts")
         without = chosen
         chosen, own = neighbour_choice.add_popularity(chosen, *vectors, tensors, asked, hidden, config.popular)
         facts |= own

@@ -130,6 +130,7 @@ def train(
         score if len(valid) else None,
         checkpoint,
         create=partial(create_weights, model, tensors),
+        score_name="NDCG",
     )
     return model, TwoTowerFit(**vars(found), hard_share=objective.hard_share(), temperature=float(model.temperature()))
 

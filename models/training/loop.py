@@ -71,6 +71,7 @@ def fit(
     ahead: int = 2,
     begin: Callable[[int], None] | None = None,
     create: Callable[[], Any] | None = None,
+    score_name: str = "score",
 ) -> Fit:
     """Train ``model`` and leave it with the weights of its best epoch, which are also saved in ``checkpoint``.
 
@@ -90,6 +91,7 @@ def fit(
         ahead: batches to prefetch; 0 where ``batches`` reads what a step changes.
         begin: called before the first step of each epoch but the first, with the epoch's number.
         create: creates the model's weights. Without it the first step does, and is traced a second time.
+        score_name: of the validation score, as progress shows it: ``NDCG``.
 
     Raises:
         ConfigError: if the training does not fit into the machine's memory.
@@ -107,7 +109,7 @@ def fit(
             step.optimizer.keras.build(model.trainable_variables)
         at = resume(kept, step, batches, rng, checkpoint / WEIGHTS)
         logs = path_beside(checkpoint.parent, LOGS) or checkpoint.with_name("logs")
-        with TrainingProgress(title, config, steps, at, logs, shown=group.chief) as progress:
+        with TrainingProgress(title, config, steps, at, logs, group.chief, score_name) as progress:
             while not at.done(config):
                 if begin and at.epoch > 1 and at.step == 0:
                     begin(at.epoch)

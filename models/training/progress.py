@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import TrainingConfig
 from .checkpoints import CheckpointState
+from .worker_group import worker_group
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,12 @@ LOGS = ".logs"
 """Suffix of the folder with the curves; it lies beside the artifact's folder."""
 EVERY = 100
 """Steps between two points of a curve."""
+
+
+def announce(title: str, part: str) -> None:
+    """Log that a part of the training ``title`` begins that has no epochs. Only the chief's line is logged."""
+    if worker_group().chief:
+        log.info("%s: %s", title, part)
 
 
 class TrainingProgress:
@@ -29,14 +36,22 @@ class TrainingProgress:
         at: where the training begins.
         logs: folder for the curves; used with ``config.tensorboard``.
         shown: False shows and writes nothing, for workers other than the chief.
+        score_name: of the validation score, as it is shown: ``NDCG``.
     """
 
     def __init__(
-        self, title: str, config: TrainingConfig, steps: int, at: CheckpointState, logs: Path, shown: bool = True
+        self,
+        title: str,
+        config: TrainingConfig,
+        steps: int,
+        at: CheckpointState,
+        logs: Path,
+        shown: bool = True,
+        score_name: str = "score",
     ) -> None:
         from tqdm import tqdm
 
-        self.title, self.epochs, self.shown = title, config.epochs, shown
+        self.title, self.epochs, self.shown, self.score_name = title, config.epochs, shown, score_name
         self.rows, self.steps = config.batch_size, (at.epoch - 1) * steps + at.step
         self.done, self.begun = (at.epoch - 1) + at.step / steps, time.monotonic()
         total, initial = config.epochs * steps * self.rows, self.steps * self.rows
@@ -64,7 +79,7 @@ class TrainingProgress:
     def epoch(self, at: CheckpointState, validated: bool) -> None:
         """To be called after each epoch."""
         valid = {"valid": at.score} if validated else {}
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": at.losses[-1], **valid}.items())
+        shown = f"loss {at.losses[-1]:.4f}" + (f", validation {self.score_name} {at.score:.4f}" if validated else "")
         self.bar.set_postfix_str(f"epoch {at.epoch - 1}, {shown}")
         if self.shown and self.bar.disable:
             log.info("%s: epoch %d of at most %d, %s, %s", self.title, at.epoch - 1, self.epochs, shown, self._left(at))
@@ -72,9 +87,9 @@ class TrainingProgress:
             self.curves.add(self.steps, epoch_loss=at.losses[-1], **valid)
 
     def _left(self, at: CheckpointState) -> str:
-        """How long an epoch has taken on average, and how long the rest takes if there is no early stopping."""
+        """How long an epoch has taken on average, and how long the other epochs take if there is no early stopping."""
         each = (time.monotonic() - self.begun) / (at.epoch - 1 - self.done)
-        return f"{each:.1f} s an epoch, at most {each * (self.epochs - at.epoch + 1):.0f} s left"
+        return f"{each:.1f} s an epoch, at most {each * (self.epochs - at.epoch + 1):.0f} s of epochs left"
 
 
 class Curves:

@@ -24,6 +24,8 @@ from cascade.models.ranker.served_order import (
     unjudged,
 )
 
+MORE = "scores that tell more about what users take than the retriever's do, by 2 standard errors or more"
+
 
 def requests(logit_weight, cosine_weight, n=1500, k=20, seed=0, noise=1.0):
     """Users choose one of k candidates by the weighted sum of what both models say; everything else is chance."""
@@ -174,23 +176,56 @@ def test_a_nan_stops_the_choice():
 
 def test_who_is_left_out_is_said(caplog):
     choice = choose_order(requests(0.0, 3.0, n=300), "ndcg@10")
-    [notice] = left_out("auto", choice, Fusion(0.0, 2.0, -1.0))
-    assert notice.startswith("dlrm_ranker: the ranker is left out of the release and the retriever orders the list")
-    assert "ndcg@10 retriever 0." in notice and notice in caplog.text
-    assert left_out("auto", choice, Fusion(1.0, 2.0)) == [] == left_out("retriever", None, Fusion(0.0, 1.0))
+    [notice] = left_out(DlrmConfig(), choice, Fusion(0.0, 2.0, -1.0), lists=True)
+    assert notice.startswith("dlrm_ranker: the retriever orders the list, and the ranker is left out of the release. ")
+    assert f"ndcg@10 of the validation lists is in the retriever's order {choice.valid['retriever']:.4f}, " in notice
+    assert "dlrm_ranker.order_by: fused (or dlrm) serves the ranker all the same" in notice and notice in caplog.text
+    assert notice.endswith(
+        "What may improve it: more columns about users, items or requests for it to learn from (schema)"
+    )
+    [of_impressions] = left_out(DlrmConfig(), choice, Fusion(0.0, 2.0, -1.0), lists=False)
+    assert "What may improve it: dlrm_ranker.train_on: both" in of_impressions
+    asked = DlrmConfig(order_by="retriever")
+    assert left_out(DlrmConfig(), choice, Fusion(1.0, 2.0), lists=True) == []
+    assert left_out(asked, None, Fusion(0.0, 1.0), lists=True) == []
+
+
+@pytest.mark.parametrize("order_by", ["auto", "retriever"])
+def test_weights_of_labels_that_order_nothing_are_said(order_by, caplog):
+    """Judged or not, and whoever decided that the retriever orders the list."""
+    config = DlrmConfig(order_by=order_by, labels={"label": {"serve": 0.7}, "long_view": {"serve": 0.3}})
+    choice = choose_order(requests(0.0, 3.0, n=300), "ndcg@10") if order_by == "auto" else None
+    for said in (left_out(config, choice, Fusion(0.0, 2.0), lists=False), unjudged(config)[1]):
+        assert said[-1].startswith(
+            "dlrm_ranker.labels: the serve weights (label 0.7, long_view 0.3) do not change the order of the list"
+        )
+        assert "dlrm_ranker.order_by: dlrm" in said[-1] and said[-1] in caplog.text
+
+
+@pytest.mark.parametrize("labels", [{}, {"label": {"serve": 0.7}}])
+def test_nothing_is_said_of_weights_that_weigh_nothing(labels):
+    assert unjudged(DlrmConfig(order_by="retriever", labels=labels))[1] == []
+
+
+def test_nothing_is_said_of_weights_that_order_the_list():
+    config = DlrmConfig(order_by="fused", labels={"label": {"serve": 0.7}, "long_view": {"serve": 0.3}})
+    assert left_out(config, None, Fusion(1.0, 1.0), lists=False) == []
+    assert not [line for line in unjudged(config)[1] if "serve weights" in line]
 
 
 @pytest.mark.parametrize(
     ("evidence", "fused", "why"),
     [
-        (1.5, 0.3, "less evidence than 2 standard errors that it knows more (ndcg@10"),
-        (9.0, 0.2019, "no gain of 1% in ndcg@10 (ndcg@10"),
-        (1.5, 0.1, "less evidence than 2 standard errors that it knows more and no gain of 1% in ndcg@10 (ndcg@10"),
+        (1.5, 0.3, f"{MORE} (they do by 1.5)"),
+        (9.0, 0.2019, "lists that are better by 1% or more"),
+        (1.5, 0.1, f"lists that are better by 1% or more; and {MORE} (they do by 1.5)"),
+        (9.0, 0.3, "a weight above 0 for its scores beside the retriever's"),
     ],
 )
 def test_the_condition_that_is_not_met_is_named(evidence, fused, why):
     choice = OrderChoice("retriever", "ndcg@10", {"retriever": 0.2, "dlrm": 0.1, "fused": fused}, evidence)
-    assert choice.why_not().startswith(why)
+    of_each = f"in the retriever's order 0.2000, in the ranker's 0.1000, in that of both fused {fused:.4f}"
+    assert choice.why_not() == f"ndcg@10 of the validation lists is {of_each}. What the ranker lacks: {why}"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +233,7 @@ def test_the_condition_that_is_not_met_is_named(evidence, fused, why):
     [("auto", "retriever", 1), ("fused", "dlrm", 1), ("dlrm", "dlrm", 0), ("retriever", "retriever", 0)],
 )
 def test_without_a_validation_part_nothing_is_chosen(wanted, order, notices):
-    fusion, said = unjudged(wanted)
+    fusion, said = unjudged(DlrmConfig(order_by=wanted))
     assert fusion.order == order and len(said) == notices
 
 

@@ -144,12 +144,14 @@ def case(towers, ordered=True, validation=True):
     return choose(model, lookup, tensors, asked, csr_matrix(known.astype(bool)), 8), tensors, known
 
 
-def test_towers_that_know_nothing_get_a_linear_part():
+def test_towers_that_know_nothing_get_a_linear_part(caplog):
     def towers(dense):
         return tuple(tf.constant(unit(RNG.normal(size=(n, 6))).astype(np.float32)) for n in dense.shape)
 
-    (chosen, facts), _, _ = case(towers)
+    with caplog.at_level("INFO", "cascade"):
+        (chosen, facts), _, _ = case(towers)
     part = chosen.train
+    assert [line for line in caplog.messages if f"the linear part ({facts['linear']}) once more" in line]
     assert facts["linear"] in ("svd", "ials_100", "ials_30", "ease")
     assert facts["valid_ndcg_with_linear"] > facts["valid_ndcg_without_linear"] + 0.2
     np.testing.assert_allclose(np.linalg.norm(part.item, axis=1).max(), 1, atol=1e-6)

@@ -23,6 +23,7 @@ from cascade.models.retriever.neighbour_choice import (
     without_validation,
 )
 from cascade.models.retriever.neighbours import Neighbours
+from cascade.models.retriever.stage import put_beside
 from cascade.models.training.rows import Events
 from cascade.workflows.history.history import Histories, Positives
 
@@ -218,3 +219,24 @@ def test_popularity_that_harms_lists_with_pushed_histories_gets_a_notice(shop):
             [notice] = facts["notices"]
             assert "of 1.0000 without. If your store receives pushes" in notice
             assert "set two_tower.valid_history: at_event" in notice
+
+
+def test_each_part_beside_the_towers_says_that_it_begins(shop, tmp_path, monkeypatch, caplog):
+    """After the last epoch there are minutes of work without one."""
+    queries, vectors = random_vectors()
+    (tmp_path / "checkpoint").mkdir()
+    retriever = "cascade.models.retriever"
+    monkeypatch.setattr(f"{retriever}.encode.encode_users", lambda *args: queries)
+    monkeypatch.setattr(f"{retriever}.encode.encode_items", lambda *args: vectors)
+    monkeypatch.setattr(f"{retriever}.linear_part.choose", lambda *args: (None, {"linear": "none"}))
+    monkeypatch.setattr(f"{retriever}.neighbour_choice.add_popularity", lambda *args: (args[0], {"popularity": 0}))
+    config = SimpleNamespace(linear=8, neighbours=5, popular=5)
+    with caplog.at_level("INFO", "cascade"):
+        facts = put_beside(tmp_path, None, None, shop.tensors(True), shop.events, shop.seen, config)
+    kind = facts["neighbours"]
+    assert [line.partition(": after the epochs: ")[2] for line in caplog.messages] == [
+        "fitting a linear part beside the towers",
+        "fitting item-item weights (neighbours)",
+        f"fitting the item-item weights ({kind}) once more, with the validation part",
+        "choosing how much popularity counts",
+    ]

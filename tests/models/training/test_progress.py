@@ -2,6 +2,7 @@
 
 import io
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cascade.models._merlin import tf
 from cascade.models.config import TrainingConfig
 from cascade.models.training.checkpoints import CheckpointState
 from cascade.models.training.optimizers import Optimizer
-from cascade.models.training.progress import EVERY, TrainingProgress
+from cascade.models.training.progress import EVERY, TrainingProgress, announce
 
 
 def points(folder):
@@ -30,7 +31,7 @@ def points(folder):
 def watched(folder, **options):
     config = TrainingConfig(epochs=2, batch_size=10, learning_rate=0.5, **options)
     at = CheckpointState(np.random.default_rng(0).bit_generator.state)
-    with TrainingProgress("counter", config, EVERY, at, folder) as progress:
+    with TrainingProgress("counter", config, EVERY, at, folder, score_name="NDCG") as progress:
         optimizer = Optimizer(config)
         for _ in range(EVERY):
             at.step, at.total = at.step + 1, at.total + 2.0
@@ -64,7 +65,7 @@ def test_the_bar_counts_rows(tmp_path, monkeypatch):
     watched(tmp_path)
     shown = sys.stderr.getvalue()
     assert "counter:  50%" in shown and "1.00k/2.00k" in shown and "rows/s" in shown
-    assert "epoch 1, loss 2.0000, valid 0.2500" in shown
+    assert "epoch 1, loss 2.0000, validation NDCG 0.2500" in shown
 
 
 def test_without_a_terminal_each_epoch_is_a_line(tmp_path, monkeypatch, caplog):
@@ -72,8 +73,8 @@ def test_without_a_terminal_each_epoch_is_a_line(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("cascade.models.training.progress.time.monotonic", lambda: next(clock))
     with caplog.at_level("INFO", "cascade"):
         watched(tmp_path)
-    line = "counter: epoch 1 of at most 2, loss 2.0000, valid 0.2500, 30.0 s an epoch, at most 30 s left"
-    assert caplog.messages == [line]
+    shown = "loss 2.0000, validation NDCG 0.2500, 30.0 s an epoch, at most 30 s of epochs left"
+    assert caplog.messages == [f"counter: epoch 1 of at most 2, {shown}"]
 
 
 def test_the_rest_of_a_resumed_training_is_judged_by_what_it_did_itself(tmp_path, monkeypatch, caplog):
@@ -85,7 +86,9 @@ def test_the_rest_of_a_resumed_training_is_judged_by_what_it_did_itself(tmp_path
         at.step, at.total = EVERY, 2.0 * EVERY
         at.end_epoch(0.25, at.rng)
         progress.epoch(at, validated=False)
-    assert caplog.messages[0].endswith("epoch 2 of at most 4, loss 2.0000, 20.0 s an epoch, at most 40 s left")
+    assert caplog.messages[0].endswith(
+        "epoch 2 of at most 4, loss 2.0000, 20.0 s an epoch, at most 40 s of epochs left"
+    )
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -105,3 +108,11 @@ def test_a_resumed_training_begins_where_it_stopped(tmp_path, monkeypatch):
     with TrainingProgress("counter", TrainingConfig(epochs=2, batch_size=10), EVERY, at, tmp_path) as progress:
         assert progress.steps == EVERY + 50
     assert "counter:  75%" in sys.stderr.getvalue()
+
+
+@pytest.mark.parametrize("chief", [True, False])
+def test_a_part_without_epochs_is_announced_by_the_chief(chief, monkeypatch, caplog):
+    monkeypatch.setattr("cascade.models.training.progress.worker_group", lambda: SimpleNamespace(chief=chief))
+    with caplog.at_level("INFO", "cascade"):
+        announce("counter", "counting once more")
+    assert caplog.messages == ["counter: counting once more"] * chief
