@@ -1,4 +1,4 @@
-"""Models are served what they were trained on: histories and gaps of the etl against those of the feature store."""
+"""Models are served what they were trained on: histories and gaps of the etl against those of the features artifact."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,7 +8,7 @@ from cascade.ensemble.graph.ops.transform import Transform
 from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from cascade.workflows.etl.tensors import Tensors
-from cascade.workflows.features import store as feature_store
+from cascade.workflows.features.artifact_reader import ArtifactReader
 from cascade.workflows.features.stage import FEATURES
 
 SCHEMA = {"sparse": ["user_id", "item_id"]}
@@ -40,8 +40,9 @@ LOGS = {
 
 
 @pytest.fixture(params=LOGS)
-def served(request, run_data, run_etl, tmp_path, monkeypatch):
-    """The log's name, the data artifact, the tensors, and the output of the first serving ops for all users."""
+def served(request, run_data, run_etl, tmp_path):
+    """The log's name, the data artifact, the tensors, and the output of the first serving ops for all users, as they
+    were before the test part."""
     tables, options = LOGS[request.param]
     data = run_data(SCHEMA, tables, **options)
     etl = run_etl(data, SCHEMA, history=LENGTH, seen=SEEN, gaps=True)
@@ -51,11 +52,9 @@ def served(request, run_data, run_etl, tmp_path, monkeypatch):
         "feature_store": section,
     }
     features = FEATURES.run(tmp_path / "runs", sections, {"data": data})
-    feature_store.publish(section, features)
-    monkeypatch.setenv("CASCADE_FEATURE_REPO", section.repo)
     lookup = user_lookup(features.path, section, times=LENGTH)
     transform = Transform.compiled(etl.path / "transforms")
-    lookup.load(tmp_path)
+    lookup.read_from(ArtifactReader.open(lookup.query, features.path))
     transform.load(etl.path / "transforms")
     tensors = Tensors.load(etl.path)
     request_columns = {
