@@ -3,6 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
@@ -18,6 +19,14 @@ hundredths = st.integers(-(10**9), 10**9).map(lambda n: Decimal(n) / 100)
 whole_seconds = st.datetimes(dt.datetime(1, 1, 1), NINES).map(lambda time: time.replace(microsecond=0))
 in_ns = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2250, 1, 1)).map(lambda time: time.replace(microsecond=0))
 words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6).filter(lambda t: t.strip() == t)
+float_32 = st.floats(allow_nan=False, allow_infinity=False, width=32) | st.integers(-99, 999).map(lambda n: n / 10)
+"""Numbers such as 0.1 as well, which a float32 holds as 0.10000000149."""
+
+
+def as_written(value):
+    """A float32 by its shortest decimal, unless it is whole."""
+    nearest = np.float32(value)
+    return float(nearest) if nearest == np.floor(nearest) else float(str(nearest))
 
 
 def seconds(time: dt.datetime) -> int:
@@ -46,7 +55,7 @@ SCALARS = {
     "decimal in hundreds": (pa.decimal128(7, -2), st.integers(-99999, 99999).map(lambda n: Decimal(n) * 100), int),
     "bool": (pa.bool_(), st.booleans(), int),
     "float": (pa.float64(), st.floats(allow_nan=False, allow_infinity=False), float),
-    "float32": (pa.float32(), st.floats(allow_nan=False, allow_infinity=False, width=32), float),
+    "float32": (pa.float32(), float_32, as_written),
     "decimal with a fraction": (pa.decimal128(12, 2), hundredths, float),
     "text": (pa.string(), words, str),
     "large text": (pa.large_string(), words, str),

@@ -175,10 +175,13 @@ class DataConfig(ExtensibleSection):
     them out. keep: add the items and users, with all their features missing."""
     positive: str | None = None
     """Expression over the columns of interactions that selects the positives. Default: ``label == 1`` if there is a
-    label, else all interactions. Example: ``rating >= 4``."""
+    label, else all interactions. A comparison with a missing value is neither true nor false, as in SQL, so
+    ``event == 'purchase' or stars >= 4`` holds for a purchase without stars, and a row for which the expression has no
+    value is not a positive. ``stars == None`` says that the value is missing. Example: ``rating >= 4``."""
     label: str | None = None
     """Expression over the columns of interactions that computes the 0/1 label of logged impressions, for tables without
-    a ``label`` column. With it, every interaction is an impression. Example: ``is_click == 1``."""
+    a ``label`` column. With it, every interaction is an impression. It must be true or false in every row;
+    ``watched != None and watched > 0.5`` is false where ``watched`` is missing. Example: ``is_click == 1``."""
     labels: list[str] = []
     """Further 0/1 columns of interactions for the ranker to predict, see ``dlrm_ranker.labels``. They are known only
     after the event, so they are never features. With them, interactions are logged impressions. Example: ``[long_view,

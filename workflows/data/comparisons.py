@@ -22,8 +22,8 @@ _NUMBERS: tuple[Forced, ...] = ("float", "int", "bool")
 """Types of ``data.types`` that compare with numbers."""
 
 
-def as_pandas_reads(expression: str) -> ast.expr:
-    """The expression's tree: pandas reads ``&`` as ``and``, ``|`` as ``or``."""
+def tree_of(expression: str) -> ast.expr:
+    """The expression's tree, in which ``&`` is ``and``, and ``|`` is ``or``."""
     signs = {"&": "and", "|": "or"}
     tokens = tokenize.generate_tokens(io.StringIO(expression.strip()).readline)
     text = " ".join(signs.get(token.string, token.string) for token in tokens)
@@ -42,7 +42,7 @@ def check_comparisons(expression: str, key: str, table: pa.Table, decimal: str) 
         DataError: naming the column, its kind, and what it is compared with.
     """
     kinds = {field.name: kind_of(field.type) for field in table.schema}
-    for node in ast.walk(as_pandas_reads(expression)):
+    for node in ast.walk(tree_of(expression)):
         if not isinstance(node, ast.Compare):
             continue
         for sides in pairwise([node.left, *node.comparators]):

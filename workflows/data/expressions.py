@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError, DataError
 from ..tables.canonical import LARGEST, kind_of
+from ..tables.rows import ROWS, Rows
 from ..tables.validate import nearest
-from .comparisons import as_pandas_reads, check_comparisons
+from .comparisons import check_comparisons, tree_of
+from .truth import NoTruthError, truth_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,8 +53,8 @@ def names_in(expression: str, key: str = "data.positive") -> set[str]:
 def positives(table: pa.Table, expression: str | None, decimal: str = ".") -> NDArray[np.bool_]:
     """Which rows are positives: bool [n].
 
-    Without an expression, ``label == 1`` if there is a label, else every row. A row in which a column of the expression
-    is null is not a positive.
+    Without an expression, ``label == 1`` if there is a label, else every row. A row for which the expression is null is
+    not a positive.
 
     Args:
         decimal: as in `holds`.
@@ -64,18 +66,19 @@ def positives(table: pa.Table, expression: str | None, decimal: str = ".") -> ND
         expression = "label == 1" if "label" in table.column_names else None
     if expression is None:
         return np.ones(table.num_rows, bool)
-    return holds(table, expression, "data.positive", decimal)
+    return np.asarray(holds(table, expression, "data.positive", decimal).fill_null(False))
 
 
-def with_label(table: pa.Table, expression: str | None, decimal: str = ".") -> pa.Table:
+def with_label(table: pa.Table, expression: str | None, decimal: str = ".", rows: Rows = ROWS) -> pa.Table:
     """The table with a column ``label`` of 0 and 1 computed by ``data.label``; unchanged without an expression.
 
     Args:
         decimal: as in `holds`.
+        rows: names the table's rows, for messages.
 
     Raises:
         ConfigError: if the table has a label already, or as `holds`.
-        DataError: as `holds`.
+        DataError: naming the first row for which the expression is null, or as `holds`.
     """
     import pyarrow as pa
 
@@ -86,7 +89,27 @@ def with_label(table: pa.Table, expression: str | None, decimal: str = ".") -> p
             f"data.label: interactions has a column 'label' already, {expression!r} would replace it: leave data.label "
             "out, or rename that column with data.columns"
         )
-    return table.append_column("label", pa.array(holds(table, expression, "data.label", decimal).astype(np.int64)))
+    found = holds(table, expression, "data.label", decimal)
+    if found.null_count:
+        raise DataError(f"data.label, {_unknown(table, expression, found, rows)}")
+    return table.append_column("label", found.cast(pa.int64()))
+
+
+def _unknown(table: pa.Table, expression: str, found: pa.BooleanArray, rows: Rows) -> str:
+    """What to say of a label that is null: the first such row, why, and what to do."""
+    row = found.is_null().index(True).as_py()
+    names = [name for name in sorted(names_in(expression)) if table[name].null_count]
+    lacking = [name for name in names if table[name][row].as_py() is None]
+    problem = f"{rows(row)}: {expression!r} is neither true nor false, "
+    if not lacking:
+        return (
+            f"{problem}since a calculation such as 0 / 0 gives no number; leave such rows out, or test for them first"
+        )
+    no, yes = (sign.join(f"{name} {test} None" for name in names) for sign, test in ((" and ", "!="), (" or ", "==")))
+    return (
+        f"{problem}since {' and '.join(lacking)} has no value; fill it, leave such rows out, or say what they are: "
+        f'"{no} and ({expression})" makes them 0, "{yes} or ({expression})" makes them 1'
+    )
 
 
 def check_expression(expression: str, key: str, columns: Sequence[str]) -> list[str]:
@@ -103,8 +126,8 @@ def check_expression(expression: str, key: str, columns: Sequence[str]) -> list[
     return names
 
 
-def holds(table: pa.Table, expression: str, key: str, decimal: str = ".") -> NDArray[np.bool_]:
-    """Where an expression is true: bool [n]; false where a column that it reads is null.
+def holds(table: pa.Table, expression: str, key: str, decimal: str = ".") -> pa.BooleanArray:
+    """Where an expression is true, false, or null, see `truth_of`: [n].
 
     Args:
         key: the config key that holds the expression, for messages.
@@ -114,49 +137,14 @@ def holds(table: pa.Table, expression: str, key: str, decimal: str = ".") -> NDA
         ConfigError: if it reads an unknown column, or its value is not true or false; a column of 0 and 1 is.
         DataError: if it does not fit the types of the columns.
     """
-    names = check_expression(expression, key, table.column_names)
-    result = _evaluate(table.select(names), expression, key, decimal)
-    if np.asarray(result).dtype.kind != "b" or np.shape(result) != (table.num_rows,):
-        raise ConfigError(f"{key}: {expression!r} does not give true or false for each row; {_EXAMPLE}")
-    lacking = [table[name].is_null().to_numpy() for name in names]
-    found: NDArray[np.bool_] = np.asarray(result, bool) & ~np.any(lacking, axis=0)
-    return found
+    import pyarrow as pa
 
-
-def _stand_alone(expression: str) -> set[str]:
-    """The columns that are a truth value by themselves, such as ``flag`` in ``flag and rating > 3``."""
-    found: set[str] = set()
-    left: list[ast.expr] = [as_pandas_reads(expression)]
-    while left:
-        node = left.pop()
-        if isinstance(node, ast.BoolOp):
-            left += node.values
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert)):
-            left.append(node.operand)
-        elif isinstance(node, ast.Name):
-            found.add(node.id)
-    return found
-
-
-def _filled(table: pa.Table) -> pa.Table:
-    """The table without nulls, so that pandas keeps whole numbers whole; which rows had one is known to the caller."""
-    import pyarrow.compute as pc
-
-    for at, field in enumerate(table.schema):
-        blank = {"int": 0, "float": 0.0, "string": ""}.get(kind_of(field.type) or "")
-        if blank is not None and table[at].null_count:
-            table = table.set_column(at, field.name, pc.fill_null(table[at], blank))
-    return table
-
-
-def _evaluate(table: pa.Table, expression: str, key: str, decimal: str) -> Any:
-    check_comparisons(expression, key, table, decimal)
-    frame = _filled(table).to_pandas()
-    for name in _stand_alone(expression):
-        if frame[name].isin([0, 1]).all():  # true and false are 1 and 0 in the table
-            frame[name] = frame[name] == 1
+    columns = table.select(check_expression(expression, key, table.column_names))
+    check_comparisons(expression, key, columns, decimal)
     try:
-        return frame.eval(expression, engine="python")
-    except (TypeError, ValueError, SyntaxError, NotImplementedError, AttributeError) as error:
-        kinds = {field.name: kind_of(field.type) for field in table.schema}
+        return truth_of(tree_of(expression), columns)
+    except NoTruthError:
+        raise ConfigError(f"{key}: {expression!r} does not give true or false for each row; {_EXAMPLE}") from None
+    except pa.ArrowException as error:
+        kinds = {field.name: kind_of(field.type) for field in columns.schema}
         raise DataError(f"{key}: {expression!r} cannot be applied to interactions {kinds}: {error}") from None

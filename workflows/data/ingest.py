@@ -54,7 +54,7 @@ def ingest(
     from tqdm import tqdm
 
     given = {name: getattr(source, name) for name in ENTITIES.values()}
-    rows = {name: Rows(0, source.parts.get(name, ())) for name in ("interactions", *given)}
+    rows = {name: Rows(0, source.parts.get(name, ()), source.lines.get(name, ())) for name in ("interactions", *given)}
     entities = {n: _checked(table, n, vectors, dense, rows[n]) for n, table in given.items() if table is not None}
     known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
     ingester = InteractionIngester(config, spool, known, dense, rows["interactions"])
@@ -126,7 +126,7 @@ class InteractionIngester:
         times = self._times(raw, rows)
         rest = raw.drop_columns(["timestamp"]) if self.has_timestamp else raw
         chunk = canonical(rest, "interactions", rows).append_column("timestamp", self.times.shown(times))
-        chunk = with_label(chunk, self.config.label, self.config.csv.decimal)
+        chunk = with_label(chunk, self.config.label, self.config.csv.decimal, rows)
         self._check_reserved(chunk)
         kept = self.unknown.kept(chunk, rows)
         for column in chunk.column_names:

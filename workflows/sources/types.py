@@ -123,14 +123,17 @@ def reader_of(kind: pa.DataType) -> Read:
 
 
 def _widened(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The values as ``kind``; decimals become the floats nearest to them, in lists as well."""
+    """The values as ``kind``; decimals become the floats nearest to them, and short floats as in `as_floats`, in lists
+    as well."""
     import pyarrow as pa
 
     found, wanted, text = values.type, kind, pa.string()
+    if pa.types.is_float64(kind) and pa.types.is_floating(found):
+        return as_floats(values)
     if hasattr(found, "value_type") and hasattr(kind, "value_type"):
         found, wanted, text = found.value_type, kind.value_type, pa.list_(text)
     # By way of their text, as in `as_floats`.
-    by_text = pa.types.is_decimal(found) and pa.types.is_floating(wanted)
+    by_text = (pa.types.is_decimal(found) or pa.types.is_float32(found)) and pa.types.is_floating(wanted)
     return (values.cast(text) if by_text else values).cast(kind)
 
 

@@ -57,7 +57,8 @@ def canonical(table: pa.Table, name: str, rows: Rows = ROWS) -> pa.Table:
 
     Booleans become 0 and 1, dates and times become seconds since 1970 (times of day and durations: seconds), NaN
     becomes null, nulls inside lists are dropped and a null list becomes empty. Every other value stays exactly what it
-    is; only decimals with a fraction become the nearest float64.
+    is; only decimals with a fraction, and floats of 32 or 16 bits by their shortest decimal (0.1), become the nearest
+    float64.
 
     Args:
         name: of the table, for messages.
@@ -138,13 +139,21 @@ def as_text(array: pa.Array) -> pa.Array:
 
 
 def as_floats(array: pa.Array) -> pa.Array:
-    """Floats or decimals as float64."""
+    """Floats or decimals as float64.
+
+    A float of 32 or 16 bits with a fraction becomes its shortest decimal, 0.1 and not 0.10000000149, because that is
+    what requests and constants say.
+    """
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if pa.types.is_float16(array.type):  # Arrow 17 has no cast from them, and fills no null
-        values = np.array([np.nan if value is None else value for value in array.to_pylist()], np.float64)
+        values = np.array([np.nan if value is None else float(str(value)) for value in array.to_pylist()], np.float64)
         return pa.array(values, mask=np.asarray(array.is_null()))
+    if pa.types.is_float32(array.type):
+        whole = pc.equal(pc.floor(array), array)
+        return pc.if_else(whole, array.cast(pa.float64()), array.cast(pa.string()).cast(pa.float64()))
     if pa.types.is_decimal(array.type):  # Arrow's own cast of 5.77 gives another float than 5.77
         array = array.cast(pa.string())
     return array.cast(pa.float64())
