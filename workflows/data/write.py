@@ -16,6 +16,7 @@ from ..tables.parquet import batches
 from ..tables.timestamps import TimeScale
 from .crowded_time import crowded_time
 from .drawn_order import SCALE, drawn_cuts, with_drawn_places
+from .order import Places, order_of
 from .split import (
     NAMES,
     VALID,
@@ -74,12 +75,13 @@ def write_interactions(
     cut = config.split.given is not None and config.split.valid_share > 0 and not _marks_valid(spool)
     stamps = _stamps(spool, scale) if config.split.by == "time" and scale is not None else None
     split_rows = _splitter(config.split, len(user_ids), item_ids, stamps, cut)
+    places = order_of(spool) if config.has_order else None
     total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
     for number, part in enumerate(parts_by_user(spool.file, user_ids)):
         user_row = rows_of(part["user_id"], user_ids)
         if scale is None:
             part = with_drawn_places(part, user_row, rows_of(part["item_id"], item_ids))
-        breaks = [np.arange(len(part))] if as_written else _tie_breaks(part, config)
+        breaks = [np.arange(len(part))] if as_written else _tie_breaks(part, places)
         order = in_order(part, user_row, item_ids, breaks)
         part, user_row = _in_steps(part.take(order), config, scale or SCALE), user_row[order]
         codes = split_rows(part, user_row)
@@ -94,7 +96,8 @@ def write_interactions(
         raise DataError(f"interactions: the split ({config.split.by}) leaves no row for training; {why or NO_ROW}")
     sizes = {f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}
     notices = [cut_from_training(config.split, int(total[VALID]))] if cut else []
-    return {**sizes, "time_span": spans, "notices": notices + ([why] if why else [])}
+    notices += [*(places.notices() if places is not None else []), *([why] if why else [])]
+    return {**sizes, "time_span": spans, "notices": notices}
 
 
 def _stamps(spool: Spool, scale: TimeScale) -> NDArray[np.int64]:
@@ -127,11 +130,9 @@ def without_validation(rows: int) -> list[str]:
     ]
 
 
-def _tie_breaks(part: pa.Table, config: DataConfig) -> list[NDArray[Any]]:
+def _tie_breaks(part: pa.Table, places: Places | None) -> list[NDArray[Any]]:
     """What sorts interactions of equal timestamps: the ranks [n] of the column ``order``, or nothing."""
-    import pyarrow.compute as pc
-
-    return [pc.rank(part["order"], tiebreaker="dense").to_numpy()] if config.has_order else []
+    return [places.ranks(part["order"])] if places is not None else []
 
 
 def _in_steps(part: pa.Table, config: DataConfig, scale: TimeScale) -> pa.Table:

@@ -58,6 +58,24 @@ def test_equal_timestamps_are_sorted_by_the_column_order(run_data, places, colum
     assert "order" not in table.column_names and "order" not in facts["columns"]["interactions"]
 
 
+@pytest.mark.parametrize(
+    ("places", "notices"),
+    [
+        ([" 10", "-1", "+11", "12", "9"], 0),
+        (["x10", "x05", "x11", "x12", "x09"], 0),  # as long as each other
+        (["b10", "a", "b11", "b12", "aa"], 1),
+        (["1e1", "10.5", "1e2", "2", "10.75"], 1),
+    ],
+)
+def test_text_of_whole_numbers_is_sorted_as_numbers(run_data, places, notices):
+    events = {"user_id": [1] * 5, "item_id": ITEMS, "timestamp": [7] * 5, "order": places}
+    data = run_data(SCHEMA, {"interactions": events}, leak_check={"enabled": False}, columns={"order": "order"})
+    assert pq.read_table(data.path / "interactions")["item_id"].to_pylist() == [1, 2, 3, 4, 5]
+    found = [line for line in data.metrics.get("notices", []) if line.startswith("interactions.order:")]
+    assert len(found) == notices
+    assert all("sorted as text, in which 10 comes before 9" in line and repr(places[0]) in line for line in found)
+
+
 def test_without_it_equal_timestamps_are_in_a_drawn_order(run_data):
     table, _ = stored(run_data, [7, 6, 7, 9, 7])
     found = table["item_id"].to_pylist()
