@@ -15,6 +15,7 @@ from ..tables.canonical import IDS, split_text
 from ..tables.ids import check_exact
 from ..tables.other_types import replacement
 from ..tables.rows import Parts, Rows
+from ..tables.timestamps import check_steps
 from .convert import convert
 from .csv_parts import CsvParts
 from .files import PartFile, TableFiles
@@ -120,6 +121,8 @@ class SourceTable:
                 check_exact(decoded(values), where, rows)
                 if self.files.format == "csv" and pa.types.is_string(column.kind):
                     _refuse_headers(values, column.theirs, where, rows)
+            if where == "interactions.timestamp":
+                check_steps(decoded(values), rows)
             if pa.types.is_nested(values.type):
                 problem += f"; {replacement(values.type, column.name)}"
             arrays[column.name] = convert(values, read, where, rows, problem)

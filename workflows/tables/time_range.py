@@ -17,6 +17,12 @@ EARLY, LATE = 315_532_800, 4_102_444_800
 """1980 and 2100, in seconds since 1970."""
 CLOCK = 10**8
 """Seconds below which numbers may be a plain order."""
+CALENDARS = (
+    (20_000, 80_000, True, "days since 1900, as Excel has them"),
+    (2_430_000, 2_490_000, True, "Julian days"),
+    (630 * 10**15, 663 * 10**15, False, "ticks of .NET (100 ns since the year 1)"),
+)
+"""From and to, about 1955 to 2105, whether only numbers with a fraction can be no plain order, and what they are."""
 
 
 class TimeRange:
@@ -30,6 +36,7 @@ class TimeRange:
         self._ends: list[tuple[Any, int]] = []
         """The smallest and the largest value, and their rows."""
         self._dates = True
+        self._fractions = False
         self._named = ROWS
         """The names of the table's rows."""
 
@@ -45,6 +52,7 @@ class TimeRange:
         self._ends = [min(*ends, *self._ends), max(*ends, *self._ends, key=lambda end: (end[0], -end[1]))]
         if per_second is not None:
             return
+        self._fractions = self._fractions or bool((times % 1 != 0).any())
         self._dates = self._dates and bool(_date_like(times).all())
         unit = np.searchsorted(BOUNDS, np.abs(times), side="right")
         unit[times == 0] = -1
@@ -77,9 +85,9 @@ class TimeRange:
             return []
         (low, low_row), (high, high_row) = self._ends
         where, unit = "interactions.timestamp", UNITS[max(self._first, default=0)]
-        if self._per_second is None and self._dates and self._first:
+        if (found := self._calendar(low, high)) is not None:
             return [
-                f"{where}: {low} to {high} look like dates written as numbers, and are read as {NAMES[unit]} since "
+                f"{where}: {low} to {high} look like {found}, and are read as {NAMES[unit]} since "
                 "1970; their order is right, but times in the feature store and history.gaps are not: write 2024-01-31 "
                 "or 2024-01-31 10:00:00"
             ]
@@ -93,6 +101,15 @@ class TimeRange:
             f"({self._named(high_row)}); those before 1980 or after 2100 often stand for missing times, or have "
             "another unit: if so, leave these rows out, or write all in one unit"
         ]
+
+    def _calendar(self, low: Any, high: Any) -> str | None:
+        """What plain numbers look like, if not like seconds since 1970 or parts of these."""
+        if self._per_second is not None or not self._first:
+            return None
+        if self._dates:
+            return "dates written as numbers"
+        spans = [each for each in CALENDARS if each[0] <= low <= high <= each[1] and (self._fractions or not each[2])]
+        return next((name for *_, name in spans), None)
 
 
 def _date_like(times: NDArray[Any]) -> NDArray[np.bool_]:

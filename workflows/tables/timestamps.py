@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
-from .canonical import STEPS, as_floats, as_text, kind_of, one_array, whole_numbers
+from .canonical import STEPS, as_floats, as_text, kind_of, largest_exact, one_array, whole_numbers
 from .parquet import batches
 from .rows import ROWS, Rows
 from .time_range import TimeRange
@@ -157,6 +157,7 @@ class TimeReader:
         if kind == "int" and not types.is_temporal(array.type):
             return whole_numbers(array, where, rows)
         if kind == "float":
+            check_steps(array, rows)
             array = as_floats(array)
             return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
         raise DataError(f"{where}: wrong type {array.type}, {EXPECTED}")
@@ -183,6 +184,34 @@ class TimeReader:
             raise DataError(f"interactions.timestamp, {rows(at)}: {times[at]} is no time")
         self._fractions = self._fractions or bool((times % (self.per_second or 1) != 0).any())
         self.range.see(times, rows, self.per_second)
+
+
+def check_steps(times: pa.Array, rows: Rows) -> None:
+    """No timestamp is a float of 32 or 16 bits so large that these are more than a second apart.
+
+    Another type would hide this, so it is checked before timestamps are read as one.
+
+    Args:
+        times: of any type.
+        rows: names their rows.
+
+    Raises:
+        DataError: naming the first such timestamp.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_float32(times.type) or pa.types.is_float16(times.type)):
+        return
+    floats = as_floats(times)
+    coarse = pc.greater_equal(pc.abs(floats), largest_exact(times.type))
+    if pc.any(coarse).as_py():
+        row = pc.index(coarse, True).as_py()
+        bits = times.type.bit_width
+        raise DataError(
+            f"interactions.timestamp, {rows(row)}: {floats[row].as_py():.0f} is too large to be exact as a float of "
+            f"{bits} bits, in which near times are one; write the table again with integers or floats of 64 bits"
+        )
 
 
 def _parsed(text: pa.Array, nanoseconds: bool | None, rows: Rows) -> pa.Array:

@@ -5,6 +5,7 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -234,6 +235,22 @@ def test_an_id_that_may_have_been_another_is_refused_whatever_it_is_read_as(tmp_
     write_parts(tmp_path, a={"item_id": inexact, "x": exact})
     with pytest.raises(DataError, match=rf"interactions.item_id, row 1 of a.parquet: {most}.* too large to be exact"):
         read(tmp_path, types=types)
+
+
+@pytest.mark.parametrize("forced", [None, "timestamp", "float", "int"])
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float16()])
+def test_times_that_a_short_float_rounds_are_refused_whatever_they_are_read_as(tmp_path, kind, forced):
+    largest = {pa.float32(): 2**24, pa.float16(): 2**11}[kind]
+    types = {} if forced is None else {"timestamp": forced}
+    for times in ([1.0, float(largest)], [1.0, None, float(largest * 2)]):
+        short = pa.array(np.array([np.nan if time is None else time for time in times], kind.to_pandas_dtype()), kind)
+        write_parts(tmp_path, a={**{key: [1] * len(times) for key in ("user_id", "item_id")}, "timestamp": short})
+        match = rf"interactions.timestamp, row {len(times) - 1}: {int(times[-1])} is too large .*floats of 64"
+        with pytest.raises(DataError, match=match):
+            read(tmp_path, types=types)
+        exact = pa.array([1.7e9] * len(times))
+        write_parts(tmp_path, a={**{key: [1] * len(times) for key in ("user_id", "item_id")}, "timestamp": exact})
+        assert len(read(tmp_path, types=types)) == len(times)
 
 
 def test_one_name_twice_in_a_file(tmp_path):
