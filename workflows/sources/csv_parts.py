@@ -23,6 +23,8 @@ from .text_types import Role, TextType
 from .types import Read, text_reader_of
 
 if TYPE_CHECKING:
+    import _csv
+
     import pyarrow as pa
 
 CHUNK_ROWS = 262_144
@@ -45,6 +47,8 @@ class CsvParts:
         self.config = config
         self._closed: set[Path] = set()
         """Files whose quotes have been checked."""
+        self._lines: dict[Path, int] = {}
+        """The number of lines of the files that have been read."""
 
     def names(self, file: Path) -> list[str]:
         """The header of a file."""
@@ -81,7 +85,8 @@ class CsvParts:
         types = {name: [(kind.kind, file)] for name, (kind, file) in found.items()}
         whole = [name for name, (kind, _) in found.items() if kind.whole]
         changing = {name: kind.changing for name, (kind, _) in found.items() if kind.changing is not None}
-        return Scan(types, rows, whole, changing)
+        lined = [file for file, count in rows.items() if self._lines[file] == count + 1]
+        return Scan(types, rows, lined, whole, changing)
 
     def read_as(self, found: pa.DataType, kind: pa.DataType) -> Read:
         """Reads a column of text, all of which is of the type ``found``, as ``kind``."""
@@ -110,6 +115,7 @@ class CsvParts:
                 yield from pa_csv.open_csv(passed, **self._options(header, names))
             except pa.ArrowInvalid as error:
                 self._explain(file, len(header), str(error))
+            self._lines[file] = passed.lines
             if (passed.quotes % 2 or passed.stray) and file not in self._closed:
                 self._check_quotes(file)
                 self._closed.add(file)
@@ -142,15 +148,15 @@ class CsvParts:
     def _explain(self, file: Path, width: int, error: str) -> NoReturn:
         """Raise an error that names the first row of another width, if that is what is wrong."""
         with closing(self._text(file)) as text:
-            rows = (row for row in self._rows(text) if row)
-            next(rows)
-            for number, row in enumerate(rows):
-                if len(row) != width:
+            rows, number, line = self._rows(text), -1, 0
+            for row in rows:
+                if number >= 0 and row and len(row) != width:
                     raise DataError(
-                        f"{file}, row {number}: {len(row)} fields, the header has {width}: "
+                        f"{file}, row {number} (line {line + 1}): {len(row)} fields, the header has {width}: "
                         f"{self.config.delimiter.join(row)[:80]!r}; put text that holds the delimiter in quotes, or "
                         "set data.csv.delimiter, data.csv.quote or data.csv.escape"
                     )
+                number, line = number + bool(row), rows.line_num
         raise DataError(
             f"{file}: cannot be read as CSV: {error}; if a quote is never closed, set data.csv.quote to another sign, "
             "or to null"
@@ -158,23 +164,25 @@ class CsvParts:
 
     def _check_quotes(self, file: Path) -> None:
         """Refuse a quote inside a quoted field, and one that is never closed: all that follows would be one field."""
-        row = -1
+        row, line = -1, 0
         with closing(self._text(file)) as text:
+            rows = self._rows(text, strict=True)
             try:
-                for row, _ in enumerate(filter(None, self._rows(text, strict=True))):  # noqa: B007
-                    pass
+                for found in rows:
+                    row, line = row + bool(found), rows.line_num
             except csv.Error as error:
+                where = f"{file}, row {row} (line {line + 1})"
                 if "unexpected end" in str(error):
                     raise DataError(
-                        f"{file}, row {row}: a quote is never closed; close it, or set data.csv.quote to another sign, "
-                        "or to null, or data.csv.escape: '\\' if that stands before quotes"
+                        f"{where}: a quote is never closed; close it, or set data.csv.quote to another sign, or to "
+                        "null, or data.csv.escape: '\\' if that stands before quotes"
                     ) from None
                 raise DataError(
-                    f"{file}, row {row}: a quote inside a quoted field; double it, or say what stands before it: "
+                    f"{where}: a quote inside a quoted field; double it, or say what stands before it: "
                     "data.csv.escape: '\\'"
                 ) from None
 
-    def _rows(self, text: io.TextIOBase, *, strict: bool = False) -> Iterator[list[str]]:
+    def _rows(self, text: io.TextIOBase, *, strict: bool = False) -> _csv.Reader:
         quote = self.config.quote
         csv.field_size_limit(LONGEST)
         return csv.reader(

@@ -27,6 +27,7 @@ class CsvStream(io.RawIOBase):
         stray: whether there may be a quote inside a quoted field, or one that opens a field and is never closed: an
             opening quote without a delimiter, a line end or a quote before it, a closing one without one of these
             behind it, or one behind a backslash.
+        lines: the number of lines so far.
     """
 
     def __init__(self, stream: pa.NativeFile, config: CsvConfig) -> None:
@@ -34,6 +35,7 @@ class CsvStream(io.RawIOBase):
         self.quote = (config.quote or "").encode()
         self.quotes = 0
         self.stray = False
+        self.lines = 0
         self._before = b"\n"
         """The last byte or two, whose neighbours come with the next block."""
         self._edges = np.zeros(256, bool)
@@ -78,6 +80,7 @@ class CsvStream(io.RawIOBase):
         elif len(data) < size and (data[-1:] or self._last) not in b"\r\n":
             data += b"\n"  # Arrow takes a header without a line end for nothing at all
         self._last = data[-1:] or self._last
+        self.lines += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
         return data
 
     def _noted(self, data: bytes) -> bytes:

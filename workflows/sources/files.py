@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from ...core.errors import DataError
-from ..tables.rows import ROWS, Rows
+from ..tables.rows import Rows
 
 NAMES = ("interactions", "users", "items")
 ENDINGS = (".parquet", ".csv", ".csv.gz", ".csv.bz2", ".csv.zst")
@@ -55,9 +55,14 @@ class TableFiles:
         """What messages call a part file."""
         return file.relative_to(self.path).as_posix()
 
-    def rows_of(self, file: Path) -> Rows:
-        """Names the rows of one of the files."""
-        return Rows(0, ((0, self.shown(file)),)) if len(self.parts) > 1 else ROWS
+    def rows_of(self, file: Path, *, lined: bool = False) -> Rows:
+        """Names the rows of one of the files.
+
+        Args:
+            lined: whether it is a header and a line for each row.
+        """
+        parts = ((0, self.shown(file)),) if len(self.parts) > 1 else ()
+        return Rows(0, parts, (lined,))
 
 
 def find_tables(folder: Path) -> dict[str, TableFiles]:

@@ -21,6 +21,8 @@ class Scan:
     """Column -> its type, and the file that has this type."""
     rows: Mapping[Path, int]
     """The number of rows of each file."""
+    lined: Collection[Path] = ()
+    """CSV files that are a header and a line for each row."""
     whole: Collection[str] = ()
     """Columns of text whose values are whole numbers, written like 3 or 3.0."""
     changing: Mapping[str, str] = field(default_factory=dict)

@@ -52,3 +52,5 @@ class Source:
     parts: Mapping[str, Sequence[tuple[int, str]]] = field(default_factory=dict)
     """Table -> its part files, if it has several: the number of the table's rows before each, and its name; for
     messages. May be left out."""
+    lines: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+    """Table -> for each of its files, whether it is a header and a line for each row; for messages. May be left out."""

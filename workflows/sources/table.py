@@ -64,6 +64,8 @@ class SourceTable:
     columns: Sequence[Column]
     sizes: Mapping[Path, int]
     """The number of rows of each file."""
+    lined: Collection[Path]
+    """CSV files that are a header and a line for each row."""
 
     @property
     def rows(self) -> int:
@@ -76,6 +78,11 @@ class SourceTable:
         files = [part.file for part in self.files.parts]
         firsts = accumulate((self.sizes[file] for file in files), initial=0)
         return [*zip(firsts, map(self.files.shown, files), strict=False)] if len(files) > 1 else []
+
+    @property
+    def lines(self) -> list[bool]:
+        """For each part file, whether it is a header and a line for each row."""
+        return [part.file in self.lined for part in self.files.parts]
 
     def chunks(self) -> Iterator[pa.Table]:
         """The chunks in file order; one empty chunk if the table is empty.
@@ -96,14 +103,14 @@ class SourceTable:
         chunks = [self._empty()]
         for part in self.files.parts:
             chunks += [self._chunk(part, batch, rows) for batch, rows in self._batches(part)]
-        return self._lists(pa.concat_tables(chunks), Rows(0, self.parts))
+        return self._lists(pa.concat_tables(chunks), Rows(0, self.parts, self.lines))
 
     def _batches(self, part: PartFile) -> Iterator[tuple[pa.RecordBatch, Rows]]:
         """Batches that have rows, and the names of these."""
         having = self.having[part.file]
         names = [column.theirs for column in self.columns if column.theirs in having]
         # Any column tells how many rows there are, where all that is used is a Hive key or missing.
-        rows = self.files.rows_of(part.file)
+        rows = self.files.rows_of(part.file, lined=part.file in self.lined)
         for batch in self.reader.batches(part.file, names or [*having][:1], CHUNK_ROWS):
             if batch.num_rows:
                 yield batch, rows
@@ -206,7 +213,7 @@ def open_table(
             read = reader.read_as(found[0][0], kind) if found else as_it_is
             read_key = text_reader_of(keys[0][0], kind) if keys else as_it_is
             columns.append(Column(name, theirs, kind, read, read_key, _problem(name, kind)))
-    return SourceTable(files, config, reader, having, columns, scan.rows)
+    return SourceTable(files, config, reader, having, columns, scan.rows, scan.lined)
 
 
 def _notice(table: str, name: str, kind: pa.DataType, changing: str | None) -> None:

@@ -45,9 +45,9 @@ def open_source(config: DataConfig, used: Used | None = None, categories: Collec
         tables[name] = open_table(table, config, layout.having[name], read, categories)
     whole = {name: tables[name].whole() for name in ("users", "items") if name in tables}
     parts = {name: table.parts for name, table in tables.items()}
-    return Source(
-        tables["interactions"].chunks, tables["interactions"].rows, **whole, columns=layout.columns, parts=parts
-    )
+    lines = {name: table.lines for name, table in tables.items()}
+    log_ = tables["interactions"]
+    return Source(log_.chunks, log_.rows, **whole, columns=layout.columns, parts=parts, lines=lines)
 
 
 def table_columns(config: DataConfig) -> Mapping[str, tuple[str, ...]]:

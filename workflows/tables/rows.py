@@ -19,14 +19,18 @@ class Rows:
     """The table's row that is the first of the chunk."""
     parts: Parts = ()
     """Empty for a table that is not in several files."""
+    lines: Sequence[bool] = ()
+    """For each file, whether it is a header and a line for each row, as a CSV without line breaks in quotes. Empty if
+    none is."""
 
     def __call__(self, at: int) -> str:
-        """The chunk's row ``at``, e.g. ``row 3``, or ``row 3 of part-2.csv``."""
+        """The chunk's row ``at``, e.g. ``row 3``, or ``row 3 of part-2.csv (line 5)`` as an editor counts."""
         row = self.start + at
-        if not self.parts:
-            return f"row {row}"
-        first, name = self.parts[bisect_right(self.parts, row, key=itemgetter(0)) - 1]
-        return f"row {row - first} of {name}"
+        file = max(bisect_right(self.parts, row, key=itemgetter(0)) - 1, 0)
+        first, name = self.parts[file] if self.parts else (0, "")
+        of = f" of {name}" if name else ""
+        line = f" (line {row - first + 2})" if self.lines and self.lines[file] else ""
+        return f"row {row - first}{of}{line}"
 
     def after(self, count: int) -> Rows:
         """The names from ``count`` rows later on."""

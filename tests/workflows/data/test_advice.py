@@ -142,5 +142,7 @@ def test_a_table_without_a_header_and_a_header_among_the_rows_are_named(tmp_path
         run(tmp_path / "t", SCHEMA, {})
     file = tmp_path / "t" / "interactions.csv" / "a.csv"
     file.write_text("user_id,item_id\n1,2\nuser_id,item_id\n3,4\n")
-    with pytest.raises(DataError, match=r"interactions\.user_id, row 1: 'user_id' is the name of the column; take"):
+    with pytest.raises(
+        DataError, match=r"interactions\.user_id, row 1 \(line 3\): 'user_id' is the name of the column; take"
+    ):
         run(tmp_path / "t", SCHEMA, {})

@@ -83,8 +83,9 @@ def test_the_file_and_its_row_are_named(run, ending, table, column, values, data
     ours = {"rank": "order"}.get(column, column)
     dense, vectors = {"cost", "price"} & {column}, {"vec"} & {column}
     sparse = [*SPARSE, *(name for name in ("code", "tags", "title", "raw") if name == column)]
-    row = "row 0 of day=1/a" if message.startswith("'a' is no time") else "row 2 of day=1/c"
-    with pytest.raises(DataError, match=rf"^{table}\.{ours}, {row}\.{ending}( \(item_id 9\))?: {message}"):
+    row, line = ("row 0 of day=1/a", 2) if message.startswith("'a' is no time") else ("row 2 of day=1/c", 4)
+    where = rf"{row}\.{ending}" + (rf" \(line {line}\)" if ending == "csv" else "")
+    with pytest.raises(DataError, match=rf"^{table}\.{ours}, {where}( \(item_id 9\))?: {message}"):
         run(ending, {"dense": [*dense], "sparse": sparse, "vectors": [*vectors]}, tables, **data)
 
 
@@ -112,4 +113,8 @@ def test_rows_of_parts(sizes, data):
     parts = [(sum(sizes[:file]), f"p{file}") for file in range(len(sizes))]
     file, row = places[at]
     assert Rows(0, parts).after(start)(at - start) == f"row {row} of p{file}"
+    lined = [number != file for number in range(len(sizes))]
+    assert Rows(0, parts, lined).after(start)(at - start) == f"row {row} of p{file}"
+    assert Rows(0, parts, [not one for one in lined])(at) == f"row {row} of p{file} (line {row + 2})"
+    assert Rows(start, (), [True])(at - start) == f"row {at} (line {at + 2})"
     assert Rows(start)(at - start) == f"row {at}"

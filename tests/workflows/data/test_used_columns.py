@@ -109,7 +109,7 @@ def test_text_where_numbers_are_needed(run_data, values, message):
 def test_with_a_decimal_comma_the_number_with_a_point_is_named(run_data, tmp_path):
     rows = enumerate(["1,5", "2", "-0,25", "3.5"])
     (tmp_path / "interactions.csv").write_text("user_id;item_id;x\n" + "".join(f"1;{n};{x}\n" for n, x in rows))
-    with pytest.raises(DataError, match=r"interactions\.x, row 3: '3\.5' is not a number.*data\.csv\.decimal ','"):
+    with pytest.raises(DataError, match=r"interactions\.x, row 3 \(line 5\): '3\.5' is not a .*data\.csv\.decimal ','"):
         run_data({**IDS, "dense": ["x"]}, source="tables", path=str(tmp_path), csv={"delimiter": ";", "decimal": ","})
 
 

@@ -257,7 +257,7 @@ def test_missing_values_of_mysql(values, escape, block, ending, encoding):
 def test_a_quote_inside_a_quoted_field_is_named(tmp_path):
     write(tmp_path, 'user_id,item_id\n1,"a"\n2,"5" pipe"\n')
     with pytest.raises(
-        DataError, match=r"interactions\.csv, row 1: a quote inside a quoted field; double it, or .*escape"
+        DataError, match=r"interactions\.csv, row 1 \(line 3\): a quote inside a quoted field; double it, or .*escape"
     ):
         read(tmp_path)
     write(tmp_path, 'user_id,item_id\n1,5" pipe\n2,"C:\\dir\\"\n')
@@ -352,9 +352,26 @@ def test_a_value_that_is_not_of_the_forced_type(tmp_path, kind, value):
     good = {"int": "1", "float": "1", "bool": "no", "timestamp": "2024-01-02"}[kind]
     write(tmp_path, HEAD + f"1,1,{good}\n" * 300 + f'2,2,"{value}"\n' + "3,3,z\n" * 300)
     with pytest.raises(
-        DataError, match=rf"interactions\.x, row 300: '{value}' is not .*, which data\.types\.x asks for"
+        DataError, match=rf"interactions\.x, row 300 \(line 302\): '{value}' is not .*, which data\.types\.x asks for"
     ):
         read(tmp_path, types={"x": kind})
+
+
+LINE_BITS = st.tuples(st.sampled_from(["x", '"x"', '"x\ny"', ""]), st.sampled_from(["", "", "\n"]))
+
+
+@given(st.lists(LINE_BITS, max_size=6), st.sampled_from(["\n", "\r\n"]), st.sampled_from([1 << 6, 1 << 20]))
+def test_a_line_is_named_where_it_is_the_one_that_an_editor_shows(rows, end, block):
+    before = HEAD + "".join(f"{row},1,1,{text}\n{empty}" for row, (text, empty) in enumerate(rows))
+    text = before.replace("item_id,x", "item_id,x,y") + "9,9,wrong,\n1,1,1,"
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_parts, "BLOCK", block)
+        write(Path(folder), text.replace("\n", end))
+        with pytest.raises(DataError) as error:
+            read(Path(folder), types={"x": "int"})
+    line = text.splitlines().index("9,9,wrong,") + 1
+    exact = not any(empty or "\n" in text for text, empty in rows)
+    assert f"row {len(rows)}{f' (line {line})' if exact else ''}: 'wrong'" in str(error.value)
 
 
 def test_lists_as_json(tmp_path):
@@ -387,14 +404,14 @@ def test_no_json_list(tmp_path, text, why):
     write(tmp_path, "user_id,item_id\n1,1\n")
     write(tmp_path, f'item_id;tags\n1;["a"]\n2;{text}\n', "items.csv")
     write(tmp_path, "user_id;item_id\n1;1\n")
-    with pytest.raises(DataError, match=rf"items\.tags, row 1: .* {why}.*data\.separators\.tags: json"):
+    with pytest.raises(DataError, match=rf"items\.tags, row 1 \(line 3\): .* {why}.*data\.separators\.tags: json"):
         read(tmp_path, separators={"tags": "json"}, csv={"delimiter": ";", "quote": None})
 
 
 def test_json_numbers_beside_fractions_are_exact(tmp_path):
     write(tmp_path, "user_id;item_id\n1;1\n")
     write(tmp_path, f"item_id;codes\n1;[0.5]\n2;[{2**53}]\n3;[{-(2**53) - 1}]\n", "items.csv")
-    message = r"items\.codes, row 2: .* holds -9007199254740993, but floats.* up to 2\^53 .*separators\.codes: json"
+    message = r"items\.codes, row 2 \(line 4\): .* holds -9007199254740993, but floats.* up to 2\^53 .*\.codes: json"
     with pytest.raises(DataError, match=message):
         read(tmp_path, "items", separators={"codes": "json"}, csv={"delimiter": ";", "quote": None})
 
@@ -412,8 +429,9 @@ def test_a_list_column_of_single_numbers_is_a_list(tmp_path):
         (b"\n\n", r"interactions\.csv: is empty, expected a header"),
         (b"\xef\xbb\xbf", r"interactions\.csv: is empty, expected a header"),
         (b"user_id;item_id\n1;2\n", r"a single column 'user_id;item_id'; if ';' separates .*data\.csv\.delimiter: ';'"),
-        (b"user_id,item_id\n1,2\n3,4,5\n", r"interactions\.csv, row 1: 3 fields, the header has 2: '3,4,5'.*data\.csv"),
-        (b"user_id,item_id\n1,2\n3\n", r"interactions\.csv, row 1: 1 fields, the header has 2"),
+        (b"user_id,item_id\n1,2\n3,4,5\n", r"\.csv, row 1 \(line 3\): 3 fields, the header has 2: '3,4,5'.*data\.csv"),
+        (b"user_id,item_id\n1,2\n3\n", r"interactions\.csv, row 1 \(line 3\): 1 fields, the header has 2"),
+        (b'\nuser_id,item_id\n\n1,"2\n"\n\n3\n', r"interactions\.csv, row 1 \(line 7\): 1 fields"),
         (b"user_id,item_id,item_id\n1,2,3\n", "two columns are named 'item_id'"),
         (
             b"user_id,item_id\n1,2\n3,M\xfcller\n",
@@ -421,7 +439,7 @@ def test_a_list_column_of_single_numbers_is_a_list(tmp_path):
         ),
         ("user_id,item_id\n1,2\n".encode("utf-16"), r"interactions\.csv: .*data\.csv\.encoding"),
         (b'user_id,item_id\n1,"2\n' + b"3,4\n" * 3000, r"interactions\.csv: .*data\.csv\.quote"),
-        (b'user_id,item_id\n0,0\n1,"2\n3,4\n', r"interactions\.csv, row 1: a quote is never closed.*data\.csv\.quote"),
+        (b'user_id,item_id\n0,0\n1,"2\n3,4\n', r"\.csv, row 1 \(line 3\): a quote is never closed.*data\.csv\.quote"),
     ],
 )
 @pytest.mark.usefixtures("small_blocks")
@@ -500,7 +518,9 @@ def test_a_table_survives_csv(table, delimiter, encoding, everything_quoted, crl
 def test_a_quote_that_is_not_doubled_is_an_error_and_no_row_is_swallowed(tmp_path, rows, block, monkeypatch):
     monkeypatch.setattr(csv_parts, "BLOCK", block)
     write(tmp_path, HEAD + "9,9,filler\n" * 20 + "\n".join(rows) + "\n")
-    with pytest.raises(DataError, match="row [0-9]+: (a quote inside a quoted field|a quote is never closed|. fields)"):
+    with pytest.raises(
+        DataError, match=r"row \d+ \(line \d+\): (a quote inside a quoted field|a quote is never closed|. fields)"
+    ):
         read(tmp_path)
 
 
