@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from scipy.sparse import csr_matrix
 
 from ..core.signature import Columns
 from ..ensemble.graph.ops.order import sigmoid
-from ..models.retriever.item_to_item.neighbour_weights import BY_NEIGHBOURS, BY_POPULARITY, BY_VECTOR
+from ..models.retriever.item_to_item.neighbour_weights import BY_NEIGHBOURS, BY_POPULARITY, BY_VECTOR, EVERY
+from ..models.retriever.neighbours import Neighbours
 from .ranking_lists import LIST
 
 FATES = ("not_retrieved", "filtered", "ranked_low", "diversified_away", "found")
@@ -73,11 +74,25 @@ def sources(columns: Columns, relevant: csr_matrix) -> dict[str, NDArray[np.bool
     return {name: listed & (own & bit > 0) for name, bit in SOURCES.items()}
 
 
+def used_sources(neighbours: Neighbours | None) -> set[str]:
+    """The sources that a release with these item-item weights has; popularity is the row `EVERY` of the weights."""
+    if neighbours is None:
+        return {"two_tower"}
+    weights = np.diff(neighbours.weights.indptr)
+    there = {"two_tower": True, "neighbours": weights[EVERY + 1 :].any(), "popular": weights[EVERY] > 0}
+    return {name for name, used in there.items() if used}
+
+
 def source_summary(
-    found: Mapping[str, NDArray[np.bool_]], fate: NDArray[np.int64]
+    found: Mapping[str, NDArray[np.bool_]], fate: NDArray[np.int64], used: Container[str] = SOURCES
 ) -> Mapping[str, Mapping[str, float]]:
     """Of each source: the ``count`` of relevant items among the candidates that it found, their ``share`` of all
-    relevant items, how many no other source found (``alone``), and how many are ``in_answer``.
+    relevant items, how many no other source found (``alone``), how many are ``in_answer``, and whether it is ``used``.
+
+    Args:
+        found: see `sources`.
+        fate: of each relevant item.
+        used: the sources that the release has, see `used_sources`.
     """
     by_how_many = np.sum([*found.values()], axis=0)
     return {
@@ -86,16 +101,22 @@ def source_summary(
             "share": float(own.mean()),
             "alone": int((own & (by_how_many == 1)).sum()),
             "in_answer": int((own & (fate == FATES.index("found"))).sum()),
+            "used": name in used,
         }
         for name, own in found.items()
     }
 
 
 def source_lines(summary: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """``two_tower found 812 of the relevant items (45.0%), 31 of them alone; 104 are in the answers``."""
+    """``two_tower found 812 of the relevant items (45.0%), 31 of them alone; 104 are in the answers``.
+
+    Or ``neighbours: not used``; an older evaluation does not say what is used.
+    """
     return [
         f"{name} found {of['count']:,} of the relevant items ({of['share']:.1%}), {of['alone']:,} of them alone; "
         f"{of['in_answer']:,} are in the answers"
+        if of.get("used", True)
+        else f"{name}: not used"
         for name, of in summary.items()
     ]
 

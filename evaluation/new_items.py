@@ -114,6 +114,16 @@ def new_item_rows(found: Mapping[str, Any]) -> list[list[Any]]:
     return [[title, *map(found[way].get, names)] for way, title in WAYS.items() if way in found]
 
 
+def new_item_hint(found: Mapping[str, Any]) -> list[str]:
+    """What to do if the retriever finds no new item among all items: a line, or none."""
+    if f"{found.get('whole_catalogue', {}).get('recall@10', 1):.4f}" != "0.0000":
+        return []
+    return [
+        "The retriever finds no new item in the whole catalogue. With two_tower.item_id_dropout (0.1, for example) it "
+        "learns to place items by their features, such as categories or texts."
+    ]
+
+
 HEAD = ["", *(f"recall@{k}" for k in AT), *(f"ndcg@{k}" for k in AT)]
 """Column titles of `new_item_rows`."""
 

@@ -16,7 +16,7 @@ from .baselines.tuning import tuning_lines
 from .baselines.validation import TUNED_BY
 from .funnel import source_lines
 from .method_metrics import OURS
-from .new_items import HEAD, new_item_line, new_item_rows
+from .new_items import HEAD, new_item_hint, new_item_line, new_item_rows
 from .ranking import LOWER
 from .ranking_lists import LIST, RECALL_AT
 
@@ -52,6 +52,8 @@ LEFT_OUT = (
     "retriever orders the list, and these are its figures."
 )
 ITSELF = "The tables of logged impressions below measure the ranker itself."
+CASCADE = "cascade - "
+"""How the key of a difference between the cascade and another method begins."""
 BELOW = "Worse than a simpler method:"
 COLORS = {
     **{"popularity": "#9aa0a6", "ials": "#5f9ea0", "item_knn": "#8c564b"},
@@ -76,6 +78,7 @@ def render(results: Mapping[str, Any], facts: Mapping[str, Any], logits: NDArray
         "Evaluation through the served graph",
         f"""{fact_table(facts)}
 <h2>Full ranking over the catalogue, mean over test users</h2>
+{_paragraphs(verdict_lines(results))}
 {comparison(measured, intervals)}
 {note(how(results["intervals"]))}
 {note(SERVED)}
@@ -171,7 +174,7 @@ def slice_table(slices: Sequence[Mapping[str, Any]]) -> str:
 def new_item_table(found: Mapping[str, Any]) -> str:
     """How many new items there are, and one row for each ranking that they are measured in."""
     rows = [[header(title), *map(_number_cell, figures)] for title, *figures in new_item_rows(found)]
-    return note(new_item_line(found)) + (html_table(HEAD, rows) if rows else "")
+    return note(new_item_line(found)) + (html_table(HEAD, rows) if rows else "") + _paragraphs(new_item_hint(found))
 
 
 def how(intervals: Mapping[str, Any]) -> str:
@@ -186,6 +189,32 @@ def difference_lines(differences: Mapping[str, Mapping[str, Mapping[str, float]]
         for pair, metrics in differences.items()
         for metric, v in metrics.items()
     ]
+
+
+def verdict_lines(results: Mapping[str, Any]) -> list[str]:
+    """Whether the cascade is better than the best baseline; no line if there is none.
+
+    ``The cascade is better than the best simple method (ease) by 0.0459 NDCG@10 [0.0305, 0.0619]: certain``.
+    """
+    return [
+        f"The cascade is {_word(each['value'])} than the best simple method ({pair.removeprefix(CASCADE)}) by "
+        f"{abs(each['value']):.4f} {metric.upper()} [{low:.4f}, {high:.4f}]: "
+        f"{'certain' if low > 0 or high < 0 else 'may be chance'}"
+        for pair, metrics in results.get("differences", {}).items()
+        if pair.startswith(CASCADE) and pair != f"{CASCADE}retrieval"
+        for metric, each in metrics.items()
+        for low, high in [_ahead(each)]
+    ]
+
+
+def _ahead(difference: Mapping[str, float]) -> tuple[float, float]:
+    """The interval of how far ahead the method is that has more."""
+    low, high = difference["low"], difference["high"]
+    return (low, high) if difference["value"] >= 0 else (-high, -low)
+
+
+def _word(difference: float) -> str:
+    return "better" if difference > 0 else "worse" if difference < 0 else "no better"
 
 
 def below_lines(results: Mapping[str, Any]) -> list[str]:

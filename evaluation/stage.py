@@ -28,7 +28,7 @@ from .baselines.tuning import Tuner
 from .bootstrap import Bootstrap
 from .config import BASELINES, EvaluationConfig
 from .filtered import check_filtered
-from .funnel import source_summary, summary
+from .funnel import source_summary, summary, used_sources
 from .held_out import LoggedTest
 from .impressions import MOST_ROWS, Logged, measure_impressions, ranker_logits, without_impressions
 from .method_metrics import measure_methods, recsys
@@ -92,7 +92,8 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     ]
     results["recsys"] = recsys(results, parents["data"].metrics)
     results["impressions"] = _impression_metrics(served, config, tensors, parents, dlrm, bootstrap, tuner)
-    found_by = source_summary(served.replayed.sources, served.replayed.fates)
+    used = used_sources(Neighbours.load(parents["two_tower"].path))
+    found_by = source_summary(served.replayed.sources, served.replayed.fates, used)
     results |= {"funnel": funnel, "sources": found_by, "notices": notices}
     results["ordered_by"] = parents["ranker"].metrics["order"]
     results = {name: results[name] for name in ORDER}
@@ -226,5 +227,5 @@ EVALUATION = Stage(
     fill=_fill,
     check=check,
     memory=memory,
-    version=11,
+    version=12,
 )

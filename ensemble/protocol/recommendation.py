@@ -17,7 +17,7 @@ class RecommendedItem:
 
     item_id: RawId
     score: float
-    """The ranker's probability."""
+    """A probability: of the label if the ranker learned from impressions, else that this is the user's next item."""
     propensity: float
     """Probability that sampling picked this item at this position; 1 if nothing is sampled."""
 

@@ -82,7 +82,10 @@ METRICS = {
             "tuning": {"lightgbm": {"setting": {"leaves": 63}, "score": 0.75, "tried": 4}},
         }
     },
-    "differences": {"cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.002, "high": 0.021}}},
+    "differences": {
+        "cascade - retrieval": {"ndcg@10": {"value": 0.01, "low": -0.002, "high": 0.021}},
+        "cascade - popularity": {"ndcg@10": {"value": 0.05, "low": 0.03, "high": 0.07}},
+    },
     "slices": [{"slice": "new users", "users": 0, "recall@10": None, "ndcg@10": None, "rows": 7, "auc": 0.75}],
 }
 
@@ -315,6 +318,10 @@ def test_evaluate(config_file: Path) -> None:
     assert json.loads(shown.stdout) == METRICS
     table = invoke("evaluate").stdout
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
+    verdict = (
+        "The cascade is better than the best simple method (popularity) by 0.0500 NDCG@10 [0.0300, 0.0700]: certain"
+    )
+    assert table.index(verdict) < table.index("recall@100")
     assert rows["popularity"] == ["0.3000", "0.0200"]
     assert rows["cascade"] == ["0.0700", "0.0500"]
     assert "ease: too many items" in table

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from cascade.evaluation.funnel import FATES, fates, source_lines, source_summary, sources, summary
+from cascade.evaluation.funnel import (
+    FATES,
+    fates,
+    source_lines,
+    source_summary,
+    sources,
+    summary,
+    used_sources,
+)
+from cascade.models.retriever.neighbours import Neighbours
 
 N_ITEMS = 40
 
@@ -71,9 +80,9 @@ def test_each_candidate_has_the_sources_that_found_it():
     assert got["neighbours"].tolist() == [False, True, True, False, True, False]
     assert got["popular"].tolist() == [False, False, True, False, False, False]
     shown = source_summary(got, fates(columns, relevant, 0.0))
-    assert shown["two_tower"] == {"count": 2, "share": pytest.approx(1 / 3), "alone": 1, "in_answer": 2}
-    assert shown["neighbours"] == {"count": 3, "share": 0.5, "alone": 1, "in_answer": 2}
-    assert shown["popular"] == {"count": 1, "share": pytest.approx(1 / 6), "alone": 0, "in_answer": 1}
+    assert shown["two_tower"] == {"count": 2, "share": pytest.approx(1 / 3), "alone": 1, "in_answer": 2, "used": True}
+    assert shown["neighbours"] == {"count": 3, "share": 0.5, "alone": 1, "in_answer": 2, "used": True}
+    assert shown["popular"] == {"count": 1, "share": pytest.approx(1 / 6), "alone": 0, "in_answer": 1, "used": True}
     [first, second, _] = source_lines(shown)
     assert first == "two_tower found 2 of the relevant items (33.3%), 1 of them alone; 2 are in the answers"
     assert second.startswith("neighbours found 3")
@@ -83,3 +92,30 @@ def test_with_one_source_every_candidate_is_its():
     columns, relevant = batch([0, 19, 30], ranked=[0])
     got = sources(columns, relevant)
     assert {name: own.tolist() for name, own in got.items()} == {"two_tower": [True, True, False]}
+
+
+POPULAR, OF_ITEM = [[0.5, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0.25, 0]]
+"""Weights of the codes EVERY and 1."""
+
+
+@pytest.mark.parametrize(
+    ("weights", "names"),
+    [
+        (None, {"two_tower"}),
+        (POPULAR, {"two_tower", "popular"}),
+        (OF_ITEM, {"two_tower", "neighbours"}),
+        (np.add(POPULAR, OF_ITEM), {"two_tower", "neighbours", "popular"}),
+    ],
+)
+def test_a_source_that_the_release_lacks_is_not_used(weights, names):
+    used = used_sources(None if weights is None else Neighbours(csr_matrix(np.array(weights, np.float32))))
+    assert used == names
+    found = {name: np.zeros(4, bool) for name in ("two_tower", "neighbours", "popular")}
+    for name, line in zip(found, source_lines(source_summary(found, np.zeros(4, np.int64), used)), strict=True):
+        assert line.startswith(f"{name} found 0 of the relevant items (0.0%)" if name in names else f"{name}: not used")
+
+
+def test_an_older_evaluation_does_not_say_what_is_used():
+    assert source_lines({"popular": {"count": 0, "share": 0.0, "alone": 0, "in_answer": 0}})[0].startswith(
+        "popular found 0"
+    )

@@ -14,6 +14,7 @@ from cascade.evaluation.new_items import (
     chance,
     figures,
     measure_new_items,
+    new_item_hint,
     new_item_line,
     new_item_rows,
 )
@@ -107,3 +108,10 @@ def test_intervals_contain_their_estimates():
     for way, intervals in found["intervals"].items():
         for name, (low, high) in intervals.items():
             assert low <= found[way][name] <= high
+
+
+@pytest.mark.parametrize(("recall", "lines"), [(0.0, 1), (0.00004, 1), (0.0001, 0), (0.2, 0)])
+def test_what_helps_is_said_where_no_new_item_is_found(recall: float, lines: int) -> None:
+    found = new_item_hint({"whole_catalogue": {"recall@10": recall}})
+    assert len(found) == lines and all("two_tower.item_id_dropout" in line for line in found)
+    assert new_item_hint({"items": 0, "users": 0, "positives": 0}) == []

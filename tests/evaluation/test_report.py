@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from cascade.evaluation.report import BELOW, ITSELF, LEFT_OUT, below_lines, comparison, render
+from cascade.evaluation.report import BELOW, ITSELF, LEFT_OUT, below_lines, comparison, render, verdict_lines
 
 RETRIEVAL = {f"recall@{k}": k / 400 for k in (10, 20, 100, 200)} | {"ndcg@10": 0.07, "ndcg@20": 0.09}
 CASCADE = {"recall@10": 0.03, "ndcg@10": 0.08, "map@10": 0.05, "mrr@10": 0.05, "coverage@10": 0.3}
@@ -124,6 +124,23 @@ def test_what_is_worse_than_a_simpler_method_is_called_so():
         "RECALL@10, retriever - ease: -0.0200 [-0.0300, -0.0100]",
         "like: LOGLOSS, ranker - lightgbm: +0.0020 [-0.1000, +0.1000], may be chance",
     ]
+
+
+@pytest.mark.parametrize(
+    ("difference", "word", "figures"),
+    [
+        ((0.0459, 0.0305, 0.0619), "better", "0.0459 NDCG@10 [0.0305, 0.0619]: certain"),
+        ((0.01, -0.01, 0.03), "better", "0.0100 NDCG@10 [-0.0100, 0.0300]: may be chance"),
+        ((-0.02, -0.03, -0.01), "worse", "0.0200 NDCG@10 [0.0100, 0.0300]: certain"),
+        ((-0.01, -0.03, 0.02), "worse", "0.0100 NDCG@10 [-0.0200, 0.0300]: may be chance"),
+        ((0.0, 0.0, 0.0), "no better", "0.0000 NDCG@10 [0.0000, 0.0000]: may be chance"),
+    ],
+)
+def test_the_verdict_is_about_the_best_baseline(difference, word, figures):
+    others = {"cascade - retrieval": {"ndcg@10": apart(1, 1, 1)}, "retrieval - ials": {"recall@10": apart(1, 1, 1)}}
+    results = {"differences": {**others, "cascade - ease": {"ndcg@10": apart(*difference)}}}
+    assert verdict_lines(results) == [f"The cascade is {word} than the best simple method (ease) by {figures}"]
+    assert verdict_lines({"differences": others}) == [] == verdict_lines({})
 
 
 def test_nothing_worse_is_no_warning(page):

@@ -31,20 +31,20 @@ def whole_text(artifact: Artifact) -> str:
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
-    """A table of methods and metrics, then the metrics of the ranker, logged impressions, and the funnel.
+    """How the cascade compares, a table of methods and metrics, then the ranker, logged impressions, and the funnel.
 
     An evaluation of an older version lacks some of them.
     """
     from ...evaluation.baselines.tuning import tuning_lines
     from ...evaluation.baselines.validation import TUNED_BY
     from ...evaluation.funnel import source_lines
-    from ...evaluation.report import left_out_lines
+    from ...evaluation.report import left_out_lines, verdict_lines
 
     methods = {**metrics["baselines"], **{_METHODS[name]: metrics[name] for name in _METHODS if name in metrics}}
     skipped = {name: values["skipped"] for name, values in methods.items() if "skipped" in values}
     columns = list(dict.fromkeys(key for name, values in methods.items() if name not in skipped for key in values))
     rows = [[name, *map(values.get, columns)] for name, values in methods.items() if name not in skipped]
-    parts = [table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
+    parts = [*verdict_lines(metrics), table(["", *columns], rows), *(f"{name}: {why}" for name, why in skipped.items())]
     parts.append("\n".join(tuning_lines(metrics.get("tuning", {}), TUNED_BY)))
     known = {name: value for name, value in metrics["ranking"].items() if value is not None}
     figures = ", ".join(f"{name} {cell_text(value)}" for name, value in known.items())
@@ -83,11 +83,11 @@ def evaluation_text(metrics: Mapping[str, Any]) -> str:
 
 
 def new_item_text(found: Mapping[str, Any]) -> str:
-    """How many new items there are, then a line for each ranking in which they are measured."""
-    from ...evaluation.new_items import HEAD, new_item_line, new_item_rows
+    """How many new items there are, a line for each ranking in which they are measured, and what may help."""
+    from ...evaluation.new_items import HEAD, new_item_hint, new_item_line, new_item_rows
 
     rows = new_item_rows(found)
-    return "\n\n".join([new_item_line(found), *([table(HEAD, rows)] if rows else [])])
+    return "\n\n".join([new_item_line(found), *([table(HEAD, rows)] if rows else []), *new_item_hint(found)])
 
 
 def interval_table(intervals: Mapping[str, Any]) -> str:
