@@ -114,7 +114,10 @@ def by_column(table: pa.Table, column: str, rows: Rows = ROWS) -> NDArray[np.int
     if places.null_count:
         row = int(pc.index(places.is_null(), True).as_py())
         value = table[column][row].as_py()
-        raise DataError(f"interactions.{column}, {rows(row)}: {value!r}, expected train, valid or test")
+        raise DataError(
+            f"interactions.{column}, {rows(row)}: {value!r}, expected train, valid or test, in small letters; correct "
+            "it, or name another column in data.split.column"
+        )
     return np.asarray(np.array([*GIVEN.values()], np.int8)[places.to_numpy()])
 
 

@@ -41,18 +41,31 @@ def check_values(
     Raises:
         DataError: naming table, column and, for text, the value; and the keys that would help.
     """
-    for column in (*schema.sparse, *schema.dense, *schema.text, *schema.vectors):
-        if not any(column in known for known in kinds.values()):
-            name = next(name for name, names in columns.items() if column in names)
-            forced = {column: "text" for column in schema.sparse} | {column: "float" for column in schema.dense}
-            types = f", or set data.types: {{{column}: {forced[column]}}}" if column in forced else ""
-            raise DataError(f"{name}.{column}: has no value in any row; take it out of schema{types}")
+
+    def tables_of(name: str, column: str) -> Iterable[pa.Table]:
+        return [entities[name]] if name in entities else batches(spool.file, GROUP_ROWS, [column])
+
+    for key in ("sparse", "dense", "text", "vectors"):
+        for column in getattr(schema, key):
+            having = [name for name, known in kinds.items() if column in known]
+            if not any(_has_value(table[column]) for name in having for table in tables_of(name, column)):
+                where = " and ".join(having) or next(name for name, names in columns.items() if column in names)
+                out = f"take it out of schema.{key} until it has values"
+                raise DataError(f"{where}.{column}: has no value in any row; {out}")
     for column in schema.dense:
         for name, known in kinds.items():
             if known.get(column) == "string":
-                table = entities.get(name)
-                tables = batches(spool.file, GROUP_ROWS, [column]) if table is None else [table]
-                _explain(name, column, tables, rows, decimal)
+                _explain(name, column, tables_of(name, column), rows, decimal)
+
+
+def _has_value(column: pa.ChunkedArray) -> bool:
+    """Whether a value is not null, or a list not empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_list(column.type):
+        return bool(pc.any(pc.greater(pc.list_value_length(column), 0)).as_py())
+    return len(column) > column.null_count
 
 
 def _explain(name: str, column: str, tables: Iterable[pa.Table], rows: Rows | None, decimal: str) -> None:

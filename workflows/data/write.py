@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     Splitter = Callable[[pa.Table, NDArray[np.int32]], NDArray[np.int8]]
 
+GUEST, FEW_USERS = 0.2, 20
+"""Share of all interactions from which on one user of so many at least is noticed."""
 NO_ROW = "the test part, or the test and the validation part, have all of them: choose another data.split"
 """Why no row is left for training, where equal times are not the reason."""
 
@@ -76,7 +78,7 @@ def write_interactions(
     stamps = _stamps(spool, scale) if config.split.by == "time" and scale is not None else None
     split_rows = _splitter(config.split, len(user_ids), item_ids, stamps, cut)
     places = order_of(spool) if config.has_order else None
-    total, spans = np.zeros(len(NAMES), np.int64), dict[str, list[int]]()
+    total, spans, counts = np.zeros(len(NAMES), np.int64), dict[str, list[int]](), np.zeros(len(user_ids), np.int64)
     for number, part in enumerate(parts_by_user(spool.file, user_ids)):
         user_row = rows_of(part["user_id"], user_ids)
         if scale is None:
@@ -89,6 +91,7 @@ def write_interactions(
             part = part.drop_columns(["split"])
         part = part.append_column("split", pa.array(np.asarray(NAMES)[codes]))
         total += np.bincount(codes, minlength=len(NAMES))
+        counts += np.bincount(user_row, minlength=len(counts))
         _widen(spans, part["timestamp"].to_numpy(), codes)
         write_table(part, folder / f"part-{number:05d}.parquet")
     why = crowded_time(config.split, stamps, total, (scale or SCALE).unit) if stamps is not None else None
@@ -96,8 +99,20 @@ def write_interactions(
         raise DataError(f"interactions: the split ({config.split.by}) leaves no row for training; {why or NO_ROW}")
     sizes = {f"n_{name}": int(count) for name, count in zip(NAMES, total, strict=True)}
     notices = [cut_from_training(config.split, int(total[VALID]))] if cut else []
-    notices += [*(places.notices() if places is not None else []), *([why] if why else [])]
+    notices += [*_guest(counts, user_ids), *(places.notices() if places is not None else []), *([why] if why else [])]
     return {**sizes, "time_span": spans, "notices": notices}
+
+
+def _guest(counts: NDArray[np.int64], user_ids: pa.Array) -> list[str]:
+    """The notice that one of many users has most interactions; ``counts`` [n_users] are those of each."""
+    row = int(counts.argmax())
+    share = counts[row] / counts.sum()
+    if share <= GUEST or np.count_nonzero(counts) < FEW_USERS:
+        return []
+    return [
+        f"interactions.user_id: {user_ids[row].as_py()!r} has {share:.0%} of all interactions; if it stands for guests, they "
+        "are learned as one user: leave its rows out, by hand or with a table users without it and data.unknown: drop"
+    ]
 
 
 def _stamps(spool: Spool, scale: TimeScale) -> NDArray[np.int64]:

@@ -168,7 +168,10 @@ def lengths_of(parts: Sequence[Partition], features: Sequence[RawFeature], longe
                         f"etl.min_frequency: no {name} has so many interactions in the training part, so models would "
                         "know none; lower it"
                     )
-                raise DataError(f"{TABLES[feature.side]}.{name}: no value in any row of the training part")
+                raise DataError(
+                    f"{TABLES[feature.side]}.{name}: no value in any row of the training part; take it out of the "
+                    "schema until it has values, or choose another data.split"
+                )
         if feature.is_list:
             widest = max(extent[feature.name][1] for extent in found)
             lengths[feature.name] = widest if feature.role == "vector" else min(widest, longest)

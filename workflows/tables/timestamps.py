@@ -117,7 +117,8 @@ class TimeReader:
         self._kind = array.type
         numbers = self._numbers(array, rows)
         if numbers.null_count:
-            raise DataError(f"interactions.timestamp, {rows(numbers.is_null().index(True).as_py())}: missing")
+            row = numbers.is_null().index(True).as_py()
+            raise DataError(f"interactions.timestamp, {rows(row)}: missing; fill it, or leave the row out of the table")
         self._note(np.asarray(numbers), rows)
         return numbers
 

@@ -19,6 +19,9 @@ LONGEST_ID = 512
 """Characters of an id. Tables of ids have the width of the longest, so one of them must not decide their size."""
 LARGEST_DENSE = 1e30
 """Of ``schema.dense``, in magnitude. A float32 ends at 3.4e38, and models add and multiply on the way to a score."""
+NO_ID = ("nan", "NaN", "None", "null", "NULL", "<NA>", "NaT")
+"""What a missing id is as text, as after ``astype(str)`` in pandas."""
+FILL = "fill it, or leave the row out of the table"
 NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]*)?")
 """What hardly is the name of a column."""
 _NO_LABEL = "; for a rating, use another name than label and set data.positive, e.g. rating >= 4"
@@ -65,12 +68,14 @@ def check_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = R
             way_out = replacement(given, column) if kind is None else "write a row for each entry in the table"
             raise DataError(f"{name}.{column}: wrong type {given}, ids are whole numbers or strings; {way_out}")
         if table[column].null_count:
-            raise DataError(f"{name}.{column}, {rows(_first(table[column].is_null()))}: missing id (null)")
+            raise DataError(f"{name}.{column}, {rows(_first(table[column].is_null()))}: missing id (null); {FILL}")
         if kind == "string":
             blank = pc.equal(pc.utf8_trim_whitespace(table[column].cast("string")), "")
             if pc.any(blank).as_py():
                 row = _first(blank)
-                raise DataError(f"{name}.{column}, {rows(row)}: missing id ({table[column][row].as_py()!r} is blank)")
+                shown = repr(table[column][row].as_py())
+                raise DataError(f"{name}.{column}, {rows(row)}: missing id ({shown} is blank); {FILL}")
+            _refuse_no_ids(table[column], f"{name}.{column}", rows)
             lengths = pc.utf8_length(table[column].cast("string"))
             if (pc.max(lengths).as_py() or 0) > LONGEST_ID:
                 row = _first(pc.greater(lengths, LONGEST_ID))
@@ -78,6 +83,20 @@ def check_ids(table: pa.Table, name: str, columns: Sequence[str], rows: Rows = R
                     f"{name}.{column}, {rows(row)}: an id of {lengths[row].as_py():,} characters, "
                     f"{table[column][row].as_py()[:20]!r}..., expected at most {LONGEST_ID}; replace it, e.g. by a hash"
                 )
+
+
+def _refuse_no_ids(ids: pa.ChunkedArray, where: str, rows: Rows) -> None:
+    """Raise a DataError if an id is the text of a missing one, which would be one user or item of many."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    missing = pc.is_in(ids.cast("string"), value_set=pa.array(NO_ID))
+    if pc.any(missing).as_py():
+        row = _first(missing)
+        raise DataError(
+            f"{where}, {rows(row)}: missing id ({ids[row].as_py()!r} is a missing value as text); fill it, or leave "
+            "such rows out of the table; if it is an id, give it another name"
+        )
 
 
 def check_type(table: pa.Table, name: str, column: str, kinds: Sequence[str], *, advice: str = "") -> None:
@@ -103,7 +122,8 @@ def check_unique(table: pa.Table, name: str, column: str, rows: Rows = ROWS) -> 
     if again.size:
         row = int(again[0])
         where = f"first in {rows(int(first[codes[row]]))}"
-        raise DataError(f"{name}.{column}, {rows(row)}: duplicate id {table[column][row].as_py()!r}, {where}")
+        shown = repr(table[column][row].as_py())
+        raise DataError(f"{name}.{column}, {rows(row)}: duplicate id {shown}, {where}; keep one row for each id")
 
 
 def check_id_type(table: pa.Table, column: str, known: pa.Array, other: str) -> None:
@@ -161,7 +181,7 @@ def check_label(table: pa.Table, name: str = "label", rows: Rows = ROWS) -> None
     """The label column ``name`` is 0 or 1 in every row."""
     import pyarrow.compute as pc
 
-    advice = _NO_LABEL if name == "label" else ""
+    advice = _NO_LABEL if name == "label" else "; write 1 where it happened and 0 where not"
     if kind_of(table[name].type) == "string":
         advice = f"; data.types: {{{name}: bool}} reads yes and no, true and false, or 1 and 0{advice}"
     check_type(table, "interactions", name, ("int", "float"), advice=advice)
@@ -188,7 +208,7 @@ def check_order(table: pa.Table, rows: Rows = ROWS) -> None:
     check_columns(table, "interactions", ["order"])
     check_type(table, "interactions", "order", ("int", "float", "string"))
     if table["order"].null_count:
-        raise DataError(f"interactions.order, {rows(_first(table['order'].is_null()))}: missing")
+        raise DataError(f"interactions.order, {rows(_first(table['order'].is_null()))}: missing; {FILL}")
 
 
 def check_entity_table(table: pa.Table, name: str, column: str, rows: Rows = ROWS) -> None:

@@ -83,7 +83,7 @@ def test_without_it_equal_timestamps_are_in_a_drawn_order(run_data):
 
 
 def test_a_missing_place_is_named(run_data):
-    with pytest.raises(DataError, match="interactions.order, row 2: missing"):
+    with pytest.raises(DataError, match="interactions.order, row 2: missing; fill it"):
         stored(run_data, [7] * 5, place=[1, 2, None, 3, 4], data={"columns": {"order": "place"}})
 
 

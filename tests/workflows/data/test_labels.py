@@ -74,7 +74,11 @@ def test_without_them_there_are_none(run_data, run_etl):
 @pytest.mark.parametrize(
     ("tables", "labels", "message"),
     [
-        (with_like([0, 1, 2, 0, 0, 1, 0, 1]), ["like"], "interactions.like, row 2: 2, expected 0 or 1"),
+        (
+            with_like([0, 1, 2, 0, 0, 1, 0, 1]),
+            ["like"],
+            "interactions.like, row 2: 2, expected 0 or 1; write 1 where it",
+        ),
         (with_like([0, 1, 0, None, 0, 1, 0, 1]), ["like"], "interactions.like, row 3: None, expected 0 or 1"),
         (with_like(list("yynnyynn")), ["like"], "interactions.like: wrong type string"),
         (SHOP, ["lik"], "interactions.lik: missing column, did you mean 'like'?"),

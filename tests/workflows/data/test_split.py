@@ -78,7 +78,9 @@ def test_shares_must_leave_something_to_train_on():
 def test_given_column():
     table = pa.table({"part": ["test", "train", "valid", "validation"]})
     assert by_column(table, "part").tolist() == [2, 0, 1, 1]
-    with pytest.raises(DataError, match=r"interactions.part, row 11: 'dev', expected train, valid or test"):
+    with pytest.raises(
+        DataError, match=r"interactions.part, row 11: 'dev', expected train, valid or test, in small letters"
+    ):
         by_column(pa.table({"part": ["test", "dev"]}), "part", Rows(10))
     with pytest.raises(DataError, match=r"interactions.part, row 1: None, expected train, valid or test"):
         by_column(pa.table({"part": ["test", None]}), "part")

@@ -103,3 +103,21 @@ def test_kept_ids_have_arrays(run_data, run_etl):
     assert np.ptp(price) == 0, "the median"
     assert not title.any() and not image.any()
     assert arrays["image"][:-2].any()
+
+
+@pytest.mark.parametrize(
+    ("others", "of_guest", "noticed"), [(19, 20, True), (19, 19, False), (18, 40, False), (40, 42, True)]
+)
+def test_a_user_with_a_fifth_of_all_events_is_noticed(run_data, others, of_guest, noticed):
+    users = [*([-1] * of_guest), *(user for user in range(others) for _ in range(4))]
+    at = list(range(len(users)))
+    events = {"user_id": users, "item_id": [n % 7 for n in at], "timestamp": [1_700_000_000 + 60 * n for n in at]}
+    schema = {"sparse": ["user_id", "item_id"]}
+
+    def guests(**more):
+        data = run_data(schema, {"interactions": events, **more}, unknown="drop" if more else "refuse")
+        return [line for line in data.metrics.get("notices", []) if line.startswith("interactions.user_id: -1 has ")]
+
+    share = f"{of_guest / len(users):.0%} of all interactions"
+    assert [share in line for line in guests()] == ([True] if noticed else [])
+    assert guests(users={"user_id": list(range(others))}) == []  # as it says

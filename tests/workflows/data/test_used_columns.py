@@ -86,11 +86,18 @@ def test_a_missing_id_is_named_with_what_the_table_has(run_data):
         run_data(IDS, {"interactions": EVENTS, "items": {"price": [1]}})
 
 
-def test_a_feature_without_any_value(run_data):
-    with pytest.raises(DataError, match=r"items\.color: has no value in any row.*data\.types: \{color: text\}"):
-        run_data(
-            {"sparse": [*IDS["sparse"], "color"]}, {"interactions": EVENTS, "items": {**ITEMS, "color": pa.nulls(3)}}
-        )
+@pytest.mark.parametrize("table", ["items", "interactions"])
+@pytest.mark.parametrize("key", ["sparse", "dense"])
+@pytest.mark.parametrize("kind", [pa.null(), pa.string(), pa.float64(), pa.list_(pa.string())])
+def test_a_feature_without_any_value(run_data, table, key, kind):
+    tables = {"interactions": EVENTS, "items": ITEMS}
+    size = len(next(iter(tables[table].values())))
+    tables[table] = {**tables[table], "color": pa.nulls(size, kind)}
+    schema = {**IDS, key: [*IDS.get(key, []), "color"]}
+    with pytest.raises(
+        DataError, match=rf"^{table}\.color: has no value in any row; take it out of schema\.{key} until"
+    ):
+        run_data(schema, tables)
 
 
 @pytest.mark.parametrize(

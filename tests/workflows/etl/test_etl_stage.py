@@ -166,7 +166,7 @@ def test_rare_ids_are_out_of_vocabulary(run_data, run_etl):
 
 def test_a_column_without_any_value(run_data, run_etl):
     tables = {**SHOP, "users": {**SHOP["users"], "age": [None, None, 3.0]}}
-    with pytest.raises(DataError, match="users.age: no value in any row of the training part"):
+    with pytest.raises(DataError, match="users.age: no value in any row of the training part; take it out"):
         run_etl(run_data(SCHEMA, tables, positive="event == 'buy'"), SCHEMA)
 
 
