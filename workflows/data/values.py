@@ -65,7 +65,7 @@ def _has_value(column: pa.ChunkedArray) -> bool:
 
     if pa.types.is_list(column.type):
         return bool(pc.any(pc.greater(pc.list_value_length(column), 0)).as_py())
-    return len(column) > column.null_count
+    return bool(len(column) > column.null_count)
 
 
 def _explain(name: str, column: str, tables: Iterable[pa.Table], rows: Rows | None, decimal: str) -> None:
