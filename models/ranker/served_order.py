@@ -80,17 +80,17 @@ class OrderChoice:
 
     def why_not(self) -> str:
         """What was compared, with figures, and which condition of those above the ranker does not meet."""
-        of_each = ", ".join(f"{SHOWN[name]} {value:.4f}" for name, value in self.valid.items())
+        of_each = ", ".join(f"{value:.4f} {SHOWN[name]}" for name, value in self.valid.items())
         lacking = []
         if max(self.valid.values()) < (1 + LEAST_GAIN) * self.valid["retriever"]:
             lacking.append(f"lists that are better by {LEAST_GAIN:.0%} or more")
         if self.evidence < LEAST_EVIDENCE:
             lacking.append(
                 "scores that tell more about what users take than the retriever's do, by "
-                f"{LEAST_EVIDENCE:g} standard errors or more (they do by {self.evidence:.1f})"
+                f"{LEAST_EVIDENCE:g} standard errors or more (it is {self.evidence:.1f})"
             )
         lacking = lacking or ["a weight above 0 for its scores beside the retriever's"]
-        return f"{self.by} of the validation lists is {of_each}. What the ranker lacks: {'; and '.join(lacking)}"
+        return f"Validation lists have {self.by} of {of_each}. What the ranker lacks: {'; and '.join(lacking)}"
 
 
 def choose_order(

@@ -178,7 +178,7 @@ def test_who_is_left_out_is_said(caplog):
     choice = choose_order(requests(0.0, 3.0, n=300), "ndcg@10")
     [notice] = left_out(DlrmConfig(), choice, Fusion(0.0, 2.0, -1.0), lists=True)
     assert notice.startswith("dlrm_ranker: the retriever orders the list, and the ranker is left out of the release. ")
-    assert f"ndcg@10 of the validation lists is in the retriever's order {choice.valid['retriever']:.4f}, " in notice
+    assert f"lists have ndcg@10 of {choice.valid['retriever']:.4f} in the retriever's order, " in notice
     assert "dlrm_ranker.order_by: fused (or dlrm) serves the ranker all the same" in notice and notice in caplog.text
     assert notice.endswith(
         "What may improve it: more columns about users, items or requests for it to learn from (schema)"
@@ -216,16 +216,16 @@ def test_nothing_is_said_of_weights_that_order_the_list():
 @pytest.mark.parametrize(
     ("evidence", "fused", "why"),
     [
-        (1.5, 0.3, f"{MORE} (they do by 1.5)"),
+        (1.5, 0.3, f"{MORE} (it is 1.5)"),
         (9.0, 0.2019, "lists that are better by 1% or more"),
-        (1.5, 0.1, f"lists that are better by 1% or more; and {MORE} (they do by 1.5)"),
+        (1.5, 0.1, f"lists that are better by 1% or more; and {MORE} (it is 1.5)"),
         (9.0, 0.3, "a weight above 0 for its scores beside the retriever's"),
     ],
 )
 def test_the_condition_that_is_not_met_is_named(evidence, fused, why):
     choice = OrderChoice("retriever", "ndcg@10", {"retriever": 0.2, "dlrm": 0.1, "fused": fused}, evidence)
-    of_each = f"in the retriever's order 0.2000, in the ranker's 0.1000, in that of both fused {fused:.4f}"
-    assert choice.why_not() == f"ndcg@10 of the validation lists is {of_each}. What the ranker lacks: {why}"
+    of_each = f"0.2000 in the retriever's order, 0.1000 in the ranker's, {fused:.4f} in that of both fused"
+    assert choice.why_not() == f"Validation lists have ndcg@10 of {of_each}. What the ranker lacks: {why}"
 
 
 @pytest.mark.parametrize(
