@@ -22,6 +22,9 @@ MOST_BITS = 100_000
 class CsvStream(io.RawIOBase):
     """Passes a stream on, as UTF-8 and with a line end at its end.
 
+    Args:
+        before: the text at its start that is left out.
+
     Attributes:
         quotes: the number of quotes so far, without those behind the escape sign.
         stray: whether there may be a quote inside a quoted field, or one that opens a field and is never closed: an
@@ -30,8 +33,11 @@ class CsvStream(io.RawIOBase):
         lines: the number of lines so far.
     """
 
-    def __init__(self, stream: pa.NativeFile, config: CsvConfig) -> None:
+    def __init__(self, stream: pa.NativeFile, config: CsvConfig, before: str = "") -> None:
         self.stream = stream if is_utf_8(config.encoding) else _as_utf_8(stream, config.encoding)
+        left = len(before.encode())
+        while left and (read := self.stream.read(left)):
+            left -= len(read)
         self.quote = (config.quote or "").encode()
         self.quotes = 0
         self.stray = False
@@ -80,7 +86,8 @@ class CsvStream(io.RawIOBase):
         elif len(data) < size and (data[-1:] or self._last) not in b"\r\n":
             data += b"\n"  # Arrow takes a header without a line end for nothing at all
         self._last = data[-1:] or self._last
-        self.lines += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+        self.lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
+        self.lines += data.count(b"\r") - data.count(b"\r\n") if b"\r" in data else 0
         return data
 
     def _noted(self, data: bytes) -> bytes:
