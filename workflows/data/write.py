@@ -110,9 +110,9 @@ def _guest(counts: NDArray[np.int64], user_ids: pa.Array) -> list[str]:
     if share <= GUEST or np.count_nonzero(counts) < FEW_USERS:
         return []
     return [
-        f"interactions.user_id: {user_ids[row].as_py()!r} has {share:.0%} of all interactions; if it stands for guests, "
-        "they are learned as one user: leave its rows out, by hand or with a table users without it and data.unknown: "
-        "drop"
+        f"interactions.user_id: {user_ids[row].as_py()!r} has {share:.0%} of all interactions; if it stands for "
+        "guests, they are learned as one user: leave its rows out, by hand or with a table users without it and "
+        "data.unknown: drop"
     ]
 
 

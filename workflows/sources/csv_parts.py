@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 262_144
 BLOCK = 8 << 20
 """Bytes read at once; also the longest row."""
-MARK = "\ufeff"
-"""The byte order mark, which Arrow skips."""
+BEFORE = re.compile('\ufeff*("?sep=(?P<sign>[^\r\n"])"?(\r\n|\r|\n))?', re.IGNORECASE)
+"""What stands before a header: byte order marks, and the line in which Excel says the delimiter."""
 HEAD = 1 << 12
 """Bytes that say an encoding."""
 WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
@@ -45,6 +45,8 @@ class CsvParts:
     def __init__(self, files: TableFiles, config: CsvConfig) -> None:
         self.files = files
         self.config = config
+        self._before: dict[Path, re.Match[str]] = {}
+        """What stands before the header, see `BEFORE`."""
         self._closed: set[Path] = set()
         """Files whose quotes have been checked."""
         self._lines: dict[Path, int] = {}
@@ -54,7 +56,7 @@ class CsvParts:
         """The header of a file."""
         check_kind(file, self.config.encoding)
         with self._named(file), closing(self._text(file)) as text:
-            names = next((row for row in self._rows(text) if row), [""])
+            names = next((row for row in self._rows(file, text) if row), [""])
         if names == [""]:
             raise DataError(f"{file}: is empty, expected a header with the names of the columns")
         if any("\0" in name for name in names):
@@ -110,23 +112,23 @@ class CsvParts:
         import pyarrow.csv as pa_csv
 
         with self._named(file), pa.input_stream(str(file), compression="detect") as stream:
-            passed = CsvStream(stream, self.config)
+            passed = CsvStream(stream, self._dialect(file), self._head(file)[0])
             try:
-                yield from pa_csv.open_csv(passed, **self._options(header, names))
+                yield from pa_csv.open_csv(passed, **self._options(file, header, names))
             except pa.ArrowInvalid as error:
                 self._explain(file, len(header), str(error))
-            self._lines[file] = passed.lines
+            self._lines[file] = passed.lines + self._lines_before(file)
             if (passed.quotes % 2 or passed.stray) and file not in self._closed:
                 self._check_quotes(file)
                 self._closed.add(file)
 
-    def _options(self, header: list[str], names: Sequence[str]) -> dict[str, object]:
+    def _options(self, file: Path, header: list[str], names: Sequence[str]) -> dict[str, object]:
         import pyarrow as pa
         import pyarrow.csv as pa_csv
 
         quote = self.config.quote
         parse = pa_csv.ParseOptions(
-            delimiter=self.config.delimiter,
+            delimiter=self._dialect(file).delimiter,
             quote_char=quote or False,
             escape_char=self.config.escape or False,
             newlines_in_values=bool(quote),
@@ -147,16 +149,17 @@ class CsvParts:
 
     def _explain(self, file: Path, width: int, error: str) -> NoReturn:
         """Raise an error that names the first row of another width, if that is what is wrong."""
+        sign = self._dialect(file).delimiter
         with closing(self._text(file)) as text:
-            rows, number, line = self._rows(text), -1, 0
+            rows, number, line = self._rows(file, text), -1, self._lines_before(file)
             for row in rows:
                 if number >= 0 and row and len(row) != width:
                     raise DataError(
                         f"{file}, row {number} (line {line + 1}): {len(row)} fields, the header has {width}: "
-                        f"{self.config.delimiter.join(row)[:80]!r}; put text that holds the delimiter in quotes, or "
+                        f"{sign.join(row)[:80]!r}; put text that holds the delimiter in quotes, or "
                         "set data.csv.delimiter, data.csv.quote or data.csv.escape"
                     )
-                number, line = number + bool(row), rows.line_num
+                number, line = number + bool(row), rows.line_num + self._lines_before(file)
         raise DataError(
             f"{file}: cannot be read as CSV: {error}; if a quote is never closed, set data.csv.quote to another sign, "
             "or to null"
@@ -164,12 +167,12 @@ class CsvParts:
 
     def _check_quotes(self, file: Path) -> None:
         """Refuse a quote inside a quoted field, and one that is never closed: all that follows would be one field."""
-        row, line = -1, 0
+        row, line = -1, self._lines_before(file)
         with closing(self._text(file)) as text:
-            rows = self._rows(text, strict=True)
+            rows = self._rows(file, text, strict=True)
             try:
                 for found in rows:
-                    row, line = row + bool(found), rows.line_num
+                    row, line = row + bool(found), rows.line_num + self._lines_before(file)
             except csv.Error as error:
                 where = f"{file}, row {row} (line {line + 1})"
                 if "unexpected end" in str(error):
@@ -182,12 +185,31 @@ class CsvParts:
                     "data.csv.escape: '\\'"
                 ) from None
 
-    def _rows(self, text: io.TextIOBase, *, strict: bool = False) -> _csv.Reader:
+    def _head(self, file: Path) -> re.Match[str]:
+        """What stands before the header."""
+        if file not in self._before:
+            with closing(self._text(file)) as text:
+                found = BEFORE.match(text.read(HEAD))
+            assert found is not None  # nothing matches as well
+            self._before[file] = found
+        return self._before[file]
+
+    def _lines_before(self, file: Path) -> int:
+        """The number of lines before the header."""
+        return int(self._head(file)["sign"] is not None)
+
+    def _dialect(self, file: Path) -> CsvConfig:
+        """How a file is read: with the delimiter that its first line says, if it does."""
+        sign = self._head(file)["sign"]
+        return self.config if sign is None else self.config.model_copy(update={"delimiter": sign})
+
+    def _rows(self, file: Path, text: io.TextIOBase, *, strict: bool = False) -> _csv.Reader:
         quote = self.config.quote
         csv.field_size_limit(LONGEST)
+        text.read(len(self._head(file)[0]))
         return csv.reader(
-            chain([text.readline().removeprefix(MARK)], text),
-            delimiter=self.config.delimiter,
+            text,
+            delimiter=self._dialect(file).delimiter,
             quotechar=quote,
             escapechar=self.config.escape,
             quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,

@@ -117,6 +117,13 @@ def _parts(path: Path) -> tuple[PartFile, ...]:
     shown = _below(path)
     if not shown:
         raise DataError(f"{path}: the folder holds no file of the table")
+    kind = _ending(path)[:4]  # of ".csv.gz", ".csv" is the kind
+    other = next((file for file in shown if kind and _ending(file) and _ending(file)[:4] != kind), None)
+    if other is not None:
+        name, wanted = path.name.partition(".")[0], ".parquet" if kind == ".csv" else ".csv"
+        raise DataError(
+            f"{path}: holds {other}; name the folder {name}{wanted}, or {name}, if all its files are {wanted}"
+        )
     return tuple(PartFile(path / file, dict(_key(part) for part in file.parts[:-1] if "=" in part)) for file in shown)
 
 

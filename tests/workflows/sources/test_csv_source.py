@@ -286,6 +286,48 @@ def test_a_byte_order_mark_before_quotes(tmp_path, encoding, rows, values):
     assert got.column_names == ["user_id", "item\nid"] and got["item\nid"].to_pylist() == values
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "SEP=;\r", "\ufeffsep=;\n", "\ufeff\ufeffsep=;\n"])
+def test_the_first_line_of_excel_says_the_delimiter(tmp_path, encoding, first):
+    if encoding == "latin-1":
+        first = first.replace("\ufeff", "")
+    end = first.lstrip('\ufeff"sepSEP=;')
+    write(tmp_path, first + end.join(["user_id;item_id;x", '1;2;"a,b"', "3;4;é"]) + end, encoding=encoding)
+    got = read(tmp_path, csv={"encoding": encoding})
+    assert got.to_pydict() == {"user_id": [1, 3], "item_id": [2, 4], "x": ["a,b", "é"]}
+    write(tmp_path, first + end.join(["user_id;item_id;x", "1;2;3", "3;4;5;6", ""]), encoding=encoding)
+    with pytest.raises(DataError, match=r"row 1 \(line 4\): 4 fields, the header has 3: '3;4;5;6'"):
+        read(tmp_path, csv={"encoding": encoding})
+    write(tmp_path, first + end.join(["user_id;item_id;x", "1;2;3", "3;4;b", ""]), encoding=encoding)
+    with pytest.raises(DataError, match=r"interactions\.x, row 1( \(line 4\))?: 'b' is not"):
+        read(tmp_path, csv={"encoding": encoding}, types={"x": "int"})
+
+
+@pytest.mark.parametrize("marks", [1, 2, 3])
+def test_byte_order_marks_are_no_part_of_a_name(tmp_path, marks):
+    write(tmp_path, "\ufeff" * marks + "user_id,item_id\n1,2\n")
+    assert read(tmp_path).to_pydict() == {"user_id": [1], "item_id": [2]}
+
+
+@pytest.mark.parametrize(("ending", "other"), [(".csv", ".parquet"), (".parquet", ".csv"), (".parquet", ".csv.gz")])
+def test_a_folder_is_of_the_kind_that_its_name_says(tmp_path, ending, other):
+    folder = tmp_path / f"interactions{ending}"
+    folder.mkdir()
+    text = b"user_id,item_id\n1,2\n"
+    if other == ".parquet":
+        pq.write_table(pa.table({"user_id": [1], "item_id": [2]}), folder / f"part-0{other}")
+    else:
+        (folder / f"part-0{other}").write_bytes(gzip.compress(text) if other == ".csv.gz" else text)
+    kind = other[: other.find(".", 1)] if other.count(".") > 1 else other
+    with pytest.raises(
+        DataError, match=rf"{ending}: holds part-0{other}; name the folder interactions{kind}, or inter"
+    ):
+        read(tmp_path)
+    for name in (f"interactions{kind}", "interactions"):
+        folder = folder.rename(tmp_path / name)
+        assert read(tmp_path).to_pydict() == {"user_id": [1], "item_id": [2]}
+
+
 def test_a_quote_within_a_field_is_text(tmp_path):
     write(tmp_path, 'user_id,item_id,x\n1,2,5" wide\n')
     assert read(tmp_path)["x"].to_pylist() == ['5" wide']
