@@ -67,7 +67,7 @@ def test_apply_then_materialize_incremental(folder: Path) -> None:
     feast(folder, "materialize-incremental", NOW)
     got = online(folder)
     assert got["city"] == ["Rome", None]
-    assert got["history_ids"] == [["b", "a"], ["b", "a"]]
+    assert got["history_ids"] == [["c", "b", "a"], ["c", "b", "a"]]
     assert got["rejected_ids"] == [[], []]
 
 

@@ -22,6 +22,7 @@ from cascade.evaluation.config import EvaluationConfig
 from cascade.evaluation.held_out import LoggedTest
 from cascade.evaluation.replay import event_columns, rank_logged
 from cascade.evaluation.served_answers import scored_impressions
+from cascade.evaluation.served_graph import before_test
 from cascade.evaluation.stage import EVALUATION
 from cascade.models.config import DlrmConfig
 from cascade.models.training.rows import Events, item_columns, user_columns
@@ -122,6 +123,7 @@ def code(seconds: int) -> int:
 def test_served_gaps_are_those_of_the_test_events(served: SimpleNamespace) -> None:
     test = served.tensors.interactions("test")
     assert len(test) == USERS
+    served = SimpleNamespace(**{**vars(served), "executor": before_test(served.executor, served.made["features"].path)})
     for at, user in enumerate(served.tensors.user_ids[test.user_row].tolist()):
         got = answer(served, user)
         np.testing.assert_array_equal(got["history"], test.history[[at]])
@@ -130,7 +132,7 @@ def test_served_gaps_are_those_of_the_test_events(served: SimpleNamespace) -> No
 
 
 def test_a_push_with_times_changes_the_next_answer(served: SimpleNamespace) -> None:
-    before, last = answer(served, 1), START + 3 * 2 * DAY
+    before, last = answer(served, 1), START + 4 * 2 * DAY
     feature_store.push_history(served.section, 1, [9, 10], [last + 60, last + 60 + 7])
     after = answer(served, 1)
     assert after["history_gap"].tolist() == [[1, code(7), code(60)]]
@@ -224,7 +226,7 @@ def test_feasts_own_push_and_sdk(served: SimpleNamespace) -> None:
     got = answer(served, 201)
     assert (got["history"] > 0).tolist() == [[True, True, False]] and not got["history_gap"].any()
     found = store.get_online_features(["user_history:history_times"], [{"user_id": 0}]).to_dict()
-    assert found["history_times"] == [[START + at * DAY for at in (3, 2, 1, 0)]]
+    assert found["history_times"] == [[START + at * DAY for at in (4, 3, 2, 1, 0)]]
 
 
 def test_a_store_without_times_is_refused(served: SimpleNamespace, tmp_path: Path) -> None:

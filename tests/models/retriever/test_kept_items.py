@@ -29,7 +29,7 @@ def test_what_a_user_had_is_masked_only_if_it_is_not_kept(tmp_path, monkeypatch,
         masked["ranked"] = hidden.toarray()
         raise Stop
 
-    def fit(model, config, name, steps, batches, step, score, checkpoint, create):
+    def fit(model, config, name, steps, batches, step, score, checkpoint, **options):
         score("two_tower, epoch 1")
 
     for name, stand_in in (("with_mining", mining), ("valid_ranks", ranks), ("fit", fit)):

@@ -81,7 +81,7 @@ def test_times_by_hand(with_times: LookupUser) -> None:
     """User 3 had items 3 to 6 at 0, 10, 20 and 30 s. User 4 had 7 and 8 last; they are no positives."""
     got = with_times(users(3, 4, 0, 777))
     assert got["history_ids"][:2, :2].tolist() == [[6, 5], [6, 5]]
-    assert got["history_times"].tolist() == [[30, 20], [20, 10], [NO_ITEM] * 2, [NO_ITEM] * 2]
+    assert got["history_times"].tolist() == [[30, 20], [20, 10], [0, NO_ITEM], [NO_ITEM] * 2]
 
 
 def test_known_columns_by_hand(op: LookupUser) -> None:
@@ -112,9 +112,9 @@ def test_an_unknown_user_is_all_missing(op: LookupUser) -> None:
 
 def test_a_user_of_one_view_is_known(shop: SimpleNamespace, op: LookupUser) -> None:
     feature_store.push_history(shop.section, 500, [4])
-    got = op(users(0, 500))
-    assert got["known_user"].tolist() == [[True], [True]]
-    assert got["history_ids"][:, 0].tolist() == [NO_ITEM, 4]
+    got = op(users(500))
+    assert got["known_user"].tolist() == [[True]]
+    assert (got["history_ids"][:, 0].tolist(), got["city"].tolist()) == ([4], [[None]])
 
 
 def test_a_push_changes_the_next_lookup(shop: SimpleNamespace, op: LookupUser) -> None:
