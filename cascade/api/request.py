@@ -133,7 +133,11 @@ class Inputs:
 
 def _typed(spec: Input, values: Any) -> NDArray[Any]:
     """``values`` [n] in the dtype of an input; what is missing becomes the dtype's missing value."""
+    from ..ensemble.protocol.wire import as_written
+
     array = _one_dim(spec.name, values)
+    if array.dtype in (np.float32, np.float16):
+        array = np.array([as_written(value) for value in array], dtype=np.float64)
     if spec.dtype == "object":
         texts = np.empty(len(array), dtype=object)
         texts[:] = [_text(spec, value) for value in array.tolist()]

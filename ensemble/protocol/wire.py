@@ -70,7 +70,7 @@ class WireType:
         if isinstance(value, str) and ("_" in value or not value.isascii()):  # Python reads 1_0 as 10
             raise refusal
         try:
-            number = float(value) if self.dtype.startswith("float") else int(value)
+            number = float(as_written(value)) if self.dtype.startswith("float") else int(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise refusal from error
         if isinstance(number, int) and not self._holds(number, value):
@@ -100,13 +100,21 @@ class WireType:
         return limits.min <= number <= limits.max and (isinstance(value, str) or number == value)
 
 
+def as_written(value: Any) -> Any:
+    """A float of 32 or 16 bits as the number that it is written as, as the data stage reads it: 0.1 for the float32
+    next to 0.1. Whole numbers keep their value, and so does all else."""
+    if not isinstance(value, (np.float32, np.float16)) or not np.isfinite(value) or float(value).is_integer():
+        return value
+    return float(str(value))
+
+
 def as_text(value: Any) -> str:
     """A value as the text that the data stage makes of it: 7.0 is ``7``, True is ``true``, as in Parquet."""
     if isinstance(value, (bool, np.bool_)):
         return str(value).lower()
     if not isinstance(value, (float, np.floating)):
         return str(value)
-    number = float(value)
+    number = float(as_written(value))
     if number.is_integer() and abs(number) < 2**53:
         return str(int(number))
     if 1e-6 <= abs(number) < 1e10:  # where Arrow writes no exponent

@@ -243,9 +243,13 @@ def varied_labels(events: Events, config: DlrmConfig) -> NDArray[np.float32]:
     """
     names = tuple(config.labels) or ("label",)
     happened = targets(events, names)
-    for name, own in zip(names, happened.T, strict=True):
-        if not 0 < own.sum() < len(own):
-            raise DataError(f"interactions.{name}: must hold both 0 and 1 in the training part to train on impressions")
+    ones = dict(zip(names, happened.sum(axis=0).tolist(), strict=True))
+    if constant := [name for name, count in ones.items() if not 0 < count < len(happened)]:
+        found = ", ".join(f"{name} has {ones[name]:,.0f}" for name in constant)
+        raise DataError(
+            f"interactions.{constant[0]}: must hold both 0 and 1 in the training part to train on impressions; of ones "
+            f"in {len(happened):,} rows, {found}; leave such labels out of dlrm_ranker.labels"
+        )
     return happened
 
 

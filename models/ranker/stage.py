@@ -105,10 +105,11 @@ def not_learned(tensors: Tensors, config: DlrmConfig) -> list[str]:
     """A notice, logged as well, if the tables have labels that the ranker does not learn."""
     if not (others := sorted(set(tensors.interactions("train").labels) - set(config.labels))):
         return []
-    every = ", ".join(f"{name}: {{}}" for name in dict.fromkeys([*(config.labels or ["label"]), *others]))
+    added = ", ".join(f"{name}: {{ serve: 0 }}" for name in others)
+    first = "" if config.labels else "label: {}, "
     notice = (
-        f"data.labels: the ranker does not learn {', '.join(others)}; to learn all labels set dlrm_ranker.labels: "
-        f"{{{every}}}"
+        f"data.labels: the ranker does not learn {', '.join(others)}; to learn them as well, without a weight in the "
+        f"score, add to dlrm_ranker.labels: {{ {first}{added} }}"
     )
     log.warning(notice)
     return [notice]

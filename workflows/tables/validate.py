@@ -19,7 +19,7 @@ LONGEST_ID = 512
 """Characters of an id. Tables of ids have the width of the longest, so one of them must not decide their size."""
 LARGEST_DENSE = 1e30
 """Of ``schema.dense``, in magnitude. A float32 ends at 3.4e38, and models add and multiply on the way to a score."""
-NO_ID = ("nan", "NaN", "None", "null", "NULL", "<NA>", "NaT")
+NO_ID = ("nan", "-nan", "none", "null", "<na>", "nat", "na", "n/a", "#n/a", "\\n")
 """What a missing id is as text, as after ``astype(str)`` in pandas."""
 FILL = "fill it, or leave the row out of the table"
 NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]*)?")
@@ -90,7 +90,8 @@ def _refuse_no_ids(ids: pa.ChunkedArray, where: str, rows: Rows) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    missing = pc.is_in(ids.cast("string"), value_set=pa.array(NO_ID))
+    plain = pc.utf8_lower(pc.utf8_trim_whitespace(ids.cast("string")))
+    missing = pc.is_in(plain, value_set=pa.array(NO_ID))
     if pc.any(missing).as_py():
         row = _first(missing)
         raise DataError(

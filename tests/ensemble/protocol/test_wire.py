@@ -24,7 +24,7 @@ FLOAT, TEXT = WireType("FP32", "float32"), WireType("BYTES", "object")
         (TEXT, "bücher", "bücher"),
         (TEXT, 42, "42"),
         (TEXT, 7.0, "7"),
-        (TEXT, np.float32(0.1), "0.10000000149011612"),
+        (TEXT, np.float32(0.1), "0.1"),
         (TEXT, True, "true"),
         (TEXT, np.bool_(False), "false"),
     ],
@@ -98,3 +98,13 @@ def test_one_row_of_a_batch_may_be_missing(dtype, values):
 def test_infinite_is_not_missing(value):
     with pytest.raises(RequestError, match="^x: expected a finite number, got -?inf"):
         Input("x", "float64", missing=True).check(from_wire("x", np.array([[1.0], [value]])))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_a_narrow_float_is_the_number_that_it_is_written_as(kind):
+    wide, text = WireType("FP64", "float64"), WireType("BYTES", "object")
+    for written in (0.1, 0.7, -2.3):
+        assert wide.value("price", kind(written)) == written
+        assert text.value("size", kind(written)) == str(written)
+    assert wide.value("price", kind(2048)) == 2048.0 and np.isnan(wide.value("price", kind("nan")))
+    assert wide.value("price", np.float64(np.float32(0.1))) == 0.10000000149011612

@@ -115,21 +115,17 @@ def test_heads_share_all_but_their_top_network(interactions):
 
 
 @pytest.mark.parametrize(
-    ("learned", "said", "every"),
+    ("learned", "said", "added"),
     [
-        (
-            {},
-            "does not learn click, like",
-            "{label: {}, click: {}, like: {}}",
-        ),
-        ({"click": {}}, "does not learn like", "{click: {}, like: {}}"),
+        ({}, "does not learn click, like", "{ label: {}, click: { serve: 0 }, like: { serve: 0 } }"),
+        ({"click": {}}, "does not learn like", "{ like: { serve: 0 } }"),
         ({"click": {}, "like": {}}, None, None),
     ],
 )
-def test_labels_that_nothing_learns_are_noticed(learned, said, every, tmp_path):
+def test_labels_that_nothing_learns_are_noticed(learned, said, added, tmp_path):
     tensors = Tensors.load(make_shop(tmp_path, label=True, labels=True)["etl"].path)
     notices = not_learned(tensors, DlrmConfig.model_validate({"labels": learned}))
-    way = f"to learn all labels set dlrm_ranker.labels: {every}"
+    way = f"to learn them as well, without a weight in the score, add to dlrm_ranker.labels: {added}"
     assert notices == ([f"data.labels: the ranker {said}; {way}"] if said else [])
 
 
@@ -179,7 +175,7 @@ def test_a_constant_label_is_an_error(logged, monkeypatch):
     source = tensors.interactions("train")
     source.labels["like"] = np.zeros(len(source), np.float32)
     monkeypatch.setattr(Tensors, "interactions", lambda self, split: source)
-    with pytest.raises(DataError, match="interactions.like: must hold both 0 and 1 in the training part"):
+    with pytest.raises(DataError, match="interactions.like: must hold both 0 and 1 in the .* rows, like has 0; leave"):
         ImpressionRows(tensors, DlrmConfig.model_validate({"labels": LABELS}))
 
 
