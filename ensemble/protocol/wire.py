@@ -103,9 +103,8 @@ class WireType:
 def as_written(value: Any) -> Any:
     """A float of 32 or 16 bits as the number that it is written as, as the data stage reads it: 0.1 for the float32
     next to 0.1. Whole numbers keep their value, and so does all else."""
-    if not isinstance(value, (np.float32, np.float16)) or not np.isfinite(value) or float(value).is_integer():
-        return value
-    return float(str(value))
+    narrow = isinstance(value, np.floating) and value.itemsize < 8
+    return float(str(value)) if narrow and np.isfinite(value) and not float(value).is_integer() else value
 
 
 def as_text(value: Any) -> str:
