@@ -128,8 +128,8 @@ class SourceTable:
                 check_exact(decoded(values), where, rows)
                 if self.files.format == "csv" and pa.types.is_string(column.kind):
                     _refuse_headers(values, column.theirs, where, rows)
-            if where == "interactions.timestamp":
-                check_steps(decoded(values), rows)
+            if where in ("interactions.timestamp", "interactions.order"):
+                check_steps(decoded(values), rows, where)
             if pa.types.is_nested(values.type):
                 problem += f"; {replacement(values.type, column.name)}"
             arrays[column.name] = convert(values, read, where, rows, problem)

@@ -187,14 +187,15 @@ class TimeReader:
         self.range.see(times, rows, self.per_second)
 
 
-def check_steps(times: pa.Array, rows: Rows) -> None:
-    """No timestamp is a float of 32 or 16 bits so large that these are more than a second apart.
+def check_steps(times: pa.Array, rows: Rows, where: str = "interactions.timestamp") -> None:
+    """No timestamp, and no place in an order, is a float of 32 or 16 bits so large that these are more than 1 apart.
 
-    Another type would hide this, so it is checked before timestamps are read as one.
+    Another type would hide this, so it is checked before the column is read as one.
 
     Args:
         times: of any type.
         rows: names their rows.
+        where: the column, for messages.
 
     Raises:
         DataError: naming the first such timestamp.
@@ -210,8 +211,8 @@ def check_steps(times: pa.Array, rows: Rows) -> None:
         row = pc.index(coarse, True).as_py()
         bits = times.type.bit_width
         raise DataError(
-            f"interactions.timestamp, {rows(row)}: {floats[row].as_py():.0f} is too large to be exact as a float of "
-            f"{bits} bits, in which near times are one; write the table again with integers or floats of 64 bits"
+            f"{where}, {rows(row)}: {floats[row].as_py():.0f} is too large to be exact as a float of "
+            f"{bits} bits, in which near ones are the same; write the table again with integers or floats of 64 bits"
         )
 
 

@@ -103,3 +103,10 @@ def test_expressions_read_seconds_of_dates_and_times(run_data):
 def test_a_reserved_column_is_refused_before_tables_are_read(run_data):
     with pytest.raises(ConfigError, match="'order' cannot be the name of a feature.*{order_value: order}"):
         run_data({"sparse": ["user_id", "item_id", "order"]}, source="tables", path="/nowhere")
+
+
+@pytest.mark.parametrize(("kind", "first"), [(pa.float32(), 2**24), (pa.float16(), 2**11)])
+def test_an_order_that_a_short_float_rounds_is_refused(run_data, kind, first):
+    order = pa.array([0, 1, 2, 3, first], pa.int64()).cast(pa.float32()).cast(kind)
+    with pytest.raises(DataError, match=rf"interactions\.order, row 4: {first} is too large to be exact as a float"):
+        stored(run_data, [START] * 5, place=order, data={"columns": {"order": "place"}})
