@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
+from cascade.workflows.tables.validate import NO_ID as MISSING_AS_TEXT
+
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 EPOCH = dt.datetime(1970, 1, 1)
 MICRO = dt.timedelta(microseconds=1)
@@ -86,6 +88,11 @@ def id_of(name, csv):
     if not pa.types.is_temporal(kind):
         return becomes
     return (lambda time: f"{time}Z") if name == "time with zone" and not csv else str
+
+
+def named(values):
+    """Those of a strategy's values that a table may have as ids: not the texts of a missing one, such as NA."""
+    return values.filter(lambda value: str(value).strip().lower() not in MISSING_AS_TEXT)
 
 
 def scalars(draw, name, csv):

@@ -77,8 +77,7 @@ def test_a_load_through_triton_s_own_api_keeps_the_instances(start, free, caplog
         os.utime(config, (time.time() + 60, time.time() + 60))  # Triton ignores a load if no file has changed
         control.load()  # it forgets how many there were
         wait_until(lambda: "the model has 1 instances, expected 2" in caplog.text)
-        wait_until(lambda: len(running_stubs(server.pid)) == 2)
-        assert control.instances() == 2
+        wait_until(lambda: control.instances() == 2 and len(running_stubs(server.pid)) == 2)
         assert control.probe() == server.release
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from column_types import KINDS, NO_ID, SCALARS, STAMPS, id_of, scalars, stamped, tick_of, write_tables
+from column_types import KINDS, NO_ID, SCALARS, STAMPS, id_of, named, scalars, stamped, tick_of, write_tables
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
@@ -60,7 +60,7 @@ def shops(draw, csv, user, item, stamp, kinds=(), lists=()):
     def ids(column, name, count):
         kind, values, becomes = typed(column, name)
         becomes = id_of(name, csv) if becomes is not str else str
-        found = draw(st.lists(values, min_size=count, max_size=count, unique_by=becomes))
+        found = draw(st.lists(named(values), min_size=count, max_size=count, unique_by=becomes))
         return kind, found, [becomes(value) for value in found]
 
     def cells(column, name, count):
