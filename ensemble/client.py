@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..core.errors import ConfigError, RequestError, ServerError
 from .protocol.call_errors import UnknownModelError, ask_for, one_line
 from .protocol.recommendation import RawId, Recommendation, recommendations
+from .protocol.resend import pauses, worth_another_try
 from .protocol.wire import WireType
 
 if TYPE_CHECKING:
@@ -19,6 +21,15 @@ LONGEST_S = 86_400
 _CONTROLS = ("user_id", "exclude_items", "top_k", "temperature", "seed")
 """The inputs that every model has; any other is a context column."""
 _OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release")
+
+_CHANNEL = [
+    ("grpc.max_send_message_length", 2**31 - 1),
+    ("grpc.max_receive_message_length", 2**31 - 1),
+    # A server that comes back is found within a tenth of a second, and not after the default of one second or more.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),  # how long one attempt may take
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
 
 
 class Client:
@@ -85,7 +96,7 @@ class Client:
         if excluded:
             items = [self._input("exclude_items").identifier("exclude", item) for item in excluded]
             inputs.append(self._same_for_all("exclude_items", items, len(ids)))
-        answer = ask_for(lambda: self._triton.infer(self.model, inputs, client_timeout=self.timeout), self.url)
+        answer = ask_for(lambda: self._infer(inputs), self.url)
         outputs = {name: answer.as_numpy(name) for name in _OUTPUTS}
         return recommendations(ids, outputs, self._stage_times(answer.as_numpy("stages_ms")[0].tolist()))
 
@@ -129,9 +140,25 @@ class Client:
         import tritonclient.grpc as grpc
 
         try:
-            return grpc.InferenceServerClient(self.url)
+            return grpc.InferenceServerClient(self.url, channel_args=_CHANNEL)
         except grpc.InferenceServerException as error:
             raise ServerError(f"{self.url}: not an address to connect to: {one_line(error)}") from error
+
+    def _infer(self, inputs: list[Any]) -> Any:
+        """Triton's answer; a request that met an instance just as it died is sent again."""
+        import tritonclient.grpc as grpc
+
+        waits, until = pauses(), time.monotonic() + self.timeout
+        while True:
+            try:
+                left = until - time.monotonic()
+                return self._triton.infer(self.model, inputs, client_timeout=max(left, 0.001))
+            except grpc.InferenceServerException as error:
+                pause = next(waits, None)
+                again = worth_another_try(error.status() or "", error.message() or "")
+                if pause is None or not again or time.monotonic() + pause > until:
+                    raise
+                time.sleep(pause)
 
     @cached_property
     def _config(self) -> Any:
@@ -152,9 +179,10 @@ class Client:
 
     def _served(self) -> list[str]:
         """Names of the models that answer recommendation requests; the steps of an ensemble are left out."""
-        call = partial(self._triton.get_model_repository_index, client_timeout=self.timeout)
-        ready = [model.name for model in ask_for(call, self.url).models if model.state == "READY"]
-        return [name for name in ready if "stages" in self._config_of(name).parameters]
+        # The repository's index would say so as well, but our servers keep it for those who have the control key.
+        call = partial(self._triton.get_inference_statistics, client_timeout=self.timeout)
+        loaded = sorted({entry.name for entry in ask_for(call, self.url).model_stats})
+        return [name for name in loaded if "stages" in self._config_of(name).parameters]
 
     @cached_property
     def _inputs(self) -> dict[str, WireType]:
