@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -11,11 +10,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...core.errors import ArtifactError
+from ...core.files import read_json
 from ...core.signature import Columns
 from ..protocol.inputs import Input
 from ..protocol.request_batching import RequestBatcher
 from .checked_op import with_checks
-from .graph_file import GRAPH, NODES, RELEASE, load_node
+from .graph_file import GRAPH, NODES, RELEASE, damage_named, load_node
 from .ops.base import Op
 from .wiring import check_written, nodes_of, wire
 
@@ -62,21 +62,22 @@ class Executor:
             replace: op kind -> a loaded op to run instead, e.g. a user lookup from a table.
 
         Raises:
-            ArtifactError: if the folder holds no graph, or one that this package does not know.
+            ArtifactError: if the folder holds no graph, one that this package does not know, or a damaged file.
         """
         folder = Path(folder)
         if not (folder / GRAPH).is_file():
             raise ArtifactError(f"{folder}: no {GRAPH}, so this is no version of an exported model")
-        graph = json.loads((folder / GRAPH).read_text())
-        ops = {entry["name"]: _op(entry, folder, replace or {}) for entry in graph["nodes"]}
-        return cls(
-            [Input.from_json(entry) for entry in graph["inputs"]],
-            ops,
-            graph["outputs"],
-            max_users=graph["max_batch_size"],
-            release=json.loads((folder / RELEASE).read_text()),
-            validate=validate,
-        )
+        with damage_named(folder):
+            graph = read_json(folder / GRAPH)
+            ops = {entry["name"]: _op(entry, folder, replace or {}) for entry in graph["nodes"]}
+            return cls(
+                [Input.from_json(entry) for entry in graph["inputs"]],
+                ops,
+                graph["outputs"],
+                max_users=graph["max_batch_size"],
+                release=read_json(folder / RELEASE),
+                validate=validate,
+            )
 
     def run(self, columns: Columns, keep: Collection[str] = ()) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         """Answer a request.

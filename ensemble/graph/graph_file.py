@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import ArtifactError, ConfigError
+from ...core.errors import ArtifactError, CascadeError, ConfigError
 from ...core.registry import find, group
 from ...core.signature import ColumnSpec, Signature
 from ..protocol.inputs import Input
@@ -52,6 +53,20 @@ def node_json(name: str, op: Op) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def damage_named(folder: Path) -> Iterator[None]:
+    """Raise ArtifactError in place of whatever a damaged file of a release raises: each format has its own errors."""
+    try:
+        yield
+    except (CascadeError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ArtifactError(
+            f"{folder}: damaged or incomplete ({what}); `cascade run` publishes the release again"
+        ) from error
+
+
 def load_node(entry: Mapping[str, Any], folder: Path) -> Op:
     """The op of a node of graph.json, with its files loaded from ``folder``.
 
@@ -69,7 +84,8 @@ def load_node(entry: Mapping[str, Any], folder: Path) -> Op:
     for side in ("reads", "writes"):
         if read_signature(entry[side]) != dict(getattr(op, side)):
             raise ArtifactError(f"{folder}: node {entry['name']} was exported with other {side}: export it again")
-    op.load(folder)
+    with damage_named(folder):
+        op.load(folder)
     return op
 
 

@@ -1,4 +1,4 @@
-"""Publishes the counters of this process on Triton's metrics endpoint."""
+"""Publishes the counters and gauges of this process on Triton's metrics endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ Values = Callable[[], Mapping[Series, float]]
 
 
 class Publisher:
-    """A thread that tells Triton at intervals by how much the counters of a model have grown.
+    """A thread that tells Triton at intervals how the counters and gauges of a model have changed.
+
+    Counters have names that end in ``_total``. What they count before ``start`` is not published: it is the warm-up.
 
     The label ``pid`` gives each instance its own series: Triton removes a series together with the instance that made
     it, even if another instance still uses it. Sum over ``pid`` for the model. A counter disappears with its process.
@@ -24,7 +26,7 @@ class Publisher:
     Args:
         triton: Triton's python module.
         model: name of the model, a label of every series.
-        values: returns the current counters, always of the same series.
+        values: returns the current values, always of the same series.
         help_texts: name of a series -> its description.
         interval: seconds between two messages.
     """
@@ -48,6 +50,8 @@ class Publisher:
         except self._triton.TritonModelException as error:
             _log.warning("no metrics of this model: %s", error)
             return
+        self._sent = {series: value for series, value in self._values().items() if _is_counter(series)}
+        self._send()
         self._thread.start()
 
     def stop(self) -> None:
@@ -65,16 +69,24 @@ class Publisher:
 
     def _send(self) -> None:
         for series, value in self._values().items():
-            grown = value - self._sent.get(series, 0)
-            if grown > 0:
-                self._metrics[series].increment(grown)
-                self._sent[series] = value
+            before = self._sent.get(series, 0)
+            if value == before:
+                continue
+            if _is_counter(series):
+                self._metrics[series].increment(value - before)
+            else:
+                self._metrics[series].set(value)
+            self._sent[series] = value
 
     def _metric(self, series: Series) -> Any:
         name, labels = series
         if name not in self._families:
             kinds = self._triton.MetricFamily
             # Parts of a histogram are gauges: parsers append "_total" to the name of a counter.
-            kind = kinds.COUNTER if name.endswith("_total") else kinds.GAUGE
+            kind = kinds.COUNTER if _is_counter(series) else kinds.GAUGE
             self._families[name] = kinds(name=name, description=self._help[name], kind=kind)
         return self._families[name].Metric(labels={**self._own, **dict(labels)})
+
+
+def _is_counter(series: Series) -> bool:
+    return series[0].endswith("_total")

@@ -1,33 +1,60 @@
-"""Metrics of the passes of a served model, on Triton's metrics endpoint."""
+"""Metrics of a served model, on Triton's metrics endpoint. docs/how-to/metrics.md lists them all."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
+from ...workflows.features.circuit_breaker import CircuitBreaker
+from ..graph.executor import Executor
+from ..graph.ops import LookupUser, Respond
+from ..graph.ops.base import Op
 from .latency_histogram import Series, StageHistogram
 from .metrics_publisher import Publisher
 
 UNPACK, PACK, TOTAL = "unpack", "pack", "total"
 """Stages beside those of the graph: read, check and join the requests; write the responses; the whole pass."""
-
 _LATENCY = "recsys_latency_seconds"
 _SECONDS = "seconds per pass and stage; a pass answers all requests that were joined"
 _HELP = {
     f"{_LATENCY}_bucket": f"Passes that took at most le {_SECONDS}.",
     f"{_LATENCY}_sum": f"Sum of the {_SECONDS}.",
     f"{_LATENCY}_count": "Passes, by stage.",
+    "recsys_release_info": "1; the label release says which release this instance serves.",
+    "recsys_instance_start_time_seconds": "When this instance was started, seconds since 1970.",
+    "recsys_store_breaker_open": "1 while requests are answered without asking the online store, else 0.",
+    "recsys_store_errors_total": "Reads and trials that the online store did not answer, or answered with an error.",
+    "recsys_degraded_users_total": "Users whose answer has the reason.",
+    "recsys_refused_requests_total": "Requests that were answered with an error, by cause.",
     "recsys_requests_total": "Requests in passes, without those that were refused.",
     "recsys_users_total": "Users in passes.",
 }
 
 
-class PassMetrics:
-    """Histogram ``recsys_latency_seconds`` by stage, and the counts of requests and users."""
+class RefusalReason(StrEnum):
+    """Why a request gets an error."""
 
-    def __init__(self, triton: Any, model: str, stages: Sequence[str]) -> None:
-        self._latency = StageHistogram([*stages, UNPACK, PACK, TOTAL], _LATENCY)
+    INVALID = "invalid"
+    """The request is wrong."""
+    OVERLOADED = "overloaded"
+    """Too many wait."""
+    OTHER_RELEASE = "other_release"
+    """Its steps would mix two releases, while one is being loaded."""
+    INTERNAL = "internal"
+    """An error of the model; the log has it."""
+
+
+class PassMetrics:
+    """What a model process has answered, how fast and how well."""
+
+    def __init__(self, triton: Any, model: str, executor: Executor) -> None:
+        self._latency = StageHistogram([*executor.stages, UNPACK, PACK, TOTAL], _LATENCY)
         self._requests = self._users = 0
+        self._refused: dict[str, float] = dict.fromkeys(map(str, RefusalReason), 0)
+        self._ops = [node.op for node in executor.nodes]
+        self._release, self._started = executor.release.get("release"), time.time()
         self._publisher = Publisher(triton, model, self._values, _HELP)
         self.start, self.stop = self._publisher.start, self._publisher.stop
 
@@ -37,7 +64,35 @@ class PassMetrics:
         self._users += users
         self._latency.observe(seconds)
 
+    def refuse(self, why: RefusalReason) -> None:
+        """Count a request that gets an error."""
+        self._refused[str(why)] += 1
+
     def _values(self) -> dict[Series, float]:
         # Sent in this order. Requests come last, so whoever sees a request counted also sees its users and times.
-        totals = {"recsys_users_total": self._users, "recsys_requests_total": self._requests}
-        return {**self._latency.values(), **{(name, ()): value for name, value in totals.items()}}
+        info = _labelled("recsys_release_info", "release", {self._release: 1} if self._release else {})
+        return {
+            **self._latency.values(),
+            **info,
+            ("recsys_instance_start_time_seconds", ()): self._started,
+            **_of_ops(self._ops),
+            **_labelled("recsys_refused_requests_total", "why", self._refused),
+            ("recsys_users_total", ()): self._users,
+            ("recsys_requests_total", ()): self._requests,
+        }
+
+
+def _of_ops(ops: Sequence[Op]) -> dict[Series, float]:
+    """What the steps count themselves."""
+    values: dict[Series, float] = {}
+    for op in ops:
+        if isinstance(op, LookupUser) and isinstance(op.reader, CircuitBreaker):
+            values["recsys_store_breaker_open", ()] = op.reader.is_open
+            values["recsys_store_errors_total", ()] = op.reader.errors
+        elif isinstance(op, Respond):
+            values |= _labelled("recsys_degraded_users_total", "reason", op.degraded_users)
+    return values
+
+
+def _labelled(name: str, label: str, values: Mapping[str, float]) -> dict[Series, float]:
+    return {(name, ((label, value),)): count for value, count in values.items()}

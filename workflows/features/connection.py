@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError, FeatureStoreError
-from ..config import FeatureStoreConfig
-from .online import ONLINE_FILE, REDIS_VARIABLE, way_out
+from ..config import ONE_SERVER, FeatureStoreConfig
+from .online import ONLINE_FILE, REDIS_VARIABLE, check_length, redis_client, way_out
 from .online_writer import OnlineWriter
 from .redis_writer import RedisWriter
 from .sqlite_writer import SqliteWriter
@@ -63,7 +63,19 @@ def project_of(section: FeatureStoreConfig) -> str:
     return section.project
 
 
+def check_path(section: FeatureStoreConfig) -> None:
+    """Raise FeatureStoreError if the store is on sqlite, and sqlite cannot open files in the repository's folder."""
+    if section.online == "sqlite":
+        check_length(Path(section.repo))
+
+
 def data_folder(section: FeatureStoreConfig) -> Path:
+    """The folder of the registry and of the sqlite store; it is made.
+
+    Raises:
+        FeatureStoreError: sqlite cannot open files there.
+    """
+    check_path(section)
     folder = Path(section.repo) / "data"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -116,8 +128,12 @@ def reaching(section: FeatureStoreConfig) -> Iterator[None]:
     try:
         yield
     except _redis_errors(section) as error:
+        from redis import AuthenticationError
+
         address = section.redis.partition(",")[0]
-        raise FeatureStoreError(f"feature_store.redis: {address}: {error}; start Redis and run this again") from error
+        refused = isinstance(error, AuthenticationError)
+        advice = f"set {REDIS_VARIABLE} with the password" if refused else "start Redis and run this again"
+        raise FeatureStoreError(f"feature_store.redis: {address}: {error}; {advice}") from error
     except sqlite3.Error as error:
         file = Path(section.repo) / ONLINE_FILE
         raise FeatureStoreError(f"{file}: online store: {error}; {way_out(error, file)}") from error
@@ -134,6 +150,31 @@ def _redis_errors(section: FeatureStoreConfig) -> tuple[type[Exception], ...]:
     from redis import RedisError
 
     return (RedisError,)
+
+
+def check_single_server(section: FeatureStoreConfig, timeout: float = 5.0) -> None:
+    """Check that ``feature_store.redis`` answers, and is neither a node of a Redis Cluster nor a Sentinel.
+
+    Args:
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ConfigError: it is one.
+        FeatureStoreError: it does not answer.
+    """
+    if section.online != "redis":
+        return
+    from redis.exceptions import ResponseError
+
+    with reaching(section):
+        client = redis_client(section.redis, timeout)
+        try:
+            mode = client.info("server").get("redis_mode", "standalone")
+        except ResponseError:  # users may be forbidden to ask
+            return
+    if mode != "standalone":
+        address = section.redis.partition(",")[0]
+        raise ConfigError(f"feature_store.redis: {address} runs in the mode {mode}; {ONE_SERVER}")
 
 
 @contextmanager

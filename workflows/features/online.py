@@ -15,15 +15,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...core.disk import free_bytes
 from ...core.errors import FeatureStoreError
 
 ONLINE_FILE = Path("data") / "online_store.db"
+NEARLY_FULL = 1 << 20
+"""Bytes that are free on a disk where an error of sqlite's is one of a full disk; its logs have fixed sizes."""
+LONGEST_DATABASE = 504
+"""Longest path of a file that sqlite opens, in bytes: 512 with the ending of a journal."""
 REDIS_VARIABLE = "CASCADE_FEATURE_STORE__REDIS"
 """Environment variable with a connection string that goes before others."""
 BATCH = 1024
 """The most keys in one query."""
 
 _STRING, _INT64 = 2, 4  # feast.types.ValueType.Enum
+
+
+class StoreUnreachableError(FeatureStoreError):
+    """The online store gave no answer: there is no connection, or it did not come in time."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,8 @@ class OnlineReader(Protocol):
         """The rows for ``keys``; a key of None has no row.
 
         Raises:
-            FeatureStoreError: if the store cannot be read.
+            StoreUnreachableError: if the store does not answer in time.
+            FeatureStoreError: if it answers with an error.
         """
         ...
 
@@ -70,6 +80,20 @@ def open_reader(query: FeatureQuery, repo: Path, online: str, redis: str, timeou
     if online == "redis":
         return RedisReader.open(query, redis, timeout)
     return SqliteReader.open(query, repo / ONLINE_FILE, timeout)
+
+
+def check_length(repo: Path) -> None:
+    """Check that sqlite can open its file in a Feast repository.
+
+    Raises:
+        FeatureStoreError: its path is too long.
+    """
+    file = (repo / ONLINE_FILE).resolve()
+    if (size := len(os.fsencode(file))) > LONGEST_DATABASE:
+        raise FeatureStoreError(
+            f"feature_store.repo: sqlite opens paths of at most {LONGEST_DATABASE} bytes, {file} has {size}: "
+            "set feature_store.repo to a folder with a shorter path, or feature_store.online to redis"
+        )
 
 
 def entity_key(name: str, value: int | str) -> bytes:
@@ -96,6 +120,7 @@ class SqliteReader:
 
     @classmethod
     def open(cls, query: FeatureQuery, file: Path, timeout: float) -> SqliteReader:
+        check_length(file.parents[1])
         if not file.is_file():
             raise FeatureStoreError(f"{file}: no online store; run `cascade features materialize`")
         connection = sqlite3.connect(file, timeout=timeout, check_same_thread=False)
@@ -114,7 +139,8 @@ class SqliteReader:
         try:
             rows = self._rows(keys)
         except sqlite3.Error as error:
-            raise FeatureStoreError(f"online store: {error}") from error
+            locked = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+            raise (StoreUnreachableError if locked else FeatureStoreError)(f"online store: {error}") from error
         count = _width(len(keys))
         known = [False] * len(keys)
         nothing: list[bytes | None] = [None] * len(keys)
@@ -141,6 +167,9 @@ def way_out(error: sqlite3.Error, file: Path) -> str:
             "it is damaged; restore it, or delete it (with its -wal and -shm) and run `cascade features apply` and "
             "`cascade features materialize`; without it, events that were pushed are lost"
         )
+    no_space = name.startswith("SQLITE_IOERR") and free_bytes(file) < NEARLY_FULL
+    if name == "SQLITE_FULL" or no_space:
+        return "free some of the disk (`cascade clean` shows what no release needs), and run this again"
     if not os.access(file.parent, os.W_OK):
         return "who reads must be able to write to its folder, where sqlite keeps a log; or use redis"
     if name.startswith("SQLITE_BUSY"):
@@ -198,7 +227,7 @@ class RedisReader:
 
     def _rows(self, keys: Sequence[bytes]) -> list[list[bytes | None]]:
         """The fields of each key, with all commands in one packet; redis-py's pipeline takes twice the time."""
-        from redis import RedisError
+        from redis import RedisError, ResponseError
 
         before, after = self.command
         project = self.query.project.encode()
@@ -212,8 +241,10 @@ class RedisReader:
                 raise
             finally:
                 self.pool.release(connection)
-        except RedisError as error:
+        except ResponseError as error:
             raise FeatureStoreError(f"online store: {error}") from error
+        except (RedisError, OSError, ValueError) as error:  # ValueError: what answers does not speak Redis' protocol
+            raise StoreUnreachableError(f"online store: {error}") from error
 
 
 def _bulk(data: bytes) -> bytes:
@@ -226,8 +257,8 @@ def _joined(parts: Sequence[OnlineRows]) -> OnlineRows:
     return OnlineRows([known for part in parts for known in part.known], values)
 
 
-def redis_client(connection: str, timeout: float | None = None) -> Any:
-    """A client for Feast's connection string; ``timeout`` in seconds, None to wait."""
+def redis_client(connection: str, timeout: float = 10.0) -> Any:
+    """A client for Feast's connection string; ``timeout`` in seconds."""
     from redis import Redis
 
     return Redis(socket_timeout=timeout, socket_connect_timeout=timeout, **parse_redis(connection))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from ...core.artifact import Artifact
 from ...core.errors import FeatureStoreError
+from ...core.files import write_text
 from ..config import FeatureStoreConfig
 from .connection import data_folder, online_settings, project_of, reaching
 from .online import FeatureQuery, open_reader, redis_client
@@ -42,9 +42,7 @@ def note_published(section: FeatureStoreConfig, artifact: Artifact) -> None:
     """Note what was published; in Redis as well, because other machines may publish to it."""
     if section.online == "redis":
         redis_client(section.redis).set(f"{project_of(section)}:published", artifact.digest)
-    aside = _marker(section).with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps(_published(section, artifact), indent=1))
-    aside.replace(_marker(section))
+    write_text(_marker(section), json.dumps(_published(section, artifact), indent=1))
 
 
 def forget_published(section: FeatureStoreConfig) -> None:

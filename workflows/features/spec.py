@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ...core.files import read_json
+
 SPEC = "features.json"
 ENTITY_KEYS = {"user": "user_id", "item": "item_id"}
 HISTORY_FILE = "user_history.parquet"
@@ -61,7 +63,7 @@ class FeatureSpec:
 
     @classmethod
     def load(cls, folder: Path) -> FeatureSpec:
-        raw = json.loads((folder / SPEC).read_text())
+        raw = read_json(folder / SPEC)
         return cls(**{**raw, "views": tuple(View(**view) for view in raw["views"])})
 
 

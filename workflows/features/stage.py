@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -10,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifact import Artifact
+from ...core.errors import ConfigError, FeatureStoreError
+from ...core.files import read_json
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ..config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from ..tables.timestamps import is_clock, time_range
+from .connection import check_path
+from .published import holds
 from .spec import BEFORE_TEST, HISTORY_FILE, feature_spec
 from .store import publish
 from .tables import CHUNK, last_event, write_entities, write_history
@@ -26,7 +29,7 @@ def _fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> 
     history, schema = sections["history"], sections["schema"]
     assert isinstance(history, HistoryConfig) and isinstance(schema, SchemaConfig)
     data = parents["data"].path
-    tables = json.loads((data / "tables.json").read_text())
+    tables = read_json(data / "tables.json")
     parts = sorted((data / "interactions").glob("*.parquet"))
     first, last = time_range(parts)
     unit = tables["time_unit"]
@@ -58,10 +61,30 @@ def _memory(sections: Sections, parents: Mapping[str, Artifact]) -> MemoryNeed:
     return MemoryNeed({f"{rows:,} interactions": EVENT_BYTES * rows}, "lower history.seen")
 
 
+def _check_path(sections: Sections) -> None:
+    """What would stop the publication, before anything is computed.
+
+    Raises:
+        ConfigError: naming the key and the path.
+    """
+    section = sections["feature_store"]
+    assert isinstance(section, FeatureStoreConfig)
+    try:
+        check_path(section)
+    except FeatureStoreError as error:
+        raise ConfigError(str(error)) from None
+
+
 def _publish(artifact: Artifact, sections: Sections) -> None:
     section = sections["feature_store"]
     assert isinstance(section, FeatureStoreConfig)
     publish(section, artifact)
+
+
+def _unpublished(artifact: Artifact, sections: Sections) -> list[str]:
+    section = sections["feature_store"]
+    assert isinstance(section, FeatureStoreConfig)
+    return [] if holds(section, artifact) else ["the feature store has other features, or cannot be read"]
 
 
 FEATURES = Stage(
@@ -73,4 +96,7 @@ FEATURES = Stage(
     memory=_memory,
     version=4,
     publish=_publish,
+    unpublished=_unpublished,
+    check_inputs=_check_path,
+    check=lambda sections, parents: _check_path(sections),
 )

@@ -11,6 +11,7 @@ from ...core.artifact import Artifact
 from ...core.files import locked
 from ..config import FeatureStoreConfig
 from .connection import (
+    check_single_server,
     data_folder,
     feature_view,
     open_store,
@@ -54,7 +55,12 @@ def apply(section: FeatureStoreConfig, artifact: Artifact) -> list[str]:
 
     Returns:
         The names of the feature views.
+
+    Raises:
+        ConfigError: if Redis is a node of a Redis Cluster, or a Sentinel.
+        FeatureStoreError: if Redis does not answer, or a file of the store is damaged.
     """
+    check_single_server(section)
     with reaching(section):
         forget_published(section)  # before the first change: a run that is killed must not find it "up to date"
         store = open_store(section)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ....core.errors import FeatureStoreError
 from ....core.signature import Columns, ColumnSpec, Signature
+from ....workflows.features.circuit_breaker import CircuitBreaker
 from ....workflows.features.online import (
     REDIS_VARIABLE,
     FeatureQuery,
@@ -43,7 +44,8 @@ class LookupUser(Op):
     L, S and X are the longest list in the batch and at least 1; a history has at most ``seen`` ids. Missing values and
     the padding of lists are None for strings, the smallest int64 for ints, NaN for floats. ``known_user`` says whether
     a view of the store has the user. ``features_stale`` says that the store could not be read; then all values are
-    missing and ``known_user`` is False.
+    missing and ``known_user`` is False. A store that does not answer is not asked again until it does, so that only
+    the first pass waits for it.
 
     The store is in the Feast repository that the environment variable CASCADE_FEATURE_REPO names, by default in the
     folder ``feature_repo``.
@@ -66,6 +68,8 @@ class LookupUser(Op):
     """Feast's connection string without its password; CASCADE_FEATURE_STORE__REDIS takes precedence."""
     timeout: float = 0.5
     """Seconds to wait for the store."""
+    retry: float = 1.0
+    """Seconds between two trials of a store that did not answer. Until it does, no pass asks it."""
     times: int = 0
     """Number T of history_times int64 [B, T] to read, the seconds of the first history_ids; 0 for none."""
 
@@ -94,7 +98,8 @@ class LookupUser(Op):
     def load(self, folder: Path) -> None:
         repo = Path(os.environ.get(REPO_VARIABLE, "feature_repo"))
         redis = os.environ.get(REDIS_VARIABLE, self.redis)
-        self.read_from(open_reader(self.query, repo, self.online, redis, self.timeout))
+        reader = open_reader(self.query, repo, self.online, redis, self.timeout)
+        self.read_from(CircuitBreaker(reader, self.retry))
 
     def read_from(self, reader: OnlineReader) -> None:
         """Read users with ``reader``."""
@@ -119,7 +124,8 @@ class LookupUser(Op):
         }
 
     def _read(self, users: list[Any]) -> OnlineRows | None:
-        """The stored values of each user; None if the store cannot be read. Logs only the first of several failures."""
+        """The stored values of each user; None if the store cannot be read. Logs the first of several failures, and
+        the first answer after them."""
         try:
             stored = self.reader.read(users)
         except FeatureStoreError as error:
@@ -127,6 +133,8 @@ class LookupUser(Op):
                 log.warning("answering without user features: %s", error)
             self.reachable = False
             return None
+        if not self.reachable:
+            log.info("the feature store answers again")
         self.reachable = True
         return stored
 

@@ -28,6 +28,10 @@ COMBINED = np.array(
 """Every combination of reasons, by the sum of 1, 2 and 4 for those in ``WHY``."""
 
 
+def _nobody() -> NDArray[np.int64]:
+    return np.zeros(len(COMBINED), np.int64)
+
+
 @dataclass
 class Respond(Op):
     """Translate item rows to raw ids, and add reasons and release.
@@ -46,6 +50,14 @@ class Respond(Op):
 
     kind: ClassVar[str] = "respond"
     item_ids: NDArray[Any] = field(init=False, repr=False, compare=False)
+    counts: NDArray[np.int64] = field(init=False, repr=False, compare=False, default_factory=_nobody)
+    """[8] users answered so far, by the index of their reasons in COMBINED."""
+
+    @property
+    def degraded_users(self) -> dict[str, float]:
+        """Reason -> number of users whose answer had it; one with several counts in each."""
+        combined = np.arange(len(self.counts))
+        return {str(why): float(self.counts[combined >> bit & 1 == 1].sum()) for bit, why in enumerate(WHY)}
 
     @property
     def reads(self) -> Signature:
@@ -77,6 +89,7 @@ class Respond(Op):
         ranked, *state = (np.ascontiguousarray(columns[name]) for name in self.reads)
         reasons = np.empty((len(ranked), 1), np.int64)
         degraded(ranked, *state, reasons)
+        self.counts += np.bincount(reasons[:, 0], minlength=len(COMBINED))
         return {
             "item_ids": self._ids(ranked),
             "reasons": COMBINED[reasons],

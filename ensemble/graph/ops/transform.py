@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....core.features import GAP, HISTORY
+from ....core.files import read_json
 from ....core.kernel import (
     INT32,
     INT64,
@@ -70,7 +70,7 @@ class Transform(Op):
     @classmethod
     def compiled(cls, folder: Path) -> Transform:
         """The op for an etl artifact's ``transforms`` folder; ``load`` the same folder, or a copy of it."""
-        return cls(**json.loads((folder / "request.params").read_text()))
+        return cls(**read_json(folder / "request.params"))
 
     @property
     def reads(self) -> Signature:

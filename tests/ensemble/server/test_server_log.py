@@ -1,8 +1,13 @@
 """What is kept of tritonserver's log."""
 
 import io
+import os
+import threading
+import tracemalloc
 
-from cascade.ensemble.server.log import ServerLog
+from waiting import wait_until
+
+from cascade.ensemble.server.log import BURST, LONGEST_LINE, WAITING, ServerLog
 
 LOG = """\
 E1122 11:40:24.499409 7762 server.cc:241] "CudaDriverHelper has not been initialized."
@@ -56,3 +61,69 @@ def test_an_error_of_the_callers_function_does_not_stop_the_reading(caplog):
     log.join()
     assert len(seen) == 1 and "failed to load" in log.cause()
     assert [record.exc_info[1].args for record in caplog.records] == [("full",)]
+
+
+class Flood(io.StringIO):
+    """Any number of different lines, made as they are read."""
+
+    def __init__(self, lines, length=100):
+        super().__init__()
+        self.left, self.length = lines, length
+
+    def readline(self, size=-1):
+        if not self.left:
+            return ""
+        self.left -= 1
+        return f"{self.left} ".ljust(self.length, "x")[: size - 1] + "\n"
+
+
+def test_a_flood_grows_neither_output_nor_memory():
+    written = []
+    tracemalloc.start()
+    log = ServerLog(Flood(200_000), written.append)
+    wait_until(lambda: not log._reader.is_alive())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    log.join()
+    assert BURST <= len(written) < 50_000  # the burst, 200 a second, and how many were left out
+    assert "lines of the server's log were left out" in written[-1]
+    assert peak < 20e6  # all lines have 30 MB
+    assert log.cause().startswith("0 x")
+
+
+def test_a_line_without_end_is_cut():
+    written = []
+    log = ServerLog(io.StringIO("y" * (3 * LONGEST_LINE)), written.append)
+    log.join()
+    assert written == ["y" * LONGEST_LINE, "(the line above came 2 more times)"]
+
+
+def test_a_reader_that_waits_does_not_stop_the_server():
+    """As when nobody reads the terminal that the log goes to."""
+    go, written = threading.Event(), []
+
+    def forward(line):
+        go.wait()
+        written.append(line)
+
+    read, write = os.pipe()
+    log = ServerLog(os.fdopen(read), forward)
+    with os.fdopen(write, "w") as server:
+        for at in range(3 * WAITING):  # a pipe holds 64 KiB
+            server.write(f"{at} ".ljust(200, "x") + "\n")
+    wait_until(lambda: log.cause().startswith(f"{3 * WAITING - 1} "))
+    go.set()
+    log.join()
+    assert len(written) <= WAITING + 2
+
+
+def test_a_failed_load_is_one_line_without_the_calls_that_led_to_it():
+    """As Triton writes it, three times: newlines are escaped."""
+    text = r"FeatureStoreError: /a/b.db: no online store; run `x`\n\nAt:\n  /c/d.py(100): open\n  /c/e f.py(72): load\n"
+    log, lines = read(
+        f'I1129 20:49:24.761887 6441 pb_stub.cc:366] "Failed to initialize Python stub: {text}"\n'
+        f'E1129 20:49:25.502987 6441 backend_model.cc:692] "ERROR: Failed to create instance: {text}"\n'
+        f"E1129 20:49:25.7 6441 model_lifecycle.cc:642] \"failed to load 'tiny' version 1: Internal: {text}\"\n"
+    )
+    said = "\"failed to load 'tiny' version 1: Internal: FeatureStoreError: /a/b.db: no online store; run `x`\""
+    assert [line.partition("] ")[2] for line in lines] == [said] and log.cause() == said

@@ -47,6 +47,14 @@ def test_raw_ids_and_reasons(tmp_path):
     assert got["release"][:, 0].tolist() == ["abc"] * 4
 
 
+def test_users_are_counted_by_reason(tmp_path):
+    op = loaded(tmp_path, np.array([70, 80, 90]))
+    assert op.degraded_users == {"features_stale": 0, "unknown_user": 0, "fewer_items": 0}
+    op(batch())
+    op({**batch(), "features_stale": np.array([[True], [False], [True], [False]])})
+    assert op.degraded_users == {"features_stale": 2, "unknown_user": 3, "fewer_items": 4}
+
+
 def test_string_ids_are_padded_with_empty_strings(tmp_path):
     got = loaded(tmp_path, np.array(["a", "bb", "ccc"]))(batch())["item_ids"]
     assert got.tolist()[:2] == [["ccc", "a", "bb"], ["bb", "", ""]]
