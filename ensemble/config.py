@@ -149,11 +149,32 @@ def pipeline_name(store: FeatureStoreConfig, export: ExportConfig) -> str:
     return store.project or export.model_name
 
 
+class GatewayConfig(Section):
+    """What the HTTP endpoint takes from clients."""
+
+    max_body_mb: int = Field(default=64, ge=1, le=2048)
+    """Largest body of a request, also after it is unpacked. Unit: MiB. Example: ``8``."""
+    max_connections: int | None = Field(default=None, ge=1)
+    """Number of open connections. A new one beyond that takes the place of the one that is idle longest. Default:
+    10,000, or as many as the limit of open files allows. Example: ``2000``."""
+    request_timeout_s: float = Field(default=30.0, gt=0)
+    """How long a client may take to send a request, and to read its answer. Then the connection is ended. Unit:
+    seconds. Example: ``5``."""
+    idle_timeout_s: float = Field(default=120.0, gt=0)
+    """How long a connection may stay open without a request. Unit: seconds. Example: ``60``."""
+
+
 class ServerConfig(Section):
-    """tritonserver."""
+    """The server: tritonserver, and the HTTP endpoint before it."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Example: ``0.0.0.0``."""
+    """Address to listen on. Another than this machine's own needs ``expose``. Example: ``0.0.0.0``."""
+    expose: bool = False
+    """Whether other machines may reach the server. Requests are neither encrypted nor authenticated, so that needs a
+    proxy or a network policy before it. Example: ``true``."""
+    shared_memory: bool = False
+    """Whether clients on this machine may hand over tensors in shared memory. Only regions whose names begin with
+    ``cascade-client-`` can be registered, through HTTP. Example: ``true``."""
     http_port: int = Field(default=8000, ge=0, le=65535)
     """Port of the HTTP endpoint; 0 picks a free one. Example: ``9000``."""
     grpc_port: int = Field(default=8001, ge=0, le=65535)
@@ -163,3 +184,13 @@ class ServerConfig(Section):
     instances: int | None = Field(default=None, ge=1)
     """fused: number of processes that answer. ensemble: number of CPU cores that steps run on. Default: the number of
     CPU cores of the server. Example: ``4``."""
+    gateway: GatewayConfig = GatewayConfig()
+    standby: bool = True
+    """Whether a second tritonserver waits with the model loaded and takes over at once when the first one dies, is
+    stopped or hangs. It costs the memory of another server and no CPU time. Without it, a restart takes seconds."""
+    restart: Literal["on_failure", "never"] = "on_failure"
+    """on_failure: `cascade serve` starts tritonserver again when it dies, is stopped or hangs. never: it ends with exit
+    code 70 instead, for example because systemd or Kubernetes restarts it."""
+    max_restarts: int = Field(default=20, ge=1)
+    """Restarts of tritonserver within an hour after which `cascade serve` gives up and ends with exit code 70. Example:
+    ``5``."""

@@ -1,4 +1,4 @@
-"""``cascade serve``: the exported model in Triton Inference Server."""
+"""``cascade serve``: the exported model in Triton Inference Server; ``cascade reload``: the next one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def serve(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Serve the exported model with Triton until SIGINT or SIGTERM."""
+    """Serve the exported model with Triton until SIGINT or SIGTERM.
+
+    What is exported while it runs goes live with ``cascade reload``, or SIGHUP.
+    """
     from ..ensemble.server.serve import serve
 
     flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
@@ -39,3 +42,15 @@ def serve(
         feature_repo=Path(merged.feature_store.repo),
         redis=merged.feature_store.connection,
     )
+
+
+def reload(config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = False) -> None:
+    """Have the running ``cascade serve`` load the release that is exported now.
+
+    If it cannot be loaded or does not answer, the release that was live goes on.
+    """
+    from ..ensemble.server.reload import reload
+
+    merged = load(config, sets)
+    for release in reload(Path(merged.export.repository), merged.export.model_name):
+        typer.echo(f"live: model {merged.export.model_name}, release {release}")

@@ -16,6 +16,7 @@ BEING_LOADED = "a release is being loaded, ask again"
 """The message of an ensemble's step while its steps belong to two releases."""
 
 _LONGEST_LINE = 400
+_CALLS = re.compile(r"(?:\\n|\s)+At:(?:\\n|\s)+/\S+\(\d+\): [^\";]*")
 _ADDED_BY_TRITON = re.compile(r"^(\[request id: <id_unknown>\] )?(in ensemble '[^']*', )?")
 
 
@@ -28,9 +29,14 @@ class UnknownModelError(ServerError):
 
 
 def one_line(error: BaseException | str) -> str:
-    """The text of an error on one line of at most 400 characters."""
-    text = " ".join(str(error).split())
+    """The text of an error on one line of at most 400 characters, without the calls that led to it."""
+    text = " ".join(without_calls(str(error)).split())
     return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 3] + "..."
+
+
+def without_calls(text: str) -> str:
+    """The text of an error without the lines of Python code that a stub appends to it; its newlines may be escaped."""
+    return _CALLS.sub("", text) if "At:" in text else text  # the search takes long in a long line
 
 
 def ask_for(call: Callable[[], Answer], url: str) -> Answer:

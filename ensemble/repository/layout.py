@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core.artifact import replace_folder
 from ...core.errors import WiringError
-from ...core.files import link_or_copy
+from ...core.files import link_or_copy, write_text
 from ...core.signature import Signature
 from ..config import ServingConfig
 from ..graph.graph_file import GRAPH, NODES, RELEASE, graph_json, node_json, signature_json
@@ -89,7 +89,7 @@ def write(exported: Exported, repository: Path, name: str, version: int) -> Path
             exported.release.save(aside[model.name] / RELEASE)
         for model in models:
             replace_folder(aside[model.name], repository / model.name / str(version))
-            _replace_text(repository / model.name / CONFIG, of_version(model.config, version))
+            write_text(repository / model.name / CONFIG, of_version(model.config, version))
     return repository / name / str(version)
 
 
@@ -162,10 +162,3 @@ def _place(step: Step, folder: Path) -> None:
 
 def _write_json(file: Path, value: Any) -> None:
     file.write_text(json.dumps(value, indent=1) + "\n")
-
-
-def _replace_text(file: Path, text: str) -> None:
-    """Replace ``file`` by a rename, so that a reader finds either the old text or the new one."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_text(text)
-    aside.replace(file)

@@ -87,6 +87,18 @@ def join_what_waits(config: Any, delay_us: int) -> None:
     config.dynamic_batching.max_queue_delay_microseconds = delay_us
 
 
+def parse_config(text: str) -> Any:
+    """The config (protobuf ``ModelConfig``) in the text of a config.pbtxt.
+
+    Raises:
+        google.protobuf.text_format.ParseError: if it is not valid.
+    """
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    return text_format.Parse(text, pb.ModelConfig())
+
+
 def read_config(file: Path) -> Any:
     """The config (protobuf ``ModelConfig``) in a config.pbtxt.
 
@@ -94,10 +106,9 @@ def read_config(file: Path) -> Any:
         ServerError: if it is not valid.
     """
     from google.protobuf import text_format
-    from tritonclient.grpc import model_config_pb2 as pb
 
     try:
-        return text_format.Parse(file.read_text(), pb.ModelConfig())
+        return parse_config(file.read_text())
     except text_format.ParseError as error:
         raise ServerError(f"{file}: is no model config: {one_line(error)}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from ...core.artifact import Artifact, replace_folder
-from ...core.errors import ConfigError
-from ...core.files import link_or_copy
+from ...core.artifact import Artifact
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ...workflows.config import FeatureStoreConfig
 from ..config import ExportConfig, ServingConfig, pipeline_name
-from ..graph.graph_file import RELEASE
-from .layout import CONFIG
-from .release import ReleaseManifest
+from .owner import Owner, check_owner
 
 
 def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> Mapping[str, Any]:
@@ -70,26 +65,10 @@ def check(sections: Sections, parents: Mapping[str, Artifact]) -> None:
     """
     from .extra_ops import made
 
-    check_place(sections)
+    export = cast(ExportConfig, sections["export"])
+    check_owner(Path(export.repository) / export.model_name, Owner.of(_name(sections), parents["data"]))
     for at, config in enumerate(cast(ServingConfig, sections["serving"]).ops):
         made(config, f"serving.ops[{at}]")
-
-
-def check_place(sections: Sections) -> None:
-    """Check that a release of another pipeline is not in the place of this one's.
-
-    Raises:
-        ConfigError: naming the keys.
-        ArtifactError: a release is damaged.
-    """
-    config = cast(ExportConfig, sections["export"])
-    own, place = _name(sections), Path(config.repository) / config.model_name
-    for file in sorted(place.glob(f"*/{RELEASE}")):
-        if (other := ReleaseManifest.load(file).pipeline) != own:
-            raise ConfigError(
-                f"export.model_name: {file.parent} is a release of the pipeline {other!r}, this is {own!r}. Give this "
-                "one another export.model_name or export.repository; or delete the folder, if nobody needs it"
-            )
 
 
 def _name(sections: Sections) -> str:
@@ -111,35 +90,22 @@ def publish(artifact: Artifact, sections: Sections) -> None:
     Raises:
         ConfigError: the model of another pipeline is there.
     """
-    check_place(sections)
-    repository = Path(cast(ExportConfig, sections["export"]).repository)
-    served = cast(ExportConfig, sections["export"]).model_name
-    models = sorted(file.parent.name for file in artifact.path.glob(f"*/{CONFIG}"))
-    for model in sorted(models, key=lambda name: name == served):  # steps come before their ensemble
-        install(artifact.path / model, repository / model)
+    from .publication import publish
+
+    publish(artifact, cast(ExportConfig, sections["export"]), Owner.of(_name(sections), artifact))
 
 
-def install(model: Path, target: Path) -> None:
-    """Place the versions of ``model`` in ``target``. Each is written beside its place and then renamed.
+def unpublished(artifact: Artifact, sections: Sections) -> list[str]:
+    """How what is in ``export.repository`` differs from the artifact, in words; empty if it does not.
 
-    Other versions in ``target`` stay, and so does a version with the same release.json.
+    Raises:
+        ConfigError: the model of another pipeline is there.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    for version in sorted(file.parent for file in model.glob(f"*/{RELEASE}")):
-        if not same(version / RELEASE, target / version.name / RELEASE):
-            aside = target / f".{version.name}.{os.getpid()}"
-            shutil.rmtree(aside, ignore_errors=True)
-            link_or_copy(version, aside)
-            replace_folder(aside, target / version.name)
-    if not same(model / CONFIG, target / CONFIG):
-        aside = target / f".{CONFIG}.{os.getpid()}"
-        shutil.copyfile(model / CONFIG, aside)
-        aside.replace(target / CONFIG)
+    from .publication import differences
 
-
-def same(left: Path, right: Path) -> bool:
-    """Whether ``right`` exists and holds the same bytes as ``left``."""
-    return right.is_file() and left.read_bytes() == right.read_bytes()
+    config = cast(ExportConfig, sections["export"])
+    check_owner(Path(config.repository) / config.model_name, Owner.of(_name(sections), artifact))
+    return differences(artifact, config)
 
 
 EXPORT = Stage(
@@ -151,5 +117,6 @@ EXPORT = Stage(
     check=check,
     memory=memory,
     publish=publish,
+    unpublished=unpublished,
     version=7,
 )

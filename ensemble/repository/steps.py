@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.features import FeatureSchema, Side
+from ...core.files import read_json
 from ...models.index.stage import VECTORS
 from ...models.onnx.external_tables import model_files
 from ...models.retriever.item_to_item.neighbour_weights import NeighbourWeights
@@ -42,7 +42,7 @@ def release_steps(
     dim = np.load(index / VECTORS, mmap_mode="r").shape[1]
     strings = np.load(etl / "item_ids.npy", mmap_mode="r").dtype.kind == "U"
     transform, tables = _transform(etl / "transforms", keeps_seen(serving.seen, parts["data"].path))
-    profile = json.loads((parts["data"].path / "tables.json").read_text())["columns"]["users"]
+    profile = read_json(parts["data"].path / "tables.json")["columns"]["users"]
     raw = {name: spec for name, spec in transform.reads.items() if name in transform.raw and name != "user_id"}
     times = transform.history if transform.gaps else 0
     lookup = user_lookup(parts["features"].path, store, [name for name in raw if name in profile], times)

@@ -45,5 +45,7 @@ def user_lookup(
         views={**views, "user_history": history},
         online=store.online,
         redis=store.redis_without_password if store.online == "redis" else "",
+        timeout=store.timeout_ms / 1000,
+        retry=store.retry_ms / 1000,
         times=times,
     )

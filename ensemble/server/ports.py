@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
+from ipaddress import ip_address
 
-from ...core.errors import ServerError
+from ...core.errors import ConfigError, ServerError
 from ..config import ServerConfig
 
 
@@ -32,11 +33,8 @@ class Ports:
         return f"http://{self._reachable}:{self.metrics}/metrics"
 
     def arguments(self) -> list[str]:
-        """tritonserver's arguments."""
-        ports = {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
-        return [
-            text for name, port in ports.items() for text in (f"--{name}-address={self.host}", f"--{name}-port={port}")
-        ]
+        """tritonserver's arguments; the gateway listens on the other two."""
+        return [f"--grpc-address={self.host}", f"--grpc-port={self.grpc}"]
 
     @property
     def _reachable(self) -> str:
@@ -48,12 +46,32 @@ def claim_ports(config: ServerConfig) -> Ports:
     """The configured ports, with a free one in place of each 0. All are held at once, so they differ.
 
     Raises:
+        ConfigError: if other machines could reach them and the config does not say so.
         ServerError: naming the port that is taken and the key that sets it.
     """
+    check_exposure(config)
     wanted = {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
     with ExitStack() as held:
         claimed = {name: _bind(held, config.host, name, port) for name, port in wanted.items()}
     return Ports(config.host, **claimed)
+
+
+def check_exposure(config: ServerConfig) -> None:
+    """Raise ConfigError if the server would listen beyond this machine without ``server.expose``."""
+    if not config.expose and not _loopback(config.host):
+        raise ConfigError(
+            f"server.host: {config.host!r} lets other machines reach the server, without encryption or passwords; set "
+            "server.expose to true if a proxy or a network policy protects it, or take 127.0.0.1"
+        )
+
+
+def _loopback(host: str) -> bool:
+    """Whether all addresses of ``host`` are this machine's own; also for a name that has none, which fails later."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host or "0.0.0.0", None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return True
+    return all(ip_address(address.partition("%")[0]).is_loopback for address in found)
 
 
 def _bind(held: ExitStack, host: str, name: str, port: int) -> int:

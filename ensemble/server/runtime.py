@@ -25,6 +25,8 @@ from ...core.merlin_env import restore_protobuf
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBPYTHON = f"libpython{PYTHON}.so.1.0"
 STUB = "triton_python_backend_stub"
+BUNDLED = {"0.7.0": "2.51.0"}
+"""Version of the wheel -> that of the tritonserver in it, which does not tell it without being started."""
 
 _WHEEL_ADVICE = "install it into this environment: pip install nvidia-pytriton (Linux x86-64 only)"
 _LIBPYTHON_ADVICE = (
@@ -139,12 +141,22 @@ def _complete(folder: Path) -> bool:
     return all((folder / file).is_file() for file in files)
 
 
+def triton_version() -> str:
+    """The version of tritonserver in the wheel, and that of the wheel."""
+    release = _wheel_version()
+    return f"{BUNDLED.get(release, 'unknown')} of nvidia-pytriton {release}"
+
+
+def _wheel_version() -> str:
+    try:
+        return version("nvidia-pytriton")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def _wheel_key(wheel: Path) -> str:
     """A folder name that changes with the wheel's version and place and the Python version, so links stay valid."""
-    try:
-        release = version("nvidia-pytriton")
-    except PackageNotFoundError:
-        release = "unknown"
+    release = _wheel_version()
     return f"{release}-py{PYTHON}-{hashlib.sha256(str(wheel).encode()).hexdigest()[:8]}"
 
 

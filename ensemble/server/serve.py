@@ -9,21 +9,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...core.errors import CascadeError
+from ...core.processes import raise_file_limit
 from ..config import ServerConfig
 from .server import TritonServer
 
 
 def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path, redis: str | None = None) -> None:
-    """Serve until SIGINT or SIGTERM. Prints one line to stdout when ready; the server's log goes to stderr.
+    """Serve until SIGINT or SIGTERM. Prints one line to stdout when ready; the server's log goes to stderr. The
+    process may then open as many files as the hard limit allows.
+
+    SIGHUP has the server load what is published then.
 
     The arguments are those of `TritonServer`.
 
     Raises:
-        ServerError: if the server cannot be started or ends by itself.
+        ServerError: if the server cannot be started.
+        CrashError: if it ends by itself and is not started again.
     """
-    stop = threading.Event()
-    with _stop_signals(stop):
-        server = TritonServer(repository, model, feature_repo=feature_repo, redis=redis, config=config, cancelled=stop)
+    raise_file_limit()
+    stop, reload = threading.Event(), threading.Event()
+    with _on_signals(stop, signal.SIGINT, signal.SIGTERM), _on_signals(reload, signal.SIGHUP):
+        server = TritonServer(
+            repository,
+            model,
+            feature_repo=feature_repo,
+            redis=redis,
+            config=config,
+            cancelled=stop,
+            takes_hangup=True,
+        )
         try:
             with server:
                 print(
@@ -31,16 +45,16 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
                     f"metrics {server.metrics_url}",
                     flush=True,
                 )
-                server.wait(stop)
+                server.wait(stop, reload)
         except CascadeError:
             if not stop.is_set():
                 raise
 
 
 @contextlib.contextmanager
-def _stop_signals(stop: threading.Event) -> Iterator[None]:
-    """Within the context, SIGINT and SIGTERM set ``stop``."""
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+def _on_signals(event: threading.Event, *numbers: signal.Signals) -> Iterator[None]:
+    """Within the context, these signals set ``event``."""
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in numbers}
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def check_backends(repository: Path, model: str, backends: Path) -> None:
         ServerError: naming the model and the missing backend, or the config that cannot be read.
     """
     served = read_config(config_file(repository, model))
-    steps = [_step_config(repository / step.model_name) for step in served.ensemble_scheduling.step]
+    steps = [_step_config(repository / name) for name in names_of(served)]
     for config in [served, *steps]:
         if config.backend and not (backends / config.backend).is_dir():
             raise ServerError(
@@ -50,28 +51,38 @@ def instance_count(configured: int | None) -> int:
     return configured or len(os.sched_getaffinity(0))
 
 
-def with_instances(file: Path, instances: int) -> str | None:
-    """The config in ``file`` as JSON, with this many instances; None for an ensemble, whose steps have their own.
+def names_of(config: Any) -> list[str]:
+    """Names of the models that an ensemble runs as its steps; none for any other model."""
+    return [step.model_name for step in config.ensemble_scheduling.step]
+
+
+def one_process_each(config: Any, numbers: Iterator[int]) -> None:
+    """Split the instance groups of ``config`` (protobuf ``ModelConfig``) into groups of one process, with new names.
+
+    If such a group is replaced by another, Triton ends and starts only its process. It compares groups by their host
+    policy, so that carries the number as well.
 
     Triton runs the first instance if more than one is idle, provided that the server's rate limiter counts executions.
     If idle instances took turns, the caches of all of them would be cold: 18 % more latency for requests that come one
     after the other.
-
-    Raises:
-        ServerError: if the file holds no model config.
     """
-    from google.protobuf.json_format import MessageToJson
+    groups = [group for group in config.instance_group for _ in range(group.count or 1)]
+    split = [type(group)() for group in groups]
+    for at, (group, of) in enumerate(zip(split, groups, strict=True)):
+        group.CopyFrom(of)
+        group.name = group.host_policy = f"{config.name}-{next(numbers)}"
+        group.count, group.rate_limiter.priority = 1, 1 if at == 0 else _RARELY
+    del config.instance_group[:]
+    config.instance_group.extend(split)
 
-    config = read_config(file)
-    if config.platform == "ensemble":
-        return None
-    first = config.instance_group[0]
-    first.count, first.rate_limiter.priority = 1, 1
-    if instances > 1:
-        others = config.instance_group.add()
-        others.CopyFrom(first)
-        others.count, others.rate_limiter.priority = instances - 1, _RARELY
-    return str(MessageToJson(config))
+
+def write_config(file: Path, config: Any) -> None:
+    """Write a config.pbtxt by a rename, so that a reader finds either the old one or the new one."""
+    from google.protobuf import text_format
+
+    aside = file.with_name(f".{file.name}.new")
+    aside.write_text(text_format.MessageToString(config))
+    aside.replace(file)
 
 
 def _step_config(folder: Path) -> Any:

@@ -1,34 +1,49 @@
-"""A served model: Triton with one exported model, watched and healed until it is stopped."""
+"""A served model: Triton with one exported release, watched and healed until it is stopped."""
 
 from __future__ import annotations
 
+import logging
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from ...core.errors import ServerError
+from ...core.errors import CascadeError, ServerError
 from ...workflows.features.online import REDIS_VARIABLE
 from ..config import ServerConfig
+from ..gateway.process import GatewayProcess
+from ..gateway.settings import MEGABYTE, ParentState, Settings
+from ..protocol.call_errors import one_line
+from ..repository.model_config import read_config
 from ..repository.step_config import CORE
-from .hang_check import HangCheck
-from .instance_check import InstanceCheck
-from .model_control import ModelControl
-from .runtime import assemble_runtime
-from .served_model import check_backends, config_file, instance_count, with_instances
+from . import shared_memory
+from .control_key import new_key
+from .live_models import LiveModels
+from .plain_path import plain_path
+from .ports import Ports, claim_ports
+from .runtime import Runtime, assemble_runtime
+from .served_model import check_backends, config_file, instance_count, names_of
+from .session import Session
+from .status import ServerStatus
+from .supervisor import Restarts, Supervisor
 from .triton_process import TritonProcess
-from .watchdog import Watchdog
 
-_PROBE_S = 10
-"""Seconds without an answer after which a probe counts as failed."""
+_log = logging.getLogger("cascade.serve")
+
+_STATUS_S = 1.0
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Throughput comes from instances; more threads than one in each of them would compete for the cores."""
 
 
 class TritonServer:
-    """A running tritonserver with one model; a stub that dies or hangs is replaced. Use as a context manager.
+    """A running tritonserver with one model. Use as a context manager.
+
+    It serves a private copy of the release that was published when it was started or last reloaded. A model process
+    that dies, is stopped or hangs is replaced, and so is tritonserver itself (``config.restart``).
 
     Args:
         repository: the exported model repository.
@@ -40,6 +55,7 @@ class TritonServer:
         forward: takes each line of the server's log; written to stderr by default.
         cancelled: set it to give up while the server starts.
         startup_s: seconds until the model must have answered a probe request.
+        takes_hangup: whether the program calls `reload` when it gets SIGHUP, so that `cascade reload` may send it.
     """
 
     def __init__(
@@ -53,6 +69,7 @@ class TritonServer:
         forward: Callable[[str], None] | None = None,
         cancelled: threading.Event | None = None,
         startup_s: float = 180.0,
+        takes_hangup: bool = False,
     ) -> None:
         self.repository = repository
         self.model = model
@@ -63,25 +80,44 @@ class TritonServer:
         self._forward = forward or _to_stderr
         self._cancelled = cancelled or threading.Event()
         self._startup_s = startup_s
-        self._started: TritonProcess | None = None
-        self._guards: list[Watchdog | HangCheck | InstanceCheck] = []
+        self._gateway: GatewayProcess | None = None
+        self._private: tempfile.TemporaryDirectory[str] | None = None
+        self.control_key = new_key()
+        """What Triton wants for control calls, see `ModelControl`."""
+        self._takes_hangup = takes_hangup
+        self._supervisor: Supervisor | None = None
+        self._live = LiveModels(repository, model, instance_count(self.config.instances))
+        self._loading = threading.Lock()
+        self._reloads = {"reloads": 0, "reload_failures": 0}
+        self._reload_error = ""
+        self._files = ""
+        self._status, self._status_at = ServerStatus(), 0.0
+        self.status_file = Path()
+        """Where other processes read how the server is, see `ServerStatus`."""
 
     @property
     def grpc_url(self) -> str:
-        return self._triton.ports.grpc_url
+        return self._session.process.ports.grpc_url
 
     @property
     def http_url(self) -> str:
-        return self._triton.ports.http_url
+        return self._session.process.ports.http_url
 
     @property
     def metrics_url(self) -> str:
-        return self._triton.ports.metrics_url
+        return self._session.process.ports.metrics_url
 
     @property
     def pid(self) -> int:
-        """Process id of tritonserver."""
-        return self._triton.pid
+        """Process id of tritonserver. It changes when tritonserver is started again."""
+        return self._session.pid
+
+    @property
+    def gateway_pid(self) -> int:
+        """Process id of the HTTP gateway."""
+        if self._gateway is None:
+            raise ServerError("the server does not run")
+        return self._gateway.pid
 
     def start(self) -> None:
         """Start the server and return when the model has answered a request.
@@ -90,42 +126,117 @@ class TritonServer:
             ServerError: if it runs already, or the runtime, the repository, a port or the model does not allow it;
                 then nothing keeps running.
         """
-        if self._started is not None:
+        if self._supervisor is not None:
             raise ServerError(f"already running at {self.grpc_url}; stop it first")
-        model_config = with_instances(config_file(self.repository, self.model), instance_count(self.config.instances))
+        config_file(self.repository, self.model)
         runtime = assemble_runtime()
         check_backends(self.repository, self.model, runtime.backends)
-        self._started = self._process(ensemble=model_config is None)
+        self._private = tempfile.TemporaryDirectory(prefix="cascade-")  # which only this user can open
+        ports = claim_ports(self.config)
         try:
-            self._started.start(runtime)
-            self._await_answer(model_config)
+            self._files = shared_memory.new_prefix()
+            shared_memory.claim(self._files)
+            self.status_file = shared_memory.FOLDER / f"{self._files}status"
+            self._live.take(self.status_file, self._takes_hangup)
+            self._gateway = self._start_gateway(ports)
+            first = self._new_session()
+            try:
+                first.start(runtime, ports)
+                first.process.wait_until(self._gateway.answers, "the HTTP gateway")
+            except BaseException:
+                first.stop()
+                raise
         except BaseException:
             self.stop()
             raise
-        guard = ModelControl(self.grpc_url, self.model, _PROBE_S)
-        self._guards = [Watchdog(self.pid, self._reload), HangCheck(self.pid, guard.probe, guard.answered)]
-        if model_config is not None:  # an ensemble has no instances
-            count = instance_count(self.config.instances)
-            self._guards.append(InstanceCheck(count, guard.instances, self._load_again))
-        for started in self._guards:
-            started.start()
+        self.release = first.release
+        again = partial(self._start_again, runtime, ports)
+        self._supervisor = Supervisor(
+            first,
+            again,
+            Restarts(self.config),
+            self._write_status,
+            partial(self._new_standby, runtime, ports) if self._has_standby else None,
+            self._remove_sockets,
+        )
+        self._write_status()
+        self._supervisor.start()
 
-    def wait(self, stop: threading.Event) -> None:
-        """Return when ``stop`` is set.
+    def ready(self) -> bool:
+        """Whether every configured instance is well and the model has answered its last probe."""
+        return self._supervisor is not None and self._supervisor.session.ready()
+
+    @property
+    def _has_standby(self) -> bool:
+        return self.config.standby and self.config.restart == "on_failure"
+
+    def standby_ready(self) -> bool:
+        """Whether a standby is warm, so that it can take over; false where ``server.standby`` is off."""
+        standby = self._supervisor.standby if self._supervisor is not None else None
+        return standby is not None and standby.is_warm
+
+    def counts(self) -> dict[str, int]:
+        """What has happened since the start: restarts of tritonserver, replaced instances, reloads and failed ones."""
+        supervisor = self._supervisor
+        return {
+            "server_restarts": supervisor.restarted if supervisor else 0,
+            "replaced_instances": supervisor.replaced if supervisor else 0,
+            **self._reloads,
+        }
+
+    def reload(self) -> None:
+        """Load what is published now. If that fails, what was live before goes on.
 
         Raises:
-            ServerError: if the server ends by itself.
+            ServerError: if it cannot be copied, is not loaded, or does not answer.
         """
-        while not stop.wait(0.2):
-            self._triton.check_alive()
+        session = self._session
+        try:
+            with self._loading:
+                check_backends(self.repository, self.model, assemble_runtime().backends)
+                self._live.replace(lambda: self._load_new(session), lambda: session.load(self.model))
+                if self._supervisor is not None:
+                    self._supervisor.renew_standby()
+            self._reloads["reloads"] += 1
+            self._reload_error = ""
+        except CascadeError as error:
+            self._reloads["reload_failures"] += 1
+            self._reload_error = one_line(error)
+            raise
+        finally:
+            self._write_status()
+
+    def wait(self, stop: threading.Event, reload: threading.Event | None = None) -> None:
+        """Return when ``stop`` is set.
+
+        Args:
+            reload: set it to have what is published loaded; an error is logged.
+
+        Raises:
+            CrashError: if the server ends by itself and is not started again.
+        """
+        while not stop.wait(0.1):
+            if self._supervisor is None:
+                raise ServerError("the server does not run")
+            if self._supervisor.crash is not None:
+                raise self._supervisor.crash
+            if reload is not None and reload.is_set():
+                reload.clear()
+                self._try_reload()
 
     def stop(self) -> None:
         """End the server and its stubs, and remove their shared memory; nothing happens if it does not run."""
-        for guard in self._guards:
-            guard.stop()
-        if self._started is not None:
-            self._started.stop()
-        self._guards, self._started = [], None
+        if self._gateway is not None:
+            self._gateway.stop()
+        if self._supervisor is not None:
+            self._supervisor.stop()
+            self._supervisor = None
+        if self._files:
+            shared_memory.remove_all(self._files)
+        self._live.remove()
+        if self._private is not None:
+            self._private.cleanup()
+        self._gateway, self._private = None, None
 
     def __enter__(self) -> Self:
         self.start()
@@ -135,64 +246,99 @@ class TritonServer:
         self.stop()
 
     @property
-    def _triton(self) -> TritonProcess:
-        if self._started is None:
+    def _session(self) -> Session:
+        if self._supervisor is None:
             raise ServerError("the server does not run")
-        return self._started
+        return self._supervisor.session
+
+    def _new_session(self) -> Session:
+        ensemble = bool(names_of(read_config(config_file(self._live.repository, self.model))))
+        return Session(self._process(ensemble=ensemble), self._live, self._startup_s, self._loading)
+
+    def _start_again(self, runtime: Runtime, ports: Ports, adopt: Callable[[Session], None]) -> Session:
+        with self._loading:
+            self._live.leave_one()  # the watchdog adds the others
+            session = self._new_session()
+            adopt(session)
+            self._remove_sockets()
+            session.start(runtime, ports)
+        return session
+
+    def _new_standby(self, runtime: Runtime, ports: Ports) -> Session:
+        session = self._new_session()
+        session.start_standby(runtime, ports)
+        return session
+
+    def _remove_sockets(self) -> None:
+        """A server that is killed leaves them, and the next one could not listen on them."""
+        for socket in self._sockets.iterdir() if self._sockets is not None else ():
+            socket.unlink(missing_ok=True)
+
+    def _load_new(self, session: Session) -> None:
+        session.load(self.model)
+        if (answered := session.probe()) != self._live.release:
+            raise ServerError(f"release {self._live.release} was loaded, but release {answered} answers")
+        self.release = answered
+
+    def _try_reload(self) -> None:
+        try:
+            self.reload()
+            _log.warning("release %s is live", self.release)
+        except CascadeError as error:
+            _log.error("reload failed, release %s stays live: %s", self.release, one_line(error))
+
+    def _write_status(self) -> None:
+        """Say how the server is: at once if that has changed, and else every second."""
+        session, now = self._session, time.monotonic()
+        status = ServerStatus(session.ready(), self.release, self.counts(), session.pids(), self._reload_error)
+        if status != self._status or now - self._status_at > _STATUS_S:
+            status.write(self.status_file)
+            self._status, self._status_at = status, now
+
+    def _gateway_state(self) -> ParentState:
+        """What the HTTP gateway is told several times a second: whether the model answers, and further metrics."""
+        counts = {**self.counts(), "gateway_restarts": self._gateway.restarts if self._gateway else 0}
+        lines = [f"# TYPE recsys_{name}_total counter\nrecsys_{name}_total {count}\n" for name, count in counts.items()]
+        return ParentState(self.ready(), "".join(lines))
+
+    @property
+    def _sockets(self) -> Path | None:
+        """The folder of Triton's Unix sockets, which no other user can open; None if the server does not run."""
+        return Path(self._private.name) if self._private is not None else None
+
+    def _start_gateway(self, ports: Ports) -> GatewayProcess:
+        limits = self.config.gateway
+        settings = Settings(
+            sockets=str(self._sockets),
+            control_key=self.control_key,
+            max_body_bytes=limits.max_body_mb * MEGABYTE,
+            max_connections=limits.max_connections,
+            request_timeout_s=limits.request_timeout_s,
+            idle_timeout_s=limits.idle_timeout_s,
+            shared_memory=self.config.shared_memory,
+        )
+        listen_on = [(ports.host, ports.http), (ports.host, ports.metrics)]
+        gateway = GatewayProcess(settings, listen_on, self._gateway_state)
+        gateway.start()
+        return gateway
 
     def _process(self, *, ensemble: bool) -> TritonProcess:
-        arguments = ["--rate-limit=execution_count"]
+        arguments = ["--rate-limit=execution_count", f"--load-model={self.model}"]
         if ensemble:
             # One more than there are cores: a step that hands its answers over still holds one, but does not use it.
             arguments.append(f"--rate-limit-resource={CORE}:{instance_count(self.config.instances) + 1}")
         redis = {} if self._redis is None else {REDIS_VARIABLE: self._redis}
         return TritonProcess(
-            self.repository,
+            self._live.repository,
             self.config,
             arguments=arguments,
-            environment={"CASCADE_FEATURE_REPO": str(self.feature_repo.absolute()), **redis, **_ONE_THREAD},
+            control_key=self.control_key,
+            sockets=self._sockets,
+            environment={"CASCADE_FEATURE_REPO": str(plain_path(self.feature_repo)), **redis, **_ONE_THREAD},
             forward=self._forward,
             cancelled=self._cancelled,
             startup_s=self._startup_s,
         )
-
-    def _await_answer(self, model_config: str | None) -> None:
-        """Load the model and have it answer a probe."""
-        what = f"model {self.model!r}"
-        with ModelControl(self.grpc_url, self.model, timeout=self._startup_s) as control:
-            self._triton.wait_until(control.live, what)
-            loaded = _in_background(lambda: control.load(model_config, self._startup_s))
-            self._triton.wait_until(loaded.done, what)
-            loaded.result()
-            self.release = control.probe()
-
-    def _load_again(self) -> None:
-        """Load the model as it lies in the repository now, with its instances."""
-        own = with_instances(config_file(self.repository, self.model), instance_count(self.config.instances))
-        with ModelControl(self.grpc_url, self.model, timeout=self._startup_s) as control:
-            control.load(own, self._startup_s)
-
-    def _reload(self, model: str) -> None:
-        """Reload ``model``, which is the served one or a step of it, and have the served one answer a probe."""
-        with ModelControl(self.grpc_url, model, timeout=self._startup_s) as control:
-            control.reload(self._startup_s)
-        with ModelControl(self.grpc_url, self.model, timeout=self._startup_s) as control:
-            control.probe()
-
-
-def _in_background(call: Callable[[], None]) -> Future[None]:
-    """``call`` in a daemon thread, so that giving up need not wait for it."""
-    future: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call()
-            future.set_result(None)
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="cascade-load", daemon=True).start()
-    return future
 
 
 def _to_stderr(line: str) -> None:

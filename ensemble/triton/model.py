@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import RequestError
+from ...core.processes import keep_freed_memory
 from ...core.signature import Columns
 from ..graph.executor import Executor
 from ..protocol.call_errors import OVERLOADED, one_line
@@ -29,7 +30,9 @@ from ..protocol.triton_tensors import ResponseTensors
 from ..protocol.wire import from_wire
 from ..repository.model_config import QUEUE_SIZE, STAGES_MS
 from .outputs import check_outputs, output_signature
-from .pass_metrics import PACK, TOTAL, UNPACK, PassMetrics
+from .own_region import keep_private
+from .pass_metrics import PACK, TOTAL, UNPACK, PassMetrics, RefusalReason
+from .pulse_writer import PulseWriter
 from .warm_up import warm_up
 
 _log = logging.getLogger("cascade.backend")
@@ -51,12 +54,17 @@ class TritonPythonModel:
         """Load the version's folder and run the graph, so that the first request finds everything warm.
 
         Args:
-            args: Triton's; ``model_config`` as JSON, ``model_repository`` (the model's folder), ``model_version``.
+            args: Triton's; ``model_config`` as JSON, ``model_repository`` (the model's folder), ``model_version``,
+                ``model_instance_name``.
         """
         import triton_python_backend_utils
 
+        keep_freed_memory()
+        keep_private()
         logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("cascade").setLevel(logging.INFO)
+        self.pulse = PulseWriter(args["model_instance_name"])
+        self.pulse.start()
         config = json.loads(args["model_config"])
         self.triton = triton_python_backend_utils
         self.outputs = output_signature(config)
@@ -65,9 +73,10 @@ class TritonPythonModel:
         self.max_requests = int(config["parameters"][QUEUE_SIZE]["string_value"])
         self.top_k_outputs = top_k_outputs({name: self.executor.signature[name] for name in self.executor.outputs})
         warm_up(self.executor)
-        self.metrics = PassMetrics(self.triton, config["name"], self.executor.stages)
+        self.metrics = PassMetrics(self.triton, config["name"], self.executor)
         self.metrics.start()
         freeze_garbage_collector()
+        self.pulse.ready()
 
     def load(self, folder: Path) -> Executor:
         """The executor of the version in ``folder``."""
@@ -79,9 +88,14 @@ class TritonPythonModel:
         Triton hands over all requests that wait. The first ``max_requests`` are answered and the rest refused.
         Otherwise, an overloaded model would answer nobody until it had worked off its whole backlog.
         """
+        with self.pulse.working():
+            return self._answer(requests)
+
+    def _answer(self, requests: Sequence[Any]) -> list[Any]:
         start = perf_counter()
         read = [self._read(request) for request in requests[: self.max_requests]]
-        read += [self.unavailable(f"{OVERLOADED} ({self.max_requests})") for _ in requests[self.max_requests :]]
+        too_many = f"{OVERLOADED} ({self.max_requests})"
+        read += [self.unavailable(too_many, RefusalReason.OVERLOADED) for _ in requests[self.max_requests :]]
         checked = [entry for entry in read if isinstance(entry, CheckedRequest)]
         seconds = dict.fromkeys((*self.executor.stages, UNPACK, PACK), 0.0) | {UNPACK: perf_counter() - start}
         answers = iter(self._respond(checked, seconds))
@@ -92,8 +106,9 @@ class TritonPythonModel:
         return responses
 
     def finalize(self) -> None:
-        """Remove the metrics of this process."""
+        """Remove the metrics and the pulse of this process."""
         self.metrics.stop()
+        self.pulse.stop()
 
     def read(self, request: Any) -> CheckedRequest:
         """Read and check a request.
@@ -110,8 +125,9 @@ class TritonPythonModel:
         """Add the output ``stages_ms`` to the ``answer`` to ``columns``, both [users, ...]."""
         answer[STAGES_MS] = np.repeat(1000 * np.array([[*seconds.values()]], dtype=np.float32), users, axis=0)
 
-    def unavailable(self, text: str) -> Any:
-        """A response that asks the client to try again."""
+    def unavailable(self, text: str, why: RefusalReason) -> Any:
+        """A response that asks the client to try again; ``why`` is counted."""
+        self.metrics.refuse(why)
         error = self.triton.TritonError(text, self.triton.TritonError.UNAVAILABLE)
         return self.triton.InferenceResponse(output_tensors=[], error=error)
 
@@ -119,6 +135,7 @@ class TritonPythonModel:
         """A response with the error: a RequestError is passed on, the details of any other go to the log."""
         code = self.triton.TritonError.INVALID_ARG
         text = one_line(error)
+        self.metrics.refuse(RefusalReason.INVALID if isinstance(error, RequestError) else RefusalReason.INTERNAL)
         if not isinstance(error, RequestError):
             _log.error("request failed", exc_info=error)
             code = self.triton.TritonError.INTERNAL
@@ -150,6 +167,7 @@ class TritonPythonModel:
 
     def _pass(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Any]:
         users = [entry.users for entry in requests]
+        self.pulse.next_part()
         start = perf_counter()
         columns = self.executor.batcher.join([entry.columns for entry in requests], users)
         top_k = columns.get("top_k")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ServerError
+from ...core.files import read_json
 from ...core.signature import Columns, ColumnSpec
 from ..graph.executor import Executor
-from ..graph.graph_file import RELEASE, load_node, read_signature
+from ..graph.graph_file import RELEASE, damage_named, load_node, read_signature
 from ..protocol.call_errors import BEING_LOADED
 from ..protocol.inputs import MISSING, Input
 from ..protocol.wire import decode_text
 from ..repository.model_config import STAGES_MS
 from ..repository.step_plan import FILES, STEP, TRACE, TRACED, release_number
 from . import model
+from .pass_metrics import RefusalReason
 
 
 class OtherReleaseError(ServerError):
@@ -34,15 +35,16 @@ class TritonPythonModel(model.TritonPythonModel):
 
     def load(self, folder: Path) -> Executor:
         """A graph of this step only, whose outputs are those of Triton's config."""
-        facts = json.loads((folder / STEP).read_text())
-        release = json.loads((folder / RELEASE).read_text())
-        self.release, self.number = release["release"], np.float32(release_number(release["release"]))
-        self.first = facts["inputs"] is not None
-        reads = read_signature(facts["reads"])
-        inputs = [Input.from_json(entry) for entry in facts["inputs"]] if self.first else column_inputs(reads)
-        ops = {facts["node"]["name"]: load_node(facts["node"], folder / FILES)}
-        outputs = [name for name in self.outputs if name not in (TRACED, STAGES_MS)]
-        return Executor(inputs, ops, outputs, max_users=facts["max_batch_size"], release=release)
+        with damage_named(folder):
+            facts = read_json(folder / STEP)
+            release = read_json(folder / RELEASE)
+            self.release, self.number = release["release"], np.float32(release_number(release["release"]))
+            self.first = facts["inputs"] is not None
+            reads = read_signature(facts["reads"])
+            inputs = [Input.from_json(entry) for entry in facts["inputs"]] if self.first else column_inputs(reads)
+            ops = {facts["node"]["name"]: load_node(facts["node"], folder / FILES)}
+            outputs = [name for name in self.outputs if name not in (TRACED, STAGES_MS)]
+            return Executor(inputs, ops, outputs, max_users=facts["max_batch_size"], release=release)
 
     def read(self, request: Any) -> model.CheckedRequest:
         """Read a request. The first step checks it, the others only check that its trace is of their release.
@@ -65,7 +67,7 @@ class TritonPythonModel(model.TritonPythonModel):
         """As in the fused model, but a request that meets two releases, while steps are being replaced, is no fault."""
         if not isinstance(error, OtherReleaseError):
             return super().refusal(error)
-        return self.unavailable(str(error))
+        return self.unavailable(str(error), RefusalReason.OTHER_RELEASE)
 
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int

@@ -2,12 +2,16 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from cascade.core.errors import ConfigError, RequestError, ServerError
 from cascade.ensemble.client import Client
+from cascade.ensemble.protocol import resend
+from cascade.ensemble.protocol.call_errors import OVERLOADED
 
 grpc = pytest.importorskip("tritonclient.grpc")
+OF_TEXT = ("item_ids", "reasons", "release")
 
 
 class FakeTriton:
@@ -21,12 +25,13 @@ class FakeTriton:
             raise grpc.InferenceServerException(f"Request for unknown model: '{model}' is not found", "NOT_FOUND")
         inputs = [SimpleNamespace(name=name, data_type=13) for name in ("user_id", "exclude_items")]  # TYPE_STRING
         return SimpleNamespace(
-            config=SimpleNamespace(parameters={"stages": ""} if model == "shop" else {}, input=inputs)
+            config=SimpleNamespace(
+                parameters={"stages": SimpleNamespace(string_value="")} if model == "shop" else {}, input=inputs
+            )
         )
 
-    def get_model_repository_index(self, client_timeout):
-        models = [SimpleNamespace(name=name, state="READY") for name in self.ready]
-        return SimpleNamespace(models=[*models, SimpleNamespace(name="other", state="UNAVAILABLE")])
+    def get_inference_statistics(self, client_timeout):
+        return SimpleNamespace(model_stats=[SimpleNamespace(name=name) for name in self.ready])
 
 
 def client_of(model, **fake):
@@ -92,3 +97,50 @@ def test_a_timeout_is_a_number_of_seconds(timeout):
 def test_an_empty_address_is_refused(name):
     with pytest.raises(ConfigError, match=f"{name}: expected a string, got an empty one"):
         Client(**{name: ""})
+
+
+class Dying(FakeTriton):
+    """Fails the first ``failures`` requests."""
+
+    def __init__(self, status, text, failures):
+        super().__init__()
+        self.error, self.failures, self.asked = grpc.InferenceServerException(text, status), failures, 0
+
+    def infer(self, model, inputs, client_timeout):
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise self.error
+        answers = {
+            "item_ids": [[b"x"]],
+            "scores": [[0.5]],
+            "propensities": [[1.0]],
+            "reasons": [[b""]],
+            "release": [[b"r"]],
+        }
+        arrays = {
+            name: np.array(value, dtype=object if name in OF_TEXT else np.float32) for name, value in answers.items()
+        }
+        return SimpleNamespace(as_numpy=lambda name: arrays.get(name, np.zeros((1, 0), np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "failures", "asked"),
+    [
+        ("StatusCode.UNAVAILABLE", "the stub has died", 0, 1),
+        ("StatusCode.UNAVAILABLE", "the stub has died", 2, 3),
+        ("StatusCode.UNAVAILABLE", "the stub has died", 9, 3),
+        ("StatusCode.UNAVAILABLE", OVERLOADED, 9, 1),
+        ("StatusCode.INVALID_ARGUMENT", "top_k: expected 1 to 12", 9, 1),
+        ("StatusCode.DEADLINE_EXCEEDED", "", 9, 1),
+    ],
+)
+def test_a_request_that_met_a_dying_instance_is_sent_again(monkeypatch, status, text, failures, asked):
+    monkeypatch.setattr(resend, "PAUSES_S", (0.0, 0.0))
+    client, triton = Client("host:1", "shop"), Dying(status, text, failures)
+    client.__dict__["_triton"] = triton
+    if failures < 3:
+        assert client.recommend(["a"])[0].release == "r"
+    else:
+        with pytest.raises((ServerError, RequestError)):
+            client.recommend(["a"])
+    assert triton.asked == asked

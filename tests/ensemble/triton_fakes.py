@@ -29,7 +29,7 @@ class Response:
 
 
 class MetricFamily:
-    """Records the increments of each series in a list."""
+    """Records the increments, or the last value, of each series in a list, by its name and its own label."""
 
     COUNTER, GAUGE, sent = "counter", "gauge", {}
 
@@ -37,8 +37,9 @@ class MetricFamily:
         self.name = name
 
     def Metric(self, labels):  # noqa: N802  (Triton's name)
-        steps = self.sent.setdefault((self.name, labels.get("stage")), [])
-        return SimpleNamespace(increment=steps.append)
+        told = next((value for name, value in labels.items() if name not in ("model", "pid", "le")), None)
+        steps = self.sent.setdefault((self.name, told), [])
+        return SimpleNamespace(increment=steps.append, set=lambda value: steps.__setitem__(slice(None), [value]))
 
 
 MODULE = SimpleNamespace(

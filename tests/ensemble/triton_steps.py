@@ -11,11 +11,11 @@ from tritonclient.grpc import model_config_pb2 as pb
 from cascade.ensemble.triton.step_model import TritonPythonModel
 
 
-class Refusal(TritonError):
+class RefusalReason(TritonError):
     UNAVAILABLE = "UNAVAILABLE"
 
 
-STAND_IN = SimpleNamespace(**{**vars(MODULE), "TritonError": Refusal})
+STAND_IN = SimpleNamespace(**{**vars(MODULE), "TritonError": RefusalReason})
 WIRE = {
     "TYPE_BOOL": np.bool_,
     "TYPE_INT32": np.int32,
@@ -45,7 +45,8 @@ def start(folder, version="1"):
     """The step model in ``folder``, initialized as Triton initializes it."""
     model = TritonPythonModel()
     config = json_format.MessageToDict(read_config(folder), preserving_proto_field_name=True)
-    model.initialize({"model_config": json.dumps(config), "model_repository": str(folder), "model_version": version})
+    arguments = {"model_repository": str(folder), "model_version": version, "model_instance_name": "step_0"}
+    model.initialize({"model_config": json.dumps(config), **arguments})
     return model
 
 

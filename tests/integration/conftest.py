@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from waiting import HANG_S, wait_until
+from redis_process import RedisServer
+from waiting import HANG_S
 
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
@@ -19,8 +17,8 @@ from cascade.ensemble.server.server import TritonServer
 
 @pytest.fixture(scope="session")
 def free() -> ServerConfig:
-    """Free ports, and one instance whatever the machine."""
-    return ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=1)
+    """Free ports, one instance whatever the machine, and no standby."""
+    return ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=1, standby=False)
 
 
 @pytest.fixture(scope="session")
@@ -80,25 +78,13 @@ def _shared() -> set[Path]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis server of its own, as Feast's connection string."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    server = subprocess.Popen(command, cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port)
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(HANG_S)
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.address
 
 
-def _wait_for(port: int) -> None:
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until(listens)
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis server of this test, to be stopped and killed; not started."""
+    server = RedisServer(tmp_path)
+    yield server
+    server.kill()

@@ -15,7 +15,6 @@ from waiting import HANG_S
 from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.server.model_control import ModelControl
 from cascade.ensemble.server.server import TritonServer
 from cascade.testing import miniature
 
@@ -162,19 +161,19 @@ class TestEnsemble:
         facts = json.loads(step.read_text())
         step.write_text(json.dumps({**facts, "release": "another"}))
         server = TritonServer(own, "cascade", feature_repo=own, config=free)
-        with pytest.raises(ServerError, match="begun by another release than another; a release is being loaded"):
+        with pytest.raises(ServerError, match="its steps belong to several releases"):
             server.start()
 
     def test_a_new_version_is_loaded_while_the_server_runs(self, own, free, monkeypatch, tmp_path):
         with (
             TritonServer(own, "cascade", feature_repo=own, config=free) as server,
-            ModelControl(server.grpc_url) as client,
+            Client(server.grpc_url) as client,
         ):
             monkeypatch.setattr(miniature, "RELEASE", replace(miniature.RELEASE, release="next"))
             serving = miniature.SERVING.model_copy(update={"layout": "ensemble"})
             miniature.miniature_repository(tmp_path / "new", version=2, serving=serving)
             for model in (tmp_path / "new").iterdir():
                 shutil.copytree(model, own / model.name, dirs_exist_ok=True)
-            client.load()
+            server.reload()
             [answer] = client.recommend([101])
             assert answer.release == "next"

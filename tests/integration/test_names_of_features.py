@@ -77,7 +77,7 @@ def test_values_reach_the_models_under_any_name(release, tables):
 def test_a_server_takes_inputs_of_any_name(release, config):
     context = {name: "a" for name in CONTEXT} | {DENSE["context"]: 0.5}
     expected = release.recommend([1, 2], 10, context=context)
-    settings = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
+    settings = ServerConfig(http_port=0, grpc_port=0, metrics_port=0, standby=False)
     with cascade.Server(config, settings=settings) as server, server.client() as client:
         found = client.recommend([1, 2], 10, context=context)
         batch = missing_in_the_second_row(server.grpc_url)

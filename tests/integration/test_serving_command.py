@@ -1,6 +1,7 @@
 """``serve`` in a process of its own: one ready line, signals, exit codes, nothing left."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,16 +12,24 @@ import psutil
 import pytest
 from waiting import HANG_S, wait_until
 
+from cascade.core.errors import ServerError
 from cascade.ensemble.client import Client
+from cascade.ensemble.server import shared_memory
+from cascade.ensemble.server.reload import reload
 
 SERVE = """
+import logging
+import resource
 import sys
 from pathlib import Path
 from cascade.core.errors import CascadeError
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.serve import serve
 
-folder, free = Path(sys.argv[1]), ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
+logging.basicConfig()
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+folder, free = Path(sys.argv[1]), ServerConfig(http_port=0, grpc_port=0, metrics_port=0, standby=False)
 try:
     serve(free, repository=folder, model="cascade", feature_repo=folder)
 except CascadeError as error:
@@ -65,12 +74,33 @@ def test_one_ready_line_then_a_clean_end(serve, number):
         assert client.recommend([101])[0].items
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     assert len(family) >= 3  # this one, tritonserver, the stub
+    assert {len({*resource.prlimit(pid, resource.RLIMIT_NOFILE)}) for pid in family} == {1}  # soft and hard are equal
     process.send_signal(number)
     assert process.wait(HANG_S) == 0
     assert process.stdout.read() == ""
     assert "Traceback" not in errors()
     assert not any(psutil.pid_exists(pid) for pid in family)
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
+
+
+def test_a_hangup_has_it_load_what_is_published(serve, repository, tmp_path):
+    copy = tmp_path / "models"
+    shutil.copytree(repository, copy)
+    process = serve(copy)
+    errors = drain(process)
+    assert process.stdout.readline().startswith("ready: ")
+    graph = copy / "cascade" / "1" / "graph.json"
+    text = graph.read_text()
+    graph.unlink()
+    with pytest.raises(ServerError, match="release 0123456789ab stays live: .*no graph.json"):
+        reload(copy, "cascade", HANG_S)
+    graph.write_text(text)
+    assert reload(copy, "cascade", HANG_S) == ["0123456789ab"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(HANG_S) == 0
+    assert "reload failed, release 0123456789ab stays live" in errors()
+    with pytest.raises(ServerError, match="no `cascade serve` runs on model 'cascade'"):
+        reload(copy, "cascade")
 
 
 def test_a_signal_while_it_starts_ends_it(serve):
@@ -93,6 +123,10 @@ def test_the_server_ends_with_a_command_that_is_killed(serve):
     assert any(child.name() == "tritonserver" for child in family)
     process.kill()
     assert psutil.wait_procs(family, timeout=HANG_S)[1] == []
+    # What says that the owner has gone, and what it said last, stay until the next start.
+    left = [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
+    assert all(name.endswith(("_lock", "_status")) for name in left)
+    shared_memory.remove_orphans()
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"cascade_{process.pid}_")]
 
 

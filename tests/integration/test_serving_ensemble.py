@@ -26,13 +26,13 @@ def stubs(server):
     return {stub.model: stub.process.pid for stub in running_stubs(server.pid)}
 
 
-@pytest.mark.parametrize("step", ["rank", "respond"])
-def test_a_killed_step_is_replaced_and_the_others_stay(ensemble, step):
+@pytest.mark.parametrize(("step", "fault"), [("rank", signal.SIGKILL), ("respond", signal.SIGSTOP)])
+def test_a_step_that_dies_or_is_stopped_is_replaced_and_the_others_stay(ensemble, step, fault):
     with Client(ensemble.grpc_url) as client:
         before = client.recommend([101])[0].items
         old = stubs(ensemble)
-        os.kill(old[f"cascade_{step}"], signal.SIGKILL)
-        wait_until(lambda: _items(client) is not None)
+        os.kill(old[f"cascade_{step}"], fault)
+        wait_until(lambda: ensemble.ready() and _items(client) is not None)
         assert client.recommend([101])[0].items == before
     new = stubs(ensemble)
     assert {model for model, pid in new.items() if old[model] != pid} == {f"cascade_{step}"}

@@ -28,7 +28,7 @@ def mappings(pid):
 
 @pytest.fixture(scope="module")
 def stubs(movielens):
-    config = ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=INSTANCES)
+    config = ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=INSTANCES, standby=False)
     server = TritonServer(movielens.model_repository, "cascade", feature_repo=movielens.feature_repo, config=config)
     with server:
         yield [mappings(stub.process.pid) for stub in running_stubs(server.pid)]

@@ -1,4 +1,4 @@
-"""config.pbtxt of the fused model; the committed one is that of the default pipeline."""
+"""config.pbtxt of the fused model; the golden file is that of the default pipeline."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[3]
 CONFIG = config_with_origins(ROOT / "pipeline.yaml", environ={})[0]
 
 
-def test_the_committed_config_is_the_first_export_of_the_default_pipeline():
+def test_the_config_of_the_default_pipeline_is_the_golden_one():
     inputs = request_inputs("int64", "int64", {}, CONFIG.serving)
     answer, order = Respond(False, "").writes, Order(64).writes
     outputs = {name: (answer | order)[name] for name in ("item_ids", "scores", "propensities", "reasons", "release")}
     text = config_text(
         CONFIG.export.model_name, inputs, outputs, [step.name for step in fields(Steps) if step.default is not None]
     )
-    assert of_version(text, 1) == (ROOT / "model_repository" / "cascade" / "config.pbtxt").read_text()
+    assert of_version(text, 1) == (ROOT / "tests" / "golden" / "demo.pbtxt").read_text()
 
 
 def test_dims_and_types_are_triton_s():

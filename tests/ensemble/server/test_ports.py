@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from cascade.core.errors import ServerError
+from cascade.core.errors import ConfigError, ServerError
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.ports import claim_ports
 
@@ -31,4 +31,19 @@ def test_the_same_port_twice_is_refused():
 
 def test_a_host_that_is_none_of_ours():
     with pytest.raises(ServerError, match="192.0.2.1"):
-        claim_ports(ServerConfig(host="192.0.2.1", http_port=0, grpc_port=0, metrics_port=0))
+        claim_ports(ServerConfig(host="192.0.2.1", expose=True, http_port=0, grpc_port=0, metrics_port=0))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "0"])
+def test_other_machines_are_let_in_only_where_the_config_says_so(host):
+    with pytest.raises(ConfigError, match="server.host: .* set server.expose to true"):
+        claim_ports(ServerConfig(host=host, http_port=0, grpc_port=0, metrics_port=0))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost"])
+def test_this_machine_may_always_ask(host):
+    assert claim_ports(ServerConfig(host=host, http_port=0, grpc_port=0, metrics_port=0)).http
+
+
+def test_an_exposed_server_listens_everywhere():
+    assert claim_ports(ServerConfig(host="0.0.0.0", expose=True, http_port=0, grpc_port=0, metrics_port=0)).http

@@ -1,12 +1,13 @@
 """Backends and instances of a model that is to be served."""
 
-import json
+import itertools
 import os
 
 import pytest
 
 from cascade.core.errors import ServerError
-from cascade.ensemble.server.served_model import check_backends, instance_count, with_instances
+from cascade.ensemble.repository.model_config import read_config
+from cascade.ensemble.server.served_model import check_backends, instance_count, one_process_each, write_config
 
 PYTHON = """
 name: "shop"
@@ -62,23 +63,32 @@ def test_as_many_as_asked_for_or_as_cores(monkeypatch):
     assert (instance_count(None), instance_count(1), instance_count(7)) == (3, 1, 7)
 
 
-def test_the_count_is_changed_and_nothing_else(tmp_path):
+def test_each_group_is_one_process_with_a_name_of_its_own(tmp_path):
     file = tmp_path / "config.pbtxt"
     file.write_text(PYTHON)
-    one, three = (json.loads(with_instances(file, count)) for count in (1, 3))
-    groups = [[(group["count"], group["kind"]) for group in got.pop("instanceGroup")] for got in (one, three)]
-    assert groups == [[(1, "KIND_CPU")], [(1, "KIND_CPU"), (2, "KIND_CPU")]]
-    assert one == three and one["parameters"] == {"stages": {"stringValue": "rank"}}
-
-
-def test_an_ensemble_has_no_instances(tmp_path):
-    file = tmp_path / "config.pbtxt"
-    file.write_text('name: "shop"\nplatform: "ensemble"\n')
-    assert with_instances(file, 3) is None
+    before, config, numbers = read_config(file), read_config(file), itertools.count(7)
+    config.instance_group[0].count = 3
+    one_process_each(config, numbers)
+    names = [f"{config.name}-{number}" for number in (7, 8, 9)]
+    assert [group.name for group in config.instance_group] == names
+    assert [group.host_policy for group in config.instance_group] == names
+    assert [(group.count, group.kind) for group in config.instance_group] == [(1, before.instance_group[0].kind)] * 3
+    assert [group.rate_limiter.priority for group in config.instance_group] == [1, 1000, 1000]
+    del config.instance_group[:], before.instance_group[:]
+    assert config == before
 
 
 def test_what_is_no_config_is_named(tmp_path):
     file = tmp_path / "config.pbtxt"
     file.write_text("no such field: 1")
     with pytest.raises(ServerError, match="config.pbtxt: is no model config: 1:"):
-        with_instances(file, 1)
+        read_config(file)
+
+
+def test_a_config_is_written_as_it_was_read(tmp_path):
+    file = tmp_path / "config.pbtxt"
+    file.write_text(PYTHON)
+    config = read_config(file)
+    write_config(file, config)
+    assert read_config(file) == config
+    assert [left.name for left in tmp_path.iterdir()] == ["config.pbtxt"]

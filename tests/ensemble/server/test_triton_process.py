@@ -69,6 +69,16 @@ def test_a_start_that_takes_too_long_says_what_and_what_the_log_says(launch):
         process.wait_until(lambda: False, "model 'a'")
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(9, "^tritonserver was ended by SIGKILL$"), (6, "^tritonserver was ended by SIGABRT: up$")],
+)
+def test_a_signal_that_ends_it_is_named(launch, number, text):
+    process, _ = launch(f"import os; print('up', flush=True); os.kill(os.getpid(), {number})")
+    with pytest.raises(ServerError, match=text):
+        process.wait_until(lambda: False, "a")
+
+
 def test_giving_up(launch):
     cancelled = threading.Event()
     process, _ = launch(SERVES, cancelled=cancelled)

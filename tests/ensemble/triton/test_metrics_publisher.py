@@ -3,11 +3,17 @@
 import os
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from waiting import wait_until
+from waiting import HANG_S, wait_until
 
+from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.graph.ops import LookupUser, Respond
+from cascade.ensemble.protocol.inputs import Input
 from cascade.ensemble.triton.metrics_publisher import Publisher
-from cascade.ensemble.triton.pass_metrics import PassMetrics
+from cascade.ensemble.triton.pass_metrics import PassMetrics, RefusalReason
+from cascade.workflows.features.circuit_breaker import CircuitBreaker
+from cascade.workflows.features.online import StoreUnreachableError
 
 
 class TritonModelException(Exception):
@@ -21,6 +27,10 @@ class Metric:
     def increment(self, grown):
         assert grown > 0
         self.value += grown
+        self.messages += 1
+
+    def set(self, value):
+        self.value = value
         self.messages += 1
 
 
@@ -48,19 +58,22 @@ def wait_for(condition):
 
 
 def test_what_has_grown_is_sent_and_nothing_else(triton):
-    values = {("a", (("stage", "x"),)): 0.0, ("a", (("stage", "y"),)): 0.0, ("b", ()): 0.0}
-    publisher = Publisher(triton, "shop", lambda: values, {"a": "A", "b": "B"}, interval=0.01)
+    one, other, state = ("a_total", (("stage", "x"),)), ("a_total", (("stage", "y"),)), ("b", ())
+    values = {one: 3.0, other: 0.0, state: 1.0}
+    publisher = Publisher(triton, "shop", lambda: values, {"a_total": "A", "b": "B"}, interval=0.01)
     publisher.start()
-    x, y = MetricFamily.made["a"]
+    x, y = MetricFamily.made["a_total"]
     (b,) = MetricFamily.made["b"]
     assert x.labels == {"model": "shop", "pid": str(os.getpid()), "stage": "x"}
-    values[("a", (("stage", "x"),))] = 2.0
+    assert (x.value, b.value) == (0, 1)  # what was counted before the start is the warm-up
+    values[one] = 5.0
     wait_for(lambda: x.value == 2)
-    values[("a", (("stage", "x"),))] = 5.0
+    values[one] = 8.0
     wait_for(lambda: x.value == 5)
-    values[("b", ())] = 1.5
+    values[state] = 0.0
     publisher.stop()
-    assert (x.messages, y.messages, b.value) == (2, 0, 1.5)
+    assert (x.messages, y.messages) == (2, 0)
+    assert (b.messages, b.value) == (2, 0)
 
 
 def test_a_server_without_metrics_is_served_all_the_same(caplog):
@@ -76,16 +89,53 @@ def test_a_server_without_metrics_is_served_all_the_same(caplog):
 
 
 def test_a_pass_is_counted_by_stage_with_its_requests_and_users(triton):
-    counted = PassMetrics(triton, "shop", ["rank"])
+    counted = PassMetrics(triton, "shop", Executor([], {}, [], max_users=1, release={"release": "abc"}))
     counted.start()
-    counted.observe(3, 5, {"rank": 0.003, "unpack": 0.001, "pack": 0.001, "total": 0.006})
-    counted.observe(1, 1, {"rank": 0.001, "unpack": 0.001, "pack": 0.001, "total": 0.004})
+    counted.observe(3, 5, {"unpack": 0.002, "pack": 0.001, "total": 0.006})
+    counted.observe(1, 1, {"unpack": 0.001, "pack": 0.001, "total": 0.004})
+    counted.refuse(RefusalReason.OVERLOADED)
     counted.stop()
-    made = {
-        (name, metric.labels.get("stage")): metric.value for name, all_ in MetricFamily.made.items() for metric in all_
-    }
+    made = published()
     assert made["recsys_requests_total", None] == 4
     assert made["recsys_users_total", None] == 6
-    assert made["recsys_latency_seconds_count", "rank"] == 2
+    assert made["recsys_latency_seconds_count", "total"] == 2
     assert made["recsys_latency_seconds_sum", "total"] == pytest.approx(0.010)
-    assert set(stage for _, stage in made) == {"rank", "unpack", "pack", "total", None}
+    assert {label for name, label in made if name.endswith("_count")} == {"unpack", "pack", "total"}
+    assert made["recsys_release_info", "abc"] == 1
+    refused = {label: value for (name, label), value in made.items() if name == "recsys_refused_requests_total"}
+    assert refused == {"invalid": 0, "overloaded": 1, "other_release": 0, "internal": 0}
+
+
+def test_the_store_s_state_and_reasons_are_published_from_the_start(triton, tmp_path):
+    class Store:
+        def read(self, keys):
+            raise StoreUnreachableError("gone")
+
+    users, answer = LookupUser("p", {}, "int", "int", 1, {"user_history": []}), Respond(False, "abc")
+    users.read_from(CircuitBreaker(Store(), retry_s=HANG_S))
+    np.save(tmp_path / "item_ids.npy", np.array([7]))
+    answer.load(tmp_path)
+    inputs = [Input("user_id", "int64", required=True), Input("top_k", "int32", required=True)]
+    inputs.append(Input("ranked_rows", "int64", ("k",), required=True))
+    graph = Executor(inputs, {"lookup_user": users, "respond": answer}, ["reasons"], max_users=9)
+    counted = PassMetrics(triton, "shop", graph)
+    counted.start()
+    assert published()["recsys_degraded_users_total", "features_stale"] == 0
+    top_k, rows = np.array([[1], [2]], np.int32), np.array([[0], [0]])
+    for _ in range(3):
+        graph.run({"user_id": np.array([[1], [2]]), "top_k": top_k, "ranked_rows": rows})
+    counted.stop()
+    made = published()
+    degraded = {label: value for (name, label), value in made.items() if name == "recsys_degraded_users_total"}
+    assert degraded == {"features_stale": 6, "unknown_user": 0, "fewer_items": 3}
+    assert made["recsys_store_breaker_open", None] == made["recsys_store_errors_total", None] == 1
+
+
+def published():
+    """(Name, own label) -> value of every series."""
+    told = {}
+    for name, metrics in MetricFamily.made.items():
+        for metric in metrics:
+            own = [value for label, value in metric.labels.items() if label not in ("model", "pid", "le")]
+            told[name, *(own or [None])] = metric.value
+    return told

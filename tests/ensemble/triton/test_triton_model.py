@@ -85,7 +85,8 @@ def load(monkeypatch, tmp_path):
         loaded = []
         monkeypatch.setattr(Executor, "load", lambda folder: loaded.append(folder) or executor)
         made, folder = TritonPythonModel(), tmp_path / "m"
-        made.initialize({"model_config": json.dumps(config), "model_repository": str(folder), "model_version": "3"})
+        arguments = {"model_repository": str(folder), "model_version": "3", "model_instance_name": "m_0"}
+        made.initialize({"model_config": json.dumps(config), **arguments})
         assert loaded == [folder / "3"]
         started.append(made)
         return made
@@ -206,6 +207,8 @@ def test_more_requests_than_may_wait_are_refused_unread(model, op):
     assert [response.outputs["item_ids"][0, 0] for response in responses[:6]] == [0, 1, 2, 3, 4, 5]
     assert [response.error.code for response in responses[6:]] == ["UNAVAILABLE"] * 3
     assert responses[6].error.message == "more requests wait than serving.max_queue_size allows (6)"
+    model.finalize()
+    assert sum(MetricFamily.sent["recsys_refused_requests_total", "overloaded"]) == 3
 
 
 def test_no_requests_no_responses(model, op):
@@ -224,6 +227,8 @@ def test_passes_are_counted_for_the_metrics_endpoint_and_the_warm_up_is_not(mode
     assert sent["recsys_latency_seconds_count", "total"] == 1
     parts = [sent["recsys_latency_seconds_sum", stage] for stage in ("count", "unpack", "pack")]
     assert sum(parts) <= sent["recsys_latency_seconds_sum", "total"]
+    refused = {why: count for (name, why), count in sent.items() if name == "recsys_refused_requests_total"}
+    assert refused == {"internal": 1, "invalid": 1}
 
 
 def test_outputs_follow_from_the_config():
@@ -287,7 +292,8 @@ def test_requests_that_share_a_pass_get_the_same_as_alone(mini_executor, asked):
         patch.setitem(sys.modules, "triton_python_backend_utils", MODULE)
         patch.setattr(Executor, "load", lambda folder: mini_executor)
         model = TritonPythonModel()
-        model.initialize({"model_config": json.dumps(MINIATURE), "model_repository": "m", "model_version": "1"})
+        arguments = {"model_repository": "m", "model_version": "1", "model_instance_name": "m_0"}
+        model.initialize({"model_config": json.dumps(MINIATURE), **arguments})
     sent = [Request(**columns) for columns in asked]
     model.finalize()
     for request in sent:

@@ -1,0 +1,343 @@
+"""The private copy of the release that a server serves.
+
+Triton loads from this copy only. What is published meanwhile, finished or not, becomes live when somebody says so
+(`cascade reload`), and a process that is replaced gets exactly what the others have.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+import py_compile
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ...core.errors import ArtifactError, ServerError
+from ...core.files import link_or_copy
+from ..graph.graph_file import RELEASE
+from ..repository.layout import CONFIG
+from ..repository.model_config import parse_config, read_config, served_version
+from ..repository.release import ReleaseManifest
+from .plain_path import stands_for
+from .served_model import config_file, names_of, one_process_each, write_config
+
+LIVE = ".live"
+"""Folder in a model repository with the copies of the servers that run on it."""
+LOCK = "lock"
+"""File in a copy: its server holds a lock on it for as long as it lives, and writes there who it is."""
+_TRIES = 5
+_PLAIN = re.compile(r"[!-~]+")
+"""Triton's stubs cannot be given a path with a space or a letter beyond ASCII."""
+
+
+class LiveModels:
+    """The models of one server, copied from a repository; `take` makes the copy and `remove` ends it.
+
+    The copy lies in the repository, so that large files are hard links; or in a temporary folder, if the repository
+    cannot be written to or its path is one that Triton cannot take.
+
+    Args:
+        published: the model repository.
+        model: name of the served model; the steps of an ensemble come along.
+        instances: number of processes of a fused model.
+    """
+
+    def __init__(self, published: Path, model: str, instances: int) -> None:
+        self._published, self.model, self._instances = published, model, instances
+        self._groups: dict[str, list[str]] = {}
+        self._full: dict[str, int] = {}
+        self._numbers = itertools.count()
+        self._lock: IO[str] | None = None
+        self.home = Path()
+        """Folder of this copy."""
+
+    @property
+    def repository(self) -> Path:
+        """The model repository for Triton."""
+        return self.home / "models"
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models with processes of their own: the fused model, or the python steps of an ensemble."""
+        return list(self._groups)
+
+    @property
+    def short(self) -> list[str]:
+        """Names of the models that have fewer instance groups than configured, see `drop`."""
+        return [model for model, groups in self._groups.items() if len(groups) < self._full[model]]
+
+    @property
+    def full(self) -> bool:
+        """Whether every model has all its instance groups."""
+        return not self.short
+
+    @property
+    def release(self) -> str:
+        """Id of the live release."""
+        return _release(self.repository / self.model)
+
+    def take(self, status_file: Path, takes_hangup: bool = False) -> None:
+        """Copy what is published now.
+
+        Args:
+            status_file: noted beside the copy for other processes, as ``takes_hangup`` is, see `LiveServer`.
+
+        Raises:
+            ServerError: if there is no such model, or it cannot be copied.
+        """
+        config_file(self._published, self.model)
+        self.home = self._new_home()
+        stands_for(self.repository, self._published.absolute())
+        self._lock = self._held_lock(status_file, takes_hangup)
+        self._copy(self.repository)
+        self._read()
+
+    def replace(self, load: Callable[[], None], reload: Callable[[], None]) -> None:
+        """Copy what is published now in the place of what is live, and ``load`` it. If that fails, all is as before.
+
+        Args:
+            load: has Triton load what lies here, and raises if it does not work.
+            reload: has Triton load what was live before, if ``load`` has got it to load the new.
+
+        Raises:
+            ServerError: if it cannot be copied or loaded.
+        """
+        new, old = self.home / "new", self.home / "old"
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            self._copy(new)
+            _swap(self.repository, new, old)
+            self._read()
+            try:
+                load()
+            except BaseException:
+                shutil.rmtree(new)
+                _swap(self.repository, old, new)
+                self._read()
+                self.refill_all()
+                for folder in self.repository.iterdir():
+                    _touch(folder)
+                reload()
+                raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+    def groups(self, model: str) -> list[str]:
+        """Names of the instance groups of a model; each is one process."""
+        return self._groups[model]
+
+    def drop(self, model: str, groups: Collection[str]) -> None:
+        """Take instance groups out of the config of a model."""
+        config = read_config(self.repository / model / CONFIG)
+        kept = [group for group in config.instance_group if group.name not in groups]
+        del config.instance_group[:]
+        config.instance_group.extend(kept)
+        self._write(model, config)
+
+    def refill(self, model: str, groups: Collection[str] = ()) -> None:
+        """Give a model its full number of instance groups again: fresh ones in place of ``groups`` and of missing ones.
+
+        Triton keeps the instances of the groups that stay, and starts the fresh ones.
+        """
+        file = self.repository / model / CONFIG
+        config = read_config(file)
+        stay = [group for group in config.instance_group if group.name not in groups]
+        full = read_config(file.with_name(_FULL))
+        one_process_each(full, self._numbers)
+        missing = list(full.instance_group)
+        for group in stay:  # a fresh one has the priority of the one whose place it takes
+            alike = next(new for new in missing if new.rate_limiter == group.rate_limiter)
+            missing.remove(alike)
+        del config.instance_group[:]
+        config.instance_group.extend([*stay, *missing])
+        self._write(model, config)
+
+    def leave_one(self) -> None:
+        """Give every model a single fresh instance group, so that it soon answers; `refill` adds the others."""
+        self.refill_all()
+        for model in self.models:
+            self.drop(model, self.groups(model)[1:])
+
+    def refill_all(self) -> None:
+        """Give every model fresh instance groups, so that none of them can be taken for one that was there before."""
+        for model in self.models:
+            self.refill(model, self.groups(model))
+
+    def _write(self, model: str, config: Any) -> None:
+        write_config(self.repository / model / CONFIG, config)
+        self._groups = {**self._groups, model: [group.name for group in config.instance_group]}
+
+    def _read(self) -> None:
+        """Read the instance groups of the models that have processes."""
+        configs = {folder.name: read_config(folder / CONFIG) for folder in sorted(self.repository.iterdir())}
+        python = {name: config for name, config in configs.items() if config.backend == "python"}
+        self._groups = {name: [group.name for group in config.instance_group] for name, config in python.items()}
+        self._full = {name: len(groups) for name, groups in self._groups.items()}
+
+    def configs(self) -> dict[str, str]:
+        """Model -> text of its config, for `restore`."""
+        return {model: (self.repository / model / CONFIG).read_text() for model in self.models}
+
+    def groups_of(self, configs: Mapping[str, str]) -> set[str]:
+        """Names of all instance groups in ``configs``."""
+        return {group.name for text in configs.values() for group in parse_config(text).instance_group}
+
+    def restore(self, configs: Mapping[str, str]) -> None:
+        """Let the instance groups be those of ``configs``: another server has started with them."""
+        for model, text in configs.items():
+            self._write(model, parse_config(text))
+
+    def remove(self) -> None:
+        """Remove the copy; nothing happens if there is none."""
+        if self._lock is None:
+            return
+        shutil.rmtree(self.home, ignore_errors=True)
+        self._lock.close()
+        self._lock = None
+        with suppress(OSError):  # not the last one, or not ours
+            self.home.parent.rmdir()
+
+    def _new_home(self) -> Path:
+        name = f"{self.model}-{os.getpid()}-{secrets.token_hex(2)}"
+        for parent in homes(self._published):
+            if _PLAIN.fullmatch(str(parent)):
+                with suppress(OSError):
+                    parent.mkdir(mode=0o700, exist_ok=True)
+                    remove_left(parent)
+                    (parent / name).mkdir()
+                    return parent / name
+        tried = " nor ".join(map(str, homes(self._published)))
+        raise ServerError(
+            f"no place for a copy of the release, neither {tried}: Triton needs a folder that can be written to and no "
+            "space or letter beyond ASCII in its path; set TMPDIR to one"
+        )
+
+    def _held_lock(self, status_file: Path, takes_hangup: bool) -> IO[str]:
+        lock = (self.home / LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        here = str(self._published.absolute())
+        json.dump(asdict(LiveServer(os.getpid(), self.model, here, str(status_file), takes_hangup)), lock)
+        lock.flush()
+        return lock
+
+    def _copy(self, folder: Path) -> None:
+        """Copy the models to ``folder``. An export that goes on meanwhile renames folders, so that is tried again."""
+        for left in reversed(range(_TRIES)):
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                self._copy_once(folder)
+                return
+            except (OSError, ArtifactError) as error:
+                if not left:
+                    raise ServerError(f"{self._published}: model {self.model!r} cannot be copied: {error}") from error
+                time.sleep(0.2)
+
+    def _copy_once(self, folder: Path) -> None:
+        served = read_config(config_file(self._published, self.model))
+        steps = names_of(served)
+        for name in [*steps, self.model]:
+            source, target = self._published / name, folder / name
+            version = served_version(source)
+            if version is None:
+                version = max((int(entry.name) for entry in source.iterdir() if entry.name.isdecimal()), default=1)
+            target.mkdir(parents=True)
+            link_or_copy(source / str(version), target / str(version))
+            _prepare(target)
+            config = read_config(source / CONFIG)
+            if not steps:
+                config.instance_group[0].count = self._instances
+            write_config(target / _FULL, config)
+            if config.backend == "python":
+                one_process_each(config, self._numbers)
+            write_config(target / CONFIG, config)
+        releases = {name: _release(folder / name) for name in [*steps, self.model]}
+        if len(set(releases.values())) > 1:
+            raise ArtifactError(f"its steps belong to several releases: {releases}; run `cascade run` again")
+
+
+_FULL = ".full.pbtxt"
+"""File beside config.pbtxt with the instance groups as they were configured."""
+
+
+def homes(repository: Path) -> list[Path]:
+    """The folders that may hold copies of this repository: in it, or else among the user's temporary files."""
+    return [repository.absolute() / LIVE, Path(tempfile.gettempdir()).absolute() / f"cascade-live-{os.getuid()}"]
+
+
+def remove_left(parent: Path) -> None:
+    """Remove the copies of servers that were killed."""
+    for lock in parent.glob(f"*/{LOCK}"):
+        if not owner(lock):
+            shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    """A server that runs on a copy."""
+
+    pid: int
+    model: str
+    repository: str
+    status_file: str
+    """Where it says how it is, see `ServerStatus`."""
+    takes_hangup: bool
+    """Whether SIGHUP has it load what is published; it ends a program that does not wait for that signal."""
+
+
+def owner(lock: Path) -> LiveServer | None:
+    """The server whose copy this is; None if it has ended."""
+    with suppress(OSError), lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return LiveServer(**json.loads(file.read() or "null") or _BEGINS)
+    return None
+
+
+_BEGINS = asdict(LiveServer(0, "", "", "", False))
+"""Of a server that holds its lock, but has not written it yet."""
+
+
+def servers_of(repository: Path, model: str) -> list[LiveServer]:
+    """The servers that run on this model of a repository."""
+    locks = [lock for parent in homes(repository) for lock in parent.glob(f"*/{LOCK}")]
+    owners = [found for lock in locks if (found := owner(lock))]
+    return [one for one in owners if (one.model, one.repository) == (model, str(repository.absolute()))]
+
+
+def _swap(place: Path, new: Path, old: Path) -> None:
+    """Rename each model in ``place`` to ``old``, and those in ``new`` to ``place``."""
+    old.mkdir(exist_ok=True)
+    for model in list(place.iterdir()):
+        model.rename(old / model.name)
+    for model in list(new.iterdir()):
+        model.rename(place / model.name)
+
+
+def _prepare(model: Path) -> None:
+    """Write what Python would write when a process starts, since Triton takes any new file for a new model."""
+    for file in model.glob("*/model.py"):
+        py_compile.compile(str(file))
+    _touch(model)
+
+
+def _touch(model: Path) -> None:
+    """Give the model's newest file the time of now: Triton loads only what is newer than what it has."""
+    for file in model.glob(f"*/{RELEASE}"):
+        os.utime(file)
+
+
+def _release(model: Path) -> str:
+    return ReleaseManifest.load(next(model.glob(f"*/{RELEASE}"))).release

@@ -1,0 +1,53 @@
+"""`cascade reload`: tells the running servers of a repository to load what is published now."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from ...core.errors import ServerError
+from ...core.processes import state_of
+from .live_models import LiveServer, servers_of
+from .status import ServerStatus
+
+
+def reload(repository: Path, model: str, timeout: float = 300.0) -> list[str]:
+    """Have each `cascade serve` of this model load the published release, one after the other.
+
+    Args:
+        timeout: seconds that each may take.
+
+    Returns:
+        the id of the live release, for each server.
+
+    Raises:
+        ServerError: if none runs, or one of them cannot load it; that one goes on with the release that it had.
+    """
+    servers = [server for server in servers_of(repository, model) if server.takes_hangup]
+    if not servers:
+        raise ServerError(
+            f"no `cascade serve` runs on model {model!r} of {repository.absolute()}; start one, or give the config "
+            "that it was started with"
+        )
+    return [_reload(server, time.monotonic() + timeout) for server in servers]
+
+
+def _reload(server: LiveServer, deadline: float) -> str:
+    file = Path(server.status_file)
+    before = _tries(ServerStatus.read(file))
+    os.kill(server.pid, signal.SIGHUP)
+    while _tries(status := ServerStatus.read(file)) <= before:
+        if state_of(server.pid) in ("", "Z"):
+            raise ServerError(f"process {server.pid}: ended before it had loaded the release")
+        if time.monotonic() > deadline:
+            raise ServerError(f"process {server.pid}: has not loaded the release in time; see its log")
+        time.sleep(0.1)
+    if status.reload_error:
+        raise ServerError(f"process {server.pid}: release {status.release} stays live: {status.reload_error}")
+    return status.release
+
+
+def _tries(status: ServerStatus) -> int:
+    return sum(status.counts.get(name, 0) for name in ("reloads", "reload_failures"))

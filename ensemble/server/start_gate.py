@@ -1,0 +1,62 @@
+"""Keeps a tritonserver from listening until it is wanted.
+
+tritonserver opens its ports only when all models that it was asked for are loaded. A standby is therefore started with
+one more model, whose loading waits. Its other models are loaded and warm by then, so the server answers about 50 ms
+after the gate is opened (a cold start takes seconds).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO
+
+NAME = "cascade_start_gate"
+_CONFIG = f"""name: "{NAME}"
+backend: "python"
+input {{ name: "nothing" data_type: TYPE_FP32 dims: 1 }}
+output {{ name: "nothing" data_type: TYPE_FP32 dims: 1 }}
+instance_group {{ count: 1 kind: KIND_CPU }}
+"""
+_MODEL = """import fcntl
+from pathlib import Path
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        with (Path(__file__).parent / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # until the process that holds it opens the gate
+
+    def execute(self, requests):
+        raise NotImplementedError
+"""
+
+
+class StartGate:
+    """A gate, closed; it also opens if this process ends."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="cascade_gate_"))
+        version = self._folder / NAME / "1"
+        version.mkdir(parents=True)
+        (version.parent / "config.pbtxt").write_text(_CONFIG)
+        (version / "model.py").write_text(_MODEL)
+        self._lock: IO[str] | None = (version / "lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def arguments(self) -> list[str]:
+        """tritonserver's arguments."""
+        return [f"--model-repository={self._folder}", f"--load-model={NAME}"]
+
+    def open(self) -> None:
+        """Let the server listen, once its own models are loaded; nothing happens if it is open."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def remove(self) -> None:
+        """Open it and remove its files."""
+        self.open()
+        shutil.rmtree(self._folder, ignore_errors=True)

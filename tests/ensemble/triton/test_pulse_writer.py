@@ -1,0 +1,59 @@
+"""What a model process says of itself."""
+
+import pytest
+from waiting import wait_until
+
+from cascade.ensemble.protocol.pulse import PULSE_FILES, Pulse, pulse_files
+from cascade.ensemble.triton.pulse_writer import PulseWriter
+
+
+@pytest.fixture
+def prefix(tmp_path, monkeypatch):
+    monkeypatch.setenv(PULSE_FILES, str(tmp_path / "pulse_"))
+    return str(tmp_path / "pulse_")
+
+
+@pytest.fixture
+def writer(prefix):
+    made = PulseWriter("shop-3_0", interval=0.01)
+    made.start()
+    yield made
+    made.stop()
+
+
+def pulse(prefix):
+    [(_, instance, file)] = pulse_files(prefix)
+    assert instance == "shop-3_0"
+    return Pulse.read(file)
+
+
+def test_it_beats_from_the_start_and_says_when_the_model_is_ready(writer, prefix):
+    first = pulse(prefix)
+    assert not first.ready
+    wait_until(lambda: pulse(prefix).beats > first.beats + 2, 0.01)
+    writer.ready()
+    assert pulse(prefix).ready
+
+
+def test_a_pass_is_under_way_until_it_ends_even_with_an_error(writer, prefix):
+    with pytest.raises(ValueError), writer.working():
+        wait_until(lambda: pulse(prefix).begun > pulse(prefix).done, 0.01)
+        begun = pulse(prefix).begun
+        writer.next_part()
+        wait_until(lambda: pulse(prefix).begun == begun + 1 > pulse(prefix).done, 0.01)
+        raise ValueError
+    wait_until(lambda: pulse(prefix).begun == pulse(prefix).done, 0.01)
+
+
+def test_nothing_is_left_of_it(writer, prefix):
+    writer.stop()
+    assert pulse_files(prefix) == []
+
+
+def test_without_a_place_it_does_nothing(monkeypatch):
+    monkeypatch.delenv(PULSE_FILES, raising=False)
+    writer = PulseWriter("shop-3_0")
+    writer.start()
+    with writer.working():
+        writer.ready()
+    writer.stop()
