@@ -79,16 +79,17 @@ def _lookup_user(op: Any, columns: Columns) -> Call:
     from ..workflows.features.values import value_message
 
     parse = value_message().FromString
-    stored = op.reader.query
+    reader = op.reader.reader  # without its circuit breaker
+    stored = reader.query
     key = entity_key(stored.key, columns["user_id"][0, 0])
-    if not hasattr(op.reader, "connection"):
-        pool, fields = op.reader.pool, [name for names in stored.views.values() for name in names]
+    if not hasattr(reader, "connection"):
+        pool, fields = reader.pool, [name for names in stored.views.values() for name in names]
         from redis import Redis
 
         client = Redis(connection_pool=pool)
         return lambda: client.hmget(key + stored.project.encode(), fields)
-    queries = [f"SELECT feature_name, value FROM {table} WHERE entity_key = ?" for table in op.reader.tables]
-    run = op.reader.connection.execute
+    queries = [f"SELECT feature_name, value FROM {table} WHERE entity_key = ?" for table in reader.tables]
+    run = reader.connection.execute
     return lambda: [parse(value) for query in queries for _, value in run(query, (key,)).fetchall()]
 
 

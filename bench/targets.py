@@ -77,7 +77,9 @@ def serve(pipeline: ExportedPipeline, layout: Layout, forward: Callable[[str], N
             config.export.model_name,
             feature_repo=Path(config.feature_store.repo),
             redis=config.feature_store.connection,
-            config=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
+            config=config.server.model_copy(
+                update={"http_port": 0, "grpc_port": 0, "metrics_port": 0, "standby": False}
+            ),
             forward=forward,
         )
         start = time.monotonic()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +13,11 @@ from .logging import is_verbose, to_stderr
 from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 
 if TYPE_CHECKING:
+    from ..bench.chaos.flood import FloodResult
     from ..bench.load.point import Point
     from ..bench.targets import ExportedPipeline
     from ..config.pipeline import PipelineConfig
+    from ..ensemble.server.server import TritonServer
 
 
 class LayoutName(StrEnum):
@@ -79,6 +82,18 @@ def bench(
     compare: Annotated[
         Rival | None, typer.Option(help="Measure another server of the same models as well: the stock Merlin ensemble.")
     ] = None,
+    chaos: Annotated[
+        bool,
+        typer.Option(
+            "--chaos",
+            help="Kill and freeze each process of a server under load, and report what clients notice, instead of "
+            "measuring its speed. --rate sets the load; default: 200 requests per second.",
+        ),
+    ] = False,
+    times: Annotated[int, typer.Option(min=1, help="With --chaos: how often each process is broken.")] = 5,
+    malformed: Annotated[
+        int, typer.Option(min=0, help="With --chaos: how many malformed requests are sent at the end.")
+    ] = 2000,
     html: Annotated[
         Path | None, typer.Option(help="File for the HTML report. Default: bench/report.html in the folder of --runs.")
     ] = None,
@@ -101,6 +116,9 @@ def bench(
     from ..bench.run import BenchOptions, run
 
     pipeline = _exported(load(config, sets), runs, items)
+    if chaos:
+        _chaos(pipeline, times, (rate or [200.0])[0], malformed)
+        return
     serving = pipeline.config.serving
     options = BenchOptions(
         layouts=[entry.value for entry in layout] or [serving.layout],
@@ -126,6 +144,81 @@ def bench(
         print_json(report.to_json())
     else:
         typer.echo(f"{as_text(report)}\n\nreport: {page}")
+
+
+def _chaos(pipeline: ExportedPipeline, times: int, rate: float, malformed: int) -> None:
+    """Start a server with at least two instances, break it, and print what clients noticed."""
+    from tqdm import tqdm
+
+    from ..bench.chaos.faults import Fault, as_text, break_everything, kinds
+    from ..bench.chaos.flood import as_text as flood_text
+    from ..bench.chaos.steady_load import SteadyLoad, over_grpc, over_http, ready_over_http
+    from ..ensemble.server.served_model import instance_count
+    from ..ensemble.server.server import TritonServer
+    from ..ensemble.server.status import ServerStatus
+
+    config = pipeline.config
+    instances = max(2, instance_count(config.server.instances))
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    settings = config.server.model_copy(update={**ports, "instances": instances, "max_restarts": 1_000_000})
+    server = TritonServer(
+        Path(config.export.repository),
+        config.export.model_name,
+        feature_repo=Path(config.feature_store.repo),
+        redis=config.feature_store.connection,
+        config=settings,
+        forward=to_stderr if is_verbose() else lambda line: None,
+    )
+    users = pipeline.user_ids[:1000].tolist()
+
+    def ready() -> bool:
+        return ServerStatus.read(server.status_file).ready
+
+    with server, tqdm(total=times * kinds(server), unit="fault", disable=None) as bar:
+
+        def on_fault(fault: Fault) -> None:
+            bar.update()
+
+        with SteadyLoad(over_grpc(server.grpc_url, server.model), users, ready, rate) as clients:
+            faults = break_everything(server, clients, times, on_fault)
+        ready_http = ready_over_http(server.http_url)
+        with SteadyLoad(over_http(server.http_url, server.model), users, ready_http, rate) as clients:
+            faults += break_everything(server, clients, times, on_fault, gateway=True)
+        bar.close()
+        flooded = _flood(server, users, malformed)
+    typer.echo(as_text(faults))
+    typer.echo(f"load: {rate:g} requests per second; {instances} instances; {os.cpu_count()} cores")
+    if malformed:
+        typer.echo(flood_text(flooded))
+
+
+def _flood(server: TritonServer, users: list[Any], requests: int) -> FloodResult:
+    """Send malformed requests, with valid ones of both protocols beside them."""
+    import asyncio
+    import itertools
+
+    from tqdm import tqdm
+
+    from ..bench.chaos.flood import flood
+    from ..bench.chaos.steady_load import over_grpc, over_http
+
+    turn = itertools.cycle(users)
+    with (
+        over_grpc(server.grpc_url, server.model)() as grpc,
+        over_http(server.http_url, server.model)() as http,
+        tqdm(total=requests, unit="request", disable=None) as bar,
+    ):
+
+        def ask() -> None:
+            grpc(next(turn))
+            http(next(turn))
+
+        def on_sent() -> None:
+            bar.update()
+
+        return asyncio.run(
+            flood(server.http_url, server.grpc_url, os.getpid(), ask, requests=requests, on_sent=on_sent)
+        )
 
 
 def _exported(config: PipelineConfig, runs: Path, items: int | None) -> ExportedPipeline:
