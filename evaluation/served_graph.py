@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ..core.files import read_json
 from ..ensemble.graph.executor import Executor
 from ..ensemble.graph.graph_file import GRAPH
 from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE, LookupUser
@@ -32,7 +32,7 @@ def load_before_test(version: Path, features: Path) -> Executor:
     Args:
         features: the features artifact that the release was made with.
     """
-    nodes = json.loads((version / GRAPH).read_text())["nodes"]
+    nodes = read_json(version / GRAPH)["nodes"]
     users = LookupUser(**next(node["params"] for node in nodes if node["op"] == LookupUser.kind))
     return Executor.load(version, replace={LookupUser.kind: _reading(users, features)})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 
 from ..core.errors import ConfigError
+from ..core.files import read_json
 from ..models import metrics
 from ..workflows.tables.validate import nearest
 from .held_out import HeldOut, LoggedTest
@@ -87,7 +87,7 @@ def tables_of(columns: Iterable[str], data: Path) -> dict[str, list[str]]:
     Raises:
         ConfigError: if no table has the column, or it has no values to slice by.
     """
-    kinds = json.loads((data / "tables.json").read_text())["columns"]
+    kinds = read_json(data / "tables.json")["columns"]
     added = {"split": "string", "positive": "int"}
     kinds = {name: kinds[name] for name in ("users", "items")} | {"interactions": kinds["interactions"] | added}
     found = {}

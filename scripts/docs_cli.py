@@ -12,7 +12,8 @@ PAGE = "reference/cli.md"
 INTRO = """# Command line
 
 `cascade` is in `.venv/bin`, which `make setup` makes. Every command answers `--help`. Exit codes: 0 success, 1 an
-internal error or a failed check, 2 wrong input (one line on stderr for each thing that is wrong), 143 ended by SIGTERM.
+internal error or a failed check, 2 wrong input (one line on stderr for each thing that is wrong), 70 a server that
+crashed, 143 ended by SIGTERM.
 """
 
 

@@ -27,7 +27,7 @@ settings.load_profile("cascade")
 
 BUILD_SECONDS = 1500
 """What a test may take that has to build a pipeline first; more than the limit of every other test."""
-SLOW_FOLDERS = {"integration", "benchmarks"}
+SLOW_FOLDERS = {"integration", "benchmarks", "chaos"}
 """They start servers or time things."""
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "cascade")
 

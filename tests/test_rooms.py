@@ -45,7 +45,7 @@ def test_no_two_classes_share_a_name() -> None:
 
 def test_tests_mirror_the_rooms() -> None:
     """A folder of tests is named like the room that it tests; the others are for the whole."""
-    whole = {"assets", "golden", "integration", "benchmarks", "docs", "api"}
+    whole = {"assets", "golden", "integration", "benchmarks", "docs", "api", "chaos"}
     rooms = {str(room.relative_to(ROOT)).removeprefix("cascade/") for room in ROOMS} | set(FOLDERS)
     tests = {str(file.parent.relative_to(ROOT / "tests")) for file in (ROOT / "tests").rglob("test_*.py")} - {"."}
     assert {name for name in tests if name.split("/")[0] not in whole} <= rooms

@@ -139,7 +139,7 @@ def best_yaml(job: Job, results: Results) -> str:
     best = results.best
     if best is None:
         raise ConfigError(f"--study {job.name}: no trial has completed")
-    tree = trial_config(job.objective.given, job.objective.space, best.params).given()
+    tree = trial_config(job.objective.given, job.objective.space, best.params).given(secrets=False)
     tree.pop("tune", None)
     before = "" if results.baseline is None else f"; before tuning: {results.baseline:.6g}"
     comments = [

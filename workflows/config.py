@@ -295,6 +295,7 @@ REDIS_OPTIONS = (
     *("ssl_cert_reqs", "ssl_check_hostname", "health_check_interval"),
 )
 """Options of a connection string, which redis-py takes by these names."""
+ONE_SERVER = "Redis Cluster and Sentinel are not supported: name the server that holds the data, or a proxy before it"
 
 
 class FeatureStoreConfig(Section):
@@ -310,6 +311,13 @@ class FeatureStoreConfig(Section):
     redis: str = "localhost:6379"
     """redis only: Feast's connection string, ``host:port`` of one server and options. Keep a password out of the file:
     set CASCADE_FEATURE_STORE__REDIS. Example: ``cache.internal:6379,db=1``."""
+    timeout_ms: int = Field(default=200, ge=1)
+    """How long a served request waits for the online store. The first one that gets no answer is answered without user
+    features (reason ``features_stale``); later ones do not ask until the store answers again. Unit: milliseconds.
+    Example: ``50``."""
+    retry_ms: int = Field(default=1000, ge=1)
+    """Pause between two trials of an online store that did not answer. They are made beside the requests, so none waits
+    for them. Unit: milliseconds. Example: ``500``."""
 
     @property
     def connection(self) -> str | None:
@@ -336,7 +344,9 @@ class FeatureStoreConfig(Section):
         for option in options:
             name, sign, _ = option.partition("=")
             if not sign and ":" in option:
-                raise ValueError("redis: expected one server, found several; clusters and sentinels are not supported")
+                raise ValueError(f"redis: expected one server, found several; {ONE_SERVER}")
+            if name.startswith(("sentinel", "cluster", "redis_type")):
+                raise ValueError(f"redis: {name!r} is no option; {ONE_SERVER}")
             if not sign or name not in REDIS_OPTIONS:
                 what = repr(name) if sign else "a part without ="
                 raise ValueError(f"redis: {what} is no option; expected option=value of {', '.join(REDIS_OPTIONS)}")

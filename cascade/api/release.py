@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import ArtifactError, CascadeError, FeatureStoreError
+from ..core.errors import ArtifactError, FeatureStoreError
 from ..ensemble.graph.executor import Executor
+from ..ensemble.graph.graph_file import damage_named
 from .answers import Recommendations, SimilarItems
 from .arguments import expect_path
 from .locate import Source, connection_of, default_repo, hint_of_repo, locate, warn_of_other_features
@@ -71,14 +72,9 @@ def _load(folder: Path) -> Release:
     Raises:
         ArtifactError: a file is missing or cannot be read.
     """
-    try:
+    with damage_named(folder):
         release = Release(Executor.load(folder))
         _ = release.id  # release.json must have one
-    except (CascadeError, ImportError, MemoryError):
-        raise
-    except Exception as error:  # each format has its own errors: JSON, numpy, ONNX, Faiss
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ArtifactError(f"{folder}: damaged or incomplete ({what}); export again") from error
     return release
 
 

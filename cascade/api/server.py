@@ -16,7 +16,7 @@ from ..ensemble.server.server import TritonServer
 from .arguments import expect, expect_path
 from .locate import Source, connection_of, default_repo, hint_of_repo, locate, warn_of_other_features
 
-FREE_PORTS = ServerConfig(http_port=0, grpc_port=0, metrics_port=0)
+FREE_PORTS = ServerConfig(http_port=0, grpc_port=0, metrics_port=0, standby=False)
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ def show_config(
     """Print the merged configuration and the origin of each value."""
     merged, origins = load_with_origins(config, sets)
     if as_json:
-        print_json({"config": merged.tree(), "origins": origins})
+        print_json({"config": merged.tree(secrets=False), "origins": origins})
     else:
-        typer.echo(config_text(merged.tree(), origins))
+        typer.echo(config_text(merged.tree(secrets=False), origins))
 
 
 def config_text(tree: Mapping[str, Any], origins: Mapping[str, str]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.files import read_json
 from .logging import is_verbose, to_stderr
 from .options import NONE, PIPELINE, RUNS, ConfigFile, Runs, Sets, Verbose, load
 from .run import run_stages
@@ -74,7 +74,7 @@ def _titles(data: Path) -> dict[Any, str]:
     """Raw item id -> its title; empty if the items have no titles."""
     import pyarrow.parquet as pq
 
-    column = json.loads((data / "tables.json").read_text())["title"]
+    column = read_json(data / "tables.json")["title"]
     if column is None:
         return {}
     table = pq.read_table(data / "items.parquet", columns=["item_id", column])

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import CascadeError
+from ..core.errors import CascadeError, CrashError
 from .bench import bench
+from .clean import clean
 from .config import show_config
 from .data import data
 from .demo import demo
@@ -23,15 +24,16 @@ from .logging import is_verbose
 from .options import with_config
 from .recommend import recommend
 from .run import plan, run
-from .serve import serve
+from .serve import reload, serve
 from .show import show
 from .size import size
 from .tune import tune
 
 WRONG_INPUT = 2
 INTERNAL_ERROR = 1
+CRASH = 70
 TERMINATED = 128 + signal.SIGTERM
-"""Exit codes."""
+"""Exit codes. 70 is EX_SOFTWARE of <sysexits.h>: a supervisor such as systemd starts the command again."""
 
 app = typer.Typer(
     name="cascade",
@@ -68,9 +70,11 @@ app.command(epilog="Example: cascade run --only ranker --set dlrm_ranker.trainin
 app.command(epilog="Example: cascade tune --set 'tune.two_tower.loss=[bpr, softmax]' --trials 10 --workers 2")(tune)
 app.command(epilog="Example: cascade evaluate --json")(evaluate)
 app.command(epilog="Example: cascade show ranker")(show)
+app.command(epilog="Example: cascade clean --remove")(clean)
 app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")(serve)
+app.command(epilog="Example: cascade reload -c shop.yaml")(reload)
 app.command(epilog="Example: cascade recommend --user 42 --top-k 10 --context hour=20 --json")(recommend)
 app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
 app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)
@@ -81,6 +85,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))  # unwinds: servers stop, folders go
     try:
         app()
+    except CrashError as error:
+        _fail(error, str(error), CRASH)
     except CascadeError as error:
         _fail(error, str(error), WRONG_INPUT)
     except Exception as error:

@@ -24,17 +24,17 @@ def plan(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the stages that would run, and why.
+    """List the stages that would run or publish, and why.
 
     If a stage would refuse its tables or their columns, that is the error, as in a run. No row is read.
     """
     from dataclasses import asdict
 
-    from ..pipeline.stages import check_inputs
+    from ..pipeline.stages import check_inputs, with_publications
     from ..pipeline.stages import plan as plan_stages
 
     merged = load(config, sets)
-    rows = plan_stages(merged, runs)
+    rows = with_publications(plan_stages(merged, runs), merged)
     check_inputs(merged, [row.stage for row in rows if not row.up_to_date])
     if as_json:
         print_json([asdict(row) for row in rows])
@@ -49,6 +49,12 @@ def run(
     only: Annotated[list[str], typer.Option(help="Run this stage and those that it needs. Repeatable.")] = NONE,
     force: Annotated[
         bool, typer.Option("--force", help="Run the stages of --only, or all stages, even if they are up to date.")
+    ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Publish in the place of another pipeline's model: it belongs to this one from then on."
+        ),
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that train each model together.")] = 1,
     verbose: Verbose = False,
@@ -65,6 +71,8 @@ def run(
     from .text.evaluation import whole_text
 
     merged = load(config, sets)
+    if take_over:
+        _take_over(merged, runs)
     if workers > 1 and trains(merged, runs, only, force):
         flags = [*(["--force"] if force else []), *(["--verbose"] if verbose else [])]
         arguments = [*_repeated("--set", sets), *_repeated("--only", only), *flags]
@@ -73,6 +81,14 @@ def run(
         done = run_stages(merged, runs, only, force)
     if group.chief and "evaluation" in done:
         typer.echo(f"\n{whole_text(done['evaluation'])}")
+
+
+def _take_over(config: PipelineConfig, runs: Path) -> None:
+    from ..ensemble.config import pipeline_name
+    from ..ensemble.repository.owner import Owner
+    from ..ensemble.repository.publication import take_over
+
+    take_over(config.export, Owner(pipeline_name(config.feature_store, config.export), str(runs.resolve())))
 
 
 def run_stages(config: PipelineConfig, runs: Path, only: list[str], force: bool) -> dict[str, Artifact]:
@@ -88,8 +104,14 @@ def run_stages(config: PipelineConfig, runs: Path, only: list[str], force: bool)
 
 def plan_table(rows: Sequence[PlanRow]) -> str:
     """One line for each stage: whether it would run, and why."""
-    lines = [(row.stage, "up to date" if row.up_to_date else "would run", row.why) for row in rows]
+    lines = [(row.stage, _what(row), row.why or row.publish) for row in rows]
     return table(("stage", "", "why"), lines)
+
+
+def _what(row: PlanRow) -> str:
+    if not row.up_to_date:
+        return "would run"
+    return "would publish" if row.publish else "up to date"
 
 
 def _repeated(option: str, values: list[str]) -> list[str]:

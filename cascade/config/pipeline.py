@@ -82,13 +82,17 @@ class PipelineConfig(Section):
             part = getattr(part, names[name])
         return part
 
-    def tree(self) -> dict[str, Any]:
-        """All values as nested dictionaries, under the keys of the file."""
-        return self.model_dump(mode="json", by_alias=True)
+    def tree(self, *, secrets: bool = True) -> dict[str, Any]:
+        """All values as nested dictionaries, under the keys of the file.
 
-    def given(self) -> dict[str, Any]:
+        Args:
+            secrets: with the password of the feature store; without it, what may be printed or written to a file.
+        """
+        return self.model_dump(mode="json", by_alias=True, context={"stored": not secrets})
+
+    def given(self, *, secrets: bool = True) -> dict[str, Any]:
         """The values of ``tree`` that are not defaults: those given by a file, ``--set`` or the environment.
 
-        Given to `load_config` as ``overrides``, they make an equal config.
+        Given to `load_config` as ``overrides``, they make an equal config, but for ``secrets``, as in ``tree``.
         """
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, context={"stored": not secrets})

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactError
+from .files import exchange
 
 MANIFEST = "manifest.json"
 RESUME = ".resume"
@@ -122,11 +123,18 @@ def path_beside(unfinished: Path, suffix: str) -> Path | None:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``. A folder that was there before is renamed first and deleted at the end."""
+    """Rename ``new`` to ``path``. A folder that was there before is deleted at the end.
+
+    Where the file system can exchange two folders, ``path`` is one of them at every moment, even if this process is
+    killed.
+    """
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        path.rename(old)
-    new.rename(path)
+    if path.exists() and exchange(new, path):
+        new.rename(old)
+    else:
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
     shutil.rmtree(old, ignore_errors=True)
 
 

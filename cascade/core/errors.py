@@ -1,4 +1,4 @@
-"""Errors that users can act on. The CLI prints them as one line and exits with code 2."""
+"""Errors that users can act on. The CLI prints them as one line and exits with code 2, or 70 for a crash."""
 
 
 class CascadeError(Exception):
@@ -29,12 +29,20 @@ class ServerError(CascadeError):
     """The Triton runtime cannot be assembled, started or reached."""
 
 
+class CrashError(ServerError):
+    """A server that was up has ended and is not started again; no mistake of the operator's. Exit code 70."""
+
+
 class FeatureStoreError(CascadeError):
     """The feature store has no data of this pipeline, or cannot be read or written."""
 
 
 class WorkerError(CascadeError):
     """One of several workers that train together has ended, or has other settings than the rest."""
+
+
+class DiskError(CascadeError):
+    """A disk is full; the message names the file or folder, what is needed and what is free."""
 
 
 class DivergedError(CascadeError, FloatingPointError):

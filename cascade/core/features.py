@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from .files import read_json
+
 Side = Literal["user", "item", "context"]
 Kind = Literal["categorical", "continuous", "vector"]
 
@@ -78,5 +80,5 @@ class FeatureSchema:
 
     @classmethod
     def load(cls, file: Path) -> FeatureSchema:
-        rows = json.loads(file.read_text())
+        rows = read_json(file)
         return cls(tuple(Feature(**{**row, "raw": tuple(row["raw"])}) for row in rows))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
+import filecmp
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from .errors import ArtifactError, ConfigError
+
+_MADE_AGAIN = "delete its folder, and run `cascade run`, which makes it again"
 LINK_FROM = 1 << 20
 """Smallest file that is linked, bytes. Small files are copied, because people edit them (a config, a model.py)."""
 
@@ -17,7 +24,8 @@ def link_or_copy(source: Path, target: Path) -> None:
     """Make the file or folder ``source`` available at ``target`` as well.
 
     Files of at least ``LINK_FROM`` bytes become hard links. That is safe because artifacts are never changed in place.
-    Files are copied where the file system has no hard links, or source and target are on different ones.
+    Files are copied, with their times, where the file system has no hard links, or source and target are on different
+    ones.
 
     Raises:
         FileExistsError: ``target`` exists.
@@ -40,6 +48,63 @@ def _link_or_copy_file(source: str | os.PathLike[str], target: str | os.PathLike
         except OSError:  # EXDEV, EPERM, EMLINK, ENOTSUP: copy instead
             pass
     shutil.copyfile(real, target)
+    times = real.stat()
+    os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def same_content(left: Path, right: Path) -> bool:
+    """Whether both files exist and hold the same bytes.
+
+    Links to one file, and files of the same size and time, as copies of ``link_or_copy`` are, are not read.
+    """
+    try:
+        one, other = left.stat(), right.stat()
+    except FileNotFoundError:
+        return False
+    if os.path.samestat(one, other):
+        return True
+    if one.st_size != other.st_size:
+        return False
+    return one.st_mtime_ns == other.st_mtime_ns or filecmp.cmp(left, right, shallow=False)
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file of an artifact or a release.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+    """
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        raise ArtifactError(f"{file}: is missing; {_MADE_AGAIN}") from None
+    except ValueError as error:
+        raise ArtifactError(f"{file}: damaged ({error}); {_MADE_AGAIN}") from error
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file by a rename: a reader finds the old text or the new one, and a failure leaves nothing."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        aside.write_text(text)
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two files or folders in one step, see renameat2(2).
+
+    Returns:
+        False, with nothing done, where kernel or file system cannot.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "renameat2"):
+        return False
+    at_working_folder, exchange_both = -100, 2  # AT_FDCWD of <fcntl.h>, RENAME_EXCHANGE of <linux/fs.h>
+    return bool(
+        libc.renameat2(at_working_folder, os.fsencode(one), at_working_folder, os.fsencode(other), exchange_both) == 0
+    )
 
 
 def cache_folder() -> Path:
@@ -50,10 +115,47 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cascade"
 
 
+def made_in_cache(folder: Path) -> Path:
+    """``folder``, which is the cache folder or in it, and is there now.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if not can_be_written(folder):
+        raise ConfigError(f"{folder}: cannot be written; set CASCADE_CACHE to a folder that can be")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def can_be_written(folder: Path) -> bool:
+    """Whether this user can write to a folder, or make it if it is not there. Writes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """A context that one process at a time can enter; others wait. The lock ends with the process that holds it."""
+def locked(file: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+    """A context that one process at a time can enter; others wait. The lock ends with the process that holds it.
+
+    Args:
+        shared: processes that all share the lock can enter together.
+        wait: False to enter without the lock if another process holds it.
+
+    Yields:
+        Whether this process holds the lock.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(lock, kind if wait else kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def lock_is_free(file: Path) -> bool:
+    """Whether no process holds the lock now."""
+    with locked(file, wait=False) as free:
+        return free

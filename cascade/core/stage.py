@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .artifact import (
-    MANIFEST,
-    Artifact,
-    unfinished_path,
-    write_artifact,
-)
-from .errors import DataError
+from .artifact import Artifact, unfinished_path, write_artifact
+from .errors import ArtifactError, DataError
 from .inputs import Inputs, StageInput
 from .memory import MemoryNeed
 from .section import Section, stored
@@ -42,6 +37,8 @@ class Stage:
     """Raised when the code writes other files from the same inputs."""
     publish: Callable[[Artifact, Sections], None] | None = None
     """Copies the finished artifact to where it is used (Feast's store, the model repository), unless it is there."""
+    unpublished: Callable[[Artifact, Sections], Sequence[str]] | None = None
+    """How what is published differs from the artifact, in words; empty if ``publish`` would change nothing."""
     inputs: Callable[[Sections], Inputs] | None = None
     """What it reads beside sections and parents; a change runs the stage again."""
     check_inputs: Callable[[Sections], None] | None = None
@@ -74,9 +71,11 @@ class Stage:
 
     def find(self, runs: Path, sections: Sections, parents: Mapping[str, str]) -> Artifact | None:
         """The finished artifact for these inputs; None if there is none, or files of it are gone or cut off."""
-        folder = self.folder(runs, sections, parents)
-        artifact = Artifact.load(folder, self.name) if (folder / MANIFEST).is_file() else None
-        return artifact if artifact is not None and artifact.whole else None
+        try:
+            artifact = Artifact.load(self.folder(runs, sections, parents), self.name)
+        except ArtifactError:  # no manifest, or one that is cut off
+            return None
+        return artifact if artifact.whole else None
 
     def run(
         self,

@@ -6,11 +6,11 @@ One file for each pipeline, ``<runs>/.last/<its name>.json``, holds stage -> nam
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from ..core.errors import ArtifactError
+from ..core.files import write_text
 from .run_record import RunRecord
 
 FOLDER = ".last"
@@ -23,9 +23,7 @@ def note(runs: Path, pipeline: str, stage: str, name: str) -> None:
         return
     file = _file(runs, pipeline)
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_text(json.dumps({**known, stage: name}, indent=1))
-    aside.rename(file)
+    write_text(file, json.dumps({**known, stage: name}, indent=1))
 
 
 def noted(runs: Path, pipeline: str) -> dict[str, str]:
@@ -48,6 +46,11 @@ def last_record(runs: Path, pipeline: str, stage: str) -> RunRecord | None:
     name = noted(runs, pipeline).get(stage)
     file = runs / stage / f"{name}.json"
     return RunRecord.load(file) if name is not None and file.is_file() else None
+
+
+def pipelines(runs: Path) -> list[str]:
+    """Every pipeline that has run."""
+    return sorted(unquote(file.stem) for file in (runs / FOLDER).glob("[!.]*.json"))
 
 
 def newest(runs: Path) -> str | None:

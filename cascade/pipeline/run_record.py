@@ -7,7 +7,6 @@ different settings are the same artifact for the stages that follow.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 from ..core.artifact import Artifact
 from ..core.errors import ArtifactError
+from ..core.files import write_text
 from ..core.section import stored
 from ..core.stage import Sections, Stage
 
@@ -47,9 +47,7 @@ class RunRecord:
 
     def save(self, folder: Path) -> None:
         """Write ``<run folder>.json``, at once for those who read it meanwhile."""
-        aside = folder.with_name(f".{folder.name}.json.{os.getpid()}")
-        aside.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
-        aside.rename(folder.with_name(f"{folder.name}.json"))
+        write_text(folder.with_name(f"{folder.name}.json"), json.dumps(asdict(self), indent=1, sort_keys=True))
 
     @classmethod
     def load(cls, file: Path) -> RunRecord:

@@ -6,12 +6,13 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..cards.model_card import write_card
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import Artifact, remove_unfinished
+from ..core.disk import disk_errors
 from ..core.errors import ConfigError, FeatureStoreError
 from ..core.files import locked
 from ..core.memory import check_need, give_back, limited_to
@@ -21,6 +22,7 @@ from ..ensemble.config import pipeline_name
 from ..models.training.worker_group import worker_group
 from ..workflows.etl.dask_cluster import given_limit
 from .last_run import last_record, newest, note, noted
+from .leftovers import lock_file, remove_leftovers, running
 from .run_record import RunRecord, changes
 from .worker import DONE, TRAIN, run_as_worker, tell_workers
 
@@ -37,8 +39,6 @@ STAGES = {
 """Name -> module and object, parents before children. A module is imported when it is first needed."""
 TABLES = ("data", "etl")
 """The stages whose artifacts the checks of the others read."""
-LOCKS = ".locks"
-"""Folder below ``runs`` with a lock file for each run folder that a process is writing."""
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class PlanRow:
     """The reason to run; empty if up to date."""
     folder: Path | None
     """Its run folder; None if it is unknown because a parent has to run first."""
+    publish: str = ""
+    """If up to date: why its artifact would be published again; see `with_publications`."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,22 @@ def plan(config: PipelineConfig, runs: Path, stages: Sequence[Stage] | None = No
     return rows
 
 
+def with_publications(rows: Sequence[PlanRow], config: PipelineConfig) -> list[PlanRow]:
+    """The rows of `plan`; those of artifacts that are not what is published say so.
+
+    Raises:
+        ConfigError: what is published belongs to another pipeline.
+    """
+    stages = {stage.name: stage for stage in all_stages()}
+    return [replace(row, publish=_unpublished(stages[row.stage], row, config)) for row in rows]
+
+
+def _unpublished(stage: Stage, row: PlanRow, config: PipelineConfig) -> str:
+    if stage.unpublished is None or row.folder is None or not row.up_to_date:
+        return ""
+    return "; ".join(stage.unpublished(Artifact.load(row.folder, stage.name), _sections(config, stage)))
+
+
 def check_inputs(config: PipelineConfig, names: Iterable[str] = STAGES) -> None:
     """Raise what the stages of these names would refuse before they read a row.
 
@@ -135,12 +153,28 @@ def run(
     Raises:
         ConfigError: there is no such stage, one of them needs more memory than there is, or a key of a later one
             cannot work; the latter is found before anything is trained.
+        DiskError: a disk is full; nothing half-written is left.
     """
     stages = all_stages() if stages is None else stages
     wanted = list(only) if only else [stage.name for stage in stages]
     needed = with_parents(stages, wanted)
     if not worker_group().chief:
         return run_as_worker(config, runs, [stage for stage in stages if stage.name in needed])
+    with running(runs):
+        remove_leftovers(runs)
+        return _run_chief(config, runs, stages, wanted, needed, force, report)
+
+
+def _run_chief(
+    config: PipelineConfig,
+    runs: Path,
+    stages: Sequence[Stage],
+    wanted: Sequence[str],
+    needed: set[str],
+    force: bool,
+    report: Callable[[Progress], None],
+) -> dict[str, Artifact]:
+    """`run` for the process that runs the stages."""
     done: dict[str, Artifact] = {}
     unchecked = [stage for stage in stages if stage.name in needed and stage.check is not None]
     for stage in (s for s in stages if s.name in needed):
@@ -155,8 +189,10 @@ def run(
             if done.keys() >= {*TABLES}:
                 unchecked = _checked(unchecked, config, done)
             start = time.perf_counter()
-            found = _run_one(stage, runs, config, done, stages, again=found is not None)
-        note(runs, _name(config), stage.name, found.path.name)
+            with disk_errors(f"stage {stage.name}", runs):
+                found = _run_one(stage, runs, config, done, stages, again=found is not None)
+        with disk_errors(f"stage {stage.name}", runs):
+            note(runs, _name(config), stage.name, found.path.name)
         _publish(stage, found, sections, needed=start is not None or stage.name in wanted)
         tell_workers(DONE)
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
@@ -219,7 +255,7 @@ def _run_one(
     """
     sections, parents = _sections(config, stage), {name: done[name] for name in stage.parents}
     digests = {name: parent.digest for name, parent in parents.items()}
-    with locked(runs / LOCKS / f"{stage.name}-{stage.key(sections, digests)}"):
+    with locked(lock_file(runs, stage.name, stage.key(sections, digests))):
         if not again and (made := stage.find(runs, sections, digests)):
             return made
         with limited_to(given_limit(config.etl)):

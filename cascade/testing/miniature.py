@@ -16,6 +16,7 @@ from ..ensemble.graph.ops import (
     DropSeen,
     EncodeQuery,
     LookupItems,
+    LookupUser,
     MergeNeighbours,
     Order,
     Rank,
@@ -75,7 +76,12 @@ class Miniature:
 
 
 def miniature(
-    folder: Path, *, string_ids: bool = False, serving: ServingConfig = SERVING, neighbours: bool = False
+    folder: Path,
+    *,
+    string_ids: bool = False,
+    serving: ServingConfig = SERVING,
+    neighbours: bool = False,
+    lookup_user: LookupUser | None = None,
 ) -> Miniature:
     """Write models, index and tables into ``folder``.
 
@@ -83,6 +89,7 @@ def miniature(
         string_ids: use ids such as "u100" and "i1000" instead of integers.
         serving: the config section of the request path.
         neighbours: give the retriever item-item weights, which the ranker adds to its score.
+        lookup_user: reads gender, history_ids and rejected_ids of users from a feature store, in place of a table.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
@@ -101,7 +108,7 @@ def miniature(
     weights = [name for name in files if name.startswith("neighbour_")]
     merge = MergeNeighbours(serving.ann.topk, DIM, LENGTH, DECAY)
     steps = Steps(
-        lookup_user=Step(MiniatureUsers(ids), _pick(files, "users.npz")),
+        lookup_user=Step(lookup_user) if lookup_user else Step(MiniatureUsers(ids), _pick(files, "users.npz")),
         transform=Step(MiniatureTransform(ids, LENGTH), _pick(files, "ids.npz")),
         encode_query=Step(EncodeQuery(USER_INPUTS, DIM), _pick(files, "query_tower.onnx")),
         retrieve=Step(Retrieve(serving.ann.topk, DIM), _pick(files, "index.faiss")),
@@ -126,6 +133,7 @@ def miniature_repository(
     version: int = 1,
     serving: ServingConfig = SERVING,
     neighbours: bool = False,
+    lookup_user: LookupUser | None = None,
 ) -> Miniature:
     """Export the miniature as model ``cascade`` into the model repository ``folder``.
 
@@ -136,7 +144,7 @@ def miniature_repository(
     from ..ensemble.repository.export import export
 
     parts = Path(folder).with_name(f"{Path(folder).name}-parts")
-    made = miniature(parts, string_ids=string_ids, serving=serving, neighbours=neighbours)
+    made = miniature(parts, string_ids=string_ids, serving=serving, neighbours=neighbours, lookup_user=lookup_user)
     graph = request_graph(made.steps, made.inputs)
     export(graph, Path(folder), made.inputs, RELEASE, version=version, serving=serving)
     for model in Path(folder).glob(f"*/{version}/model.py"):

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ...core.artifact import Artifact
+from ...core.disk import new_array
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
 from ..retriever.stage import CHECKPOINT, ITEM, QUERY, of_training_part
@@ -68,7 +68,7 @@ def item_vectors(tensors: Tensors, tower: Path, file: Path) -> NDArray[np.float3
 
     model, count = session(tower), len(tensors.item_ids)
     dim = run(model, item_columns(tensors, np.arange(1))).shape[1]
-    vectors = open_memmap(file, "w+", np.float32, (count, dim))  # type: ignore[no-untyped-call]
+    vectors = new_array(file, np.float32, (count, dim))
     with tqdm(total=count, desc="item vectors", unit=" items", unit_scale=True, disable=None) as bar:
         for at in range(0, count, CHUNK):
             rows = np.arange(at, min(at + CHUNK, count))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import ArtifactError
 from ...core.features import Feature
+from .canonical import make_canonical
 from .conversion import to_onnx
 from .external_tables import move_tables_out
 
@@ -51,6 +52,7 @@ def export(file: Path, call: Any, inputs: Sequence[Any], output: str, *, empty: 
     name_axes(model)
     if empty:
         keep_empty_axes(model)
+    make_canonical(model)
     onnx.checker.check_model(model)
     move_tables_out(model, file.parent)
     onnx.save(model, str(file))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+
+from ...core.disk import new_array
 
 SLOTS, SHARE, QUERY = "item_slots", "item_share", "item_query"
 """The tables of the item part: the item's vectors side by side, its term of the top network's first layer, and its
@@ -35,10 +36,7 @@ def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str
     features = {name: np.load(tables[name], mmap_mode="r") for name in types}
     items = len(next(iter(features.values())))
     files = {name: folder / f"{name}.npy" for name in widths}
-    parts = {
-        name: open_memmap(file, "w+", np.float32, (items, widths[name]))  # type: ignore[no-untyped-call]
-        for name, file in files.items()
-    }
+    parts = {name: new_array(file, np.float32, (items, widths[name])) for name, file in files.items()}
     with tqdm(total=items, desc="item parts", unit="item", unit_scale=True, disable=None) as bar:
         for at in range(0, items, CHUNK):
             chunk = {name: cast(table[at : at + CHUNK], types[name]) for name, table in features.items()}

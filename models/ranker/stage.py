@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from ...core.artifact import Artifact
 from ...core.errors import ConfigError
+from ...core.files import read_json
 from ...core.memory import MemoryNeed, give_back
 from ...core.stage import Sections, Stage
 from .. import metrics
@@ -140,7 +140,7 @@ def trains_on(wanted: str, data: Path) -> str:
     Raises:
         ConfigError: if ``wanted`` needs impressions and there is no label.
     """
-    has_label = bool(json.loads((data / "tables.json").read_text())["has_label"])
+    has_label = bool(read_json(data / "tables.json")["has_label"])
     if wanted in ("impressions", "both") and not has_label:
         raise ConfigError(f"dlrm_ranker.train_on: {wanted} needs a 0/1 column label in interactions, there is none")
     return wanted if wanted != "auto" else ("impressions" if has_label else "candidates")
@@ -344,5 +344,5 @@ RANKER = Stage(
     take_part=take_part,
     check=check,
     memory=memory,
-    version=19,
+    version=20,
 )

@@ -248,5 +248,5 @@ TWO_TOWER = Stage(
     take_part=take_part,
     inputs=inputs,
     memory=memory,
-    version=12,
+    version=13,
 )

@@ -152,8 +152,14 @@ class Checkpoints:
 
 
 def replace(file: Path, write: Callable[[Path], Any]) -> None:
-    """Replace ``file`` atomically: ``write`` gets a temporary path, which is renamed when it returns."""
+    """Replace ``file`` atomically: ``write`` gets a temporary path, which is renamed when it returns.
+
+    If it fails, nothing is left of it.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{os.getpid()}.{file.name}")
-    write(temporary)
-    temporary.replace(file)
+    try:
+        write(temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...core.artifact import RESUME, path_beside
+from ...core.disk import check_space
 from ...core.errors import DivergedError
 from ..config import TrainingConfig
 from .checkpoints import Checkpoints, CheckpointState, replace
@@ -29,6 +30,8 @@ from .worker_group import worker_group
 
 log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"
+HDF5_BYTES = 4096
+"""What HDF5 writes for each weight besides its numbers, at most."""
 Batches = Callable[[np.random.Generator], Iterable[Mapping[str, Any]]]
 """Draws the batches of an epoch; the same batches from the same state of the generator."""
 EPOCH_CALLBACK: ContextVar[Callable[[str, int, float], None] | None] = ContextVar("EPOCH_CALLBACK", default=None)
@@ -179,7 +182,13 @@ def run_folder(checkpoint: Path) -> str:
 
 
 def save_weights(model: Any, folder: Path) -> None:
-    """Write the weights atomically."""
+    """Write the weights atomically.
+
+    Raises:
+        DiskError: there is no space for them. HDF5 ends a process that it cannot write for.
+    """
+    need = sum(int(np.prod(weight.shape)) * weight.dtype.size + HDF5_BYTES for weight in model.weights)
+    check_space(folder / WEIGHTS, need)
     replace(folder / WEIGHTS, lambda file: model.save_weights(str(file)))
 
 

@@ -39,7 +39,8 @@ def test_a_client_needs_a_running_server(mini):
 
 def test_it_starts_once_and_has_no_address_after_it_stops(mini):
     server = cascade.Server(mini[0])
-    server._started = SimpleNamespace(ports=SimpleNamespace(grpc_url="host:1"), stop=lambda: None)
+    process = SimpleNamespace(ports=SimpleNamespace(grpc_url="host:1"))
+    server._supervisor = SimpleNamespace(session=SimpleNamespace(process=process), stop=lambda: None)
     with pytest.raises(ServerError, match="already running at host:1"):
         server.start()
     server.stop()

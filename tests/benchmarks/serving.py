@@ -56,7 +56,7 @@ def main():
         Path(config.export.repository),
         config.export.model_name,
         feature_repo=Path(config.feature_store.repo),
-        config=ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=1),
+        config=ServerConfig(http_port=0, grpc_port=0, metrics_port=0, instances=1, standby=False),
         forward=lambda line: None,
     )
     start = time.monotonic()

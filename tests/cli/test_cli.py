@@ -31,6 +31,7 @@ VERBS = [
     "serve",
     "recommend",
     "evaluate",
+    "clean",
     "bench",
     "show",
     "size",
@@ -238,6 +239,34 @@ def test_a_signal_runs_the_cleanup(config_file: Path, number: int, code: int) ->
     assert (result.returncode, result.stdout) == (code, "cleaned up\n") and "Traceback" not in result.stderr
 
 
+ENTRY = "from cascade.cli.entry import main; main()"
+
+
+@pytest.mark.parametrize("module", ["typer", "cascade.cli.main", "cascade.cli.tune"])
+def test_an_interrupt_while_the_command_is_imported_is_no_traceback(module: str, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *others):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from cascade.cli.entry import main\n"
+        "main()"
+    )
+    result = cascade("--version", cwd=tmp_path, code=program)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_the_entry_point_leaves_interrupts_to_the_command(config_file: Path) -> None:
+    assert cascade("--version", cwd=config_file.parent, code=ENTRY).returncode == 0
+    program = (
+        "import os, signal, cascade.config.load as c\n"
+        "c.config_with_origins = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n" + ENTRY
+    )
+    result = cascade("config", cwd=config_file.parent, code=program)
+    assert result.returncode == 130 and "Traceback" not in result.stderr
+
+
 def test_config_prints_values_and_origins(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASCADE_SERVING__ANN__TOPK", "300")
     lines = invoke("config", "--set", "history.length=7").output.splitlines()
@@ -288,6 +317,41 @@ def test_plan_run_plan(config_file: Path) -> None:
     assert "n_users 943, auc 0.5000" in result.stderr
     assert [row["up_to_date"] for row in json.loads(invoke("plan", "--json").output)] == [True, True]
     assert invoke("run").stderr.count("up to date") == 2
+
+
+def test_plan_says_what_is_published_otherwise_than_built(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[str] = []
+
+    def fill(folder: Path, sections: Mapping[str, Any], parents: Mapping[str, Artifact]) -> None:
+        (folder / "x").write_text("x")
+
+    def unpublished(artifact: Artifact, sections: Mapping[str, Any]) -> list[str]:
+        return [] if published else ["a is gone", "b differs"]
+
+    stage = Stage(
+        "data", "Read.", ["data"], [], fill, publish=lambda *_: published.append("x"), unpublished=unpublished
+    )
+    monkeypatch.setattr(stages, "all_stages", lambda: (stage,))
+    assert invoke("plan").stdout.splitlines()[2].split() == ["data", "would", "run", "not", "run", "before"]
+    invoke("run")
+    assert invoke("plan").stdout.splitlines()[2].split() == ["data", "up", "to", "date"]
+    published.clear()
+    assert invoke("plan").stdout.splitlines()[2].split()[1:3] == ["would", "publish"]
+    assert json.loads(invoke("plan", "--json").stdout)[0]["publish"] == "a is gone; b differs"
+    invoke("run")
+    assert published and json.loads(invoke("plan", "--json").stdout)[0]["publish"] == ""
+
+
+@pytest.mark.usefixtures("two_stages")
+def test_run_takes_a_model_over(config_file: Path) -> None:
+    from cascade.ensemble.repository.owner import Owner, owner_of
+
+    model = config_file.parent / "model_repository" / "cascade"
+    Owner("pipeline", "/elsewhere").save(model)
+    invoke("run")
+    assert owner_of(model) == Owner("pipeline", "/elsewhere")
+    invoke("run", "--take-over")
+    assert owner_of(model) == Owner("pipeline", str(config_file.parent / "runs"))
 
 
 def test_evaluate_a_policy_from_its_log(config_file: Path) -> None:
@@ -486,3 +550,15 @@ def test_version() -> None:
     import cascade as package
 
     assert invoke("--version").stdout == f"{package.__version__}\n"
+
+
+@pytest.mark.usefixtures("two_stages")
+def test_clean_shows_and_removes(config_file: Path) -> None:
+    assert invoke("clean").stdout == "runs: nothing to remove\n"
+    invoke("run")
+    Path("runs/data/0123456789ab").mkdir()
+    [entry] = json.loads(invoke("clean", "--json").stdout)
+    shown = invoke("clean").stdout
+    assert entry["path"] in shown and "`cascade clean --remove` removes them" in shown and Path(entry["path"]).is_dir()
+    assert invoke("clean", "--remove").stdout.rstrip().endswith("removed")
+    assert not Path(entry["path"]).exists() and invoke("clean").stdout == "runs: nothing to remove\n"

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import shutil
 import socket
 from importlib import metadata
@@ -96,6 +97,11 @@ def test_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pipeline.check_triton() == [Check("triton: libpython", "fail", "not found", "install it")]
 
 
+def test_the_version_of_triton_is_told() -> None:
+    check = pipeline.check_triton_version()
+    assert check.status == "ok" and check.found.startswith("2.51.0 of nvidia-pytriton 0.7.0")
+
+
 @pytest.mark.parametrize(("free", "status"), [(8 * MIB, "fail"), (32 * MIB, "warn"), (64 * MIB, "ok")])
 def test_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, status: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
@@ -114,6 +120,14 @@ def test_ports() -> None:
         assert check.status == "fail" and str(port) in check.found
         assert "server.grpc_port" in check.advice
     assert machine.check_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0)).status == "ok"
+
+
+@pytest.mark.parametrize(("hard", "status"), [(1024, "warn"), (65536, "ok"), (resource.RLIM_INFINITY, "ok")])
+def test_descriptors(monkeypatch: pytest.MonkeyPatch, hard: int, status: str) -> None:
+    """The soft limit does not matter: `cascade serve` raises it."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, hard))
+    check = machine.check_descriptors()
+    assert check.status == status and bool(check.advice) == (status == "warn")
 
 
 def test_gpu_and_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -160,12 +174,21 @@ def test_feast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_redis() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert pipeline.check_redis(FeatureStoreConfig(redis=f"{address},ssl=false")).status == "ok"
+    """That one is reached is tested with a real one, in tests/integration."""
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        address = f"127.0.0.1:{hung.getsockname()[1]}"
+        check = pipeline.check_redis(FeatureStoreConfig(redis=f"{address},ssl=false"), timeout_s=0.05)
+        assert check.status == "fail" and check.found.startswith(f"{address}: Timeout")
     check = pipeline.check_redis(FeatureStoreConfig(redis=address))
-    assert check.status == "fail" and address in check.found
-    assert pipeline.check_redis(FeatureStoreConfig(redis="127.0.0.1:1")).status == "fail"
+    assert check.status == "fail" and address in check.found and check.advice == "start Redis and run this again"
+
+
+@pytest.mark.parametrize("mode", ["cluster", "sentinel"])
+def test_a_redis_of_another_kind(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setattr("redis.Redis.info", lambda *_: {"redis_mode": mode})
+    check = pipeline.check_redis(FeatureStoreConfig(redis="cache:1"))
+    assert (check.status, check.found) == ("fail", f"cache:1 runs in the mode {mode}")
+    assert check.advice.startswith("Redis Cluster and Sentinel are not supported")
 
 
 @pytest.mark.parametrize(("free", "status"), [(GIB // 2, "fail"), (2 * GIB, "warn"), (6 * GIB, "ok")])
@@ -176,7 +199,7 @@ def test_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, status
 
 def test_everything_is_examined_although_the_config_is_wrong(tmp_path: Path) -> None:
     names = [check.name for check in examine(tmp_path / "none.yaml")]
-    for name in ("python", "pins", "config", "shared memory", "ports", "gpu", "cudf", "feast", "disk"):
+    for name in ("python", "pins", "config", "shared memory", "ports", "open files", "gpu", "cudf", "feast", "disk"):
         assert name in names
 
 
@@ -195,3 +218,12 @@ def test_output() -> None:
         "found": "0 GiB",
         "advice": "free some",
     }
+
+
+def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for folder, status in ((tmp_path / "new" / "cache", "ok"), (tmp_path / "file" / "cache", "fail")):
+        monkeypatch.setenv("CASCADE_CACHE", str(folder))
+        check = machine.check_cache()
+        assert check.status == status and str(folder) in check.found and not folder.exists()
+    assert "CASCADE_CACHE" in check.advice

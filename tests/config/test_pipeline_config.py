@@ -399,6 +399,12 @@ def test_a_section_that_holds_itself_is_an_error(tmp_path: Path) -> None:
         ("data: {types: {x: str}}", r"data\.types\.x: is 'str', should be 'int', 'float', 'text'"),
         ("data: {columns: {items.item_id: id}}", r"data\.columns: expected items: \{item_id: id\}"),
         ("feature_store: {redis: 'a:6379,b:6379'}", r"feature_store\.redis: expected one server, found several"),
+        ("feature_store: {redis: 'a:26379,b:26379,sentinel_service=m'}", r"redis: .*Sentinel are not supported"),
+        ("feature_store: {redis: 'a:26379,sentinel_master=m'}", r"'sentinel_master' is no option; Redis Cluster and"),
+        (
+            "feature_store: {redis: 'a:6379,cluster=true'}",
+            r"'cluster' is no option; Redis Cluster and Sentinel are not",
+        ),
         ("feature_store: {redis: 'redis://:secret@a:6379/0'}", r"redis: expected host:port, without redis://"),
         ("feature_store: {redis: cache}", r"feature_store\.redis: expected host:port, then options"),
         ("feature_store: {redis: 'cache:x'}", r"feature_store\.redis: expected host:port, then options"),
@@ -419,6 +425,17 @@ def test_a_connection_string_with_options(tmp_path: Path) -> None:
     file.write_text(f"{SMALL}feature_store: {{redis: 'cache.internal:6380,db=1,ssl=true,password=a=b:c'}}\n")
     config, _ = config_with_origins(file, environ={})
     assert config.feature_store.redis.startswith("cache.internal:6380")
+
+
+def test_a_config_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"{SMALL}serving: {{ann: {{topk: 99}}}}\n")
+    secret = {"CASCADE_FEATURE_STORE__REDIS": "cache:1,password=S3cret,db=1"}
+    config, _ = config_with_origins(file, environ=secret)
+    assert config.given()["feature_store"]["redis"] == "cache:1,password=S3cret,db=1"
+    assert config.given(secrets=False)["feature_store"]["redis"] == "cache:1,db=1"
+    assert config.tree(secrets=False)["feature_store"]["redis"] == "cache:1,db=1"
+    assert config.given(secrets=False)["serving"] == {"ann": {"topk": 99}}
 
 
 def test_columns_of_slices_are_kept_unless_they_are_features(tmp_path: Path) -> None:

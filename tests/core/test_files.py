@@ -1,11 +1,22 @@
-"""Large files are linked, small ones copied."""
+"""Files that are linked or copied, exchanged, written at once; the cache folder."""
 
 import errno
 import os
 
 import pytest
 
-from cascade.core.files import LINK_FROM, cache_folder, link_or_copy
+from cascade.core.errors import ArtifactError, ConfigError
+from cascade.core.files import (
+    LINK_FROM,
+    cache_folder,
+    can_be_written,
+    exchange,
+    link_or_copy,
+    made_in_cache,
+    read_json,
+    write_text,
+)
+from cascade.workflows.sources.cache import cached
 
 
 @pytest.fixture
@@ -69,3 +80,48 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("CASCADE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "cascade"
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(tmp_path, monkeypatch):
+    """Neither a folder below a file, nor one that only others may write to."""
+    (tmp_path / "file").touch()
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed)
+    for folder in (tmp_path / "file" / "cache", closed / "a" / "b", closed):
+        assert not can_be_written(folder)
+        with pytest.raises(ConfigError, match=f"^{folder}: cannot be written; set CASCADE_CACHE"):
+            made_in_cache(folder)
+    assert made_in_cache(tmp_path / "a" / "b").is_dir() and not (closed / "a").exists()
+
+
+def test_a_download_into_a_cache_that_cannot_be_written_says_so_before_it_begins(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CASCADE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ConfigError, match="set CASCADE_CACHE"):
+        cached("x.zip", None, lambda aside: pytest.fail("was fetched"))
+
+
+def test_json_that_is_cut_off_or_missing_is_named(tmp_path):
+    file = tmp_path / "tables.json"
+    with pytest.raises(ArtifactError, match="tables.json: is missing; delete its folder, and run `cascade run`"):
+        read_json(file)
+    for content in (b"", b"{", b"\xff"):
+        file.write_bytes(content)
+        with pytest.raises(ArtifactError, match="tables.json: damaged .*; delete its folder, and run `cascade run`"):
+            read_json(file)
+
+
+def test_two_folders_are_exchanged(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert exchange(tmp_path / "a", tmp_path / "b") and (tmp_path / "a" / "b").exists()
+    assert not exchange(tmp_path / "a", tmp_path / "missing") and (tmp_path / "a" / "b").exists()
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    write_text(tmp_path / "x", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "x", "\udcff")
+    assert [file.name for file in tmp_path.iterdir()] == ["x"] and (tmp_path / "x").read_text() == "old"

@@ -1,6 +1,7 @@
 """Paths of the repository that the documentation names exist, and so do the targets of its links."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,3 +41,16 @@ def test_a_link_to_what_a_page_is_written_from_leads_to_that_page_in_the_site() 
         shown = docs_hooks.linked(f"[it](../../{name})", ROOT / "docs" / "how-to", "how-to/train.md")
         assert shown == f"[it](../{page}{anchor})" and page in written
     assert all((ROOT / name).is_file() for name in docs_hooks.GENERATED)
+
+
+def test_what_a_pipeline_writes_is_ignored_by_git() -> None:
+    """A run in the checkout leaves no file of the repository changed."""
+    written = ("runs/data/x", "feature_repo/data/registry.db", "model_repository/cascade/config.pbtxt")
+    found = subprocess.run(["git", "check-ignore", *written], cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert found.stdout.split() == [*written]
+    tracked = subprocess.run(
+        ["git", "ls-files", "model_repository"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert tracked.stdout.split() == ["model_repository/README.md"]

@@ -294,6 +294,14 @@ def test_other_code_is_a_reason(tmp_path: Path, pipeline: Pipeline) -> None:
     assert row.why == "the stage's code has changed (version 1 -> 2)"
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_manifest_that_was_cut_off_is_a_reason(tmp_path: Path, pipeline: Pipeline, text: str) -> None:
+    done = run(config(), tmp_path, stages=pipeline.stages)
+    (done["a"].path / "manifest.json").write_text(text)
+    assert pipeline.why(tmp_path, config())["a"] == "its run folder is gone, or files in it are"
+    assert pipeline.run(tmp_path, config()) == ["a"]
+
+
 def test_a_folder_that_was_deleted_is_a_reason(tmp_path: Path, pipeline: Pipeline) -> None:
     done = run(config(), tmp_path, stages=pipeline.stages)
     (done["a"].path / "manifest.json").unlink()
@@ -370,18 +378,6 @@ def test_an_artifact_whose_files_are_gone_or_cut_off_is_made_again(
 def test_stage_names_match_their_places() -> None:
     for name, place in STAGES.items():
         assert place.partition(":")[2].lower() == name
-
-
-def test_what_killed_runs_have_left_is_removed(tmp_path: Path, pipeline: Pipeline) -> None:
-    pipeline.run(tmp_path, config())
-    made = next(folder for folder in (tmp_path / "b").iterdir() if folder.is_dir())
-    left = [made.with_name(f".{made.name}.{end}") for end in ("1", "2.old")]
-    others = made.with_name(".0123456789ab.1")
-    for folder in (*left, others):
-        (folder / "half").mkdir(parents=True)
-    assert pipeline.run(tmp_path, config()) == [] and all(folder.is_dir() for folder in left), "nothing runs"
-    pipeline.run(tmp_path, config(), only=["b"], force=True)
-    assert made.is_dir() and others.is_dir() and not any(folder.exists() for folder in left)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])

@@ -187,7 +187,7 @@ def test_an_exception_of_the_watch_function_ends_a_training(tmp_path):
     from cascade.models.training.step import TrainStep
 
     class Still(tf.Module):
-        variables = ()
+        variables = weights = ()
 
         def save_weights(self, file):
             open(file, "w").close()

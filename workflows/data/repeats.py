@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.errors import DataError
+from ...core.files import read_json
 from ..tables.parquet import batches, whole_users
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def keeps_seen(setting: str, data: Path) -> bool:
     Raises:
         DataError: seen items are left out, and all that is held out for the evaluation is of such items.
     """
-    facts = json.loads((data / "tables.json").read_text())
+    facts = read_json(data / "tables.json")
     if (facts["seen"] if setting == "auto" else setting) == "keep":
         return True
     if facts["held_out_repeat_share"] == 1:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from ...core.disk import new_array
 from ..data.split import NAMES
 from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import row_groups
@@ -72,7 +73,7 @@ def create(folder: Path, offsets: RowOffsets, columns: Mapping[str, str], positi
 
 def _make(file: Path, dtype: str, size: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    open_memmap(file, "w+", dtype, (size,))  # type: ignore[no-untyped-call]
+    new_array(file, dtype, (size,))
 
 
 def write_rows(folder: Path, columns: Mapping[str, NDArray[Any]], first: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from ...core.features import (
     Feature,
     FeatureSchema,
 )
+from ...core.files import read_json
 from ...core.inputs import Inputs, file_inputs
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
@@ -51,7 +51,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> d
     schema, config = cast(SchemaConfig, sections["schema"]), cast(EtlConfig, sections["etl"])
     history = cast(HistoryConfig, sections["history"])
     data = parents["data"].path
-    tables = json.loads((data / "tables.json").read_text())
+    tables = read_json(data / "tables.json")
     raw, labels = raw_features(schema, tables["columns"]), tuple(tables.get("labels", ()))
     device, limit = pick_device(config), memory_bytes(config)
     rows = max(limit // config.workers // row_bytes(len(raw)), 1)

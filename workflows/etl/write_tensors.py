@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from ...core.disk import new_array
 from ...core.errors import DataError
 from ...core.features import Feature
 from ..data.split import NAMES, TEST
@@ -75,10 +75,7 @@ def write_entities(folder: Path, side: FittedSide, source: Path, n: int) -> None
         source: the Parquet file of the ``n`` users or items.
     """
     folder.mkdir()
-    arrays = {
-        f.name: open_memmap(folder / f"{f.name}.npy", "w+", dtype_of(f), (n, *f.dims))  # type: ignore[no-untyped-call]
-        for f in side.features
-    }
+    arrays = {f.name: new_array(folder / f"{f.name}.npy", dtype_of(f), (n, *f.dims)) for f in side.features}
     first = 0
     columns = sorted({name for feature in side.raw for name in feature.raw})
     for group in row_groups(source):
@@ -182,7 +179,7 @@ def save_ids(folder: Path, data: Path) -> None:
     for name, ids in zip(("user_ids", "item_ids"), id_columns(data), strict=True):
         text = not pa.types.is_integer(ids.type)
         dtype = f"<U{max(1, pc.max(pc.utf8_length(ids)).as_py())}" if text else "int64"
-        array = open_memmap(folder / f"{name}.npy", "w+", dtype, (len(ids),))  # type: ignore[no-untyped-call]
+        array = new_array(folder / f"{name}.npy", dtype, (len(ids),))
         for first in range(0, len(ids), CHUNK):
             part = ids.slice(first, CHUNK)
             array[first : first + len(part)] = part.to_pylist() if text else part.to_numpy()

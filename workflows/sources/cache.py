@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...core.files import cache_folder
+from ...core.files import cache_folder, made_in_cache
 
 
 def check_sha256(file: Path, expected: str) -> None:
@@ -27,10 +27,11 @@ def cached(name: str, sha256: str | None, fetch: Callable[[Path], None]) -> Path
 
     Raises:
         DataError: if the checksum differs.
+        ConfigError: if the cache folder cannot be written.
     """
     file = cache_folder() / name
     if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
+        made_in_cache(file.parent)
         aside = file.with_name(f".{file.name}.{os.getpid()}")
         try:
             fetch(aside)

@@ -6,7 +6,6 @@ text are memory-mapped, so that the instances of a server share one copy and loa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.files import read_json
 from .codes import Codes
 from .number_tables import load_number_codes, number_codes
 from .text_tables import MAPPED_FROM, MappedTextCodes, TextCodes
@@ -37,7 +37,7 @@ def codes_for(values: Sequence[str] | NDArray[Any], codes: NDArray[np.int64]) ->
 def load_codes(folder: Path, name: str) -> Codes:
     """The table ``name`` that ``Codes.save`` wrote into ``folder``; afterwards no kernel needs compiling."""
     if (file := folder / f"{name}.json").is_file():
-        return TextCodes({value: int(code) for value, code in json.loads(file.read_text())})
+        return TextCodes({value: int(code) for value, code in read_json(file)})
     if (folder / f"{name}.text.npy").is_file():
         return MappedTextCodes.load(folder, name)
     return load_number_codes(folder, name)

@@ -9,8 +9,8 @@ from ...config.pipeline import PipelineConfig
 from ...ensemble.config import ServerConfig
 from ...workflows.config import FeatureStoreConfig
 from .check import Check
-from .machine import check_disk, check_gpu, check_ports, check_shared_memory
-from .pipeline import check_config, check_data, check_feast, check_redis, check_triton
+from .machine import check_cache, check_descriptors, check_disk, check_gpu, check_ports, check_shared_memory
+from .pipeline import check_config, check_data, check_feast, check_redis, check_triton, check_triton_version
 from .software import check_cudf, check_pins, check_platform, check_python
 
 
@@ -27,12 +27,15 @@ def examine(file: Path, sets: Sequence[str] = ()) -> list[Check]:
         config_check,
         *([check_data(config)] if config else []),
         *check_triton(),
+        check_triton_version(),
         check_shared_memory(),
         check_ports(server),
+        check_descriptors(),
         gpu,
         check_cudf(has_gpu=gpu.found.startswith("NVIDIA")),
         check_feast(store),
         *([check_redis(store)] if store.online == "redis" else []),
+        check_cache(),
         check_disk(Path.cwd()),
     ]
 

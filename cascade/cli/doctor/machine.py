@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 from ...core.errors import ServerError
+from ...core.files import cache_folder, can_be_written
+from ...core.processes import ENOUGH_FILES, MORE_FILES, highest_file_limit
 from ...ensemble.config import ServerConfig
 from ...ensemble.server.shared_memory import FOLDER as SHARED_MEMORY
 from ...ensemble.server.shared_memory import free_bytes
@@ -43,6 +45,15 @@ def check_ports(server: ServerConfig) -> Check:
     return Check("ports", "ok", f"http {ports.http}, grpc {ports.grpc}, metrics {ports.metrics} are free")
 
 
+def check_descriptors() -> Check:
+    """Each connection takes a file descriptor."""
+    highest = highest_file_limit()
+    found = f"at most {highest:,}"
+    return (
+        Check("open files", "ok", found) if highest >= ENOUGH_FILES else Check("open files", "warn", found, MORE_FILES)
+    )
+
+
 def check_gpu(wanted: str | None = None) -> Check:
     """GPU and driver, if the machine has them.
 
@@ -65,10 +76,22 @@ def check_gpu(wanted: str | None = None) -> Check:
     return Check("gpu", "ok", f"{model}, {memory}, driver {driver}" + (f", {len(lines)} of them" if lines[1:] else ""))
 
 
+def check_cache() -> Check:
+    """The cache folder can be written: downloads and the layout of Triton are kept there."""
+    advice = "set CASCADE_CACHE to a folder that can be written"
+    try:
+        folder = cache_folder()
+    except RuntimeError as error:  # there is no home folder
+        return Check("cache", "fail", str(error), advice)
+    if can_be_written(folder):
+        return Check("cache", "ok", str(folder))
+    return Check("cache", "fail", f"{folder} cannot be written", advice)
+
+
 def check_disk(folder: Path) -> Check:
     """Free space for artifacts."""
     free = shutil.disk_usage(folder).free
     found = f"{free / GIB:.1f} GiB free in {folder}"
     if free < _DISK_REQUIRED:
-        return Check("disk", "fail", found, "free some: `runs/` holds every artifact ever made and may be deleted")
+        return Check("disk", "fail", found, "free some: `cascade clean` shows what no release needs")
     return Check("disk", "ok", found) if free >= _DISK_ENOUGH else Check("disk", "warn", found, "enough for small data")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...config.load import config_with_origins
 from ...config.pipeline import PipelineConfig
-from ...core.errors import ConfigError, DataError
+from ...core.errors import ConfigError, DataError, FeatureStoreError
 from ...workflows.config import FeatureStoreConfig
 from .check import Check, installed_version
 
@@ -48,6 +47,13 @@ def check_triton() -> list[Check]:
     ]
 
 
+def check_triton_version() -> Check:
+    """Which server the wheel has; it is older than NVIDIA's fixes."""
+    from ...ensemble.server.runtime import triton_version
+
+    return Check("triton: version", "ok", f"{triton_version()}; in production take NVIDIA's image, see SECURITY.md")
+
+
 def check_feast(store: FeatureStoreConfig) -> Check:
     """Feast is installed, and its repository is a folder or can become one: `cascade run` makes it."""
     version = installed_version("feast")
@@ -63,12 +69,12 @@ def check_feast(store: FeatureStoreConfig) -> Check:
 
 
 def check_redis(store: FeatureStoreConfig, timeout_s: float = 2.0) -> Check:
-    """A server accepts connections at the first address of Feast's connection string."""
-    address = store.redis.split(",")[0]
-    host, _, port = address.rpartition(":")
+    """A single Redis server answers at the address of Feast's connection string, and takes its password."""
+    from ...workflows.features.connection import check_single_server
+
     try:
-        with socket.create_connection((host, int(port)), timeout_s):
-            return Check("redis", "ok", address)
-    except (OSError, ValueError) as error:
-        advice = "start redis-server, or set feature_store.redis to host:port"
-        return Check("redis", "fail", f"{address}: {error}", advice)
+        check_single_server(store.model_copy(update={"online": "redis"}), timeout_s)
+    except (ConfigError, FeatureStoreError) as error:
+        found, _, advice = str(error).removeprefix("feature_store.redis: ").rpartition("; ")
+        return Check("redis", "fail", found, advice)
+    return Check("redis", "ok", f"{store.redis.partition(',')[0]} answers")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from ...cards.page import as_markdown, data_rows, shown
 from ...cards.texts import has_card
 from ...core.artifact import CARD_DATA, Artifact
 from ...core.errors import ArtifactError
+from ...core.files import read_json
 from ...core.text_table import table
 from .evaluation import metrics_table
 
@@ -28,7 +28,7 @@ def describe(artifact: Artifact) -> dict[str, Any]:
         "parents": dict(artifact.parents),
         "metrics": dict(artifact.metrics),
         "has_card": has_card(artifact),
-        "card": json.loads(card.read_text()) if card.is_file() else None,
+        "card": read_json(card) if card.is_file() else None,
         "evaluation": dict(evaluation.metrics) if evaluation else None,
         "evaluated_by": str(evaluation.path) if evaluation else None,
     }

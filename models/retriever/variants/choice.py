@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....core.artifact import RESUME, path_beside
+from ....core.files import read_json
 from ... import metrics
 from ...config import TwoTowerConfig
 from ...training.checkpoints import replace
@@ -84,7 +85,7 @@ def _kept(folder: Path) -> dict[str, Any] | None:
     beside = path_beside(folder, RESUME)
     if beside is None or not (beside / FILE).is_file():
         return None
-    kept: dict[str, Any] = json.loads((beside / FILE).read_text())
+    kept: dict[str, Any] = read_json(beside / FILE)
     return kept
 
 

@@ -13,6 +13,8 @@ from cascade.models.training.step import TrainStep, traced_once
 class Counter(tf.Module):
     """Its weights are the number of steps taken."""
 
+    weights = ()
+
     def __init__(self):
         super().__init__()
         self.steps = 0

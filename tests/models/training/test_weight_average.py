@@ -14,6 +14,8 @@ from cascade.models.training.weight_average import WARM_UP, Average, steps_betwe
 class Walker(tf.Module):
     """A model of one weight, which a step increases by 1."""
 
+    weights = ()
+
     def __init__(self):
         super().__init__()
         self.weight = tf.Variable(0.0)
