@@ -2,11 +2,11 @@
 
 import time
 
-from cascade.bench.chaos.steady_load import Sent, SteadyLoad
+from cascade.bench.chaos.steady_load import Sent, SteadyLoad, over_grpc
 
 
 def load_with(sent, samples):
-    load = SteadyLoad("127.0.0.1:1", "cascade", [1], lambda: True, 10)
+    load = SteadyLoad(over_grpc("127.0.0.1:1", "cascade"), [1], lambda: True, 10)
     load._sent, load._samples = sent, samples
     return load
 
