@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...core.artifact import Artifact, replace_folder
 from ...core.disk import disk_errors
+from ...core.errors import ArtifactError, ServerError
 from ...core.files import link_or_copy, locked, same_content, write_text
 from ..config import ExportConfig
 from ..graph.graph_file import RELEASE
@@ -145,8 +146,6 @@ def _release(artifact: Artifact, config: ExportConfig) -> str | None:
 
 def _release_id(version: Path) -> str | None:
     """The id of the release in the folder of a version; None without one, or if its file is damaged."""
-    from ...core.errors import ArtifactError
-
     try:
         return ReleaseManifest.load(version / RELEASE).release
     except (FileNotFoundError, ArtifactError):
@@ -154,8 +153,6 @@ def _release_id(version: Path) -> str | None:
 
 
 def _served_version(model: Path) -> int | None:
-    from ...core.errors import ServerError
-
     try:
         return served_version(model)
     except ServerError:  # a config that is no config

@@ -37,7 +37,10 @@ def reload(repository: Path, model: str, timeout: float = 300.0) -> list[str]:
 def _reload(server: LiveServer, deadline: float) -> str:
     file = Path(server.status_file)
     before = _tries(ServerStatus.read(file))
-    os.kill(server.pid, signal.SIGHUP)
+    try:
+        os.kill(server.pid, signal.SIGHUP)
+    except OSError as error:  # of another user, or just ended
+        raise ServerError(f"process {server.pid}: cannot be told to reload: {error.strerror}") from error
     while _tries(status := ServerStatus.read(file)) <= before:
         if state_of(server.pid) in ("", "Z"):
             raise ServerError(f"process {server.pid}: ended before it had loaded the release")

@@ -1,4 +1,4 @@
-"""A small file that says how a server is, for other processes such as the HTTP gateway. It imports nothing heavy."""
+"""A small file that says how a server is, for other processes such as `cascade reload`. It imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -23,6 +23,27 @@ VALID = {"inputs": [{"name": "user_id", "shape": [1, 1], "datatype": "INT64", "d
 MEGABYTE = 1024 * 1024
 
 
+def exchange(connection, method, path, body=None, headers=None):
+    """(status, headers, body) of one request; the connection is closed after it."""
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def ended(client):
+    """Wait until the server has ended the connection; what it said."""
+    said = b""
+    try:
+        while chunk := client.recv(65_536):
+            said += chunk
+    except ConnectionResetError:
+        pass
+    return said
+
+
 class Echo:
     """Stands in for `Backend`: answers a request for the model ``echo`` with its own tensors. ``error`` has it fail."""
 
@@ -107,12 +128,7 @@ class Gateway:
     def ask(self, method, path, body=None, headers=None):
         """(status, headers, body) of a request on a connection of its own."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=HANG_S)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
+        return exchange(connection, method, path, body, headers)
 
     def infer(self, request, headers=None, model="echo"):
         body = request if isinstance(request, bytes) else json.dumps(request).encode()

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.http as triton
+from gateway_server import exchange
 from waiting import HANG_S
 
 from cascade.bench.load.perf_tool import NoPerfAnalyzerError, perf_tool
@@ -76,12 +77,7 @@ def ask(url, method, path, body=None, headers=None):
     """(status, headers, body)"""
     connection = UnixConnection("/") if url.startswith("/") else http.client.HTTPConnection(url, timeout=HANG_S)
     connection.host = url if url.startswith("/") else connection.host
-    try:
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-    finally:
-        connection.close()
+    return exchange(connection, method, path, body, headers)
 
 
 def status(url):

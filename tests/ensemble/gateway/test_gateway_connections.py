@@ -7,7 +7,7 @@ import time
 import zlib
 
 import pytest
-from gateway_server import MEGABYTE, VALID, running
+from gateway_server import MEGABYTE, VALID, ended, running
 from waiting import HANG_S, wait_until
 
 from cascade.ensemble.gateway.refusals import Refusal
@@ -21,17 +21,6 @@ def connect(gateway):
     client = socket.create_connection((gateway.host, gateway.port), HANG_S)
     client.settimeout(HANG_S)
     return client
-
-
-def ended(client):
-    """Wait until the server has ended the connection; what it said."""
-    said = b""
-    try:
-        while chunk := client.recv(65_536):
-            said += chunk
-    except ConnectionResetError:
-        pass
-    return said
 
 
 @pytest.mark.parametrize(

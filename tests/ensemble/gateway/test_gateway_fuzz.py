@@ -5,7 +5,7 @@ import json
 import socket
 
 import pytest
-from gateway_server import VALID, running
+from gateway_server import VALID, ended, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from waiting import HANG_S
@@ -118,12 +118,7 @@ def test_what_is_no_http(gateway, parts):
     with socket.create_connection((gateway.host, gateway.port), HANG_S) as client:
         client.sendall(b"".join(parts))
         client.shutdown(socket.SHUT_WR)
-        answer = b""
-        try:
-            while chunk := client.recv(65_536):
-                answer += chunk
-        except ConnectionResetError:
-            pass
+        answer = ended(client)
     assert b"Traceback" not in answer
     assert not answer or answer.split()[1] in (b"400", b"404", b"405", b"408", b"411", b"417")
     assert gateway.answers()

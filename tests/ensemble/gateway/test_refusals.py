@@ -21,7 +21,7 @@ def test_a_region_is_never_named(prefix):
 
 
 def test_a_traceback_is_cut_off():
-    text = "ValueError: no\n\nAt:\n  /home/me/model.py(12): execute\n"
+    text = "ValueError: no\n\nAt:\n  /models/model.py(12): execute\n"
     assert public(text) == "ValueError: no"
 
 
