@@ -129,5 +129,5 @@ def _row(sign: str, process: str, group: Sequence[Fault]) -> list[str]:
         f"{max(fault.healed_s for fault in group):.1f}",
         str(max(one.in_flight for one in noticed)),
         str(max(one.failed for one in noticed)),
-        str(sum(one.ready_in_gap for one in noticed)),
+        str(sum(one.false_ready for one in noticed)),
     ]

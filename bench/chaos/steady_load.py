@@ -7,12 +7,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
+
+import numpy as np
 
 from ...core.errors import CascadeError, ServerError
 from ...ensemble.client import Client
@@ -25,6 +27,8 @@ _WORKERS = 32
 _CALL_S = 10.0
 _READY_EVERY_S = 0.01
 _READY_S = 0.5
+_SILENT_S = 0.1
+"""After so long without an answer, a server that calls itself ready is asked whether it answers."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,53 @@ class Noticed:
     failed: int
     errors: Sequence[str]
     """Different errors of those that failed."""
-    ready_in_gap: int
-    """How often the server called itself ready in the longest gap, if that is longer than a quarter of a second."""
+    false_ready: int
+    """How often the server called itself ready and did not answer a request that was sent just then."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint of a server under load."""
+
+    connect: Connect
+    ready: Callable[[], bool]
+    """Whether the server calls itself ready."""
+    answers: Callable[[Any], bool]
+    """Whether a request for one user is answered: sent once, over a connection of its own."""
+
+
+def grpc_endpoint(url: str, model: str, ready: Callable[[], bool]) -> Endpoint:
+    """A server's gRPC endpoint; ``ready`` says whether the server calls itself ready."""
+    import tritonclient.grpc as triton
+
+    def answers(user: Any) -> bool:
+        given = triton.InferInput("user_id", [1, 1], _datatype(user))
+        given.set_data_from_numpy(np.array([[user]], np.object_ if isinstance(user, str) else np.int64))
+        with triton.InferenceServerClient(url) as client:
+            try:
+                client.infer(model, [given], client_timeout=_CALL_S)
+            except triton.InferenceServerException:
+                return False
+        return True
+
+    return Endpoint(over_grpc(url, model), ready, answers)
+
+
+def http_endpoint(url: str, model: str) -> Endpoint:
+    """A server's HTTP endpoint."""
+    connect = over_http(url, model)
+
+    def answers(user: Any) -> bool:
+        with connect() as ask, suppress(ServerError):
+            ask(user)
+            return True
+        return False
+
+    return Endpoint(connect, lambda: _ready_over_http(url), answers)
+
+
+def _datatype(user: Any) -> str:
+    return "BYTES" if isinstance(user, str) else "INT64"
 
 
 def over_grpc(url: str, model: str) -> Connect:
@@ -71,8 +120,7 @@ def over_http(url: str, model: str) -> Connect:
     """Clients of its HTTP endpoint, with a connection for each request."""
 
     def ask(user: Any) -> None:
-        kind = "BYTES" if isinstance(user, str) else "INT64"
-        body = {"inputs": [{"name": "user_id", "shape": [1, 1], "datatype": kind, "data": [[user]]}]}
+        body = {"inputs": [{"name": "user_id", "shape": [1, 1], "datatype": _datatype(user), "data": [[user]]}]}
         request = Request(f"{url}/v2/models/{model}/infer", json.dumps(body).encode())
         try:
             with urlopen(request, timeout=_CALL_S) as answer:
@@ -83,34 +131,29 @@ def over_http(url: str, model: str) -> Connect:
     return lambda: nullcontext(ask)
 
 
-def ready_over_http(url: str) -> Callable[[], bool]:
-    """Whether the server calls itself ready over HTTP."""
-
-    def ready() -> bool:
-        try:
-            with urlopen(f"{url}/v2/health/ready", timeout=_READY_S) as answer:
-                return bool(answer.status == 200)
-        except (OSError, HTTPException):
-            return False
-
-    return ready
+def _ready_over_http(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/v2/health/ready", timeout=_READY_S) as answer:
+            return bool(answer.status == 200)
+    except (OSError, HTTPException):
+        return False
 
 
 class SteadyLoad:
-    """Threads that send ``rate`` requests a second and ask a hundred times a second whether the server is ready.
+    """Threads that send ``rate`` requests a second; while no answer comes, another looks for a false sign of readiness.
 
     Args:
-        connect: makes the client of a thread.
+        endpoint: where the requests go.
         users: raw ids to ask for, in turn.
-        ready: whether the server calls itself ready.
         rate: requests a second.
     """
 
-    def __init__(self, connect: Connect, users: Sequence[Any], ready: Callable[[], bool], rate: float) -> None:
-        self._connect, self._users, self._ready, self._rate = connect, itertools.cycle(users), ready, rate
+    def __init__(self, endpoint: Endpoint, users: Sequence[Any], rate: float) -> None:
+        self._endpoint, self._users, self._rate = endpoint, itertools.cycle(users), rate
         self._sent: list[Sent] = []
         self._open: dict[int, float] = {}
-        self._samples: list[float] = []
+        self._false_ready: list[float] = []
+        self._answered = time.monotonic()
         self._next, self._lock, self._stop = time.monotonic(), threading.Lock(), threading.Event()
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(_WORKERS)]
         self._threads.append(threading.Thread(target=self._watch, daemon=True))
@@ -137,15 +180,13 @@ class SteadyLoad:
         end = time.monotonic()
         since = [one for one in self._sent if one.done > start]
         times = sorted([start, *(one.done for one in since if not one.error), end])
-        gap, gap_start = max((after - before, before) for before, after in itertools.pairwise(times))
-        failed = [one for one in since if one.error]
-        inside = [at for at in self._samples if gap_start + 0.02 < at < gap_start + gap - 0.02]
-        return Noticed(
-            gap, in_flight, len(failed), sorted({one.error for one in failed}), len(inside) if gap > 0.25 else 0
-        )
+        gap = max(after - before for before, after in itertools.pairwise(times))
+        errors = [one.error for one in since if one.error]
+        false_ready = sum(at > start for at in self._false_ready)
+        return Noticed(gap, in_flight, len(errors), sorted(set(errors)), false_ready)
 
     def _ask(self) -> None:
-        with self._connect() as ask:
+        with self._endpoint.connect() as ask:
             while not self._stop.is_set():
                 with self._lock:
                     self._next = due = max(self._next + 1 / self._rate, time.monotonic() - 1)
@@ -164,10 +205,14 @@ class SteadyLoad:
         except CascadeError as raised:
             error = str(raised)
         del self._open[me]
-        self._sent.append(Sent(start, time.monotonic(), error))
+        done = time.monotonic()
+        if not error:
+            self._answered = done
+        self._sent.append(Sent(start, done, error))
 
     def _watch(self) -> None:
         while not self._stop.wait(_READY_EVERY_S):
             at = time.monotonic()
-            if self._ready():
-                self._samples.append(at)
+            silent = at - self._answered > _SILENT_S
+            if silent and self._endpoint.ready() and not self._endpoint.answers(next(self._users)):
+                self._false_ready.append(at)

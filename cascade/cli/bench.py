@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.errors import ConfigError
 from .logging import is_verbose, to_stderr
 from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 
@@ -116,6 +117,8 @@ def bench(
     from ..bench.run import BenchOptions, run
 
     pipeline = _exported(load(config, sets), runs, items)
+    if chaos and (url or metrics_url):
+        raise ConfigError("--url: --chaos breaks a server that it starts itself, never one that runs; leave it out")
     if chaos:
         _chaos(pipeline, times, (rate or [200.0])[0], malformed)
         return
@@ -152,7 +155,7 @@ def _chaos(pipeline: ExportedPipeline, times: int, rate: float, malformed: int) 
 
     from ..bench.chaos.faults import Fault, as_text, break_everything, kinds
     from ..bench.chaos.flood import as_text as flood_text
-    from ..bench.chaos.steady_load import SteadyLoad, over_grpc, over_http, ready_over_http
+    from ..bench.chaos.steady_load import SteadyLoad, grpc_endpoint, http_endpoint
     from ..ensemble.server.served_model import instance_count
     from ..ensemble.server.server import TritonServer
     from ..ensemble.server.status import ServerStatus
@@ -179,10 +182,9 @@ def _chaos(pipeline: ExportedPipeline, times: int, rate: float, malformed: int) 
         def on_fault(fault: Fault) -> None:
             bar.update()
 
-        with SteadyLoad(over_grpc(server.grpc_url, server.model), users, ready, rate) as clients:
+        with SteadyLoad(grpc_endpoint(server.grpc_url, server.model, ready), users, rate) as clients:
             faults = break_everything(server, clients, times, on_fault)
-        ready_http = ready_over_http(server.http_url)
-        with SteadyLoad(over_http(server.http_url, server.model), users, ready_http, rate) as clients:
+        with SteadyLoad(http_endpoint(server.http_url, server.model), users, rate) as clients:
             faults += break_everything(server, clients, times, on_fault, gateway=True)
         bar.close()
         flooded = _flood(server, users, malformed)

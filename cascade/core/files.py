@@ -8,14 +8,18 @@ import filecmp
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import ArtifactError, ConfigError
 
 _MADE_AGAIN = "delete its folder, and run `cascade run`, which makes it again"
+_OWNED = ".owner"
+"""File in a temporary folder; the process that the folder belongs to holds a lock on it."""
 LINK_FROM = 1 << 20
 """Smallest file that is linked, bytes. Small files are copied, because people edit them (a config, a model.py)."""
 
@@ -153,6 +157,37 @@ def locked(file: Path, *, shared: bool = False, wait: bool = True) -> Iterator[b
             yield False
         else:
             yield True
+
+
+def owned_folder(kind: str, place: Path | None = None) -> OwnedFolder:
+    """A new temporary folder that only this user can open. Those of this ``kind`` that killed processes left go.
+
+    Args:
+        place: where it lies; by default among the temporary files.
+    """
+    place = place or Path(tempfile.gettempdir())
+    for lock in place.glob(f"cascade-{kind}-*/{_OWNED}"):
+        with suppress(OSError):  # of another user, or just removed
+            if lock_is_free(lock):
+                shutil.rmtree(lock.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"cascade-{kind}-", dir=place))
+    held = (folder / "lock").open("w")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    (folder / "lock").rename(folder / _OWNED)  # seen by others only now that it is locked
+    return OwnedFolder(folder, held)
+
+
+@dataclass
+class OwnedFolder:
+    """A folder that belongs to this process, see `owned_folder`."""
+
+    path: Path
+    lock: IO[str]
+
+    def remove(self) -> None:
+        """Remove it with what is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.lock.close()
 
 
 def lock_is_free(file: Path) -> bool:

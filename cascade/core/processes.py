@@ -37,8 +37,8 @@ def adopt_orphans(on: bool) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
 
 
-def end_with_parent(sign: str = "TERM", *, any_thread: bool = False) -> list[str]:
-    """A prefix for a command, so that it gets the signal ``sign`` when this process ends, even if it is killed.
+def end_with_parent(*, any_thread: bool = False) -> list[str]:
+    """A prefix for a command, so that it is killed when this process ends, even if it is killed itself.
 
     The kernel sends the signal when the thread that started the command ends. The prefix is therefore empty outside
     the main thread, and also where setpriv is not installed.
@@ -49,7 +49,7 @@ def end_with_parent(sign: str = "TERM", *, any_thread: bool = False) -> list[str
     setpriv = shutil.which("setpriv")
     if setpriv is None or not (any_thread or threading.current_thread() is threading.main_thread()):
         return []
-    return [setpriv, "--pdeathsig", sign, "--"]
+    return [setpriv, "--pdeathsig", "KILL", "--"]
 
 
 def end_group(leader: subprocess.Popen[str], grace_s: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from .last_run import noted, pipelines
 from .leftovers import leftovers, remove, running_alone
 from .stages import STAGES, plan
 
+_RUN = re.compile("[0-9a-f]{12}")
+"""Name of a run folder."""
 Key = tuple[str, str]
 """A stage and the digest of one of its artifacts."""
 
@@ -92,8 +95,8 @@ def _artifacts(runs: Path) -> tuple[dict[Path, Artifact], list[Path]]:
     found, broken = {}, []
     for stage in STAGES:
         for path in sorted(runs.glob(f"{stage}/[!.]*")):
-            if not path.is_dir() or path.name.endswith(RESUME):
-                continue
+            if not path.is_dir() or not _RUN.fullmatch(path.name):
+                continue  # checkpoints, or what a stage keeps for later runs
             try:
                 found[path] = Artifact.load(path, stage)
             except ArtifactError:

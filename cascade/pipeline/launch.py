@@ -69,7 +69,7 @@ def _worker(
     """A worker in its own process group, which is ended with the context, or when this process ends."""
     output = None if index == 0 else log
     worker = subprocess.Popen(
-        [*end_with_parent("KILL"), *COMMAND, *arguments],
+        [*end_with_parent(), *COMMAND, *arguments],
         env=_environment(os.environ, addresses, index),
         stdout=output,
         stderr=output,

@@ -32,6 +32,8 @@ _BODIES_AT_A_TIME = 8
 _WORTH_PACKING = 1024
 """Bytes from which on an answer is compressed for clients that accept it."""
 _WINDOW = {"gzip": 31, "deflate": 15}
+_CODINGS = re.compile(r"([\w*-]+)\s*(?:;\s*q=([01](?:\.[0-9]*)?))?")
+"""Of the header Accept-Encoding: the name of a coding and its weight; 0 is never."""
 
 Answer = web.Response
 Act = Callable[[web.BaseRequest, str], Awaitable[Answer]]
@@ -90,7 +92,9 @@ class Api:
             elif found[3] == "ready":
                 act = self._ready_now
             path = _model_path(*found.groups())
-        elif self._settings.shared_memory and (found := _REGION.fullmatch(path)) is not None:
+        elif (found := _REGION.fullmatch(path)) is not None:
+            if not self._settings.shared_memory:
+                raise Refusal(403, "shared memory is off, see server.shared_memory")
             method, act = "GET" if found[2] == "status" else "POST", self._regions
         elif _CONTROL.fullmatch(path):
             raise Refusal(403, f"{path[:200]}: control calls are restricted to the process that serves")
@@ -205,7 +209,11 @@ def _json_text(text: bytes, status: int = 200) -> Answer:
 def _body(request: web.BaseRequest, body: bytes, kind: str, headers: dict[str, str] | None = None) -> Answer:
     """The answer to an inference request, compressed if the client accepts that."""
     headers = {"Content-Type": kind, "Server": "cascade", **(headers or {})}
-    accepted = request.headers.get("Accept-Encoding", "")
+    accepted = {
+        name.lower()
+        for name, weight in _CODINGS.findall(request.headers.get("Accept-Encoding", ""))
+        if not weight or float(weight)
+    }
     if len(body) >= _WORTH_PACKING and (encoding := next((name for name in _WINDOW if name in accepted), None)):
         packer = compressobj(level=1, wbits=_WINDOW[encoding])
         body = packer.compress(body) + packer.flush()

@@ -23,7 +23,15 @@ _LONGEST_DIM = 2**63 - 1
 _LONGEST_EMPTY = 2**20
 """Longest dimension of a tensor without elements."""
 _FLAGS = ("binary_data", "binary_data_output")
-_SIZES = ("binary_data_size", "classification", "shared_memory_offset", "shared_memory_byte_size")
+_SIZES = (
+    "binary_data_size",
+    "classification",
+    "shared_memory_offset",
+    "shared_memory_byte_size",
+    "priority",
+    "timeout",
+)
+"""Parameters that Triton reads as numbers without a sign."""
 _SHARED_MEMORY = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
 
 
@@ -208,6 +216,8 @@ def _name(where: str, name: Any) -> str:
 def _text(where: str, value: Any) -> str:
     if not isinstance(value, str):
         raise Refusal(400, f"{where}: expected a string, got {_brief(value)}")
+    if "\0" in value:  # Triton would take the text to end there
+        raise Refusal(400, f"{where}: expected text without a zero character")
     try:
         value.encode()
     except UnicodeEncodeError as error:

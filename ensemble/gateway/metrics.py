@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -14,10 +16,19 @@ from .upstream import NoUpstreamError, Upstream
 
 _TRITON_S = 5.0
 _TEXT = "text/plain"
+_PID = re.compile(r'[{,]pid="(\d+)"')
 _INFO = """# HELP recsys_triton_info Version of tritonserver
 # TYPE recsys_triton_info gauge
 recsys_triton_info{{version="{version}"}} 1
 """
+
+
+def of_running(text: str) -> str:
+    """Metrics without the series of processes that have ended: Triton keeps those of one that was killed for ever."""
+    ended = {pid for pid in set(_PID.findall(text)) if not Path(f"/proc/{pid}").exists()}
+    if not ended:
+        return text
+    return "".join(line for line in text.splitlines(True) if not ended.intersection(_PID.findall(line)))
 
 
 class Metrics:
@@ -53,7 +64,7 @@ class Metrics:
             answer = await self._triton.ask("GET", "/metrics", timeout=_TRITON_S)
         except NoUpstreamError:
             return ""
-        return answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
+        return of_running(answer.body.decode("utf-8", "replace")) if answer.status == 200 else ""
 
     async def _version(self) -> str:
         """Triton's version as a metric; empty until it has said so once."""

@@ -84,6 +84,10 @@ class GatewayProcess:
         """Whether it has started and serves."""
         return self._answers.is_set()
 
+    def says_ready(self) -> bool:
+        """Whether it has been told that the model is ready, and so tells clients."""
+        return self._child is not None and self._child.knows_ready
+
     def stop(self) -> None:
         """End the process; requests in flight have a few seconds. Nothing happens if it does not run."""
         self._stop.set()
@@ -142,6 +146,9 @@ class _Child:
         self._channel.setblocking(False)
         self.heard = False
         """Whether it has said something."""
+        self.knows_ready = False
+        """Whether it has confirmed a state that is ready."""
+        self._sent = self._confirmed = self._first_ready = 0
 
     def activate(self, settings: Settings) -> None:
         """Have it serve."""
@@ -161,9 +168,13 @@ class _Child:
             return f"ended with code {code}"
         with contextlib.suppress(OSError):  # BlockingIOError if it does not read: then it hangs
             self._channel.send(state.packed())
+            self._sent += 1
+            self._first_ready = self._first_ready or (self._sent if state.ready else 0)
         with contextlib.suppress(OSError):
             while self._channel.recv(64):
                 self.heard, self._unanswered = True, 0.0
+                self._confirmed += 1
+        self.knows_ready = 0 < self._first_ready <= self._confirmed
         patience = HANG_S if self.heard else START_S
         if self._unanswered > STOPPED_S and self._stopped():
             patience = STOPPED_S

@@ -109,7 +109,7 @@ def read_config(file: Path) -> Any:
 
     try:
         return parse_config(file.read_text())
-    except text_format.ParseError as error:
+    except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ServerError(f"{file}: is no model config: {one_line(error)}") from error
 
 

@@ -257,6 +257,8 @@ class LiveModels:
             _prepare(target)
             config = read_config(source / CONFIG)
             if not steps:
+                if not config.instance_group:
+                    raise ArtifactError(f"{source / CONFIG}: has no instance_group; run `cascade run` again")
                 config.instance_group[0].count = self._instances
             write_config(target / _FULL, config)
             if config.backend == "python":
@@ -340,4 +342,7 @@ def _touch(model: Path) -> None:
 
 
 def _release(model: Path) -> str:
-    return ReleaseManifest.load(next(model.glob(f"*/{RELEASE}"))).release
+    file = next(model.glob(f"*/{RELEASE}"), None)
+    if file is None:
+        raise ArtifactError(f"{model}: its version has no {RELEASE}; run `cascade run` again")
+    return ReleaseManifest.load(file).release

@@ -9,11 +9,11 @@ from __future__ import annotations
 import atexit
 import functools
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
 from ...core.errors import ServerError
+from ...core.files import owned_folder
 
 _PLAIN = re.compile(r"[A-Za-z0-9._/+@%=-]+")
 _PLACES = ("/dev/shm", "/tmp", "/var/tmp")
@@ -68,11 +68,11 @@ def _folder() -> Path:
     for place in (_PLACES[0], tempfile.gettempdir(), *_PLACES[1:]):
         if is_plain(Path(place)):
             try:
-                folder = tempfile.mkdtemp(prefix="cascade-", dir=place)
+                folder = owned_folder("links", Path(place))
             except OSError:
                 continue
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            return Path(folder)
+            atexit.register(folder.remove)
+            return folder.path
     raise ServerError(
         f"no folder for links with plain names: none of {', '.join(_PLACES)} can be written; set TMPDIR to a folder "
         "whose path has only ASCII letters, digits and . _ + @ % = - /"

@@ -58,11 +58,16 @@ def claim_ports(config: ServerConfig) -> Ports:
 
 def check_exposure(config: ServerConfig) -> None:
     """Raise ConfigError if the server would listen beyond this machine without ``server.expose``."""
-    if not config.expose and not _loopback(config.host):
+    if not config.expose and is_exposed(config):
         raise ConfigError(
             f"server.host: {config.host!r} lets other machines reach the server, without encryption or passwords; set "
             "server.expose to true if a proxy or a network policy protects it, or take 127.0.0.1"
         )
+
+
+def is_exposed(config: ServerConfig) -> bool:
+    """Whether other machines can reach a server that listens as configured."""
+    return not _loopback(config.host)
 
 
 def _loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from pathlib import Path
 from ...core.errors import CascadeError
 from ...core.processes import raise_file_limit
 from ..config import ServerConfig
+from .ports import is_exposed
 from .server import TritonServer
+
+_log = logging.getLogger("cascade.serve")
 
 
 def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path, redis: str | None = None) -> None:
@@ -45,6 +49,11 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
                     f"metrics {server.metrics_url}",
                     flush=True,
                 )
+                if is_exposed(config):
+                    _log.warning(
+                        "listens on %s: whoever reaches this machine can ask, without encryption or passwords",
+                        config.host,
+                    )
                 server.wait(stop, reload)
         except CascadeError:
             if not stop.is_set():

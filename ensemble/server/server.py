@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from ...core.errors import CascadeError, ServerError
+from ...core.files import OwnedFolder, owned_folder
 from ...workflows.features.online import REDIS_VARIABLE
 from ..config import ServerConfig
 from ..gateway.process import GatewayProcess
-from ..gateway.settings import MEGABYTE, ParentState, Settings
+from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentState, Settings
 from ..protocol.call_errors import one_line
 from ..repository.model_config import read_config
 from ..repository.step_config import CORE
@@ -81,13 +82,13 @@ class TritonServer:
         self._cancelled = cancelled or threading.Event()
         self._startup_s = startup_s
         self._gateway: GatewayProcess | None = None
-        self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._private: OwnedFolder | None = None
         self.control_key = new_key()
         """What Triton wants for control calls, see `ModelControl`."""
         self._takes_hangup = takes_hangup
         self._supervisor: Supervisor | None = None
         self._live = LiveModels(repository, model, instance_count(self.config.instances))
-        self._loading = threading.Lock()
+        self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""
         self._files = ""
@@ -131,7 +132,7 @@ class TritonServer:
         config_file(self.repository, self.model)
         runtime = assemble_runtime()
         check_backends(self.repository, self.model, runtime.backends)
-        self._private = tempfile.TemporaryDirectory(prefix="cascade-")  # which only this user can open
+        self._private = owned_folder("sockets")
         ports = claim_ports(self.config)
         try:
             self._files = shared_memory.new_prefix()
@@ -161,6 +162,11 @@ class TritonServer:
         )
         self._write_status()
         self._supervisor.start()
+        try:
+            first.process.wait_until(self._gateway.says_ready, "the HTTP gateway")
+        except BaseException:
+            self.stop()
+            raise
 
     def ready(self) -> bool:
         """Whether every configured instance is well and the model has answered its last probe."""
@@ -199,10 +205,12 @@ class TritonServer:
                     self._supervisor.renew_standby()
             self._reloads["reloads"] += 1
             self._reload_error = ""
-        except CascadeError as error:
+        except Exception as error:  # of any kind: what is published is not known to be whole
             self._reloads["reload_failures"] += 1
-            self._reload_error = one_line(error)
-            raise
+            self._reload_error = one_line(error) or type(error).__name__
+            if isinstance(error, CascadeError):
+                raise
+            raise ServerError(f"{self.repository}: {self._reload_error}") from error
         finally:
             self._write_status()
 
@@ -235,7 +243,7 @@ class TritonServer:
             shared_memory.remove_all(self._files)
         self._live.remove()
         if self._private is not None:
-            self._private.cleanup()
+            self._private.remove()
         self._gateway, self._private = None, None
 
     def __enter__(self) -> Self:
@@ -271,8 +279,9 @@ class TritonServer:
 
     def _remove_sockets(self) -> None:
         """A server that is killed leaves them, and the next one could not listen on them."""
-        for socket in self._sockets.iterdir() if self._sockets is not None else ():
-            socket.unlink(missing_ok=True)
+        if self._sockets is not None:
+            for name in (HTTP_SOCKET, METRICS_SOCKET):
+                (self._sockets / name).unlink(missing_ok=True)
 
     def _load_new(self, session: Session) -> None:
         session.load(self.model)
@@ -292,7 +301,8 @@ class TritonServer:
         session, now = self._session, time.monotonic()
         status = ServerStatus(session.ready(), self.release, self.counts(), session.pids(), self._reload_error)
         if status != self._status or now - self._status_at > _STATUS_S:
-            status.write(self.status_file)
+            with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready
+                status.write(self.status_file)
             self._status, self._status_at = status, now
 
     def _gateway_state(self) -> ParentState:
@@ -304,7 +314,7 @@ class TritonServer:
     @property
     def _sockets(self) -> Path | None:
         """The folder of Triton's Unix sockets, which no other user can open; None if the server does not run."""
-        return Path(self._private.name) if self._private is not None else None
+        return self._private.path if self._private is not None else None
 
     def _start_gateway(self, ports: Ports) -> GatewayProcess:
         limits = self.config.gateway

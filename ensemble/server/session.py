@@ -13,12 +13,14 @@ from .model_control import ModelControl
 from .ports import Ports
 from .prober import Prober
 from .runtime import Runtime
-from .stubs import Instance, find_instances
+from .stubs import Instance, find_instances, running_stubs
 from .triton_process import TritonProcess
 from .watchdog import Watchdog
 
 _PROBE_S = 2.0
 """Seconds that a probe may take."""
+_TAKE_OVER_S = 10.0
+"""Seconds in which a standby has to answer; most take a tenth of one. After that the server is started from cold."""
 
 
 class Session:
@@ -51,7 +53,7 @@ class Session:
         """
         self.process.start(runtime, ports)
         self._pid = self.process.pid
-        self._watch()
+        self._watch(self._startup_s)
 
     def start_standby(self, runtime: Runtime, ports: Ports) -> None:
         """Start the server beside the one that has the ports now; it loads its models and waits for `take_over`.
@@ -81,7 +83,9 @@ class Session:
         """Whether the standby could take over at once: every instance is loaded and runs."""
         self._instances = find_instances(self.process.pulses, self._instances)
         found = {one.group for one in self._instances.values() if one.begun_well()}
-        return found == self._expected and not is_stopped_or_gone(self._pid)
+        stubs = [stub.pid for stub in running_stubs(self._pid)]  # with that of the start gate
+        gate = len(stubs) > len(found)
+        return found == self._expected and gate and not any(map(is_stopped_or_gone, (self._pid, *stubs)))
 
     def take_over(self) -> None:
         """Let the standby listen on the ports, which must be free by now, and return when its model has answered.
@@ -91,17 +95,17 @@ class Session:
         """
         with self._loading:
             self._live.restore(self._configs)
-        self.process.listen()
-        self._watch()
+        self.process.listen(_TAKE_OVER_S)
+        self._watch(_TAKE_OVER_S)
         with suppress(ServerError), self.control(start_gate.NAME, _PROBE_S) as control:
             control.unload()
 
-    def _watch(self) -> None:
-        """Wait until the model answers, then watch it."""
+    def _watch(self, answer_s: float) -> None:
+        """Wait at most ``answer_s`` seconds until the model answers, then watch it."""
         model = self._live.model
         with self.control(model, _PROBE_S) as control:
             self.process.wait_until(control.live, f"model {model!r}")
-        with self.control(model, self._startup_s) as control:
+        with self.control(model, answer_s) as control:
             self.release = control.probe()
         dog = Watchdog(self.process.pid, self.process.pulses, self._live, self.load, self._loading)
         self.watchdog = dog

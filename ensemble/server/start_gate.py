@@ -8,10 +8,9 @@ after the gate is opened (a cold start takes seconds).
 from __future__ import annotations
 
 import fcntl
-import shutil
-import tempfile
-from pathlib import Path
 from typing import IO
+
+from ...core.files import owned_folder
 
 NAME = "cascade_start_gate"
 _CONFIG = f"""name: "{NAME}"
@@ -21,11 +20,21 @@ output {{ name: "nothing" data_type: TYPE_FP32 dims: 1 }}
 instance_group {{ count: 1 kind: KIND_CPU }}
 """
 _MODEL = """import fcntl
+import os
+import threading
+import time
 from pathlib import Path
+
+
+def end_with(server):
+    while os.getppid() == server:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 class TritonPythonModel:
     def initialize(self, args):
+        threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
         with (Path(__file__).parent / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)  # until the process that holds it opens the gate
 
@@ -38,8 +47,8 @@ class StartGate:
     """A gate, closed; it also opens if this process ends."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="cascade_gate_"))
-        version = self._folder / NAME / "1"
+        self._folder = owned_folder("gate")
+        version = self._folder.path / NAME / "1"
         version.mkdir(parents=True)
         (version.parent / "config.pbtxt").write_text(_CONFIG)
         (version / "model.py").write_text(_MODEL)
@@ -48,7 +57,7 @@ class StartGate:
 
     def arguments(self) -> list[str]:
         """tritonserver's arguments."""
-        return [f"--model-repository={self._folder}", f"--load-model={NAME}"]
+        return [f"--model-repository={self._folder.path}", f"--load-model={NAME}"]
 
     def open(self) -> None:
         """Let the server listen, once its own models are loaded; nothing happens if it is open."""
@@ -59,4 +68,4 @@ class StartGate:
     def remove(self) -> None:
         """Open it and remove its files."""
         self.open()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()

@@ -97,7 +97,7 @@ class TritonProcess:
             ServerError: if a part of the runtime is missing or a port is taken.
         """
         runtime = runtime or assemble_runtime()
-        self._deadline = time.monotonic() + self._startup_s
+        self._within_s, self._deadline = self._startup_s, time.monotonic() + self._startup_s
         self._ports = ports or claim_ports(self._config)
         self._gate = StartGate() if standby else None
         shared_memory.claim(self._regions)
@@ -124,9 +124,9 @@ class TritonProcess:
         if self._running.poll() is None:
             hide(self.pid, self.control_key)
 
-    def listen(self) -> None:
-        """Open the ports of a standby, which must be free by now."""
-        self._deadline = time.monotonic() + self._startup_s
+    def listen(self, within_s: float) -> None:
+        """Open the ports of a standby, which must be free by now; `wait_until` then waits for at most ``within_s``."""
+        self._within_s, self._deadline = within_s, time.monotonic() + within_s
         if self._gate is not None:
             self._gate.open()
 
@@ -142,7 +142,7 @@ class TritonProcess:
         while not done():
             self.check_alive()
             if time.monotonic() > self._deadline:
-                raise ServerError(f"{what} did not load in {self._startup_s:.0f} s; the log says: {self._log.cause()}")
+                raise ServerError(f"{what} did not load in {self._within_s:.0f} s; the log says: {self._log.cause()}")
             if self._cancelled.wait(0.05):
                 raise ServerError("stopped while starting")
 

@@ -29,6 +29,7 @@ class PulseWriter:
         prefix = os.environ.get(PULSE_FILES)
         self._path = pulse_file(prefix, os.getpid(), instance) if prefix else None
         self._file = -1
+        self._server = os.getppid()
 
     def start(self) -> None:
         if self._path is not None:
@@ -66,6 +67,8 @@ class PulseWriter:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
+            if os.getppid() != self._server:
+                os._exit(1)  # tritonserver was killed before it could end its processes
             self._write()
 
     def _write(self) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cascade.bench.chaos.faults import SIGNALS, as_text, break_everything, kinds
-from cascade.bench.chaos.steady_load import SteadyLoad, over_grpc, over_http, ready_over_http
+from cascade.bench.chaos.steady_load import SteadyLoad, grpc_endpoint, http_endpoint
 from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.status import ServerStatus
 
@@ -26,13 +26,11 @@ def faults(tmp_path_factory):
 
     with (
         TritonServer(folder, "cascade", feature_repo=folder, config=config, forward=lambda line: None) as server,
-        SteadyLoad(over_grpc(server.grpc_url, "cascade"), range(100, 120), ready, rate=50) as load,
+        SteadyLoad(grpc_endpoint(server.grpc_url, "cascade", ready), range(100, 120), rate=50) as load,
     ):
         assert kinds(server) == 4 * len(SIGNALS)
         broken = break_everything(server, load, times=1)
-        with SteadyLoad(
-            over_http(server.http_url, "cascade"), range(100, 120), ready_over_http(server.http_url), rate=20
-        ) as http:
+        with SteadyLoad(http_endpoint(server.http_url, "cascade"), range(100, 120), rate=20) as http:
             broken += break_everything(server, http, times=1, gateway=True)
         yield broken
         assert server.ready()
@@ -56,4 +54,4 @@ def test_one_of_two_instances_fails_no_more_than_it_held(faults):
 
 
 def test_it_is_not_ready_while_nobody_answers(faults):
-    assert sum(fault.noticed.ready_in_gap for fault in faults) == 0
+    assert sum(fault.noticed.false_ready for fault in faults) == 0

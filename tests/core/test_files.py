@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -13,6 +15,7 @@ from cascade.core.files import (
     exchange,
     link_or_copy,
     made_in_cache,
+    owned_folder,
     read_json,
     write_text,
 )
@@ -125,3 +128,26 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     with pytest.raises(UnicodeEncodeError):
         write_text(tmp_path / "x", "\udcff")
     assert [file.name for file in tmp_path.iterdir()] == ["x"] and (tmp_path / "x").read_text() == "old"
+
+
+def test_a_folder_of_a_killed_process_goes_when_the_next_one_is_made(tmp_path):
+    program = f"""
+from pathlib import Path
+from cascade.core.files import owned_folder
+import time
+folder = owned_folder("toy", Path({str(tmp_path)!r}))
+print(folder.path, flush=True)
+time.sleep(900)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as other:
+        theirs = other.stdout.readline().strip()
+        mine = owned_folder("toy", tmp_path)
+        lives = os.path.isdir(theirs)
+        other.kill()
+    assert lives
+    later = owned_folder("toy", tmp_path)
+    assert not os.path.exists(theirs) and mine.path.is_dir()
+    assert mine.path.stat().st_mode & 0o077 == 0
+    for folder in (mine, later):
+        folder.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,7 @@ def start(folder, shops, cases, others=None, count=2, saves=0):
     every = [cases, *[others or cases] * (count - 1)]
     return [
         subprocess.Popen(
-            [*end_with_parent("KILL"), sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), paths],
+            [*end_with_parent(), sys.executable, SCRIPT, folder, str(saves), json.dumps(every[index]), paths],
             env={**os.environ, "TF_CONFIG": tf_config(addresses, index), "TF_NUM_INTRAOP_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -129,6 +129,15 @@ def test_a_folder_without_a_manifest_and_checkpoints_can_go(runs: Path, reposito
     }
 
 
+def test_what_a_stage_keeps_for_later_runs_stays(runs: Path, repository: Path) -> None:
+    run(config(repository), runs)
+    kept = runs / "evaluation" / "tuning"
+    kept.mkdir(parents=True)
+    (kept / "ease-0123.json").write_text("{}")
+    assert clean(config(repository), runs, dry=False) == []
+    assert (kept / "ease-0123.json").exists()
+
+
 def test_checkpoints_that_the_next_run_goes_on_from_stay(runs: Path, repository: Path) -> None:
     done = run(config(repository), runs)
     shutil.rmtree(done["etl"].path)

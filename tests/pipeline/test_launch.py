@@ -37,7 +37,7 @@ def run(folder, *arguments):
     """Start `cascade run --only two_tower` in a new process."""
     command = [sys.executable, "-c", "from cascade.cli.main import main; main()", "run", "-c", "strings.yaml"]
     return subprocess.Popen(
-        [*end_with_parent("KILL"), *command, "--only", "two_tower", *arguments],
+        [*end_with_parent(), *command, "--only", "two_tower", *arguments],
         cwd=folder,
         env=clean_environment(),
         stderr=subprocess.PIPE,

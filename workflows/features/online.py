@@ -122,7 +122,9 @@ class SqliteReader:
     def open(cls, query: FeatureQuery, file: Path, timeout: float) -> SqliteReader:
         check_length(file.parents[1])
         if not file.is_file():
-            raise FeatureStoreError(f"{file}: no online store; run `cascade features materialize`")
+            raise FeatureStoreError(
+                f"{file}: no online store; run `cascade features apply`, then `cascade features materialize`"
+            )
         connection = sqlite3.connect(file, timeout=timeout, check_same_thread=False)
         reader = cls(query, tuple(f"{query.project}_{view}" for view in query.views), connection)
         try:

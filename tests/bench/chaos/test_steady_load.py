@@ -1,13 +1,38 @@
 """What clients noticed, computed from the times of their requests."""
 
+import threading
 import time
+from contextlib import nullcontext
 
-from cascade.bench.chaos.steady_load import Sent, SteadyLoad, over_grpc
+import pytest
+
+from cascade.bench.chaos.steady_load import Endpoint, Sent, SteadyLoad
+from cascade.core.errors import ServerError
 
 
-def load_with(sent, samples):
-    load = SteadyLoad(over_grpc("127.0.0.1:1", "cascade"), [1], lambda: True, 10)
-    load._sent, load._samples = sent, samples
+class Toy:
+    """A server that answers, or calls itself ready, as it is told."""
+
+    def __init__(self, answers=True, ready=True, answers_others=None):
+        self.answers, self.ready = answers, ready
+        self.answers_others = answers if answers_others is None else answers_others
+        self.asked = threading.Event()
+
+    def ask(self, user):
+        if not self.answers:
+            raise ServerError("gone")
+
+    def answers_once(self, user):
+        self.asked.set()
+        return self.answers_others
+
+    def endpoint(self):
+        return Endpoint(lambda: nullcontext(self.ask), lambda: self.ready, self.answers_once)
+
+
+def load_with(sent):
+    load = SteadyLoad(Toy().endpoint(), [1], 10)
+    load._sent = sent
     return load
 
 
@@ -19,20 +44,37 @@ def test_the_gap_is_the_longest_time_without_an_answer():
         Sent(now - 8.4, now - 7.4, "gone"),
         Sent(now - 20, now - 19, "before"),
     ]
-    samples = [now - 9 + at for at in (0.7, 1.01, 2.0, 3.0, 3.99)]
-    noticed = load_with([*answers, *failed], samples).noticed(now - 9, 3)
+    noticed = load_with([*answers, *failed]).noticed(now - 9, 3)
     assert round(noticed.gap_s, 3) == 3.0
     assert (noticed.in_flight, noticed.failed, noticed.errors) == (3, 2, ["gone"])
-    assert noticed.ready_in_gap == 2  # what was said at the very ends may still have been true
 
 
 def test_a_gap_that_has_not_ended_counts():
     now = time.monotonic()
-    noticed = load_with([Sent(now - 5, now - 4, "")], []).noticed(now - 4.5, 0)
+    noticed = load_with([Sent(now - 5, now - 4, "")]).noticed(now - 4.5, 0)
     assert round(noticed.gap_s, 1) == 4.0
 
 
-def test_short_gaps_are_no_outage():
-    now = time.monotonic()
-    answers = [Sent(now - at / 10, now - at / 10, "") for at in range(20)]
-    assert load_with(answers, [now - at / 100 for at in range(150)]).noticed(now - 1.5, 0).ready_in_gap == 0
+def test_a_server_that_says_ready_and_does_not_answer_is_counted():
+    toy = Toy(answers=False)
+    with SteadyLoad(toy.endpoint(), [1, 2], 20) as load:
+        start = time.monotonic()
+        while not load.noticed(start, 0).false_ready:
+            time.sleep(0.01)
+            assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize("toy", [Toy(answers=False, ready=False), Toy()], ids=["not ready", "answers"])
+def test_one_that_is_not_ready_or_answers_is_not_counted(toy):
+    with SteadyLoad(toy.endpoint(), [1, 2], 500) as load:
+        start = time.monotonic()
+        time.sleep(0.5)
+        assert load.noticed(start, 0).false_ready == 0
+    assert toy.ready or not toy.asked.is_set()
+
+
+def test_a_silence_in_which_others_are_answered_is_no_false_sign():
+    toy = Toy(answers=False, answers_others=True)
+    with SteadyLoad(toy.endpoint(), [1, 2], 20) as load:
+        assert toy.asked.wait(60)
+        assert load.noticed(0.0, 0).false_ready == 0

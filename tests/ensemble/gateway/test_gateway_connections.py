@@ -202,3 +202,22 @@ def test_ready_is_what_the_parent_says():
         assert gateway.ask("GET", "/v2/health/ready")[0] == 503
         assert gateway.ask("GET", "/v2/models/echo/ready")[0] == 503
         assert gateway.ask("GET", "/v2/health/live")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("deflate", "deflate"),
+        ("br, GZIP;q=0.5", "gzip"),
+        ("gzip;q=0, deflate", "deflate"),
+        ("gzip;q=0, identity", None),
+        ("gzip; q=0.000", None),
+        ("xgzip", None),
+        (";;;q=", None),
+    ],
+)
+def test_an_answer_is_packed_only_as_the_client_accepts(accepted, encoding):
+    with running() as gateway:
+        gateway.backend.padding = 5000
+        assert gateway.infer(VALID, {"Accept-Encoding": accepted})[1]["Content-Encoding"] == encoding

@@ -125,9 +125,12 @@ def test_the_key_is_in_no_argument_and_no_variable(gateway):
 
 
 def test_what_the_parent_says_is_served(triton):
-    state = ParentState(metrics="recsys_restarts_total 3\n")
+    state = ParentState(ready=False, metrics="recsys_restarts_total 3\n")
     running = Running(triton, lambda: state)
     try:
+        assert running.code("/v2/health/ready") == 503 and not running.process.says_ready()
+        state = ParentState(metrics="recsys_restarts_total 3\n")
+        wait_until(running.process.says_ready)
         wait_until(lambda: "recsys_restarts_total 3\n" in running.get(running.metrics))
         assert "recsys_gateway_connections_limit" in running.get(running.metrics)
         assert 'recsys_triton_info{version="2.99.0"} 1' in running.get(running.metrics)

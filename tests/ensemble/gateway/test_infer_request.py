@@ -185,3 +185,21 @@ def test_parameters_of_outputs(parameters, text):
     pytest.raises(Refusal, read, {"inputs": [tensor()], "outputs": [{"name": "a", "parameters": parameters}]}).match(
         text
     )
+
+
+@pytest.mark.parametrize("name", ["priority", "timeout"])
+def test_numbers_without_a_sign(name):
+    assert refusal({"inputs": [tensor()], "parameters": {name: -1}}).status == 400
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"id": "a\0b", "inputs": [tensor()]},
+        {"inputs": [tensor(name="x\0y")]},
+        {"inputs": [tensor()], "outputs": [{"name": "y\0"}]},
+        {"inputs": [tensor()], "parameters": {"a": "\0"}},
+    ],
+)
+def test_text_with_a_zero_character_is_refused(request_):
+    assert refusal(request_).status == 400

@@ -113,6 +113,40 @@ def test_one_that_is_not_whole_is_not_tried(live, repository, monkeypatch):
     assert live.release == "one"
 
 
+def gone(path):
+    path.unlink()
+
+
+def empty(path):
+    path.write_text("")
+
+
+def noise(path):
+    path.write_bytes(bytes(range(256)))
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [gone, empty, noise, a_folder])
+@pytest.mark.parametrize("file", ["config.pbtxt", "3/release.json"])
+def test_whatever_is_damaged_in_what_is_published_the_old_one_stays(live, repository, monkeypatch, file, damage):
+    monkeypatch.setattr(live_models, "_TRIES", 1)
+    damage(repository / "shop" / file)
+    with pytest.raises(ServerError):
+        live.replace(lambda: None, lambda: None)
+    assert live.release == "one" and live.full and (live.repository / "shop" / "config.pbtxt").is_file()
+
+
+def test_a_config_without_instances_is_named(live, repository, monkeypatch):
+    monkeypatch.setattr(live_models, "_TRIES", 1)
+    publish(repository, "two", config='name: "shop"\nbackend: "python"\nversion_policy { specific { versions: 3 } }')
+    with pytest.raises(ServerError, match="config.pbtxt: has no instance_group"):
+        live.replace(lambda: None, lambda: None)
+
+
 def test_steps_of_two_releases_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(live_models, "_TRIES", 2)
     publish(tmp_path, "one", config=ENSEMBLE)

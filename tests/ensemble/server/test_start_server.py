@@ -1,9 +1,13 @@
 """What `TritonServer` gives to the process that it starts."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from cascade.core.errors import ServerError
+from cascade.ensemble.server import server as server_module
 from cascade.ensemble.server.server import TritonServer
 
 
@@ -13,3 +17,19 @@ def test_the_store_s_password_reaches_the_models_by_the_environment(tmp_path: Pa
     assert process._environment.get("CASCADE_FEATURE_STORE__REDIS") == redis
     assert process._environment["CASCADE_FEATURE_REPO"] == str(tmp_path)
     assert not any("S3cret" in argument for argument in process._arguments)
+
+
+def test_an_error_of_any_kind_in_a_reload_is_a_failed_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(*_: Any) -> None:
+        raise IndexError("list index out of range")
+
+    server: Any = TritonServer(tmp_path, "shop", feature_repo=tmp_path)
+    session = SimpleNamespace(ready=lambda: True, pids=lambda: [1])
+    server._supervisor = SimpleNamespace(session=session, restarted=0, replaced=0)
+    server._live = SimpleNamespace(replace=replace)
+    server.status_file = tmp_path / "no such folder" / "status"  # as where /dev/shm is full
+    monkeypatch.setattr(server_module, "check_backends", lambda *_: None)
+    monkeypatch.setattr(server_module, "assemble_runtime", lambda: SimpleNamespace(backends=tmp_path))
+    with pytest.raises(ServerError, match="list index out of range"):
+        server.reload()
+    assert server.counts()["reload_failures"] == 1 and server.counts()["reloads"] == 0

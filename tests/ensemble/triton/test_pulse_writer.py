@@ -1,7 +1,10 @@
 """What a model process says of itself."""
 
+import os
+import threading
+
 import pytest
-from waiting import wait_until
+from waiting import HANG_S, wait_until
 
 from cascade.ensemble.protocol.pulse import PULSE_FILES, Pulse, pulse_files
 from cascade.ensemble.triton.pulse_writer import PulseWriter
@@ -57,3 +60,11 @@ def test_without_a_place_it_does_nothing(monkeypatch):
     with writer.working():
         writer.ready()
     writer.stop()
+
+
+def test_a_process_ends_when_its_server_is_killed(writer, monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    assert not ended.wait(0.1)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert ended.wait(HANG_S)
