@@ -51,7 +51,7 @@ def test_a_standby_listens_when_it_is_told_to_and_answers_at_once(repository, fr
         time.sleep(0.5)
         with Client(ports.grpc_url, timeout=1) as control, pytest.raises(ServerError):
             control.recommend([101])
-        standby.listen()
+        standby.listen(HANG_S)
         with ModelControl(ports.grpc_url, timeout=HANG_S) as control:
             wait_until(control.live)
             assert control.probe()
