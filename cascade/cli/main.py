@@ -82,7 +82,14 @@ app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --tab
 
 def main() -> None:
     """Run the command line. An error is printed as one line on stderr, or as one line each if there are several."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))  # unwinds: servers stop, folders go
+    terminated = False
+
+    def terminate(number: int, frame: object) -> None:
+        nonlocal terminated
+        terminated = True
+        sys.exit(TERMINATED)  # unwinds: servers stop, folders go
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         app()
     except CrashError as error:
@@ -90,6 +97,8 @@ def main() -> None:
     except CascadeError as error:
         _fail(error, str(error), WRONG_INPUT)
     except Exception as error:
+        if terminated:  # a library that was being imported has made another error of it
+            sys.exit(TERMINATED)
         _fail(error, f"{type(error).__name__}: {error} (--verbose says where)", INTERNAL_ERROR)
 
 

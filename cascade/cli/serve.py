@@ -9,6 +9,9 @@ import typer
 
 from .options import NONE, PIPELINE, ConfigFile, Sets, Verbose, load
 
+_SECTIONS = ("server", "export", "feature_store")
+"""Of the config, that `cascade serve` reads."""
+
 
 def serve(
     config: ConfigFile = PIPELINE,
@@ -35,6 +38,13 @@ def serve(
     flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
     given = [f"server.{name}={value}" for name, value in flags.items() if value is not None]
     merged = load(config, [*sets, *given])
+    for key in (text.partition("=")[0] for text in sets):
+        if key.partition(".")[0] not in _SECTIONS:
+            typer.echo(
+                f"warning: --set {key}: is part of a release and not read here; use `cascade run --set`, then "
+                "`cascade reload`",
+                err=True,
+            )
     serve(
         merged.server,
         repository=Path(merged.export.repository),

@@ -140,7 +140,7 @@ class LiveModels:
 
     def drop(self, model: str, groups: Collection[str]) -> None:
         """Take instance groups out of the config of a model."""
-        config = read_config(self.repository / model / CONFIG)
+        config = read_config(self._config(model))
         kept = [group for group in config.instance_group if group.name not in groups]
         del config.instance_group[:]
         config.instance_group.extend(kept)
@@ -151,10 +151,9 @@ class LiveModels:
 
         Triton keeps the instances of the groups that stay, and starts the fresh ones.
         """
-        file = self.repository / model / CONFIG
-        config = read_config(file)
+        config = read_config(self._config(model))
         stay = [group for group in config.instance_group if group.name not in groups]
-        full = read_config(file.with_name(_FULL))
+        full = read_config(self._config(model, _FULL))
         one_process_each(full, self._numbers)
         missing = list(full.instance_group)
         for group in stay:  # a fresh one has the priority of the one whose place it takes
@@ -175,6 +174,17 @@ class LiveModels:
         for model in self.models:
             self.refill(model, self.groups(model))
 
+    def _config(self, model: str, file: str = CONFIG) -> Path:
+        """The config of a model in this copy.
+
+        Raises:
+            ServerError: if somebody has deleted it.
+        """
+        path = self.repository / model / file
+        if not path.is_file():
+            raise ServerError(f"{path}: was deleted, and no process can be replaced without it: start the server again")
+        return path
+
     def _write(self, model: str, config: Any) -> None:
         write_config(self.repository / model / CONFIG, config)
         self._groups = {**self._groups, model: [group.name for group in config.instance_group]}
@@ -188,7 +198,7 @@ class LiveModels:
 
     def configs(self) -> dict[str, str]:
         """Model -> text of its config, for `restore`."""
-        return {model: (self.repository / model / CONFIG).read_text() for model in self.models}
+        return {model: self._config(model).read_text() for model in self.models}
 
     def groups_of(self, configs: Mapping[str, str]) -> set[str]:
         """Names of all instance groups in ``configs``."""

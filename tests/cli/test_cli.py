@@ -239,6 +239,19 @@ def test_a_signal_runs_the_cleanup(config_file: Path, number: int, code: int) ->
     assert (result.returncode, result.stdout) == (code, "cleaned up\n") and "Traceback" not in result.stderr
 
 
+def test_a_library_that_makes_an_error_of_the_end_hides_nothing(config_file: Path) -> None:
+    program = (
+        "import os, signal, cascade.config.load as c, cascade.cli.main\n"
+        "def load(*args):\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except SystemExit as end: raise ImportError(str(end)) from end\n"
+        "c.config_with_origins = load\n"
+        "cascade.cli.main.main()"
+    )
+    result = cascade("config", cwd=config_file.parent, code=program)
+    assert (result.returncode, result.stderr) == (143, "")
+
+
 ENTRY = "from cascade.cli.entry import main; main()"
 
 
@@ -501,6 +514,16 @@ def test_ports_of_serve_are_flags(config_file: Path, monkeypatch: pytest.MonkeyP
     assert (seen["config"].grpc_port, seen["config"].http_port, seen["config"].host) == (0, 9000, "0.0.0.0")
     assert (seen["repository"], seen["model"]) == (Path("model_repository"), "cascade")
     assert seen["feature_repo"] == Path("feature_repo")
+
+
+def test_serve_warns_of_keys_that_it_does_not_read(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cascade.ensemble.server import serve
+
+    monkeypatch.setattr(serve, "serve", lambda config, **how: None)
+    result = invoke("serve", "--set", "serving.rerank.k=5", "--set", "server.instances=2")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: --set serving.rerank.k: is part of a release and not read here")
+    assert "server.instances" not in result.stderr
 
 
 @pytest.mark.parametrize(

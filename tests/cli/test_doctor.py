@@ -17,9 +17,11 @@ from cascade.cli.doctor import machine, pipeline, software
 from cascade.cli.doctor.check import Check, checks_json, checks_text
 from cascade.cli.doctor.examine import examine
 from cascade.cli.doctor.machine import GIB, MIB
-from cascade.ensemble.config import ServerConfig
+from cascade.ensemble.config import ExportConfig, ServerConfig
+from cascade.ensemble.server import live_models
 from cascade.ensemble.server import runtime as triton_runtime
 from cascade.workflows.config import FeatureStoreConfig
+from cascade.workflows.features.online import ONLINE_FILE
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
@@ -113,13 +115,17 @@ def test_no_shared_memory(tmp_path: Path) -> None:
     assert machine.check_shared_memory(tmp_path / "none").status == "fail"
 
 
-def test_ports() -> None:
+def test_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        check = machine.check_ports(ServerConfig(http_port=0, grpc_port=port, metrics_port=0))
+        config, export = ServerConfig(http_port=0, grpc_port=port, metrics_port=0), ExportConfig()
+        check = machine.check_ports(config, export)
         assert check.status == "fail" and str(port) in check.found
         assert "server.grpc_port" in check.advice
-    assert machine.check_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0)).status == "ok"
+        monkeypatch.setattr(live_models, "servers_of", lambda repository, model: [SimpleNamespace(pid=4711)])
+        check = machine.check_ports(config, export)
+        assert check.status == "ok" and str(port) in check.found and "4711" in check.found
+    assert machine.check_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0), export).status == "ok"
 
 
 @pytest.mark.parametrize(("hard", "status"), [(1024, "warn"), (65536, "ok"), (resource.RLIM_INFINITY, "ok")])
@@ -165,7 +171,10 @@ def test_feast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert check.status == "ok" and "`cascade run` makes the repository" in check.found
     (tmp_path / "repo").mkdir()
     check = pipeline.check_feast(store)
-    assert check.status == "ok" and "makes" not in check.found
+    assert check.status == "ok" and "no online store yet: `cascade run` makes it" in check.found
+    (tmp_path / "repo" / ONLINE_FILE).parent.mkdir()
+    (tmp_path / "repo" / ONLINE_FILE).touch()
+    assert "makes" not in pipeline.check_feast(store).found
     (tmp_path / "file").touch()
     check = pipeline.check_feast(FeatureStoreConfig(repo=str(tmp_path / "file")))
     assert check.status == "fail" and "feature_store.repo" in check.advice

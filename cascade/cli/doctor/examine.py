@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...config.pipeline import PipelineConfig
-from ...ensemble.config import ServerConfig
+from ...ensemble.config import ExportConfig, ServerConfig
 from ...workflows.config import FeatureStoreConfig
 from .check import Check
 from .machine import check_cache, check_descriptors, check_disk, check_gpu, check_ports, check_shared_memory
@@ -29,7 +29,7 @@ def examine(file: Path, sets: Sequence[str] = ()) -> list[Check]:
         *check_triton(),
         check_triton_version(),
         check_shared_memory(),
-        check_ports(server),
+        check_ports(server, config.export if config else ExportConfig()),
         check_descriptors(),
         gpu,
         check_cudf(has_gpu=gpu.found.startswith("NVIDIA")),

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...core.errors import ServerError
 from ...core.files import cache_folder, can_be_written
 from ...core.processes import ENOUGH_FILES, MORE_FILES, highest_file_limit
-from ...ensemble.config import ServerConfig
+from ...ensemble.config import ExportConfig, ServerConfig
 from ...ensemble.server.shared_memory import FOLDER as SHARED_MEMORY
 from ...ensemble.server.shared_memory import free_bytes
 from .check import Check
@@ -33,14 +33,18 @@ def check_shared_memory(folder: Path = SHARED_MEMORY) -> Check:
     return Check(name, "ok", found) if free >= _SHM_ENOUGH else Check(name, "warn", found, advice)
 
 
-def check_ports(server: ServerConfig) -> Check:
-    """The ports of the config are free."""
+def check_ports(server: ServerConfig, export: ExportConfig) -> Check:
+    """The ports of the config are free, or taken while this model is served."""
+    from ...ensemble.server.live_models import servers_of
     from ...ensemble.server.ports import claim_ports
 
     try:
         ports = claim_ports(server)
     except ServerError as error:
         found, _, advice = str(error).partition("; ")
+        served = [one.pid for one in servers_of(Path(export.repository), export.model_name)]
+        if served:
+            return Check("ports", "ok", f"{found}; `cascade serve` of this model runs (process {served[0]})")
         return Check("ports", "fail", found, advice)
     return Check("ports", "ok", f"http {ports.http}, grpc {ports.grpc}, metrics {ports.metrics} are free")
 

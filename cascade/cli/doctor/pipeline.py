@@ -9,6 +9,7 @@ from ...config.load import config_with_origins
 from ...config.pipeline import PipelineConfig
 from ...core.errors import ConfigError, DataError, FeatureStoreError
 from ...workflows.config import FeatureStoreConfig
+from ...workflows.features.online import ONLINE_FILE
 from .check import Check, installed_version
 
 
@@ -62,6 +63,8 @@ def check_feast(store: FeatureStoreConfig) -> Check:
     repo = Path(store.repo)
     found = f"{version}, repository {repo}, online store {store.online}"
     if repo.is_dir():
+        if store.online == "sqlite" and not (repo / ONLINE_FILE).is_file():
+            found += "; no online store yet: `cascade run` makes it"
         return Check("feast", "ok", found)
     if repo.exists():
         return Check("feast", "fail", f"{version}, {repo} is not a folder", "set feature_store.repo to a folder")

@@ -140,6 +140,13 @@ def test_whatever_is_damaged_in_what_is_published_the_old_one_stays(live, reposi
     assert live.release == "one" and live.full and (live.repository / "shop" / "config.pbtxt").is_file()
 
 
+def test_a_copy_that_somebody_deletes_is_named(live):
+    shutil.rmtree(live.home)
+    for heal in (live.leave_one, live.configs, lambda: live.drop("shop", ["0"])):
+        with pytest.raises(ServerError, match=r"config.pbtxt: was deleted, .* start the server again"):
+            heal()
+
+
 def test_a_config_without_instances_is_named(live, repository, monkeypatch):
     monkeypatch.setattr(live_models, "_TRIES", 1)
     publish(repository, "two", config='name: "shop"\nbackend: "python"\nversion_policy { specific { versions: 3 } }')
