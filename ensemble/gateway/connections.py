@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from yarl import URL
 
 from .counters import Counters
 from .refusals import RETRY_AFTER_S, Refusal
@@ -123,7 +124,7 @@ class Connections(web.Server):
         request_timeout_s: float,
         idle_timeout_s: float,
     ) -> None:
-        super().__init__(handler)
+        super().__init__(handler, request_factory=self._request)
         self.answer_refusal = answer_refusal
         self._counters = counters
         self._limit = limit
@@ -136,6 +137,14 @@ class Connections(web.Server):
         return Connection(
             self, loop=self._loop, access_log=None, auto_decompress=False, lingering_time=5.0, max_headers=100
         )
+
+    def _request(self, message: Any, *others: Any) -> web.BaseRequest:
+        """A request. aiohttp's parser lets some through that have no target (``CONNECT`` alone): they get another one,
+        which is answered as an unknown path."""
+        try:
+            return web.BaseRequest(message, *others, self._loop)
+        except (AttributeError, ValueError):
+            return web.BaseRequest(message._replace(path="/", url=URL("/")), *others, self._loop)
 
     def __len__(self) -> int:
         return len(self._open)

@@ -124,6 +124,23 @@ def test_what_is_no_http(gateway, parts):
     assert gateway.answers()
 
 
+@FUZZ
+@given(
+    st.sampled_from(["GET", "POST", "CONNECT", "OPTIONS", "PRI", "get", "X", ""]),
+    st.sampled_from(["", " ", "*", "/", "//", "///v2", "http://", "http://a", "http://[x", ":", "a:1", "@", "/v2?", "?"])
+    | TEXTS.filter(str.isascii),
+    st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/9.9", ""]),
+    st.sampled_from(["", "Host: a\r\n", "Host: a\r\nContent-Length: 2\r\n"]),
+)
+def test_every_request_line_is_answered(gateway, method, target, version, headers):
+    with socket.create_connection((gateway.host, gateway.port), HANG_S) as client:
+        client.sendall(f"{method} {target} {version}\r\n{headers}\r\n{{}}".encode())
+        answer = client.recv(4096)
+    assert answer.startswith(b"HTTP/") and b"Traceback" not in answer
+    assert int(answer.split()[1]) < 500
+    assert gateway.answers()
+
+
 @pytest.mark.parametrize("deep", [10, 31, 40, 900, 100_000])
 def test_lists_in_lists(gateway, deep):
     data = "[" * deep + "7" + "]" * deep
