@@ -46,10 +46,12 @@ class Backend:
                 try:
                     return await self.ask("POST", path, body, headers)
                 except Refusal as refusal:
-                    pause = next(waits, None)
                     status = "UNAVAILABLE" if refusal.status == 503 else ""
-                    if pause is None or not worth_another_try(status, refusal.text):
+                    if not worth_another_try(status, refusal.text):
                         raise
+                    pause = next(waits, None)
+                    if pause is None:  # of Triton it may be a 500, but it is soon replaced
+                        raise Refusal(503, refusal.text) from refusal
                 await asyncio.sleep(pause)
         finally:
             self._in_flight -= 1

@@ -32,6 +32,14 @@ class Ports:
     def metrics_url(self) -> str:
         return f"http://{self._reachable}:{self.metrics}/metrics"
 
+    def grpc_is_open(self) -> bool:
+        """Whether a server listens on the gRPC port."""
+        try:
+            socket.create_connection((self._reachable, self.grpc), 0.5).close()
+        except OSError:
+            return False
+        return True
+
     def arguments(self) -> list[str]:
         """tritonserver's arguments; the gateway listens on the other two."""
         return [f"--grpc-address={self.host}", f"--grpc-port={self.grpc}"]

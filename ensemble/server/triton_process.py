@@ -22,6 +22,9 @@ from .ports import Ports, claim_ports
 from .runtime import Runtime, assemble_runtime
 from .start_gate import StartGate
 
+_LISTEN_S = 2.0
+"""Seconds in which a standby has to open its ports."""
+
 
 class TritonProcess:
     """A tritonserver in explicit model control: it loads the models that ``arguments`` or a client name.
@@ -125,16 +128,23 @@ class TritonProcess:
             hide(self.pid, self.control_key)
 
     def listen(self, within_s: float) -> None:
-        """Open the ports of a standby, which must be free by now; `wait_until` then waits for at most ``within_s``."""
-        self._within_s, self._deadline = within_s, time.monotonic() + within_s
+        """Open the ports of a standby, which must be free by now; `wait_until` then waits for at most ``within_s``.
+
+        Raises:
+            ServerError: if it does not listen soon. That takes milliseconds, so it will not do so later either.
+        """
         if self._gate is not None:
             self._gate.open()
+        self._within_s, self._deadline = _LISTEN_S, time.monotonic() + _LISTEN_S
+        self.wait_until(self.ports.grpc_is_open, "the gRPC port", "open")
+        self._within_s, self._deadline = within_s, time.monotonic() + within_s
 
-    def wait_until(self, done: Callable[[], bool], what: str) -> None:
+    def wait_until(self, done: Callable[[], bool], what: str, verb: str = "load") -> None:
         """Wait until ``done()``, asked twenty times a second.
 
         Args:
             what: what is being loaded, for the error message.
+            verb: what it has to do, for the error message.
 
         Raises:
             ServerError: if the server ends, takes longer than ``startup_s``, or is cancelled.
@@ -142,7 +152,7 @@ class TritonProcess:
         while not done():
             self.check_alive()
             if time.monotonic() > self._deadline:
-                raise ServerError(f"{what} did not load in {self._within_s:.0f} s; the log says: {self._log.cause()}")
+                raise ServerError(f"{what} did not {verb} in {self._within_s:.0f} s; the log says: {self._log.cause()}")
             if self._cancelled.wait(0.05):
                 raise ServerError("stopped while starting")
 

@@ -143,9 +143,10 @@ def test_what_the_parent_says_is_served(triton):
         running.process.stop()
 
 
+@pytest.mark.parametrize("error", [(503, "the stub has died"), (500, "Stub process 'a_0' is not healthy.")])
 @pytest.mark.parametrize("failures", [0, 1, 3, 4])
-def test_a_request_that_met_a_dying_instance_is_sent_again_at_most_three_times(gateway, triton, failures):
-    triton.fails = [(503, "the stub has died")] * failures
+def test_a_request_that_met_a_dying_instance_is_sent_again_at_most_three_times(gateway, triton, failures, error):
+    triton.fails = [error] * failures
     triton.asked = 0
     assert gateway.infer() == (200 if failures < 4 else 503)
     assert triton.asked == min(failures + 1, 4)

@@ -1,5 +1,6 @@
 """The launcher, with a script in place of tritonserver."""
 
+import socket
 import stat
 import sys
 import threading
@@ -8,7 +9,7 @@ import pytest
 
 from cascade.core.errors import ServerError
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server import shared_memory
+from cascade.ensemble.server import shared_memory, triton_process
 from cascade.ensemble.server.runtime import Runtime
 from cascade.ensemble.server.triton_process import TritonProcess
 
@@ -85,6 +86,16 @@ def test_giving_up(launch):
     cancelled.set()
     with pytest.raises(ServerError, match="stopped while starting"):
         process.wait_until(lambda: False, "a")
+
+
+def test_a_standby_that_does_not_open_its_port_is_given_up(launch, monkeypatch):
+    monkeypatch.setattr(triton_process, "_LISTEN_S", 0.3)
+    process, lines = launch(SERVES)
+    with pytest.raises(ServerError, match="^the gRPC port did not open in 0 s; the log says: "):
+        process.listen(60)
+    with socket.create_server(("127.0.0.1", process.ports.grpc)):
+        process.listen(60)
+    process.wait_until(lambda: bool(lines), "a")
 
 
 def test_a_stop_leaves_no_process_and_no_shared_memory(launch, tmp_path):
