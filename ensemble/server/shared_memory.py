@@ -19,6 +19,8 @@ from typing import IO
 
 import psutil
 
+from .runtime import STUB
+
 FOLDER = Path("/dev/shm")
 TEMPORARY = Path("/tmp")
 """Where tritonserver makes folders, whatever TMPDIR says."""
@@ -43,11 +45,22 @@ def claim(prefix: str) -> None:
 
 
 def remove_orphans() -> None:
-    """Remove the regions of servers whose owner has ended."""
+    """Remove the regions of servers whose owner has ended, and end the stubs that are left of them."""
     for lock in FOLDER.glob(f"cascade_*_{_LOCK}"):
         with suppress(OSError), lock.open() as file:  # OSError: of another user, or somebody removes it, or it is held
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_all(lock.name.removesuffix(_LOCK))
+            prefix = lock.name.removesuffix(_LOCK)
+            _end_stubs(prefix)
+            remove_all(prefix)
+
+
+def _end_stubs(prefix: str) -> None:
+    """End the processes that use regions of this prefix: a stub without a server waits for ever."""
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if len(command) > 2 and Path(command[0]).name == STUB and command[2].lstrip("/").startswith(prefix):
+            with suppress(psutil.Error):
+                process.kill()
 
 
 def remove_empty_folders() -> None:

@@ -34,7 +34,8 @@ def end_with(server):
 
 class TritonPythonModel:
     def initialize(self, args):
-        threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+        server = int(Path("/proc/self/cmdline").read_text().split("\\0")[5])  # it may have ended already
+        threading.Thread(target=end_with, args=(server,), daemon=True).start()
         with (Path(__file__).parent / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)  # until the process that holds it opens the gate
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..protocol.pulse import PULSE_FILES, Pulse, pulse_file
+from .own_region import server_pid
 
 
 class PulseWriter:
@@ -29,7 +30,7 @@ class PulseWriter:
         prefix = os.environ.get(PULSE_FILES)
         self._path = pulse_file(prefix, os.getpid(), instance) if prefix else None
         self._file = -1
-        self._server = os.getppid()
+        self._server = server_pid()
 
     def start(self) -> None:
         if self._path is not None:

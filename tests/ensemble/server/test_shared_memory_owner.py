@@ -1,5 +1,6 @@
 """Shared memory that a killed owner leaves goes at the next start; that of a living one stays."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,10 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from waiting import HANG_S
 
 from cascade.ensemble.server import shared_memory
+from cascade.ensemble.server.runtime import STUB
 
 OWNER = """
 import sys
@@ -49,6 +52,20 @@ def test_regions_stay_as_long_as_their_owner_lives(folder: Path) -> None:
     assert names(folder) == {f"{own}lock", "somebody_else_s"}
     shared_memory.remove_all(own)
     assert names(folder) == {"somebody_else_s"}
+
+
+def test_a_stub_of_a_killed_server_is_ended(folder: Path, tmp_path: Path) -> None:
+    stub, model = tmp_path / STUB, tmp_path / "model.py"
+    stub.symlink_to(sys.executable)
+    model.write_text("import time; time.sleep(900)")
+    left, own = "cascade_999999_ab_", shared_memory.new_prefix()
+    shared_memory.claim(own)
+    (folder / f"{left}lock").touch()
+    with subprocess.Popen([stub, model, f"{left}0"]) as orphan, subprocess.Popen([stub, model, f"{own}0"]) as other:
+        shared_memory.remove_orphans()
+        assert orphan.wait(HANG_S) == -signal.SIGKILL and other.poll() is None
+        other.kill()
+    shared_memory.remove_all(own)
 
 
 def test_what_is_claimed_twice_and_given_back(folder: Path) -> None:

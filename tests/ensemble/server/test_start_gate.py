@@ -1,7 +1,5 @@
 """The gate before a standby: what waits at it ends with the server that started it."""
 
-import os
-import signal
 import subprocess
 import sys
 
@@ -12,8 +10,9 @@ from waiting import wait_until
 from cascade.ensemble.server.start_gate import NAME, StartGate
 
 SERVER = """
-import subprocess, sys, time
-stub = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
+import os, subprocess, sys, time
+command = [sys.executable, "-c", sys.argv[1], "size", "growth", str({server})]
+stub = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 stub.stdout.readline()
 print(stub.pid, flush=True)
 time.sleep(900)
@@ -35,11 +34,30 @@ def gate():
     made.remove()
 
 
-def test_a_process_that_waits_ends_when_its_server_is_killed(gate):
+def started(gate, server="os.getpid()"):
+    """A server, and the process id of its stub that waits at the gate; the stub was told that of ``server``."""
     (folder,) = [argument.split("=")[1] for argument in gate.arguments() if "repository" in argument]
-    program = STUB.format(folder=f"{folder}/{NAME}/1")
-    with subprocess.Popen([sys.executable, "-c", SERVER, program], stdout=subprocess.PIPE, text=True) as server:
-        stub = psutil.Process(int(server.stdout.readline()))
-        assert stub.is_running()
-        os.kill(server.pid, signal.SIGKILL)
-    wait_until(lambda: not stub.is_running() or stub.status() == psutil.STATUS_ZOMBIE)
+    program = [sys.executable, "-c", SERVER.format(server=server), STUB.format(folder=f"{folder}/{NAME}/1")]
+    running = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    return running, psutil.Process(int(running.stdout.readline()))
+
+
+def has_ended(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_waits_ends_when_its_server_is_killed(gate):
+    server, stub = started(gate)
+    with server:
+        assert not has_ended(stub)
+        server.kill()
+    wait_until(lambda: has_ended(stub))
+
+
+def test_one_whose_server_was_killed_before_it_began_ends_too(gate):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    server, stub = started(gate, gone.pid)
+    with server:
+        wait_until(lambda: has_ended(stub))
+        server.kill()
