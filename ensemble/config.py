@@ -184,6 +184,12 @@ class ServerConfig(Section):
     instances: int | None = Field(default=None, ge=1)
     """fused: number of processes that answer. ensemble: number of CPU cores that steps run on. Default: the number of
     CPU cores of the server. Example: ``4``."""
+    startup_timeout_s: float = Field(default=600.0, gt=0)
+    """How long loading the release may take. The first start on a machine compiles code, which takes a minute or more
+    if the machine is busy. Unit: seconds. Example: ``1800``."""
+    drain_s: float = Field(default=3.0, ge=0)
+    """How long the server goes on answering after SIGTERM while it says that it is not ready, so that a load balancer
+    sends nothing more. Unit: seconds. Example: ``15``."""
     gateway: GatewayConfig = GatewayConfig()
     standby: bool = True
     """Whether a second tritonserver waits with the model loaded and takes over at once when the first one dies, is

@@ -34,7 +34,7 @@ class Server(TritonServer):
         settings: host, ports and instances; default: the config's section ``server``, free ports for other sources.
             Port 0 is a free one.
         forward: takes each line of Triton's log; default: logging, logger ``cascade.api.server``, level INFO.
-        startup_s: seconds until the model must have answered.
+        startup_s: seconds until the model must have answered; default: ``server.startup_timeout_s``.
 
     Raises:
         ArtifactError: there is no release, or the repository of a config holds the release of another one.
@@ -54,13 +54,14 @@ class Server(TritonServer):
         feature_repo: str | Path | None = None,
         settings: ServerConfig | None = None,
         forward: Callable[[str], None] | None = None,
-        startup_s: float = 180.0,
+        startup_s: float | None = None,
     ) -> None:
         expect_path("feature_repo", feature_repo)
         expect("settings", settings, (ServerConfig, NoneType), "a ServerConfig, such as config.server")
         if forward is not None and not callable(forward):
             raise ConfigError(f"forward: expected a function of one line, got {forward!r:.60}")
-        if isinstance(startup_s, bool) or not isinstance(startup_s, (int, float)) or not 0 < startup_s < inf:
+        number = isinstance(startup_s, (int, float)) and not isinstance(startup_s, bool) and 0 < startup_s < inf
+        if startup_s is not None and not number:
             raise ConfigError(f"startup_s: expected a positive number of seconds, got {startup_s!r:.60}")
         folder, repo = locate(source)
         own = source.server if isinstance(source, PipelineConfig) else FREE_PORTS

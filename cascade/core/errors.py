@@ -30,7 +30,8 @@ class ServerError(CascadeError):
 
 
 class CrashError(ServerError):
-    """A server that was up has ended and is not started again; no mistake of the operator's. Exit code 70."""
+    """A server that was up has ended and is not started again, or did not load in time; no mistake of the operator's.
+    Exit code 70."""
 
 
 class FeatureStoreError(CascadeError):

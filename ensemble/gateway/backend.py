@@ -34,6 +34,8 @@ class Backend:
     async def infer(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Triton's response; a request that met an instance just as it died is sent again.
 
+        One that was with tritonserver when that died is not: it may be the cause, and would end the next one, too.
+
         Raises:
             Refusal: with Triton's own words.
         """
@@ -47,7 +49,7 @@ class Backend:
                     return await self.ask("POST", path, body, headers)
                 except Refusal as refusal:
                     status = "UNAVAILABLE" if refusal.status == 503 else ""
-                    if not worth_another_try(status, refusal.text):
+                    if not refusal.again or not worth_another_try(status, refusal.text):
                         raise
                     pause = next(waits, None)
                     if pause is None:  # of Triton it may be a 500, but it is soon replaced
@@ -79,7 +81,7 @@ class Backend:
                 method, path, body, {**(headers or {}), **(self._key if control else {})}, timeout=timeout
             )
         except NoUpstreamError as error:
-            raise Refusal(503, str(error)) from error
+            raise Refusal(503, str(error), again=not error.taken) from error
         if reply.status >= 400:
             raise of_status(reply.status, _error(reply.body))
         return reply

@@ -7,7 +7,7 @@ import resource
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 from yarl import URL
 
@@ -43,7 +43,9 @@ class Connection(RequestHandler):
     def __init__(self, server: Connections, **options: Any) -> None:
         super().__init__(server, **options)
         self._all = server
-        self._idle = True
+        self._idle, self._is_last = True, False
+        self.body: StreamReader | None = None
+        """Of the request that is being answered."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self._all.admit(self):
@@ -63,6 +65,13 @@ class Connection(RequestHandler):
             self._all.wait_for(self, idle=False)
         super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends nothing more; whether the connection stays open until it has its answers."""
+        if not self._messages and (self.body is None or not self.body.is_eof()):
+            return False
+        self._is_last = True
+        return True
+
     def received(self) -> None:
         """The request is complete, and the server is at work."""
         self._all.stop_waiting(self)
@@ -74,7 +83,9 @@ class Connection(RequestHandler):
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
-            self._idle = not self._messages
+            self.body, self._idle = None, not self._messages
+            if self._is_last and not self._messages:
+                self.close()
             self._all.wait_for(self, idle=self._idle)
 
     def handle_error(
@@ -138,13 +149,15 @@ class Connections(web.Server):
             self, loop=self._loop, access_log=None, auto_decompress=False, lingering_time=5.0, max_headers=100
         )
 
-    def _request(self, message: Any, *others: Any) -> web.BaseRequest:
+    def _request(self, message: Any, body: StreamReader, connection: Any, *others: Any) -> web.BaseRequest:
         """A request. aiohttp's parser lets some through that have no target (``CONNECT`` alone): they get another one,
         which is answered as an unknown path."""
+        connection.body = body
         try:
-            return web.BaseRequest(message, *others, self._loop)
+            return web.BaseRequest(message, body, connection, *others, self._loop)
         except (AttributeError, ValueError):
-            return web.BaseRequest(message._replace(path="/", url=URL("/")), *others, self._loop)
+            message = message._replace(path="/", url=URL("/"))
+            return web.BaseRequest(message, body, connection, *others, self._loop)
 
     def __len__(self) -> int:
         return len(self._open)

@@ -25,7 +25,6 @@ _LONGEST_EMPTY = 2**20
 _FLAGS = ("binary_data", "binary_data_output")
 _SIZES = (
     "binary_data_size",
-    "classification",
     "shared_memory_offset",
     "shared_memory_byte_size",
     "priority",
@@ -176,6 +175,8 @@ def _parameters(where: str, parameters: Any) -> dict[str, Any]:
     for name, value in _object(where, parameters).items():
         key = _name(where, name)
         at = f"{where}.{key}"
+        if key == "classification":  # of an output of text, it ends Triton by a division by zero
+            raise Refusal(400, f"{at}: is not offered; ask for the output as it is, and sort it")
         if key in _FLAGS and not isinstance(value, bool):
             raise Refusal(400, f"{at}: expected true or false, got {_brief(value)}")
         if key in _SIZES and not (_whole(value) and 0 <= value < 2**63):

@@ -18,12 +18,14 @@ class Refusal(Exception):
         status: the HTTP status.
         text: what was expected, and what came.
         reason: why, in the word that the metrics have for it; by default from the status.
+        again: whether the gateway may send the request again.
     """
 
-    def __init__(self, status: int, text: str, reason: str = "") -> None:
+    def __init__(self, status: int, text: str, reason: str = "", *, again: bool = True) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.again = again
         self.reason = reason or _REASONS.get(status, "malformed")
 
 

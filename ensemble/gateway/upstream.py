@@ -17,7 +17,15 @@ _MOST_HEADER = 65_536
 
 
 class NoUpstreamError(Exception):
-    """Triton does not answer: it ends, is started again, or takes too long."""
+    """Triton does not answer: it ends, is started again, or takes too long.
+
+    Args:
+        taken: whether it may have begun with the request, and ended because of it.
+    """
+
+    def __init__(self, text: str, *, taken: bool) -> None:
+        super().__init__(text)
+        self.taken = taken
 
 
 @dataclass(frozen=True)
@@ -56,16 +64,17 @@ class Upstream:
         """
         more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         head = f"{method} {path} HTTP/1.1\r\nHost: triton\r\n{more}Content-Length: {len(body)}\r\n\r\n".encode()
+        connection = None
         try:
             async with asyncio.timeout(timeout), self._turns:
-                return await self._exchange(head + body)
+                connection = await self._connection()
+                return await self._exchange(connection, head + body)
         except TimeoutError as error:
-            raise NoUpstreamError(f"no answer within {timeout:.0f} s") from error
+            raise NoUpstreamError(f"no answer within {timeout:.0f} s", taken=connection is not None) from error
         except (OSError, ValueError) as error:
-            raise NoUpstreamError("the server does not answer") from error
+            raise NoUpstreamError("the server does not answer", taken=connection is not None) from error
 
-    async def _exchange(self, request: bytes) -> Reply:
-        connection = await self._connection()
+    async def _exchange(self, connection: _Connection, request: bytes) -> Reply:
         try:
             reply = await connection.exchange(request)
         except BaseException:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...core.errors import CascadeError
@@ -19,7 +19,9 @@ _log = logging.getLogger("cascade.serve")
 
 
 def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path, redis: str | None = None) -> None:
-    """Serve until SIGINT or SIGTERM. Prints one line to stdout when ready; the server's log goes to stderr. The
+    """Serve until SIGINT, or until SIGTERM and `ServerConfig.drain_s` seconds more.
+
+    Prints one line to stdout when ready; the server's log goes to stderr. The
     process may then open as many files as the hard limit allows.
 
     SIGHUP has the server load what is published then.
@@ -31,8 +33,12 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
         CrashError: if it ends by itself and is not started again.
     """
     raise_file_limit()
-    stop, reload = threading.Event(), threading.Event()
-    with _on_signals(stop, signal.SIGINT, signal.SIGTERM), _on_signals(reload, signal.SIGHUP):
+    stop, terminated, reload = threading.Event(), threading.Event(), threading.Event()
+    with (
+        _on_signals([stop], signal.SIGINT),
+        _on_signals([terminated, stop], signal.SIGTERM),
+        _on_signals([reload], signal.SIGHUP),
+    ):
         server = TritonServer(
             repository,
             model,
@@ -55,17 +61,24 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
                         config.host,
                     )
                 server.wait(stop, reload)
+                if terminated.is_set():
+                    stop.clear()  # a second signal sets it again
+                    server.drain(stop)
         except CascadeError:
             if not stop.is_set():
                 raise
 
 
 @contextlib.contextmanager
-def _on_signals(event: threading.Event, *numbers: signal.Signals) -> Iterator[None]:
-    """Within the context, these signals set ``event``."""
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in numbers}
+def _on_signals(events: Sequence[threading.Event], number: signal.Signals) -> Iterator[None]:
+    """Within the context, this signal sets the ``events``."""
+
+    def notice(*_: object) -> None:
+        for event in events:
+            event.set()
+
+    before = signal.signal(number, notice)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(number, before)

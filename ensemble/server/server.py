@@ -36,6 +36,8 @@ from .triton_process import TritonProcess
 _log = logging.getLogger("cascade.serve")
 
 _STATUS_S = 1.0
+_SETTLE_S = 5.0
+"""Seconds in which the watchdog sees all processes of a release that was loaded; most take a tenth of one."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Throughput comes from instances; more threads than one in each of them would compete for the cores."""
 
@@ -55,7 +57,7 @@ class TritonServer:
         config: ports and instances.
         forward: takes each line of the server's log; written to stderr by default.
         cancelled: set it to give up while the server starts.
-        startup_s: seconds until the model must have answered a probe request.
+        startup_s: seconds until the model must have answered a probe request; default: the config's.
         takes_hangup: whether the program calls `reload` when it gets SIGHUP, so that `cascade reload` may send it.
     """
 
@@ -69,7 +71,7 @@ class TritonServer:
         config: ServerConfig | None = None,
         forward: Callable[[str], None] | None = None,
         cancelled: threading.Event | None = None,
-        startup_s: float = 180.0,
+        startup_s: float | None = None,
         takes_hangup: bool = False,
     ) -> None:
         self.repository = repository
@@ -80,7 +82,7 @@ class TritonServer:
         self.release = ""
         self._forward = forward or _to_stderr
         self._cancelled = cancelled or threading.Event()
-        self._startup_s = startup_s
+        self._startup_s = startup_s or self.config.startup_timeout_s
         self._gateway: GatewayProcess | None = None
         self._private: OwnedFolder | None = None
         self.control_key = new_key()
@@ -91,6 +93,7 @@ class TritonServer:
         self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""
+        self._reloading = self._draining = False
         self._files = ""
         self._status, self._status_at = ServerStatus(), 0.0
         self.status_file = Path()
@@ -169,8 +172,21 @@ class TritonServer:
             raise
 
     def ready(self) -> bool:
-        """Whether every configured instance is well and the model has answered its last probe."""
-        return self._supervisor is not None and self._supervisor.session.ready()
+        """Whether every configured instance is well and the model has answered its last probe. While another release is
+        loaded, it is enough that one instance of the release before is."""
+        if self._supervisor is None or self._draining:
+            return False
+        session = self._supervisor.session
+        return session.ready() or (self._reloading and session.answers())
+
+    def drain(self, stop: threading.Event) -> None:
+        """Go on answering for `ServerConfig.drain_s` seconds, but be not ready, so that load balancers turn away.
+
+        Args:
+            stop: set it to end this early.
+        """
+        self._draining = True
+        stop.wait(self.config.drain_s)
 
     @property
     def _has_standby(self) -> bool:
@@ -197,6 +213,8 @@ class TritonServer:
             ServerError: if it cannot be copied, is not loaded, or does not answer.
         """
         session = self._session
+        # The steps of an ensemble are loaded one after the other, and do not answer meanwhile.
+        self._reloading = self._live.models == [self.model] and self.ready()
         try:
             with self._loading:
                 check_backends(self.repository, self.model, assemble_runtime().backends)
@@ -212,6 +230,10 @@ class TritonServer:
                 raise
             raise ServerError(f"{self.repository}: {self._reload_error}") from error
         finally:
+            settled = time.monotonic() + _SETTLE_S
+            while self._reloading and not session.ready() and time.monotonic() < settled:
+                time.sleep(0.05)  # until the watchdog has seen the new processes
+            self._reloading = False
             self._write_status()
 
     def wait(self, stop: threading.Event, reload: threading.Event | None = None) -> None:
@@ -278,8 +300,9 @@ class TritonServer:
         return session
 
     def _remove_sockets(self) -> None:
-        """A server that is killed leaves them, and the next one could not listen on them."""
+        """A server that is killed leaves them, and the next one could not listen on them. Makes their folder again."""
         if self._sockets is not None:
+            self._sockets.mkdir(mode=0o700, exist_ok=True)
             for name in (HTTP_SOCKET, METRICS_SOCKET):
                 (self._sockets / name).unlink(missing_ok=True)
 
@@ -299,7 +322,7 @@ class TritonServer:
     def _write_status(self) -> None:
         """Say how the server is: at once if that has changed, and else every second."""
         session, now = self._session, time.monotonic()
-        status = ServerStatus(session.ready(), self.release, self.counts(), session.pids(), self._reload_error)
+        status = ServerStatus(self.ready(), self.release, self.counts(), session.pids(), self._reload_error)
         if status != self._status or now - self._status_at > _STATUS_S:
             with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready
                 status.write(self.status_file)

@@ -156,6 +156,8 @@ class Session:
             return "tritonserver is stopped"
         if self._prober is not None and self._prober.hung:
             return "tritonserver does not answer"
+        if self._prober is not None and not self.process.sockets_are_there:
+            return "the socket of tritonserver's HTTP endpoint was deleted"
         return None
 
     @property
@@ -170,6 +172,16 @@ class Session:
             and self.watchdog is not None
             and self._prober.answered
             and self.watchdog.complete
+            and not is_stopped_or_gone(self._pid)
+        )
+
+    def answers(self) -> bool:
+        """Whether at least one instance is well and the model answers."""
+        return (
+            self._prober is not None
+            and self.watchdog is not None
+            and self._prober.answered
+            and self.watchdog.any_well
             and not is_stopped_or_gone(self._pid)
         )
 

@@ -8,6 +8,7 @@ after the gate is opened (a cold start takes seconds).
 from __future__ import annotations
 
 import fcntl
+from contextlib import suppress
 from typing import IO
 
 from ...core.files import owned_folder
@@ -37,7 +38,9 @@ class TritonPythonModel:
         server = int(Path("/proc/self/cmdline").read_text().split("\\0")[5])  # it may have ended already
         threading.Thread(target=end_with, args=(server,), daemon=True).start()
         with (Path(__file__).parent / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)  # until the process that holds it opens the gate
+            fcntl.flock(lock, fcntl.LOCK_SH)  # until the process that holds it opens the gate, or ends
+        if not (Path(__file__).parent / "opened").exists():
+            os._exit(1)  # Triton's code would wait for the dead server, and let no thread of Python run
 
     def execute(self, requests):
         raise NotImplementedError
@@ -45,7 +48,7 @@ class TritonPythonModel:
 
 
 class StartGate:
-    """A gate, closed; it also opens if this process ends."""
+    """A gate, closed. If this process ends before it opens it, what waits there ends."""
 
     def __init__(self) -> None:
         self._folder = owned_folder("gate")
@@ -53,6 +56,7 @@ class StartGate:
         version.mkdir(parents=True)
         (version.parent / "config.pbtxt").write_text(_CONFIG)
         (version / "model.py").write_text(_MODEL)
+        self._opened = version / "opened"
         self._lock: IO[str] | None = (version / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
@@ -63,6 +67,8 @@ class StartGate:
     def open(self) -> None:
         """Let the server listen, once its own models are loaded; nothing happens if it is open."""
         if self._lock is not None:
+            with suppress(OSError):  # the folder is gone
+                self._opened.touch()
             self._lock.close()
             self._lock = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import threading
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ...core.errors import ServerError
+from ...core.errors import CrashError, ServerError
 from ...core.processes import LEAN_HEAP, adopt_orphans, end_group, end_with_parent
 from ..config import ServerConfig
 from ..gateway.settings import HTTP_SOCKET, METRICS_SOCKET
@@ -22,6 +23,9 @@ from .ports import Ports, claim_ports
 from .runtime import Runtime, assemble_runtime
 from .start_gate import StartGate
 
+_log = logging.getLogger("cascade.serve")
+
+_TELL_S = 15.0
 _LISTEN_S = 2.0
 """Seconds in which a standby has to open its ports."""
 
@@ -147,12 +151,21 @@ class TritonProcess:
             verb: what it has to do, for the error message.
 
         Raises:
-            ServerError: if the server ends, takes longer than ``startup_s``, or is cancelled.
+            CrashError: if the server takes too long: it may be in time on a machine that is less busy.
+            ServerError: if it ends, or is cancelled.
         """
+        told = time.monotonic()
         while not done():
             self.check_alive()
-            if time.monotonic() > self._deadline:
-                raise ServerError(f"{what} did not {verb} in {self._within_s:.0f} s; the log says: {self._log.cause()}")
+            if (now := time.monotonic()) - told > _TELL_S:
+                told = now
+                _log.warning(
+                    "%s is still being loaded, for at most %.0f s more; the first start on a machine compiles code",
+                    what,
+                    self._deadline - now,
+                )
+            if now > self._deadline:
+                raise CrashError(f"{what} did not {verb} in {self._within_s:.0f} s; the log says: {self._log.cause()}")
             if self._cancelled.wait(0.05):
                 raise ServerError("stopped while starting")
 
@@ -195,6 +208,11 @@ class TritonProcess:
         if self._process is None:
             raise ServerError("the server does not run")
         return self._process
+
+    @property
+    def sockets_are_there(self) -> bool:
+        """Whether the Unix sockets of a server that has started still have their names."""
+        return self._socket_folder is None or (self._socket_folder / HTTP_SOCKET).exists()
 
     def _sockets(self) -> list[str]:
         """Where tritonserver answers HTTP: for the gateway alone, which checks what clients send."""

@@ -87,6 +87,11 @@ class Watchdog:
         )
 
     @property
+    def any_well(self) -> bool:
+        """Whether a process of this release, or of the one before, is well."""
+        return any(one.pulse.ready and not is_stopped_or_gone(one.pid) for one in list(self._instances.values()))
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the model processes."""
         return list(self._instances)

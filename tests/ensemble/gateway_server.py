@@ -50,10 +50,12 @@ class Echo:
     error: Exception | None = None
     held: asyncio.Event | None = None
     holding = False
+    delay_s = 0.0
     padding = 0
     """Bytes that an answer has beside its outputs."""
 
     async def infer(self, path, body, headers):
+        await asyncio.sleep(self.delay_s)
         if self.held is not None:
             self.holding = True
             await self.held.wait()

@@ -111,9 +111,6 @@ ALIKE = {
     "parameters": one("INT32", [1, 1], [1], parameters={"a": 1, "b": "x", "c": True}),
     "two inputs": {"inputs": one("INT32", [1, 1], [1])["inputs"] + one("BYTES", [1, 1], ["x"])["inputs"]},
     "chosen outputs": one("INT32", [1, 1], [1], outputs=[{"name": "OUT_INT32"}]),
-    "classes": one(
-        "FP32", [1, 3], [0.1, 0.7, 0.2], outputs=[{"name": "OUT_FP32", "parameters": {"classification": 2}}]
-    ),
 }
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -291,6 +292,15 @@ def publish(version, source, release):
     (version / "graph.json").write_text(graph.replace(RELEASE, release))
     manifest = (source / "release.json").read_text()
     (version / "release.json").write_text(manifest.replace(RELEASE, release))
+
+
+def test_sockets_that_somebody_deletes_come_back(start):
+    with start() as server, Client(server.grpc_url, timeout=HANG_S) as client:
+        shutil.rmtree(server._sockets)
+        wait_until(lambda: server.counts()["server_restarts"] == 1 and server.ready())
+        with urlopen(f"{server.http_url}/v2/models/cascade/ready", timeout=HANG_S) as answer:
+            assert answer.status == 200
+        assert client.recommend([101])
 
 
 def test_the_log_is_passed_on_without_noise(start):

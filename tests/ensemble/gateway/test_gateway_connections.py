@@ -204,6 +204,23 @@ def test_ready_is_what_the_parent_says():
         assert gateway.ask("GET", "/v2/health/live")[0] == 200
 
 
+@pytest.mark.parametrize("slow_s", [0.0, 0.3])
+def test_a_client_that_sends_nothing_more_gets_its_answers(slow_s):
+    with running() as gateway:
+        gateway.backend.delay_s = slow_s
+        body = json.dumps(VALID).encode()
+        head = f"POST /v2/models/echo/infer HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        for requests, answers in ((head + body, 1), (2 * (head + body), 2), (head + body + head + body[:-1], 1)):
+            with socket.create_connection((gateway.host, gateway.port), HANG_S) as client:
+                client.sendall(requests)
+                client.shutdown(socket.SHUT_WR)
+                client.settimeout(HANG_S)
+                answer = b""
+                while answer.count(b"HTTP/1.1 200") < answers:
+                    assert (part := client.recv(65536)), answer
+                    answer += part
+
+
 @pytest.mark.parametrize(
     ("accepted", "encoding"),
     [

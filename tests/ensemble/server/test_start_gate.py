@@ -15,6 +15,7 @@ command = [sys.executable, "-c", sys.argv[1], "size", "growth", str({server})]
 stub = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 stub.stdout.readline()
 print(stub.pid, flush=True)
+print(stub.stdout.readline(), end="", flush=True)
 time.sleep(900)
 """
 STUB = """
@@ -23,6 +24,7 @@ sys.path.insert(0, {folder!r})
 from model import TritonPythonModel
 print("begins", flush=True)
 TritonPythonModel().initialize({{}})
+print("passed", flush=True)
 threading.Event().wait()
 """
 
@@ -52,6 +54,22 @@ def test_a_process_that_waits_ends_when_its_server_is_killed(gate):
         assert not has_ended(stub)
         server.kill()
     wait_until(lambda: has_ended(stub))
+
+
+def test_it_does_not_pass_a_gate_that_nobody_opened(gate):
+    server, stub = started(gate)
+    with server:
+        gate._lock.close()  # as when the process that holds it is killed
+        wait_until(lambda: has_ended(stub))
+        server.kill()
+
+
+def test_it_passes_an_open_gate(gate):
+    server, stub = started(gate)
+    with server:
+        gate.open()
+        assert server.stdout.readline() == "passed\n"
+        server.kill()
 
 
 def test_one_whose_server_was_killed_before_it_began_ends_too(gate):

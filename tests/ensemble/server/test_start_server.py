@@ -26,7 +26,7 @@ def test_an_error_of_any_kind_in_a_reload_is_a_failed_reload(tmp_path: Path, mon
     server: Any = TritonServer(tmp_path, "shop", feature_repo=tmp_path)
     session = SimpleNamespace(ready=lambda: True, pids=lambda: [1])
     server._supervisor = SimpleNamespace(session=session, restarted=0, replaced=0)
-    server._live = SimpleNamespace(replace=replace)
+    server._live = SimpleNamespace(replace=replace, models=["shop"])
     server.status_file = tmp_path / "no such folder" / "status"  # as where /dev/shm is full
     monkeypatch.setattr(server_module, "check_backends", lambda *_: None)
     monkeypatch.setattr(server_module, "assemble_runtime", lambda: SimpleNamespace(backends=tmp_path))

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from cascade.core.errors import ServerError
+from cascade.core.errors import CrashError, ServerError
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server import shared_memory, triton_process
 from cascade.ensemble.server.runtime import Runtime
@@ -64,10 +64,12 @@ def test_a_server_that_ends_gives_the_cause_from_its_log(launch):
         process.wait_until(lambda: False, "a")
 
 
-def test_a_start_that_takes_too_long_says_what_and_what_the_log_says(launch):
+def test_a_start_that_takes_too_long_says_what_and_what_the_log_says(launch, monkeypatch, caplog):
+    monkeypatch.setattr(triton_process, "_TELL_S", 0.1)
     process, lines = launch(SERVES.replace("print(", "print('still loading'); print("), startup_s=0.5)
-    with pytest.raises(ServerError, match="^model 'a' did not load in 0 s; the log says: "):
+    with pytest.raises(CrashError, match="^model 'a' did not load in 0 s; the log says: "):
         process.wait_until(lambda: False, "model 'a'")
+    assert "model 'a' is still being loaded, for at most 0 s more" in caplog.text
 
 
 @pytest.mark.parametrize(
