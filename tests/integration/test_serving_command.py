@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -29,7 +31,7 @@ from cascade.ensemble.server.serve import serve
 logging.basicConfig()
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
-folder, free = Path(sys.argv[1]), ServerConfig(http_port=0, grpc_port=0, metrics_port=0, standby=False)
+folder, free = Path(sys.argv[1]), ServerConfig(http_port=0, grpc_port=0, metrics_port=0, standby=False, drain_s=900)
 try:
     serve(free, repository=folder, model="cascade", feature_repo=folder)
 except CascadeError as error:
@@ -63,6 +65,14 @@ def drain(process):
     return lambda: (reader.join(), text[0])[1]
 
 
+def status(url):
+    try:
+        with urlopen(url, timeout=HANG_S) as answer:
+            return answer.status
+    except HTTPError as error:
+        return error.code
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_ready_line_then_a_clean_end(serve, number):
     process = serve()
@@ -76,6 +86,10 @@ def test_one_ready_line_then_a_clean_end(serve, number):
     assert len(family) >= 3  # this one, tritonserver, the stub
     assert {len({*resource.prlimit(pid, resource.RLIMIT_NOFILE)}) for pid in family} == {1}  # soft and hard are equal
     process.send_signal(number)
+    if number == signal.SIGTERM:
+        wait_until(lambda: status(f"{addresses['http']}/v2/health/ready") == 503)
+        assert status(f"{addresses['http']}/v2/models/cascade") == 200  # it still answers
+        process.send_signal(number)  # enough of that
     assert process.wait(HANG_S) == 0
     assert process.stdout.read() == ""
     assert "Traceback" not in errors()
@@ -96,7 +110,7 @@ def test_a_hangup_has_it_load_what_is_published(serve, repository, tmp_path):
         reload(copy, "cascade", HANG_S)
     graph.write_text(text)
     assert reload(copy, "cascade", HANG_S) == ["0123456789ab"]
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     assert process.wait(HANG_S) == 0
     assert "reload failed, release 0123456789ab stays live" in errors()
     with pytest.raises(ServerError, match="no `cascade serve` runs on model 'cascade'"):
