@@ -13,41 +13,43 @@ from ..config import ServerConfig
 
 @dataclass(frozen=True)
 class Ports:
-    """The address and the three ports of a server."""
+    """The addresses and the three ports of a server."""
 
     host: str
+    """Of HTTP and metrics."""
+    grpc_host: str
     http: int
     grpc: int
     metrics: int
 
     @property
     def grpc_url(self) -> str:
-        return f"{self._reachable}:{self.grpc}"
+        return f"{_reachable(self.grpc_host)}:{self.grpc}"
 
     @property
     def http_url(self) -> str:
-        return f"http://{self._reachable}:{self.http}"
+        return f"http://{_reachable(self.host)}:{self.http}"
 
     @property
     def metrics_url(self) -> str:
-        return f"http://{self._reachable}:{self.metrics}/metrics"
+        return f"http://{_reachable(self.host)}:{self.metrics}/metrics"
 
     def grpc_is_open(self) -> bool:
         """Whether a server listens on the gRPC port."""
         try:
-            socket.create_connection((self._reachable, self.grpc), 0.5).close()
+            socket.create_connection((_reachable(self.grpc_host), self.grpc), 0.5).close()
         except OSError:
             return False
         return True
 
     def arguments(self) -> list[str]:
         """tritonserver's arguments; the gateway listens on the other two."""
-        return [f"--grpc-address={self.host}", f"--grpc-port={self.grpc}"]
+        return [f"--grpc-address={self.grpc_host}", f"--grpc-port={self.grpc}"]
 
-    @property
-    def _reachable(self) -> str:
-        """The host as clients on this machine reach it, also if the server listens on every address."""
-        return "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
+
+def _reachable(host: str) -> str:
+    """The host as clients on this machine reach it, also if the server listens on every address."""
+    return "127.0.0.1" if host in ("0.0.0.0", "") else host
 
 
 def claim_ports(config: ServerConfig) -> Ports:
@@ -59,23 +61,35 @@ def claim_ports(config: ServerConfig) -> Ports:
     """
     check_exposure(config)
     wanted = {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
+    grpc_host = _hosts(config)["server.grpc_host"]
     with ExitStack() as held:
-        claimed = {name: _bind(held, config.host, name, port) for name, port in wanted.items()}
-    return Ports(config.host, **claimed)
+        claimed = {
+            name: _bind(held, grpc_host if name == "grpc" else config.host, name, port) for name, port in wanted.items()
+        }
+    return Ports(config.host, grpc_host, **claimed)
 
 
 def check_exposure(config: ServerConfig) -> None:
     """Raise ConfigError if the server would listen beyond this machine without ``server.expose``."""
-    if not config.expose and is_exposed(config):
+    key, host = next(((key, host) for key, host in _hosts(config).items() if not _loopback(host)), (None, ""))
+    if not config.expose and key is not None:
         raise ConfigError(
-            f"server.host: {config.host!r} lets other machines reach the server, without encryption or passwords; set "
+            f"{key}: {host!r} lets other machines reach the server, without encryption or passwords; set "
             "server.expose to true if a proxy or a network policy protects it, or take 127.0.0.1"
         )
 
 
 def is_exposed(config: ServerConfig) -> bool:
     """Whether other machines can reach a server that listens as configured."""
-    return not _loopback(config.host)
+    return not all(map(_loopback, _hosts(config).values()))
+
+
+def _hosts(config: ServerConfig) -> dict[str, str]:
+    """Key of the config -> address to listen on."""
+    return {
+        "server.host": config.host,
+        "server.grpc_host": config.host if config.grpc_host is None else config.grpc_host,
+    }
 
 
 def _loopback(host: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from cascade.core.errors import ConfigError, ServerError
 from cascade.ensemble.config import ServerConfig
-from cascade.ensemble.server.ports import claim_ports
+from cascade.ensemble.server.ports import claim_ports, is_exposed
 
 
 def test_zero_picks_different_free_ports():
@@ -32,6 +32,16 @@ def test_the_same_port_twice_is_refused():
 def test_a_host_that_is_none_of_ours():
     with pytest.raises(ServerError, match="192.0.2.1"):
         claim_ports(ServerConfig(host="192.0.2.1", expose=True, http_port=0, grpc_port=0, metrics_port=0))
+
+
+def test_grpc_may_stay_on_this_machine_alone():
+    free = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    config = ServerConfig(host="0.0.0.0", grpc_host="127.0.0.1", expose=True, **free)
+    ports = claim_ports(config)
+    assert is_exposed(config) and "--grpc-address=127.0.0.1" in ports.arguments()
+    assert (ports.host, ports.grpc_url) == ("0.0.0.0", f"127.0.0.1:{ports.grpc}")
+    with pytest.raises(ConfigError, match="server.grpc_host: '0.0.0.0' lets other machines"):
+        claim_ports(ServerConfig(grpc_host="0.0.0.0", **free))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "0"])
