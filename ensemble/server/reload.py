@@ -23,7 +23,8 @@ def reload(repository: Path, model: str, timeout: float = 300.0) -> list[str]:
         the id of the live release, for each server.
 
     Raises:
-        ServerError: if none runs, or one of them cannot load it; that one goes on with the release that it had.
+        ServerError: if none runs, or one of them is stopped or cannot load it; that one goes on with the release that
+            it had.
     """
     servers = [server for server in servers_of(repository, model) if server.takes_hangup]
     if not servers:
@@ -37,6 +38,7 @@ def reload(repository: Path, model: str, timeout: float = 300.0) -> list[str]:
 def _reload(server: LiveServer, deadline: float) -> str:
     file = Path(server.status_file)
     before = _tries(ServerStatus.read(file))
+    _check_not_stopped(server.pid)
     try:
         os.kill(server.pid, signal.SIGHUP)
     except OSError as error:  # of another user, or just ended
@@ -44,12 +46,19 @@ def _reload(server: LiveServer, deadline: float) -> str:
     while _tries(status := ServerStatus.read(file)) <= before:
         if state_of(server.pid) in ("", "Z"):
             raise ServerError(f"process {server.pid}: ended before it had loaded the release")
+        _check_not_stopped(server.pid)
         if time.monotonic() > deadline:
             raise ServerError(f"process {server.pid}: has not loaded the release in time; see its log")
         time.sleep(0.1)
     if status.reload_error:
         raise ServerError(f"process {server.pid}: release {status.release} stays live: {status.reload_error}")
     return status.release
+
+
+def _check_not_stopped(pid: int) -> None:
+    """Raise ServerError if a signal has stopped the process: it would load nothing."""
+    if state_of(pid) == "T":
+        raise ServerError(f"process {pid}: is stopped (SIGSTOP) and loads nothing; `kill -CONT {pid}` lets it go on")
 
 
 def _tries(status: ServerStatus) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ...core.errors import CascadeError
@@ -21,10 +24,11 @@ _log = logging.getLogger("cascade.serve")
 def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path, redis: str | None = None) -> None:
     """Serve until SIGINT, or until SIGTERM and `ServerConfig.drain_s` seconds more.
 
-    Prints one line to stdout when ready; the server's log goes to stderr. The
-    process may then open as many files as the hard limit allows.
+    Prints one line to stdout when ready; the server's log goes to stderr. The process may then open as many files as the
+    hard limit allows.
 
-    SIGHUP has the server load what is published then.
+    SIGHUP has the server load what is published then. As a service of systemd (``Type=notify``), it says when it is
+    ready and when it stops, and keeps the watchdog quiet for as long as it runs.
 
     The arguments are those of `TritonServer`.
 
@@ -55,18 +59,53 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
                     f"metrics {server.metrics_url}",
                     flush=True,
                 )
+                tell_systemd("READY=1")
                 if is_exposed(config):
                     _log.warning(
                         "listens on %s: whoever reaches this machine can ask, without encryption or passwords",
                         config.host,
                     )
-                server.wait(stop, reload)
+                try:
+                    server.wait(stop, reload, heartbeat())
+                finally:
+                    tell_systemd("STOPPING=1")
                 if terminated.is_set():
                     stop.clear()  # a second signal sets it again
                     server.drain(stop)
         except CascadeError:
             if not stop.is_set():
                 raise
+
+
+def tell_systemd(state: str) -> None:
+    """Tell systemd how this service is, see sd_notify(3); nothing happens where it has not asked."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):  # an abstract one, without a file
+        address = f"\0{address[1:]}"
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.settimeout(1.0)
+        notify.sendto(state.encode(), address)
+
+
+def heartbeat(clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:
+    """A function to be called often. It tells systemd's watchdog twice in its period that the process runs.
+
+    Args:
+        clock: seconds.
+    """
+    microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    asked = microseconds.isdecimal() and pid in ("", str(os.getpid()))
+    period, due = float(microseconds) / 2e6 if asked else float("inf"), clock()
+
+    def beat() -> None:
+        nonlocal due
+        if asked and clock() >= due:
+            due = clock() + period
+            tell_systemd("WATCHDOG=1")
+
+    return beat
 
 
 @contextlib.contextmanager

@@ -236,23 +236,37 @@ class TritonServer:
             self._reloading = False
             self._write_status()
 
-    def wait(self, stop: threading.Event, reload: threading.Event | None = None) -> None:
+    def wait(
+        self,
+        stop: threading.Event,
+        reload: threading.Event | None = None,
+        alive: Callable[[], None] | None = None,
+    ) -> None:
         """Return when ``stop`` is set.
 
         Args:
             reload: set it to have what is published loaded; an error is logged.
+            alive: called ten times a second, also while a release is loaded.
 
         Raises:
             CrashError: if the server ends by itself and is not started again.
         """
-        while not stop.wait(0.1):
-            if self._supervisor is None:
-                raise ServerError("the server does not run")
-            if self._supervisor.crash is not None:
-                raise self._supervisor.crash
-            if reload is not None and reload.is_set():
-                reload.clear()
-                self._try_reload()
+        loading: threading.Thread | None = None
+        try:
+            while not stop.wait(0.1):
+                if alive is not None:
+                    alive()
+                if self._supervisor is None:
+                    raise ServerError("the server does not run")
+                if self._supervisor.crash is not None:
+                    raise self._supervisor.crash
+                if reload is not None and reload.is_set() and (loading is None or not loading.is_alive()):
+                    reload.clear()
+                    loading = threading.Thread(target=self._try_reload, name="cascade-reload", daemon=True)
+                    loading.start()
+        finally:
+            if loading is not None:
+                loading.join()
 
     def stop(self) -> None:
         """End the server and its stubs, and remove their shared memory; nothing happens if it does not run."""

@@ -7,6 +7,10 @@ import platform
 import resource
 import shutil
 import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,10 +126,62 @@ def test_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         check = machine.check_ports(config, export)
         assert check.status == "fail" and str(port) in check.found
         assert "server.grpc_port" in check.advice
-        monkeypatch.setattr(live_models, "servers_of", lambda repository, model: [SimpleNamespace(pid=4711)])
-        check = machine.check_ports(config, export)
-        assert check.status == "ok" and str(port) in check.found and "4711" in check.found
     assert machine.check_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0), export).status == "ok"
+
+
+LISTEN = """
+import socket, sys
+listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(one.getsockname()[1] for one in listeners), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[int], list[int]]]:
+    """Starts a child of a child that listens on so many ports; returns its parent and the ports."""
+    with ExitStack() as ends:
+
+        def start(number: int) -> list[int]:
+            # The shell waits for the child, as `cascade serve` does for the process that has the port.
+            command = ["sh", "-c", '"$0" -c "$1" "$2"; exit', sys.executable, LISTEN, str(number)]
+            shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            ends.enter_context(shell)
+            assert shell.stdout is not None
+            return [shell.pid, *map(int, shell.stdout.readline().split())]
+
+        yield start
+
+
+def test_ports_of_a_server_of_this_model(monkeypatch: pytest.MonkeyPatch, listen: Callable[[int], list[int]]) -> None:
+    pid, http, grpc = listen(2)
+    config = ServerConfig(http_port=http, grpc_port=grpc, metrics_port=0)
+    servers: list[SimpleNamespace] = []
+    monkeypatch.setattr(live_models, "servers_of", lambda repository, model: servers)
+
+    servers[:] = [SimpleNamespace(pid=1, takes_hangup=False), SimpleNamespace(pid=pid, takes_hangup=True)]
+    check = machine.check_ports(config, ExportConfig())
+    assert check.status == "ok"
+    expected = f"{http} (http), {grpc} (grpc) are in use by `cascade serve` of this model (process {pid})"
+    assert check.found == expected
+
+    servers[:] = [SimpleNamespace(pid=pid, takes_hangup=False)]  # as of `cascade bench --chaos`
+    assert machine.check_ports(config, ExportConfig()).status == "fail"
+
+
+def test_a_server_of_this_model_on_other_ports_has_not_taken_them(
+    monkeypatch: pytest.MonkeyPatch, listen: Callable[[int], list[int]]
+) -> None:
+    pid, http = listen(1)
+    servers = [SimpleNamespace(pid=pid, takes_hangup=True)]
+    monkeypatch.setattr(live_models, "servers_of", lambda repository, model: servers)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for its in (0, http):  # none of its ports is asked for; one is, and the other one is somebody else's
+            config = ServerConfig(http_port=its, grpc_port=port, metrics_port=0)
+            check = machine.check_ports(config, ExportConfig())
+            assert check.status == "fail" and f"port {port} (grpc)" in check.found
+            assert "server.grpc_port" in check.advice
 
 
 @pytest.mark.parametrize(("hard", "status"), [(1024, "warn"), (65536, "ok"), (resource.RLIM_INFINITY, "ok")])

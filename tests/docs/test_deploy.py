@@ -3,11 +3,16 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from shipping import ROOT
 
-from cascade.cli.main import CRASH, WRONG_INPUT
+from cascade.cli.main import CRASH, TERMINATED, WRONG_INPUT
+from cascade.ensemble.config import ExportConfig
+from cascade.ensemble.server.live_models import LIVE
+from cascade.workflows.config import FeatureStoreConfig
+from cascade.workflows.features.connection import REGISTRY_FILE
 
 UNIT = ROOT / "deploy" / "cascade.service"
 
@@ -29,9 +34,26 @@ def test_a_crash_is_started_again_and_a_mistake_is_not() -> None:
     assert unit["OOMPolicy"] == ["continue"]  # else a model process that is killed for memory ends the server
 
 
-def test_reload_sends_the_signal_that_the_command_takes() -> None:
-    assert settings()["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
-    assert re.fullmatch(r"\S+/cascade serve -c \S+", settings()["ExecStart"][0])
+def test_a_reload_reports_a_release_that_is_refused() -> None:
+    """The signal alone would not: `cascade reload` waits, for the same configuration."""
+    start, reload = settings()["ExecStart"][0], settings()["ExecReload"][0]
+    assert re.fullmatch(r"\S+/cascade serve -c \S+", start)
+    assert reload == start.replace(" serve ", " reload ")
+
+
+def test_systemd_hears_what_the_command_tells() -> None:
+    unit = settings()
+    assert unit["Type"] == ["notify"] and int(unit["WatchdogSec"][0]) > 0
+    assert unit["WatchdogSignal"] == ["SIGKILL"]  # a frozen process does not take any other
+    assert unit["SuccessExitStatus"] == [str(TERMINATED)]
+
+
+def test_code_and_releases_cannot_be_written_to() -> None:
+    [folder] = settings()["WorkingDirectory"]
+    writable = settings()["ReadWritePaths"][0].split()
+    stores = (Path(FeatureStoreConfig().repo) / REGISTRY_FILE.parent, Path(ExportConfig().repository) / LIVE)
+    assert writable == [f"{folder}/{store}" for store in stores]
+    assert settings()["ExecStartPre"][0].split()[-1] == writable[-1]  # what does not exist cannot be made writable
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

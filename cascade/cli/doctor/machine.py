@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from ...core.errors import ServerError
@@ -34,19 +35,45 @@ def check_shared_memory(folder: Path = SHARED_MEMORY) -> Check:
 
 
 def check_ports(server: ServerConfig, export: ExportConfig) -> Check:
-    """The ports of the config are free, or taken while this model is served."""
+    """The ports of the config are free, or `cascade serve` of this model listens on those that are taken."""
     from ...ensemble.server.live_models import servers_of
     from ...ensemble.server.ports import claim_ports
 
     try:
         ports = claim_ports(server)
-    except ServerError as error:
-        found, _, advice = str(error).partition("; ")
-        served = [one.pid for one in servers_of(Path(export.repository), export.model_name)]
-        if served:
-            return Check("ports", "ok", f"{found}; `cascade serve` of this model runs (process {served[0]})")
-        return Check("ports", "fail", found, advice)
-    return Check("ports", "ok", f"http {ports.http}, grpc {ports.grpc}, metrics {ports.metrics} are free")
+        return Check("ports", "ok", f"http {ports.http}, grpc {ports.grpc}, metrics {ports.metrics} are free")
+    except ServerError as taken:
+        error = taken
+    wanted = {"http": server.http_port, "grpc": server.grpc_port, "metrics": server.metrics_port}
+    for one in servers_of(Path(export.repository), export.model_name):
+        listening = _listening(one.pid) if one.takes_hangup else set()
+        held = {name: port for name, port in wanted.items() if port in listening}
+        if not held:
+            continue
+        try:
+            claim_ports(server.model_copy(update={f"{name}_port": 0 for name in held}))
+        except ServerError as other:  # a further port is taken by somebody else
+            error = other
+            continue
+        numbers = ", ".join(f"{port} ({name})" for name, port in held.items())
+        verb = "is" if len(held) == 1 else "are"
+        return Check("ports", "ok", f"{numbers} {verb} in use by `cascade serve` of this model (process {one.pid})")
+    found, _, advice = str(error).partition("; ")
+    return Check("ports", "fail", found, advice)
+
+
+def _listening(pid: int) -> set[int]:
+    """The TCP ports on which a process and its children listen; those of another user cannot be seen."""
+    import psutil
+
+    ports: set[int] = set()
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                open_ones = one.net_connections("tcp")
+                ports.update(each.laddr.port for each in open_ones if each.status == psutil.CONN_LISTEN)
+    return ports
 
 
 def check_descriptors() -> Check:

@@ -1,10 +1,16 @@
 """`cascade reload` where the server cannot be told."""
 
 import os
+import signal
+import subprocess
+import threading
+import time
 
 import pytest
+from waiting import HANG_S, wait_until
 
 from cascade.core.errors import ServerError
+from cascade.core.processes import state_of
 from cascade.ensemble.server import reload
 from cascade.ensemble.server.live_models import LiveServer
 
@@ -21,3 +27,25 @@ def test_a_server_of_another_user_or_one_that_has_just_ended_is_named(monkeypatc
     monkeypatch.setattr(os, "kill", kill)
     with pytest.raises(ServerError, match=f"^process 4711: cannot be told to reload: {error.strerror}$"):
         reload.reload(tmp_path, "cascade")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_stopped_server_is_told_at_once(monkeypatch, tmp_path, before):
+    """Stopped when it is asked, and while it loads."""
+    child = subprocess.Popen(["sh", "-c", "trap '' HUP; echo; while :; do sleep 0.05; done"], stdout=subprocess.PIPE)
+    try:
+        child.stdout.readline()
+        server = LiveServer(child.pid, "cascade", str(tmp_path), str(tmp_path / "status"), takes_hangup=True)
+        monkeypatch.setattr(reload, "servers_of", lambda repository, model: [server])
+        stop = threading.Timer(0 if before else 0.3, child.send_signal, [signal.SIGSTOP])
+        stop.start()
+        if before:
+            wait_until(lambda: state_of(child.pid) == "T")
+        began = time.monotonic()
+        with pytest.raises(ServerError, match=f"^process {child.pid}: is stopped .*kill -CONT {child.pid}"):
+            reload.reload(tmp_path, "cascade")
+        assert time.monotonic() - began < HANG_S
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
