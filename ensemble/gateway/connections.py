@@ -149,15 +149,15 @@ class Connections(web.Server):
             self, loop=self._loop, access_log=None, auto_decompress=False, lingering_time=5.0, max_headers=100
         )
 
-    def _request(self, message: Any, body: StreamReader, connection: Any, *others: Any) -> web.BaseRequest:
+    def _request(self, message: Any, body: StreamReader, connection: Any, writer: Any, task: Any) -> web.BaseRequest:
         """A request. aiohttp's parser lets some through that have no target (``CONNECT`` alone): they get another one,
         which is answered as an unknown path."""
         connection.body = body
         try:
-            return web.BaseRequest(message, body, connection, *others, self._loop)
+            return web.BaseRequest(message, body, connection, writer, task, self._loop)
         except (AttributeError, ValueError):
             message = message._replace(path="/", url=URL("/"))
-            return web.BaseRequest(message, body, connection, *others, self._loop)
+            return web.BaseRequest(message, body, connection, writer, task, self._loop)
 
     def __len__(self) -> int:
         return len(self._open)
