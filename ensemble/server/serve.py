@@ -24,8 +24,8 @@ _log = logging.getLogger("cascade.serve")
 def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path, redis: str | None = None) -> None:
     """Serve until SIGINT, or until SIGTERM and `ServerConfig.drain_s` seconds more.
 
-    Prints one line to stdout when ready; the server's log goes to stderr. The process may then open as many files as the
-    hard limit allows.
+    Prints one line to stdout when ready; the server's log goes to stderr. The process may then open as many files as
+    the hard limit allows.
 
     SIGHUP has the server load what is published then. As a service of systemd (``Type=notify``), it says when it is
     ready and when it stops, and keeps the watchdog quiet for as long as it runs.

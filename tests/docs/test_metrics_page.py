@@ -1,5 +1,4 @@
-"""The alerts of the page of metrics use series that exist, and each is explained. A test with a real server compares its
-table."""
+"""The page of metrics: its alerts use series that exist, and each is explained. A real server is compared elsewhere."""
 
 import re
 import shutil
