@@ -187,6 +187,10 @@ class ServerConfig(Section):
     instances: int | None = Field(default=None, ge=1)
     """fused: number of processes that answer. ensemble: number of CPU cores that steps run on. Default: the number of
     CPU cores of the server. Example: ``4``."""
+    check_files_mb: int = Field(default=256, ge=0)
+    """Before a release is loaded, the content of each file of at most this size is compared with the digest that was
+    written with it; of larger ones only the size is. A release with another file is refused. Unit: MiB. Example:
+    ``4096``."""
     startup_timeout_s: float = Field(default=600.0, gt=0)
     """How long loading the release may take. The first start on a machine compiles code, which takes a minute or more
     if the machine is busy. Unit: seconds. Example: ``1800``."""

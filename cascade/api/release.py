@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import ArtifactError, FeatureStoreError
 from ..ensemble.graph.executor import Executor
 from ..ensemble.graph.graph_file import damage_named
+from ..ensemble.repository.digests import check_files
 from .answers import Recommendations, SimilarItems
 from .arguments import expect_path
 from .locate import Source, connection_of, default_repo, hint_of_repo, locate, warn_of_other_features
@@ -73,6 +74,7 @@ def _load(folder: Path) -> Release:
         ArtifactError: a file is missing or cannot be read.
     """
     with damage_named(folder):
+        check_files(folder)
         release = Release(Executor.load(folder))
         _ = release.id  # release.json must have one
     return release

@@ -30,6 +30,8 @@ from ..ensemble.graph.request_graph import (
     request_inputs,
 )
 from ..ensemble.protocol.inputs import MISSING, Input
+from ..ensemble.repository.digests import DIGESTS, write_digests
+from ..ensemble.repository.model_config import CONFIG
 from ..ensemble.repository.release import ReleaseManifest
 from ..models.retriever.item_to_item.neighbour_weights import NeighbourWeights
 from ..models.retriever.neighbours import Neighbours
@@ -151,7 +153,14 @@ def miniature_repository(
         model.write_text(
             model.read_text().replace("\nfrom ", "\nimport cascade.testing.miniature_ops  # noqa: F401\nfrom ", 1)
         )
+    seal(Path(folder))
     return made
+
+
+def seal(repository: Path) -> None:
+    """Write the digests of every version again, after a file was changed on purpose."""
+    for table in repository.glob(f"*/*/{DIGESTS}"):
+        write_digests(table.parent, (table.parents[1] / CONFIG).read_text())
 
 
 def _write(

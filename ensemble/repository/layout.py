@@ -20,12 +20,12 @@ from ..config import ServingConfig
 from ..graph.graph_file import GRAPH, NODES, RELEASE, graph_json, node_json, signature_json
 from ..graph.request_graph import Step
 from ..protocol.inputs import Input
-from .model_config import config_text, of_version
+from .digests import write_digests
+from .model_config import CONFIG, config_text, of_version
 from .release import ReleaseManifest
 from .step_config import ensemble_text, onnx_text, step_model, step_text
 from .step_plan import FILES, STEP, StepPlan, plan
 
-CONFIG = "config.pbtxt"
 BY_ONNXRUNTIME = ("encode_query", "rank")
 """The steps that run in Triton's onnxruntime backend with ``serving.backend: onnxruntime``."""
 
@@ -87,6 +87,7 @@ def write(exported: Exported, repository: Path, name: str, version: int) -> Path
             aside[model.name].mkdir()
             model.fill(aside[model.name])
             exported.release.save(aside[model.name] / RELEASE)
+            write_digests(aside[model.name], of_version(model.config, version))
         for model in models:
             replace_folder(aside[model.name], repository / model.name / str(version))
             write_text(repository / model.name / CONFIG, of_version(model.config, version))

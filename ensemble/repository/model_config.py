@@ -11,6 +11,8 @@ from ...core.signature import ColumnSpec, Signature
 from ..protocol.call_errors import one_line
 from ..protocol.inputs import Input
 
+CONFIG = "config.pbtxt"
+"""File in the folder of a model, beside its versions."""
 TYPES = {
     "bool": "TYPE_BOOL",
     "int32": "TYPE_INT32",
@@ -119,7 +121,7 @@ def served_version(model: Path) -> int | None:
     Raises:
         ServerError: if its config is not valid.
     """
-    file = model / "config.pbtxt"
+    file = model / CONFIG
     versions = read_config(file).version_policy.specific.versions if file.is_file() else []
     return max(versions, default=None)
 

@@ -13,8 +13,8 @@ from ...core.errors import ArtifactError, ServerError
 from ...core.files import link_or_copy, locked, same_content, write_text
 from ..config import ExportConfig
 from ..graph.graph_file import RELEASE
-from .layout import CONFIG
-from .model_config import served_version
+from .digests import check_files
+from .model_config import CONFIG, served_version
 from .owner import Owner, check_owner
 from .release import ReleaseManifest
 
@@ -35,6 +35,7 @@ def publish(artifact: Artifact, config: ExportConfig, owner: Owner) -> bool:
         Whether anything was written.
 
     Raises:
+        ArtifactError: a file of the artifact is not as it was written.
         ConfigError: the model of another pipeline is there.
         DiskError: its disk is full; what was published before stays.
     """
@@ -44,6 +45,9 @@ def publish(artifact: Artifact, config: ExportConfig, owner: Owner) -> bool:
     with disk_errors("publishing", repository), locked(repository / LOCK):
         check_owner(served, owner)
         owner.save(served)
+        for name in models_of(artifact):
+            for version in _versions(artifact.path / name):
+                check_files(version, artifact.path / name / CONFIG, float("inf"))
         if not differences(artifact, config):
             return False
         before = _served_release(served)

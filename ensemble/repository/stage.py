@@ -118,5 +118,5 @@ EXPORT = Stage(
     memory=memory,
     publish=publish,
     unpublished=unpublished,
-    version=7,
+    version=8,
 )

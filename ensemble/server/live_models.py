@@ -25,8 +25,8 @@ from typing import IO, Any
 from ...core.errors import ArtifactError, ServerError
 from ...core.files import link_or_copy
 from ..graph.graph_file import RELEASE
-from ..repository.layout import CONFIG
-from ..repository.model_config import parse_config, read_config, served_version
+from ..repository.digests import check_files
+from ..repository.model_config import CONFIG, parse_config, read_config, served_version
 from ..repository.release import ReleaseManifest
 from .plain_path import stands_for
 from .served_model import config_file, names_of, one_process_each, write_config
@@ -50,10 +50,12 @@ class LiveModels:
         published: the model repository.
         model: name of the served model; the steps of an ensemble come along.
         instances: number of processes of a fused model.
+        check_up_to: the content of files of at most so many bytes is checked against their digests.
     """
 
-    def __init__(self, published: Path, model: str, instances: int) -> None:
+    def __init__(self, published: Path, model: str, instances: int, check_up_to: float = float("inf")) -> None:
         self._published, self.model, self._instances = published, model, instances
+        self._check_up_to = check_up_to
         self._groups: dict[str, list[str]] = {}
         self._full: dict[str, int] = {}
         self._numbers = itertools.count()
@@ -264,6 +266,7 @@ class LiveModels:
                 version = max((int(entry.name) for entry in source.iterdir() if entry.name.isdecimal()), default=1)
             target.mkdir(parents=True)
             link_or_copy(source / str(version), target / str(version))
+            check_files(target / str(version), source / CONFIG, self._check_up_to)
             _prepare(target)
             config = read_config(source / CONFIG)
             if not steps:

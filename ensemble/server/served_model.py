@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ServerError
-from ..repository.model_config import read_config
+from ..repository.model_config import CONFIG, read_config
 
 _RARELY = 1000
 """A priority of Triton's rate limiter. Of two idle instances, the one with priority 1 runs 1000 times as often."""
@@ -20,7 +20,7 @@ def config_file(repository: Path, model: str) -> Path:
     Raises:
         ServerError: if the repository holds no such model.
     """
-    file = repository / model / "config.pbtxt"
+    file = repository / model / CONFIG
     if not file.is_file():
         raise ServerError(f"{repository}: holds no model {model!r} to serve; `cascade run` exports it")
     return file
@@ -86,7 +86,7 @@ def write_config(file: Path, config: Any) -> None:
 
 
 def _step_config(folder: Path) -> Any:
-    file = folder / "config.pbtxt"
+    file = folder / CONFIG
     if not file.is_file():
         raise ServerError(f"{folder.parent}: holds no model {folder.name!r}, which an ensemble there runs as a step")
     return read_config(file)

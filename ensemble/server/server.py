@@ -89,7 +89,8 @@ class TritonServer:
         """What Triton wants for control calls, see `ModelControl`."""
         self._takes_hangup = takes_hangup
         self._supervisor: Supervisor | None = None
-        self._live = LiveModels(repository, model, instance_count(self.config.instances))
+        checked = self.config.check_files_mb * MEGABYTE
+        self._live = LiveModels(repository, model, instance_count(self.config.instances), checked)
         self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""

@@ -28,6 +28,7 @@ from ..protocol.call_errors import OVERLOADED, one_line
 from ..protocol.request_batching import split, top_k_outputs
 from ..protocol.triton_tensors import ResponseTensors
 from ..protocol.wire import from_wire
+from ..repository.digests import check_files
 from ..repository.model_config import QUEUE_SIZE, STAGES_MS
 from .outputs import check_outputs, output_signature
 from .own_region import keep_private
@@ -80,6 +81,7 @@ class TritonPythonModel:
 
     def load(self, folder: Path) -> Executor:
         """The executor of the version in ``folder``."""
+        check_files(folder, contents_up_to=0)  # what serves has checked the contents
         return Executor.load(folder)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:

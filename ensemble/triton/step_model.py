@@ -16,6 +16,7 @@ from ..graph.graph_file import RELEASE, damage_named, load_node, read_signature
 from ..protocol.call_errors import BEING_LOADED
 from ..protocol.inputs import MISSING, Input
 from ..protocol.wire import decode_text
+from ..repository.digests import check_files
 from ..repository.model_config import STAGES_MS
 from ..repository.step_plan import FILES, STEP, TRACE, TRACED, release_number
 from . import model
@@ -35,6 +36,7 @@ class TritonPythonModel(model.TritonPythonModel):
 
     def load(self, folder: Path) -> Executor:
         """A graph of this step only, whose outputs are those of Triton's config."""
+        check_files(folder, contents_up_to=0)
         with damage_named(folder):
             facts = read_json(folder / STEP)
             release = read_json(folder / RELEASE)

@@ -16,6 +16,7 @@ from cascade.api.locate import locate, warn_of_other_features
 from cascade.core.artifact import write_artifact
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
+from cascade.ensemble.repository.digests import write_digests
 from cascade.errors import ArtifactError, ConfigError, FeatureStoreError, RequestError
 from cascade.evaluation.served_graph import feature_repo_at
 from cascade.testing.miniature import miniature_repository
@@ -245,6 +246,7 @@ def test_opens_the_highest_version(mini, tmp_path):
         shutil.copytree(mini[0] / "cascade" / "1", tmp_path / "cascade" / version)
         file = tmp_path / "cascade" / version / "release.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "release": version}))
+        write_digests(file.parent, "")
     with cascade.open_release(tmp_path) as release:
         assert release.id == "10"
 

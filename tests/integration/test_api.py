@@ -7,7 +7,7 @@ import pytest
 
 import cascade
 from cascade.ensemble.config import ServingConfig
-from cascade.testing.miniature import SERVING, miniature_repository
+from cascade.testing.miniature import SERVING, miniature_repository, seal
 
 USERS = [*range(100, 120), 5, 6]
 REQUESTS = [
@@ -96,6 +96,7 @@ def test_triton_runs_an_op_of_an_installed_package(tmp_path, monkeypatch, nothin
     model.write_text(
         model.read_text().replace("\nimport ", f"\nimport sys\nsys.path.append({str(folder)!r})\nimport ", 1)
     )
+    seal(tmp_path / "models")
     with cascade.open_release(tmp_path / "models") as release:
         expected = of_release(release.recommend(USERS))
     with cascade.Server(tmp_path / "models") as server, server.client() as client:

@@ -160,6 +160,7 @@ class TestEnsemble:
         step = own / "cascade_order" / "1" / "release.json"
         facts = json.loads(step.read_text())
         step.write_text(json.dumps({**facts, "release": "another"}))
+        miniature.seal(own)
         server = TritonServer(own, "cascade", feature_repo=own, config=free)
         with pytest.raises(ServerError, match="its steps belong to several releases"):
             server.start()

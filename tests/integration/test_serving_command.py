@@ -106,7 +106,7 @@ def test_a_hangup_has_it_load_what_is_published(serve, repository, tmp_path):
     graph = copy / "cascade" / "1" / "graph.json"
     text = graph.read_text()
     graph.unlink()
-    with pytest.raises(ServerError, match="release 0123456789ab stays live: .*no graph.json"):
+    with pytest.raises(ServerError, match="release 0123456789ab stays live: .*graph.json: is missing"):
         reload(copy, "cascade", HANG_S)
     graph.write_text(text)
     assert reload(copy, "cascade", HANG_S) == ["0123456789ab"]

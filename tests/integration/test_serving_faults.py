@@ -25,6 +25,7 @@ from cascade.ensemble.server.model_control import ModelControl
 from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.ensemble.server.stubs import running_stubs
+from cascade.testing.miniature import seal
 
 RELEASE = "0123456789ab"
 FAULTS = [signal.SIGKILL, signal.SIGSTOP]
@@ -184,6 +185,7 @@ def test_a_process_that_hangs_in_a_pass_is_replaced(start, tmp_path, monkeypatch
     server, flag = start(), tmp_path / "hang"
     with (server.repository / "cascade" / "1" / "model.py").open("a") as model:
         model.write(HANGS.format(flag=str(flag)))
+    seal(server.repository)
     with server, Client(server.grpc_url, timeout=0.5) as client:
         client.recommend([101])
         (before,) = pids(server)
@@ -201,7 +203,7 @@ def test_what_is_published_goes_live_when_it_is_reloaded_and_not_before(start, c
         export_as(2, model, shutil.ignore_patterns("graph.json"))  # broken
         os.kill(max(pids(server)), signal.SIGKILL)
         wait_until(lambda: healed(server, count=1))
-        with pytest.raises(ServerError, match="no graph.json"):
+        with pytest.raises(ServerError, match="graph.json: is missing"):
             server.reload()
         with Load(server.grpc_url, 2) as load:
             assert client.recommend([101])[0].release == server.release == RELEASE
@@ -248,7 +250,7 @@ def test_a_stop_with_a_dead_stub_leaves_nothing_and_does_not_hang(start):
 def test_a_broken_model_says_why_and_leaves_nothing(start, nothing_left):
     server = start()
     (server.repository / "cascade" / "1" / "graph.json").unlink()
-    with pytest.raises(ServerError, match="no graph.json") as refused:
+    with pytest.raises(ServerError, match="graph.json: is missing") as refused:
         server.start()
     assert "\n" not in str(refused.value)
     nothing_left()
@@ -314,6 +316,7 @@ def publish(version, source, release):
     (version / "graph.json").write_text(graph.replace(RELEASE, release))
     manifest = (source / "release.json").read_text()
     (version / "release.json").write_text(manifest.replace(RELEASE, release))
+    seal(version.parents[1])
 
 
 def test_sockets_that_somebody_deletes_come_back(start):

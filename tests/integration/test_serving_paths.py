@@ -10,6 +10,7 @@ from waiting import HANG_S
 from cascade.core.errors import ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.server.server import TritonServer
+from cascade.testing.miniature import seal
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,7 @@ def test_a_model_in_any_folder_is_served(odd: Path, free) -> None:
 def test_an_error_at_load_is_one_line_that_names_the_folder_itself(odd: Path, free) -> None:
     [graph] = (odd / "models").glob("cascade/1/graph.json")
     graph.write_text(graph.read_text()[:100])
+    seal(odd / "models")  # so that only the model's own process finds it
     lines: list[str] = []
     with pytest.raises(ServerError) as found:
         TritonServer(odd / "models", "cascade", feature_repo=odd, config=free, forward=lines.append).start()

@@ -12,6 +12,7 @@ from cascade.core.artifact import Artifact, write_artifact
 from cascade.core.errors import ArtifactError, ConfigError
 from cascade.core.files import LINK_FROM, locked
 from cascade.ensemble.config import ExportConfig
+from cascade.ensemble.repository.digests import write_digests
 from cascade.ensemble.repository.model_config import of_version
 from cascade.ensemble.repository.owner import OWNER, Owner, owner_of
 from cascade.ensemble.repository.publication import LOCK, differences, publish, take_over
@@ -30,7 +31,9 @@ def export(runs: Path, release: str = "aaaa", version: int = 1, pipeline: str = 
         for name in FILES[1:]:
             (place / name).write_bytes(f"{name} of {release}".encode().ljust(LINK_FROM if name == BIG else 1, b" "))
         ReleaseManifest(release, "2026-01-01T00:00:00+00:00", "cascade", pipeline, {}).save(place / "release.json")
-        (folder / "cascade" / "config.pbtxt").write_text(of_version('name: "cascade"', version))
+        text = of_version('name: "cascade"', version)
+        write_digests(place, text)
+        (folder / "cascade" / "config.pbtxt").write_text(text)
 
     return write_artifact(runs / "export" / f"{release}-{version}", "export", {}, fill)
 

@@ -10,6 +10,7 @@ import pytest
 from shipping import ROOT
 
 from cascade.core.errors import ServerError
+from cascade.ensemble.repository.digests import write_digests
 from cascade.ensemble.repository.model_config import read_config
 from cascade.ensemble.server import live_models
 from cascade.ensemble.server.live_models import LIVE, LiveModels, remove_left, servers_of
@@ -30,6 +31,7 @@ def publish(repository, release, model="shop", version=3, config=CONFIG):
     (folder / "release.json").write_text(json.dumps(facts))
     (folder / "model.py").write_text(f"RELEASE = {release!r}\n")
     (folder / "items.npy").write_bytes(b"0" * (2 << 20))
+    write_digests(folder, config)
     (repository / model / "config.pbtxt").write_text(config)
 
 

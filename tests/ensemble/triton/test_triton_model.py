@@ -15,6 +15,7 @@ from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops.base import Op
 from cascade.ensemble.protocol.inputs import Input
+from cascade.ensemble.triton import model as triton_model
 from cascade.ensemble.triton.model import TritonPythonModel
 from cascade.ensemble.triton.outputs import check_outputs, output_signature
 
@@ -83,6 +84,7 @@ def load(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "triton_python_backend_utils", MODULE)
         monkeypatch.setattr(MetricFamily, "sent", {})
         loaded = []
+        monkeypatch.setattr(triton_model, "check_files", lambda folder, **how: None)
         monkeypatch.setattr(Executor, "load", lambda folder: loaded.append(folder) or executor)
         made, folder = TritonPythonModel(), tmp_path / "m"
         arguments = {"model_repository": str(folder), "model_version": "3", "model_instance_name": "m_0"}
@@ -290,6 +292,7 @@ def test_requests_that_share_a_pass_get_the_same_as_alone(mini_executor, asked):
     """More than 64 users in total take several passes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "triton_python_backend_utils", MODULE)
+        patch.setattr(triton_model, "check_files", lambda folder, **how: None)
         patch.setattr(Executor, "load", lambda folder: mini_executor)
         model = TritonPythonModel()
         arguments = {"model_repository": "m", "model_version": "1", "model_instance_name": "m_0"}
