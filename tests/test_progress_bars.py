@@ -6,7 +6,7 @@ from pathlib import Path
 import cascade
 
 PACKAGE = Path(cascade.__file__).parent
-ROOMS = ("models", "workflows", "ensemble", "evaluation", "bench", "tuning")
+ROOMS = ("models", "workflows", "ensemble", "evaluation", "rollout", "bench", "tuning")
 
 
 def bars():

@@ -15,7 +15,8 @@ import docs_config  # noqa: E402
 import docs_hooks  # noqa: E402
 
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *(file for file in ROOT.glob("*.md") if file.name != "CHANGELOG.md")])
-FOLDERS = "bench|cascade|docs|ensemble|evaluation|examples|feature_repo|models|notebooks|scripts|tests|tuning|workflows"
+FOLDERS = "bench|cascade|docs|ensemble|evaluation|examples|feature_repo|models|notebooks|rollout|scripts|tests|tuning"
+FOLDERS += "|workflows"
 NAMED = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 MADE_BY_RUNS = ("feature_repo/data/",)
