@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if "build_pipeline" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+            item.add_marker(pytest.mark.slow)
     place = {file: at for at, file in enumerate(in_order(items))}
     items.sort(key=lambda item: place[item.path])
 

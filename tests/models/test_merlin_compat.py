@@ -15,6 +15,8 @@ import importlib, json, os
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import tensorflow
 import keras
+
+pytestmark = pytest.mark.slow
 found = {}
 for name in json.loads(input()):
     try:

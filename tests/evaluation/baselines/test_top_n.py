@@ -16,6 +16,8 @@ from cascade.evaluation.baselines.tuning import Choice, Tuner
 from cascade.evaluation.baselines.validation import Validation
 from cascade.workflows.etl.tensors import Tensors
 
+pytestmark = pytest.mark.slow
+
 # Two tastes, repeated ten times: users 0-3 like items 0-2, users 4-7 like items 3-5. Nobody has item 6; user 80 is new.
 TASTES = np.array(
     [[1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0]]

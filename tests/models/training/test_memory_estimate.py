@@ -73,6 +73,7 @@ def test_target_attention_counts(tensors):
     assert more == 10 * (5 * 8 + 2 * (2 * 5 + 8))
 
 
+@pytest.mark.slow
 def test_the_stages_name_what_they_hold_beside_the_tables(parts):
     sections = {**SECTIONS, **serving()}
     sections["two_tower"] = SECTIONS["two_tower"].model_copy(update={"linear": 16, "neighbours": 10})
