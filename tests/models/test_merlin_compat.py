@@ -9,14 +9,14 @@ import pytest
 
 from cascade.models._merlin_compat import ALIASES, merlin_models
 
+pytestmark = pytest.mark.slow
+
 # Imports the old names without the aliases.
 PROBE = """
 import importlib, json, os
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import tensorflow
 import keras
-
-pytestmark = pytest.mark.slow
 found = {}
 for name in json.loads(input()):
     try:
