@@ -21,9 +21,9 @@ from cascade.config.load import config_with_origins
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.gateway.process import GatewayProcess
 from cascade.ensemble.gateway.settings import Settings
+from cascade.ensemble.server.live_models import LiveModels
 from cascade.ensemble.server.model_control import ModelControl
 from cascade.ensemble.server.ports import claim_ports
-from cascade.ensemble.server.served_model import config_file, with_instances
 from cascade.ensemble.server.triton_process import TritonProcess
 from cascade.pipeline.stages import find
 
@@ -59,18 +59,23 @@ REQUESTS = requests_of(np.load(find(config, Path("runs"), "etl").path / "user_id
 
 
 @contextmanager
-def served(model, repository, **options):
+def served(model, repository, arguments=(), **options):
     """A server with two instances of the model."""
     environment = {"CASCADE_FEATURE_REPO": str(Path(config.feature_store.repo).absolute()), "OMP_NUM_THREADS": "1"}
-    server = TritonProcess(repository, FREE, environment=environment, **options)
-    try:
-        server.start()
-        with ModelControl(server.ports.grpc_url, model, 180, control_key=server.control_key) as control:
-            server.wait_until(control.live, model)
-            control.load(with_instances(config_file(repository, model), 2), 180)
-        yield server
-    finally:
-        server.stop()
+    live = LiveModels(repository, model, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        live.take(Path(folder) / "status")
+        arguments = [f"--load-model={model}", *arguments]
+        server = TritonProcess(live.repository, FREE, arguments=arguments, environment=environment, **options)
+        try:
+            server.start()
+            with ModelControl(server.ports.grpc_url, model, 180, control_key=server.control_key) as control:
+                server.wait_until(control.live, model)
+                control.probe()
+            yield server
+        finally:
+            server.stop()
+            live.remove()
 
 
 def main():
