@@ -169,9 +169,12 @@ def _received(request: web.BaseRequest) -> None:
 
 
 def _header_length(request: web.BaseRequest) -> int | None:
-    text = request.headers.get(LENGTH_HEADER)
-    if text is None:
+    texts = request.headers.getall(LENGTH_HEADER, [])
+    if not texts:
         return None
+    if len(texts) > 1:
+        raise Refusal(400, f"{LENGTH_HEADER}: expected one header of this name, got {len(texts)}")
+    (text,) = texts
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Refusal(400, f"{LENGTH_HEADER}: expected a number of bytes, got {text[:40]!r}")
     return int(text)

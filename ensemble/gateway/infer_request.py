@@ -118,8 +118,12 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise Refusal(400, "failed to parse the request JSON buffer: nested too deep") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise Refusal(400, f"failed to parse the request JSON buffer: {error}") from error
+    except UnicodeDecodeError as error:
+        raise Refusal(400, "failed to parse the request JSON buffer: expected UTF-8") from error
+    except ValueError as error:  # of int
+        raise Refusal(400, "failed to parse the request JSON buffer: a number has too many digits") from error
 
 
 def _input(where: str, tensor: Any, binary: _Binary, tensors: list[bytes], shared_memory: bool) -> dict[str, Any]:

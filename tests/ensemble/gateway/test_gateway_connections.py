@@ -204,6 +204,13 @@ def test_ready_is_what_the_parent_says():
         assert gateway.ask("GET", "/v2/health/live")[0] == 200
 
 
+def test_the_length_of_the_header_is_said_once():
+    with running() as gateway, connect(gateway) as client:
+        twice = b"Inference-Header-Content-Length: %d\r\n" % len(BODY) * 2
+        client.sendall(HEAD + twice + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(BODY) + BODY)
+        assert b"expected one header of this name, got 2" in ended(client)
+
+
 @pytest.mark.parametrize("slow_s", [0.0, 0.3])
 def test_a_client_that_sends_nothing_more_gets_its_answers(slow_s):
     with running() as gateway:

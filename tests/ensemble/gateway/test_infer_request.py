@@ -187,6 +187,21 @@ def test_parameters_of_outputs(parameters, text):
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"inputs": [' + b"7" * 5000 + b"]}", "a number has too many digits"),
+        (b'{"inputs": "\xff"}', "expected UTF-8"),
+        (b'{"inputs": ', "Expecting value"),
+    ],
+    ids=["digits", "encoding", "cut off"],
+)
+def test_what_is_no_json_is_told_in_words_of_json(body, text):
+    with pytest.raises(Refusal, match=text) as refused:
+        read_request(body, None)
+    assert refused.value.status == 400 and "sys." not in refused.value.text
+
+
 @pytest.mark.parametrize("name", ["priority", "timeout"])
 def test_numbers_without_a_sign(name):
     assert refusal({"inputs": [tensor()], "parameters": {name: -1}}).status == 400
