@@ -14,7 +14,7 @@ DIGESTS = "digests.json"
 """File in the folder of a version."""
 CHECKED_BYTES = 256 << 20
 """Of larger files, only the size is checked where nothing else is asked for."""
-_HINT = "run `cascade run`, which makes and publishes the release again"
+PUBLISH = "run `cascade run`, which publishes the release again"
 
 
 def write_digests(folder: Path, config: str) -> None:
@@ -30,40 +30,43 @@ def write_digests(folder: Path, config: str) -> None:
     (folder / DIGESTS).write_text(_text(files))
 
 
-def check_files(folder: Path, config: Path | None = None, contents_up_to: float = CHECKED_BYTES) -> None:
+def check_files(
+    folder: Path, config: Path | None = None, contents_up_to: float = CHECKED_BYTES, advice: str = PUBLISH
+) -> None:
     """Check that every file of a version is as it was written.
 
     Args:
         folder: the version's folder.
         config: the model's config.pbtxt; None leaves it out, for a version that the config does not name.
         contents_up_to: of larger files only the size is checked, bytes.
+        advice: what to do about a damaged file, for the error.
 
     Raises:
         ArtifactError: names the first file that is gone or changed.
     """
-    table = _table(folder / DIGESTS)
+    table = _table(folder / DIGESTS, advice)
     places = {name: folder / name for name in table if name != CONFIG} | ({CONFIG: config} if config else {})
     for name, place in places.items():
         if not place.is_file():
-            raise ArtifactError(f"{place}: is missing; {_HINT}")
+            raise ArtifactError(f"{place}: is missing; {advice}")
         if (size := place.stat().st_size) != table[name][0]:
-            raise ArtifactError(f"{place}: damaged ({size:,} bytes instead of {table[name][0]:,}); {_HINT}")
+            raise ArtifactError(f"{place}: damaged ({size:,} bytes instead of {table[name][0]:,}); {advice}")
     for name, place in places.items():
         if table[name][0] <= contents_up_to and _sha256(place) != table[name][1]:
-            raise ArtifactError(f"{place}: damaged (its content has changed); {_HINT}")
+            raise ArtifactError(f"{place}: damaged (its content has changed); {advice}")
 
 
-def _table(file: Path) -> dict[str, Any]:
+def _table(file: Path, advice: str) -> dict[str, Any]:
     """Name of each file -> its bytes and its SHA-256."""
     try:
         text = file.read_text()
         files = json.loads(text)["files"]
     except FileNotFoundError:
-        raise ArtifactError(f"{file}: is missing; {_HINT}") from None
+        raise ArtifactError(f"{file}: is missing; {advice}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{file}: damaged ({type(error).__name__}); {_HINT}") from error
+        raise ArtifactError(f"{file}: damaged ({type(error).__name__}); {advice}") from error
     if text != _text(files):
-        raise ArtifactError(f"{file}: damaged (its content has changed); {_HINT}")
+        raise ArtifactError(f"{file}: damaged (its content has changed); {advice}")
     return dict(files)
 
 

@@ -45,9 +45,10 @@ def publish(artifact: Artifact, config: ExportConfig, owner: Owner) -> bool:
     with disk_errors("publishing", repository), locked(repository / LOCK):
         check_owner(served, owner)
         owner.save(served)
+        advice = f"delete {artifact.path}, and run `cascade run`, which exports it again"
         for name in models_of(artifact):
             for version in _versions(artifact.path / name):
-                check_files(version, artifact.path / name / CONFIG, float("inf"))
+                check_files(version, artifact.path / name / CONFIG, float("inf"), advice)
         if not differences(artifact, config):
             return False
         before = _served_release(served)

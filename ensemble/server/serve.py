@@ -62,8 +62,7 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
                 tell_systemd("READY=1")
                 if is_exposed(config):
                     _log.warning(
-                        "listens on %s: whoever reaches this machine can ask, without encryption or passwords",
-                        config.host,
+                        "other machines can reach this server: whoever does can ask, without encryption or passwords"
                     )
                 try:
                     server.wait(stop, reload, heartbeat())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from ...core.errors import ServerError
@@ -167,23 +168,17 @@ class Session:
 
     def ready(self) -> bool:
         """Whether every instance is well and the model answers."""
-        return (
-            self._prober is not None
-            and self.watchdog is not None
-            and self._prober.answered
-            and self.watchdog.complete
-            and not is_stopped_or_gone(self._pid)
-        )
+        return self._answers(lambda dog: dog.complete)
 
     def answers(self) -> bool:
         """Whether at least one instance is well and the model answers."""
-        return (
-            self._prober is not None
-            and self.watchdog is not None
-            and self._prober.answered
-            and self.watchdog.any_well
-            and not is_stopped_or_gone(self._pid)
-        )
+        return self._answers(lambda dog: dog.any_well)
+
+    def _answers(self, well: Callable[[Watchdog], bool]) -> bool:
+        prober, dog = self._prober, self.watchdog
+        if prober is None or dog is None:
+            return False
+        return prober.answered and well(dog) and not is_stopped_or_gone(self._pid)
 
     def pids(self) -> list[int]:
         """The processes without which nobody answers."""

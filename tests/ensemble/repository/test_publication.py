@@ -213,3 +213,14 @@ def test_the_owner_is_the_folder_of_runs_by_its_real_path(tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to(tmp_path / "runs")
     linked = replace(artifact, path=tmp_path / "link" / "export" / artifact.path.name)
     assert Owner.of("shop", linked) == Owner.of("shop", artifact)
+
+
+def test_an_artifact_with_a_changed_file_is_not_published(runs: Path, place: Path) -> None:
+    artifact = export(runs)
+    file = artifact.path / "cascade" / "1" / "graph.json"
+    file.write_bytes(file.read_bytes()[::-1])
+    with pytest.raises(
+        ArtifactError, match=rf"graph.json: damaged \(its content has changed\); delete {artifact.path},"
+    ):
+        put(artifact, place)
+    assert not (place / "cascade" / "1").exists()
