@@ -45,6 +45,14 @@ class Artifact:
         """Whether every file is there, with as many bytes as it was written with. Contents are not read."""
         return all(_size(self.path / name) == size for name, size in self.sizes.items())
 
+    def check_content(self) -> None:
+        """Raise ArtifactError unless every file holds what was written. Reads all of them."""
+        if folder_digest(self.path, self.kind, self.parents) != self.digest:
+            raise ArtifactError(
+                f"{self.path}: a file has changed since it was written; delete this folder, and run `cascade run`, "
+                "which makes it again"
+            )
+
     @classmethod
     def load(cls, path: Path, kind: str | None = None) -> Artifact:
         """Read a finished artifact.

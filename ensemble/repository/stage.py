@@ -21,7 +21,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """Write ``<model_name>/config.pbtxt`` and ``<model_name>/<version>/``; the same for each step of an ensemble.
 
     Raises:
-        ArtifactError: if the parts come from different releases.
+        ArtifactError: if the parts come from different releases, or a file of one has changed since it was written.
         WiringError: if a step does not find a column that it reads.
     """
     from ..graph.request_graph import request_graph
@@ -30,6 +30,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from .release import make_release
     from .steps import release_steps
 
+    for name, part in parents.items():
+        if name != "data":  # nothing of its tables is exported
+            part.check_content()
     config, serving = cast(ExportConfig, sections["export"]), cast(ServingConfig, sections["serving"])
     store = cast(FeatureStoreConfig, sections["feature_store"])
     of_parts = [notice for part in parents.values() for notice in part.metrics.get("notices", [])]

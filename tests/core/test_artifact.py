@@ -38,3 +38,15 @@ def test_a_damaged_manifest_is_named(tmp_path, text):
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(ArtifactError, match=f"{MANIFEST}: damaged .*; delete its folder"):
         Artifact.load(tmp_path, "kind")
+
+
+def test_a_file_that_was_changed_is_noticed(tmp_path):
+    def fill(folder):
+        (folder / "table").write_bytes(b"12345")
+
+    artifact = write_artifact(tmp_path / "a", "toy", {}, fill)
+    artifact.check_content()
+    (tmp_path / "a" / "table").write_bytes(b"12346")
+    assert Artifact.load(tmp_path / "a").whole
+    with pytest.raises(ArtifactError, match="a: a file has changed since it was written; delete this folder"):
+        artifact.check_content()
