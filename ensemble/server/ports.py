@@ -44,7 +44,20 @@ class Ports:
 
     def arguments(self) -> list[str]:
         """tritonserver's arguments; the gateway listens on the other two."""
-        return [f"--grpc-address={self.grpc_host}", f"--grpc-port={self.grpc}"]
+        return [f"--grpc-address={self.grpc_host}", f"--grpc-port={self.grpc}", "--reuse-grpc-port=1"]
+
+    def keep(self) -> socket.socket:
+        """A socket that keeps the gRPC port while no tritonserver listens on it; no client can connect to it.
+
+        Without it, any connection that a process opens meanwhile may be given this port. tritonserver can still take
+        it, since both share it (SO_REUSEPORT, which needs the same user).
+
+        Raises:
+            ServerError: if the port has been taken since it was claimed.
+        """
+        kept = _bound(self.grpc_host, "grpc", self.grpc, shared=True)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # others could bind it with this option, too
+        return kept
 
 
 def _reachable(host: str) -> str:
@@ -64,9 +77,11 @@ def claim_ports(config: ServerConfig) -> Ports:
     grpc_host = _hosts(config)["server.grpc_host"]
     with ExitStack() as held:
         claimed = {
-            name: _bind(held, grpc_host if name == "grpc" else config.host, name, port) for name, port in wanted.items()
+            name: held.enter_context(_bound(grpc_host if name == "grpc" else config.host, name, port))
+            for name, port in wanted.items()
         }
-    return Ports(config.host, grpc_host, **claimed)
+        numbers = {name: int(listener.getsockname()[1]) for name, listener in claimed.items()}
+    return Ports(config.host, grpc_host, **numbers)
 
 
 def check_exposure(config: ServerConfig) -> None:
@@ -101,18 +116,21 @@ def _loopback(host: str) -> bool:
     return all(ip_address(address.partition("%")[0]).is_loopback for address in found)
 
 
-def _bind(held: ExitStack, host: str, name: str, port: int) -> int:
+def _bound(host: str, name: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
         raise ServerError(f"server.host: {host!r} is not an address of this machine: {error.strerror}") from error
-    listener = held.enter_context(socket.socket(family, kind))
+    bound = socket.socket(family, kind)
     # As tritonserver does: lingering connections of an earlier server are no obstacle.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
     try:
-        listener.bind(address)
-        listener.listen()
+        bound.bind(address)
+        if not shared:
+            bound.listen()  # fails if another socket that has the port does the same
     except OSError as error:
+        bound.close()
         advice = f"choose another with server.{name}_port, or 0 for a free one"
         raise ServerError(f"port {port} ({name}) on {host} cannot be used: {error.strerror}; {advice}") from error
-    return int(listener.getsockname()[1])
+    return bound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import threading
 import time
@@ -85,6 +86,7 @@ class TritonServer:
         self._startup_s = startup_s or self.config.startup_timeout_s
         self._gateway: GatewayProcess | None = None
         self._private: OwnedFolder | None = None
+        self._kept_port: socket.socket | None = None
         self.control_key = new_key()
         """What Triton wants for control calls, see `ModelControl`."""
         self._takes_hangup = takes_hangup
@@ -139,6 +141,7 @@ class TritonServer:
         self._private = owned_folder("sockets")
         ports = claim_ports(self.config)
         try:
+            self._kept_port = ports.keep()
             self._files = shared_memory.new_prefix()
             shared_memory.claim(self._files)
             self.status_file = shared_memory.FOLDER / f"{self._files}status"
@@ -281,7 +284,9 @@ class TritonServer:
         self._live.remove()
         if self._private is not None:
             self._private.remove()
-        self._gateway, self._private = None, None
+        if self._kept_port is not None:
+            self._kept_port.close()
+        self._gateway, self._private, self._kept_port = None, None, None
 
     def __enter__(self) -> Self:
         self.start()

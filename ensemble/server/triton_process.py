@@ -26,7 +26,7 @@ from .start_gate import StartGate
 _log = logging.getLogger("cascade.serve")
 
 _TELL_S = 15.0
-_LISTEN_S = 2.0
+_LISTEN_S = 1.0
 """Seconds in which a standby has to open its ports."""
 
 

@@ -113,6 +113,7 @@ def test_one_of_two_is_replaced_while_the_other_goes_on(two, fault):
         wait_until(lambda: not psutil.pid_exists(max(before)))  # no zombie of it stays
         wait_until(lambda: healed(two, {min(before)}))
         load.next_answer(time.monotonic())
+    wait_until(lambda: two.counts()["replaced_instances"] > ended)  # it is counted after it is used
     assert two.counts()["replaced_instances"] == ended + 1
     assert two.pid == server_pid and not zombies(two)
     assert not load.left_waiting

@@ -1,11 +1,8 @@
-"""Take a training step with and without ``training.recompute``; print its memory estimate, peak (bytes) and loss.
+"""Take a training step; print its memory estimate, its peak (bytes) and its loss.
 
-Argument: ``two_tower`` or ``dlrm_ranker``. The step with ``recompute`` comes first, so that it cannot reuse
-the other's pages.
+Arguments: ``two_tower`` or ``dlrm_ranker``, and ``recompute`` or ``keep`` for ``training.recompute``.
 """
 
-import ctypes
-import gc
 import json
 import sys
 from pathlib import Path
@@ -85,7 +82,4 @@ def measure(name, recompute):
 
 if __name__ == "__main__":
     tf.constant(1.0) + 1  # allocates TensorFlow's own buffers
-    for recompute in (True, False):
-        print(json.dumps(measure(sys.argv[1], recompute)), flush=True)
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)
+    print(json.dumps(measure(sys.argv[1], sys.argv[2] == "recompute")))

@@ -57,3 +57,37 @@ def test_this_machine_may_always_ask(host):
 
 def test_an_exposed_server_listens_everywhere():
     assert claim_ports(ServerConfig(host="0.0.0.0", expose=True, http_port=0, grpc_port=0, metrics_port=0)).http
+
+
+@pytest.mark.parametrize("options", [[], [socket.SO_REUSEADDR]], ids=["plain", "reuse address"])
+def test_a_kept_port_is_for_servers_that_share_it(options):
+    """That is, between two tritonservers nothing else gets it."""
+    ports = claim_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0))
+
+    def listening(*options):
+        listener = socket.socket()
+        for option in options:
+            listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        listener.bind(("127.0.0.1", ports.grpc))
+        listener.listen()
+        return listener
+
+    with ports.keep():
+        with pytest.raises(OSError, match="in use"):
+            listening(*options)
+        assert not ports.grpc_is_open()
+        with listening(socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # as tritonserver does
+            assert ports.grpc_is_open()
+            with pytest.raises(ServerError, match=f"port {ports.grpc}"):
+                claim_ports(ServerConfig(http_port=0, grpc_port=ports.grpc, metrics_port=0))
+        with pytest.raises(OSError, match="in use"):
+            listening(*options)
+    listening(*options).close()
+
+
+def test_a_port_that_was_taken_meanwhile_cannot_be_kept():
+    ports = claim_ports(ServerConfig(http_port=0, grpc_port=0, metrics_port=0))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", ports.grpc))
+        with pytest.raises(ServerError, match=rf"port {ports.grpc} \(grpc\)"):
+            ports.keep()

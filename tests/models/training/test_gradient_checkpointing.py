@@ -1,6 +1,7 @@
 """Gradient checkpointing: the same numbers in less memory."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -147,13 +148,26 @@ def test_dropout_keeps_the_mean(rate, expected):
     assert (Dropout(rate)(tf.ones([3, 4])).numpy() == 1).all()
 
 
+ONE_AT_A_TIME = {
+    "TF_NUM_INTEROP_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+}
+"""With several operations at a time the peak depends on their order, and malloc keeps what one thread has freed."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "ratio"), [("two_tower", 0.75), ("dlrm_ranker", 0.5)])
+@pytest.mark.parametrize(("model", "ratio"), [("two_tower", 0.6), ("dlrm_ranker", 0.4)])
 def test_a_step_takes_less_memory_and_no_more_than_is_estimated(model, ratio):
-    """Activations of 400 and 700 MB; with ``recompute``, TensorFlow takes 75 MB for the additional graphs."""
-    command = [sys.executable, Path(__file__).parents[1] / "step_memory.py", model]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-2:]
-    less, more = map(json.loads, lines)
+    script = Path(__file__).parents[1] / "step_memory.py"
+
+    def step(kind):
+        command = [sys.executable, script, model, kind]
+        environment = {**os.environ, **ONE_AT_A_TIME}
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+
+    less, more = step("recompute"), step("keep")
     assert less["loss"] == pytest.approx(more["loss"], rel=1e-5)
     assert less["taken"] < ratio * more["taken"]
     assert less["taken"] < less["estimate"] < 0.6 * more["estimate"]
