@@ -7,8 +7,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ from ..config import ServerConfig
 from ..gateway.process import GatewayProcess
 from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentState, Settings
 from ..protocol.call_errors import one_line
+from ..protocol.serving_file import SERVING_FILE
 from ..repository.model_config import read_config
 from ..repository.step_config import CORE
 from . import shared_memory
@@ -27,6 +28,7 @@ from .control_key import new_key
 from .live_models import LiveModels
 from .plain_path import plain_path
 from .ports import Ports, claim_ports
+from .releases.switch import ReleaseSwitch
 from .runtime import Runtime, assemble_runtime
 from .served_model import check_backends, config_file, instance_count, names_of
 from .session import Session
@@ -60,6 +62,7 @@ class TritonServer:
         cancelled: set it to give up while the server starts.
         startup_s: seconds until the model must have answered a probe request; default: the config's.
         takes_hangup: whether the program calls `reload` when it gets SIGHUP, so that `cascade reload` may send it.
+        first: the model repository with the release to start with; by default ``repository``.
     """
 
     def __init__(
@@ -74,7 +77,9 @@ class TritonServer:
         cancelled: threading.Event | None = None,
         startup_s: float | None = None,
         takes_hangup: bool = False,
+        first: Path | None = None,
     ) -> None:
+        self._first = first
         self.repository = repository
         self.model = model
         self.feature_repo = feature_repo
@@ -93,6 +98,7 @@ class TritonServer:
         self._supervisor: Supervisor | None = None
         checked = self.config.check_files_mb * MEGABYTE
         self._live = LiveModels(repository, model, instance_count(self.config.instances), checked)
+        self._switch: ReleaseSwitch | None = None
         self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""
@@ -135,9 +141,10 @@ class TritonServer:
         """
         if self._supervisor is not None:
             raise ServerError(f"already running at {self.grpc_url}; stop it first")
-        config_file(self.repository, self.model)
+        source = self._first or self.repository
+        config_file(source, self.model)
         runtime = assemble_runtime()
-        check_backends(self.repository, self.model, runtime.backends)
+        check_backends(source, self.model, runtime.backends)
         self._private = owned_folder("sockets")
         ports = claim_ports(self.config)
         try:
@@ -145,7 +152,8 @@ class TritonServer:
             self._files = shared_memory.new_prefix()
             shared_memory.claim(self._files)
             self.status_file = shared_memory.FOLDER / f"{self._files}status"
-            self._live.take(self.status_file, self._takes_hangup)
+            self._live.take(self.status_file, self._takes_hangup, source)
+            self._switch = self._new_switch()
             self._gateway = self._start_gateway(ports)
             first = self._new_session()
             try:
@@ -210,21 +218,59 @@ class TritonServer:
             **self._reloads,
         }
 
-    def reload(self) -> None:
-        """Load what is published now. If that fails, what was live before goes on.
+    def reload(self, repository: Path | None = None) -> None:
+        """Have the release that is published now answer. If that fails, what was live before goes on.
+
+        A release with the inputs and outputs of the one before is loaded by the processes that run, and the one before
+        stays loaded, so that it can answer again at once. Another one gets new processes.
+
+        Args:
+            repository: another model repository to take the release from.
 
         Raises:
             ServerError: if it cannot be copied, is not loaded, or does not answer.
         """
+        source = repository or self.repository
+        with self._counted(source):
+            check_backends(source, self.model, assemble_runtime().backends)
+            if self._releases.fits(source, self._live.full_config):
+                before, release = self._releases.active, self._releases.hold(source)
+                self._releases.activate(release, keep=[before, *([] if release != before else self._releases.kept)])
+                self.release = release
+            else:
+                self._replace(source)
+
+    def keep(self, repository: Path) -> None:
+        """Have the release that lies in a model repository loaded, so that it can answer at once.
+
+        Raises:
+            ServerError: if it cannot be loaded, or has other inputs or outputs than the one that answers.
+        """
+        if not self._releases.fits(repository, self._live.full_config):
+            raise ServerError(f"{repository}: has other inputs or outputs than release {self.release}, which answers")
+        self._releases.hold(repository)
+
+    def _replace(self, source: Path) -> None:
+        """Have processes for the release in ``source`` take the place of those that run."""
         session = self._session
         # The steps of an ensemble are loaded one after the other, and do not answer meanwhile.
         self._reloading = self._live.models == [self.model] and self.ready()
         try:
             with self._loading:
-                check_backends(self.repository, self.model, assemble_runtime().backends)
-                self._live.replace(lambda: self._load_new(session), lambda: session.load(self.model))
+                self._live.replace(source, lambda: self._load_new(session), lambda: session.load(self.model))
                 if self._supervisor is not None:
                     self._supervisor.renew_standby()
+        finally:
+            settled = time.monotonic() + _SETTLE_S
+            while self._reloading and not session.ready() and time.monotonic() < settled:
+                time.sleep(0.05)  # until the watchdog has seen the new processes
+            self._reloading = False
+
+    @contextmanager
+    def _counted(self, source: Path) -> Iterator[None]:
+        """Count what is done within as a reload, or as one that failed."""
+        try:
+            yield
             self._reloads["reloads"] += 1
             self._reload_error = ""
         except Exception as error:  # of any kind: what is published is not known to be whole
@@ -232,12 +278,8 @@ class TritonServer:
             self._reload_error = one_line(error) or type(error).__name__
             if isinstance(error, CascadeError):
                 raise
-            raise ServerError(f"{self.repository}: {self._reload_error}") from error
+            raise ServerError(f"{source}: {self._reload_error}") from error
         finally:
-            settled = time.monotonic() + _SETTLE_S
-            while self._reloading and not session.ready() and time.monotonic() < settled:
-                time.sleep(0.05)  # until the watchdog has seen the new processes
-            self._reloading = False
             self._write_status()
 
     def wait(
@@ -303,7 +345,8 @@ class TritonServer:
 
     def _new_session(self) -> Session:
         ensemble = bool(names_of(read_config(config_file(self._live.repository, self.model))))
-        return Session(self._process(ensemble=ensemble), self._live, self._startup_s, self._loading)
+        generation = lambda: 0 if ensemble else self._releases.generation  # noqa: E731
+        return Session(self._process(ensemble=ensemble), self._live, self._startup_s, self._loading, generation)
 
     def _start_again(self, runtime: Runtime, ports: Ports, adopt: Callable[[Session], None]) -> Session:
         with self._loading:
@@ -326,7 +369,24 @@ class TritonServer:
             for name in (HTTP_SOCKET, METRICS_SOCKET):
                 (self._sockets / name).unlink(missing_ok=True)
 
+    def _new_switch(self) -> ReleaseSwitch:
+        checked = self.config.check_files_mb * MEGABYTE
+        pulses = lambda: self._session.pulses()  # noqa: E731  (a takeover changes the session)
+        switch = ReleaseSwitch(self.model, self._live.serving_file, pulses, checked, self._startup_s)
+        switch.begin(self._live.release)
+        return switch
+
+    @property
+    def _releases(self) -> ReleaseSwitch:
+        if self._switch is None:
+            raise ServerError("the server does not run")
+        return self._switch
+
     def _load_new(self, session: Session) -> None:
+        with self._releases.replacing(self._live.release):
+            self._load_and_ask(session)
+
+    def _load_and_ask(self, session: Session) -> None:
         session.load(self.model)
         if (answered := session.probe()) != self._live.release:
             raise ServerError(f"release {self._live.release} was loaded, but release {answered} answers")
@@ -387,7 +447,12 @@ class TritonServer:
             arguments=arguments,
             control_key=self.control_key,
             sockets=self._sockets,
-            environment={"CASCADE_FEATURE_REPO": str(plain_path(self.feature_repo)), **redis, **_ONE_THREAD},
+            environment={
+                "CASCADE_FEATURE_REPO": str(plain_path(self.feature_repo)),
+                SERVING_FILE: str(self._live.serving_file),
+                **redis,
+                **_ONE_THREAD,
+            },
             forward=self._forward,
             cancelled=self._cancelled,
             startup_s=self._startup_s,

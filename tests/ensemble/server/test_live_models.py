@@ -87,7 +87,7 @@ def config_of(live):
 def test_a_release_that_loads_takes_the_place_of_the_old_one(live, repository):
     publish(repository, "two")
     loaded, before = [], live.groups("shop")
-    live.replace(lambda: loaded.append(live.release), lambda: loaded.append("again"))
+    live.replace(repository, lambda: loaded.append(live.release), lambda: loaded.append("again"))
     assert loaded == ["two"] and live.release == "two"
     assert live.full and not set(before) & set(live.groups("shop"))
     assert {path.name for path in live.home.iterdir()} == {"lock", "models"}
@@ -101,7 +101,7 @@ def test_one_that_does_not_load_leaves_the_old_one(live, repository):
         raise ServerError("no")
 
     with pytest.raises(ServerError, match="no"):
-        live.replace(fail, lambda: loaded.append(live.release))
+        live.replace(repository, fail, lambda: loaded.append(live.release))
     assert loaded == ["one"] and live.release == "one"
     assert live.full and not set(groups) & set(live.groups("shop"))  # the old processes go, however many there are
     assert {path.name for path in live.home.iterdir()} == {"lock", "models"}
@@ -111,7 +111,7 @@ def test_one_that_is_not_whole_is_not_tried(live, repository, monkeypatch):
     monkeypatch.setattr(live_models, "_TRIES", 2)
     shutil.rmtree(repository / "shop" / "3")
     with pytest.raises(ServerError, match="model 'shop' cannot be copied: .*No such file"):
-        live.replace(lambda: None, lambda: None)
+        live.replace(repository, lambda: None, lambda: None)
     assert live.release == "one"
 
 
@@ -138,7 +138,7 @@ def test_whatever_is_damaged_in_what_is_published_the_old_one_stays(live, reposi
     monkeypatch.setattr(live_models, "_TRIES", 1)
     damage(repository / "shop" / file)
     with pytest.raises(ServerError):
-        live.replace(lambda: None, lambda: None)
+        live.replace(repository, lambda: None, lambda: None)
     assert live.release == "one" and live.full and (live.repository / "shop" / "config.pbtxt").is_file()
 
 
@@ -153,7 +153,7 @@ def test_a_config_without_instances_is_named(live, repository, monkeypatch):
     monkeypatch.setattr(live_models, "_TRIES", 1)
     publish(repository, "two", config='name: "shop"\nbackend: "python"\nversion_policy { specific { versions: 3 } }')
     with pytest.raises(ServerError, match="config.pbtxt: has no instance_group"):
-        live.replace(lambda: None, lambda: None)
+        live.replace(repository, lambda: None, lambda: None)
 
 
 def test_steps_of_two_releases_are_refused(tmp_path, monkeypatch):
