@@ -36,10 +36,14 @@ class AuditLine:
     hash_before: str = ""
     """SHA-256 (hex) of the line before; empty for the first."""
 
-    def text(self) -> str:
-        """The line as it stands in the file, without the newline."""
+    def to_json(self) -> dict[str, Any]:
+        """The line as the file has it."""
         values = (self.time, self.actor, self.action, self.old, self.new, self.generation)
-        return json.dumps(dict(zip(_KEYS, (*values, self.reason, self.figures, self.hash_before), strict=True)))
+        return dict(zip(_KEYS, (*values, self.reason, self.figures, self.hash_before), strict=True))
+
+    def text(self) -> str:
+        """The line in the file, without the newline."""
+        return json.dumps(self.to_json())
 
     @property
     def hash(self) -> str:

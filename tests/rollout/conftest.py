@@ -1,7 +1,9 @@
 """Small export artifacts of real digests, and a store to keep them in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -30,10 +32,19 @@ def _write(model: Path, manifest: ReleaseManifest, version: int, config: str, fi
 def export(tmp_path: Path) -> Export:
     """``export(release, steps, day)``: the folder of an artifact, fused or an ensemble of ``steps``."""
 
-    def make(release: str, steps: tuple[str, ...] = (), day: int = 1, version: int = 1, code: str = "") -> Path:
+    def make(
+        release: str,
+        steps: tuple[str, ...] = (),
+        day: int = 1,
+        version: int = 1,
+        code: str = "",
+        settings: Mapping[str, Any] = MappingProxyType({}),
+        notices: tuple[str, ...] = (),
+    ) -> Path:
         folder = tmp_path / "runs" / "export" / f"{release}{len(list(tmp_path.glob('runs/export/*')))}"
         created = f"2026-01-{day:02d}T00:00:00+00:00"
-        manifest = ReleaseManifest(release, created, "shop", "shop", {"index": f"digest of {release}"})
+        parts = {"index": f"digest of {release}"}
+        manifest = ReleaseManifest(release, created, "shop", "shop", parts, notices, dict(settings))
         names = "".join(f'step {{ model_name: "shop_{step}" model_version: -1 }}' for step in steps)
         config = 'name: "shop" ' + (f'platform: "ensemble" ensemble_scheduling {{ {names} }}' if steps else "")
         files = {"graph.json": f"{release}{code}".encode(), BIG: release.encode().ljust(LINK_FROM)}
