@@ -75,7 +75,10 @@ def diff(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show how the second release differs from the first: parts, settings, notices, size, items."""
+    """Show how the second release differs from the first.
+
+    In parts, settings of `serving`, notices, size and items; what is equal is left out.
+    """
     from ..rollout.releases.difference import difference
     from .text.release import difference_text
 
@@ -96,7 +99,10 @@ def verify(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check that every file of a release is as it was exported; exit code 1 if one is not."""
+    """Check that every file of a release is as it was exported.
+
+    If one is not, it is named, and the exit code is 1.
+    """
     from ..core.errors import ArtifactError
 
     store, _ = _places(config, sets)
@@ -114,7 +120,10 @@ def verify(
 
 @release.command(epilog="Example: cascade release retire 3414")
 def retire(which: Release, config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = False) -> None:
-    """Remove a release from the disk, unless it is stable or previous, or a server has it."""
+    """Remove a release from the disk.
+
+    One that is stable or previous, or that a server has, stays.
+    """
     store, _ = _places(config, sets)
     found = store.find(which)
     store.retire(found)
@@ -125,7 +134,10 @@ def retire(which: Release, config: ConfigFile = PIPELINE, sets: Sets = NONE, ver
 def history(
     config: ConfigFile = PIPELINE, sets: Sets = NONE, as_json: AsJson = False, verbose: Verbose = False
 ) -> None:
-    """Show the audit log, oldest first; exit code 1 if a line was changed, removed or cut off."""
+    """Show every change of what is live, oldest first.
+
+    If a line of the audit log was changed, removed or cut off, it is named, and the exit code is 1.
+    """
     from .text.release import history_table
 
     _, live_sets = _places(config, sets)
@@ -149,7 +161,7 @@ def promote(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make a release the one that answers, and wait until every running server has it.
+    """Make a release the one that answers, and wait for the running servers.
 
     Its files are checked first. If a server cannot load it, the one before answers on and is stable again. The exit
     code is 1 then, and if a server has not loaded it in time.
@@ -169,7 +181,7 @@ def rollback(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make the previous release answer again, and wait until every running server has it.
+    """Make the previous release answer again, and wait for the running servers.
 
     A second rollback brings the first release back. Exit codes are those of `cascade release promote`.
     """

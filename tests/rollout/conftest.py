@@ -1,56 +1,25 @@
-"""Small export artifacts of real digests, and a store to keep them in."""
+"""Small exports, and a store to keep them in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
+from release_exports import write_export
 
-from cascade.core.files import LINK_FROM
-from cascade.ensemble.repository.digests import write_digests
-from cascade.ensemble.repository.model_config import CONFIG, of_version
-from cascade.ensemble.repository.release import ReleaseManifest
 from cascade.rollout.releases.store import ReleaseStore
 
-BIG = "files/item_vectors.npy"
 Export = Callable[..., Path]
-
-
-def _write(model: Path, manifest: ReleaseManifest, version: int, config: str, files: dict[str, bytes]) -> None:
-    place = model / str(version)
-    for name, data in files.items():
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(data)
-    manifest.save(place / "release.json")
-    text = of_version(config, version)
-    write_digests(place, text)
-    (model / CONFIG).write_text(text)
 
 
 @pytest.fixture
 def export(tmp_path: Path) -> Export:
-    """``export(release, steps, day)``: the folder of an artifact, fused or an ensemble of ``steps``."""
+    """``export(release, ...)``: the folder of an artifact, see `write_export`."""
 
-    def make(
-        release: str,
-        steps: tuple[str, ...] = (),
-        day: int = 1,
-        version: int = 1,
-        code: str = "",
-        settings: Mapping[str, Any] = MappingProxyType({}),
-        notices: tuple[str, ...] = (),
-    ) -> Path:
-        folder = tmp_path / "runs" / "export" / f"{release}{len(list(tmp_path.glob('runs/export/*')))}"
-        created = f"2026-01-{day:02d}T00:00:00+00:00"
-        parts = {"index": f"digest of {release}"}
-        manifest = ReleaseManifest(release, created, "shop", "shop", parts, notices, dict(settings))
-        names = "".join(f'step {{ model_name: "shop_{step}" model_version: -1 }}' for step in steps)
-        config = 'name: "shop" ' + (f'platform: "ensemble" ensemble_scheduling {{ {names} }}' if steps else "")
-        files = {"graph.json": f"{release}{code}".encode(), BIG: release.encode().ljust(LINK_FROM)}
-        _write(folder / "shop", manifest, version, config, files)
-        for step in steps:
-            _write(folder / f"shop_{step}", manifest, version, f'name: "shop_{step}"', {"step.json": step.encode()})
+    def make(release: str, *arguments: Any, **options: Any) -> Path:
+        runs = tmp_path / "runs" / "export"
+        folder = runs / f"{release}{len(list(runs.glob('*')))}"
+        write_export(folder, release, *arguments, **options)
         return folder
 
     return make
