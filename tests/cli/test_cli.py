@@ -39,6 +39,9 @@ VERBS = [
     "demo",
 ]
 SUBVERBS = [["features", verb] for verb in ("apply", "materialize", "push")]
+SUBVERBS += [
+    ["release", verb] for verb in ("list", "show", "diff", "verify", "retire", "history", "promote", "rollback")
+]
 HEAVY = [
     "tensorflow",
     "merlin",

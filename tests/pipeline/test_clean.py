@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from release_exports import write_export
 from waiting import wait_until
 
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
-from cascade.core.errors import ArtifactError, ConfigError, DiskError
+from cascade.core.errors import ArtifactError, ConfigError, DiskError, ReleaseError
 from cascade.core.files import locked
 from cascade.core.stage import Stage
 from cascade.ensemble.repository.release import ReleaseManifest
@@ -22,6 +23,8 @@ from cascade.pipeline import stages
 from cascade.pipeline.clean import clean, freed, removable
 from cascade.pipeline.leftovers import leftovers, lock_file, running
 from cascade.pipeline.stages import run
+from cascade.rollout.releases.live_set import LiveSet, LiveSets
+from cascade.rollout.releases.store import ReleaseStore
 
 
 def config(repository: Path, topk: int = 200, **sections: Any) -> PipelineConfig:
@@ -105,6 +108,21 @@ def test_what_a_published_release_was_made_from_stays(runs: Path, repository: Pa
     (version / "release.json").write_text("{")
     with pytest.raises(ArtifactError, match="release.json: damaged"):
         removable(config(repository, 50), runs)
+
+
+def test_what_live_releases_were_made_from_stays(runs: Path, repository: Path, tmp_path: Path) -> None:
+    export = {"repository": str(repository), "model_name": "shop"}
+    made = [run(config(repository, topk, export=export), runs) for topk in (100, 90, 80, 50)]
+    store, live = ReleaseStore(repository, "shop"), LiveSets(repository, "shop")
+    for at, release in enumerate("abc"):
+        write_export(tmp_path / release, release, parts={"etl": made[at]["etl"].digest})
+        store.add(tmp_path / release)
+    live.change(lambda _: LiveSet("a", "b"), actor="test", reason="")
+    found = names(removable(config(repository, 50, export=export), runs))
+    assert found == {place(made[2]["etl"]), *(place(each["export"]) for each in made[:3])}
+    live.file.write_text("{")
+    with pytest.raises(ReleaseError, match="live.json: damaged"):
+        removable(config(repository, 50, export=export), runs)
 
 
 def test_files_that_are_linked_elsewhere_free_nothing(runs: Path, repository: Path, tmp_path: Path) -> None:

@@ -1,0 +1,213 @@
+"""``cascade release``: the releases that are kept, and which of them answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, load, print_json
+
+if TYPE_CHECKING:
+    from ..rollout.releases.live_set import LiveSets
+    from ..rollout.releases.promotion import Switch
+    from ..rollout.releases.store import ReleaseStore
+
+release = typer.Typer(
+    help="Manage the releases that are kept. Example: cascade release promote 3414",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+Release = Annotated[str, typer.Argument(help="Id of a release, or its beginning; see `cascade release list`.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
+Timeout = Annotated[float, typer.Option(min=0, help="How long running servers have to take it. Unit: seconds.")]
+TIMEOUT_S = 10.0
+
+
+@release.command("list", epilog="Example: cascade release list --json")
+def list_releases(
+    config: ConfigFile = PIPELINE, sets: Sets = NONE, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
+    """List the releases that are kept, the newest first.
+
+    stable: the one that answers. previous: the one that a rollback brings back. published: the one in the model
+    repository itself, for plain Triton.
+    """
+    from .text.release import marks, releases_table
+
+    store, live_sets = _places(config, sets)
+    found, live, published = store.releases(), live_sets.read(), store.published()
+    marked = {each.id: marks(each.id, live, published) for each in found}
+    if as_json:
+        print_json([{**asdict(each), "marks": marked[each.id]} for each in found])
+    else:
+        typer.echo(releases_table(found, marked) if found else f"{store.place}: no releases; `cascade run` keeps one")
+
+
+@release.command(epilog="Example: cascade release show 3414")
+def show(
+    which: Release,
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show a release: its parts, notices and folder."""
+    from .text.release import marks, release_text
+
+    store, live_sets = _places(config, sets)
+    found = store.read(store.find(which))
+    marked, folder = marks(found.id, live_sets.read(), store.published()), store.folder(found.id)
+    if as_json:
+        print_json({**asdict(found), "marks": marked, "folder": folder})
+    else:
+        typer.echo(release_text(found, marked, folder))
+
+
+@release.command(epilog="Example: cascade release diff 3414 9c01")
+def diff(
+    first: Release,
+    second: Release,
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show how the second release differs from the first.
+
+    In parts, settings of `serving`, notices, size and items; what is equal is left out.
+    """
+    from ..rollout.releases.difference import difference
+    from .text.release import difference_text
+
+    store, _ = _places(config, sets)
+    one, other = store.find(first), store.find(second)
+    found = difference(store, one, other)
+    if as_json:
+        print_json({"first": one, "second": other, **asdict(found)})
+    else:
+        typer.echo(difference_text(one, other, found))
+
+
+@release.command(epilog="Example: cascade release verify 3414")
+def verify(
+    which: Release,
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check that every file of a release is as it was exported.
+
+    If one is not, it is named, and the exit code is 1.
+    """
+    from ..core.errors import ArtifactError
+
+    store, _ = _places(config, sets)
+    found, fault = store.find(which), ""
+    try:
+        store.verify(found)
+    except ArtifactError as error:
+        fault = str(error)
+    if as_json:
+        print_json({"release": found, "whole": not fault, "fault": fault})
+    else:
+        typer.echo(fault or f"release {found}: every file is as it was exported")
+    raise typer.Exit(1 if fault else 0)
+
+
+@release.command(epilog="Example: cascade release retire 3414")
+def retire(which: Release, config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = False) -> None:
+    """Remove a release from the disk.
+
+    One that is stable or previous, or that a server has, stays.
+    """
+    store, _ = _places(config, sets)
+    found = store.find(which)
+    store.retire(found)
+    typer.echo(f"release {found}: removed")
+
+
+@release.command(epilog="Example: cascade release history --json")
+def history(
+    config: ConfigFile = PIPELINE, sets: Sets = NONE, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
+    """Show every change of what is live, oldest first.
+
+    If a line of the audit log was changed, removed or cut off, it is named, and the exit code is 1.
+    """
+    from .text.release import history_table
+
+    _, live_sets = _places(config, sets)
+    found = live_sets.history()
+    if as_json:
+        print_json({"changes": [line.to_json() for line in found.lines], "faults": found.faults})
+    else:
+        typer.echo(history_table(found.lines) if found.lines else f"{live_sets.log.file}: no changes yet")
+        for fault in found.faults:
+            typer.echo(f"error: {fault}", err=True)
+    raise typer.Exit(1 if found.faults else 0)
+
+
+@release.command(epilog="Example: cascade release promote 3414 --reason 'more clicks in the test'")
+def promote(
+    which: Release,
+    reason: Reason = "",
+    timeout: Timeout = TIMEOUT_S,
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a release the one that answers, and wait for the running servers.
+
+    Its files are checked first. If a server cannot load it, the one before answers on and is stable again. The exit
+    code is 1 then, and if a server has not loaded it in time.
+    """
+    from ..rollout.releases.promotion import promote
+
+    store, _ = _places(config, sets)
+    _tell(promote(store, store.find(which), reason, timeout), as_json)
+
+
+@release.command(epilog="Example: cascade release rollback --reason 'fewer clicks since noon'")
+def rollback(
+    reason: Reason = "",
+    timeout: Timeout = TIMEOUT_S,
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make the previous release answer again, and wait for the running servers.
+
+    A second rollback brings the first release back. Exit codes are those of `cascade release promote`.
+    """
+    from ..rollout.releases.promotion import rollback
+
+    _tell(rollback(_places(config, sets)[0], reason, timeout), as_json)
+
+
+def _tell(switch: Switch, as_json: bool) -> None:
+    """Print what became of a change, and exit."""
+    from .text.release import switch_text
+
+    if as_json:
+        servers = [asdict(server) for server in switch.servers]
+        live = switch.live and switch.live.shown
+        print_json({"live": live, "servers": servers, "put_back": switch.put_back, "whole": switch.whole})
+    else:
+        typer.echo(switch_text(switch))
+    raise typer.Exit(0 if switch.whole else 1)
+
+
+def _places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:
+    """The releases of the config's model."""
+    from ..rollout.releases.live_set import LiveSets
+    from ..rollout.releases.store import ReleaseStore
+
+    export = load(config, sets).export
+    place = Path(export.repository), export.model_name
+    return ReleaseStore(*place), LiveSets(*place)
