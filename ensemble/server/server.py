@@ -102,6 +102,7 @@ class TritonServer:
         self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""
+        self._refused: dict[str, str] = {}
         self._reloading = self._draining = False
         self._files = ""
         self._status, self._status_at = ServerStatus(), 0.0
@@ -239,6 +240,7 @@ class TritonServer:
                 self.release = release
             else:
                 self._replace(source)
+            self._refused.pop(self.release, None)
 
     def keep(self, repository: Path) -> None:
         """Have the release that lies in a model repository loaded, so that it can answer at once.
@@ -249,6 +251,11 @@ class TritonServer:
         if not self._releases.fits(repository, self._live.full_config):
             raise ServerError(f"{repository}: has other inputs or outputs than release {self.release}, which answers")
         self._releases.hold(repository)
+
+    def refuse(self, release: str, why: str) -> None:
+        """Say in the status that a release cannot be loaded, and why."""
+        self._refused[release] = why
+        self._write_status()
 
     def _replace(self, source: Path) -> None:
         """Have processes for the release in ``source`` take the place of those that run."""
@@ -287,11 +294,13 @@ class TritonServer:
         stop: threading.Event,
         reload: threading.Event | None = None,
         alive: Callable[[], None] | None = None,
+        load: Callable[[], None] | None = None,
     ) -> None:
         """Return when ``stop`` is set.
 
         Args:
             reload: set it to have what is published loaded; an error is logged.
+            load: what to do for that; by default `reload`.
             alive: called ten times a second, also while a release is loaded.
 
         Raises:
@@ -308,7 +317,9 @@ class TritonServer:
                     raise self._supervisor.crash
                 if reload is not None and reload.is_set() and (loading is None or not loading.is_alive()):
                     reload.clear()
-                    loading = threading.Thread(target=self._try_reload, name="cascade-reload", daemon=True)
+                    loading = threading.Thread(
+                        target=self._try_reload, args=(load or self.reload,), name="cascade-reload", daemon=True
+                    )
                     loading.start()
         finally:
             if loading is not None:
@@ -392,9 +403,9 @@ class TritonServer:
             raise ServerError(f"release {self._live.release} was loaded, but release {answered} answers")
         self.release = answered
 
-    def _try_reload(self) -> None:
+    def _try_reload(self, load: Callable[[], None]) -> None:
         try:
-            self.reload()
+            load()
             _log.warning("release %s is live", self.release)
         except CascadeError as error:
             _log.error("reload failed, release %s stays live: %s", self.release, one_line(error))
@@ -402,7 +413,9 @@ class TritonServer:
     def _write_status(self) -> None:
         """Say how the server is: at once if that has changed, and else every second."""
         session, now = self._session, time.monotonic()
-        status = ServerStatus(self.ready(), self.release, self.counts(), session.pids(), self._reload_error)
+        status = ServerStatus(
+            self.ready(), self.release, self.counts(), session.pids(), self._reload_error, dict(self._refused)
+        )
         if status != self._status or now - self._status_at > _STATUS_S:
             with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready
                 status.write(self.status_file)

@@ -52,17 +52,12 @@ def answering(repository: Path, model: str) -> set[str]:
     return found - {""}
 
 
-def refusal(status: ServerStatus, release: str) -> str:
-    """Why a server cannot load a release, as its status says; empty if it does not say so."""
-    return ""
-
-
 def _arrival(server: LiveServer, release: str, seconds: float) -> Arrival | None:
     """What has become of a server; None if it still loads."""
     status = ServerStatus.read(Path(server.status_file))
     if status.release == release:
         return Arrival(server.pid, seconds)
-    if why := refusal(status, release):
+    if why := status.refused.get(release):
         return Arrival(server.pid, None, why, refused=True)
     if state_of(server.pid) in ("", "Z"):
         return Arrival(server.pid, None, "has ended")
