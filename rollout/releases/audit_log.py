@@ -65,7 +65,7 @@ class AuditLine:
 
 
 @dataclass(frozen=True)
-class History:
+class AuditHistory:
     """What an audit log holds."""
 
     lines: Sequence[AuditLine]
@@ -86,7 +86,7 @@ class AuditLog:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def read(self) -> History:
+    def read(self) -> AuditHistory:
         """All lines, and whether the chain of their hashes is whole."""
         data = self.file.read_bytes() if self.file.exists() else b""
         *whole, rest = data.split(b"\n")
@@ -106,13 +106,13 @@ class AuditLog:
             lines.append(line)
             hashes.append(own)
             before = (own, line.generation)
-        return History(lines, hashes, faults, len(data) - len(rest), bool(rest))
+        return AuditHistory(lines, hashes, faults, len(data) - len(rest), bool(rest))
 
     def append(self, line: AuditLine, end: int) -> None:
         """Add a line and have the disk keep it. If that fails, the file is as it was.
 
         Args:
-            end: where the last whole line ends, see `History`; what an ended process has left behind it goes.
+            end: where the last whole line ends, see `AuditHistory`; what an ended process has left behind it goes.
         """
         with self.file.open("ab") as stream:
             stream.truncate(end)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...core.disk import disk_errors
 from ...core.errors import ReleaseError
-from .audit_log import AuditLine, AuditLog, History, sync_folder
+from .audit_log import AuditHistory, AuditLine, AuditLog, sync_folder
 from .places import releases_folder
 from .writer_lock import only_writer
 
@@ -126,7 +126,7 @@ class LiveSets:
         with self._changing(actor) as before:
             self._put(before, None, AuditLine(actor, action, None, None, 0, reason))
 
-    def history(self) -> History:
+    def history(self) -> AuditHistory:
         """The audit log; its faults include that it contradicts the live set.
 
         Raises:
@@ -158,7 +158,7 @@ class LiveSets:
         reason = f"the process of generation {history.lines[-lost].generation} ended before its change was live"
         return self._put(live, live, AuditLine(actor, INTERRUPTED, None, None, 0, reason), history.lines[-1].new)
 
-    def _lost_changes(self, live: LiveSet | None, history: History) -> int:
+    def _lost_changes(self, live: LiveSet | None, history: AuditHistory) -> int:
         """Number of lines at the end of the log that never became live: a change, and attempts to take it back.
 
         Raises:

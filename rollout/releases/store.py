@@ -47,7 +47,7 @@ class StoredRelease:
 
 
 class ReleaseStore:
-    """Keeps the releases of a model below ``<repository>/.releases/<model>/``.
+    """Keeps the releases of a model in ``<repository>/<model>/.releases/``.
 
     The folder of a release is a model repository of its own: the model, and the steps of an ensemble.
 

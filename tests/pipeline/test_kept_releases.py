@@ -83,6 +83,6 @@ def test_plan_says_that_a_release_would_be_kept(tmp_path: Path) -> None:
     store = ReleaseStore(tmp_path / "models", "shop")
     assert with_publications(plan(own, tmp_path / "runs"), own)[0].publish == ""
     store.folder("r1").rename(tmp_path / "elsewhere")
-    assert with_publications(plan(own, tmp_path / "runs"), own)[0].publish.endswith("shop/r1 is not there")
+    assert with_publications(plan(own, tmp_path / "runs"), own)[0].publish.endswith("shop/.releases/r1 is not there")
     run(own, tmp_path / "runs")
     assert kept(tmp_path) == ["r1"]

@@ -227,3 +227,11 @@ def test_a_release_without_description_is_listed_last_and_goes_first(export, sto
     assert [release.id for release in store.releases()] == ["b", "a", "c"]
     assert "release.json: damaged" in store.releases()[-1].notices[0]
     assert store.prune(2) == ["c"]
+
+
+def test_the_repository_holds_models_only(export, store) -> None:
+    """A Triton that loads all models takes any other folder for one, and does not start."""
+    store.add(export("aaaa"))
+    publish(export("aaaa"), store)
+    assert [folder.name for folder in store.repository.iterdir()] == ["shop"]
+    assert store.published() == "aaaa"
