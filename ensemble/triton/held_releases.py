@@ -79,19 +79,19 @@ class HeldReleases:
         If one cannot be loaded, nothing changes, and the pulse says so.
         """
         wanted = {serving.active, *serving.kept}
-        try:
-            for release in sorted(wanted - set(self.held)):
-                folder = self._joined(release)
-                if folder is None:  # for processes that are started for it
-                    return
+        for release in sorted(wanted - set(self.held)):
+            folder = self._joined(release)
+            if folder is None:  # for processes that are started for it
+                return
+            try:
                 executor = self._warm(folder)
-                self._on_load(executor)
-                self.held[release] = executor
-                _log.info("release %s is loaded", release)
-        except Exception as error:  # of any kind: the files of a release are not known to be whole
-            _log.error("release %s cannot be loaded: %s", release, one_line(error))
-            self._pulse.failed(serving.generation)
-            return
+            except Exception as error:  # of any kind: the files of a release are not known to be whole
+                _log.error("release %s cannot be loaded: %s", release, one_line(error))
+                self._pulse.failed(serving.generation)
+                return
+            self._on_load(executor)
+            self.held[release] = executor
+            _log.info("release %s is loaded", release)
         self.active = self.held[serving.active]
         for release in set(self.held) - wanted:
             self._on_drop(self.held.pop(release))

@@ -120,6 +120,7 @@ def run_until_training(tables, more):
     run(config, tables / "runs", stages=stages)
 
 
+@pytest.mark.slow
 def test_right_names_reach_the_training(tables):
     with pytest.raises(TrainedError):
         run_until_training(tables, {"evaluation.slices": ["gender", "brand", "label", "timestamp"]})
