@@ -9,6 +9,7 @@ from pathlib import Path
 from ...core.processes import state_of
 from ...ensemble.server.live_models import LiveServer, servers_of
 from ...ensemble.server.status import ServerStatus
+from .live_set import LiveSet
 
 _LOOK_S = 0.05
 
@@ -26,10 +27,11 @@ class Arrival:
     """Whether it said that it cannot load the release; the one that it had answers on."""
 
 
-def wait_for_servers(repository: Path, model: str, release: str, timeout_s: float) -> list[Arrival]:
-    """Wait until every running `cascade serve` of the model answers with ``release``, or refuses it.
+def wait_for_servers(repository: Path, model: str, live: LiveSet, timeout_s: float) -> list[Arrival]:
+    """Wait until every running `cascade serve` of the model answers with the stable release, or refuses it.
 
     Args:
+        live: the live set that they are to follow.
         timeout_s: seconds to wait for all of them.
     """
     start = time.monotonic()
@@ -37,7 +39,7 @@ def wait_for_servers(repository: Path, model: str, release: str, timeout_s: floa
     done: dict[int, Arrival] = {}
     while True:
         for server in waiting:
-            if server.pid not in done and (arrival := _arrival(server, release, time.monotonic() - start)):
+            if server.pid not in done and (arrival := _arrival(server, live, time.monotonic() - start)):
                 done[server.pid] = arrival
         if len(done) == len(waiting) or time.monotonic() - start > timeout_s:
             break
@@ -52,17 +54,20 @@ def answering(repository: Path, model: str) -> set[str]:
     return found - {""}
 
 
-def refusal(status: ServerStatus, release: str) -> str:
-    """Why a server cannot load a release, as its status says; empty if it does not say so."""
+def refusal(status: ServerStatus, live: LiveSet) -> str:
+    """Why a server cannot follow a live set, as its status says; empty if it does not say so.
+
+    What it says of an earlier generation does not count: the same release may be loaded by now.
+    """
     return ""
 
 
-def _arrival(server: LiveServer, release: str, seconds: float) -> Arrival | None:
+def _arrival(server: LiveServer, live: LiveSet, seconds: float) -> Arrival | None:
     """What has become of a server; None if it still loads."""
     status = ServerStatus.read(Path(server.status_file))
-    if status.release == release:
+    if status.release == live.stable:
         return Arrival(server.pid, seconds)
-    if why := refusal(status, release):
+    if why := refusal(status, live):
         return Arrival(server.pid, None, why, refused=True)
     if state_of(server.pid) in ("", "Z"):
         return Arrival(server.pid, None, "has ended")

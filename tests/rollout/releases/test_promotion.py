@@ -75,7 +75,9 @@ def follow(kept, monkeypatch, request) -> Callable[..., Follower]:
     monkeypatch.setattr(servers, "servers_of", lambda *_: [each.server for each in running])
     monkeypatch.setattr(servers, "state_of", lambda pid: "S")
     monkeypatch.setattr(
-        servers, "refusal", lambda _, release: next((e.refused[release] for e in running if release in e.refused), "")
+        servers,
+        "refusal",
+        lambda _, live: next((e.refused[live.stable] for e in running if live.stable in e.refused), ""),
     )
 
     def start(*arguments: object) -> Follower:
