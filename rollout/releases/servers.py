@@ -44,7 +44,7 @@ def wait_for_servers(repository: Path, model: str, live: LiveSet, timeout_s: flo
         if len(done) == len(waiting) or time.monotonic() - start > timeout_s:
             break
         time.sleep(_LOOK_S)
-    late = f"has not loaded it within {timeout_s:g} s; see its log"
+    late = f"has not loaded it within {timeout_s:g} s; see its log, or go back with `cascade release rollback`"
     return [done.get(server.pid, Arrival(server.pid, None, late)) for server in waiting]
 
 

@@ -59,8 +59,8 @@ def _wait(lock: IO[str], folder: Path, wait_s: float) -> None:
         if time.monotonic() > deadline:
             holder = _holder(folder / LOCK)
             raise ReleaseError(
-                f"{folder}: {holder} is changing the releases and has not finished within {wait_s:g} s; run the command "
-                "again when it has"
+                f"{folder}: {holder} is changing the releases and has not finished within {wait_s:g} s; run the "
+                "command again when it has"
             )
         time.sleep(_LOOK_S)
 
