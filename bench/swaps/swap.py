@@ -107,19 +107,24 @@ def prepare(store: ReleaseStore, own: ReleaseStore, releases: Sequence[str]) -> 
     _change(LiveSets(own.repository, own.model), releases[0])
 
 
-def _change(sets: LiveSets, release: str) -> None:
+def _change(sets: LiveSets, release: str) -> LiveSet:
     def make(live: LiveSet | None) -> LiveSet:
         return replace(live, stable=release, previous=live.stable) if live else LiveSet(release)
 
-    sets.change(make, actor=_ACTOR, reason="swap")
+    return sets.change(make, actor=_ACTOR, reason="swap")
 
 
 def _try_broken(server: TritonServer, sets: LiveSets) -> None:
     """Make a broken release the stable one until the server has refused it."""
     before = sets.read()
     assert before is not None  # `prepare` has made it
-    _change(sets, BROKEN)
-    _wait(lambda: BROKEN in ServerStatus.read(server.status_file).refused, "the broken release is refused")
+    generation = _change(sets, BROKEN).generation
+
+    def refused() -> bool:
+        status = ServerStatus.read(server.status_file)
+        return status.live_set == generation and bool(status.live_set_fault)
+
+    _wait(refused, "the broken release is refused")
     sets.change(lambda live: before, actor=_ACTOR, reason="put back")
 
 

@@ -102,7 +102,7 @@ class TritonServer:
         self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""
-        self._refused: dict[str, str] = {}
+        self._followed = (0, "")
         self._reloading = self._draining = False
         self._files = ""
         self._status, self._status_at = ServerStatus(), 0.0
@@ -240,7 +240,6 @@ class TritonServer:
                 self.release = release
             else:
                 self._replace(source)
-            self._refused.pop(self.release, None)
 
     def keep(self, repository: Path) -> None:
         """Have the release that lies in a model repository loaded, so that it can answer at once.
@@ -252,9 +251,9 @@ class TritonServer:
             raise ServerError(f"{repository}: has other inputs or outputs than release {self.release}, which answers")
         self._releases.hold(repository)
 
-    def refuse(self, release: str, why: str) -> None:
-        """Say in the status that a release cannot be loaded, and why."""
-        self._refused[release] = why
+    def followed(self, generation: int, fault: str = "") -> None:
+        """Say in the status that this generation of the live set has been followed; or, with a fault, why not."""
+        self._followed = (generation, fault)
         self._write_status()
 
     def _replace(self, source: Path) -> None:
@@ -413,9 +412,8 @@ class TritonServer:
     def _write_status(self) -> None:
         """Say how the server is: at once if that has changed, and else every second."""
         session, now = self._session, time.monotonic()
-        status = ServerStatus(
-            self.ready(), self.release, self.counts(), session.pids(), self._reload_error, dict(self._refused)
-        )
+        how = (self.counts(), session.pids(), self._reload_error, *self._followed)
+        status = ServerStatus(self.ready(), self.release, *how)
         if status != self._status or now - self._status_at > _STATUS_S:
             with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready
                 status.write(self.status_file)

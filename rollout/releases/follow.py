@@ -64,10 +64,11 @@ class Follower:
             try:
                 self._server.reload(self._store.folder(live.stable))
             except CascadeError as error:
-                self._server.refuse(live.stable, one_line(error))
+                self._server.followed(live.generation, one_line(error))
                 _log.error("release %s stays live: %s", self._server.release, one_line(error))
                 return
             _log.warning("release %s is live", live.stable)
+        self._server.followed(live.generation)
         if live.previous is not None:
             try:
                 self._server.keep(self._store.folder(live.previous))

@@ -156,7 +156,7 @@ class LiveSets:
         if not lost:
             return live
         reason = f"the process of generation {history.lines[-lost].generation} ended before its change was live"
-        return self._put(live, live, AuditLine(actor, INTERRUPTED, None, None, 0, reason), history.lines[-1].new)
+        return self._put(live, live, AuditLine(actor, INTERRUPTED, None, None, 0, reason))
 
     def _lost_changes(self, live: LiveSet | None, history: AuditHistory) -> int:
         """Number of lines at the end of the log that never became live: a change, and attempts to take it back.
@@ -175,14 +175,11 @@ class LiveSets:
             raise ReleaseError(f"{self.file}: {have}, {self.log.file.name} ends with generation {last}; {_START_ANEW}")
         return len(lost)
 
-    def _put(
-        self, before: LiveSet | None, after: LiveSet | None, line: AuditLine, logged: Mapping[str, Any] | None = None
-    ) -> LiveSet | None:
+    def _put(self, before: LiveSet | None, after: LiveSet | None, line: AuditLine) -> LiveSet | None:
         """Log and write a live set.
 
         Args:
             line: actor, action, reason and figures.
-            logged: the set that the log has as the last one, if it is not ``before``.
         """
         history = self.log.read()
         generation = history.lines[-1].generation + 1 if history.lines else 1
@@ -191,7 +188,7 @@ class LiveSets:
             after = replace(after, generation=generation, salt=salt)
         line = replace(
             line,
-            old=logged or (before.shown if before else None),
+            old=history.lines[-1].new if history.lines else None,
             new=after.shown if after else None,
             generation=generation,
             hash_before=history.hashes[-1] if history.hashes else "",

@@ -88,7 +88,7 @@ def _switch(
         return make(live)
 
     live = sets.change(noted, actor=actor, reason=reason, action=action)
-    servers = wait_for_servers(store.repository, store.model, live.stable, timeout_s)
+    servers = wait_for_servers(store.repository, store.model, live, timeout_s)
     refused = [server for server in servers if server.refused]
     if not refused:
         return Switch(live, servers, put_back=False)

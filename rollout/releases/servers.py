@@ -9,6 +9,7 @@ from pathlib import Path
 from ...core.processes import state_of
 from ...ensemble.server.live_models import LiveServer, servers_of
 from ...ensemble.server.status import ServerStatus
+from .live_set import LiveSet
 
 _LOOK_S = 0.05
 
@@ -26,10 +27,11 @@ class Arrival:
     """Whether it said that it cannot load the release; the one that it had answers on."""
 
 
-def wait_for_servers(repository: Path, model: str, release: str, timeout_s: float) -> list[Arrival]:
-    """Wait until every running `cascade serve` of the model answers with ``release``, or refuses it.
+def wait_for_servers(repository: Path, model: str, live: LiveSet, timeout_s: float) -> list[Arrival]:
+    """Wait until every running `cascade serve` of the model answers with the stable release, or refuses it.
 
     Args:
+        live: the live set that they are to follow.
         timeout_s: seconds to wait for all of them.
     """
     start = time.monotonic()
@@ -37,12 +39,12 @@ def wait_for_servers(repository: Path, model: str, release: str, timeout_s: floa
     done: dict[int, Arrival] = {}
     while True:
         for server in waiting:
-            if server.pid not in done and (arrival := _arrival(server, release, time.monotonic() - start)):
+            if server.pid not in done and (arrival := _arrival(server, live, time.monotonic() - start)):
                 done[server.pid] = arrival
         if len(done) == len(waiting) or time.monotonic() - start > timeout_s:
             break
         time.sleep(_LOOK_S)
-    late = f"has not loaded it within {timeout_s:g} s; see its log"
+    late = f"has not loaded it within {timeout_s:g} s; see its log, or go back with `cascade release rollback`"
     return [done.get(server.pid, Arrival(server.pid, None, late)) for server in waiting]
 
 
@@ -52,12 +54,20 @@ def answering(repository: Path, model: str) -> set[str]:
     return found - {""}
 
 
-def _arrival(server: LiveServer, release: str, seconds: float) -> Arrival | None:
+def refusal(status: ServerStatus, live: LiveSet) -> str:
+    """Why a server cannot follow a live set, as its status says; empty if it does not say so.
+
+    What it says of an earlier generation does not count: the same release may be loaded by now.
+    """
+    return status.live_set_fault if status.live_set == live.generation else ""
+
+
+def _arrival(server: LiveServer, live: LiveSet, seconds: float) -> Arrival | None:
     """What has become of a server; None if it still loads."""
     status = ServerStatus.read(Path(server.status_file))
-    if status.release == release:
+    if status.release == live.stable:
         return Arrival(server.pid, seconds)
-    if why := status.refused.get(release):
+    if why := refusal(status, live):
         return Arrival(server.pid, None, why, refused=True)
     if state_of(server.pid) in ("", "Z"):
         return Arrival(server.pid, None, "has ended")

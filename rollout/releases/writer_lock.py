@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from ...core.errors import ReleaseError
 
@@ -27,22 +28,20 @@ def only_writer(folder: Path, wait_s: float) -> Iterator[None]:
         wait_s: seconds to wait for another process.
 
     Raises:
-        ReleaseError: another process still holds the lock; names it.
+        ReleaseError: another process still holds the lock, which is named; or this user cannot write in the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as lock:
-        deadline = time.monotonic() + wait_s
-        while not _taken(lock.fileno()):
-            if time.monotonic() > deadline:
-                raise ReleaseError(
-                    f"{folder}: {_holder(folder / LOCK)} is changing the releases and has not finished within "
-                    f"{wait_s:g} s; run the command again when it has"
-                )
-            time.sleep(_LOOK_S)
-        lock.truncate(0)
-        lock.write(this_process())
-        lock.flush()
-        yield
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOCK).open("a+") as lock:
+            _wait(lock, folder, wait_s)
+            lock.truncate(0)
+            lock.write(this_process())
+            lock.flush()
+            yield
+    except PermissionError as error:
+        raise ReleaseError(
+            f"{error.filename or folder}: this user cannot write it; run the command as the user who runs `cascade run`"
+        ) from error
 
 
 def this_process() -> str:
@@ -52,6 +51,18 @@ def this_process() -> str:
     except (KeyError, OSError):  # a container without an entry for its user
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()} pid {os.getpid()}"
+
+
+def _wait(lock: IO[str], folder: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while not _taken(lock.fileno()):
+        if time.monotonic() > deadline:
+            holder = _holder(folder / LOCK)
+            raise ReleaseError(
+                f"{folder}: {holder} is changing the releases and has not finished within {wait_s:g} s; run the "
+                "command again when it has"
+            )
+        time.sleep(_LOOK_S)
 
 
 def _taken(lock: int) -> bool:

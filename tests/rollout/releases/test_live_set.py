@@ -185,6 +185,31 @@ def test_a_live_set_that_was_deleted_or_put_back_is_found(sets) -> None:
     assert put(sets, "d").generation == 1, "both moved aside: a new beginning"
 
 
+def test_a_live_set_that_was_to_be_taken_away_stays_if_the_process_ended(sets) -> None:
+    put(sets, "a")
+    live = sets.file.read_bytes()
+    sets.clear(actor="x", reason="")
+    sets.file.write_bytes(live)  # as if it had ended just before it removed the file
+    assert sets.history().faults == []
+    put(sets, "b", "a")
+    lines = sets.history().lines
+    assert [line.action for line in lines] == ["promote", "clear", "interrupted", "promote"]
+    assert [line.old for line in lines[1:]] == [line.new for line in lines[:-1]]
+
+
+def test_a_user_who_cannot_write_is_told_so(sets, monkeypatch) -> None:
+    put(sets, "a")
+    before = sets.log.file.read_bytes()
+
+    def refuse(line: object, end: int) -> None:
+        raise PermissionError(13, "Permission denied", str(sets.log.file))
+
+    monkeypatch.setattr(sets.log, "append", refuse)
+    with pytest.raises(ReleaseError, match=r"audit.jsonl: this user cannot write it"):
+        put(sets, "b")
+    assert sets.read().stable == "a" and sets.log.file.read_bytes() == before
+
+
 def test_a_second_writer_waits_and_is_told_who_writes(sets, repository) -> None:
     put(sets, "a")
     code = f"""

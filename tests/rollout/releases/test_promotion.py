@@ -74,9 +74,8 @@ def follow(kept, monkeypatch, request) -> Callable[..., Follower]:
     running: list[Follower] = []
     monkeypatch.setattr(servers, "servers_of", lambda *_: [each.server for each in running])
     monkeypatch.setattr(servers, "state_of", lambda pid: "S")
-    monkeypatch.setattr(
-        servers, "refusal", lambda _, release: next((e.refused[release] for e in running if release in e.refused), "")
-    )
+    why_not = lambda _, live: "".join(each.refused.get(live.stable, "") for each in running)  # noqa: E731
+    monkeypatch.setattr(servers, "refusal", why_not)
 
     def start(*arguments: object) -> Follower:
         running.append(Follower(kept, *arguments))
