@@ -29,8 +29,9 @@ def serve(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Serve the stable release with Triton until SIGINT or SIGTERM; at the first start, that is what is exported.
+    """Serve the stable release with Triton until SIGINT or SIGTERM.
 
+    At the first start, that is what is exported.
     ``cascade reload``, or SIGHUP, makes what is exported then the stable release. ``cascade release promote`` takes
     any that is kept, and ``cascade release rollback`` the one before.
     """
