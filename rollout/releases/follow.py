@@ -98,7 +98,13 @@ class Follower:
         try:
             self._sets.change(make, actor=this_process(), action=action, reason=reason)
         except (CascadeError, OSError) as error:  # for example a repository that nobody may write to
-            _log.warning("release %s is not noted as the stable one: %s", release, one_line(error))
+            _log.warning(
+                "release %s answers, but is not noted as the stable one, so the next start takes another: %s; "
+                "`cascade release promote %s` notes it, as a user who may write there",
+                release,
+                one_line(error),
+                release,
+            )
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
