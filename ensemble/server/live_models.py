@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...core.errors import ArtifactError, ServerError
-from ...core.files import link_or_copy
 from ..graph.graph_file import RELEASE
 from ..repository.digests import check_files
 from ..repository.model_config import CONFIG, parse_config, read_config, served_version
@@ -43,7 +42,7 @@ _PLAIN = re.compile(r"[!-~]+")
 class LiveModels:
     """The models of one server, copied from a repository; `take` makes the copy and `remove` ends it.
 
-    The copy lies in the repository, so that large files are hard links; or in a temporary folder, if the repository
+    The copy lies in the repository, where there is room for releases; or in a temporary folder, if the repository
     cannot be written to or its path is one that Triton cannot take.
 
     Args:
@@ -273,7 +272,7 @@ class LiveModels:
             source, target = repository / name, folder / name
             version = version_folder(source)
             target.mkdir(parents=True)
-            link_or_copy(version, target / version.name)
+            shutil.copytree(version, target / version.name)  # a link would change with what it links to
             check_files(target / version.name, source / CONFIG, self._check_up_to)
             _prepare(target)
             config = read_config(source / CONFIG)

@@ -190,6 +190,11 @@ class Session:
             return False
         return prober.answered and well(dog) and not is_stopped_or_gone(self._pid)
 
+    def all_gone(self) -> bool:
+        """Whether the models have several processes and none of them is left: replacing each takes longer than another
+        server."""
+        return self.watchdog is not None and len(self._live.models) > 1 and not self.watchdog.any_well
+
     def pulses(self) -> list[Pulse]:
         """The last pulses of the model processes that are loaded."""
         return self.watchdog.pulses if self.watchdog else []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ....core.errors import ArtifactError, ServerError
-from ....core.files import link_or_copy, same_content
+from ....core.files import same_content
 from ...graph.graph_file import RELEASE
 from ...protocol.pulse import Pulse
 from ...protocol.serving_file import Serving, release_folder
@@ -163,7 +163,7 @@ class ReleaseSwitch:
             shutil.rmtree(left, ignore_errors=True)
         target.parent.mkdir(exist_ok=True)
         try:
-            link_or_copy(source, aside)
+            shutil.copytree(source, aside)  # a link would change with what it links to
             check_files(aside, source.parent / CONFIG, self._check_up_to)
             aside.rename(target)
         finally:
