@@ -273,7 +273,7 @@ class LiveModels:
             version = version_folder(source)
             target.mkdir(parents=True)
             shutil.copytree(version, target / version.name)  # a link would change with what it links to
-            check_files(target / version.name, source / CONFIG, self._check_up_to)
+            check_copy(target / version.name, version, self._check_up_to)
             _prepare(target)
             config = read_config(source / CONFIG)
             if not steps:
@@ -352,6 +352,18 @@ def copied(copy: Callable[[], None], source: Path, model: str) -> None:
             if not left:
                 raise ServerError(f"{source}: model {model!r} cannot be copied: {error}") from error
             time.sleep(0.2)
+
+
+def check_copy(copy: Path, version: Path, check_up_to: float) -> None:
+    """Check a copy of a version against its digests.
+
+    Raises:
+        ArtifactError: names the file in ``version``, which is where it has to be mended.
+    """
+    try:
+        check_files(copy, version.parent / CONFIG, check_up_to)
+    except ArtifactError as error:
+        raise ArtifactError(str(error).replace(str(copy), str(version))) from error
 
 
 def version_folder(model: Path) -> Path:

@@ -18,7 +18,7 @@ from ...protocol.serving_file import Serving, release_folder
 from ...repository.digests import DIGESTS, check_files
 from ...repository.model_config import CONFIG, read_config
 from ...repository.release import ReleaseManifest
-from ..live_models import copied, version_folder
+from ..live_models import check_copy, copied, version_folder
 from ..served_model import config_file, names_of
 
 _LOOK_S = 0.02
@@ -164,7 +164,7 @@ class ReleaseSwitch:
         target.parent.mkdir(exist_ok=True)
         try:
             shutil.copytree(source, aside)  # a link would change with what it links to
-            check_files(aside, source.parent / CONFIG, self._check_up_to)
+            check_copy(aside, source, self._check_up_to)
             aside.rename(target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
