@@ -1,4 +1,4 @@
-"""The config section of releases."""
+"""The config sections of releases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,64 @@ from pydantic import Field
 from ..core.section import Section
 
 
+class GatesConfig(Section):
+    """When `cascade release verify` lets a release pass.
+
+    Margins say how much worse than the live release a candidate may be. They are compared with the end of a 95 %
+    interval, so chance alone fails a release seldom.
+    """
+
+    users: int = Field(default=5000, ge=1)
+    """Largest number of held-out users that both releases answer; of more, a random sample. 5,000 users tell
+    differences of 2 % in NDCG apart in most shops, and take less than a minute. Unit: users. Example: ``20000``."""
+    min_users: int = Field(default=200, ge=1)
+    """With fewer held-out users, the gates that compare answers are inconclusive: an interval from fewer users is wider
+    than any margin that makes sense. Unit: users. Example: ``1000``."""
+    quality_margin: float = Field(default=0.05, ge=0, lt=1)
+    """Largest loss of NDCG@10 and of recall@10, as a share of the live release's value. Smaller losses are seldom seen
+    in an A/B test. Example: ``0.02``."""
+    min_slice_users: int = Field(default=100, ge=1)
+    """A slice with fewer held-out users is not judged. Unit: users. Example: ``50``."""
+    slice_margin: float = Field(default=0.2, ge=0, lt=1)
+    """The same as ``quality_margin`` for each slice. It is larger, because a slice has fewer users and there are many
+    slices; a segment that is broken loses far more. Example: ``0.1``."""
+    calibration_margin: float = Field(default=0.25, ge=0)
+    """How much larger than the live release's calibration error a candidate's may be, as a share of the live release's
+    mean probability. Two trainings on the same data differ by about a tenth of it. Example: ``0.1``."""
+    min_index_recall: float = Field(default=0.9, ge=0, le=1)
+    """Least share of the exact nearest items that the index finds. It is below the default of
+    ``serving.ann.recall_target``, as the queries are others than those that the index was tuned with. Example:
+    ``0.95``."""
+    max_items_gone: float = Field(default=0.1, ge=0, le=1)
+    """Largest share of the live release's items that the candidate may lack. More is rather a table that was cut off
+    than a change of the assortment. Example: ``0.3``."""
+    max_saturated: float = Field(default=0.1, ge=0, le=1)
+    """How much larger than with the live release the share of shown scores may be that are 0 or 1 to six digits.
+    Example: ``0.01``."""
+    max_empty: float = Field(default=0.01, ge=0, le=1)
+    """How much larger than with the live release the share of empty answers may be. Example: ``0.001``."""
+    max_short: float = Field(default=0.05, ge=0, le=1)
+    """The same for answers with fewer items than were asked for. Example: ``0.01``."""
+    min_coverage: float = Field(default=0.5, ge=0, le=1)
+    """Least coverage of the catalogue, and least number of items that share the recommendations (the exponential of
+    the entropy of how often each is shown), as a share of the live release's. Half of it is more than a new training
+    changes. Example: ``0.8``."""
+    max_score_shift: float = Field(default=0.5, ge=0)
+    """Largest population stability index of the shown scores against the live release. Credit scoring, where the index
+    is from, calls 0.25 a major shift; a new training may reach that, a broken one goes far beyond. Example:
+    ``0.25``."""
+    max_latency_ratio: float = Field(default=2.0, gt=1)
+    """Largest latency and size, as a multiple of the live release's, measured in turns in one run. Machines are noisy;
+    what is slower by less is for a load test to find. Example: ``1.5``."""
+    seed: int = 0
+    """Seed of the sample of users and of the bootstrap. Example: ``7``."""
+
+
 class RolloutConfig(Section):
     """What happens to releases after their export."""
 
     keep_releases: int = Field(default=5, ge=1)
     """Number of releases that are kept, counted from the newest. The stable, the previous and the published one are
     kept in any case, and so is one that a running server has. Unit: releases. Example: ``10``."""
+    gates: GatesConfig = GatesConfig()
+    """What a release must hold against the live one before it is promoted."""
