@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, load, print_json
+from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 
 if TYPE_CHECKING:
+    from ..rollout.gates.verdict import GateReport
     from ..rollout.releases.live_set import LiveSets
     from ..rollout.releases.promotion import Switch
     from ..rollout.releases.store import ReleaseStore
@@ -91,31 +92,28 @@ def diff(
         typer.echo(difference_text(one, other, found))
 
 
-@release.command(epilog="Example: cascade release verify 3414")
+@release.command(epilog="Example: cascade release verify 3414 --json")
 def verify(
     which: Release,
+    against: Annotated[str, typer.Option(help="The release to compare with, in place of the stable one.")] = "",
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
+    runs: Runs = RUNS,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check that every file of a release is as it was exported.
+    """Judge a release: are its files whole, and is it as good as the one that answers.
 
-    If one is not, it is named, and the exit code is 1.
+    Exit code 0: every gate says pass. 1: one says fail. 3: one is inconclusive, e.g. too few users, and none fails.
     """
-    from ..core.errors import ArtifactError
+    from .text.gates import EXIT_CODES, report_text
 
-    store, _ = _places(config, sets)
-    found, fault = store.find(which), ""
-    try:
-        store.verify(found)
-    except ArtifactError as error:
-        fault = str(error)
+    report = _verified(config, sets, runs, which, against)
     if as_json:
-        print_json({"release": found, "whole": not fault, "fault": fault})
+        print_json(report.to_json())
     else:
-        typer.echo(fault or f"release {found}: every file is as it was exported")
-    raise typer.Exit(1 if fault else 0)
+        typer.echo(report_text(report))
+    raise typer.Exit(EXIT_CODES[report.state])
 
 
 @release.command(epilog="Example: cascade release retire 3414")
@@ -201,6 +199,18 @@ def _tell(switch: Switch, as_json: bool) -> None:
     else:
         typer.echo(switch_text(switch))
     raise typer.Exit(0 if switch.whole else 1)
+
+
+def _verified(config: Path, sets: list[str], runs: Path, which: str, against: str = "") -> GateReport:
+    """What the gates say of a release, against the release ``against`` or else the stable one."""
+    from ..rollout.gates.users import HeldOutUsers
+    from ..rollout.gates.verify import verify
+
+    settings, (store, live_sets) = load(config, sets), _places(config, sets)
+    found, live = store.find(which), live_sets.read()
+    other = store.find(against) if against else live and live.stable
+    gates = settings.rollout.gates
+    return verify(store, found, other, gates, HeldOutUsers.of(store, found, runs, settings.evaluation, gates))
 
 
 def _places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:

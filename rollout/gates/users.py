@@ -17,6 +17,7 @@ from ...ensemble.graph.ops.base import Op
 from ...evaluation.config import EvaluationConfig
 from ...evaluation.served_graph import load_before_test
 from ..config import GatesConfig
+from ..releases.store import ReleaseStore
 from .requests import Requests, held_out_requests
 
 
@@ -31,6 +32,20 @@ class HeldOutUsers:
     evaluation: EvaluationConfig
     """Names the columns of the slices."""
     config: GatesConfig
+
+    @classmethod
+    def of(
+        cls, store: ReleaseStore, candidate: str, runs: Path, evaluation: EvaluationConfig, config: GatesConfig
+    ) -> HeldOutUsers:
+        """Those of a release that is kept; of one whose description is damaged, none are found.
+
+        Raises:
+            ReleaseError: it is not kept.
+        """
+        try:
+            return cls(runs, store.read(candidate).parts, evaluation, config)
+        except ArtifactError:
+            return cls(runs, {}, evaluation, config)
 
     def load(self, version: Path) -> Executor:
         """A release that reads its users from the features artifact; if that is gone, it cannot be asked.
