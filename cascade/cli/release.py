@@ -153,21 +153,32 @@ def history(
 def promote(
     which: Release,
     reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")] = False,
     timeout: Timeout = TIMEOUT_S,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
+    runs: Runs = RUNS,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Make a release the one that answers, and wait for the running servers.
 
-    Its files are checked first. If a server cannot load it, the one before answers on and is stable again. The exit
-    code is 1 then, and if a server has not loaded it in time.
+    It is judged first, as by `cascade release verify`, whose exit codes tell why it is not promoted. If a server cannot
+    load it, the one before answers on and is stable again. The exit code is 1 then, and if a server has not loaded it
+    in time.
     """
+    from ..core.errors import ConfigError
     from ..rollout.releases.promotion import promote
+    from .text.gates import EXIT_CODES, report_text
 
+    if force and not reason:
+        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
     store, _ = _places(config, sets)
-    _tell(promote(store, store.find(which), reason, timeout), as_json)
+    report = _verified(config, sets, runs, which)
+    if report.state != "pass" and not force:
+        typer.echo(f"{report_text(report)}\n\nnot promoted; --force --reason '...' promotes it all the same", err=True)
+        raise typer.Exit(EXIT_CODES[report.state])
+    _tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
 
 
 @release.command(epilog="Example: cascade release rollback --reason 'fewer clicks since noon'")
@@ -188,15 +199,19 @@ def rollback(
     _tell(rollback(_places(config, sets)[0], reason, timeout), as_json)
 
 
-def _tell(switch: Switch, as_json: bool) -> None:
+def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
     """Print what became of a change, and exit."""
+    from .text.gates import summary
     from .text.release import switch_text
 
     if as_json:
         servers = [asdict(server) for server in switch.servers]
         live = switch.live and switch.live.shown
-        print_json({"live": live, "servers": servers, "put_back": switch.put_back, "whole": switch.whole})
+        gates = {} if report is None else {"gates": report.to_json()}
+        print_json({"live": live, "servers": servers, "put_back": switch.put_back, "whole": switch.whole, **gates})
     else:
+        if report is not None:
+            typer.echo(summary(report))
         typer.echo(switch_text(switch))
     raise typer.Exit(0 if switch.whole else 1)
 

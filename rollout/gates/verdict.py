@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Literal
 
 State = Literal["pass", "fail", "inconclusive"]
@@ -47,8 +48,13 @@ class GateReport:
             "candidate": self.candidate,
             "live": self.live,
             "state": self.state,
-            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+            "verdicts": [{**asdict(each), "figures": _finite(each.figures)} for each in self.verdicts],
         }
+
+
+def _finite(figures: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The figures with None for NaN and infinity, which JSON has not."""
+    return {name: value if value is None or isfinite(value) else None for name, value in figures.items()}
 
 
 def judged(gate: str, faults: Sequence[str], good: str, figures: Mapping[str, float | None]) -> Verdict:

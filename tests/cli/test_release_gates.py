@@ -1,4 +1,4 @@
-"""``cascade release verify``: what it prints, and its exit code."""
+"""``cascade release verify`` and what ``promote`` makes of it: texts, exit codes, the audit log."""
 
 import json
 import shutil
@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cascade.cli import main as cli
+from cascade.core.errors import ConfigError
+from cascade.rollout.gates.verdict import GateReport, Verdict
 from cascade.rollout.releases.live_set import LiveSet, LiveSets
 from cascade.rollout.releases.store import ReleaseStore
 from cascade.testing.miniature import RELEASE, miniature_repository, seal
@@ -62,3 +64,31 @@ def test_against_names_the_release_to_compare_with(store) -> None:
     assert (raw["candidate"], raw["live"]) == (RELEASE.release, OTHER)
     alone = json.loads(invoke("verify", RELEASE.release[:4], "--json").output)
     assert alone["live"] is None and "quality" not in [each["gate"] for each in alone["verdicts"]]
+
+
+def test_promote_refuses_what_does_not_pass(store) -> None:
+    """Without users it is inconclusive, which holds."""
+    result = invoke("promote", "fed", "--reason", "newer")
+    assert result.exit_code == 3 and "not promoted; --force --reason" in result.output
+    assert LiveSets(store.repository, store.model).read().stable == RELEASE.release
+
+
+def test_promote_with_force_needs_a_reason_and_logs_the_figures(store) -> None:
+    with pytest.raises(ConfigError, match="--force: expected --reason"):
+        invoke("promote", "fed", "--force")
+    raw = json.loads(invoke("promote", "fed", "--force", "--reason", "no users on this host", "--json").output)
+    assert raw["live"]["stable"] == OTHER and raw["gates"]["state"] == "inconclusive"
+    line = json.loads(invoke("history", "--json").output)["changes"][-1]
+    assert line["reason"] == "no users on this host" and line["figures"] == raw["gates"]
+
+
+def test_promote_takes_what_passes(store, monkeypatch) -> None:
+    report = GateReport(OTHER, RELEASE.release, [Verdict("quality", "pass", "better", {"ndcg@10": float("nan")})])
+    monkeypatch.setattr("cascade.rollout.gates.verify.verify", lambda *_: report)
+    result = invoke("promote", "fed")
+    assert result.exit_code == 0
+    assert result.output.startswith(
+        f"release {OTHER}: pass (1 gates); compared with {RELEASE.release}\nstable: {OTHER}"
+    )
+    figures = LiveSets(store.repository, store.model).history().lines[-1].figures
+    assert figures["verdicts"][0]["figures"] == {"ndcg@10": None}
