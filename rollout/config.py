@@ -49,10 +49,9 @@ class GatesConfig(Section):
     """Least coverage of the catalogue, and least number of items that share the recommendations (the exponential of
     the entropy of how often each is shown), as a share of the live release's. Half of it is more than a new training
     changes. Example: ``0.8``."""
-    max_score_shift: float = Field(default=0.5, ge=0)
-    """Largest population stability index of the shown scores against the live release. Credit scoring, where the index
-    is from, calls 0.25 a major shift; a new training may reach that, a broken one goes far beyond. Example:
-    ``0.25``."""
+    max_score_shift: float = Field(default=3.0, ge=1)
+    """Largest factor by which the odds of the shown items may be higher or lower than in the live release, at any
+    decile of the scores. Trainings on the same data differ by 1.1 to 2. Example: ``2``."""
     max_latency_ratio: float = Field(default=2.0, gt=1)
     """Largest latency and size, as a multiple of the live release's, measured in turns in one run. Machines are noisy;
     what is slower by less is for a load test to find. Example: ``1.5``."""

@@ -223,7 +223,7 @@ def _verified(config: Path, sets: list[str], runs: Path, which: str, against: st
 
     settings, (store, live_sets) = load(config, sets), _places(config, sets)
     found, live = store.find(which), live_sets.read()
-    other = store.find(against) if against else live and live.stable
+    other = store.find(against) if against else live.stable if live else None
     gates = settings.rollout.gates
     return verify(store, found, other, gates, HeldOutUsers.of(store, found, runs, settings.evaluation, gates))
 

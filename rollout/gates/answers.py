@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..config import GatesConfig
-from .measure import Measured
-from .verdict import Verdict, judged, unknown
+from .measure import MeasuredRelease
+from .verdict import GateVerdict, judged, unknown
 
 NAME = "answers"
 
 
-def answers_verdict(candidate: Measured, live: Measured | None, config: GatesConfig) -> Verdict:
+def answers_verdict(candidate: MeasuredRelease, live: MeasuredRelease | None, config: GatesConfig) -> GateVerdict:
     """Figures: shares of ``empty`` and ``short`` answers, of the live release too; answers with an item ``twice``, or
     with one that the user has ``seen``. The latter two fail a release at once: no setting allows them."""
     figures: dict[str, float | None] = {**_shares(candidate)}
@@ -34,12 +34,12 @@ def answers_verdict(candidate: Measured, live: Measured | None, config: GatesCon
     return judged(NAME, faults, f"{figures['empty']:.1%} empty, {figures['short']:.1%} short", figures)
 
 
-def _shares(of: Measured) -> dict[str, float]:
+def _shares(of: MeasuredRelease) -> dict[str, float]:
     given = (of.answers >= 0).sum(axis=1)
     return {"empty": float((given == 0).mean()), "short": float(((given > 0) & (given < of.asked)).mean())}
 
 
-def _twice(of: Measured) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _twice(of: MeasuredRelease) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether an answer [U] holds an item twice."""
     ordered = np.sort(of.answers, axis=1)
     found: np.ndarray[tuple[int], np.dtype[np.bool_]]

@@ -12,15 +12,17 @@ from ...evaluation.intervals import ranking_differences, ranking_draws
 from ...evaluation.ranking import RankedRows, labelled
 from ...models import metrics
 from ..config import GatesConfig
-from .measure import Measured
-from .verdict import Verdict, judged, unknown
+from .measure import MeasuredRelease
+from .verdict import GateVerdict, judged, unknown
 
 NAME = "calibration"
 LEAST_HITS = 50
 """With fewer candidates that were taken, the calibration error is hardly more than noise."""
 
 
-def calibration_verdict(candidate: Measured, live: Measured, relevant: csr_matrix, config: GatesConfig) -> Verdict:
+def calibration_verdict(
+    candidate: MeasuredRelease, live: MeasuredRelease, relevant: csr_matrix, config: GatesConfig
+) -> GateVerdict:
     """Compare the expected calibration errors on the candidates of the same users, as shares of the live release's mean
     probability, or of the share of candidates that were taken if that is larger.
 
@@ -48,12 +50,12 @@ def calibration_verdict(candidate: Measured, live: Measured, relevant: csr_matri
     return judged(NAME, faults if low > config.calibration_margin else [], text, figures)
 
 
-def _has_any(of: Measured) -> NDArray[np.bool_]:
+def _has_any(of: MeasuredRelease) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = (of.candidates >= 0).any(axis=1)
     return found
 
 
-def _rows(of: Measured, relevant: csr_matrix, some: NDArray[np.bool_]) -> RankedRows:
+def _rows(of: MeasuredRelease, relevant: csr_matrix, some: NDArray[np.bool_]) -> RankedRows:
     logits, label, requests, items = labelled(of.candidates[some], of.logits[some], relevant[some])
     return RankedRows(logits, label, requests, items, requests)
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import GatesConfig
-from .verdict import Verdict, judged
+from .verdict import GateVerdict, judged
 
 NAME = "catalogue"
 
 
 def catalogue_verdict(
     item_ids: NDArray[Any], live_ids: NDArray[Any] | None, sizes: Mapping[str, int], config: GatesConfig
-) -> Verdict:
+) -> GateVerdict:
     """Figures: ``items``, and against the live release ``new`` and ``gone`` in items, and the share ``gone_share``.
 
     Args:

@@ -17,8 +17,8 @@ from .latency import latency_verdict, measure_latency
 from .measure import catalogue_of, item_ids_of, measure
 from .repeatable import NAME as REPEATABLE
 from .repeatable import repeatable_verdict
-from .requests import Requests
-from .verdict import Verdict, unknown
+from .requests import HeldOutRequests
+from .verdict import GateVerdict, unknown
 
 LOADED = "loaded"
 """The gate that a release passes if it can be loaded, and can answer the requests."""
@@ -30,11 +30,11 @@ AGAINST_LIVE = (spread.NAME, scores.SHIFT, quality.QUALITY, quality.SLICES, CALI
 def compare(
     candidate: Executor,
     live: Executor | None,
-    requests: Requests | None,
+    requests: HeldOutRequests | None,
     config: GatesConfig,
     sizes: tuple[int, int] = (0, 0),
     why_none: str = "there are no requests of held-out users",
-) -> Iterator[Verdict]:
+) -> Iterator[GateVerdict]:
     """The verdicts of all gates but that of the digests.
 
     Args:
@@ -58,9 +58,9 @@ def compare(
         ours = measure(candidate, requests, known)
         again = repeatable_verdict(candidate, requests)
     except CascadeError as error:
-        yield Verdict(LOADED, "fail", f"it cannot answer: {error}")
+        yield GateVerdict(LOADED, "fail", f"it cannot answer: {error}")
         return
-    yield Verdict(LOADED, "pass", f"answers the requests of {len(requests):,} users", {"users": len(requests)})
+    yield GateVerdict(LOADED, "pass", f"answers the requests of {len(requests):,} users", {"users": len(requests)})
     yield again
     yield index.index_verdict(index.measure_index(candidate, ours.queries, config.seed), config)
     try:

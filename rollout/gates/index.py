@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import LookupItems, Retrieve
 from ..config import GatesConfig
-from .verdict import Verdict, judged, unknown
+from .verdict import GateVerdict, judged, unknown
 
 QUERIES = 1000
 """Queries, and items as queries, that the index is measured with; 1,000 give the recall to about one percent."""
@@ -62,7 +62,7 @@ def measure_index(executor: Executor, queries: NDArray[np.float32], seed: int) -
     return IndexMeasures(recall, int(exact.sum()), int((exact & ~own).sum()))
 
 
-def index_verdict(measures: IndexMeasures, config: GatesConfig) -> Verdict:
+def index_verdict(measures: IndexMeasures, config: GatesConfig) -> GateVerdict:
     """Figures: ``recall`` of the exact nearest items, ``items_lost`` of ``items_tried`` as in `IndexMeasures`."""
     lost_share = measures.lost / max(measures.tried, 1)
     figures = {"recall": measures.recall, "items_tried": measures.tried, "items_lost": measures.lost}

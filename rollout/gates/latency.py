@@ -9,8 +9,8 @@ import numpy as np
 from ...ensemble.graph.executor import Executor
 from ..config import GatesConfig
 from .measure import columns_for
-from .requests import Requests
-from .verdict import Verdict, judged
+from .requests import HeldOutRequests
+from .verdict import GateVerdict, judged
 
 NAME = "latency and size"
 ROUNDS, WARM_UP = 60, 10
@@ -22,7 +22,9 @@ Milliseconds = Mapping[str, float]
 """Stage -> median; ``total`` is that of the whole."""
 
 
-def measure_latency(candidate: Executor, live: Executor, requests: Requests) -> tuple[Milliseconds, Milliseconds]:
+def measure_latency(
+    candidate: Executor, live: Executor, requests: HeldOutRequests
+) -> tuple[Milliseconds, Milliseconds]:
     """The medians of both releases, without the lookup of the user: offline, it reads no feature store."""
     taken: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     for number in range(ROUNDS):
@@ -34,7 +36,7 @@ def measure_latency(candidate: Executor, live: Executor, requests: Requests) -> 
 
 def latency_verdict(
     candidate: Milliseconds, live: Milliseconds, sizes: tuple[int, int], config: GatesConfig
-) -> Verdict:
+) -> GateVerdict:
     """Figures: ``total`` and each stage of both releases in milliseconds, ``<stage>`` and ``live <stage>``, and
     ``bytes``, ``live bytes`` of their files. These are mapped into memory, so their size is the memory of a server.
 

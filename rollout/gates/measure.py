@@ -13,7 +13,7 @@ from ...core.signature import Columns
 from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import Respond
 from ...evaluation.ranking_lists import LIST
-from .requests import Requests
+from .requests import HeldOutRequests
 
 Places = NDArray[np.int64]
 """Numbers of items in the catalogue of both releases, -1 for none."""
@@ -24,7 +24,7 @@ KEPT = ("query", "candidate_rows", "logits", "history_ids", "rejected_ids")
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRelease:
     """What a release answered to U requests for ``asked`` items at temperature 0."""
 
     item_ids: NDArray[Any]
@@ -68,7 +68,7 @@ def places(ids: NDArray[Any], catalogue: NDArray[Any]) -> Places:
     return found
 
 
-def measure(executor: Executor, requests: Requests, catalogue: NDArray[Any]) -> Measured:
+def measure(executor: Executor, requests: HeldOutRequests, catalogue: NDArray[Any]) -> MeasuredRelease:
     """Send the requests through a release.
 
     Args:
@@ -95,7 +95,7 @@ def measure(executor: Executor, requests: Requests, catalogue: NDArray[Any]) -> 
             )
         )
     joined = [_joined(column) for column in zip(*parts, strict=True)]
-    return Measured(item_ids_of(executor), asked, *joined)
+    return MeasuredRelease(item_ids_of(executor), asked, *joined)
 
 
 def asked_of(executor: Executor) -> np.int32:
@@ -104,7 +104,7 @@ def asked_of(executor: Executor) -> np.int32:
     return np.int32(LIST if most is None else min(LIST, int(most)))
 
 
-def columns_for(executor: Executor, requests: Requests, batch: slice | NDArray[np.int64]) -> Columns:
+def columns_for(executor: Executor, requests: HeldOutRequests, batch: slice | NDArray[np.int64]) -> Columns:
     """The columns of some requests, as far as a release takes them, and the settings: best items, temperature 0."""
     taken = [spec for spec in executor.inputs if spec.name in requests.columns]
     columns = {spec.name: requests.columns[spec.name][batch].astype(spec.dtype) for spec in taken}

@@ -13,15 +13,17 @@ from ...evaluation.bootstrap import Bootstrap
 from ...evaluation.ranking_lists import LIST
 from ...models import metrics
 from ..config import GatesConfig
-from .measure import Measured, places
-from .requests import Requests
-from .verdict import State, Verdict, judged, unknown
+from .measure import MeasuredRelease, places
+from .requests import HeldOutRequests
+from .verdict import GateVerdict, State, judged, unknown
 
 QUALITY, SLICES = "quality", "slices"
 NAMES = (f"ndcg@{LIST}", f"recall@{LIST}")
 
 
-def relevant_items(requests: Requests, catalogue: NDArray[Any], pairs: NDArray[np.bool_] | None = None) -> csr_matrix:
+def relevant_items(
+    requests: HeldOutRequests, catalogue: NDArray[Any], pairs: NDArray[np.bool_] | None = None
+) -> csr_matrix:
     """bool [U, items of the catalogue], the items that each user took.
 
     Args:
@@ -39,7 +41,9 @@ def list_values(answers: NDArray[np.int64], relevant: csr_matrix) -> NDArray[np.
     return np.stack([metrics.ndcg(hits, counts, LIST), metrics.recall(hits, counts, LIST)], axis=1)
 
 
-def quality_verdict(candidate: Measured, live: Measured, relevant: csr_matrix, config: GatesConfig) -> Verdict:
+def quality_verdict(
+    candidate: MeasuredRelease, live: MeasuredRelease, relevant: csr_matrix, config: GatesConfig
+) -> GateVerdict:
     """Non-inferiority: pass if the interval of the difference lies above the margin, fail if it lies below.
 
     Figures: ``users``; of each metric the value, ``live <metric>``, and the interval of the relative difference,
@@ -60,12 +64,16 @@ def quality_verdict(candidate: Measured, live: Measured, relevant: csr_matrix, c
         states.add(_state(low, high, config.quality_margin))
         texts.append(f"{name} {now[:, at].mean():.4f}, live {mean:.4f} ({low:+.1%} to {high:+.1%})")
     text = f"{'; '.join(texts)}; allowed: {-config.quality_margin:.1%}"
-    return Verdict(QUALITY, next(s for s in ("fail", "inconclusive", "pass") if s in states), text, figures)
+    return GateVerdict(QUALITY, next(s for s in ("fail", "inconclusive", "pass") if s in states), text, figures)
 
 
 def slices_verdict(
-    candidate: Measured, live: Measured, requests: Requests, catalogue: NDArray[Any], config: GatesConfig
-) -> Verdict:
+    candidate: MeasuredRelease,
+    live: MeasuredRelease,
+    requests: HeldOutRequests,
+    catalogue: NDArray[Any],
+    config: GatesConfig,
+) -> GateVerdict:
     """fail if a slice surely loses more NDCG@10 than the margin; a slice that only may lose more does not.
 
     The intervals are so wide that with no difference all slices together fail 2.5 % of the releases at most, see
@@ -92,7 +100,9 @@ def slices_verdict(
     return judged(SLICES, faults, good, figures)
 
 
-def _both(candidate: Measured, live: Measured, relevant: csr_matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _both(
+    candidate: MeasuredRelease, live: MeasuredRelease, relevant: csr_matrix
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The metrics [V, 2] of both releases, of the V users with a relevant item."""
     some = np.diff(relevant.indptr) > 0
     return list_values(candidate.answers[some], relevant[some]), list_values(live.answers[some], relevant[some])

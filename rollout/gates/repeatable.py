@@ -6,8 +6,8 @@ import numpy as np
 
 from ...ensemble.graph.executor import Executor
 from .measure import columns_for
-from .requests import Requests
-from .verdict import Verdict, judged
+from .requests import HeldOutRequests
+from .verdict import GateVerdict, judged
 
 NAME = "repeatable"
 TOGETHER, ALONE = 64, 16
@@ -16,7 +16,7 @@ CLOSE = 1e-5
 """Largest difference of two probabilities of the same item."""
 
 
-def repeatable_verdict(executor: Executor, requests: Requests) -> Verdict:
+def repeatable_verdict(executor: Executor, requests: HeldOutRequests) -> GateVerdict:
     """Figures: number of requests whose answers ``differ``, of ``asked``."""
     count = min(TOGETHER, len(requests), executor.max_users)
     order = np.arange(count)

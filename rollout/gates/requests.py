@@ -18,7 +18,7 @@ from ...workflows.etl.tensors import Tensors
 
 
 @dataclass(frozen=True)
-class Requests:
+class HeldOutRequests:
     """U requests and the P pairs of a request and an item that its user took."""
 
     columns: Mapping[str, NDArray[Any]]
@@ -36,7 +36,7 @@ class Requests:
 
 def held_out_requests(
     data: Path, etl: Path, inputs: Signature, config: EvaluationConfig, most: int, seed: int
-) -> Requests:
+) -> HeldOutRequests:
     """One request for each user with a positive in the test part, as the evaluation asks.
 
     Args:
@@ -54,7 +54,7 @@ def held_out_requests(
     owners, items = (each.astype(np.int64) for each in held_out.relevant.nonzero())
     slices = all_slices(config.slices, data, logged, tensors)
     rows = {"users": held_out.rows[owners], "items": items, "interactions": held_out.events[owners]}
-    return Requests(held_out.columns, owners, tensors.item_ids[items], _pairs_of(slices, rows))
+    return HeldOutRequests(held_out.columns, owners, tensors.item_ids[items], _pairs_of(slices, rows))
 
 
 def _pairs_of(slices: Sequence[Slice], rows: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.bool_]]:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import GatesConfig
-from .measure import Measured
-from .verdict import Verdict, judged, unknown
+from .measure import MeasuredRelease
+from .verdict import GateVerdict, judged, unknown
 
 SCORES, SHIFT = "scores", "score shift"
 SATURATED = 1e-6
@@ -20,7 +20,7 @@ EMPTY = 1e-4
 """Share of an empty bin, whose logarithm would be infinite."""
 
 
-def scores_verdict(candidate: Measured, live: Measured | None, config: GatesConfig) -> Verdict:
+def scores_verdict(candidate: MeasuredRelease, live: MeasuredRelease | None, config: GatesConfig) -> GateVerdict:
     """Figures: number of scores that are ``not_finite``; shares of requests with ``constant`` scores and of
     ``saturated`` shown scores; the live release's."""
     wrong = int((~np.isfinite(candidate.logits[candidate.candidates >= 0])).sum())
@@ -39,15 +39,26 @@ def scores_verdict(candidate: Measured, live: Measured | None, config: GatesConf
     return judged(SCORES, faults, "finite, neither constant nor saturated", figures)
 
 
-def shift_verdict(candidate: Measured, live: Measured, config: GatesConfig) -> Verdict:
-    """Figure: ``stability_index`` of the shown scores."""
+def shift_verdict(candidate: MeasuredRelease, live: MeasuredRelease, config: GatesConfig) -> GateVerdict:
+    """Figures: ``odds_factor`` of the shown scores, see `odds_factor`, and for information ``stability_index``.
+
+    The latter does not decide: it calls a shift major however small it is, if all scores are much alike.
+    """
     one, other = (each.scores[each.answers >= 0] for each in (candidate, live))
     if min(len(candidate.answers), len(one), len(other)) < config.min_users:
         return unknown(SHIFT, f"{len(candidate.answers):,} users, expected {config.min_users:,}")
-    index = stability_index(one, other)
-    faults = [f"stability index {index:.2f}, expected at most {config.max_score_shift:g}"]
-    within = index <= config.max_score_shift
-    return judged(SHIFT, [] if within else faults, f"stability index {index:.2f}", {"stability_index": index})
+    factor = odds_factor(one, other)
+    text = f"the odds of shown items are up to {factor:.2f} times higher or lower"
+    faults = [] if factor <= config.max_score_shift else [f"{text}, allowed: {config.max_score_shift:g} times"]
+    return judged(SHIFT, faults, text, {"odds_factor": factor, "stability_index": stability_index(one, other)})
+
+
+def odds_factor(scores: NDArray[np.float32], before: NDArray[np.float32]) -> float:
+    """The largest factor, at least 1, between the odds p / (1 - p) at the same decile of two sets of probabilities."""
+    share = np.linspace(0, 1, BINS + 1)[1:-1]
+    deciles = [np.clip(np.quantile(of.astype(np.float64), share), SATURATED, 1 - SATURATED) for of in (scores, before)]
+    now, then = (np.log(each / (1 - each)) for each in deciles)
+    return float(np.exp(np.abs(now - then).max()))
 
 
 def stability_index(scores: NDArray[np.float32], before: NDArray[np.float32]) -> float:
@@ -63,7 +74,7 @@ def stability_index(scores: NDArray[np.float32], before: NDArray[np.float32]) ->
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def _constant(of: Measured) -> float:
+def _constant(of: MeasuredRelease) -> float:
     """Share of the requests with several candidates and the same score for all of them."""
     valid = of.candidates >= 0
     low = np.where(valid, of.logits, np.inf).min(axis=1, initial=np.inf)
@@ -72,6 +83,6 @@ def _constant(of: Measured) -> float:
     return float((several & (high == low)).mean())
 
 
-def _saturated(of: Measured) -> float:
+def _saturated(of: MeasuredRelease) -> float:
     shown = of.scores[of.answers >= 0]
     return float(((shown <= SATURATED) | (shown >= 1 - SATURATED)).mean()) if len(shown) else 0.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..config import GatesConfig
-from .measure import Measured
-from .verdict import Verdict, judged, unknown
+from .measure import MeasuredRelease
+from .verdict import GateVerdict, judged, unknown
 
 NAME = "coverage"
 
 
-def spread_verdict(candidate: Measured, live: Measured, config: GatesConfig) -> Verdict:
+def spread_verdict(candidate: MeasuredRelease, live: MeasuredRelease, config: GatesConfig) -> GateVerdict:
     """Figures: ``covered``, how many items are shown at all; ``effective``, the exponential of the entropy of how often
     each is shown (n items shown equally often give n); both of the live release too."""
     covered, effective = _spread(candidate)
@@ -31,7 +31,7 @@ def spread_verdict(candidate: Measured, live: Measured, config: GatesConfig) -> 
     return judged(NAME, faults, f"{covered:,.0f} items are shown, live: {covered_before:,.0f}", figures)
 
 
-def _spread(of: Measured) -> tuple[float, float]:
+def _spread(of: MeasuredRelease) -> tuple[float, float]:
     counts = np.unique(of.answers[of.answers >= 0], return_counts=True)[1]
     share = counts / max(counts.sum(), 1)
     return float(len(counts)), float(np.exp(-(share * np.log(share)).sum())) if len(counts) else 0.0

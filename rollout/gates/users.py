@@ -18,7 +18,7 @@ from ...evaluation.config import EvaluationConfig
 from ...evaluation.served_graph import load_before_test
 from ..config import GatesConfig
 from ..releases.store import ReleaseStore
-from .requests import Requests, held_out_requests
+from .requests import HeldOutRequests, held_out_requests
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class HeldOutUsers:
             return Executor.load(version, replace=unread)
         return load_before_test(version, features)
 
-    def requests(self, inputs: Signature) -> Requests:
+    def requests(self, inputs: Signature) -> HeldOutRequests:
         """One request for each user.
 
         Args:

@@ -11,7 +11,7 @@ State = Literal["pass", "fail", "inconclusive"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What one gate says."""
 
     gate: str
@@ -30,7 +30,7 @@ class GateReport:
     """Id of the release that is judged."""
     live: str | None
     """Id of the one that it is compared with; None if there is none, and then gates that need one are left out."""
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[GateVerdict]
 
     @property
     def state(self) -> State:
@@ -57,11 +57,11 @@ def _finite(figures: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: value if value is None or isfinite(value) else None for name, value in figures.items()}
 
 
-def judged(gate: str, faults: Sequence[str], good: str, figures: Mapping[str, float | None]) -> Verdict:
+def judged(gate: str, faults: Sequence[str], good: str, figures: Mapping[str, float | None]) -> GateVerdict:
     """fail with the ``faults`` if there are any, else pass with the text ``good``."""
-    return Verdict(gate, "fail" if faults else "pass", "; ".join(faults) or good, figures)
+    return GateVerdict(gate, "fail" if faults else "pass", "; ".join(faults) or good, figures)
 
 
-def unknown(gate: str, why: str, figures: Mapping[str, float | None] | None = None) -> Verdict:
+def unknown(gate: str, why: str, figures: Mapping[str, float | None] | None = None) -> GateVerdict:
     """inconclusive, and why."""
-    return Verdict(gate, "inconclusive", why, figures or {})
+    return GateVerdict(gate, "inconclusive", why, figures or {})

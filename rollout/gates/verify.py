@@ -15,8 +15,8 @@ from ..config import GatesConfig
 from ..releases.release_files import version_folder
 from ..releases.store import ReleaseStore
 from .compare import LOADED, compare
-from .requests import Requests
-from .verdict import GateReport, Verdict, judged
+from .requests import HeldOutRequests
+from .verdict import GateReport, GateVerdict, judged
 
 DIGESTS, LEAKS, LIVE = "digests", "leaks", "live release"
 
@@ -26,7 +26,7 @@ class Users(Protocol):
 
     def load(self, version: Path) -> Executor: ...
 
-    def requests(self, inputs: Signature) -> Requests: ...
+    def requests(self, inputs: Signature) -> HeldOutRequests: ...
 
     def find(self, stage: str) -> Artifact: ...
 
@@ -50,7 +50,7 @@ def verify(store: ReleaseStore, candidate: str, live: str | None, config: GatesC
 
 def _verdicts(
     store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users
-) -> Iterator[Verdict]:
+) -> Iterator[GateVerdict]:
     try:
         store.verify(candidate)
     except ArtifactError as error:
@@ -60,13 +60,13 @@ def _verdicts(
     try:
         ours = _load(store, candidate, users)
     except CascadeError as error:
-        yield Verdict(LOADED, "fail", f"it cannot be loaded: {error}")
+        yield GateVerdict(LOADED, "fail", f"it cannot be loaded: {error}")
         return
     theirs, requests, why_none = None, None, ""
     try:
         theirs = None if live is None else _load(store, live, users)
     except CascadeError as error:
-        yield Verdict(LIVE, "inconclusive", f"{live} cannot be loaded, so nothing is compared with it: {error}")
+        yield GateVerdict(LIVE, "inconclusive", f"{live} cannot be loaded, so nothing is compared with it: {error}")
     try:
         if users.find("data").metrics.get(RESULT) == 1:  # else the check is off in the config
             yield judged(LEAKS, [], "the check of the data stage found none", {})

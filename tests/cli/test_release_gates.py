@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cascade.cli import main as cli
 from cascade.core.errors import ConfigError
-from cascade.rollout.gates.verdict import GateReport, Verdict
+from cascade.rollout.gates.verdict import GateReport, GateVerdict
 from cascade.rollout.releases.live_set import LiveSet, LiveSets
 from cascade.rollout.releases.store import ReleaseStore
 from cascade.testing.miniature import RELEASE, miniature_repository, seal
@@ -83,7 +83,7 @@ def test_promote_with_force_needs_a_reason_and_logs_the_figures(store) -> None:
 
 
 def test_promote_takes_what_passes(store, monkeypatch) -> None:
-    report = GateReport(OTHER, RELEASE.release, [Verdict("quality", "pass", "better", {"ndcg@10": float("nan")})])
+    report = GateReport(OTHER, RELEASE.release, [GateVerdict("quality", "pass", "better", {"ndcg@10": float("nan")})])
     monkeypatch.setattr("cascade.rollout.gates.verify.verify", lambda *_: report)
     result = invoke("promote", "fed")
     assert result.exit_code == 0

@@ -6,7 +6,7 @@ import pytest
 from gate_releases import MODEL, GivenUsers, Releases, taken_by_chance
 
 from cascade.ensemble.graph.executor import Executor
-from cascade.rollout.gates.requests import Requests
+from cascade.rollout.gates.requests import HeldOutRequests
 from cascade.rollout.releases.store import ReleaseStore
 from cascade.testing.miniature import miniature_repository
 
@@ -24,12 +24,12 @@ def live(live_repository: Path) -> Executor:
 
 
 @pytest.fixture(scope="session")
-def requests(live: Executor) -> Requests:
+def requests(live: Executor) -> HeldOutRequests:
     return taken_by_chance(live)
 
 
 @pytest.fixture
-def releases(live_repository: Path, requests: Requests, tmp_path: Path) -> Releases:
+def releases(live_repository: Path, requests: HeldOutRequests, tmp_path: Path) -> Releases:
     store = ReleaseStore(tmp_path / "repository", MODEL)
     store.add(live_repository)
     return Releases(store, live_repository, GivenUsers(requests))

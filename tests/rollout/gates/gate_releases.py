@@ -15,7 +15,7 @@ from cascade.core.signature import Signature
 from cascade.ensemble.graph.executor import Executor
 from cascade.rollout.config import GatesConfig
 from cascade.rollout.gates.measure import catalogue_of, item_ids_of, measure
-from cascade.rollout.gates.requests import Requests
+from cascade.rollout.gates.requests import HeldOutRequests
 from cascade.rollout.gates.verdict import GateReport
 from cascade.rollout.gates.verify import verify
 from cascade.rollout.releases.store import ReleaseStore
@@ -30,12 +30,12 @@ BAD = "bad000000000"
 class GivenUsers:
     """Held-out users that no artifact is needed for."""
 
-    given: Requests
+    given: HeldOutRequests
 
     def load(self, version: Path) -> Executor:
         return Executor.load(version)
 
-    def requests(self, inputs: Signature) -> Requests:
+    def requests(self, inputs: Signature) -> HeldOutRequests:
         return self.given
 
     def find(self, stage: str) -> Artifact:
@@ -48,18 +48,18 @@ class NoUsers(GivenUsers):
         raise ArtifactError(f"{stage} is gone")
 
 
-def taken_by_chance(executor: Executor, count: int = COUNT, seed: int = 0) -> Requests:
+def taken_by_chance(executor: Executor, count: int = COUNT, seed: int = 0) -> HeldOutRequests:
     """Requests of the miniature's users at many hours. A user takes each candidate of the release by chance, with the
     probability that its ranker gives, so that this release is calibrated."""
     rng = np.random.default_rng(seed)
     columns = {"user_id": 100 + np.arange(count)[:, None] % USERS, "hour": rng.integers(0, 24, (count, 1))}
-    nothing = Requests(columns, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    nothing = HeldOutRequests(columns, np.zeros(0, np.int64), np.zeros(0, np.int64))
     ids = item_ids_of(executor)
     asked = measure(executor, nothing, catalogue_of([ids]))
     owners, places = np.nonzero(rng.random(asked.logits.shape) < 1 / (1 + np.exp(-asked.logits.astype(float))))
     user = columns["user_id"][owners, 0]
     slices = {"women": user % 2 == 0, "three users": np.isin(user, [103, 107, 113])}
-    return Requests(columns, owners, ids[asked.candidates[owners, places]], slices)
+    return HeldOutRequests(columns, owners, ids[asked.candidates[owners, places]], slices)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from gate_releases import taken_by_chance
 
 from cascade.rollout.config import GatesConfig
 from cascade.rollout.gates import answers, calibration, quality, scores, spread
-from cascade.rollout.gates.measure import Measured, catalogue_of, item_ids_of, measure
-from cascade.rollout.gates.verdict import Verdict
+from cascade.rollout.gates.measure import MeasuredRelease, catalogue_of, item_ids_of, measure
+from cascade.rollout.gates.verdict import GateVerdict
 
 DRAWS, USERS = 200, 300
 NOISE = 0.1
@@ -18,7 +18,7 @@ NOISE = 0.1
 CONFIG = GatesConfig(min_slice_users=40)
 
 
-def noisy(live: Measured, rng: np.random.Generator) -> Measured:
+def noisy(live: MeasuredRelease, rng: np.random.Generator) -> MeasuredRelease:
     """The same candidates with slightly different scores, and the lists that follow from these."""
     logits = live.logits + rng.normal(0, NOISE, live.logits.shape).astype(np.float32)
     best = np.argsort(-np.where(live.candidates >= 0, logits, -np.inf), axis=1)[:, : live.asked]
@@ -26,7 +26,9 @@ def noisy(live: Measured, rng: np.random.Generator) -> Measured:
     return replace(live, logits=logits, answers=np.take_along_axis(live.candidates, best, axis=1), scores=chance)
 
 
-def verdicts(candidate: Measured, live: Measured, requests, catalogue, config: GatesConfig) -> Iterator[Verdict]:
+def verdicts(
+    candidate: MeasuredRelease, live: MeasuredRelease, requests, catalogue, config: GatesConfig
+) -> Iterator[GateVerdict]:
     relevant = quality.relevant_items(requests, catalogue)
     yield scores.scores_verdict(candidate, live, config)
     yield scores.shift_verdict(candidate, live, config)

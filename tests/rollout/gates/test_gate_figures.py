@@ -14,17 +14,17 @@ from cascade.rollout.gates.calibration import calibration_verdict
 from cascade.rollout.gates.catalogue import catalogue_verdict
 from cascade.rollout.gates.index import IndexMeasures, index_verdict
 from cascade.rollout.gates.latency import latency_verdict
-from cascade.rollout.gates.measure import Measured, catalogue_of, places
+from cascade.rollout.gates.measure import MeasuredRelease, catalogue_of, places
 from cascade.rollout.gates.quality import quality_verdict, slices_verdict
-from cascade.rollout.gates.requests import Requests
+from cascade.rollout.gates.requests import HeldOutRequests
 from cascade.rollout.gates.scores import scores_verdict, shift_verdict, stability_index
 from cascade.rollout.gates.spread import spread_verdict
-from cascade.rollout.gates.verdict import GateReport, Verdict
+from cascade.rollout.gates.verdict import GateReport, GateVerdict
 
 CONFIG = GatesConfig(min_users=2, min_slice_users=2)
 
 
-def measured(answers: Any, **others: Any) -> Measured:
+def measured(answers: Any, **others: Any) -> MeasuredRelease:
     """What a release answered: ``answers`` [U, k], all with the score 0.5, out of 10 items."""
     rows = np.array(answers, np.int64)
     half = np.full(rows.shape, 0.5, np.float32)
@@ -38,7 +38,7 @@ def measured(answers: Any, **others: Any) -> Measured:
         "logits": np.tile(np.arange(rows.shape[1], dtype=np.float32), (len(rows), 1)),
         "queries": half,
     }
-    return Measured(**{**fields, **others})
+    return MeasuredRelease(**{**fields, **others})
 
 
 def taken(items: list[int], n_items: int = 10) -> csr_matrix:
@@ -57,7 +57,7 @@ def taken(items: list[int], n_items: int = 10) -> csr_matrix:
     ],
 )
 def test_a_report_is_as_bad_as_its_worst_gate(states, whole) -> None:
-    assert GateReport("a", "b", [Verdict(str(at), state, "") for at, state in enumerate(states)]).state == whole
+    assert GateReport("a", "b", [GateVerdict(str(at), state, "") for at, state in enumerate(states)]).state == whole
 
 
 def test_places_are_found_and_others_are_none() -> None:
@@ -119,8 +119,11 @@ def test_a_shift_of_scores_fails_whatever_its_direction() -> None:
     rows = np.arange(400).reshape(200, 2) % 10
     scores = np.random.default_rng(0).uniform(0.2, 0.8, rows.shape).astype(np.float32)
     live = measured(rows, scores=scores)
-    for factor, state in ((1, "pass"), (0.5, "fail"), (1.5, "fail")):
-        assert shift_verdict(measured(rows, scores=factor * scores), live, CONFIG).state == state
+    odds = scores / (1 - scores)
+    for factor, state in ((1, "pass"), (2.9, "pass"), (1 / 2.9, "pass"), (3.1, "fail"), (1 / 3.1, "fail")):
+        changed = shift_verdict(measured(rows, scores=factor * odds / (1 + factor * odds)), live, CONFIG)
+        assert changed.state == state
+        assert changed.figures["odds_factor"] == pytest.approx(max(factor, 1 / factor), rel=0.02)
 
 
 def test_coverage_by_hand() -> None:
@@ -157,7 +160,7 @@ def test_the_index(measures, state) -> None:
     assert index_verdict(measures, CONFIG).state == state
 
 
-def at_rank(ranks: list[int], items: list[int]) -> Measured:
+def at_rank(ranks: list[int], items: list[int]) -> MeasuredRelease:
     """The item that user u took is at ranks[u] of 10; the others are never taken."""
     rows = np.full((len(ranks), 10), 99)
     rows += np.arange(10)
@@ -194,7 +197,9 @@ def test_a_broken_slice_fails_although_the_whole_hardly_loses() -> None:
     items = np.ones(1000, np.int64)
     live, worse = at_rank([0] * 1000, [1] * 1000), at_rank([8] * 20 + [0] * 980, [1] * 1000)
     few = np.arange(1000) < 20
-    requests = Requests({"user_id": np.arange(1000)[:, None]}, np.arange(1000), items, {"few": few, "others": ~few})
+    requests = HeldOutRequests(
+        {"user_id": np.arange(1000)[:, None]}, np.arange(1000), items, {"few": few, "others": ~few}
+    )
     catalogue = np.arange(200)
     assert quality_verdict(worse, live, taken([1] * 1000, 200), CONFIG).state == "pass"
     verdict = slices_verdict(worse, live, requests, catalogue, CONFIG)
