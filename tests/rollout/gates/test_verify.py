@@ -1,12 +1,15 @@
 """What is judged without users, without a live release, or with files that cannot be read."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from gate_releases import BAD, MODEL, NoUsers, Releases
 
 from cascade.core.errors import ReleaseError
+from cascade.ensemble.graph.executor import Executor
 from cascade.rollout.config import GatesConfig
+from cascade.rollout.gates.repeatable import repeatable_verdict
 from cascade.rollout.gates.verify import verify
 
 WITHOUT_LIVE = {"digests", "leaks", "catalogue", "loaded", "repeatable", "index", "scores", "answers"}
@@ -40,7 +43,7 @@ def test_without_users_what_needs_them_is_inconclusive_and_says_so(releases: Rel
 
 def test_too_few_users_neither_pass_nor_fail(releases: Releases) -> None:
     releases.keep(as_it_was)
-    report = releases.judge(GatesConfig(min_users=5000, min_slice_users=5000))
+    report = releases.judge(GatesConfig(min_users=5000, min_slice_users=5000, max_latency_ratio=20))
     assert report.state == "inconclusive" and report.of("fail") == []
     needing = ["scores", "answers", "coverage", "score shift", "quality", "slices", "calibration"]
     assert report.of("inconclusive") == needing
@@ -53,6 +56,28 @@ def test_a_live_release_that_cannot_be_loaded_makes_it_inconclusive(releases: Re
     report = releases.judge()
     assert report.state == "inconclusive" and report.of("inconclusive") == ["live release"]
     assert set(report.of("pass")) == WITHOUT_LIVE
+
+
+@dataclasses.dataclass
+class Moody:
+    """Answers every request but the first one with the items in another order."""
+
+    calm: Executor
+    asked: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.calm, name)
+
+    def run(self, columns: Any) -> Any:
+        found, seconds = self.calm.run(columns)
+        self.asked += 1
+        return found if self.asked == 1 else {**found, "item_ids": found["item_ids"][:, ::-1]}, seconds
+
+
+def test_another_answer_to_the_same_request_fails(live, requests) -> None:
+    assert repeatable_verdict(live, requests).figures == {"differ": 0, "asked": 64}
+    moody = repeatable_verdict(Moody(live), requests)
+    assert moody.state == "fail" and moody.figures["differ"] == 64
 
 
 @pytest.mark.parametrize("which", [("gone", None), (BAD, "gone")])
