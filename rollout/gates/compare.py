@@ -57,16 +57,16 @@ def compare(
     try:
         ours = measure(candidate, requests, known)
         again = repeatable_verdict(candidate, requests)
-    except CascadeError as error:
-        yield GateVerdict(LOADED, "fail", f"it cannot answer: {error}")
+    except Exception as error:  # a release may be wrong in any way, and its models raise errors of their own
+        yield GateVerdict(LOADED, "fail", f"it cannot answer: {_said(error)}")
         return
     yield GateVerdict(LOADED, "pass", f"answers the requests of {len(requests):,} users", {"users": len(requests)})
     yield again
     yield index.index_verdict(index.measure_index(candidate, ours.queries, config.seed), config)
     try:
         theirs = None if live is None else measure(live, requests, known)
-    except CascadeError as error:
-        yield from (unknown(gate, f"the live release cannot answer: {error}") for gate in AGAINST_LIVE)
+    except Exception as error:
+        yield from (unknown(gate, f"the live release cannot answer: {_said(error)}") for gate in AGAINST_LIVE)
         live = theirs = None
     yield scores.scores_verdict(ours, theirs, config)
     yield answers.answers_verdict(ours, theirs, config)
@@ -79,3 +79,9 @@ def compare(
     yield quality.slices_verdict(ours, theirs, requests, known, config)
     yield calibration_verdict(ours, theirs, relevant, config)
     yield latency_verdict(*measure_latency(candidate, live, requests), sizes, config)
+
+
+def _said(error: Exception) -> str:
+    """An error in one line, with its type if it is not ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, CascadeError) else f"{type(error).__name__}: {text}"

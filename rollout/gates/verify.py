@@ -64,9 +64,11 @@ def _verdicts(
         return
     theirs, requests, why_none = None, None, ""
     try:
-        theirs = None if live is None else _load(store, live, users)
+        if live is not None:
+            store.verify(live)  # a file that was cut off is not safe to ask
+            theirs = _load(store, live, users)
     except CascadeError as error:
-        yield GateVerdict(LIVE, "inconclusive", f"{live} cannot be loaded, so nothing is compared with it: {error}")
+        yield GateVerdict(LIVE, "inconclusive", f"{live} is damaged, so nothing is compared with it: {error}")
     try:
         if users.find("data").metrics.get(RESULT) == 1:  # else the check is off in the config
             yield judged(LEAKS, [], "the check of the data stage found none", {})

@@ -173,6 +173,7 @@ BAD_RELEASES: dict[str, tuple[Spoil, str]] = {
     "twice as likely": (array(*PRICE, _more_likely), "calibration"),
     "scores of another level": (array(*PRICE, lambda price: price + 4), "score shift"),
     "features of other items": (array(*CODES, shuffled), "quality"),
+    "codes that the ranker does not have": (array(*CODES, lambda codes: codes + 500), "loaded"),
     "price in cents": (array(*PRICE, lambda price: 100 * price), "quality"),
     "prices of other items": (array(*PRICE, lambda price: 8 * price[::-1]), "quality"),
     "vectors of another model": (both(array(*VECTORS, other_vectors), index(other_vectors)), "quality"),

@@ -49,7 +49,7 @@ def test_too_few_users_neither_pass_nor_fail(releases: Releases) -> None:
     assert report.of("inconclusive") == needing
 
 
-def test_a_live_release_that_cannot_be_loaded_makes_it_inconclusive(releases: Releases) -> None:
+def test_a_live_release_that_is_damaged_makes_it_inconclusive(releases: Releases) -> None:
     releases.keep(as_it_was)
     file = releases.store.folder(releases.live) / MODEL / "1" / "graph.json"
     file.write_text("{")
