@@ -22,6 +22,8 @@ from .verdict import GateVerdict, unknown
 
 LOADED = "loaded"
 """The gate that a release passes if it can be loaded, and can answer the requests."""
+USERS = "held-out users"
+"""Says why there is nobody to ask; left out if there is."""
 OF_REQUESTS = (REPEATABLE, scores.SCORES, answers.NAME)
 AGAINST_LIVE = (spread.NAME, scores.SHIFT, quality.QUALITY, quality.SLICES, CALIBRATION, LATENCY)
 """Gates that need a live release, and requests."""
@@ -49,9 +51,10 @@ def compare(
     if not catalogue.fit_together(rows):
         return
     if requests is None:
+        yield unknown(USERS, why_none)
         yield index.index_verdict(index.measure_index(candidate, np.zeros((0, 1), np.float32), config.seed), config)
         for gate in (*OF_REQUESTS, *(AGAINST_LIVE if live else ())):
-            yield unknown(gate, why_none)
+            yield unknown(gate, "there is nobody to ask")
         return
     known = catalogue_of([ids, requests.items, *([] if live_ids is None else [live_ids])])
     try:

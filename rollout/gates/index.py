@@ -76,7 +76,7 @@ def index_verdict(measures: IndexMeasures, config: GatesConfig) -> GateVerdict:
         faults.append(f"{measures.lost:,} of {measures.tried:,} items are not found by their own vectors")
     if faults or measures.recall is not None:
         return judged(NAME, faults, f"finds {measures.recall or 0:.1%} of the exact nearest items", figures)
-    return unknown(NAME, "there are no requests to search for", figures)
+    return unknown(NAME, "there is nobody to ask", figures)
 
 
 def _compare(

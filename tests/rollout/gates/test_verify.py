@@ -38,7 +38,7 @@ def test_without_users_what_needs_them_is_inconclusive_and_says_so(releases: Rel
     report = dataclasses.replace(releases, users=NoUsers(releases.users.given)).judge()
     assert report.state == "inconclusive"
     assert report.of("pass") == ["digests", "catalogue"] and report.of("fail") == []
-    assert {verdict.text for verdict in report.verdicts if verdict.gate == "quality"} == {"data is gone"}
+    assert {verdict.text for verdict in report.verdicts if verdict.gate == "held-out users"} == {"data is gone"}
 
 
 def test_too_few_users_neither_pass_nor_fail(releases: Releases) -> None:
