@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, load, print_json
+from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 
 if TYPE_CHECKING:
+    from ..rollout.gates.verdict import GateReport
     from ..rollout.releases.live_set import LiveSets
     from ..rollout.releases.promotion import Switch
     from ..rollout.releases.store import ReleaseStore
@@ -91,31 +92,28 @@ def diff(
         typer.echo(difference_text(one, other, found))
 
 
-@release.command(epilog="Example: cascade release verify 3414")
+@release.command(epilog="Example: cascade release verify 3414 --json")
 def verify(
     which: Release,
+    against: Annotated[str, typer.Option(help="The release to compare with, in place of the stable one.")] = "",
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
+    runs: Runs = RUNS,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check that every file of a release is as it was exported.
+    """Judge a release: are its files whole, and is it as good as the one that answers.
 
-    If one is not, it is named, and the exit code is 1.
+    Exit code 0: every gate says pass. 1: one says fail. 3: one is inconclusive, e.g. too few users, and none fails.
     """
-    from ..core.errors import ArtifactError
+    from .text.gates import EXIT_CODES, report_text
 
-    store, _ = _places(config, sets)
-    found, fault = store.find(which), ""
-    try:
-        store.verify(found)
-    except ArtifactError as error:
-        fault = str(error)
+    report = _verified(config, sets, runs, which, against)
     if as_json:
-        print_json({"release": found, "whole": not fault, "fault": fault})
+        print_json(report.to_json())
     else:
-        typer.echo(fault or f"release {found}: every file is as it was exported")
-    raise typer.Exit(1 if fault else 0)
+        typer.echo(report_text(report))
+    raise typer.Exit(EXIT_CODES[report.state])
 
 
 @release.command(epilog="Example: cascade release retire 3414")
@@ -155,21 +153,32 @@ def history(
 def promote(
     which: Release,
     reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")] = False,
     timeout: Timeout = TIMEOUT_S,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
+    runs: Runs = RUNS,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Make a release the one that answers, and wait for the running servers.
 
-    Its files are checked first. If a server cannot load it, the one before answers on and is stable again. The exit
-    code is 1 then, and if a server has not loaded it in time.
+    It is judged first, as by `cascade release verify`, whose exit codes tell why it is not promoted. If a server cannot
+    load it, the one before answers on and is stable again. The exit code is 1 then, and if a server has not loaded it
+    in time.
     """
+    from ..core.errors import ConfigError
     from ..rollout.releases.promotion import promote
+    from .text.gates import EXIT_CODES, report_text
 
+    if force and not reason:
+        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
     store, _ = _places(config, sets)
-    _tell(promote(store, store.find(which), reason, timeout), as_json)
+    report = _verified(config, sets, runs, which)
+    if report.state != "pass" and not force:
+        typer.echo(f"{report_text(report)}\n\nnot promoted; --force --reason '...' promotes it all the same", err=True)
+        raise typer.Exit(EXIT_CODES[report.state])
+    _tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
 
 
 @release.command(epilog="Example: cascade release rollback --reason 'fewer clicks since noon'")
@@ -190,17 +199,33 @@ def rollback(
     _tell(rollback(_places(config, sets)[0], reason, timeout), as_json)
 
 
-def _tell(switch: Switch, as_json: bool) -> None:
+def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
     """Print what became of a change, and exit."""
+    from .text.gates import summary
     from .text.release import switch_text
 
     if as_json:
         servers = [asdict(server) for server in switch.servers]
         live = switch.live and switch.live.shown
-        print_json({"live": live, "servers": servers, "put_back": switch.put_back, "whole": switch.whole})
+        gates = {} if report is None else {"gates": report.to_json()}
+        print_json({"live": live, "servers": servers, "put_back": switch.put_back, "whole": switch.whole, **gates})
     else:
+        if report is not None:
+            typer.echo(summary(report))
         typer.echo(switch_text(switch))
     raise typer.Exit(0 if switch.whole else 1)
+
+
+def _verified(config: Path, sets: list[str], runs: Path, which: str, against: str = "") -> GateReport:
+    """What the gates say of a release, against the release ``against`` or else the stable one."""
+    from ..rollout.gates.users import HeldOutUsers
+    from ..rollout.gates.verify import verify
+
+    settings, (store, live_sets) = load(config, sets), _places(config, sets)
+    found, live = store.find(which), live_sets.read()
+    other = store.find(against) if against else live.stable if live else None
+    gates = settings.rollout.gates
+    return verify(store, found, other, gates, HeldOutUsers.of(store, found, runs, settings.evaluation, gates))
 
 
 def _places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:

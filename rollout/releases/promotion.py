@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...core.errors import ReleaseError
 from .live_set import LiveSet, LiveSets
@@ -29,7 +30,9 @@ class Switch:
         return all(server.seconds is not None for server in self.servers)
 
 
-def promote(store: ReleaseStore, release: str, reason: str, timeout_s: float) -> Switch:
+def promote(
+    store: ReleaseStore, release: str, reason: str, timeout_s: float, figures: Mapping[str, Any] | None = None
+) -> Switch:
     """Make ``release`` the stable one, and the one that was stable the previous one.
 
     If no release was promoted before, the previous one is that of the running servers, if it is kept.
@@ -38,6 +41,7 @@ def promote(store: ReleaseStore, release: str, reason: str, timeout_s: float) ->
         release: its whole id.
         reason: for the audit log.
         timeout_s: seconds that the servers have to take it.
+        figures: what was measured for the decision, for the audit log.
 
     Raises:
         ReleaseError: it is not kept or is the stable one already, or the live set cannot be changed now.
@@ -54,7 +58,7 @@ def promote(store: ReleaseStore, release: str, reason: str, timeout_s: float) ->
 
     make(_sets(store).read())
     store.verify(release)
-    return _switch(store, make, "promote", reason, timeout_s)
+    return _switch(store, make, "promote", reason, timeout_s, figures)
 
 
 def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
@@ -77,7 +81,12 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
 
 
 def _switch(
-    store: ReleaseStore, make: Callable[[LiveSet | None], LiveSet], action: str, reason: str, timeout_s: float
+    store: ReleaseStore,
+    make: Callable[[LiveSet | None], LiveSet],
+    action: str,
+    reason: str,
+    timeout_s: float,
+    figures: Mapping[str, Any] | None = None,
 ) -> Switch:
     """Change the live set and wait for the servers. If one of them refuses the release, put the live set back."""
     sets, actor = _sets(store), this_process()
@@ -87,7 +96,7 @@ def _switch(
         replaced[:] = [live]
         return make(live)
 
-    live = sets.change(noted, actor=actor, reason=reason, action=action)
+    live = sets.change(noted, actor=actor, reason=reason, action=action, figures=figures)
     servers = wait_for_servers(store.repository, store.model, live, timeout_s)
     refused = [server for server in servers if server.refused]
     if not refused:
