@@ -441,8 +441,7 @@ class TritonServer:
             idle_timeout_s=limits.idle_timeout_s,
             shared_memory=self.config.shared_memory,
         )
-        listen_on = [(ports.host, ports.http), (ports.host, ports.metrics)]
-        gateway = GatewayProcess(settings, listen_on, self._gateway_state)
+        gateway = GatewayProcess(settings, ports.of_gateway(), self._gateway_state)
         gateway.start()
         return gateway
 
