@@ -124,7 +124,9 @@ def _bound(host: str, name: str, port: int, *, shared: bool = False) -> socket.s
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise ServerError(f"server.{_HOST_KEYS[name]}: {host!r} is not an address of this machine: {error.strerror}") from error
+        raise ServerError(
+            f"server.{_HOST_KEYS[name]}: {host!r} is not an address of this machine: {error.strerror}"
+        ) from error
     bound = socket.socket(family, kind)
     # As tritonserver does: lingering connections of an earlier server are no obstacle.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
