@@ -17,6 +17,7 @@ from ...core.errors import CascadeError, ServerError
 from ...core.files import OwnedFolder, owned_folder
 from ...workflows.features.online import REDIS_VARIABLE
 from ..config import ServerConfig
+from ..gateway.parent_metrics import parent_metrics
 from ..gateway.process import GatewayProcess
 from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentState, Settings
 from ..protocol.call_errors import one_line
@@ -79,7 +80,7 @@ class TritonServer:
         takes_hangup: bool = False,
         first: Path | None = None,
     ) -> None:
-        self._first = first
+        self._first, self._created = first, time.time()
         self.repository = repository
         self.model = model
         self.feature_repo = feature_repo
@@ -422,8 +423,7 @@ class TritonServer:
     def _gateway_state(self) -> ParentState:
         """What the HTTP gateway is told several times a second: whether the model answers, and further metrics."""
         counts = {**self.counts(), "gateway_restarts": self._gateway.restarts if self._gateway else 0}
-        lines = [f"# TYPE recsys_{name}_total counter\nrecsys_{name}_total {count}\n" for name, count in counts.items()]
-        return ParentState(self.ready(), "".join(lines))
+        return ParentState(self.ready(), parent_metrics(counts, self._created))
 
     @property
     def _sockets(self) -> Path | None:
@@ -441,8 +441,7 @@ class TritonServer:
             idle_timeout_s=limits.idle_timeout_s,
             shared_memory=self.config.shared_memory,
         )
-        listen_on = [(ports.host, ports.http), (ports.host, ports.metrics)]
-        gateway = GatewayProcess(settings, listen_on, self._gateway_state)
+        gateway = GatewayProcess(settings, ports.of_gateway(), self._gateway_state)
         gateway.start()
         return gateway
 

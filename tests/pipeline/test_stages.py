@@ -348,7 +348,7 @@ def test_unknown_stage(tmp_path: Path, pipeline: Pipeline) -> None:
 
 @pytest.mark.slow
 def test_find(tmp_path: Path, pipeline: Pipeline) -> None:
-    with pytest.raises(ConfigError, match=r"stage b is not up to date \(not run before; a would run first\): run"):
+    with pytest.raises(ConfigError, match=r"stage b is not up to date \(not run before; a would run first\): run `cascade run` first, which"):
         find(config(), tmp_path, "b", pipeline.stages)
     done = run(config(), tmp_path, stages=pipeline.stages)
     assert find(config(), tmp_path, "b", pipeline.stages) == done["b"]
@@ -358,10 +358,10 @@ def test_find(tmp_path: Path, pipeline: Pipeline) -> None:
 def test_find_says_how_to_see_the_last_one(tmp_path: Path, pipeline: Pipeline) -> None:
     done = run(config(), tmp_path, stages=pipeline.stages)
     last = done["b"].path
-    with pytest.raises(ConfigError, match=rf"`cascade run --only b` first; `cascade show {last}` shows"):
+    with pytest.raises(ConfigError, match=rf"`cascade run` first, which makes all; `cascade show {last}` shows"):
         find(config(serving={"ann": {"topk": 50}}), tmp_path, "b", pipeline.stages)
     shutil.rmtree(last)
-    with pytest.raises(ConfigError, match=r"`cascade run --only b` first$"):
+    with pytest.raises(ConfigError, match=r"`cascade run` first, which makes all$"):
         find(config(), tmp_path, "b", pipeline.stages)
 
 
