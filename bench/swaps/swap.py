@@ -13,7 +13,7 @@ import numpy as np
 from ...core.errors import ServerError
 from ...core.text_table import table
 from ...ensemble.server import shared_memory
-from ...ensemble.server.server import TritonServer
+from ...ensemble.server.live_models import servers_of
 from ...ensemble.server.status import ServerStatus
 from ...rollout.releases.live_set import LiveSet, LiveSets
 from ...rollout.releases.store import ReleaseStore
@@ -55,7 +55,7 @@ class SwapReport:
 
 
 def swap_often(
-    server: TritonServer,
+    store: ReleaseStore,
     releases: tuple[str, str],
     clients: CheckedClients,
     load: SteadyLoad,
@@ -65,35 +65,37 @@ def swap_often(
     """Make the second of ``releases`` live, then the first one, and so on; now and then one that cannot be loaded.
 
     Args:
-        server: it follows the live set, and the first of ``releases`` answers.
+        store: a server of this machine follows its live set, and the first of ``releases`` answers.
         load: of ``clients``.
 
     Raises:
         ServerError: if a release does not answer, or one that is broken does.
     """
-    sets = LiveSets(server.repository, server.model)
+    sets = LiveSets(store.repository, store.model)
+    [server] = servers_of(store.repository, store.model)
+    status_file = Path(server.status_file)
     swaps: list[tuple[float, float]] = []
     sizes: list[tuple[float, float]] = []
     refused = 0
     for number in range(times):
         if number % _BROKEN_EVERY == _BROKEN_EVERY // 2:
-            _try_broken(server, sets)
+            _try_broken(status_file, sets)
             refused += 1
-        swaps.append(_swap(server, sets, clients, releases[(number + 1) % 2]))
+        swaps.append(_swap(status_file, sets, clients, releases[(number + 1) % 2]))
         if number + 1 in (min(_FIRST, times), times):
-            sizes.append((_memory_mb(server), _shared_mb()))
+            sizes.append((_memory_mb(server.pid), _shared_mb()))
         on_swap()
         time.sleep(_PAUSE_S)
     return _report(load.sent(swaps[0][0]), swaps, refused, sizes)
 
 
-def _swap(server: TritonServer, sets: LiveSets, clients: CheckedClients, release: str) -> tuple[float, float]:
+def _swap(status_file: Path, sets: LiveSets, clients: CheckedClients, release: str) -> tuple[float, float]:
     """Make a release live; when that was begun, and when its first answer came."""
     start = time.monotonic()
     _change(sets, release)
     _wait(lambda: clients.last.get(release, 0.0) > start, f"release {release} answers")
     first = time.monotonic()
-    _wait(lambda: server.release == release, f"release {release} is live")
+    _wait(lambda: ServerStatus.read(status_file).release == release, f"release {release} is live")
     return start, first
 
 
@@ -114,14 +116,14 @@ def _change(sets: LiveSets, release: str) -> LiveSet:
     return sets.change(make, actor=_ACTOR, reason="swap")
 
 
-def _try_broken(server: TritonServer, sets: LiveSets) -> None:
+def _try_broken(status_file: Path, sets: LiveSets) -> None:
     """Make a broken release the stable one until the server has refused it."""
     before = sets.read()
     assert before is not None  # `prepare` has made it
     generation = _change(sets, BROKEN).generation
 
     def refused() -> bool:
-        status = ServerStatus.read(server.status_file)
+        status = ServerStatus.read(status_file)
         return status.live_set == generation and bool(status.live_set_fault)
 
     _wait(refused, "the broken release is refused")
@@ -136,8 +138,9 @@ def _wait(done: Callable[[], bool], what: str) -> None:
         time.sleep(_LOOK_S)
 
 
-def _memory_mb(server: TritonServer) -> float:
-    return sum(usage.own for usage in memory_of(server.pid).values())
+def _memory_mb(pid: int) -> float:
+    """Of a process and all that it has started."""
+    return sum(usage.own for usage in memory_of(pid).values())
 
 
 def _shared_mb() -> float:

@@ -132,7 +132,7 @@ def bench(
         _chaos(pipeline, times, (rate or [200.0])[0], malformed)
         return
     if swaps is not None:
-        _swaps(pipeline, swaps, (rate or [200.0])[0])
+        _swaps(pipeline, swaps, (rate or [200.0])[0], config, sets)
         return
     serving = pipeline.config.serving
     options = BenchOptions(
@@ -206,51 +206,46 @@ def _chaos(pipeline: ExportedPipeline, times: int, rate: float, malformed: int) 
         typer.echo(flood_text(flooded))
 
 
-def _swaps(pipeline: ExportedPipeline, times: int, rate: float) -> None:
-    """Start a server on copies of the two newest releases, swap them, and print what clients noticed."""
+def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Path, sets: list[str]) -> None:
+    """Serve copies of the two newest releases, swap them, and print what clients noticed."""
     import tempfile
 
     from tqdm import tqdm
 
     from ..bench.chaos.steady_load import Endpoint, SteadyLoad
     from ..bench.swaps.checked_answers import CheckedClients, expected_answers
+    from ..bench.swaps.serve_process import cascade_serve
     from ..bench.swaps.swap import as_text, prepare, swap_often, version_folders
-    from ..ensemble.server.server import TritonServer
-    from ..rollout.releases.follow import Follower, first_release
     from ..rollout.releases.store import ReleaseStore
 
     config = pipeline.config
-    model, feature_repo = config.export.model_name, Path(config.feature_store.repo)
+    model = config.export.model_name
     store = ReleaseStore(Path(config.export.repository), model)
     newest = [release.id for release in store.releases()[:2]]
     if len(newest) < 2:
         raise ConfigError(
-            f"--swaps: needs two releases, {store.place} has {len(newest)}; run `cascade run` with another config"
+            f"--swaps: needs two releases, {store.place} has {len(newest)}; `cascade run` with another config makes one"
         )
     users = pipeline.user_ids[:200].tolist()
     with tempfile.TemporaryDirectory(prefix="cascade-swaps-") as folder:
-        own = ReleaseStore(Path(folder), model)
-        prepare(own=own, store=store, releases=newest)
-        redis = config.feature_store.connection
-        expected = expected_answers(version_folders(own, newest), users, feature_repo, redis)
-        server = TritonServer(
-            own.repository,
-            model,
-            feature_repo=feature_repo,
-            redis=redis,
-            config=config.server.model_copy(update={"http_port": 0, "grpc_port": 0, "metrics_port": 0}),
-            forward=to_stderr if is_verbose() else lambda line: None,
-            first=first_release(own.repository, model),
-        )
-        with server, Follower(server), tqdm(total=times, unit="swap", disable=None) as bar:
-            clients = CheckedClients(server.grpc_url, model, expected)
+        own = ReleaseStore(Path(folder) / "models", model)
+        prepare(store, own, newest)
+        features = config.feature_store
+        expected = expected_answers(version_folders(own, newest), users, Path(features.repo), features.connection)
+        settings = [f"--set={each}" for each in (*sets, f"export.repository={own.repository}")]
+        log = Path(folder) / "serve.log"
+        with cascade_serve([f"--config={config_file}", *settings], log) as url:
+            clients = CheckedClients(url, model, expected)
+            endpoint = Endpoint(clients.connect, lambda: False, lambda user: True)
+            with (
+                SteadyLoad(endpoint, users, rate) as load,
+                tqdm(total=times, unit="swap", disable=None) as bar,
+            ):
 
-            def on_swap() -> None:
-                bar.update()
+                def on_swap() -> None:
+                    bar.update()
 
-            endpoint = Endpoint(clients.connect, server.ready, lambda user: True)
-            with SteadyLoad(endpoint, users, rate) as load:
-                report = swap_often(server, (newest[0], newest[1]), clients, load, times, on_swap)
+                report = swap_often(own, (newest[0], newest[1]), clients, load, times, on_swap)
     typer.echo(as_text(report))
     typer.echo(f"load: {rate:g} requests per second; {os.cpu_count()} cores")
     if report.errors:

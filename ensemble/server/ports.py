@@ -10,7 +10,6 @@ from ipaddress import ip_address
 from ...core.errors import ConfigError, ServerError
 from ..config import ServerConfig
 
-
 _HOST_KEYS = {"http": "host", "grpc": "grpc_host", "metrics": "metrics_host"}
 
 

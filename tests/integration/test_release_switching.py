@@ -80,7 +80,7 @@ def test_swaps_under_load_fail_no_request_and_mix_no_answer(server, store, tmp_p
     assert expected[ONE][101].items != expected[TWO][101].items
     clients, before = CheckedClients(server.grpc_url, "cascade", expected), pids(server)
     with SteadyLoad(Endpoint(clients.connect, server.ready, lambda user: True), USERS, 50) as load:
-        report = swap_often(server, (ONE, TWO), clients, load, 14)
+        report = swap_often(store, (ONE, TWO), clients, load, 14)
     assert report.errors == {} and report.answered > 100 and report.refused == 1
     assert pids(server) == before  # no process was started for it
 
