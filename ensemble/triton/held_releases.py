@@ -99,7 +99,6 @@ class HeldReleases:
 
     def _run(self) -> None:
         seen: tuple[int, int] | None = None
-        size = len(self.held)
         while not self._stop.wait(self._interval):
             state = self._state()
             if state is None or state == seen:
@@ -107,9 +106,6 @@ class HeldReleases:
             seen, serving = state, Serving.read(self._file)  # type: ignore[arg-type]
             if serving is not None:
                 self.follow(serving)
-            if len(self.held) != size:
-                size = len(self.held)
-                freeze_garbage_collector()
 
     def _state(self) -> tuple[int, int] | None:
         """Something that differs for each writing of the file; None if there is none."""
@@ -136,8 +132,8 @@ class HeldReleases:
 
 
 def freeze_garbage_collector() -> None:
-    """Exempt all that is loaded from garbage collection: a full collection takes 47 ms, in the middle of a pass."""
-    gc.unfreeze()
+    """Exempt what is loaded so far, which is mostly modules, from garbage collection: a full collection takes 47 ms, in
+    the middle of a pass. What a later release adds is little, and has to be collected when it is dropped."""
     gc.collect()
     gc.freeze()
 
