@@ -241,7 +241,8 @@ def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] 
         made = noted(runs, _name(config)).get(name)
         last = runs / name / made if made else None
         shown = f"; `cascade show {last}` shows the one that was made last" if last and last.is_dir() else ""
-        raise ConfigError(f"stage {name} is not up to date ({row.why}): run `cascade run` first, which makes all{shown}")
+        advice = "run `cascade run` first, which makes all"
+        raise ConfigError(f"stage {name} is not up to date ({row.why}): {advice}{shown}")
     return Artifact.load(row.folder, name)
 
 

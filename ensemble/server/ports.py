@@ -93,8 +93,8 @@ def check_exposure(config: ServerConfig) -> None:
     name, host = next(((name, host) for name, host in _hosts(config).items() if not _loopback(host)), (None, ""))
     if not config.expose and name is not None:
         raise ConfigError(
-            f"server.{_HOST_KEYS[name]}: {host!r} lets other machines reach the server, without encryption or passwords; set "
-            "server.expose to true if a proxy or a network policy protects it, or take 127.0.0.1"
+            f"server.{_HOST_KEYS[name]}: {host!r} lets other machines reach the server, without encryption or "
+            "passwords; set server.expose to true if a proxy or a network policy protects it, or take 127.0.0.1"
         )
 
 

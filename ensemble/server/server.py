@@ -103,7 +103,7 @@ class TritonServer:
         self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""
-        self._followed = (0, "")
+        self._followed: tuple[int, str] = (0, "")
         self._reloading = self._draining = False
         self._files = ""
         self._status, self._status_at = ServerStatus(), 0.0
