@@ -168,10 +168,14 @@ class ServerConfig(Section):
     """The server: tritonserver, and the HTTP endpoint before it."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Another than this machine's own needs ``expose``. Example: ``0.0.0.0``."""
+    """Address to listen on; ``grpc_host`` and ``metrics_host`` may differ. Another than this machine's own needs
+    ``expose``. Example: ``0.0.0.0``."""
     grpc_host: str | None = None
     """Address of the gRPC endpoint, which is Triton's own. Set it where other machines are to reach HTTP only. Default:
     ``host``. Example: ``127.0.0.1``."""
+    metrics_host: str | None = None
+    """Address of the Prometheus metrics. Default: ``grpc_host`` if that is set, else ``host``. Example:
+    ``10.0.0.5``."""
     expose: bool = False
     """Whether other machines may reach the server. Requests are neither encrypted nor authenticated, so that needs a
     proxy or a network policy before it. Example: ``true``."""

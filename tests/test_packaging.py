@@ -65,6 +65,7 @@ def shipped_files() -> set[str]:
     return wanted
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("cascade/")}
     assert held == shipped_files()
@@ -104,6 +105,7 @@ def test_every_module_of_the_wheel_imports_under_one_name(wheel: Path, tmp_path:
     assert line == f"COUNT {below_cascade} BARE [] TWICE {{}} AT {site / 'cascade' / '__init__.py'}"
 
 
+@pytest.mark.slow
 def test_nothing_inside_imports_itself_by_its_full_name() -> None:
     for file, name in imports():
         assert name.split(".")[0] != "cascade", f"{file}: imports {name}; inside the package imports are relative"

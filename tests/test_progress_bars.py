@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import cascade
 
 PACKAGE = Path(cascade.__file__).parent
@@ -19,6 +21,7 @@ def bars():
                 yield f"{file.relative_to(PACKAGE)}:{node.lineno}", given.get("disable", "")
 
 
+@pytest.mark.slow
 def test_no_bar_is_shown_without_a_terminal():
     found = dict(bars())
     assert len(found) >= 10

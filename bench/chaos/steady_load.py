@@ -172,6 +172,10 @@ class SteadyLoad:
         """The number of answers to requests that were sent after ``start``."""
         return sum(not one.error and one.at > start for one in self._sent[-5000:])
 
+    def sent(self, since: float) -> list[Sent]:
+        """The requests that were sent after ``since`` and have ended, in no order."""
+        return [one for one in list(self._sent) if one.at > since]
+
     def in_flight(self) -> int:
         return len(self._open)
 

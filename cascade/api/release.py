@@ -109,7 +109,8 @@ class Release:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What release.json says: release, created (UTC), model, pipeline, parts (stage -> digest), notices."""
+        """What release.json says: release, created (UTC), model, pipeline, parts (stage -> digest), notices,
+        settings (the serving section)."""
         return dict(self.executor.release)
 
     @property

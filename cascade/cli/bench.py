@@ -95,6 +95,15 @@ def bench(
     malformed: Annotated[
         int, typer.Option(min=0, help="With --chaos: how many malformed requests are sent at the end.")
     ] = 2000,
+    swaps: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Make one of the two newest releases live after the other, so often, under load, and check every "
+            "answer against its release, instead of measuring speed. --rate sets the load; default: 200 requests per "
+            "second.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="File for the HTML report. Default: bench/report.html in the folder of --runs.")
     ] = None,
@@ -121,6 +130,9 @@ def bench(
         raise ConfigError("--url: --chaos breaks a server that it starts itself, never one that runs; leave it out")
     if chaos:
         _chaos(pipeline, times, (rate or [200.0])[0], malformed)
+        return
+    if swaps is not None:
+        _swaps(pipeline, swaps, (rate or [200.0])[0], config, sets)
         return
     serving = pipeline.config.serving
     options = BenchOptions(
@@ -192,6 +204,52 @@ def _chaos(pipeline: ExportedPipeline, times: int, rate: float, malformed: int) 
     typer.echo(f"load: {rate:g} requests per second; {instances} instances; {os.cpu_count()} cores")
     if malformed:
         typer.echo(flood_text(flooded))
+
+
+def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Path, sets: list[str]) -> None:
+    """Serve copies of the two newest releases, swap them, and print what clients noticed."""
+    import tempfile
+
+    from tqdm import tqdm
+
+    from ..bench.chaos.steady_load import Endpoint, SteadyLoad
+    from ..bench.swaps.checked_answers import CheckedClients, expected_answers
+    from ..bench.swaps.serve_process import cascade_serve
+    from ..bench.swaps.swap import as_text, prepare, swap_often, version_folders
+    from ..rollout.releases.store import ReleaseStore
+
+    config = pipeline.config
+    model = config.export.model_name
+    store = ReleaseStore(Path(config.export.repository), model)
+    newest = [release.id for release in store.releases()[:2]]
+    if len(newest) < 2:
+        raise ConfigError(
+            f"--swaps: needs two releases, {store.place} has {len(newest)}; `cascade run` with another config makes one"
+        )
+    users = pipeline.user_ids[:200].tolist()
+    with tempfile.TemporaryDirectory(prefix="cascade-swaps-") as folder:
+        own = ReleaseStore(Path(folder) / "models", model)
+        prepare(store, own, newest)
+        features = config.feature_store
+        expected = expected_answers(version_folders(own, newest), users, Path(features.repo), features.connection)
+        settings = [f"--set={each}" for each in (*sets, f"export.repository={own.repository}")]
+        log = Path(folder) / "serve.log"
+        with cascade_serve([f"--config={config_file}", *settings], log) as url:
+            clients = CheckedClients(url, model, expected)
+            endpoint = Endpoint(clients.connect, lambda: False, lambda user: True)
+            with (
+                SteadyLoad(endpoint, users, rate) as load,
+                tqdm(total=times, unit="swap", disable=None) as bar,
+            ):
+
+                def on_swap() -> None:
+                    bar.update()
+
+                report = swap_often(own, (newest[0], newest[1]), clients, load, times, on_swap)
+    typer.echo(as_text(report))
+    typer.echo(f"load: {rate:g} requests per second; {os.cpu_count()} cores")
+    if report.errors:
+        raise typer.Exit(1)
 
 
 def _flood(server: TritonServer, users: list[Any], requests: int) -> FloodResult:

@@ -23,6 +23,7 @@ from .features import features
 from .logging import is_verbose
 from .options import with_config
 from .recommend import recommend
+from .release import release
 from .run import plan, run
 from .serve import reload, serve
 from .show import show
@@ -75,6 +76,7 @@ app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")(serve)
 app.command(epilog="Example: cascade reload -c shop.yaml")(reload)
+app.add_typer(release, name="release")
 app.command(epilog="Example: cascade recommend --user 42 --top-k 10 --context hour=20 --json")(recommend)
 app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
 app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)

@@ -29,11 +29,14 @@ def serve(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Serve the exported model with Triton until SIGINT or SIGTERM.
+    """Serve the stable release with Triton until SIGINT or SIGTERM.
 
-    What is exported while it runs goes live with ``cascade reload``, or SIGHUP.
+    At the first start, that is what is exported.
+    ``cascade reload``, or SIGHUP, makes what is exported then the stable release. ``cascade release promote`` takes
+    any that is kept, and ``cascade release rollback`` the one before.
     """
     from ..ensemble.server.serve import serve
+    from ..rollout.releases.follow import Follower, first_release
 
     flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
     given = [f"server.{name}={value}" for name, value in flags.items() if value is not None]
@@ -45,10 +48,13 @@ def serve(
                 "`cascade reload`",
                 err=True,
             )
+    repository, model = Path(merged.export.repository), merged.export.model_name
     serve(
         merged.server,
-        repository=Path(merged.export.repository),
-        model=merged.export.model_name,
+        repository=repository,
+        model=model,
+        attend=Follower,
+        first=first_release(repository, model),
         feature_repo=Path(merged.feature_store.repo),
         redis=merged.feature_store.connection,
     )

@@ -13,6 +13,7 @@ from ..core.suggest import nearest
 from ..ensemble.config import ExportConfig, ServerConfig, ServingConfig
 from ..evaluation.config import EvaluationConfig
 from ..models.config import DlrmConfig, TwoTowerConfig
+from ..rollout.config import RolloutConfig
 from ..workflows.config import (
     DataConfig,
     EtlConfig,
@@ -49,6 +50,8 @@ class PipelineConfig(Section):
     """The Triton model repository that a release is written to."""
     server: ServerConfig = ServerConfig()
     """Addresses and instances of the Triton server."""
+    rollout: RolloutConfig = RolloutConfig()
+    """What happens to releases after their export."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Offline evaluation: baselines, intervals, slices."""
     tune: Dimensions = {}

@@ -17,6 +17,10 @@ class ArtifactError(CascadeError):
     """An artifact is missing, unfinished, or belongs to another release."""
 
 
+class ReleaseError(CascadeError):
+    """A release is not there or still needed, or what is live cannot be read or changed now."""
+
+
 class WiringError(CascadeError):
     """An op reads a column that no earlier op writes, or that has another dtype or rank."""
 

@@ -27,7 +27,8 @@ LINK_FROM = 1 << 20
 def link_or_copy(source: Path, target: Path) -> None:
     """Make the file or folder ``source`` available at ``target`` as well.
 
-    Files of at least ``LINK_FROM`` bytes become hard links. That is safe because artifacts are never changed in place.
+    Files of at least ``LINK_FROM`` bytes become hard links, and can only be read from then on: whoever writes into one
+    would change it in all places.
     Files are copied, with their times, where the file system has no hard links, or source and target are on different
     ones.
 
@@ -46,6 +47,8 @@ def _link_or_copy_file(source: str | os.PathLike[str], target: str | os.PathLike
     if real.stat().st_size >= LINK_FROM:
         try:
             os.link(real, target)
+            with suppress(OSError):  # of another user
+                real.chmod(real.stat().st_mode & ~0o222)
             return
         except FileExistsError:
             raise

@@ -44,7 +44,12 @@ class Kernel:
         return (self._compiled or self.compile())(*arguments)
 
     def compile(self) -> Callable[..., Any]:
-        """Compile the function, or load it from numba's cache beside the source file or in the user's cache folder."""
+        """Compile the function, or load it from numba's cache beside the source file or in the user's cache folder.
+
+        Once in a process: what is compiled again is never freed.
+        """
+        if self._compiled is not None:
+            return self._compiled
         compiled = njit(nogil=True, error_model="numpy")(self.function)
         try:
             compiled.enable_caching()

@@ -12,8 +12,11 @@ from pathlib import Path
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import RESUME, Artifact
 from ..core.errors import ArtifactError, ConfigError
+from ..ensemble.config import ExportConfig
 from ..ensemble.graph.graph_file import RELEASE
 from ..ensemble.repository.release import ReleaseManifest
+from ..rollout.releases.live_set import LiveSets
+from ..rollout.releases.store import ReleaseStore
 from .last_run import noted, pipelines
 from .leftovers import leftovers, remove, running_alone
 from .stages import STAGES, plan
@@ -37,14 +40,15 @@ class Removable:
 def removable(config: PipelineConfig | None, runs: Path) -> list[Removable]:
     """What nothing needs.
 
-    Needed are the artifacts of the config, those of every pipeline's last run, those of the releases in the config's
-    model repository, and all that these were made from.
+    Needed are the artifacts of the config, those of every pipeline's last run, those of the releases that the config's
+    model repository serves or that are live in it, and all that these were made from.
 
     Args:
         config: None if there is none; then no model repository is looked at.
 
     Raises:
         ArtifactError: the note of a last run or a release is damaged, so it is not known what is needed.
+        ReleaseError: so is the live set.
     """
     artifacts, broken = _artifacts(runs)
     needed = _with_parents(_wanted(config, runs, artifacts), artifacts)
@@ -114,7 +118,15 @@ def _wanted(config: PipelineConfig | None, runs: Path, artifacts: Mapping[Path, 
         for file in Path(config.export.repository).glob(f"*/*/{RELEASE}"):
             release = ReleaseManifest.load(file)
             keys |= set(release.parts.items())
+        keys |= _parts_of_live_releases(config.export)
     return keys
+
+
+def _parts_of_live_releases(export: ExportConfig) -> set[Key]:
+    """The artifacts that the stable and the previous release were made from."""
+    place = Path(export.repository), export.model_name
+    live, store = LiveSets(*place).read(), ReleaseStore(*place)
+    return {part for release in (live.releases if live else ()) for part in store.read(release).parts.items()}
 
 
 def _with_parents(wanted: Iterable[Key], artifacts: Mapping[Path, Artifact]) -> set[Key]:

@@ -20,6 +20,7 @@ from ..core.stage import Sections, Stage
 from ..core.suggest import nearest
 from ..ensemble.config import pipeline_name
 from ..models.training.worker_group import worker_group
+from ..rollout.releases.keep import keep, not_kept
 from ..workflows.etl.dask_cluster import given_limit
 from .last_run import last_record, newest, note, noted
 from .leftovers import lock_file, remove_leftovers, running
@@ -113,7 +114,9 @@ def with_publications(rows: Sequence[PlanRow], config: PipelineConfig) -> list[P
 def _unpublished(stage: Stage, row: PlanRow, config: PipelineConfig) -> str:
     if stage.unpublished is None or row.folder is None or not row.up_to_date:
         return ""
-    return "; ".join(stage.unpublished(Artifact.load(row.folder, stage.name), _sections(config, stage)))
+    artifact = Artifact.load(row.folder, stage.name)
+    found = [*stage.unpublished(artifact, _sections(config, stage))]
+    return "; ".join([*found, *(not_kept(artifact, config.export) if stage.name == "export" else [])])
 
 
 def check_inputs(config: PipelineConfig, names: Iterable[str] = STAGES) -> None:
@@ -194,6 +197,8 @@ def _run_chief(
         with disk_errors(f"stage {stage.name}", runs):
             note(runs, _name(config), stage.name, found.path.name)
         _publish(stage, found, sections, needed=start is not None or stage.name in wanted)
+        if stage.name == "export" and stage.publish is not None:
+            keep(found, config.export, config.rollout)
         tell_workers(DONE)
         report(Progress(stage, found, None if start is None else time.perf_counter() - start))
         done[stage.name] = found
@@ -236,7 +241,8 @@ def find(config: PipelineConfig, runs: Path, name: str, stages: Sequence[Stage] 
         made = noted(runs, _name(config)).get(name)
         last = runs / name / made if made else None
         shown = f"; `cascade show {last}` shows the one that was made last" if last and last.is_dir() else ""
-        raise ConfigError(f"stage {name} is not up to date ({row.why}): run `cascade run --only {name}` first{shown}")
+        advice = "run `cascade run` first, which makes all"
+        raise ConfigError(f"stage {name} is not up to date ({row.why}): {advice}{shown}")
     return Artifact.load(row.folder, name)
 
 

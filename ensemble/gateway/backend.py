@@ -53,7 +53,8 @@ class Backend:
                         raise
                     pause = next(waits, None)
                     if pause is None:  # of Triton it may be a 500, but it is soon replaced
-                        raise Refusal(503, refusal.text) from refusal
+                        reason = refusal.reason if refusal.status == 503 else "starting"
+                        raise Refusal(503, refusal.text, reason) from refusal
                 await asyncio.sleep(pause)
         finally:
             self._in_flight -= 1
@@ -81,7 +82,7 @@ class Backend:
                 method, path, body, {**(headers or {}), **(self._key if control else {})}, timeout=timeout
             )
         except NoUpstreamError as error:
-            raise Refusal(503, str(error), again=not error.taken) from error
+            raise Refusal(503, str(error), error.reason, again=not error.taken) from error
         if reply.status >= 400:
             raise of_status(reply.status, _error(reply.body))
         return reply

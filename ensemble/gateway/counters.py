@@ -12,6 +12,7 @@ REASONS = (
     "forbidden",
     "unknown",
     "overload",
+    "starting",
     "internal",
     "connections",
     "slow",

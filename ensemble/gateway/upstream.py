@@ -13,6 +13,7 @@ from typing import cast
 
 MOST_CONNECTIONS = 128
 """Requests that Triton gets at a time; others wait for their turn."""
+STARTING = "the model is being started or replaced, ask again in a moment"
 _MOST_HEADER = 65_536
 
 
@@ -21,11 +22,13 @@ class NoUpstreamError(Exception):
 
     Args:
         taken: whether it may have begun with the request, and ended because of it.
+        reason: the word that the metrics have for it.
     """
 
-    def __init__(self, text: str, *, taken: bool) -> None:
+    def __init__(self, text: str, *, taken: bool, reason: str) -> None:
         super().__init__(text)
         self.taken = taken
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,10 @@ class Upstream:
                 connection = await self._connection()
                 return await self._exchange(connection, head + body)
         except TimeoutError as error:
-            raise NoUpstreamError(f"no answer within {timeout:.0f} s", taken=connection is not None) from error
+            text, taken = f"no answer within {timeout:.0f} s", connection is not None
+            raise NoUpstreamError(text, taken=taken, reason="overload") from error
         except (OSError, ValueError) as error:
-            raise NoUpstreamError("the server does not answer", taken=connection is not None) from error
+            raise NoUpstreamError(STARTING, taken=connection is not None, reason="starting") from error
 
     async def _exchange(self, connection: _Connection, request: bytes) -> Reply:
         try:

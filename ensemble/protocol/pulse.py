@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 PULSE_FILES = "CASCADE_PULSE_FILES"
 """Environment variable: how the files of one server's pulses begin, with their folder. Without it none are written."""
-_FORMAT = struct.Struct("=4q")
+_FORMAT = struct.Struct("=6q")
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,14 @@ class Pulse:
     """Passes that have begun."""
     done: int = 0
     """Passes that have ended."""
+    generation: int = 0
+    """That of the last `Serving` that it has carried out."""
+    failed: int = 0
+    """That of the last `Serving` that it could not carry out."""
 
     def write(self, file: int) -> None:
         """Write it to an open file descriptor."""
-        os.pwrite(file, _FORMAT.pack(self.beats, self.ready, self.begun, self.done), 0)
+        os.pwrite(file, _FORMAT.pack(*astuple(self)), 0)
 
     @classmethod
     def read(cls, file: Path) -> Pulse | None:
@@ -38,8 +42,8 @@ class Pulse:
             return None
         if len(raw) != _FORMAT.size:
             return None
-        beats, ready, begun, done = _FORMAT.unpack(raw)
-        return cls(beats, bool(ready), begun, done)
+        beats, ready, *counts = _FORMAT.unpack(raw)
+        return cls(beats, bool(ready), *counts)
 
 
 def pulse_file(prefix: str, pid: int, instance: str) -> Path:

@@ -44,7 +44,7 @@ def check_files(
     Raises:
         ArtifactError: names the first file that is gone or changed.
     """
-    table = _table(folder / DIGESTS, advice)
+    table = read_digests(folder, advice)
     places = {name: folder / name for name in table if name != CONFIG} | ({CONFIG: config} if config else {})
     for name, place in places.items():
         if not place.is_file():
@@ -56,8 +56,13 @@ def check_files(
             raise ArtifactError(f"{place}: damaged (its content has changed); {advice}")
 
 
-def _table(file: Path, advice: str) -> dict[str, Any]:
-    """Name of each file -> its bytes and its SHA-256."""
+def read_digests(folder: Path, advice: str = PUBLISH) -> dict[str, Any]:
+    """Name of each file of a version -> its bytes and its SHA-256.
+
+    Raises:
+        ArtifactError: the file that holds them is missing or damaged.
+    """
+    file = folder / DIGESTS
     try:
         text = file.read_text()
         files = json.loads(text)["files"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class ReleaseManifest:
     """Stage -> digest of its artifact."""
     notices: tuple[str, ...] = ()
     """What runs otherwise than configured, and why."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The serving section; empty in releases of earlier versions of this package."""
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=1) + "\n")
@@ -72,6 +74,7 @@ def make_release(
         pipeline=pipeline,
         parts=pins,
         notices=tuple(notices),
+        settings=dict(settings),
     )
 
 

@@ -121,5 +121,5 @@ EXPORT = Stage(
     memory=memory,
     publish=publish,
     unpublished=unpublished,
-    version=8,
+    version=9,
 )

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...core.errors import ArtifactError, ServerError
-from ...core.files import link_or_copy
 from ..graph.graph_file import RELEASE
 from ..repository.digests import check_files
 from ..repository.model_config import CONFIG, parse_config, read_config, served_version
@@ -43,7 +42,7 @@ _PLAIN = re.compile(r"[!-~]+")
 class LiveModels:
     """The models of one server, copied from a repository; `take` makes the copy and `remove` ends it.
 
-    The copy lies in the repository, so that large files are hard links; or in a temporary folder, if the repository
+    The copy lies in the repository, where there is room for releases; or in a temporary folder, if the repository
     cannot be written to or its path is one that Triton cannot take.
 
     Args:
@@ -69,6 +68,16 @@ class LiveModels:
         return self.home / "models"
 
     @property
+    def serving_file(self) -> Path:
+        """Where the processes of a fused model read which releases they hold, see `Serving`."""
+        return self.home / "serving.json"
+
+    @property
+    def full_config(self) -> Path:
+        """The config of the model that clients call, with its instance groups as they were configured."""
+        return self.repository / self.model / _FULL
+
+    @property
     def models(self) -> list[str]:
         """Names of the models with processes of their own: the fused model, or the python steps of an ensemble."""
         return list(self._groups)
@@ -88,26 +97,29 @@ class LiveModels:
         """Id of the live release."""
         return _release(self.repository / self.model)
 
-    def take(self, status_file: Path, takes_hangup: bool = False) -> None:
-        """Copy what is published now.
+    def take(self, status_file: Path, takes_hangup: bool = False, source: Path | None = None) -> None:
+        """Copy the release that is to be served.
 
         Args:
+            source: the model repository to copy from; by default the one that is published to.
             status_file: noted beside the copy for other processes, as ``takes_hangup`` is, see `LiveServer`.
 
         Raises:
             ServerError: if there is no such model, or it cannot be copied.
         """
-        config_file(self._published, self.model)
+        source = source or self._published
+        config_file(source, self.model)
         self.home = self._new_home()
-        stands_for(self.repository, self._published.absolute())
+        stands_for(self.repository, source.absolute())
         self._lock = self._held_lock(status_file, takes_hangup)
-        self._copy(self.repository)
+        self._copy(source, self.repository)
         self._read()
 
-    def replace(self, load: Callable[[], None], reload: Callable[[], None]) -> None:
-        """Copy what is published now in the place of what is live, and ``load`` it. If that fails, all is as before.
+    def replace(self, source: Path, load: Callable[[], None], reload: Callable[[], None]) -> None:
+        """Copy the release in ``source`` in the place of what is live and ``load`` it. If that fails, all is as it was.
 
         Args:
+            source: a model repository.
             load: has Triton load what lies here, and raises if it does not work.
             reload: has Triton load what was live before, if ``load`` has got it to load the new.
 
@@ -118,7 +130,7 @@ class LiveModels:
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
         try:
-            self._copy(new)
+            self._copy(source, new)
             _swap(self.repository, new, old)
             self._read()
             try:
@@ -244,29 +256,24 @@ class LiveModels:
         lock.flush()
         return lock
 
-    def _copy(self, folder: Path) -> None:
-        """Copy the models to ``folder``. An export that goes on meanwhile renames folders, so that is tried again."""
-        for left in reversed(range(_TRIES)):
-            shutil.rmtree(folder, ignore_errors=True)
-            try:
-                self._copy_once(folder)
-                return
-            except (OSError, ArtifactError) as error:
-                if not left:
-                    raise ServerError(f"{self._published}: model {self.model!r} cannot be copied: {error}") from error
-                time.sleep(0.2)
+    def _copy(self, source: Path, folder: Path) -> None:
+        """Copy the models in ``source`` to ``folder``."""
 
-    def _copy_once(self, folder: Path) -> None:
-        served = read_config(config_file(self._published, self.model))
+        def copy() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._copy_once(source, folder)
+
+        copied(copy, source, self.model)
+
+    def _copy_once(self, repository: Path, folder: Path) -> None:
+        served = read_config(config_file(repository, self.model))
         steps = names_of(served)
         for name in [*steps, self.model]:
-            source, target = self._published / name, folder / name
-            version = served_version(source)
-            if version is None:
-                version = max((int(entry.name) for entry in source.iterdir() if entry.name.isdecimal()), default=1)
+            source, target = repository / name, folder / name
+            version = version_folder(source)
             target.mkdir(parents=True)
-            link_or_copy(source / str(version), target / str(version))
-            check_files(target / str(version), source / CONFIG, self._check_up_to)
+            shutil.copytree(version, target / version.name)  # a link would change with what it links to
+            check_copy(target / version.name, version, self._check_up_to)
             _prepare(target)
             config = read_config(source / CONFIG)
             if not steps:
@@ -330,6 +337,40 @@ def servers_of(repository: Path, model: str) -> list[LiveServer]:
     locks = [lock for parent in homes(repository) for lock in parent.glob(f"*/{LOCK}")]
     owners = [found for lock in locks if (found := owner(lock))]
     return [one for one in owners if (one.model, one.repository) == (model, str(repository.absolute()))]
+
+
+def copied(copy: Callable[[], None], source: Path, model: str) -> None:
+    """Copy a model. An export that goes on meanwhile renames folders, so that is tried again.
+
+    Raises:
+        ServerError: if it still fails.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return copy()
+        except (OSError, ArtifactError) as error:
+            if not left:
+                raise ServerError(f"{source}: model {model!r} cannot be copied: {error}") from error
+            time.sleep(0.2)
+
+
+def check_copy(copy: Path, version: Path, check_up_to: float) -> None:
+    """Check a copy of a version against its digests.
+
+    Raises:
+        ArtifactError: names the file in ``version``, which is where it has to be mended.
+    """
+    try:
+        check_files(copy, version.parent / CONFIG, check_up_to)
+    except ArtifactError as error:
+        raise ArtifactError(str(error).replace(str(copy), str(version))) from error
+
+
+def version_folder(model: Path) -> Path:
+    """The folder of the version that a server serves of the model in ``model``."""
+    version = served_version(model)
+    highest = max((int(entry.name) for entry in model.iterdir() if entry.name.isdecimal()), default=1)
+    return model / str(highest if version is None else version)
 
 
 def _swap(place: Path, new: Path, old: Path) -> None:

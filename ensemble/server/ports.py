@@ -10,14 +10,17 @@ from ipaddress import ip_address
 from ...core.errors import ConfigError, ServerError
 from ..config import ServerConfig
 
+_HOST_KEYS = {"http": "host", "grpc": "grpc_host", "metrics": "metrics_host"}
+
 
 @dataclass(frozen=True)
 class Ports:
     """The addresses and the three ports of a server."""
 
     host: str
-    """Of HTTP and metrics."""
+    """Of HTTP."""
     grpc_host: str
+    metrics_host: str
     http: int
     grpc: int
     metrics: int
@@ -32,7 +35,7 @@ class Ports:
 
     @property
     def metrics_url(self) -> str:
-        return f"http://{_reachable(self.host)}:{self.metrics}/metrics"
+        return f"http://{_reachable(self.metrics_host)}:{self.metrics}/metrics"
 
     def grpc_is_open(self) -> bool:
         """Whether a server listens on the gRPC port."""
@@ -41,6 +44,10 @@ class Ports:
         except OSError:
             return False
         return True
+
+    def of_gateway(self) -> list[tuple[str, int]]:
+        """Address and port of HTTP and of the metrics."""
+        return [(self.host, self.http), (self.metrics_host, self.metrics)]
 
     def arguments(self) -> list[str]:
         """tritonserver's arguments; the gateway listens on the other two."""
@@ -74,23 +81,20 @@ def claim_ports(config: ServerConfig) -> Ports:
     """
     check_exposure(config)
     wanted = {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
-    grpc_host = _hosts(config)["server.grpc_host"]
+    hosts = _hosts(config)
     with ExitStack() as held:
-        claimed = {
-            name: held.enter_context(_bound(grpc_host if name == "grpc" else config.host, name, port))
-            for name, port in wanted.items()
-        }
+        claimed = {name: held.enter_context(_bound(hosts[name], name, port)) for name, port in wanted.items()}
         numbers = {name: int(listener.getsockname()[1]) for name, listener in claimed.items()}
-    return Ports(config.host, grpc_host, **numbers)
+    return Ports(hosts["http"], hosts["grpc"], hosts["metrics"], **numbers)
 
 
 def check_exposure(config: ServerConfig) -> None:
     """Raise ConfigError if the server would listen beyond this machine without ``server.expose``."""
-    key, host = next(((key, host) for key, host in _hosts(config).items() if not _loopback(host)), (None, ""))
-    if not config.expose and key is not None:
+    name, host = next(((name, host) for name, host in _hosts(config).items() if not _loopback(host)), (None, ""))
+    if not config.expose and name is not None:
         raise ConfigError(
-            f"{key}: {host!r} lets other machines reach the server, without encryption or passwords; set "
-            "server.expose to true if a proxy or a network policy protects it, or take 127.0.0.1"
+            f"server.{_HOST_KEYS[name]}: {host!r} lets other machines reach the server, without encryption or "
+            "passwords; set server.expose to true if a proxy or a network policy protects it, or take 127.0.0.1"
         )
 
 
@@ -100,11 +104,10 @@ def is_exposed(config: ServerConfig) -> bool:
 
 
 def _hosts(config: ServerConfig) -> dict[str, str]:
-    """Key of the config -> address to listen on."""
-    return {
-        "server.host": config.host,
-        "server.grpc_host": config.host if config.grpc_host is None else config.grpc_host,
-    }
+    """Name of a port -> address to listen on."""
+    grpc_host = config.host if config.grpc_host is None else config.grpc_host
+    metrics_host = grpc_host if config.metrics_host is None else config.metrics_host
+    return {"http": config.host, "grpc": grpc_host, "metrics": metrics_host}
 
 
 def _loopback(host: str) -> bool:
@@ -120,7 +123,9 @@ def _bound(host: str, name: str, port: int, *, shared: bool = False) -> socket.s
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise ServerError(f"server.host: {host!r} is not an address of this machine: {error.strerror}") from error
+        raise ServerError(
+            f"server.{_HOST_KEYS[name]}: {host!r} is not an address of this machine: {error.strerror}"
+        ) from error
     bound = socket.socket(family, kind)
     # As tritonserver does: lingering connections of an earlier server are no obstacle.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol, Self
 
 from ...core.errors import CascadeError
 from ...core.processes import raise_file_limit
@@ -21,7 +22,27 @@ from .server import TritonServer
 _log = logging.getLogger("cascade.serve")
 
 
-def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: Path, redis: str | None = None) -> None:
+class Attendant(Protocol):
+    """What goes on beside a server while it runs."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def promote_published(self) -> None:
+        """Have the server load what is published now; raises CascadeError if it cannot."""
+
+
+def serve(
+    config: ServerConfig,
+    *,
+    repository: Path,
+    model: str,
+    feature_repo: Path,
+    attend: Callable[[TritonServer], Attendant],
+    redis: str | None = None,
+    first: Path | None = None,
+) -> None:
     """Serve until SIGINT, or until SIGTERM and `ServerConfig.drain_s` seconds more.
 
     Prints one line to stdout when ready; the server's log goes to stderr. The process may then open as many files as
@@ -30,7 +51,8 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
     SIGHUP has the server load what is published then. As a service of systemd (``Type=notify``), it says when it is
     ready and when it stops, and keeps the watchdog quiet for as long as it runs.
 
-    The arguments are those of `TritonServer`.
+    Args:
+        attend: makes what goes on beside the server. The other arguments are those of `TritonServer`.
 
     Raises:
         ServerError: if the server cannot be started.
@@ -51,9 +73,10 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
             config=config,
             cancelled=stop,
             takes_hangup=True,
+            first=first,
         )
         try:
-            with server:
+            with server, attend(server) as attendant:
                 print(
                     f"ready: model {model}, release {server.release}, grpc {server.grpc_url}, http {server.http_url}, "
                     f"metrics {server.metrics_url}",
@@ -65,7 +88,7 @@ def serve(config: ServerConfig, *, repository: Path, model: str, feature_repo: P
                         "other machines can reach this server: whoever does can ask, without encryption or passwords"
                     )
                 try:
-                    server.wait(stop, reload, heartbeat())
+                    server.wait(stop, reload, heartbeat(), attendant.promote_published)
                 finally:
                     tell_systemd("STOPPING=1")
                 if terminated.is_set():

@@ -7,8 +7,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -17,9 +17,11 @@ from ...core.errors import CascadeError, ServerError
 from ...core.files import OwnedFolder, owned_folder
 from ...workflows.features.online import REDIS_VARIABLE
 from ..config import ServerConfig
+from ..gateway.parent_metrics import parent_metrics
 from ..gateway.process import GatewayProcess
 from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentState, Settings
 from ..protocol.call_errors import one_line
+from ..protocol.serving_file import SERVING_FILE
 from ..repository.model_config import read_config
 from ..repository.step_config import CORE
 from . import shared_memory
@@ -27,6 +29,7 @@ from .control_key import new_key
 from .live_models import LiveModels
 from .plain_path import plain_path
 from .ports import Ports, claim_ports
+from .releases.switch import ReleaseSwitch
 from .runtime import Runtime, assemble_runtime
 from .served_model import check_backends, config_file, instance_count, names_of
 from .session import Session
@@ -60,6 +63,7 @@ class TritonServer:
         cancelled: set it to give up while the server starts.
         startup_s: seconds until the model must have answered a probe request; default: the config's.
         takes_hangup: whether the program calls `reload` when it gets SIGHUP, so that `cascade reload` may send it.
+        first: the model repository with the release to start with; by default ``repository``.
     """
 
     def __init__(
@@ -74,7 +78,9 @@ class TritonServer:
         cancelled: threading.Event | None = None,
         startup_s: float | None = None,
         takes_hangup: bool = False,
+        first: Path | None = None,
     ) -> None:
+        self._first, self._created = first, time.time()
         self.repository = repository
         self.model = model
         self.feature_repo = feature_repo
@@ -93,9 +99,11 @@ class TritonServer:
         self._supervisor: Supervisor | None = None
         checked = self.config.check_files_mb * MEGABYTE
         self._live = LiveModels(repository, model, instance_count(self.config.instances), checked)
+        self._switch: ReleaseSwitch | None = None
         self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reloads = {"reloads": 0, "reload_failures": 0}
         self._reload_error = ""
+        self._followed: tuple[int, str] = (0, "")
         self._reloading = self._draining = False
         self._files = ""
         self._status, self._status_at = ServerStatus(), 0.0
@@ -135,9 +143,10 @@ class TritonServer:
         """
         if self._supervisor is not None:
             raise ServerError(f"already running at {self.grpc_url}; stop it first")
-        config_file(self.repository, self.model)
+        source = self._first or self.repository
+        config_file(source, self.model)
         runtime = assemble_runtime()
-        check_backends(self.repository, self.model, runtime.backends)
+        check_backends(source, self.model, runtime.backends)
         self._private = owned_folder("sockets")
         ports = claim_ports(self.config)
         try:
@@ -145,7 +154,8 @@ class TritonServer:
             self._files = shared_memory.new_prefix()
             shared_memory.claim(self._files)
             self.status_file = shared_memory.FOLDER / f"{self._files}status"
-            self._live.take(self.status_file, self._takes_hangup)
+            self._live.take(self.status_file, self._takes_hangup, source)
+            self._switch = self._new_switch()
             self._gateway = self._start_gateway(ports)
             first = self._new_session()
             try:
@@ -210,21 +220,64 @@ class TritonServer:
             **self._reloads,
         }
 
-    def reload(self) -> None:
-        """Load what is published now. If that fails, what was live before goes on.
+    def reload(self, repository: Path | None = None) -> None:
+        """Have the release that is published now answer. If that fails, what was live before goes on.
+
+        A release with the inputs and outputs of the one before is loaded by the processes that run, and the one before
+        stays loaded, so that it can answer again at once. Another one gets new processes.
+
+        Args:
+            repository: another model repository to take the release from.
 
         Raises:
             ServerError: if it cannot be copied, is not loaded, or does not answer.
         """
+        source = repository or self.repository
+        with self._counted(source):
+            check_backends(source, self.model, assemble_runtime().backends)
+            if self._releases.fits(source, self._live.full_config):
+                before, release = self._releases.active, self._releases.hold(source)
+                self._releases.activate(release, keep=[before, *([] if release != before else self._releases.kept)])
+                self.release = release
+            else:
+                self._replace(source)
+
+    def keep(self, repository: Path) -> None:
+        """Have the release that lies in a model repository loaded, so that it can answer at once.
+
+        Raises:
+            ServerError: if it cannot be loaded, or has other inputs or outputs than the one that answers.
+        """
+        if not self._releases.fits(repository, self._live.full_config):
+            raise ServerError(f"{repository}: has other inputs or outputs than release {self.release}, which answers")
+        self._releases.hold(repository)
+
+    def followed(self, generation: int, fault: str = "") -> None:
+        """Say in the status that this generation of the live set has been followed; or, with a fault, why not."""
+        self._followed = (generation, fault)
+        self._write_status()
+
+    def _replace(self, source: Path) -> None:
+        """Have processes for the release in ``source`` take the place of those that run."""
         session = self._session
         # The steps of an ensemble are loaded one after the other, and do not answer meanwhile.
         self._reloading = self._live.models == [self.model] and self.ready()
         try:
             with self._loading:
-                check_backends(self.repository, self.model, assemble_runtime().backends)
-                self._live.replace(lambda: self._load_new(session), lambda: session.load(self.model))
+                self._live.replace(source, lambda: self._load_new(session), lambda: session.load(self.model))
                 if self._supervisor is not None:
                     self._supervisor.renew_standby()
+        finally:
+            settled = time.monotonic() + _SETTLE_S
+            while self._reloading and not session.ready() and time.monotonic() < settled:
+                time.sleep(0.05)  # until the watchdog has seen the new processes
+            self._reloading = False
+
+    @contextmanager
+    def _counted(self, source: Path) -> Iterator[None]:
+        """Count what is done within as a reload, or as one that failed."""
+        try:
+            yield
             self._reloads["reloads"] += 1
             self._reload_error = ""
         except Exception as error:  # of any kind: what is published is not known to be whole
@@ -232,12 +285,8 @@ class TritonServer:
             self._reload_error = one_line(error) or type(error).__name__
             if isinstance(error, CascadeError):
                 raise
-            raise ServerError(f"{self.repository}: {self._reload_error}") from error
+            raise ServerError(f"{source}: {self._reload_error}") from error
         finally:
-            settled = time.monotonic() + _SETTLE_S
-            while self._reloading and not session.ready() and time.monotonic() < settled:
-                time.sleep(0.05)  # until the watchdog has seen the new processes
-            self._reloading = False
             self._write_status()
 
     def wait(
@@ -245,11 +294,13 @@ class TritonServer:
         stop: threading.Event,
         reload: threading.Event | None = None,
         alive: Callable[[], None] | None = None,
+        load: Callable[[], None] | None = None,
     ) -> None:
         """Return when ``stop`` is set.
 
         Args:
             reload: set it to have what is published loaded; an error is logged.
+            load: what to do for that; by default `reload`.
             alive: called ten times a second, also while a release is loaded.
 
         Raises:
@@ -266,7 +317,9 @@ class TritonServer:
                     raise self._supervisor.crash
                 if reload is not None and reload.is_set() and (loading is None or not loading.is_alive()):
                     reload.clear()
-                    loading = threading.Thread(target=self._try_reload, name="cascade-reload", daemon=True)
+                    loading = threading.Thread(
+                        target=self._try_reload, args=(load or self.reload,), name="cascade-reload", daemon=True
+                    )
                     loading.start()
         finally:
             if loading is not None:
@@ -303,7 +356,8 @@ class TritonServer:
 
     def _new_session(self) -> Session:
         ensemble = bool(names_of(read_config(config_file(self._live.repository, self.model))))
-        return Session(self._process(ensemble=ensemble), self._live, self._startup_s, self._loading)
+        generation = lambda: 0 if ensemble else self._releases.generation  # noqa: E731
+        return Session(self._process(ensemble=ensemble), self._live, self._startup_s, self._loading, generation)
 
     def _start_again(self, runtime: Runtime, ports: Ports, adopt: Callable[[Session], None]) -> Session:
         with self._loading:
@@ -326,15 +380,32 @@ class TritonServer:
             for name in (HTTP_SOCKET, METRICS_SOCKET):
                 (self._sockets / name).unlink(missing_ok=True)
 
+    def _new_switch(self) -> ReleaseSwitch:
+        checked = self.config.check_files_mb * MEGABYTE
+        pulses = lambda: self._session.pulses()  # noqa: E731  (a takeover changes the session)
+        switch = ReleaseSwitch(self.model, self._live.serving_file, pulses, checked, self._startup_s)
+        switch.begin(self._live.release)
+        return switch
+
+    @property
+    def _releases(self) -> ReleaseSwitch:
+        if self._switch is None:
+            raise ServerError("the server does not run")
+        return self._switch
+
     def _load_new(self, session: Session) -> None:
+        with self._releases.replacing(self._live.release):
+            self._load_and_ask(session)
+
+    def _load_and_ask(self, session: Session) -> None:
         session.load(self.model)
         if (answered := session.probe()) != self._live.release:
             raise ServerError(f"release {self._live.release} was loaded, but release {answered} answers")
         self.release = answered
 
-    def _try_reload(self) -> None:
+    def _try_reload(self, load: Callable[[], None]) -> None:
         try:
-            self.reload()
+            load()
             _log.warning("release %s is live", self.release)
         except CascadeError as error:
             _log.error("reload failed, release %s stays live: %s", self.release, one_line(error))
@@ -342,7 +413,8 @@ class TritonServer:
     def _write_status(self) -> None:
         """Say how the server is: at once if that has changed, and else every second."""
         session, now = self._session, time.monotonic()
-        status = ServerStatus(self.ready(), self.release, self.counts(), session.pids(), self._reload_error)
+        how = (self.counts(), session.pids(), self._reload_error, *self._followed)
+        status = ServerStatus(self.ready(), self.release, *how)
         if status != self._status or now - self._status_at > _STATUS_S:
             with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready
                 status.write(self.status_file)
@@ -351,8 +423,7 @@ class TritonServer:
     def _gateway_state(self) -> ParentState:
         """What the HTTP gateway is told several times a second: whether the model answers, and further metrics."""
         counts = {**self.counts(), "gateway_restarts": self._gateway.restarts if self._gateway else 0}
-        lines = [f"# TYPE recsys_{name}_total counter\nrecsys_{name}_total {count}\n" for name, count in counts.items()]
-        return ParentState(self.ready(), "".join(lines))
+        return ParentState(self.ready(), parent_metrics(counts, self._created))
 
     @property
     def _sockets(self) -> Path | None:
@@ -370,8 +441,7 @@ class TritonServer:
             idle_timeout_s=limits.idle_timeout_s,
             shared_memory=self.config.shared_memory,
         )
-        listen_on = [(ports.host, ports.http), (ports.host, ports.metrics)]
-        gateway = GatewayProcess(settings, listen_on, self._gateway_state)
+        gateway = GatewayProcess(settings, ports.of_gateway(), self._gateway_state)
         gateway.start()
         return gateway
 
@@ -387,7 +457,12 @@ class TritonServer:
             arguments=arguments,
             control_key=self.control_key,
             sockets=self._sockets,
-            environment={"CASCADE_FEATURE_REPO": str(plain_path(self.feature_repo)), **redis, **_ONE_THREAD},
+            environment={
+                "CASCADE_FEATURE_REPO": str(plain_path(self.feature_repo)),
+                SERVING_FILE: str(self._live.serving_file),
+                **redis,
+                **_ONE_THREAD,
+            },
             forward=self._forward,
             cancelled=self._cancelled,
             startup_s=self._startup_s,

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ...core.errors import ServerError
 from ...core.processes import is_stopped_or_gone, state_of
+from ..protocol.pulse import Pulse
 from . import start_gate
 from .live_models import LiveModels
 from .model_control import ModelControl
@@ -32,10 +33,19 @@ class Session:
         live: the models in its repository.
         startup_s: seconds that loading a model may take.
         loading: held while models are loaded.
+        generation: that of the releases which a standby's processes have to hold, see `Serving`.
     """
 
-    def __init__(self, process: TritonProcess, live: LiveModels, startup_s: float, loading: threading.Lock) -> None:
+    def __init__(
+        self,
+        process: TritonProcess,
+        live: LiveModels,
+        startup_s: float,
+        loading: threading.Lock,
+        generation: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.process, self._live, self._startup_s, self._loading = process, live, startup_s, loading
+        self._generation = generation
         self.release = ""
         self.watchdog: Watchdog | None = None
         self._prober: Prober | None = None
@@ -82,8 +92,8 @@ class Session:
 
     def warm(self) -> bool:
         """Whether the standby could take over at once: every instance is loaded and runs."""
-        self._instances = find_instances(self.process.pulses, self._instances)
-        found = {one.group for one in self._instances.values() if one.begun_well()}
+        self._instances, least = find_instances(self.process.pulses, self._instances), self._generation()
+        found = {one.group for one in self._instances.values() if one.begun_well() and one.pulse.generation >= least}
         stubs = [stub.pid for stub in running_stubs(self._pid)]  # with that of the start gate
         gate = len(stubs) > len(found)
         return found == self._expected and gate and not any(map(is_stopped_or_gone, (self._pid, *stubs)))
@@ -179,6 +189,15 @@ class Session:
         if prober is None or dog is None:
             return False
         return prober.answered and well(dog) and not is_stopped_or_gone(self._pid)
+
+    def all_gone(self) -> bool:
+        """Whether the models have several processes and none of them is left: replacing each takes longer than another
+        server."""
+        return self.watchdog is not None and len(self._live.models) > 1 and not self.watchdog.any_well
+
+    def pulses(self) -> list[Pulse]:
+        """The last pulses of the model processes that are loaded."""
+        return self.watchdog.pulses if self.watchdog else []
 
     def pids(self) -> list[int]:
         """The processes without which nobody answers."""

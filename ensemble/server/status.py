@@ -28,6 +28,10 @@ class ServerStatus:
     """Ids of the processes that are all needed."""
     reload_error: str = ""
     """Why the last reload failed; empty if it did not."""
+    live_set: int = 0
+    """Generation of the live set that it has followed last, or could not follow; 0 if it follows none."""
+    live_set_fault: str = ""
+    """Why it could not."""
     at: float = 0.0
     """Seconds of the machine's monotonic clock."""
 

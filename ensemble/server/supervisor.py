@@ -129,6 +129,8 @@ class Supervisor:
 
     def _look(self) -> None:
         fault = self.session.fault()
+        if fault is None and self.standby is not None and self.standby.is_warm and self.session.all_gone():
+            fault = "every model process has ended"
         if fault is None:
             self._on_look()
             self._tend_standby()

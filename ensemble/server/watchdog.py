@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from ...core.processes import is_stopped_or_gone, state_of
 from ..protocol.call_errors import one_line
+from ..protocol.pulse import Pulse
 from .live_models import LiveModels
 from .stubs import Instance, find_instances, running_stubs
 
@@ -90,6 +91,11 @@ class Watchdog:
     def any_well(self) -> bool:
         """Whether a process of this release, or of the one before, is well."""
         return any(one.pulse.ready and not is_stopped_or_gone(one.pid) for one in list(self._instances.values()))
+
+    @property
+    def pulses(self) -> list[Pulse]:
+        """The last pulses of the processes that are loaded."""
+        return [one.pulse for one in list(self._instances.values()) if one.pulse.ready]
 
     @property
     def pids(self) -> list[int]:

@@ -26,7 +26,7 @@ class Publisher:
     Args:
         triton: Triton's python module.
         model: name of the model, a label of every series.
-        values: returns the current values, always of the same series.
+        values: returns the current values. A series that it no longer has is removed.
         help_texts: name of a series -> its description.
         interval: seconds between two messages.
     """
@@ -68,9 +68,16 @@ class Publisher:
         self._send()
 
     def _send(self) -> None:
-        for series, value in self._values().items():
+        values = self._values()
+        for series in self._metrics.keys() - values.keys():
+            del self._metrics[series]
+            self._sent.pop(series, None)
+        for series, value in values.items():
+            if series not in self._metrics:
+                self._metrics[series] = self._metric(series)
             before = self._sent.get(series, 0)
-            if value == before:
+            # A counter that shrinks for a moment is that of a release which is being dropped.
+            if value == before or (_is_counter(series) and value < before):
                 continue
             if _is_counter(series):
                 self._metrics[series].increment(value - before)

@@ -7,7 +7,6 @@ for a None, Triton would let the client wait for ever.
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import sys
@@ -30,11 +29,11 @@ from ..protocol.triton_tensors import ResponseTensors
 from ..protocol.wire import from_wire
 from ..repository.digests import check_files
 from ..repository.model_config import QUEUE_SIZE, STAGES_MS
+from .held_releases import HeldReleases
 from .outputs import check_outputs, output_signature
 from .own_region import keep_private
 from .pass_metrics import PACK, TOTAL, UNPACK, PassMetrics, RefusalReason
 from .pulse_writer import PulseWriter
-from .warm_up import warm_up
 
 _log = logging.getLogger("cascade.backend")
 
@@ -70,13 +69,13 @@ class TritonPythonModel:
         self.triton = triton_python_backend_utils
         self.outputs = output_signature(config)
         self.tensors = ResponseTensors(self.triton.Tensor, self.outputs)
-        self.executor = self.load(Path(args["model_repository"]) / args["model_version"])
+        self.releases = HeldReleases(Path(args["model_repository"]) / args["model_version"], self.load, self.pulse)
+        self.executor = self.releases.active
         self.max_requests = int(config["parameters"][QUEUE_SIZE]["string_value"])
         self.top_k_outputs = top_k_outputs({name: self.executor.signature[name] for name in self.executor.outputs})
-        warm_up(self.executor)
-        self.metrics = PassMetrics(self.triton, config["name"], self.executor)
+        self.metrics = PassMetrics(self.triton, config["name"], self.releases)
         self.metrics.start()
-        freeze_garbage_collector()
+        self.releases.start(self.metrics.count_from_now, self.metrics.forget)
         self.pulse.ready()
 
     def load(self, folder: Path) -> Executor:
@@ -95,6 +94,7 @@ class TritonPythonModel:
 
     def _answer(self, requests: Sequence[Any]) -> list[Any]:
         start = perf_counter()
+        self.executor = self.releases.active  # one release answers all requests of a call
         read = [self._read(request) for request in requests[: self.max_requests]]
         too_many = f"{OVERLOADED} ({self.max_requests})"
         read += [self.unavailable(too_many, RefusalReason.OVERLOADED) for _ in requests[self.max_requests :]]
@@ -109,6 +109,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Remove the metrics and the pulse of this process."""
+        self.releases.stop()
         self.metrics.stop()
         self.pulse.stop()
 
@@ -190,9 +191,3 @@ class TritonPythonModel:
         return self.triton.InferenceResponse(
             [self.tensors.of(name, answer[name]) for name in self.outputs if name in wanted]
         )
-
-
-def freeze_garbage_collector() -> None:
-    """Exempt all that is loaded from garbage collection: a full collection takes 47 ms, in the middle of a pass."""
-    gc.collect()
-    gc.freeze()

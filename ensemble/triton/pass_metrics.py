@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from ...workflows.features.circuit_breaker import CircuitBreaker
 from ..graph.executor import Executor
 from ..graph.ops import LookupUser, Respond
-from ..graph.ops.base import Op
+from .held_releases import HeldReleases
 from .latency_histogram import Series, StageHistogram
 from .metrics_publisher import Publisher
 
@@ -22,7 +23,7 @@ _HELP = {
     f"{_LATENCY}_bucket": f"Passes that took at most le {_SECONDS}.",
     f"{_LATENCY}_sum": f"Sum of the {_SECONDS}.",
     f"{_LATENCY}_count": "Passes, by stage.",
-    "recsys_release_info": "1; the label release says which release this instance serves.",
+    "recsys_release_info": "1 for the release that answers in this instance, 0 for others that it holds.",
     "recsys_instance_start_time_seconds": "When this instance was started, seconds since 1970.",
     "recsys_store_breaker_open": "1 while requests are answered without asking the online store, else 0.",
     "recsys_store_errors_total": "Reads and trials that the online store did not answer, or answered with an error.",
@@ -49,12 +50,13 @@ class RefusalReason(StrEnum):
 class PassMetrics:
     """What a model process has answered, how fast and how well."""
 
-    def __init__(self, triton: Any, model: str, executor: Executor) -> None:
-        self._latency = StageHistogram([*executor.stages, UNPACK, PACK, TOTAL], _LATENCY)
+    def __init__(self, triton: Any, model: str, releases: HeldReleases) -> None:
+        self._releases = releases
+        self._latency = StageHistogram([*releases.active.stages, UNPACK, PACK, TOTAL], _LATENCY)
         self._requests = self._users = 0
         self._refused: dict[str, float] = dict.fromkeys(map(str, RefusalReason), 0)
-        self._ops = [node.op for node in executor.nodes]
-        self._release, self._started = executor.release.get("release"), time.time()
+        self._started, self._dropped = time.time(), Counter[Series]()
+        self._before: dict[Executor, Counter[Series]] = {}
         self._publisher = Publisher(triton, model, self._values, _HELP)
         self.start, self.stop = self._publisher.start, self._publisher.stop
 
@@ -68,30 +70,53 @@ class PassMetrics:
         """Count a request that gets an error."""
         self._refused[str(why)] += 1
 
+    def count_from_now(self, executor: Executor) -> None:
+        """Leave out what a release has counted so far, which is its warm-up."""
+        self._before[executor] = _counts(executor)
+
+    def forget(self, executor: Executor) -> None:
+        """Keep the counts of a release that is dropped."""
+        self._dropped.update(self._counted(executor))
+        self._before.pop(executor, None)
+
+    def _counted(self, executor: Executor) -> Counter[Series]:
+        counts = _counts(executor)
+        counts.subtract(self._before.get(executor, {}))
+        return counts
+
     def _values(self) -> dict[Series, float]:
         # Sent in this order. Requests come last, so whoever sees a request counted also sees its users and times.
-        info = _labelled("recsys_release_info", "release", {self._release: 1} if self._release else {})
+        active, held = self._releases.active, list(self._releases.held.items())
+        counts = Counter(self._dropped)
+        for _, executor in held:
+            counts.update(self._counted(executor))
         return {
             **self._latency.values(),
-            **info,
+            **_labelled("recsys_release_info", "release", {name: float(of is active) for name, of in held if name}),
             ("recsys_instance_start_time_seconds", ()): self._started,
-            **_of_ops(self._ops),
+            **_breaker(active),
+            **counts,
             **_labelled("recsys_refused_requests_total", "why", self._refused),
             ("recsys_users_total", ()): self._users,
             ("recsys_requests_total", ()): self._requests,
         }
 
 
-def _of_ops(ops: Sequence[Op]) -> dict[Series, float]:
-    """What the steps count themselves."""
-    values: dict[Series, float] = {}
-    for op in ops:
+def _counts(executor: Executor) -> Counter[Series]:
+    """What the steps of a release have counted."""
+    values: Counter[Series] = Counter()
+    for op in (node.op for node in executor.nodes):
         if isinstance(op, LookupUser) and isinstance(op.reader, CircuitBreaker):
-            values["recsys_store_breaker_open", ()] = op.reader.is_open
             values["recsys_store_errors_total", ()] = op.reader.errors
         elif isinstance(op, Respond):
-            values |= _labelled("recsys_degraded_users_total", "reason", op.degraded_users)
+            values.update(_labelled("recsys_degraded_users_total", "reason", op.degraded_users))
     return values
+
+
+def _breaker(executor: Executor) -> dict[Series, float]:
+    ops = [node.op for node in executor.nodes if isinstance(node.op, LookupUser)]
+    open_now = [op.reader.is_open for op in ops if isinstance(op.reader, CircuitBreaker)]
+    return {("recsys_store_breaker_open", ()): float(any(open_now))} if open_now else {}
 
 
 def _labelled(name: str, label: str, values: Mapping[str, float]) -> dict[Series, float]:

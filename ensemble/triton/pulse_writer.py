@@ -23,7 +23,7 @@ class PulseWriter:
 
     def __init__(self, instance: str, interval: float = 0.2) -> None:
         self._instance, self._interval = instance, interval
-        self._beats = self._begun = self._done = 0
+        self._beats = self._begun = self._done = self._generation = self._failed = 0
         self._ready = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cascade-pulse", daemon=True)
@@ -41,8 +41,17 @@ class PulseWriter:
     def ready(self) -> None:
         """Say that the model can answer."""
         self._ready = True
-        if self._file >= 0:
-            self._write()
+        self._write_now()
+
+    def reached(self, generation: int) -> None:
+        """Say that the releases of this generation of `Serving` are loaded, and that the active one answers."""
+        self._generation = generation
+        self._write_now()
+
+    def failed(self, generation: int) -> None:
+        """Say that a release of this generation of `Serving` cannot be loaded."""
+        self._failed = generation
+        self._write_now()
 
     def stop(self) -> None:
         """End the thread and remove the file."""
@@ -66,6 +75,10 @@ class PulseWriter:
         self._done = self._begun
         self._begun += 1
 
+    def _write_now(self) -> None:
+        if self._file >= 0:
+            self._write()
+
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
             if os.getppid() != self._server:
@@ -74,4 +87,4 @@ class PulseWriter:
 
     def _write(self) -> None:
         self._beats += 1
-        Pulse(self._beats, self._ready, self._begun, self._done).write(self._file)
+        Pulse(self._beats, self._ready, self._begun, self._done, self._generation, self._failed).write(self._file)

@@ -39,6 +39,9 @@ VERBS = [
     "demo",
 ]
 SUBVERBS = [["features", verb] for verb in ("apply", "materialize", "push")]
+SUBVERBS += [
+    ["release", verb] for verb in ("list", "show", "diff", "verify", "retire", "history", "promote", "rollback")
+]
 HEAVY = [
     "tensorflow",
     "merlin",
@@ -180,6 +183,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert result.stderr == f"error: pipeline.yaml: no such file; {hint}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
@@ -203,6 +207,7 @@ def _set(sets: list[str]) -> list[str]:
     return [part for entry in sets for part in ("--set", entry)]
 
 
+@pytest.mark.slow
 def test_commands_in_errors_name_the_config_file(config_file: Path) -> None:
     config_file.rename(config_file.with_name("my shop.yaml"))
     result = cascade("features", "apply", "-c", "my shop.yaml", cwd=config_file.parent)
@@ -212,6 +217,7 @@ def test_commands_in_errors_name_the_config_file(config_file: Path) -> None:
     assert result.stderr.rstrip().endswith("run `cascade run --only features` first")
 
 
+@pytest.mark.slow
 def test_a_bug_is_one_line_too(config_file: Path) -> None:
     code = (
         "import cascade.config.load as c, cascade.cli.main\n"
@@ -239,6 +245,7 @@ def test_a_signal_runs_the_cleanup(config_file: Path, number: int, code: int) ->
     assert (result.returncode, result.stdout) == (code, "cleaned up\n") and "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_library_that_makes_an_error_of_the_end_hides_nothing(config_file: Path) -> None:
     program = (
         "import os, signal, cascade.config.load as c, cascade.cli.main\n"
@@ -270,6 +277,7 @@ def test_an_interrupt_while_the_command_is_imported_is_no_traceback(module: str,
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
 
 
+@pytest.mark.slow
 def test_the_entry_point_leaves_interrupts_to_the_command(config_file: Path) -> None:
     assert cascade("--version", cwd=config_file.parent, code=ENTRY).returncode == 0
     program = (
@@ -491,6 +499,7 @@ def test_recommend_asks_for_the_model_of_the_config(
         assert (request_seen["url"], request_seen["model"]) == asked
 
 
+@pytest.mark.slow
 def test_a_context_without_a_value(config_file: Path) -> None:
     result = cascade("recommend", "--user", "1", "--context", "hour", cwd=config_file.parent)
     assert result.returncode == 2

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 
@@ -36,6 +37,8 @@ def test_large_files_are_linked_and_small_ones_copied(folder, tmp_path):
     link_or_copy(folder, target)
     assert (target / "nodes" / "vectors.npy").samefile(folder / "nodes" / "vectors.npy")
     assert not (target / "config").samefile(folder / "config")
+    modes = [stat.S_IMODE((target / name).stat().st_mode) & 0o222 for name in ("nodes/vectors.npy", "config")]
+    assert modes[0] == 0 and modes[1] != 0  # whoever wrote into the link would change both
     assert (target / "config").read_bytes() == (folder / "config").read_bytes()
 
 

@@ -56,6 +56,12 @@ def test_code_and_releases_cannot_be_written_to() -> None:
     assert settings()["ExecStartPre"][0].split()[-1] == writable[-1]  # what does not exist cannot be made writable
 
 
+def test_nothing_is_made_as_root_before_the_first_run() -> None:
+    """`install -d` would make the folder above `.live`, too, and the user cascade could not publish there."""
+    unit = settings()
+    assert unit["ConditionPathExists"] == [str(Path(unit["ExecStartPre"][0].split()[-1]).parent)]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_understands_it() -> None:
     done = subprocess.run(["systemd-analyze", "verify", UNIT], capture_output=True, text=True, check=False)

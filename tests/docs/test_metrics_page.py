@@ -65,6 +65,14 @@ def test_each_alert_is_explained_by_its_name() -> None:
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(alerts())
 
 
+def test_each_alert_has_a_severity() -> None:
+    [group] = yaml.safe_load(RULES)["groups"]
+    severities = {rule["alert"]: rule.get("labels", {}).get("severity") for rule in group["rules"]}
+    assert set(severities.values()) == {"critical", "warning", "info"}, severities
+    for severity in set(severities.values()):
+        assert f"`{severity}`: " in PAGE
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_prometheus_understands_them(tmp_path: Path) -> None:
     for kind, text in (("rules", RULES), ("config", SCRAPE)):

@@ -68,6 +68,7 @@ def page_of(ordered_by):
     return render(results, {"release": "a<b"}, logits, logits > 0)
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained(page):
     found = []
 

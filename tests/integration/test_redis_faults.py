@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import socket
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from redis_process import USER, RedisServer, lookup, write_user
+from redis_process import USER, VIEWS, RedisServer, lookup, write_user
 from waiting import HANG_S, wait_until
 
 from cascade.cli.doctor.pipeline import check_redis
@@ -24,6 +27,7 @@ from cascade.testing.miniature import miniature_repository
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features import store as feature_store
 from cascade.workflows.features.circuit_breaker import CircuitBreaker
+from cascade.workflows.features.online import FeatureQuery, RedisReader, StoreUnreachableError
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +74,30 @@ def test_a_redis_that_hung_is_asked_again(own_redis: RedisServer, op: LookupUser
         own_redis.signal(signal.SIGCONT)
         wait_until(lambda: not breaker(op).is_open)
     assert known(op)
+
+
+@pytest.mark.parametrize("reply", [b"*1000000000\r\n", b"*2\r\n$9\r\n", b":1\r\n", b"*0\r\n", b"$-1\r\n", b"?\r\n"])
+def test_a_reply_that_trickles_or_is_none_is_over_in_time(reply: bytes) -> None:
+    """A byte every few milliseconds is an answer for the socket's time-out, which begins anew with each."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # the reader has given up
+                while not ended.is_set():
+                    with listener.accept()[0] as connection:
+                        connection.recv(1 << 16)
+                        connection.sendall(reply)
+                        while not ended.wait(0.01):
+                            connection.sendall(b"1")
+
+        threading.Thread(target=serve, daemon=True).start()
+        reader = RedisReader.open(FeatureQuery("p", "user_id", VIEWS), f"127.0.0.1:{listener.getsockname()[1]}", 0.2)
+        try:
+            with pytest.raises(StoreUnreachableError):
+                reader.read([USER])
+        finally:
+            ended.set()
 
 
 def test_a_redis_that_is_down_at_the_start_and_comes_later(own_redis: RedisServer, op: LookupUser) -> None:

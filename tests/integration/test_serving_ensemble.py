@@ -43,3 +43,16 @@ def _items(client):
         return client.recommend([101])[0].items
     except CascadeError:
         return None
+
+
+def test_a_standby_takes_over_when_no_step_is_left(ensemble, free, nothing_left, tmp_path):
+    """Replacing them one after the other takes longer."""
+    config = free.model_copy(update={"standby": True})
+    with TritonServer(ensemble.repository, "cascade", feature_repo=tmp_path, config=config) as server:
+        wait_until(server.standby_ready)
+        standby = server._supervisor.standby.process.pid
+        for pid in stubs(server).values():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: server.pid == standby and server.ready())
+        with Client(server.grpc_url) as client:
+            assert client.recommend([101])

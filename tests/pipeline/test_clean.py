@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from release_exports import write_export
 from waiting import wait_until
 
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
-from cascade.core.errors import ArtifactError, ConfigError, DiskError
+from cascade.core.errors import ArtifactError, ConfigError, DiskError, ReleaseError
 from cascade.core.files import locked
 from cascade.core.stage import Stage
 from cascade.ensemble.repository.release import ReleaseManifest
@@ -22,6 +23,8 @@ from cascade.pipeline import stages
 from cascade.pipeline.clean import clean, freed, removable
 from cascade.pipeline.leftovers import leftovers, lock_file, running
 from cascade.pipeline.stages import run
+from cascade.rollout.releases.live_set import LiveSet, LiveSets
+from cascade.rollout.releases.store import ReleaseStore
 
 
 def config(repository: Path, topk: int = 200, **sections: Any) -> PipelineConfig:
@@ -80,6 +83,7 @@ def test_what_no_last_run_needs_can_go(runs: Path, repository: Path) -> None:
     assert run(config(repository, 50), runs) == second
 
 
+@pytest.mark.slow
 def test_the_last_run_of_every_pipeline_stays(runs: Path, repository: Path) -> None:
     for name, topk in (("shop", 100), ("books", 50)):
         run(config(repository, topk, feature_store={"project": name}), runs)
@@ -87,6 +91,7 @@ def test_the_last_run_of_every_pipeline_stays(runs: Path, repository: Path) -> N
     assert removable(config(repository, 100, feature_store={"project": "shop"}), runs) == []
 
 
+@pytest.mark.slow
 def test_the_artifacts_of_the_config_stay_although_another_config_ran_last(runs: Path, repository: Path) -> None:
     ours = run(config(repository, 100), runs)
     run(config(repository, 50), runs)
@@ -94,6 +99,7 @@ def test_the_artifacts_of_the_config_stay_although_another_config_ran_last(runs:
     assert names(removable(None, runs)) == {place(ours["etl"]), place(ours["export"])}
 
 
+@pytest.mark.slow
 def test_what_a_published_release_was_made_from_stays(runs: Path, repository: Path) -> None:
     old = run(config(repository, 100), runs)
     run(config(repository, 50), runs)
@@ -107,6 +113,22 @@ def test_what_a_published_release_was_made_from_stays(runs: Path, repository: Pa
         removable(config(repository, 50), runs)
 
 
+def test_what_live_releases_were_made_from_stays(runs: Path, repository: Path, tmp_path: Path) -> None:
+    export = {"repository": str(repository), "model_name": "shop"}
+    made = [run(config(repository, topk, export=export), runs) for topk in (100, 90, 80, 50)]
+    store, live = ReleaseStore(repository, "shop"), LiveSets(repository, "shop")
+    for at, release in enumerate("abc"):
+        write_export(tmp_path / release, release, parts={"etl": made[at]["etl"].digest})
+        store.add(tmp_path / release)
+    live.change(lambda _: LiveSet("a", "b"), actor="test", reason="")
+    found = names(removable(config(repository, 50, export=export), runs))
+    assert found == {place(made[2]["etl"]), *(place(each["export"]) for each in made[:3])}
+    live.file.write_text("{")
+    with pytest.raises(ReleaseError, match="live.json: damaged"):
+        removable(config(repository, 50, export=export), runs)
+
+
+@pytest.mark.slow
 def test_files_that_are_linked_elsewhere_free_nothing(runs: Path, repository: Path, tmp_path: Path) -> None:
     old = run(config(repository, 100), runs)
     run(config(repository, 50), runs)
@@ -116,6 +138,7 @@ def test_files_that_are_linked_elsewhere_free_nothing(runs: Path, repository: Pa
     assert before - after == (tmp_path / "elsewhere").stat().st_blocks * 512 > 0
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_manifest_and_checkpoints_can_go(runs: Path, repository: Path) -> None:
     done = run(config(repository), runs)
     for name in ("0123456789ab", "0123456789ab.resume"):
@@ -129,6 +152,7 @@ def test_a_folder_without_a_manifest_and_checkpoints_can_go(runs: Path, reposito
     }
 
 
+@pytest.mark.slow
 def test_what_a_stage_keeps_for_later_runs_stays(runs: Path, repository: Path) -> None:
     run(config(repository), runs)
     kept = runs / "evaluation" / "tuning"
@@ -138,6 +162,7 @@ def test_what_a_stage_keeps_for_later_runs_stays(runs: Path, repository: Path) -
     assert (kept / "ease-0123.json").exists()
 
 
+@pytest.mark.slow
 def test_checkpoints_that_the_next_run_goes_on_from_stay(runs: Path, repository: Path) -> None:
     done = run(config(repository), runs)
     shutil.rmtree(done["etl"].path)
@@ -145,6 +170,7 @@ def test_checkpoints_that_the_next_run_goes_on_from_stay(runs: Path, repository:
     assert all(entry.path.parent.name == "export" for entry in removable(config(repository), runs))
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_or_shown_while_a_run_goes_on(runs: Path, repository: Path) -> None:
     run(config(repository), runs)
     with running(runs), running(runs):  # runs share it
@@ -203,6 +229,7 @@ run(PipelineConfig.model_validate({"schema": {"sparse": ["user_id", "item_id"]}}
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_what_the_next_one_removes(runs: Path, repository: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", KILLED, runs], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -21,7 +21,8 @@ NO_NAMES = {
     *("etl.scheduler", "etl.memory_limit", "etl.text.ngrams", "etl.text.encoder"),
     *("two_tower.user_tower.mlp", "two_tower.item_tower.mlp", "dlrm_ranker.bottom_mlp", "dlrm_ranker.top_mlp"),
     *("feature_store.repo", "feature_store.project", "feature_store.redis"),
-    *("export.repository", "export.model_name", "server.host", "server.grpc_host", "dlrm_ranker.choose_by"),
+    *("export.repository", "export.model_name", "server.host", "server.grpc_host", "server.metrics_host"),
+    "dlrm_ranker.choose_by",
 }
 """Keys of text or lists that do not name anything in the tables or the package."""
 ATTENTION = {"dlrm_ranker.history.kind": "target_attention"}
@@ -120,6 +121,7 @@ def run_until_training(tables, more):
     run(config, tables / "runs", stages=stages)
 
 
+@pytest.mark.slow
 def test_right_names_reach_the_training(tables):
     with pytest.raises(TrainedError):
         run_until_training(tables, {"evaluation.slices": ["gender", "brand", "label", "timestamp"]})

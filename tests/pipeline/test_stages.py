@@ -79,6 +79,7 @@ class Unreachable(Pipeline):
             raise FeatureStoreError("store: down")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_down_stops_only_what_has_to_be_published(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,6 +107,7 @@ def test_runs_in_order_once(tmp_path: Path, pipeline: Pipeline) -> None:
     assert pipeline.published == ["c", "c"], "an artifact is published even if its stage did not run"
 
 
+@pytest.mark.slow
 def test_a_stage_that_does_not_fit_is_refused_before_it_runs(tmp_path: Path, pipeline: Pipeline) -> None:
     """b needs 2 GB, and a byte for each parent of its parent: none."""
 
@@ -125,6 +127,7 @@ def test_a_stage_that_does_not_fit_is_refused_before_it_runs(tmp_path: Path, pip
     assert pipeline.run(tmp_path, config(etl={"memory_limit": "1GB"})) == [], "what is made already takes no memory"
 
 
+@pytest.mark.slow
 def test_stages_to_come_are_checked_when_there_are_tables_and_something_runs(tmp_path: Path) -> None:
     pipeline, asked = Pipeline(), []
 
@@ -148,6 +151,7 @@ def test_stages_to_come_are_checked_when_there_are_tables_and_something_runs(tmp
     assert pipeline.run(tmp_path, config()) == [] and len(asked) == 2
 
 
+@pytest.mark.slow
 def test_a_stage_gets_its_own_sections_and_parents(tmp_path: Path, pipeline: Pipeline) -> None:
     done = run(config(), tmp_path, stages=pipeline.stages)
     assert dict(done["c"].metrics) == {"n_parents": 2, "sections": ["schema"]}
@@ -155,6 +159,7 @@ def test_a_stage_gets_its_own_sections_and_parents(tmp_path: Path, pipeline: Pip
     assert done["b"].path.parent == tmp_path / "b"
 
 
+@pytest.mark.slow
 def test_a_changed_section_runs_what_reads_it(tmp_path: Path, pipeline: Pipeline) -> None:
     pipeline.run(tmp_path, config())
     changed = config(serving={"ann": {"topk": 100}, "rerank": {"k": 10}})
@@ -170,6 +175,7 @@ def test_a_changed_parent_runs_its_children(tmp_path: Path, pipeline: Pipeline) 
     assert pipeline.run(tmp_path, config()) == ["b", "c"]
 
 
+@pytest.mark.slow
 def test_going_back_to_older_settings_runs_nothing(tmp_path: Path, pipeline: Pipeline) -> None:
     pipeline.run(tmp_path, config())
     pipeline.run(tmp_path, config(data={"source": "synthetic"}))
@@ -180,6 +186,7 @@ def named(name: str, **sections: Any) -> PipelineConfig:
     return config(feature_store={"project": name}, **sections)
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_compared_with_its_own_last_run(tmp_path: Path, pipeline: Pipeline) -> None:
     """Two configs in one folder: shop changes serving.ann.topk, whatever books has run meanwhile."""
     few, more, most = ({"ann": {"topk": topk}, "rerank": {"k": 10}} for topk in (30, 40, 50))
@@ -199,6 +206,7 @@ def test_a_pipeline_is_compared_with_its_own_last_run(tmp_path: Path, pipeline: 
     assert set(told) == {""}, "the first run of a pipeline has no changes to tell"
 
 
+@pytest.mark.slow
 def test_the_last_run_may_be_one_of_older_settings(tmp_path: Path, pipeline: Pipeline) -> None:
     for topk in (30, 40, 30):
         pipeline.run(tmp_path, config(serving={"ann": {"topk": topk}, "rerank": {"k": 10}}))
@@ -206,6 +214,7 @@ def test_the_last_run_may_be_one_of_older_settings(tmp_path: Path, pipeline: Pip
     assert pipeline.why(tmp_path, config())["b"] == "serving.ann.topk: 30 -> 200"
 
 
+@pytest.mark.slow
 def test_a_pipeline_without_an_earlier_run_of_a_stage(tmp_path: Path, pipeline: Pipeline) -> None:
     pipeline.run(tmp_path, named("shop"))
     pipeline.run(tmp_path, named("books", data={"source": "synthetic"}), only=["a"])
@@ -226,6 +235,7 @@ def with_file(pipeline: Pipeline, folder: Path) -> None:
     pipeline.stages = (replace(first, inputs=lambda sections: file_inputs([folder], folder)), *rest)
 
 
+@pytest.mark.slow
 def test_another_file_runs_the_stage_that_reads_it(tmp_path: Path, pipeline: Pipeline) -> None:
     file, runs = tmp_path / "tables" / "items.csv", tmp_path / "runs"
     file.parent.mkdir()
@@ -294,6 +304,7 @@ def test_other_code_is_a_reason(tmp_path: Path, pipeline: Pipeline) -> None:
     assert row.why == "the stage's code has changed (version 1 -> 2)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_manifest_that_was_cut_off_is_a_reason(tmp_path: Path, pipeline: Pipeline, text: str) -> None:
     done = run(config(), tmp_path, stages=pipeline.stages)
@@ -314,6 +325,7 @@ def test_only_brings_what_it_needs(tmp_path: Path, pipeline: Pipeline) -> None:
     assert pipeline.published == []
 
 
+@pytest.mark.slow
 def test_force_runs_everything(tmp_path: Path, pipeline: Pipeline) -> None:
     pipeline.run(tmp_path, config())
     assert pipeline.run(tmp_path, config(), force=True) == ["a", "b", "c"]
@@ -334,20 +346,22 @@ def test_unknown_stage(tmp_path: Path, pipeline: Pipeline) -> None:
         run(config(), tmp_path, only=["d"], stages=pipeline.stages)
 
 
+@pytest.mark.slow
 def test_find(tmp_path: Path, pipeline: Pipeline) -> None:
-    with pytest.raises(ConfigError, match=r"stage b is not up to date \(not run before; a would run first\): run"):
+    with pytest.raises(ConfigError, match=r"stage b .*\(not run before; a would run first\): run `cascade run` first"):
         find(config(), tmp_path, "b", pipeline.stages)
     done = run(config(), tmp_path, stages=pipeline.stages)
     assert find(config(), tmp_path, "b", pipeline.stages) == done["b"]
 
 
+@pytest.mark.slow
 def test_find_says_how_to_see_the_last_one(tmp_path: Path, pipeline: Pipeline) -> None:
     done = run(config(), tmp_path, stages=pipeline.stages)
     last = done["b"].path
-    with pytest.raises(ConfigError, match=rf"`cascade run --only b` first; `cascade show {last}` shows"):
+    with pytest.raises(ConfigError, match=rf"`cascade run` first, which makes all; `cascade show {last}` shows"):
         find(config(serving={"ann": {"topk": 50}}), tmp_path, "b", pipeline.stages)
     shutil.rmtree(last)
-    with pytest.raises(ConfigError, match=r"`cascade run --only b` first$"):
+    with pytest.raises(ConfigError, match=r"`cascade run` first, which makes all$"):
         find(config(), tmp_path, "b", pipeline.stages)
 
 
@@ -363,6 +377,7 @@ def test_progress(tmp_path: Path, pipeline: Pipeline) -> None:
     assert [(p.artifact is None, p.seconds is None) for p in seen] == [(False, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("")])
 def test_an_artifact_whose_files_are_gone_or_cut_off_is_made_again(
     tmp_path: Path, pipeline: Pipeline, damage: Callable[[Path], Any]
@@ -380,6 +395,7 @@ def test_stage_names_match_their_places() -> None:
         assert place.partition(":")[2].lower() == name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_record_is_named(tmp_path: Path, pipeline: Pipeline, text: str) -> None:
     pipeline.run(tmp_path, config())

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from ...core.disk import free_bytes
 from ...core.errors import FeatureStoreError
+from .redis_deadline import with_deadline
 
 ONLINE_FILE = Path("data") / "online_store.db"
 NEARLY_FULL = 1 << 20
@@ -72,7 +73,7 @@ def open_reader(query: FeatureQuery, repo: Path, online: str, redis: str, timeou
     """Open the store that ``feature_store.online`` names.
 
     Args:
-        timeout: seconds for one wait for the store.
+        timeout: seconds in which the store has to answer.
 
     Raises:
         FeatureStoreError: if there is no sqlite store in ``repo``, or it lacks a view.
@@ -215,9 +216,10 @@ class RedisReader:
             names += ["", *features]
             fields.append(f"_ts:{view}".encode())
             fields += [struct.pack("<I", mmh3.hash(f"{view}:{name}", signed=False)) for name in features]
-        client = redis_client(connection, timeout)
+        pool = redis_client(connection, timeout).connection_pool
+        pool.connection_class = with_deadline(pool.connection_class)
         command = b"*%d\r\n%s" % (2 + len(fields), _bulk(b"HMGET")), b"".join(map(_bulk, fields))
-        return cls(query, client.connection_pool, names, command)
+        return cls(query, pool, names, command)
 
     def read(self, keys: Sequence[int | str | None]) -> OnlineRows:
         rows = iter(self._rows([entity_key(self.query.key, key) for key in keys if key is not None]))
@@ -236,8 +238,12 @@ class RedisReader:
         try:
             connection = self.pool.get_connection("HMGET")
             try:
+                connection.renew_deadline()
                 connection.send_packed_command([b"".join([before + _bulk(key + project) + after for key in keys])])
-                return [connection.read_response() for _ in keys]
+                rows = [connection.read_response() for _ in keys]
+                if not all(isinstance(row, list) and len(row) == len(self.names) for row in rows):
+                    raise ValueError(f"expected lists of {len(self.names)} values")
+                return rows
             except BaseException:
                 connection.disconnect()  # an unread reply would answer the next call
                 raise

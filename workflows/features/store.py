@@ -23,7 +23,7 @@ from .connection import (
 )
 from .definitions import feast_objects
 from .online_writer import EPOCH, Row, key_of
-from .publication import Publication, items_of
+from .publication import HISTORY, Publication, items_of
 from .published import forget_published, holds, note_published
 from .push import pushed_row, seconds_of, typed_ids
 from .spec import FeatureSpec, View
@@ -93,7 +93,9 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, in
     cut = datetime.fromisoformat(artifact.metrics["cut"])
     with reaching(section):
         store = open_store(section)
-        views = [(view, feature_view(store, view.name)) for view in spec.views]
+        # Histories first: while an empty store is filled, they matter more to an answer than profiles.
+        ordered = sorted(spec.views, key=lambda view: view.name != HISTORY)
+        views = [(view, feature_view(store, view.name)) for view in ordered]
     written = {}
     with locked(data_folder(section) / f"{store.project}.publishing"), reaching(section):
         forget_published(section)

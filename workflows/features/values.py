@@ -71,7 +71,8 @@ class ValueDecoder:
     """Decodes serialized values to columns of a kind: int, float or string.
 
     A value that is absent, empty or of another kind is missing: None for strings, the smallest int64 for ints, NaN
-    for floats. The usual encodings are decoded here; protobuf's parser, which is slower, decodes the rest.
+    for floats. The usual encodings are decoded here; protobuf's parser, which is slower, decodes the rest. Bytes that
+    are no value at all raise FeatureStoreError.
     """
 
     message: Any = field(default_factory=value_message)
@@ -98,14 +99,28 @@ class ValueDecoder:
     def _scalar(self, value: bytes, kind: str) -> Any:
         if kind == "float" and value[0] == _DOUBLE_TAG and len(value) == 9:
             return _unpack_double(value)[0]
-        if kind == "string" and value[0] == _STRING_TAG and value[1] == len(value) - 2 < 128:
-            return value[2:].decode()
-        parsed = self.message.FromString(value)
+        if kind == "string" and len(value) > 1 and value[0] == _STRING_TAG and value[1] == len(value) - 2 < 128:
+            return self._text(value[2:])
+        parsed = self._parsed(value)
         name = parsed.WhichOneof("val")
         return getattr(parsed, name) if name in SCALARS[kind] else MISSING[kind]
 
+    def _text(self, value: bytes) -> str:
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise FeatureStoreError(f"a damaged value: {error}") from error
+
+    def _parsed(self, value: bytes) -> Any:
+        from google.protobuf.message import DecodeError
+
+        try:
+            return self.message.FromString(value)
+        except (DecodeError, TypeError, UnicodeDecodeError) as error:
+            raise FeatureStoreError(f"a damaged value: {error}") from error
+
     def _list(self, value: bytes, kind: str) -> Any:
-        parsed = self.message.FromString(value)
+        parsed = self._parsed(value)
         name = parsed.WhichOneof("val")
         return getattr(parsed, name).val if name in LISTS[kind] else []
 

@@ -43,9 +43,9 @@ class LookupUser(Op):
 
     L, S and X are the longest list in the batch and at least 1; a history has at most ``seen`` ids. Missing values and
     the padding of lists are None for strings, the smallest int64 for ints, NaN for floats. ``known_user`` says whether
-    a view of the store has the user. ``features_stale`` says that the store could not be read; then all values are
-    missing and ``known_user`` is False. A store that does not answer is not asked again until it does, so that only
-    the first pass waits for it.
+    a view of the store has the user. ``features_stale`` says that the store could not be read, or holds a damaged
+    value of this user; then all values are missing and ``known_user`` is False. A store that does not answer is not
+    asked again until it does, so that only the first pass waits for it.
 
     The store is in the Feast repository that the environment variable CASCADE_FEATURE_REPO names, by default in the
     folder ``feature_repo``.
@@ -110,8 +110,19 @@ class LookupUser(Op):
     def __call__(self, columns: Columns) -> Columns:
         users = columns["user_id"][:, 0].tolist()
         stored = self._read(users)
-        nothing: list[bytes | None] = [None] * len(users)
-        values = {} if stored is None else stored.values
+        if stored is None:
+            nobody = OnlineRows([False] * len(users), {})
+            return self._columns(nobody, [True] * len(users))
+        try:
+            return self._columns(stored, [False] * len(users))
+        except FeatureStoreError:  # of one user, most likely: the others have theirs
+            damaged = [self._is_damaged(stored, at) for at in range(len(users))]
+            return self._columns(_without(stored, damaged), damaged)
+
+    def _columns(self, stored: OnlineRows, stale: list[bool]) -> Columns:
+        """What is written for the rows of the store; raises FeatureStoreError if a value is damaged."""
+        nothing: list[bytes | None] = [None] * len(stale)
+        values = stored.values
         found = {name: self._column(values.get(name, nothing), kind) for name, kind in self.columns.items()}
         if self.times:
             found["history_times"] = self.decoder.lists(values.get("history_times", nothing), "int", self.times)
@@ -119,9 +130,18 @@ class LookupUser(Op):
             **found,
             "history_ids": self.decoder.lists(values.get("history_ids", nothing), self.item_kind, self.seen),
             "rejected_ids": self.decoder.lists(values.get("rejected_ids", nothing), self.item_kind),
-            "known_user": np.array(stored.known if stored else nothing, dtype=bool).reshape(-1, 1),
-            "features_stale": np.full((len(users), 1), stored is None),
+            "known_user": np.array(stored.known, dtype=bool).reshape(-1, 1),
+            "features_stale": np.array(stale, dtype=bool).reshape(-1, 1),
         }
+
+    def _is_damaged(self, stored: OnlineRows, at: int) -> bool:
+        """Whether a value of the user at this place cannot be decoded. Logs it."""
+        try:
+            self._columns(OnlineRows([True], {name: [column[at]] for name, column in stored.values.items()}), [False])
+        except FeatureStoreError as error:
+            log.warning("answering a user without features: the store has %s", error)
+            return True
+        return False
 
     def _read(self, users: list[Any]) -> OnlineRows | None:
         """The stored values of each user; None if the store cannot be read. Logs the first of several failures, and
@@ -142,6 +162,15 @@ class LookupUser(Op):
         if kind.startswith("list_"):
             return self.decoder.lists(values, kind.removeprefix("list_"))
         return self.decoder.scalars(values, kind)
+
+
+def _without(stored: OnlineRows, damaged: list[bool]) -> OnlineRows:
+    """The rows of the store, with nothing for the damaged ones."""
+    values = {
+        name: [None if bad else value for value, bad in zip(column, damaged, strict=True)]
+        for name, column in stored.values.items()
+    }
+    return OnlineRows([known and not bad for known, bad in zip(stored.known, damaged, strict=True)], values)
 
 
 def _spec(name: str, kind: str) -> ColumnSpec:

@@ -107,6 +107,7 @@ def test_the_text_holds_every_result(report):
         assert part in text
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained(report):
     page = render(report)
     assert page.count("data:image/svg+xml;base64,") == 4  # two batch sizes, stages, soak

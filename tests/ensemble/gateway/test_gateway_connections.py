@@ -46,6 +46,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_dropped_too():
                 time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_its_answer_is_dropped():
     with running(request_timeout_s=2) as gateway, connect(gateway) as client:
         gateway.backend.padding = 20 * MEGABYTE

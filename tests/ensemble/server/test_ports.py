@@ -44,6 +44,32 @@ def test_grpc_may_stay_on_this_machine_alone():
         claim_ports(ServerConfig(grpc_host="0.0.0.0", **free))
 
 
+@pytest.mark.parametrize(
+    ("grpc_host", "metrics_host", "expected"),
+    [(None, None, "0.0.0.0"), ("127.0.0.1", None, "127.0.0.1"), ("127.0.0.1", "127.0.0.2", "127.0.0.2")],
+)
+def test_the_metrics_are_where_grpc_is_unless_told_otherwise(grpc_host, metrics_host, expected):
+    free = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    hosts = {"host": "0.0.0.0", "grpc_host": grpc_host, "metrics_host": metrics_host}
+    ports = claim_ports(ServerConfig(**hosts, expose=True, **free))
+    assert ports.of_gateway() == [("0.0.0.0", ports.http), (expected, ports.metrics)]
+    assert ports.metrics_url == f"http://{expected.replace('0.0.0.0', '127.0.0.1')}:{ports.metrics}/metrics"
+
+
+@pytest.mark.parametrize("key", ["host", "grpc_host", "metrics_host"])
+def test_each_address_that_others_reach_is_named(key):
+    config = ServerConfig(**{key: "0.0.0.0"})
+    assert is_exposed(config)
+    with pytest.raises(ConfigError, match=rf"^server\.{key}: '0.0.0.0' lets other machines"):
+        claim_ports(config)
+
+
+@pytest.mark.parametrize("key", ["host", "grpc_host", "metrics_host"])
+def test_an_address_that_is_none_is_named(key):
+    with pytest.raises(ServerError, match=rf"^server\.{key}: 'no host' is not an address"):
+        claim_ports(ServerConfig(**{key: "no host"}, http_port=0, grpc_port=0, metrics_port=0))
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "0"])
 def test_other_machines_are_let_in_only_where_the_config_says_so(host):
     with pytest.raises(ConfigError, match="server.host: .* set server.expose to true"):

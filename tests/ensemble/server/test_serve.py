@@ -52,9 +52,22 @@ class OneRelease:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def wait(self, stop: threading.Event, reload: threading.Event, alive: Any) -> None:
+    def wait(self, stop: threading.Event, reload: threading.Event, alive: Any, load: Any) -> None:
         for _ in range(3):
             alive()
+
+
+class Nobody:
+    """Beside the server."""
+
+    def __init__(self, server: Any) -> None: ...
+
+    def __enter__(self) -> "Nobody":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def promote_published(self) -> None: ...
 
 
 def test_ready_alive_and_stopping_are_told(
@@ -62,10 +75,10 @@ def test_ready_alive_and_stopping_are_told(
 ) -> None:
     monkeypatch.setattr(serve_module, "TritonServer", OneRelease)
     monkeypatch.setattr(serve_module, "raise_file_limit", lambda: None)
-    serve(ServerConfig(), repository=tmp_path, model="shop", feature_repo=tmp_path)
+    serve(ServerConfig(), repository=tmp_path, model="shop", feature_repo=tmp_path, attend=Nobody)
     assert told(systemd) == ["READY=1", "STOPPING=1"]  # nobody has asked for a watchdog
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
-    serve(ServerConfig(), repository=tmp_path, model="shop", feature_repo=tmp_path)
+    serve(ServerConfig(), repository=tmp_path, model="shop", feature_repo=tmp_path, attend=Nobody)
     assert told(systemd) == ["READY=1", "WATCHDOG=1", "STOPPING=1"]
 
 
@@ -112,8 +125,7 @@ def test_a_long_reload_does_not_look_like_a_hang(tmp_path: Path, monkeypatch: py
             stop.set()
             threading.Timer(0.2, loaded.set).start()
 
-    monkeypatch.setattr(server, "_try_reload", load)
     reload.set()
-    server.wait(stop, reload, alive)
+    server.wait(stop, reload, alive, load)
     assert loaded.is_set()  # it does not stop in the middle of a reload
     assert looks_while_it_loads == 3

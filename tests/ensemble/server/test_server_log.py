@@ -5,6 +5,7 @@ import os
 import threading
 import tracemalloc
 
+import pytest
 from waiting import wait_until
 
 from cascade.ensemble.server.log import BURST, LONGEST_LINE, WAITING, ServerLog
@@ -77,6 +78,7 @@ class Flood(io.StringIO):
         return f"{self.left} ".ljust(self.length, "x")[: size - 1] + "\n"
 
 
+@pytest.mark.slow
 def test_a_flood_grows_neither_output_nor_memory():
     written = []
     tracemalloc.start()

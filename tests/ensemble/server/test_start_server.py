@@ -20,13 +20,14 @@ def test_the_store_s_password_reaches_the_models_by_the_environment(tmp_path: Pa
 
 
 def test_an_error_of_any_kind_in_a_reload_is_a_failed_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def replace(*_: Any) -> None:
+    def fits(*_: Any) -> None:
         raise IndexError("list index out of range")
 
     server: Any = TritonServer(tmp_path, "shop", feature_repo=tmp_path)
     session = SimpleNamespace(ready=lambda: True, pids=lambda: [1])
     server._supervisor = SimpleNamespace(session=session, restarted=0, replaced=0)
-    server._live = SimpleNamespace(replace=replace, models=["shop"])
+    server._live = SimpleNamespace(full_config=tmp_path / "config.pbtxt")
+    server._switch = SimpleNamespace(fits=fits)
     server.status_file = tmp_path / "no such folder" / "status"  # as where /dev/shm is full
     monkeypatch.setattr(server_module, "check_backends", lambda *_: None)
     monkeypatch.setattr(server_module, "assemble_runtime", lambda: SimpleNamespace(backends=tmp_path))

@@ -46,6 +46,10 @@ class FakeSession:
 
     def __init__(self):
         self.cause, self.stopped, self.is_warm, self.took_over, self.error = None, [], True, 0, None
+        self.gone = False
+
+    def all_gone(self):
+        return self.gone
 
     def fault(self):
         return self.cause
@@ -158,6 +162,14 @@ def test_a_warm_standby_takes_over_and_another_one_is_started(supervise, hurry, 
     assert supervisor.session is standbys.made[0] and standbys.made[0].took_over == 1
     assert first.stopped == [0] and "its standby takes over" in caplog.text
     assert supervisor.replaced == 2  # those of the first session count on
+
+
+def test_a_warm_standby_takes_over_from_a_server_whose_processes_are_all_gone(supervise, hurry):
+    standbys = Standbys()
+    supervisor, first = supervise(makes(FakeSession()), standbys)
+    first.gone = True  # without a standby the watchdog replaces them
+    wait_until(lambda: supervisor.restarted == 1, 0.01)
+    assert supervisor.session is standbys.made[0]
 
 
 @pytest.mark.parametrize("wrong", ["cold", "error"])

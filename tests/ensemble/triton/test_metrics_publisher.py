@@ -53,6 +53,10 @@ def triton(monkeypatch):
     return SimpleNamespace(MetricFamily=MetricFamily, TritonModelException=TritonModelException)
 
 
+def holding(active, **others):
+    return SimpleNamespace(active=active, held={active.release.get("release", ""): active, **others})
+
+
 def wait_for(condition):
     wait_until(condition, 0.005)
 
@@ -89,7 +93,7 @@ def test_a_server_without_metrics_is_served_all_the_same(caplog):
 
 
 def test_a_pass_is_counted_by_stage_with_its_requests_and_users(triton):
-    counted = PassMetrics(triton, "shop", Executor([], {}, [], max_users=1, release={"release": "abc"}))
+    counted = PassMetrics(triton, "shop", holding(Executor([], {}, [], max_users=1, release={"release": "abc"})))
     counted.start()
     counted.observe(3, 5, {"unpack": 0.002, "pack": 0.001, "total": 0.006})
     counted.observe(1, 1, {"unpack": 0.001, "pack": 0.001, "total": 0.004})
@@ -118,7 +122,7 @@ def test_the_store_s_state_and_reasons_are_published_from_the_start(triton, tmp_
     inputs = [Input("user_id", "int64", required=True), Input("top_k", "int32", required=True)]
     inputs.append(Input("ranked_rows", "int64", ("k",), required=True))
     graph = Executor(inputs, {"lookup_user": users, "respond": answer}, ["reasons"], max_users=9)
-    counted = PassMetrics(triton, "shop", graph)
+    counted = PassMetrics(triton, "shop", holding(graph))
     counted.start()
     assert published()["recsys_degraded_users_total", "features_stale"] == 0
     top_k, rows = np.array([[1], [2]], np.int32), np.array([[0], [0]])

@@ -136,6 +136,7 @@ def test_retrieve_gives_the_nearest_unseen(queries_at_once, found_at_once, kind,
         assert rows.tolist() == order + [PAD] * (15 - len(order))
 
 
+@pytest.mark.slow
 def test_a_user_with_most_events_costs_no_more_memory_than_others():
     """20,000 events of a user with 3,000 items: the items once, not 60 million entries."""
     import tracemalloc

@@ -54,6 +54,7 @@ def test_twenty_updates_per_horizon_or_four_steps_apart_but_at_least_five(horizo
     assert steps_between_updates(horizon) == steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("horizon", [20, 200])
 def test_the_average_lags_behind_a_growing_weight_by_the_horizon(horizon):
     """The mean age of the values in an exponential average is its horizon, less the steps between two updates."""

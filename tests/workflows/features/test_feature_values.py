@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import feast_value_type_to_python_type
-from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cascade.core.errors import FeatureStoreError
 from cascade.workflows.features.values import (
     ValueDecoder,
     int_lists,
@@ -120,5 +120,5 @@ def test_other_values_are_left_to_the_parser(values: list[bytes]) -> None:
 
 
 def test_a_broken_value_is_protobufs_error() -> None:
-    with pytest.raises(DecodeError):
+    with pytest.raises(FeatureStoreError, match="a damaged value"):
         DECODER.lists([listed("int64", [3]), b"\x72\x03\x0a\x07\x01"], "int")

@@ -53,6 +53,7 @@ def is_printed(value, text):
     return text in (repr(value), f"{value!r}.0") or f"{text}.0" == repr(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [100, 1])
 @settings(max_examples=250, deadline=None)
 @given(st.lists(SPELLINGS, min_size=1, max_size=5), st.lists(st.integers(0, 3), max_size=2))

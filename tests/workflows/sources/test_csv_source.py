@@ -402,6 +402,7 @@ def test_a_value_that_is_not_of_the_forced_type(tmp_path, kind, value):
 LINE_BITS = st.tuples(st.sampled_from(["x", '"x"', '"x\ny"', ""]), st.sampled_from(["", "", "\n"]))
 
 
+@pytest.mark.slow
 @given(st.lists(LINE_BITS, max_size=6), st.sampled_from(["\n", "\r\n"]), st.sampled_from([1 << 6, 1 << 20]))
 def test_a_line_is_named_where_it_is_the_one_that_an_editor_shows(rows, end, block):
     before = HEAD + "".join(f"{row},1,1,{text}\n{empty}" for row, (text, empty) in enumerate(rows))
@@ -574,6 +575,7 @@ def test_a_quote_behind_the_escape_sign_closes_nothing(tmp_path, quoted):
         read(tmp_path, csv={"escape": "\\"})
 
 
+@pytest.mark.slow
 @given(texts=st.lists(st.text(alphabet='a",\n x', min_size=1, max_size=6).filter(str.strip), min_size=1, max_size=8))
 @settings(max_examples=100, deadline=None)
 def test_doubled_quotes_are_never_refused(texts):

@@ -350,6 +350,7 @@ def divided(draw):
     return parts
 
 
+@pytest.mark.slow
 @given(divided())
 def test_parts_read_as_the_one_file_that_they_are(parts):
     with tempfile.TemporaryDirectory() as name:

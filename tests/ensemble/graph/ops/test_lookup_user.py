@@ -16,6 +16,7 @@ from cascade.testing.feature_data import shop_features
 from cascade.testing.op_contract import OpContract
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features import store as feature_store
+from cascade.workflows.features.online import OnlineRows
 
 NO_ITEM = np.iinfo(np.int64).min
 
@@ -196,3 +197,38 @@ def test_export_holds_neither_paths_nor_passwords(shop: SimpleNamespace) -> None
     assert shop.section.repo not in str(user_lookup(shop.artifact.path, shop.section).params())
     section = shop.section.model_copy(update={"online": "redis", "redis": "cache:6379,password=secret,db=1"})
     assert user_lookup(shop.artifact.path, section).redis == "cache:6379,db=1"
+
+
+DAMAGED = {
+    "no message": b"\xff\xff\xff",
+    "cut off": b"\x12",
+    "no length": b"\x72",
+    "too short": b"\x12\x09abc",
+    "no UTF-8": b"\x12\x02\xff\xfe",
+    "a list cut off": b"\x72\x08\x0a\x06\x01",
+}
+
+
+@pytest.mark.parametrize("value", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_value_leaves_one_user_without_features_and_the_others_with_theirs(
+    op: LookupUser, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, read = op(users(0, 1, 4)), op.reader.read
+    known = whole["known_user"][:, 0]
+    for feature in op.reader.read([0, 1, 4]).values:
+
+        def damaged(keys: Any, feature: str = feature) -> Any:
+            rows = read(keys)
+            column = list(rows.values[feature])
+            column[1] = value
+            return OnlineRows(rows.known, {**rows.values, feature: column})
+
+        op.read_from(SimpleNamespace(read=damaged))  # type: ignore[arg-type]
+        found = op(users(0, 1, 4))
+        assert found["features_stale"][:, 0].tolist() == [False, True, False]
+        assert found["known_user"][:, 0].tolist() == [known[0], False, known[2]]
+        for name in ("history_ids", *op.columns):
+            width = min(whole[name].shape[1], found[name].shape[1])
+            for row in (0, 2):
+                np.testing.assert_array_equal(found[name][row, :width], whole[name][row, :width])
+        assert "damaged value" in caplog.text

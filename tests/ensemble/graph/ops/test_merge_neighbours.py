@@ -145,6 +145,7 @@ def requests(draw):
     return weights, vectors, query, history, seen
 
 
+@pytest.mark.slow
 @given(requests(), st.integers(1, 14), st.sampled_from([1.0, 0.5]))
 def test_is_the_best_of_all_items_by_brute_force(tmp_path_factory, request_, topk, decay):
     weights, vectors, query, history, seen = request_

@@ -1,0 +1,26 @@
+"""What the gates say of a release, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...core.text_table import table
+
+if TYPE_CHECKING:
+    from ...rollout.gates.verdict import GateReport
+
+EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
+"""State of a report -> exit code; 2 is that of mistakes in the command."""
+
+
+def report_text(report: GateReport) -> str:
+    """One line for each gate, and what all of them say."""
+    rows = [(verdict.gate, verdict.state, verdict.text) for verdict in report.verdicts]
+    return f"{table(('gate', '', 'why'), rows)}\n\n{summary(report)}"
+
+
+def summary(report: GateReport) -> str:
+    """What all gates say, in one line."""
+    against = f"compared with {report.live}" if report.live else "no live release to compare with"
+    names = ", ".join(report.of(report.state)) if report.state != "pass" else f"{len(report.verdicts)} gates"
+    return f"release {report.candidate}: {report.state} ({names}); {against}"

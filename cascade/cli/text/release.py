@@ -1,0 +1,114 @@
+"""Releases as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.text_table import cell_text, table
+
+if TYPE_CHECKING:
+    from ...rollout.releases.audit_log import AuditLine
+    from ...rollout.releases.difference import Pair, ReleaseDifference
+    from ...rollout.releases.live_set import LiveSet
+    from ...rollout.releases.promotion import Switch
+    from ...rollout.releases.store import StoredRelease
+
+
+def marks(release: str, live: LiveSet | None, published: str | None) -> list[str]:
+    """What a release is just now: stable, previous, published."""
+    roles = {"stable": live and live.stable, "previous": live and live.previous, "published": published}
+    return [role for role, named in roles.items() if named == release]
+
+
+def releases_table(releases: Sequence[StoredRelease], marked: Mapping[str, Sequence[str]]) -> str:
+    """One line for each release. A notice is counted; `cascade release show` tells it."""
+    rows = [
+        (
+            each.id,
+            ", ".join(marked[each.id]),
+            each.created,
+            each.pipeline,
+            str(each.version),
+            each.layout,
+            _size(each.bytes),
+            len(each.notices) or None,
+        )
+        for each in releases
+    ]
+    return table(("release", "", "created", "pipeline", "version", "layout", "size", "notices"), rows)
+
+
+def release_text(release: StoredRelease, marked: Sequence[str], folder: Path) -> str:
+    """A release with its parts and notices."""
+    facts = [
+        ("release", ", ".join([release.id, *marked])),
+        ("created", release.created),
+        ("pipeline", release.pipeline),
+        ("version", str(release.version)),
+        ("layout", release.layout),
+        ("size", _size(release.bytes)),
+        ("folder", str(folder)),
+        *((f"part {stage}", digest[:12]) for stage, digest in release.parts.items()),
+        *(("notice", notice) for notice in release.notices),
+    ]
+    return "\n".join(f"{name:<16}  {value}" for name, value in facts)
+
+
+def difference_text(first: str, second: str, found: ReleaseDifference) -> str:
+    """What differs, one line each."""
+    parts = {stage: (str(one or "")[:12], str(other or "")[:12]) for stage, (one, other) in found.parts.items()}
+    rows = [
+        *_rows("part ", parts),
+        *_rows("serving.", found.settings),
+        *_rows("", found.facts),
+        *(("notice", notice, "") for notice in found.notices_gone),
+        *(("notice", "", notice) for notice in found.notices_added),
+    ]
+    if items := found.items:
+        gained = f"{items.second:,} ({items.added:,} new, {items.gone:,} gone)"
+        rows.append(("items", f"{items.first:,}", gained))
+    return table(("", first, second), rows)
+
+
+def history_table(lines: Sequence[AuditLine]) -> str:
+    """One line for each change."""
+    rows = [
+        (str(line.generation), line.time, line.actor, line.action, _stable(line.old), _stable(line.new), line.reason)
+        for line in lines
+    ]
+    return table(("", "time", "actor", "action", "from", "to", "reason"), rows)
+
+
+def switch_text(switch: Switch) -> str:
+    """What became of a change of the stable release."""
+    live = switch.live
+    if live is None:
+        first = "no release is stable, as before"
+    else:
+        previous = f"; previous: {live.previous}" if live.previous else ""
+        first = f"stable: {live.stable}{previous} (generation {live.generation})"
+    lines = [
+        f"process {server.pid}: answers with it after {server.seconds:.2f} s"
+        if server.seconds is not None
+        else f"process {server.pid}: {server.why_not}"
+        for server in switch.servers
+    ]
+    if not lines:
+        lines = ["no `cascade serve` of this model runs; the next one starts with it"]
+    return "\n".join(
+        [*(["put back, because a server cannot load the release"] if switch.put_back else []), first, *lines]
+    )
+
+
+def _rows(prefix: str, pairs: Mapping[str, Pair]) -> list[tuple[str, str, str]]:
+    return [(f"{prefix}{name}", cell_text(one), cell_text(other)) for name, (one, other) in pairs.items()]
+
+
+def _stable(live: Mapping[str, Any] | None) -> str:
+    return "" if live is None else str(live["stable"])
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

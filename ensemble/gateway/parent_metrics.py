@@ -1,0 +1,31 @@
+"""The metrics of `cascade serve` itself, which the gateway shows beside its own, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_HELP = {
+    "server_restarts": "Times that tritonserver was started again or its standby took over",
+    "replaced_instances": "Model processes that died, were stopped or hung, and were replaced",
+    "reloads": "Releases that went live by a reload",
+    "reload_failures": "Reloads that were refused, so that the release before stayed live",
+    "gateway_restarts": "Times that the HTTP process was replaced",
+}
+
+
+def parent_metrics(counts: Mapping[str, int], started: float) -> str:
+    """The counts as counters, and when `cascade serve` was started.
+
+    Args:
+        counts: a number for each name in this module.
+        started: seconds since 1970.
+    """
+    lines = [
+        "# HELP recsys_serve_start_time_seconds When cascade serve was started, seconds since 1970",
+        "# TYPE recsys_serve_start_time_seconds gauge",
+        f"recsys_serve_start_time_seconds {started:.3f}",
+    ]
+    for name, text in _HELP.items():
+        series = f"recsys_{name}_total"
+        lines += [f"# HELP {series} {text}", f"# TYPE {series} counter", f"{series} {counts[name]}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,72 @@
+"""The config sections of releases."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ..core.section import Section
+
+
+class GatesConfig(Section):
+    """When `cascade release verify` lets a release pass.
+
+    Margins say how much worse than the live release a candidate may be. They are compared with the end of a 95 %
+    interval, so chance alone fails a release seldom.
+    """
+
+    users: int = Field(default=5000, ge=1)
+    """Largest number of held-out users that both releases answer; of more, a random sample. Two trainings on
+    MovieLens 100k are compared to 5 % of NDCG with its 943 users, so 5,000 give about 2 %. Unit: users. Example:
+    ``20000``."""
+    min_users: int = Field(default=200, ge=1)
+    """With fewer held-out users, the gates that compare answers are inconclusive: an interval from fewer users is wider
+    than any margin that makes sense. Unit: users. Example: ``1000``."""
+    quality_margin: float = Field(default=0.05, ge=0, lt=1)
+    """Largest loss of NDCG@10 and of recall@10, as a share of the live release's value. A smaller margin needs
+    more users than many test parts have, see ``users``, and would be inconclusive. Example: ``0.02``."""
+    min_slice_users: int = Field(default=100, ge=1)
+    """A slice with fewer held-out users is not judged. Unit: users. Example: ``50``."""
+    slice_margin: float = Field(default=0.2, ge=0, lt=1)
+    """The same as ``quality_margin`` for each slice. It is larger, because a slice has fewer users and there are many
+    slices; a segment that is broken loses far more. Example: ``0.1``."""
+    calibration_margin: float = Field(default=0.25, ge=0)
+    """How much larger than the live release's calibration error a candidate's may be, as a share of the live release's
+    mean probability. Two trainings on the same data differed by 0.03, on MovieLens 100k and in the synthetic shop.
+    Example: ``0.1``."""
+    min_index_recall: float = Field(default=0.9, ge=0, le=1)
+    """Least share of the exact nearest items that the index finds. It is below the default of
+    ``serving.ann.recall_target``, as the queries are others than those that the index was tuned with. Example:
+    ``0.95``."""
+    max_items_gone: float = Field(default=0.1, ge=0, le=1)
+    """Largest share of the live release's items that the candidate may lack. More is rather a table that was cut off
+    than a change of the assortment. Example: ``0.3``."""
+    max_saturated: float = Field(default=0.1, ge=0, le=1)
+    """How much larger than with the live release the share of shown scores may be that are 0 or 1 to six digits.
+    Example: ``0.01``."""
+    max_empty: float = Field(default=0.01, ge=0, le=1)
+    """How much larger than with the live release the share of empty answers may be. Example: ``0.001``."""
+    max_short: float = Field(default=0.05, ge=0, le=1)
+    """The same for answers with fewer items than were asked for. Example: ``0.01``."""
+    min_coverage: float = Field(default=0.5, ge=0, le=1)
+    """Least coverage of the catalogue, and least number of items that share the recommendations (the exponential of
+    the entropy of how often each is shown), as a share of the live release's. With another seed,
+    the synthetic shop of 10,000 interactions showed 0.6 of its items. Example: ``0.8``."""
+    max_score_shift: float = Field(default=3.0, ge=1)
+    """Largest factor by which the odds of the shown items may be higher or lower than in the live release, at any
+    decile of the scores. Two trainings on the same data differed by 1.1 on MovieLens 100k, and by 1.6 in the
+    synthetic shop of 10,000 interactions. Example: ``2``."""
+    max_latency_ratio: float = Field(default=2.0, gt=1)
+    """Largest latency and size, as a multiple of the live release's, measured in turns in one run. Machines are noisy;
+    what is slower by less is for a load test to find. Example: ``1.5``."""
+    seed: int = 0
+    """Seed of the sample of users and of the bootstrap. Example: ``7``."""
+
+
+class RolloutConfig(Section):
+    """What happens to releases after their export."""
+
+    keep_releases: int = Field(default=5, ge=1)
+    """Number of releases that are kept, counted from the newest. The stable, the previous and the published one are
+    kept in any case, and so is one that a running server has. Unit: releases. Example: ``10``."""
+    gates: GatesConfig = GatesConfig()
+    """What a release must hold against the live one before it is promoted."""

@@ -1,0 +1,87 @@
+"""`cascade release verify`: the files of a release, then all gates against the live release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from ...core.artifact import Artifact
+from ...core.errors import ArtifactError, CascadeError
+from ...core.signature import Signature
+from ...ensemble.graph.executor import Executor
+from ...workflows.leaks.check import RESULT
+from ..config import GatesConfig
+from ..releases.release_files import version_folder
+from ..releases.store import ReleaseStore
+from .compare import LOADED, compare
+from .requests import HeldOutRequests
+from .verdict import GateReport, GateVerdict, judged
+
+DIGESTS, LEAKS, LIVE = "digests", "leaks", "live release"
+
+
+class Users(Protocol):
+    """Who is asked, see `HeldOutUsers`."""
+
+    def load(self, version: Path) -> Executor: ...
+
+    def requests(self, inputs: Signature) -> HeldOutRequests: ...
+
+    def find(self, stage: str) -> Artifact: ...
+
+
+def verify(store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users) -> GateReport:
+    """Judge a release.
+
+    Args:
+        candidate: its whole id.
+        live: whole id of the release to compare with; None, or the candidate itself, for none.
+
+    Raises:
+        ReleaseError: one of the releases is not kept.
+    """
+    live = None if live == candidate else live
+    for release in (candidate, live):
+        if release is not None:
+            store.folder(release)
+    return GateReport(candidate, live, [*_verdicts(store, candidate, live, config, users)])
+
+
+def _verdicts(
+    store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users
+) -> Iterator[GateVerdict]:
+    try:
+        store.verify(candidate)
+    except ArtifactError as error:
+        yield judged(DIGESTS, [str(error)], "", {})
+        return
+    yield judged(DIGESTS, [], "every file is as it was exported", {})
+    try:
+        ours = _load(store, candidate, users)
+    except CascadeError as error:
+        yield GateVerdict(LOADED, "fail", f"it cannot be loaded: {error}")
+        return
+    theirs, requests, why_none = None, None, ""
+    try:
+        if live is not None:
+            store.verify(live)  # a file that was cut off is not safe to ask
+            theirs = _load(store, live, users)
+    except CascadeError as error:
+        yield GateVerdict(LIVE, "inconclusive", f"{live} is damaged, so nothing is compared with it: {error}")
+    try:
+        if users.find("data").metrics.get(RESULT) == 1:  # else the check is off in the config
+            yield judged(LEAKS, [], "the check of the data stage found none", {})
+        requests = users.requests(_inputs(ours) if theirs is None else {**_inputs(theirs), **_inputs(ours)})
+    except CascadeError as error:
+        why_none = str(error)
+    sizes = store.read(candidate).bytes, store.read(live).bytes if live else 0
+    yield from compare(ours, theirs, requests, config, sizes, why_none)
+
+
+def _load(store: ReleaseStore, release: str, users: Users) -> Executor:
+    return users.load(version_folder(store.folder(release) / store.model))
+
+
+def _inputs(executor: Executor) -> Signature:
+    return {spec.name: spec.spec for spec in executor.inputs}

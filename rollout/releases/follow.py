@@ -1,0 +1,117 @@
+"""A running server follows the live set: the stable release answers, and the previous one is kept loaded."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from ...core.errors import CascadeError
+from ...ensemble.protocol.call_errors import one_line
+from ...ensemble.server.server import TritonServer
+from .live_set import LiveSet, LiveSets
+from .store import ReleaseStore
+from .writer_lock import this_process
+
+_log = logging.getLogger("cascade.serve")
+
+
+def first_release(repository: Path, model: str) -> Path:
+    """The model repository with the release to start with: that of the stable one, or else what is published.
+
+    Raises:
+        ReleaseError: the live set is damaged, or names a release that is not kept.
+    """
+    live = LiveSets(repository, model).read()
+    return repository if live is None else ReleaseStore(repository, model).folder(live.stable)
+
+
+class Follower:
+    """A thread that has the server do what the live set says. Use as a context manager, while the server runs.
+
+    Args:
+        server: it runs on releases of this store.
+        interval: seconds between two looks at the live set.
+    """
+
+    def __init__(self, server: TritonServer, interval: float = 0.05) -> None:
+        self._server, self._interval = server, interval
+        self._store = ReleaseStore(server.repository, server.model)
+        self._sets = LiveSets(server.repository, server.model)
+        self._seen, self._fault = 0, ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cascade-live-set", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._sets.read() is None:
+            self._promote(self._server.release, "serve", "the first release that was served")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def look(self) -> None:
+        """Do what the live set says, if it has changed. What cannot be loaded is noted in the server's status."""
+        live = self._sets.read()
+        if live is None or live.generation == self._seen:
+            return
+        self._seen = live.generation
+        if self._server.release != live.stable:
+            try:
+                self._server.reload(self._store.folder(live.stable))
+            except CascadeError as error:
+                self._server.followed(live.generation, one_line(error))
+                _log.error("release %s stays live: %s", self._server.release, one_line(error))
+                return
+            _log.warning("release %s is live", live.stable)
+        self._server.followed(live.generation)
+        if live.previous is not None:
+            try:
+                self._server.keep(self._store.folder(live.previous))
+            except CascadeError as error:
+                _log.warning("a rollback to release %s will have to load it: %s", live.previous, one_line(error))
+
+    def promote_published(self) -> None:
+        """Load what is published now, and make it the stable release.
+
+        Raises:
+            CascadeError: if it cannot be loaded; then nothing changes.
+        """
+        published = self._store.published()
+        kept = published is not None and (self._store.place / published).is_dir()
+        self._server.reload(self._store.folder(published) if kept and published else None)
+        self._promote(self._server.release, "reload", "the published release was loaded")
+
+    def _promote(self, release: str, action: str, reason: str) -> None:
+        """Make a release that answers already the stable one, if it is kept."""
+        live = self._sets.read()
+        if (live and live.stable == release) or not (self._store.place / release).is_dir():
+            return
+
+        def make(live: LiveSet | None) -> LiveSet:
+            return replace(live, stable=release, previous=live.stable) if live else LiveSet(release)
+
+        try:
+            self._sets.change(make, actor=this_process(), action=action, reason=reason)
+        except (CascadeError, OSError) as error:  # for example a repository that nobody may write to
+            _log.warning(
+                "release %s answers, but is not noted as the stable one, so the next start takes another: %s; "
+                "`cascade release promote %s` notes it, as a user who may write there",
+                release,
+                one_line(error),
+                release,
+            )
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            try:
+                self.look()
+                self._fault = ""
+            except Exception as error:  # of any kind: the server goes on with what it has
+                if (fault := one_line(error)) != self._fault:
+                    _log.error("the live set cannot be followed: %s", fault)
+                self._fault = fault

@@ -1,0 +1,240 @@
+"""The live set of a model: which release answers, and which one did before.
+
+It is one small file, replaced in one step, so a reader finds the old set or the new one. A change is a line of the
+audit log first and a new file second. The file holds the hash of its line. If a process ends between the two, its
+change never was live, and the next change says so in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...core.disk import disk_errors
+from ...core.errors import ReleaseError
+from .audit_log import AuditHistory, AuditLine, AuditLog, sync_folder
+from .places import releases_folder
+from .writer_lock import only_writer
+
+LIVE_SET = "live.json"
+"""File in the folder of a model's releases."""
+AUDIT = "audit.jsonl"
+"""File beside it."""
+INTERRUPTED = "interrupted"
+"""Action of the line that takes back what a process that ended had logged, but not done."""
+WAIT_S = 5.0
+"""Seconds that a change waits for another one."""
+
+
+@dataclass(frozen=True)
+class LiveSet:
+    """Which releases are in use. `LiveSets.change` sets the fields from ``generation`` on."""
+
+    stable: str
+    """Id of the release that answers."""
+    previous: str | None = None
+    """Id of the one that a rollback brings back."""
+    generation: int = 0
+    """Number of the change that made this set; grows with each."""
+    salt: str = ""
+    """Key of the assignment of users to arms; made once, hexadecimal."""
+    audit: str = ""
+    """SHA-256 (hex) of the line of this set in the audit log."""
+
+    @property
+    def releases(self) -> set[str]:
+        """Ids of all releases that it names."""
+        return {self.stable} | ({self.previous} if self.previous else set())
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What the audit log says of it."""
+        return {"generation": self.generation, "stable": self.stable, "previous": self.previous}
+
+
+class LiveSets:
+    """Reads and changes the live set of a model.
+
+    Args:
+        repository: the model repository, ``export.repository``.
+        model: ``export.model_name``.
+        wait_s: seconds that a change waits for a change of another process.
+    """
+
+    def __init__(self, repository: Path, model: str, wait_s: float = WAIT_S) -> None:
+        self.folder, self._wait_s = releases_folder(repository, model), wait_s
+        self.file, self.log = self.folder / LIVE_SET, AuditLog(self.folder / AUDIT)
+
+    def read(self) -> LiveSet | None:
+        """The live set; None if no release was promoted yet.
+
+        Raises:
+            ReleaseError: the file is damaged.
+        """
+        try:
+            text = self.file.read_text()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise self._damaged(error) from error
+        try:
+            found = LiveSet(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+        if fault := _fault(found):
+            raise self._damaged(fault)
+        return found
+
+    def change(
+        self,
+        make: Callable[[LiveSet | None], LiveSet],
+        *,
+        actor: str,
+        reason: str,
+        action: str = "change",
+        figures: Mapping[str, Any] | None = None,
+    ) -> LiveSet:
+        """Replace the live set by what ``make`` returns for it.
+
+        Args:
+            make: called with the live set, or None if there is none, while no other process can change it. What it
+                raises leaves all as it is.
+            actor: who changes it, see `this_process`.
+            reason: why, in words.
+            action: what is done, for the audit log.
+            figures: what was measured for the decision; JSON can hold it.
+
+        Returns:
+            the live set from now on, with its generation.
+
+        Raises:
+            ReleaseError: another process is changing it, the file or the log is damaged, or they contradict each other.
+            DiskError: the disk is full; nothing is changed.
+        """
+        with self._changing(actor) as before:
+            after = make(before)
+            return self._put(before, after, AuditLine(actor, action, None, None, 0, reason, figures)) or after
+
+    def clear(self, *, actor: str, reason: str, action: str = "clear") -> None:
+        """Have no live set any more, as before the first change; raises as `change` does."""
+        with self._changing(actor) as before:
+            self._put(before, None, AuditLine(actor, action, None, None, 0, reason))
+
+    def history(self) -> AuditHistory:
+        """The audit log; its faults include that it contradicts the live set.
+
+        Raises:
+            ReleaseError: the live set is damaged.
+        """
+        found = self.log.read()
+        try:
+            self._lost_changes(self.read(), found)
+        except ReleaseError as error:
+            return replace(found, faults=[*found.faults, str(error)])
+        return found
+
+    @contextmanager
+    def _changing(self, actor: str) -> Iterator[LiveSet | None]:
+        """A context for a change, with the live set before it."""
+        with disk_errors("changing the live set", self.folder), only_writer(self.folder, self._wait_s):
+            for left in self.folder.glob(f".{LIVE_SET}.*"):
+                left.unlink(missing_ok=True)
+            yield self._healed(actor)
+
+    def _healed(self, actor: str) -> LiveSet | None:
+        """The live set, once the log says of a change that an ended process had only logged that it never was live."""
+        live, history = self.read(), self.log.read()
+        if history.faults:
+            raise ReleaseError(f"{history.faults[0]}; {_START_ANEW}")
+        lost = self._lost_changes(live, history)
+        if not lost:
+            return live
+        reason = f"the process of generation {history.lines[-lost].generation} ended before its change was live"
+        return self._put(live, live, AuditLine(actor, INTERRUPTED, None, None, 0, reason))
+
+    def _lost_changes(self, live: LiveSet | None, history: AuditHistory) -> int:
+        """Number of lines at the end of the log that never became live: a change, and attempts to take it back.
+
+        Raises:
+            ReleaseError: the live set and the log belong to different changes.
+        """
+        if live:
+            found = [at for at, own in enumerate(history.hashes) if own == live.audit]
+        else:
+            found = [-1, *(at for at, line in enumerate(history.lines) if line.new is None)]
+        lost = history.lines[found[-1] + 1 :] if found else None
+        if lost is None or any(line.action != INTERRUPTED for line in lost[1:]):
+            have = f"is of generation {live.generation}" if live else "is missing"
+            last = history.lines[-1].generation if history.lines else 0
+            raise ReleaseError(f"{self.file}: {have}, {self.log.file.name} ends with generation {last}; {_START_ANEW}")
+        return len(lost)
+
+    def _put(self, before: LiveSet | None, after: LiveSet | None, line: AuditLine) -> LiveSet | None:
+        """Log and write a live set.
+
+        Args:
+            line: actor, action, reason and figures.
+        """
+        history = self.log.read()
+        generation = history.lines[-1].generation + 1 if history.lines else 1
+        if after:
+            salt = (before and before.salt) or secrets.token_hex(16)
+            after = replace(after, generation=generation, salt=salt)
+        line = replace(
+            line,
+            old=history.lines[-1].new if history.lines else None,
+            new=after.shown if after else None,
+            generation=generation,
+            hash_before=history.hashes[-1] if history.hashes else "",
+        )
+        after = after and replace(after, audit=line.hash)
+        aside = self.folder / f".{LIVE_SET}.{os.getpid()}"
+        try:
+            if after:
+                _write(aside, after)
+            self.log.append(line, history.end)
+            if after:
+                aside.replace(self.file)
+            else:
+                self.file.unlink(missing_ok=True)
+        finally:
+            aside.unlink(missing_ok=True)
+        sync_folder(self.folder)
+        return after
+
+    def _damaged(self, why: object) -> ReleaseError:
+        return ReleaseError(f"{self.file}: damaged ({why}); {_START_ANEW}")
+
+
+_START_ANEW = (
+    "put back the files of a backup, or move live.json and audit.jsonl aside and promote the release that shall answer"
+)
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "stable": str,
+    "previous": (str, type(None)),
+    "generation": int,
+    "salt": str,
+    "audit": str,
+}
+
+
+def _write(file: Path, live: LiveSet) -> None:
+    with file.open("w") as stream:
+        stream.write(json.dumps(asdict(live), indent=1) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _fault(live: LiveSet) -> str:
+    """What is wrong with the values of a file; empty if nothing is."""
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(getattr(live, name), kind)]
+    wrong += [name for name in ("stable", "salt", "audit") if getattr(live, name) == ""]
+    if not wrong and live.generation < 1:
+        wrong = ["generation"]
+    return f"{', '.join(wrong)}: wrong or missing" if wrong else ""

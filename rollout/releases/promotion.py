@@ -1,0 +1,131 @@
+"""Promotion and rollback: another release becomes the stable one, and the running servers take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...core.errors import ReleaseError
+from .live_set import LiveSet, LiveSets
+from .servers import Arrival, answering, wait_for_servers
+from .store import ReleaseStore
+from .writer_lock import this_process
+
+
+@dataclass(frozen=True)
+class Switch:
+    """What became of a change of the stable release."""
+
+    live: LiveSet | None
+    """The live set now."""
+    servers: Sequence[Arrival]
+    """The running servers; empty if there are none."""
+    put_back: bool
+    """Whether a server refused the release, and the live set is as it was before."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every running server has the release."""
+        return all(server.seconds is not None for server in self.servers)
+
+
+def promote(
+    store: ReleaseStore, release: str, reason: str, timeout_s: float, figures: Mapping[str, Any] | None = None
+) -> Switch:
+    """Make ``release`` the stable one, and the one that was stable the previous one.
+
+    If no release was promoted before, the previous one is that of the running servers, if it is kept.
+
+    Args:
+        release: its whole id.
+        reason: for the audit log.
+        timeout_s: seconds that the servers have to take it.
+        figures: what was measured for the decision, for the audit log.
+
+    Raises:
+        ReleaseError: it is not kept or is the stable one already, or the live set cannot be changed now.
+        ArtifactError: a file of the release is missing or damaged; nothing is changed.
+    """
+
+    def make(live: LiveSet | None) -> LiveSet:
+        if live and live.stable == release:
+            raise ReleaseError(f"release {release}: is the stable one already")
+        store.folder(release)
+        return (
+            replace(live, stable=release, previous=live.stable) if live else LiveSet(release, _running(store, release))
+        )
+
+    make(_sets(store).read())
+    store.verify(release)
+    return _switch(store, make, "promote", reason, timeout_s, figures)
+
+
+def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
+    """Make the previous release the stable one again, and the stable one the previous one.
+
+    Raises:
+        ReleaseError: there is no previous one, or it is not kept any more, or the live set cannot be changed now.
+    """
+
+    def make(live: LiveSet | None) -> LiveSet:
+        if live is None or live.previous is None:
+            raise ReleaseError(
+                f"model {store.model}: there is no previous release to go back to; `cascade release promote` takes any "
+                "that `cascade release list` shows"
+            )
+        store.folder(live.previous)
+        return replace(live, stable=live.previous, previous=live.stable)
+
+    return _switch(store, make, "rollback", reason, timeout_s)
+
+
+def _switch(
+    store: ReleaseStore,
+    make: Callable[[LiveSet | None], LiveSet],
+    action: str,
+    reason: str,
+    timeout_s: float,
+    figures: Mapping[str, Any] | None = None,
+) -> Switch:
+    """Change the live set and wait for the servers. If one of them refuses the release, put the live set back."""
+    sets, actor = _sets(store), this_process()
+    replaced: list[LiveSet | None] = []
+
+    def noted(live: LiveSet | None) -> LiveSet:
+        replaced[:] = [live]
+        return make(live)
+
+    live = sets.change(noted, actor=actor, reason=reason, action=action, figures=figures)
+    servers = wait_for_servers(store.repository, store.model, live, timeout_s)
+    refused = [server for server in servers if server.refused]
+    if not refused:
+        return Switch(live, servers, put_back=False)
+    why = f"process {refused[0].pid} cannot load release {live.stable}: {refused[0].why_not}"
+    _put_back(sets, replaced[0], live, actor, why)
+    return Switch(sets.read(), servers, put_back=True)
+
+
+def _put_back(sets: LiveSets, before: LiveSet | None, after: LiveSet, actor: str, why: str) -> None:
+    """Let the live set be ``before`` again."""
+    if before is None:
+        sets.clear(actor=actor, reason=why, action="put back")
+        return
+
+    def make(live: LiveSet | None) -> LiveSet:
+        if live != after:
+            raise ReleaseError(f"{sets.file}: another process has changed it meanwhile, so it stays as it is; {why}")
+        return replace(after, stable=before.stable, previous=before.previous)
+
+    sets.change(make, actor=actor, reason=why, action="put back")
+
+
+def _running(store: ReleaseStore, release: str) -> str | None:
+    """The release that running servers answer with, if it is another one than ``release``, the only one, and kept."""
+    found = answering(store.repository, store.model) - {release}
+    kept = {each.id for each in store.releases()}
+    return next(iter(found)) if len(found) == 1 and found <= kept else None
+
+
+def _sets(store: ReleaseStore) -> LiveSets:
+    return LiveSets(store.repository, store.model)

@@ -1,0 +1,131 @@
+"""``cascade release``: what each command prints, as text and as JSON, and its exit code."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from release_exports import write_export
+from typer.testing import CliRunner
+
+from cascade.cli import main as cli
+from cascade.core.errors import ReleaseError
+from cascade.rollout.releases.live_set import LiveSets
+from cascade.rollout.releases.store import ReleaseStore
+
+
+def invoke(*args: str) -> Any:
+    return CliRunner().invoke(cli.app, ["release", *args], catch_exceptions=False)
+
+
+def promote(release: str, reason: str = "a test") -> Any:
+    """Nothing in these releases can be loaded, so no gate would let them pass."""
+    return invoke("promote", release, "--force", "--reason", reason)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseStore:
+    """An empty store; the config in the current folder names it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text(
+        "schema: {sparse: [user_id, item_id]}\nexport: {repository: models, model_name: shop}\n"
+    )
+    return ReleaseStore(tmp_path / "models", "shop")
+
+
+@pytest.fixture
+def kept(store: ReleaseStore, tmp_path: Path) -> ReleaseStore:
+    """A store with the releases aaaa and bbbb; bbbb is published."""
+    write_export(tmp_path / "one", "aaaa", settings={"ann": {"topk": 200}}, notices=("no GPU here",))
+    write_export(tmp_path / "two", "bbbb", ("rank",), day=2, settings={"ann": {"topk": 300}})
+    for name in ("one", "two"):
+        store.add(tmp_path / name)
+    shutil.copytree(tmp_path / "two", store.repository, dirs_exist_ok=True)
+    return store
+
+
+def test_an_empty_store_says_how_to_fill_it(store) -> None:
+    result = invoke("list")
+    assert result.exit_code == 0 and "no releases; `cascade run` keeps one" in result.output
+    assert json.loads(invoke("list", "--json").output) == []
+    assert "no changes yet" in invoke("history").output
+
+
+def test_the_list_marks_what_each_release_is(kept) -> None:
+    promote("a")
+    promote("b")
+    rows = [line.split() for line in invoke("list").output.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["bbbb", "aaaa"]
+    assert rows[0][1:3] == ["stable,", "published"] and rows[1][1] == "previous"
+    assert rows[0][-3:] == ["ensemble", "1.1", "MB"] and rows[1][-4:] == ["fused", "1.0", "MB", "1"]
+    found = json.loads(invoke("list", "--json").output)
+    assert [each["marks"] for each in found] == [["stable", "published"], ["previous"]]
+    assert found[1]["notices"] == ["no GPU here"] and found[1]["parts"] == {"index": "digest of aaaa"}
+
+
+def test_show(kept) -> None:
+    text = invoke("show", "aa").output
+    for part in ("aaaa", "2026-01-01", "fused", "digest of aa", "no GPU here", str(Path("shop/.releases/aaaa"))):
+        assert part in text
+    assert json.loads(invoke("show", "aa", "--json").output)["folder"].endswith("shop/.releases/aaaa")
+
+
+def test_diff(kept) -> None:
+    rows = [line.split("  ") for line in invoke("diff", "aaaa", "bbbb").output.splitlines()]
+    found = {row[0].strip(): [cell.strip() for cell in row[1:] if cell.strip()] for row in rows}
+    assert found["serving.ann.topk"] == ["200", "300"] and found["layout"] == ["fused", "ensemble"]
+    assert found["part index"] == ["digest of aa", "digest of bb"]
+    assert found["notice"] == ["no GPU here"]
+    raw = json.loads(invoke("diff", "a", "b", "--json").output)
+    assert (raw["first"], raw["second"], raw["settings"]) == ("aaaa", "bbbb", {"ann.topk": [200, 300]})
+
+
+def test_verify_names_the_damaged_file_and_fails(kept) -> None:
+    (kept.folder("bbbb") / "shop_rank" / "1" / "step.json").write_text("")
+    result = invoke("verify", "bbbb")
+    assert result.exit_code == 1 and "step.json: damaged (0 bytes instead of 4)" in result.output
+    raw = json.loads(invoke("verify", "bbbb", "--json").output)
+    assert raw["state"] == "fail" and [each["gate"] for each in raw["verdicts"]] == ["digests"]
+
+
+def test_promote_rollback_history(kept) -> None:
+    result = promote("aaaa", "the first")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[1:] == [
+        "stable: aaaa (generation 1)",
+        "no `cascade serve` of this model runs; the next one starts with it",
+    ]
+    assert "\nstable: bbbb; previous: aaaa (generation 2)\n" in promote("bbbb").output
+    raw = json.loads(invoke("rollback", "--reason", "worse", "--json").output)
+    live = {"generation": 3, "stable": "aaaa", "previous": "bbbb"}
+    assert raw == {"live": live, "servers": [], "put_back": False, "whole": True}
+    rows = [line.split() for line in invoke("history").output.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["1", "2", "3"] and rows[2][-2:] == ["aaaa", "worse"]
+    assert f"pid {os.getpid()}" in " ".join(rows[0])
+    changes = json.loads(invoke("history", "--json").output)["changes"]
+    assert [(change["action"], change["to"]["stable"]) for change in changes] == [
+        ("promote", "aaaa"),
+        ("promote", "bbbb"),
+        ("rollback", "aaaa"),
+    ]
+
+
+def test_history_fails_if_the_log_was_changed(kept) -> None:
+    for release in ("aaaa", "bbbb"):
+        promote(release, "good")
+    log = LiveSets(kept.repository, kept.model).log.file
+    log.write_text(log.read_text().replace("good", "well", 1))
+    result = invoke("history")
+    assert result.exit_code == 1 and "audit.jsonl: line 2: does not follow from the line before" in result.stderr
+    assert json.loads(invoke("history", "--json").stdout)["faults"]
+
+
+def test_retire(kept) -> None:
+    promote("bbbb")
+    with pytest.raises(ReleaseError, match="bbbb: is the stable one"):
+        invoke("retire", "b")
+    assert invoke("retire", "a").output == "release aaaa: removed\n"
+    with pytest.raises(ReleaseError, match="'a': expected the beginning of one id; .*are kept: bbbb"):
+        invoke("show", "a")

@@ -1,0 +1,232 @@
+"""Promotion and rollback, with the servers that follow or do not."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cascade.core.errors import ArtifactError, ReleaseError
+from cascade.ensemble.server.live_models import LiveServer
+from cascade.ensemble.server.status import ServerStatus
+from cascade.rollout.releases import servers
+from cascade.rollout.releases.live_set import LIVE_SET, LiveSet, LiveSets
+from cascade.rollout.releases.promotion import promote, rollback
+from cascade.rollout.releases.store import ReleaseStore
+
+
+@pytest.fixture
+def kept(export, store) -> ReleaseStore:
+    """A store with the releases a, b and c."""
+    for day, release in enumerate("abc", start=1):
+        store.add(export(release, day=day))
+    return store
+
+
+@pytest.fixture
+def sets(kept) -> LiveSets:
+    return LiveSets(kept.repository, kept.model)
+
+
+def stable_and_previous(sets: LiveSets) -> tuple[str, str | None]:
+    live = sets.read()
+    assert live
+    return live.stable, live.previous
+
+
+class Follower:
+    """Stands for a `cascade serve`: it looks at the live set and says in its status what it has loaded.
+
+    Args:
+        load: called with a release; whether it could be loaded, None as long as that lasts.
+    """
+
+    def __init__(
+        self, store: ReleaseStore, pid: int, release: str, load: Callable[[str], bool | None] = lambda _: True
+    ) -> None:
+        self.file = store.repository / f"status{pid}.json"
+        self.server = LiveServer(pid, store.model, str(store.repository.absolute()), str(self.file), True)
+        self.refused: dict[str, str] = {}
+        self._live, self._load, self._stop = store.place / LIVE_SET, load, threading.Event()
+        ServerStatus(release=release).write(self.file)
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        while not self._stop.wait(0.01):
+            if self._live.exists():
+                stable = json.loads(self._live.read_text())["stable"]
+                loaded = self._load(stable)
+                if loaded:
+                    ServerStatus(release=stable).write(self.file)
+                elif loaded is False:
+                    self.refused[stable] = "op 'rank' is unknown"
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def follow(kept, monkeypatch, request) -> Callable[..., Follower]:
+    running: list[Follower] = []
+    monkeypatch.setattr(servers, "servers_of", lambda *_: [each.server for each in running])
+    monkeypatch.setattr(servers, "state_of", lambda pid: "S")
+    why_not = lambda _, live: "".join(each.refused.get(live.stable, "") for each in running)  # noqa: E731
+    monkeypatch.setattr(servers, "refusal", why_not)
+
+    def start(*arguments: object) -> Follower:
+        running.append(Follower(kept, *arguments))
+        request.addfinalizer(running[-1].end)
+        return running[-1]
+
+    return start
+
+
+def test_without_a_server_the_live_set_is_changed(kept, sets) -> None:
+    switch = promote(kept, "a", "first", 1)
+    assert switch.whole and not switch.put_back and switch.servers == []
+    assert stable_and_previous(sets) == ("a", None)
+    promote(kept, "b", "second", 1)
+    assert stable_and_previous(sets) == ("b", "a")
+    promote(kept, "c", "third", 1)
+    assert stable_and_previous(sets) == ("c", "b")
+    lines = sets.history().lines
+    assert [(line.action, line.reason) for line in lines] == [
+        ("promote", "first"),
+        ("promote", "second"),
+        ("promote", "third"),
+    ]
+
+
+def test_a_rollback_exchanges_stable_and_previous(kept, sets) -> None:
+    with pytest.raises(ReleaseError, match="no previous release"):
+        rollback(kept, "", 1)
+    promote(kept, "a", "", 1)
+    with pytest.raises(ReleaseError, match="no previous release"):
+        rollback(kept, "", 1)
+    promote(kept, "b", "", 1)
+    rollback(kept, "worse", 1)
+    assert stable_and_previous(sets) == ("a", "b")
+    rollback(kept, "", 1)
+    assert stable_and_previous(sets) == ("b", "a")
+    assert sets.history().lines[2].reason == "worse"
+
+
+def test_the_stable_release_is_not_promoted_again(kept, sets) -> None:
+    promote(kept, "a", "", 1)
+    with pytest.raises(ReleaseError, match="a: is the stable one already"):
+        promote(kept, "a", "", 1)
+    assert len(sets.history().lines) == 1
+
+
+def test_a_damaged_or_unknown_release_is_not_promoted(kept, sets) -> None:
+    promote(kept, "a", "", 1)
+    file = kept.folder("b") / "shop" / "1" / "graph.json"
+    file.write_text("{")
+    with pytest.raises(ArtifactError, match="graph.json: damaged"):
+        promote(kept, "b", "", 1)
+    with pytest.raises(ReleaseError, match="'d': expected"):
+        promote(kept, "d", "", 1)
+    assert stable_and_previous(sets) == ("a", None)
+
+
+def test_all_servers_are_waited_for(kept, follow) -> None:
+    begin = time.monotonic()
+    follow(11, "a")
+    follow(12, "a", lambda release: time.monotonic() - begin > 0.3 or None)
+    switch = promote(kept, "b", "", 30)
+    assert switch.whole and [each.pid for each in switch.servers] == [11, 12]
+    assert switch.servers[0].seconds <= switch.servers[1].seconds
+
+
+def test_the_first_promotion_can_be_rolled_back_to_what_servers_had(kept, sets, follow) -> None:
+    server = follow(11, "a")
+    promote(kept, "b", "", 30)
+    assert stable_and_previous(sets) == ("b", "a")
+    assert rollback(kept, "", 30).whole
+    assert ServerStatus.read(server.file).release == "a"
+
+
+def test_what_servers_had_is_no_previous_release_if_it_is_not_kept(kept, sets, follow) -> None:
+    follow(11, "of an earlier version")
+    promote(kept, "b", "", 30)
+    assert stable_and_previous(sets) == ("b", None)
+
+
+def test_a_server_that_is_late_leaves_the_live_set_as_it_is(kept, sets, follow) -> None:
+    follow(11, "a")
+    follow(12, "a", lambda release: None)
+    switch = promote(kept, "b", "", 0.3)
+    assert not switch.whole and not switch.put_back
+    assert [each.seconds is None for each in switch.servers] == [False, True]
+    assert "not loaded it within 0.3 s" in switch.servers[1].why_not
+    assert stable_and_previous(sets)[0] == "b"
+
+
+@pytest.mark.parametrize("change", ["promote", "rollback"])
+def test_a_release_that_a_server_cannot_load_is_put_back(kept, sets, follow, change) -> None:
+    sets.change(lambda _: LiveSet("a", "b"), actor="test", reason="")
+    follow(11, "a", lambda release: release == "a")
+    switch = promote(kept, "c", "", 30) if change == "promote" else rollback(kept, "", 30)
+    assert switch.put_back and not switch.whole
+    assert "op 'rank' is unknown" in switch.servers[0].why_not
+    assert stable_and_previous(sets) == ("a", "b")
+    lines = sets.history().lines
+    assert [line.action for line in lines[1:]] == [change, "put back"]
+    assert f"process 11 cannot load release {'c' if change == 'promote' else 'b'}: op 'rank'" in lines[-1].reason
+    assert sets.history().faults == []
+
+
+def test_a_first_promotion_that_fails_leaves_no_live_set(kept, sets, follow) -> None:
+    follow(11, "of an earlier version", lambda release: False)
+    switch = promote(kept, "b", "", 30)
+    assert switch.put_back and switch.live is None and sets.read() is None
+    assert sets.history().faults == []
+
+
+def test_a_server_that_ends_meanwhile_is_said(kept, follow, monkeypatch) -> None:
+    follow(11, "a", lambda release: None)
+    monkeypatch.setattr(servers, "state_of", lambda pid: "")
+    switch = promote(kept, "b", "", 30)
+    assert not switch.whole and switch.servers[0].why_not == "has ended"
+
+
+def test_a_server_that_does_not_follow_is_not_waited_for(kept, follow) -> None:
+    """One of `cascade.Server`, in somebody's program, has no SIGHUP and no live set."""
+    server = follow(11, "a", lambda release: False)
+    server.server = LiveServer(**{**vars(server.server), "takes_hangup": False})
+    assert promote(kept, "b", "", 0.2).servers == []
+
+
+def test_another_change_meanwhile_is_not_put_back(kept, sets, follow) -> None:
+    sets.change(lambda _: LiveSet("a"), actor="test", reason="")
+
+    def load(release: str) -> bool:
+        if release == "b":
+            sets.change(lambda live: LiveSet("c", "b"), actor="somebody", reason="")
+            follower.refused["b"] = "is damaged"
+        return release != "b"
+
+    follower = follow(11, "a", load)
+    with pytest.raises(
+        ReleaseError, match="another process has changed it meanwhile.*process 11 cannot load release b"
+    ):
+        promote(kept, "b", "", 30)
+    assert stable_and_previous(sets) == ("c", "b")
+
+
+def test_a_release_that_is_retired_meanwhile_is_not_promoted(kept, sets, monkeypatch) -> None:
+    verify = kept.verify
+
+    def verify_slowly(release: str) -> None:
+        verify(release)
+        ReleaseStore(kept.repository, kept.model).retire(release)
+
+    monkeypatch.setattr(kept, "verify", verify_slowly)
+    with pytest.raises(ReleaseError, match="'b': expected"):
+        promote(kept, "b", "", 1)
+    assert sets.read() is None
+    assert not list(Path(kept.place).glob("b"))
