@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,18 @@ def test_a_reply_that_trickles_or_is_none_is_over_in_time(reply: bytes) -> None:
                 reader.read([USER])
         finally:
             ended.set()
+
+
+def test_a_connection_is_used_again_whatever_time_has_passed(own_redis: RedisServer) -> None:
+    """redis-py looks, without waiting, whether something is left to read before it uses a connection again."""
+    own_redis.start()
+    write_user(own_redis)
+    reader = RedisReader.open(lookup(own_redis, retry=1.0).query, own_redis.address, HANG_S)
+    assert reader.read([USER]).known == [True]
+    connection = reader.pool._available_connections[0]
+    connection._sock.deadline = time.monotonic() - 1  # of a reply of long ago
+    assert reader.read([USER]).known == [True]
+    assert reader.pool._available_connections == [connection]
 
 
 def test_a_redis_that_is_down_at_the_start_and_comes_later(own_redis: RedisServer, op: LookupUser) -> None:

@@ -27,13 +27,14 @@ from pathlib import Path
 from cascade.core.errors import CascadeError
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server.serve import serve
+from cascade.rollout.releases.follow import Follower
 
 logging.basicConfig()
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
 folder, free = Path(sys.argv[1]), ServerConfig(http_port=0, grpc_port=0, metrics_port=0, standby=False, drain_s=900)
 try:
-    serve(free, repository=folder, model="cascade", feature_repo=folder)
+    serve(free, repository=folder, model="cascade", feature_repo=folder, attend=Follower)
 except CascadeError as error:
     sys.exit(f"error: {error}")
 """

@@ -17,8 +17,12 @@ class DeadlineSocket:
     """
 
     def __init__(self, own: socket.socket, timeout: float) -> None:
-        self._own = own
+        self._own, self._timeout = own, own.gettimeout()
         self.deadline = time.monotonic() + timeout
+
+    def settimeout(self, timeout: float | None) -> None:
+        """As the socket's; 0 for reads that do not wait, to which the deadline does not apply."""
+        self._timeout = timeout
 
     def recv(self, *arguments: Any) -> bytes:
         """As the socket's.
@@ -26,7 +30,7 @@ class DeadlineSocket:
         Raises:
             TimeoutError: at the deadline.
         """
-        self._own.settimeout(self._left())
+        self._limit()
         return self._own.recv(*arguments)
 
     def recv_into(self, *arguments: Any) -> int:
@@ -35,14 +39,23 @@ class DeadlineSocket:
         Raises:
             TimeoutError: at the deadline.
         """
-        self._own.settimeout(self._left())
+        self._limit()
         return self._own.recv_into(*arguments)
 
-    def _left(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("no whole reply in time")
-        return left
+    def sendall(self, *arguments: Any) -> None:
+        """As the socket's."""
+        self._own.settimeout(self._timeout)
+        self._own.sendall(*arguments)
+
+    def _limit(self) -> None:
+        """Have the next read end at the deadline."""
+        limit = self._timeout
+        if limit != 0:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no whole reply in time")
+            limit = left if limit is None else min(limit, left)
+        self._own.settimeout(limit)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)
