@@ -140,8 +140,12 @@ def _binary(rng: random.Random) -> bytes:
 
 def _compressed(rng: random.Random) -> bytes:
     plain = json.dumps(_infer_json(rng)).encode()
-    bomb = gzip.compress(bytes(LARGEST), 1) if rng.random() < LARGE_SHARE else gzip.compress(bytes(2**18))
-    body = rng.choice([gzip.compress(plain), gzip.compress(plain)[:-5], plain, bomb, b""])
+    bomb = (
+        gzip.compress(bytes(LARGEST), 1, mtime=0)
+        if rng.random() < LARGE_SHARE
+        else gzip.compress(bytes(2**18), mtime=0)
+    )
+    body = rng.choice([gzip.compress(plain, mtime=0), gzip.compress(plain, mtime=0)[:-5], plain, bomb, b""])
     return _infer(rng, body, Content_Encoding=rng.choice(["gzip", "deflate", "br", "gzip, gzip", "x", ""]))
 
 

@@ -211,10 +211,10 @@ def _set(sets: list[str]) -> list[str]:
 def test_commands_in_errors_name_the_config_file(config_file: Path) -> None:
     config_file.rename(config_file.with_name("my shop.yaml"))
     result = cascade("features", "apply", "-c", "my shop.yaml", cwd=config_file.parent)
-    assert result.stderr.rstrip().endswith("run `cascade run --only features -c 'my shop.yaml'` first")
+    assert result.stderr.rstrip().endswith("run `cascade run -c 'my shop.yaml'` first, which makes all")
     config_file.with_name("my shop.yaml").rename(config_file)
     result = cascade("features", "apply", cwd=config_file.parent)
-    assert result.stderr.rstrip().endswith("run `cascade run --only features` first")
+    assert result.stderr.rstrip().endswith("run `cascade run` first, which makes all")
 
 
 @pytest.mark.slow
