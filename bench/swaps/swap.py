@@ -13,7 +13,7 @@ import numpy as np
 from ...core.errors import ServerError
 from ...core.text_table import table
 from ...ensemble.server import shared_memory
-from ...ensemble.server.live_models import servers_of
+from ...ensemble.server.releases.running_servers import servers_of
 from ...ensemble.server.status import ServerStatus
 from ...rollout.releases.live_set import LiveSet, LiveSets
 from ...rollout.releases.store import ReleaseStore

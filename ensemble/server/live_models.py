@@ -14,27 +14,21 @@ import py_compile
 import re
 import secrets
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from ...core.errors import ArtifactError, ServerError
 from ..graph.graph_file import RELEASE
-from ..repository.digests import check_files
-from ..repository.model_config import CONFIG, parse_config, read_config, served_version
+from ..repository.model_config import CONFIG, parse_config, read_config
 from ..repository.release import ReleaseManifest
 from .plain_path import stands_for
+from .releases.running_servers import LOCK, LiveServer, homes, remove_left
+from .releases.version_copy import copied, copy_version, version_folder
 from .served_model import config_file, names_of, one_process_each, write_config
 
-LIVE = ".live"
-"""Folder in a model repository with the copies of the servers that run on it."""
-LOCK = "lock"
-"""File in a copy: its server holds a lock on it for as long as it lives, and writes there who it is."""
-_TRIES = 5
 _PLAIN = re.compile(r"[!-~]+")
 """Triton's stubs cannot be given a path with a space or a letter beyond ASCII."""
 
@@ -272,8 +266,7 @@ class LiveModels:
             source, target = repository / name, folder / name
             version = version_folder(source)
             target.mkdir(parents=True)
-            shutil.copytree(version, target / version.name)  # a link would change with what it links to
-            check_copy(target / version.name, version, self._check_up_to)
+            copy_version(version, target / version.name, self._check_up_to)
             _prepare(target)
             config = read_config(source / CONFIG)
             if not steps:
@@ -291,86 +284,6 @@ class LiveModels:
 
 _FULL = ".full.pbtxt"
 """File beside config.pbtxt with the instance groups as they were configured."""
-
-
-def homes(repository: Path) -> list[Path]:
-    """The folders that may hold copies of this repository: in it, or else among the user's temporary files."""
-    return [repository.absolute() / LIVE, Path(tempfile.gettempdir()).absolute() / f"cascade-live-{os.getuid()}"]
-
-
-def remove_left(parent: Path) -> None:
-    """Remove the copies of servers that were killed."""
-    for lock in parent.glob(f"*/{LOCK}"):
-        if not owner(lock):
-            shutil.rmtree(lock.parent, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class LiveServer:
-    """A server that runs on a copy."""
-
-    pid: int
-    model: str
-    repository: str
-    status_file: str
-    """Where it says how it is, see `ServerStatus`."""
-    takes_hangup: bool
-    """Whether SIGHUP has it load what is published; it ends a program that does not wait for that signal."""
-
-
-def owner(lock: Path) -> LiveServer | None:
-    """The server whose copy this is; None if it has ended."""
-    with suppress(OSError), lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return LiveServer(**json.loads(file.read() or "null") or _BEGINS)
-    return None
-
-
-_BEGINS = asdict(LiveServer(0, "", "", "", False))
-"""Of a server that holds its lock, but has not written it yet."""
-
-
-def servers_of(repository: Path, model: str) -> list[LiveServer]:
-    """The servers that run on this model of a repository."""
-    locks = [lock for parent in homes(repository) for lock in parent.glob(f"*/{LOCK}")]
-    owners = [found for lock in locks if (found := owner(lock))]
-    return [one for one in owners if (one.model, one.repository) == (model, str(repository.absolute()))]
-
-
-def copied(copy: Callable[[], None], source: Path, model: str) -> None:
-    """Copy a model. An export that goes on meanwhile renames folders, so that is tried again.
-
-    Raises:
-        ServerError: if it still fails.
-    """
-    for left in reversed(range(_TRIES)):
-        try:
-            return copy()
-        except (OSError, ArtifactError) as error:
-            if not left:
-                raise ServerError(f"{source}: model {model!r} cannot be copied: {error}") from error
-            time.sleep(0.2)
-
-
-def check_copy(copy: Path, version: Path, check_up_to: float) -> None:
-    """Check a copy of a version against its digests.
-
-    Raises:
-        ArtifactError: names the file in ``version``, which is where it has to be mended.
-    """
-    try:
-        check_files(copy, version.parent / CONFIG, check_up_to)
-    except ArtifactError as error:
-        raise ArtifactError(str(error).replace(str(copy), str(version))) from error
-
-
-def version_folder(model: Path) -> Path:
-    """The folder of the version that a server serves of the model in ``model``."""
-    version = served_version(model)
-    highest = max((int(entry.name) for entry in model.iterdir() if entry.name.isdecimal()), default=1)
-    return model / str(highest if version is None else version)
 
 
 def _swap(place: Path, new: Path, old: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...core.errors import ServerError
 from ...core.processes import state_of
-from .live_models import LiveServer, servers_of
+from .releases.running_servers import LiveServer, servers_of
 from .status import ServerStatus
 
 

@@ -7,8 +7,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,7 @@ from ..gateway.parent_metrics import parent_metrics
 from ..gateway.process import GatewayProcess
 from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentState, Settings
 from ..protocol.call_errors import one_line
+from ..protocol.pulse import Pulse
 from ..protocol.serving_file import SERVING_FILE
 from ..repository.model_config import read_config
 from ..repository.step_config import CORE
@@ -29,6 +30,7 @@ from .control_key import new_key
 from .live_models import LiveModels
 from .plain_path import plain_path
 from .ports import Ports, claim_ports
+from .releases.reload_record import ReloadRecord
 from .releases.switch import ReleaseSwitch
 from .runtime import Runtime, assemble_runtime
 from .served_model import check_backends, config_file, instance_count, names_of
@@ -100,10 +102,8 @@ class TritonServer:
         checked = self.config.check_files_mb * MEGABYTE
         self._live = LiveModels(repository, model, instance_count(self.config.instances), checked)
         self._switch: ReleaseSwitch | None = None
-        self._loading, self._writing = threading.Lock(), threading.Lock()
-        self._reloads = {"reloads": 0, "reload_failures": 0}
-        self._reload_error = ""
-        self._followed: tuple[int, str] = (0, "")
+        self._loading, self._writing, self._changing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._reload_record = ReloadRecord()
         self._reloading = self._draining = False
         self._files = ""
         self._status, self._status_at = ServerStatus(), 0.0
@@ -217,7 +217,7 @@ class TritonServer:
         return {
             "server_restarts": supervisor.restarted if supervisor else 0,
             "replaced_instances": supervisor.replaced if supervisor else 0,
-            **self._reloads,
+            **self._reload_record.counts,
         }
 
     def reload(self, repository: Path | None = None) -> None:
@@ -233,14 +233,16 @@ class TritonServer:
             ServerError: if it cannot be copied, is not loaded, or does not answer.
         """
         source = repository or self.repository
-        with self._counted(source):
-            check_backends(source, self.model, assemble_runtime().backends)
-            if self._releases.fits(source, self._live.full_config):
-                before, release = self._releases.active, self._releases.hold(source)
-                self._releases.activate(release, keep=[before, *([] if release != before else self._releases.kept)])
-                self.release = release
-            else:
-                self._replace(source)
+        try:
+            with self._changing, self._reload_record.counted(source):
+                check_backends(source, self.model, assemble_runtime().backends)
+                if self._releases.fits(source, self._live.full_config):
+                    self._releases.activate(self._releases.hold(source))
+                    self.release = self._releases.active
+                else:
+                    self._replace(source)
+        finally:
+            self._write_status()
 
     def keep(self, repository: Path) -> None:
         """Have the release that lies in a model repository loaded, so that it can answer at once.
@@ -248,13 +250,16 @@ class TritonServer:
         Raises:
             ServerError: if it cannot be loaded, or has other inputs or outputs than the one that answers.
         """
-        if not self._releases.fits(repository, self._live.full_config):
-            raise ServerError(f"{repository}: has other inputs or outputs than release {self.release}, which answers")
-        self._releases.hold(repository)
+        with self._changing:
+            if not self._releases.fits(repository, self._live.full_config):
+                raise ServerError(
+                    f"{repository}: has other inputs or outputs than release {self.release}, which answers"
+                )
+            self._releases.hold(repository)
 
     def followed(self, generation: int, fault: str = "") -> None:
         """Say in the status that this generation of the live set has been followed; or, with a fault, why not."""
-        self._followed = (generation, fault)
+        self._reload_record.followed = (generation, fault)
         self._write_status()
 
     def _replace(self, source: Path) -> None:
@@ -272,22 +277,6 @@ class TritonServer:
             while self._reloading and not session.ready() and time.monotonic() < settled:
                 time.sleep(0.05)  # until the watchdog has seen the new processes
             self._reloading = False
-
-    @contextmanager
-    def _counted(self, source: Path) -> Iterator[None]:
-        """Count what is done within as a reload, or as one that failed."""
-        try:
-            yield
-            self._reloads["reloads"] += 1
-            self._reload_error = ""
-        except Exception as error:  # of any kind: what is published is not known to be whole
-            self._reloads["reload_failures"] += 1
-            self._reload_error = one_line(error) or type(error).__name__
-            if isinstance(error, CascadeError):
-                raise
-            raise ServerError(f"{source}: {self._reload_error}") from error
-        finally:
-            self._write_status()
 
     def wait(
         self,
@@ -356,8 +345,8 @@ class TritonServer:
 
     def _new_session(self) -> Session:
         ensemble = bool(names_of(read_config(config_file(self._live.repository, self.model))))
-        generation = lambda: 0 if ensemble else self._releases.generation  # noqa: E731
-        return Session(self._process(ensemble=ensemble), self._live, self._startup_s, self._loading, generation)
+        process = self._process(ensemble=ensemble)
+        return Session(process, self._live, self._startup_s, self._loading, lambda: self._releases.generation)
 
     def _start_again(self, runtime: Runtime, ports: Ports, adopt: Callable[[Session], None]) -> Session:
         with self._loading:
@@ -382,10 +371,13 @@ class TritonServer:
 
     def _new_switch(self) -> ReleaseSwitch:
         checked = self.config.check_files_mb * MEGABYTE
-        pulses = lambda: self._session.pulses()  # noqa: E731  (a takeover changes the session)
-        switch = ReleaseSwitch(self.model, self._live.serving_file, pulses, checked, self._startup_s)
+        switch = ReleaseSwitch(self.model, self._live.serving_file, self._pulses, checked, self._startup_s)
         switch.begin(self._live.release)
         return switch
+
+    def _pulses(self) -> list[Pulse]:
+        """Those of the session that answers now; a takeover changes it."""
+        return self._session.pulses()
 
     @property
     def _releases(self) -> ReleaseSwitch:
@@ -395,13 +387,10 @@ class TritonServer:
 
     def _load_new(self, session: Session) -> None:
         with self._releases.replacing(self._live.release):
-            self._load_and_ask(session)
-
-    def _load_and_ask(self, session: Session) -> None:
-        session.load(self.model)
-        if (answered := session.probe()) != self._live.release:
-            raise ServerError(f"release {self._live.release} was loaded, but release {answered} answers")
-        self.release = answered
+            session.load(self.model)
+            if (answered := session.probe()) != self._live.release:
+                raise ServerError(f"release {self._live.release} was loaded, but release {answered} answers")
+            self.release = answered
 
     def _try_reload(self, load: Callable[[], None]) -> None:
         try:
@@ -413,7 +402,8 @@ class TritonServer:
     def _write_status(self) -> None:
         """Say how the server is: at once if that has changed, and else every second."""
         session, now = self._session, time.monotonic()
-        how = (self.counts(), session.pids(), self._reload_error, *self._followed)
+        record = self._reload_record
+        how = (self.counts(), session.pids(), record.error, *record.followed)
         status = ServerStatus(self.ready(), self.release, *how)
         if status != self._status or now - self._status_at > _STATUS_S:
             with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready

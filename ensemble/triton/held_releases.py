@@ -47,7 +47,7 @@ class HeldReleases:
         self._own = own
         self._own_release = _release_in(own) if name else ""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cascade-releases", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._file,), name="cascade-releases", daemon=True)
         serving = Serving.read(self._file) if self._file else None
         self.active = self._warm((serving and self._joined(serving.active)) or own)
         """The executor that answers."""
@@ -97,23 +97,14 @@ class HeldReleases:
             self._on_drop(self.held.pop(release))
         self._pulse.reached(serving.generation)
 
-    def _run(self) -> None:
-        seen: tuple[int, int] | None = None
+    def _run(self, file: Path) -> None:
+        seen = None
         while not self._stop.wait(self._interval):
-            state = self._state()
-            if state is None or state == seen:
-                continue
-            seen, serving = state, Serving.read(self._file)  # type: ignore[arg-type]
-            if serving is not None:
-                self.follow(serving)
-
-    def _state(self) -> tuple[int, int] | None:
-        """Something that differs for each writing of the file; None if there is none."""
-        try:
-            found = os.stat(self._file or "")
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns
+            state = _state(file)
+            if state != seen:
+                seen, serving = state, Serving.read(file)
+                if serving is not None:
+                    self.follow(serving)
 
     def _joined(self, release: str) -> Path | None:
         """The folder of a release that this process can load; None if there is none.
@@ -136,6 +127,15 @@ def freeze_garbage_collector() -> None:
     the middle of a pass. What a later release adds is little, and has to be collected when it is dropped."""
     gc.collect()
     gc.freeze()
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """Something that differs for each writing of the file; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _release_in(folder: Path) -> str:

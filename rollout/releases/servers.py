@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.processes import state_of
-from ...ensemble.server.live_models import LiveServer, servers_of
+from ...ensemble.server.releases.running_servers import LiveServer, servers_of
 from ...ensemble.server.status import ServerStatus
 from .live_set import LiveSet
 

@@ -193,7 +193,7 @@ class ReleaseStore:
 
     def _users(self) -> dict[str, str]:
         """Id of each release that is in use -> by whom, in words."""
-        from ...ensemble.server.live_models import servers_of
+        from ...ensemble.server.releases.running_servers import servers_of
         from ...ensemble.server.status import ServerStatus
 
         live = LiveSets(self.repository, self.model).read()

@@ -10,7 +10,7 @@ from shipping import ROOT
 
 from cascade.cli.main import CRASH, TERMINATED, WRONG_INPUT
 from cascade.ensemble.config import ExportConfig
-from cascade.ensemble.server.live_models import LIVE
+from cascade.ensemble.server.releases.running_servers import LIVE
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features.connection import REGISTRY_FILE
 

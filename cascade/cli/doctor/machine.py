@@ -36,8 +36,8 @@ def check_shared_memory(folder: Path = SHARED_MEMORY) -> Check:
 
 def check_ports(server: ServerConfig, export: ExportConfig) -> Check:
     """The ports of the config are free, or `cascade serve` of this model listens on those that are taken."""
-    from ...ensemble.server.live_models import servers_of
     from ...ensemble.server.ports import claim_ports
+    from ...ensemble.server.releases.running_servers import servers_of
 
     try:
         ports = claim_ports(server)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from ...protocol.serving_file import Serving, release_folder
 from ...repository.digests import DIGESTS, check_files
 from ...repository.model_config import CONFIG, read_config
 from ...repository.release import ReleaseManifest
-from ..live_models import check_copy, copied, version_folder
 from ..served_model import config_file, names_of
+from .version_copy import copied, copy_version, version_folder
 
 _LOOK_S = 0.02
 
@@ -110,17 +110,15 @@ class ReleaseSwitch:
                 self._change(self.active, (*self.kept, release), release)
         return release
 
-    def activate(self, release: str, keep: Collection[str] = ()) -> None:
-        """Have a release that is loaded answer; of the others, only those in ``keep`` stay loaded.
+    def activate(self, release: str) -> None:
+        """Have a release that is loaded answer. The one that answered before stays loaded, and no other.
 
         Raises:
             ServerError: if a process does not do so in time; then all is as it was.
         """
         with self._lock:
-            loaded = (self.active, *self.kept)
-            kept = tuple(one for one in loaded if one in keep and one != release)
-            if (self.active, self.kept) != (release, kept):
-                self._change(release, kept, release)
+            if release != self.active:
+                self._change(release, (self.active,), release)
 
     def _change(self, active: str, kept: tuple[str, ...], what: str) -> None:
         before = self._serving
@@ -163,8 +161,7 @@ class ReleaseSwitch:
             shutil.rmtree(left, ignore_errors=True)
         target.parent.mkdir(exist_ok=True)
         try:
-            shutil.copytree(source, aside)  # a link would change with what it links to
-            check_copy(aside, source, self._check_up_to)
+            copy_version(source, aside, self._check_up_to)
             aside.rename(target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

@@ -12,8 +12,9 @@ from shipping import ROOT
 from cascade.core.errors import ServerError
 from cascade.ensemble.repository.digests import write_digests
 from cascade.ensemble.repository.model_config import read_config
-from cascade.ensemble.server import live_models
-from cascade.ensemble.server.live_models import LIVE, LiveModels, remove_left, servers_of
+from cascade.ensemble.server.live_models import LiveModels
+from cascade.ensemble.server.releases import running_servers, version_copy
+from cascade.ensemble.server.releases.running_servers import LIVE, remove_left, servers_of
 
 CONFIG = """
 name: "shop"
@@ -108,7 +109,7 @@ def test_one_that_does_not_load_leaves_the_old_one(live, repository):
 
 
 def test_one_that_is_not_whole_is_not_tried(live, repository, monkeypatch):
-    monkeypatch.setattr(live_models, "_TRIES", 2)
+    monkeypatch.setattr(version_copy, "_TRIES", 2)
     shutil.rmtree(repository / "shop" / "3")
     with pytest.raises(ServerError, match="model 'shop' cannot be copied: .*No such file"):
         live.replace(repository, lambda: None, lambda: None)
@@ -135,11 +136,11 @@ def a_folder(path):
 @pytest.mark.parametrize("damage", [gone, empty, noise, a_folder])
 @pytest.mark.parametrize("file", ["config.pbtxt", "3/release.json"])
 def test_whatever_is_damaged_in_what_is_published_the_old_one_stays(live, repository, monkeypatch, file, damage):
-    monkeypatch.setattr(live_models, "_TRIES", 1)
+    monkeypatch.setattr(version_copy, "_TRIES", 1)
     damage(repository / "shop" / file)
     with pytest.raises(ServerError) as error:
         live.replace(repository, lambda: None, lambda: None)
-    assert live_models.LIVE not in str(error.value)  # nobody can mend what is wrong in the copy
+    assert LIVE not in str(error.value)  # nobody can mend what is wrong in the copy
     assert live.release == "one" and live.full and (live.repository / "shop" / "config.pbtxt").is_file()
 
 
@@ -151,14 +152,14 @@ def test_a_copy_that_somebody_deletes_is_named(live):
 
 
 def test_a_config_without_instances_is_named(live, repository, monkeypatch):
-    monkeypatch.setattr(live_models, "_TRIES", 1)
+    monkeypatch.setattr(version_copy, "_TRIES", 1)
     publish(repository, "two", config='name: "shop"\nbackend: "python"\nversion_policy { specific { versions: 3 } }')
     with pytest.raises(ServerError, match="config.pbtxt: has no instance_group"):
         live.replace(repository, lambda: None, lambda: None)
 
 
 def test_steps_of_two_releases_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(live_models, "_TRIES", 2)
+    monkeypatch.setattr(version_copy, "_TRIES", 2)
     publish(tmp_path, "one", config=ENSEMBLE)
     publish(tmp_path, "two", model="shop_rank", config=CONFIG.replace('"shop"', '"shop_rank"'))
     live = LiveModels(tmp_path, "shop", 2)
@@ -181,7 +182,7 @@ def test_nothing_is_left_of_it(repository):
 
 @pytest.mark.parametrize("name", ["my models", "größe"])
 def test_a_path_that_triton_cannot_take_is_avoided(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(live_models.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(running_servers.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     publish(tmp_path / name, "one")
     live = LiveModels(tmp_path / name, "shop", 1)

@@ -12,7 +12,7 @@ from waiting import HANG_S, wait_until
 from cascade.core.errors import ServerError
 from cascade.core.processes import state_of
 from cascade.ensemble.server import reload
-from cascade.ensemble.server.live_models import LiveServer
+from cascade.ensemble.server.releases.running_servers import LiveServer
 
 
 @pytest.mark.parametrize(

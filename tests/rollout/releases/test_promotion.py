@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cascade.core.errors import ArtifactError, ReleaseError
-from cascade.ensemble.server.live_models import LiveServer
+from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.rollout.releases import servers
 from cascade.rollout.releases.live_set import LIVE_SET, LiveSet, LiveSets

@@ -11,7 +11,7 @@ import pytest
 from cascade.core.errors import ArtifactError, DiskError, ReleaseError
 from cascade.core.files import LINK_FROM
 from cascade.ensemble.repository import model_config
-from cascade.ensemble.server.live_models import LiveServer
+from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.rollout.releases import store as store_module
 from cascade.rollout.releases.live_set import LiveSet, LiveSets
@@ -165,7 +165,9 @@ def serve(store: ReleaseStore, release: str, monkeypatch) -> None:
     file = store.repository / "status.json"
     ServerStatus(release=release).write(file)
     server = LiveServer(4242, "shop", str(store.repository.absolute()), str(file), True)
-    monkeypatch.setattr("cascade.ensemble.server.live_models.servers_of", lambda repository, model: [server])
+    monkeypatch.setattr(
+        "cascade.ensemble.server.releases.running_servers.servers_of", lambda repository, model: [server]
+    )
 
 
 def test_what_is_in_use_is_not_retired(export, store, monkeypatch) -> None:

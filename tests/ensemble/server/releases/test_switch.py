@@ -11,7 +11,7 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.protocol.pulse import Pulse
 from cascade.ensemble.protocol.serving_file import SERVING_FILE, Serving, release_folder
 from cascade.ensemble.repository.digests import write_digests
-from cascade.ensemble.server import live_models
+from cascade.ensemble.server.releases import version_copy
 from cascade.ensemble.server.releases.switch import ReleaseSwitch
 from cascade.ensemble.triton.held_releases import HeldReleases
 from cascade.testing.miniature import miniature_repository
@@ -59,7 +59,7 @@ def processes():
 
 @pytest.fixture
 def switch(published, processes, tmp_path, monkeypatch):
-    monkeypatch.setattr(live_models, "_TRIES", 1)
+    monkeypatch.setattr(version_copy, "_TRIES", 1)
     file = tmp_path / "serving.json"
     monkeypatch.setenv(SERVING_FILE, str(file))
     made = ReleaseSwitch("cascade", file, lambda: [one.pulse for one in processes], 1 << 30, HANG_S)
@@ -77,11 +77,13 @@ def folders(switch):
 def test_a_release_is_loaded_beside_the_one_that_answers_and_then_answers(switch, processes, published):
     assert switch.hold(published["two"]) == "two"
     assert [(one.active, set(one.releases.held)) for one in processes] == [("one", {"one", "two"})] * 2
-    switch.activate("two", keep=["one"])
+    switch.activate("two")
     assert [(one.active, set(one.releases.held)) for one in processes] == [("two", {"one", "two"})] * 2
     switch.activate("one")
-    assert [(one.active, set(one.releases.held)) for one in processes] == [("one", {"one"})] * 2
-    assert folders(switch) == set()
+    assert [(one.active, set(one.releases.held)) for one in processes] == [("one", {"one", "two"})] * 2
+    switch.activate(switch.hold(published["three"]))  # only the one before stays
+    assert [(one.active, set(one.releases.held)) for one in processes] == [("three", {"one", "three"})] * 2
+    assert folders(switch) == {"three"}
 
 
 def test_what_is_loaded_is_not_loaded_again(switch, processes, published):
@@ -125,7 +127,7 @@ def test_one_that_a_process_cannot_load_is_refused_and_nothing_changes(switch, p
 
 def test_processes_that_are_to_be_replaced_go_on_with_theirs(switch, processes, published):
     switch.hold(published["two"])
-    switch.activate("two", keep=["one"])
+    switch.activate("two")
     with pytest.raises(ServerError, match="no"), switch.replacing("other"):
         assert {one.active for one in processes} == {"two"}
         raise ServerError("no")
