@@ -14,6 +14,7 @@ import redis
 from feast.protos.feast.types.Value_pb2 import Value
 from waiting import HANG_S, wait_until
 
+from cascade.core.processes import end_with_parent
 from cascade.ensemble.graph.ops.lookup_user import LookupUser
 from cascade.workflows.features.online import entity_key
 
@@ -42,7 +43,8 @@ class RedisServer:
         if program is None:
             pytest.skip("redis-server is not installed: apt-get install redis-server")
         command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen([*command, *self._options], cwd=self._folder, stdout=subprocess.DEVNULL)
+        command = [*end_with_parent(), *command, *self._options]  # workers of a suite may be killed
+        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
         wait_until(self._listens)
 
     def signal(self, number: int) -> None:

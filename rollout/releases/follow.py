@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from ...core.errors import CascadeError
+from ...core.errors import CascadeError, ReleaseError
 from ...ensemble.protocol.call_errors import one_line
 from ...ensemble.server.server import TritonServer
 from .live_set import LiveSet, LiveSets
@@ -22,10 +22,15 @@ def first_release(repository: Path, model: str) -> Path:
     """The model repository with the release to start with: that of the stable one, or else what is published.
 
     Raises:
-        ReleaseError: the live set is damaged, or names a release that is not kept.
+        ReleaseError: the live set is damaged or gone, or names a release that is not kept.
     """
-    live = LiveSets(repository, model).read()
-    return repository if live is None else ReleaseStore(repository, model).folder(live.stable)
+    sets = LiveSets(repository, model)
+    live = sets.read()
+    if live is not None:
+        return ReleaseStore(repository, model).folder(live.stable)
+    if faults := sets.history().faults:  # what is published must not go live because a file is gone
+        raise ReleaseError(faults[0])
+    return repository
 
 
 class Follower:

@@ -22,8 +22,8 @@ from cascade.cli.doctor.check import Check, checks_json, checks_text
 from cascade.cli.doctor.examine import examine
 from cascade.cli.doctor.machine import GIB, MIB
 from cascade.ensemble.config import ExportConfig, ServerConfig
-from cascade.ensemble.server import live_models
 from cascade.ensemble.server import runtime as triton_runtime
+from cascade.ensemble.server.releases import running_servers
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features.online import ONLINE_FILE
 
@@ -157,7 +157,7 @@ def test_ports_of_a_server_of_this_model(monkeypatch: pytest.MonkeyPatch, listen
     pid, http, grpc = listen(2)
     config = ServerConfig(http_port=http, grpc_port=grpc, metrics_port=0)
     servers: list[SimpleNamespace] = []
-    monkeypatch.setattr(live_models, "servers_of", lambda repository, model: servers)
+    monkeypatch.setattr(running_servers, "servers_of", lambda repository, model: servers)
 
     servers[:] = [SimpleNamespace(pid=1, takes_hangup=False), SimpleNamespace(pid=pid, takes_hangup=True)]
     check = machine.check_ports(config, ExportConfig())
@@ -174,7 +174,7 @@ def test_a_server_of_this_model_on_other_ports_has_not_taken_them(
 ) -> None:
     pid, http = listen(1)
     servers = [SimpleNamespace(pid=pid, takes_hangup=True)]
-    monkeypatch.setattr(live_models, "servers_of", lambda repository, model: servers)
+    monkeypatch.setattr(running_servers, "servers_of", lambda repository, model: servers)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for its in (0, http):  # none of its ports is asked for; one is, and the other one is somebody else's

@@ -86,8 +86,9 @@ class ValueDecoder:
     def lists(self, values: Serialized, kind: str, most: int | None = None) -> NDArray[Any]:
         """The lists as a padded array [B, L], ``most`` values of each at most; L is the longest of them, at least 1."""
         if kind == "int" and values:
-            data = np.frombuffer(b"".join([value or _NO_INTS for value in values]), np.uint8)
-            found: NDArray[Any] = int_lists(data, len(values), most or len(data), MISSING[kind])
+            written = [value or _NO_INTS for value in values]
+            data, ends = np.frombuffer(b"".join(written), np.uint8), np.cumsum([*map(len, written)])
+            found: NDArray[Any] = int_lists(data, ends, most or len(data), MISSING[kind])
             if len(found):
                 return found
         lists = [self._list(value, kind)[:most] if value else [] for value in values]
@@ -137,41 +138,41 @@ def _varint(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
     return 0, -1
 
 
-@kernel((read(UINT8, 1), INT64, INT64, INT64))
-def int_lists(data: NDArray[np.uint8], count: int, most: int, missing: int) -> NDArray[np.int64]:
-    """Decode ``count`` concatenated values to lists, int64 [count, L]; [0, 0] if one of them is not a plain list.
+@kernel((read(UINT8, 1), read(INT64, 1), INT64, INT64))
+def int_lists(data: NDArray[np.uint8], ends: NDArray[np.int64], most: int, missing: int) -> NDArray[np.int64]:
+    """Decode concatenated values to lists, int64 [count, L]; [0, 0] if one of them is not a plain list.
 
-    Each value must be one message ``Int64List``, empty or with one packed field. The wire format does not mark where a
-    value ends, but exactly ``count`` such messages from the first byte to the last can be divided in only one way.
+    Each value must be one message ``Int64List``, empty or with one packed field, so that a damaged one is left to
+    protobuf's parser.
 
     Args:
         data: the bytes of all values.
+        ends: int64 [count], where each of them ends.
         most: the most numbers of each list.
         missing: the padding.
     """
-    starts, ends = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    count = len(ends)
+    starts = np.zeros(count, np.int64)
     nothing = np.empty((0, 0), np.int64)
     longest, at = 1, 0
     for row in range(count):
-        if at >= len(data) or data[at] != _INT_LIST_TAG:
+        end = ends[row]
+        if at >= end or data[at] != _INT_LIST_TAG:
             return nothing
         size, at = _varint(data, at + 1)
-        end = at + size
-        if at < 0 or not at <= end <= len(data):
+        if at < 0 or size < 0 or at + size != end:
             return nothing
         if size > 0:
             if data[at] != _PACKED_TAG:
                 return nothing
             size, at = _varint(data, at + 1)
-            if at < 0 or at + size != end or data[end - 1] >= 128:
+            if at < 0 or size < 0 or at + size != end or data[end - 1] >= 128:
                 return nothing
-        starts[row], ends[row] = at, end
+        starts[row] = at
         length = 0
         for position in range(at, end):
             length += data[position] < 128
         longest, at = max(longest, min(length, most)), end
-    if at != len(data):
-        return nothing
     found = np.full((count, longest), missing, np.int64)
     for row in range(count):
         at, column = starts[row], 0

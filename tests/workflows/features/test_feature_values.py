@@ -8,6 +8,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import feast_value_type_to_python_type
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cascade.core.errors import FeatureStoreError
 from cascade.workflows.features.values import (
@@ -91,11 +92,15 @@ def test_lists_are_feasts(values: list[bytes | None], kind: str, most: int | Non
         np.testing.assert_array_equal(row, np.array(filled, dtype=DTYPES[kind]))
 
 
+def joined(values: list[bytes]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The bytes of all values, and where each ends."""
+    return np.frombuffer(b"".join(values), np.uint8), np.cumsum([len(value) for value in values])
+
+
 @settings(deadline=None)  # the first call compiles
 @given(st.lists(st.lists(SCALARS["int64"], max_size=300), min_size=1, max_size=5))
 def test_what_feast_writes_needs_no_parser(lists: list[list[int]]) -> None:
-    data = np.frombuffer(b"".join(listed("int64", values) for values in lists), np.uint8)
-    got = int_lists(data, len(lists), 300, -5)
+    got = int_lists(*joined([listed("int64", values) for values in lists]), 300, -5)
     expected = [values + [-5] * (got.shape[1] - len(values)) for values in lists]
     assert got.tolist() == expected
 
@@ -115,8 +120,40 @@ def test_what_feast_writes_needs_no_parser(lists: list[list[int]]) -> None:
     ],
 )
 def test_other_values_are_left_to_the_parser(values: list[bytes]) -> None:
-    data = np.frombuffer(b"".join(values), np.uint8)
-    assert int_lists(data, len(values), 10, 0).shape == (0, 0)
+    assert int_lists(*joined(values), 10, 0).shape == (0, 0)
+
+
+WHOLE = st.lists(SCALARS["int64"], max_size=4).map(lambda values: listed("int64", values))
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A value with bytes changed, cut off or added, also from other values."""
+    value = bytearray(draw(WHOLE) + draw(st.sampled_from([b"", b"\x72\x03"]) | WHOLE))
+    for _ in range(draw(st.integers(0, 2))):
+        value[draw(st.integers(0, len(value) - 1))] = draw(st.integers(0, 255))
+    return bytes(value[: draw(st.integers(1, len(value)))])
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(WHOLE, max_size=2), damaged(), st.lists(WHOLE, max_size=2))
+def test_a_damaged_value_changes_no_other(before: list[bytes], value: bytes, after: list[bytes]) -> None:
+    """What is read of the others is theirs, or nothing is read: whoever asks then reads them one by one."""
+    try:
+        got = DECODER.lists([*before, value, *after], "int")
+    except FeatureStoreError:
+        return
+    places = [*range(len(before)), *range(len(before) + 1, len(got))]
+    for place, own in zip(places, [*before, *after], strict=True):
+        expected = feasts(own, "int", "_list_val") or []
+        assert got[place].tolist() == expected + [MISSING["int"]] * (got.shape[1] - len(expected))
+
+
+def test_a_value_that_swallows_its_neighbour_is_none() -> None:
+    """A whole value and a head that announces as many bytes as the next value has."""
+    neighbour = listed("int64", [7])
+    value = listed("int64", [1]) + b"\x72" + bytes([2 + len(neighbour)]) + b"\x0a" + bytes([len(neighbour)])
+    assert int_lists(*joined([value, neighbour, listed("int64", [9])]), 10, 0).shape == (0, 0)
 
 
 def test_a_broken_value_is_protobufs_error() -> None:

@@ -1,0 +1,127 @@
+"""A server that follows the live set, with a stand-in for the server: what it is told to load, and what it says."""
+
+from pathlib import Path
+
+import pytest
+
+from cascade.core.errors import ReleaseError, ServerError
+from cascade.rollout.releases.follow import Follower, first_release
+from cascade.rollout.releases.live_set import LIVE_SET, LiveSet, LiveSets
+from cascade.rollout.releases.store import ReleaseStore
+
+
+class Server:
+    """Loads every release but ``broken``."""
+
+    def __init__(self, repository: Path, release: str):
+        self.repository, self.model, self.release = repository, "shop", release
+        self.broken, self.done, self.said = "", [], (0, "")
+
+    def reload(self, repository: Path | None = None) -> None:
+        name = "published" if repository is None else repository.name
+        if name == self.broken:
+            raise ServerError(f"{name}: cannot be loaded")
+        self.done.append(("reload", name))
+        self.release = name
+
+    def keep(self, repository: Path) -> None:
+        self.done.append(("keep", repository.name))
+
+    def followed(self, generation: int, fault: str = "") -> None:
+        self.said = generation, fault
+
+
+@pytest.fixture
+def kept(export, store) -> ReleaseStore:
+    for day, release in enumerate("abc", start=1):
+        store.add(export(release, day=day))
+    return store
+
+
+@pytest.fixture
+def sets(kept) -> LiveSets:
+    return LiveSets(kept.repository, kept.model)
+
+
+@pytest.fixture
+def server(kept) -> Server:
+    return Server(kept.repository, "a")
+
+
+@pytest.fixture
+def follower(server) -> Follower:
+    return Follower(server)
+
+
+def live(sets: LiveSets, stable: str, previous: str | None = None) -> int:
+    made = sets.change(lambda before: LiveSet(stable, previous), actor="test", reason="")
+    return made.generation
+
+
+def test_it_loads_the_stable_release_and_keeps_the_previous_one(sets, server, follower):
+    generation = live(sets, "b", "a")
+    follower.look()
+    assert server.done == [("reload", "b"), ("keep", "a")] and server.said == (generation, "")
+    follower.look()
+    assert len(server.done) == 2  # once for each change
+    live(sets, "a", "b")
+    follower.look()
+    assert server.done[2:] == [("reload", "a"), ("keep", "b")]
+
+
+def test_what_cannot_be_loaded_is_said_with_the_generation_and_not_tried_again(sets, server, follower):
+    server.broken = "c"
+    generation = live(sets, "c", "a")
+    follower.look()
+    follower.look()
+    assert server.release == "a" and server.done == [] and server.said == (generation, "c: cannot be loaded")
+    again = live(sets, "a")
+    follower.look()
+    assert server.said == (again, "")
+
+
+def test_a_release_that_is_not_kept_is_refused(sets, server, follower):
+    live(sets, "nowhere")
+    follower.look()
+    assert server.release == "a" and "nowhere" in server.said[1]
+
+
+def test_the_first_server_makes_its_release_the_stable_one(sets, follower):
+    with follower:
+        found = sets.read()
+    assert found.stable == "a" and found.previous is None
+    assert [line.action for line in sets.history().lines] == ["serve"]
+
+
+def test_what_was_published_and_loaded_is_the_stable_one_and_the_one_before_the_previous(
+    kept, sets, server, follower, monkeypatch
+):
+    live(sets, "a")
+    monkeypatch.setattr(ReleaseStore, "published", lambda store: "b")
+    follower.promote_published()
+    assert server.done == [("reload", "b")]
+    assert (sets.read().stable, sets.read().previous) == ("b", "a")
+    follower.promote_published()  # nothing new
+    assert sets.read().generation == 2
+
+
+def test_a_published_release_that_cannot_be_loaded_changes_nothing(sets, server, follower, monkeypatch):
+    generation = live(sets, "a")
+    monkeypatch.setattr(ReleaseStore, "published", lambda store: "b")
+    server.broken = "b"
+    with pytest.raises(ServerError, match="cannot be loaded"):
+        follower.promote_published()
+    assert sets.read().generation == generation
+
+
+def test_a_start_takes_the_stable_release_and_never_what_is_published_instead(kept, sets):
+    assert first_release(kept.repository, "shop") == kept.repository  # nothing was ever live
+    live(sets, "a")
+    live(sets, "b", "a")
+    assert first_release(kept.repository, "shop") == kept.folder("b")
+    (kept.place / LIVE_SET).unlink()
+    with pytest.raises(ReleaseError, match=r"live.json: is missing"):
+        first_release(kept.repository, "shop")
+    (kept.place / LIVE_SET).write_text("{")
+    with pytest.raises(ReleaseError, match=r"live.json: .*damaged"):
+        first_release(kept.repository, "shop")
