@@ -143,3 +143,43 @@ def published():
             own = [value for label, value in metric.labels.items() if label not in ("model", "pid", "le")]
             told[name, *(own or [None])] = metric.value
     return told
+
+
+def responder(release, folder):
+    answer = Respond(False, release)
+    np.save(folder / "item_ids.npy", np.array([7]))
+    answer.load(folder)
+    flags = [Input("known_user", "bool", required=True), Input("features_stale", "bool", required=True)]
+    inputs = [*flags, Input("top_k", "int32", required=True), Input("ranked_rows", "int64", ("k",), required=True)]
+    return Executor(inputs, {"respond": answer}, ["reasons"], max_users=9, release={"release": release})
+
+
+def answer_unknown(executor, users):
+    column = {"known_user": False, "features_stale": False, "top_k": np.int32(1), "ranked_rows": 0}
+    executor.run({name: np.full((users, 1), value) for name, value in column.items()})
+
+
+def test_counts_go_on_over_releases_that_come_and_go_without_their_warm_ups(triton, tmp_path):
+    first, second = (responder(name, tmp_path) for name in ("one", "two"))
+    held = holding(first)
+    answer_unknown(first, 1)  # its warm-up
+    counted = PassMetrics(triton, "shop", held)
+    counted.start()
+    unknown, info = ("recsys_degraded_users_total", "unknown_user"), ("recsys_release_info", "two")
+    answer_unknown(first, 2)
+    answer_unknown(second, 5)  # the warm-up of the other one
+    counted.count_from_now(second)
+    held.held["two"] = second
+    wait_for(lambda: info in published())
+    assert published()[info] == 0
+    answer_unknown(second, 3)
+    held.active = second
+    wait_for(lambda: published()[info] == 1 and published()[unknown] == 5)
+    del held.held["one"]
+    counted.forget(first)
+    answer_unknown(second, 4)
+    wait_for(lambda: published()[unknown] == 9)
+    assert {series for series in counted._publisher._metrics if series[0] == info[0]} == {
+        (info[0], (("release", "two"),))
+    }
+    counted.stop()
