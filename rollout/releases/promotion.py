@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import ReleaseError
-from .live_set import LiveSet, LiveSets
+from .live_set import CANARY, LiveSet, LiveSets
 from .servers import Arrival, answering, wait_for_servers
 from .store import ReleaseStore
 from .writer_lock import this_process
@@ -35,7 +35,8 @@ def promote(
 ) -> Switch:
     """Make ``release`` the stable one, and the one that was stable the previous one.
 
-    If no release was promoted before, the previous one is that of the running servers, if it is kept.
+    If no release was promoted before, the previous one is that of the running servers, if it is kept. A canary of this
+    release ends with it.
 
     Args:
         release: its whole id.
@@ -44,7 +45,8 @@ def promote(
         figures: what was measured for the decision, for the audit log.
 
     Raises:
-        ReleaseError: it is not kept or is the stable one already, or the live set cannot be changed now.
+        ReleaseError: it is not kept or is the stable one already, other releases have arms, or the live set cannot be
+            changed now.
         ArtifactError: a file of the release is missing or damaged; nothing is changed.
     """
 
@@ -52,9 +54,14 @@ def promote(
         if live and live.stable == release:
             raise ReleaseError(f"release {release}: is the stable one already")
         store.folder(release)
-        return (
-            replace(live, stable=release, previous=live.stable) if live else LiveSet(release, _running(store, release))
-        )
+        if live is None:
+            return LiveSet(release, _running(store, release))
+        if others := [arm.name for arm in live.arms if (arm.name, arm.release) != (CANARY, release)]:
+            raise ReleaseError(
+                f"model {store.model}: users are in {', '.join(others)}, which is compared with the stable release; "
+                "end that first with `cascade release stop`"
+            )
+        return replace(live, stable=release, previous=live.stable, arms=())
 
     make(_sets(store).read())
     store.verify(release)
@@ -62,7 +69,8 @@ def promote(
 
 
 def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
-    """Make the previous release the stable one again, and the stable one the previous one.
+    """Make the previous release the stable one again, and the stable one the previous one. All arms end: what they were
+    compared with has gone.
 
     Raises:
         ReleaseError: there is no previous one, or it is not kept any more, or the live set cannot be changed now.
@@ -75,7 +83,7 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
                 "that `cascade release list` shows"
             )
         store.folder(live.previous)
-        return replace(live, stable=live.previous, previous=live.stable)
+        return replace(live, stable=live.previous, previous=live.stable, arms=())
 
     return _switch(store, make, "rollback", reason, timeout_s)
 
@@ -115,7 +123,7 @@ def _put_back(sets: LiveSets, before: LiveSet | None, after: LiveSet, actor: str
     def make(live: LiveSet | None) -> LiveSet:
         if live != after:
             raise ReleaseError(f"{sets.file}: another process has changed it meanwhile, so it stays as it is; {why}")
-        return replace(after, stable=before.stable, previous=before.previous)
+        return replace(after, stable=before.stable, previous=before.previous, arms=before.arms, shadows=before.shadows)
 
     sets.change(make, actor=actor, reason=why, action="put back")
 
