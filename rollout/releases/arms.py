@@ -14,7 +14,12 @@ from .writer_lock import this_process
 
 
 def start_canary(
-    store: ReleaseStore, release: str, share: float, reason: str, figures: Mapping[str, Any] | None = None
+    store: ReleaseStore,
+    release: str,
+    share: float,
+    reason: str,
+    figures: Mapping[str, Any] | None = None,
+    expected: Sequence[Arm] | None = None,
 ) -> LiveSet:
     """Have a release answer a share of the users, or change the share that it has.
 
@@ -23,6 +28,7 @@ def start_canary(
         share: from 0 to 1.
         reason: for the audit log.
         figures: what was measured for the decision, for the audit log.
+        expected: the arms that the decision is about; if others run by now, nothing is changed.
 
     Raises:
         ConfigError: the share is none.
@@ -32,6 +38,7 @@ def start_canary(
     arms = (Arm(CANARY, release, share),)
 
     def make(live: LiveSet) -> LiveSet:
+        live.check_arms(expected)
         if live.arms and [(arm.name, arm.release) for arm in live.arms] != [(CANARY, release)]:
             raise ReleaseError(_busy(store, live))
         return replace(live, arms=arms)
@@ -56,9 +63,16 @@ def set_shadows(store: ReleaseStore, shadows: Sequence[Arm], reason: str) -> Liv
 
 
 def stop_arms(
-    store: ReleaseStore, reason: str, figures: Mapping[str, Any] | None = None, action: str = "stop"
+    store: ReleaseStore,
+    reason: str,
+    figures: Mapping[str, Any] | None = None,
+    action: str = "stop",
+    expected: Sequence[Arm] | None = None,
 ) -> LiveSet:
     """Have the stable release answer everybody again.
+
+    Args:
+        expected: the arms that the decision is about; if others run by now, nothing is changed.
 
     Raises:
         ReleaseError: there is no canary and no A/B test, or the live set cannot be changed.
@@ -67,6 +81,7 @@ def stop_arms(
     def make(live: LiveSet | None) -> LiveSet:
         if live is None or not live.arms:
             raise ReleaseError(f"model {store.model}: there is no canary and no A/B test to end")
+        live.check_arms(expected)
         return replace(live, arms=())
 
     sets = LiveSets(store.repository, store.model)
