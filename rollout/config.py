@@ -62,6 +62,39 @@ class GatesConfig(Section):
     """Seed of the sample of users and of the bootstrap. Example: ``7``."""
 
 
+class CanaryConfig(Section):
+    """What the users of a canary must get, beside those of the stable release in the same time.
+
+    Margins are compared with the end of an interval that is right at every look together, so it does no harm to look
+    often.
+    """
+
+    min_users: int = Field(default=200, ge=100)
+    """Least number of users in each arm; with fewer, nothing is judged. A user who asks twice counts twice. Unit: users.
+    Example: ``1000``."""
+    planned_users: int = Field(default=10_000, ge=1)
+    """Users in each arm at which differences are to be found best; they are judged before and after as well. About what
+    the canary answers in a step. Unit: users. Example: ``100000``."""
+    max_unavailable: float = Field(default=0.01, ge=0, lt=1)
+    """Largest share of the canary's users whom the stable release has to answer, because the canary does not. Example:
+    ``0.001``."""
+    max_degraded: float = Field(default=0.02, ge=0, lt=1)
+    """How much larger than in the stable arm the share of answers may be that are degraded, for each reason. Example:
+    ``0.005``."""
+    max_empty: float = Field(default=0.01, ge=0, lt=1)
+    """How much larger than in the stable arm the share of empty answers may be. Example: ``0.001``."""
+    max_shorter: float = Field(default=0.05, ge=0, lt=1)
+    """By what share of the stable arm's mean length the lists may be shorter. Example: ``0.01``."""
+    max_score_shift: float = Field(default=1.0, gt=0)
+    """How far the mean score of the best item may lie from that of the stable arm, either way. Another training moves
+    scores without harm, so the default finds gross faults only. Unit: standard deviations over users. Example:
+    ``0.3``."""
+    max_latency_ratio: float = Field(default=2.0, gt=1)
+    """Largest p95 and p99 of the time of a pass, as a multiple of the stable arm's. Example: ``1.3``."""
+    look_s: float = Field(default=10.0, gt=0)
+    """Time between two looks at the figures. Unit: seconds. Example: ``60``."""
+
+
 class RolloutConfig(Section):
     """What happens to releases after their export."""
 
@@ -70,3 +103,5 @@ class RolloutConfig(Section):
     kept in any case, and so is one that a running server has. Unit: releases. Example: ``10``."""
     gates: GatesConfig = GatesConfig()
     """What a release must hold against the live one before it is promoted."""
+    canary: CanaryConfig = CanaryConfig()
+    """What a canary's users must get before it answers more of them."""
