@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from ..core.section import Section
 
@@ -70,8 +72,8 @@ class CanaryConfig(Section):
     """
 
     min_users: int = Field(default=200, ge=100)
-    """Least number of users in each arm; with fewer, nothing is judged. A user who asks twice counts twice. Unit: users.
-    Example: ``1000``."""
+    """Least number of users in each arm; with fewer, nothing is judged. A user who asks twice counts twice. Unit:
+    users. Example: ``1000``."""
     planned_users: int = Field(default=10_000, ge=1)
     """Users in each arm at which differences are to be found best; they are judged before and after as well. About what
     the canary answers in a step. Unit: users. Example: ``100000``."""
@@ -95,6 +97,32 @@ class CanaryConfig(Section):
     """Time between two looks at the figures. Unit: seconds. Example: ``60``."""
 
 
+class OutcomesConfig(Section):
+    """What is asked of the events that `cascade events ingest` keeps, see `cascade ab status`.
+
+    A metric is named like its event and is the number of these events of a user. ``revenue`` is the sum of a user's
+    values.
+    """
+
+    goal: str = Field(default="click", min_length=1)
+    """The metric that has to become better; more is better. Example: ``conversion``."""
+    guards: dict[str, Literal["higher", "lower"]] = {}
+    """Metrics that must not become worse, and which way each is better. Fix them before the experiment: each makes the
+    others harder to decide. Example: ``{revenue: higher, complaint: lower}``."""
+    planned_users: int = Field(default=10_000, ge=1)
+    """Users in each arm at which differences are to be found best; they are judged before and after as well. Fix it
+    before the experiment. Unit: users. Example: ``40000``."""
+    pre_period_days: float = Field(default=28.0, ge=0)
+    """Events of so many days before the experiment explain a part of the differences between users, which is then
+    taken off (CUPED); 0 turns it off. Unit: days. Example: ``14``."""
+
+    @model_validator(mode="after")
+    def _goal_is_no_guard(self) -> Self:
+        if self.goal in self.guards:
+            raise ValueError(f"guards.{self.goal}: expected other metrics than the goal")
+        return self
+
+
 class RolloutConfig(Section):
     """What happens to releases after their export."""
 
@@ -105,3 +133,5 @@ class RolloutConfig(Section):
     """What a release must hold against the live one before it is promoted."""
     canary: CanaryConfig = CanaryConfig()
     """What a canary's users must get before it answers more of them."""
+    outcomes: OutcomesConfig = OutcomesConfig()
+    """What users do with what they are shown, by which a canary and the arms of an A/B test are judged."""

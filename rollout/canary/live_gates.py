@@ -94,7 +94,9 @@ def _top_score(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> 
     limit = config.max_score_shift * spread
     text = f"{means[1]:.4f}, stable {means[0]:.4f} ({low:+.4f} to {high:+.4f}); allowed: {limit:.4f} either way"
     figures = {"stable": means[0], "canary": means[1], "low": low, "high": high, "limit": limit}
-    return GateVerdict("top score", _state(low > limit or high < -limit, -limit <= low and high <= limit), text, figures)
+    return GateVerdict(
+        "top score", _state(low > limit or high < -limit, -limit <= low and high <= limit), text, figures
+    )
 
 
 def _latency(gate: str, q: float, stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> GateVerdict:

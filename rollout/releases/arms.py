@@ -106,7 +106,8 @@ def _change(
     def checked(live: LiveSet | None) -> LiveSet:
         if live is None:
             raise ReleaseError(
-                f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes one so"
+                f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes "
+                "one so"
             )
         for arm in arms:
             store.folder(arm.release)

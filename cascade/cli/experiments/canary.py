@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ...rollout.canary.live_canary import LiveCanary
     from ...rollout.canary.ramp import Look, RampEnd, RampPlan
     from ...rollout.config import RolloutConfig
+    from ...rollout.gates.verdict import GateVerdict
     from ...rollout.releases.store import ReleaseStore
 
 INTERRUPTED = 130
@@ -31,7 +32,8 @@ def canary(
     share: Annotated[str, typer.Option(help="One step: so many percent of the users. Example: 5")] = "",
     ramp: Annotated[str, typer.Option(help="Several steps, in percent; 100 promotes. Example: 1,5,25,50,100")] = "",
     every: Annotated[
-        str, typer.Option(help="Least time of a step, e.g. 90s, 10m, 2h. Default: 10m for --ramp; --share only sets it.")
+        str,
+        typer.Option(help="Least time of a step, e.g. 90s, 10m, 2h. Default: 10m for --ramp; --share only sets it."),
     ] = "",
     wait: Annotated[
         str, typer.Option(help="How long a step may hold after its end. Default: for as long as it takes.")
@@ -86,9 +88,7 @@ def _climb(subject: LiveCanary, plan: RampPlan, as_json: bool) -> None:
     except KeyboardInterrupt:
         share = subject.share
         left = "there is no canary now" if share is None else f"the canary keeps {percent(share)} of the users"
-        typer.echo(
-            f"interrupted: {left}; the same command continues, `cascade release stop` ends the canary", err=True
-        )
+        typer.echo(f"interrupted: {left}; the same command continues, `cascade release stop` ends the canary", err=True)
         raise typer.Exit(INTERRUPTED) from None
     _tell(end, subject.share, as_json)
 
@@ -125,5 +125,12 @@ def _tell(end: RampEnd, share: float | None, as_json: bool) -> None:
 
 def _subject(store: ReleaseStore, release: str, reason: str, config: RolloutConfig, timeout: float) -> LiveCanary:
     from ...rollout.canary.live_canary import LiveCanary
+    from ...rollout.outcomes.canary_gate import outcome_verdicts
+    from ...rollout.releases.live_set import LiveSet, LiveSets
 
-    return LiveCanary(store, release, reason, config.canary, timeout)
+    sets = LiveSets(store.repository, store.model)
+
+    def outcomes(live: LiveSet) -> Sequence[GateVerdict]:
+        return outcome_verdicts(sets, live, config.outcomes)
+
+    return LiveCanary(store, release, reason, config.canary, timeout, outcomes)

@@ -153,7 +153,9 @@ def test_a_server_that_is_gone_in_a_step_holds_and_one_that_lost_the_canary_ends
     assert run(short)[0].outcome == "promoted"
 
 
-@pytest.mark.parametrize("others", [RampEnd("rolled back", "ended"), RampEnd("promoted", "promoted"), RampEnd("held", "x")])
+@pytest.mark.parametrize(
+    "others", [RampEnd("rolled back", "ended"), RampEnd("promoted", "promoted"), RampEnd("held", "x")]
+)
 @pytest.mark.parametrize("after", [0, 1, 30, 61, 150])
 def test_what_others_do_ends_it_and_it_changes_nothing_more(others: RampEnd, after: int) -> None:
     canary = Fake(others=others, after=after)
@@ -170,7 +172,10 @@ def test_others_who_end_it_after_the_last_step_keep_it_from_being_promoted() -> 
 def test_a_server_that_refuses_the_promotion_ends_it() -> None:
     canary = Fake(refuses="process 7: cannot load it")
     end, _, _ = run(canary)
-    assert end.outcome == "rolled back" and canary.log[-2:] == ["promote", ("stop", "process 7: cannot load it", "pass")]
+    assert end.outcome == "rolled back" and canary.log[-2:] == [
+        "promote",
+        ("stop", "process 7: cannot load it", "pass"),
+    ]
 
 
 def test_the_same_command_continues_from_the_share() -> None:
