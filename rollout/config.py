@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from ..core.section import Section
 
@@ -62,6 +64,65 @@ class GatesConfig(Section):
     """Seed of the sample of users and of the bootstrap. Example: ``7``."""
 
 
+class CanaryConfig(Section):
+    """What the users of a canary must get, beside those of the stable release in the same time.
+
+    Margins are compared with the end of an interval that is right at every look together, so it does no harm to look
+    often.
+    """
+
+    min_users: int = Field(default=200, ge=100)
+    """Least number of users in each arm; with fewer, nothing is judged. A user who asks twice counts twice. Unit:
+    users. Example: ``1000``."""
+    planned_users: int = Field(default=10_000, ge=1)
+    """Users in each arm at which differences are to be found best; they are judged before and after as well. About what
+    the canary answers in a step. Unit: users. Example: ``100000``."""
+    max_unavailable: float = Field(default=0.01, ge=0, lt=1)
+    """Largest share of the canary's users whom the stable release has to answer, because the canary does not. Example:
+    ``0.001``."""
+    max_degraded: float = Field(default=0.02, ge=0, lt=1)
+    """How much larger than in the stable arm the share of answers may be that are degraded, for each reason. Example:
+    ``0.005``."""
+    max_empty: float = Field(default=0.01, ge=0, lt=1)
+    """How much larger than in the stable arm the share of empty answers may be. Example: ``0.001``."""
+    max_shorter: float = Field(default=0.05, ge=0, lt=1)
+    """By what share of the stable arm's mean length the lists may be shorter. Example: ``0.01``."""
+    max_score_shift: float = Field(default=1.0, gt=0)
+    """How far the mean score of the best item may lie from that of the stable arm, either way. Another training moves
+    scores without harm, so the default finds gross faults only. Unit: standard deviations over users. Example:
+    ``0.3``."""
+    max_latency_ratio: float = Field(default=2.0, gt=1)
+    """Largest p95 and p99 of the time of a pass, as a multiple of the stable arm's. Example: ``1.3``."""
+    look_s: float = Field(default=10.0, gt=0)
+    """Time between two looks at the figures. Unit: seconds. Example: ``60``."""
+
+
+class OutcomesConfig(Section):
+    """What is asked of the events that `cascade events ingest` keeps, see `cascade ab status`.
+
+    A metric is named like its event and is the number of these events of a user. ``revenue`` is the sum of a user's
+    values.
+    """
+
+    goal: str = Field(default="click", min_length=1)
+    """The metric that has to become better; more is better. Example: ``conversion``."""
+    guards: dict[str, Literal["higher", "lower"]] = {}
+    """Metrics that must not become worse, and which way each is better. Fix them before the experiment: each makes the
+    others harder to decide. Example: ``{revenue: higher, complaint: lower}``."""
+    planned_users: int = Field(default=10_000, ge=1)
+    """Users in each arm at which differences are to be found best; they are judged before and after as well. Fix it
+    before the experiment. Unit: users. Example: ``40000``."""
+    pre_period_days: float = Field(default=28.0, ge=0)
+    """Events of so many days before the experiment explain a part of the differences between users, which is then
+    taken off (CUPED); 0 turns it off. Unit: days. Example: ``14``."""
+
+    @model_validator(mode="after")
+    def _goal_is_no_guard(self) -> Self:
+        if self.goal in self.guards:
+            raise ValueError(f"guards.{self.goal}: expected other metrics than the goal")
+        return self
+
+
 class RolloutConfig(Section):
     """What happens to releases after their export."""
 
@@ -70,3 +131,7 @@ class RolloutConfig(Section):
     kept in any case, and so is one that a running server has. Unit: releases. Example: ``10``."""
     gates: GatesConfig = GatesConfig()
     """What a release must hold against the live one before it is promoted."""
+    canary: CanaryConfig = CanaryConfig()
+    """What a canary's users must get before it answers more of them."""
+    outcomes: OutcomesConfig = OutcomesConfig()
+    """What users do with what they are shown, by which a canary and the arms of an A/B test are judged."""

@@ -19,6 +19,11 @@ from .data import data
 from .demo import demo
 from .doctor.command import doctor
 from .evaluate import evaluate
+from .experiments.ab import ab
+from .experiments.canary import canary
+from .experiments.events import events
+from .experiments.shadow import shadow
+from .experiments.stop import stop
 from .features import features
 from .logging import is_verbose
 from .options import with_config
@@ -76,7 +81,12 @@ app.add_typer(data, name="data")
 app.add_typer(features, name="features")
 app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")(serve)
 app.command(epilog="Example: cascade reload -c shop.yaml")(reload)
+release.command(epilog="Example: cascade release canary 3414 --ramp 1,5,25,50,100 --every 10m")(canary)
+release.command(epilog="Example: cascade release shadow 3414 --share 10")(shadow)
+release.command(epilog="Example: cascade release stop --reason 'the campaign is over'")(stop)
 app.add_typer(release, name="release")
+app.add_typer(ab, name="ab")
+app.add_typer(events, name="events")
 app.command(epilog="Example: cascade recommend --user 42 --top-k 10 --context hour=20 --json")(recommend)
 app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
 app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)

@@ -15,7 +15,12 @@ from .writer_lock import this_process
 
 
 def start_canary(
-    store: ReleaseStore, release: str, share: float, reason: str, figures: Mapping[str, Any] | None = None
+    store: ReleaseStore,
+    release: str,
+    share: float,
+    reason: str,
+    figures: Mapping[str, Any] | None = None,
+    expected: Sequence[Arm] | None = None,
 ) -> LiveSet:
     """Have a release answer a share of the users, or change the share that it has.
 
@@ -24,6 +29,7 @@ def start_canary(
         share: from 0 to 1.
         reason: for the audit log.
         figures: what was measured for the decision, for the audit log.
+        expected: the arms that the decision is about; if others run by now, nothing is changed.
 
     Raises:
         ConfigError: the share is none.
@@ -33,6 +39,7 @@ def start_canary(
     arms = (Arm(CANARY, release, share),)
 
     def make(live: LiveSet) -> LiveSet:
+        live.check_arms(expected)
         if live.arms and [(arm.name, arm.release) for arm in live.arms] != [(CANARY, release)]:
             raise ReleaseError(_busy(store, live))
         return replace(live, arms=arms)
@@ -57,9 +64,16 @@ def set_shadows(store: ReleaseStore, shadows: Sequence[Arm], reason: str) -> Liv
 
 
 def stop_arms(
-    store: ReleaseStore, reason: str, figures: Mapping[str, Any] | None = None, action: str = "stop"
+    store: ReleaseStore,
+    reason: str,
+    figures: Mapping[str, Any] | None = None,
+    action: str = "stop",
+    expected: Sequence[Arm] | None = None,
 ) -> LiveSet:
     """Have the stable release answer everybody again.
+
+    Args:
+        expected: the arms that the decision is about; if others run by now, nothing is changed.
 
     Raises:
         ReleaseError: there is no canary and no A/B test, or the live set cannot be changed.
@@ -68,6 +82,7 @@ def stop_arms(
     def make(live: LiveSet | None) -> LiveSet:
         if live is None or not live.arms:
             raise ReleaseError(f"model {store.model}: there is no canary and no A/B test to end")
+        live.check_arms(expected)
         return replace(live, arms=())
 
     sets = LiveSets(store.repository, store.model)
@@ -92,7 +107,12 @@ def _change(
     def checked(live: LiveSet | None) -> LiveSet:
         if live is None:
             raise ReleaseError(
+<<<<<<< HEAD
                 f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes one"
+=======
+                f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes "
+                "one so"
+>>>>>>> e2341137976aebc4d327df4c57af2fd763f31187
             )
         for arm in arms:
             store.folder(arm.release)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -76,15 +76,28 @@ class LiveSet:
         named = {self.stable, *(arm.release for arm in (*self.arms, *self.shadows))}
         return named | ({self.previous} if self.previous else set())
 
+    def check_arms(self, expected: Sequence[Arm] | None) -> None:
+        """Raise ReleaseError if other arms than these run; None expects nothing."""
+        if expected is not None and tuple(expected) != self.arms:
+            running = ", ".join(f"{arm.name} (release {arm.release}) at {arm.share:.4g}" for arm in self.arms)
+            raise ReleaseError(
+                f"the arms were changed meanwhile, so nothing is done; now there are: {running or 'none'}; "
+                "`cascade release history` tells who changed them"
+            )
+
     @property
     def shown(self) -> dict[str, Any]:
-        """What the audit log says of it; arms and shadows only where there are some."""
+        """What the audit log says of it; arms and shadows only where there are some.
+
+        With arms it has the salt, so that the arm of a user at any time in the past can be computed.
+        """
         asked = {"arms": self.arms, "shadows": self.shadows}
         return {
             "generation": self.generation,
             "stable": self.stable,
             "previous": self.previous,
             **{name: [asdict(arm) for arm in arms] for name, arms in asked.items() if arms},
+            **({"salt": self.salt} if self.arms else {}),
         }
 
 

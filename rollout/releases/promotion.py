@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
-from .live_set import LiveSet, LiveSets
+from .live_set import Arm, LiveSet, LiveSets
 from .servers import Arrival, answering, wait_for_servers
 from .store import ReleaseStore
 from .writer_lock import this_process
@@ -32,7 +32,12 @@ class Switch:
 
 
 def promote(
-    store: ReleaseStore, release: str, reason: str, timeout_s: float, figures: Mapping[str, Any] | None = None
+    store: ReleaseStore,
+    release: str,
+    reason: str,
+    timeout_s: float,
+    figures: Mapping[str, Any] | None = None,
+    expected: Sequence[Arm] | None = None,
 ) -> Switch:
     """Make ``release`` the stable one, and the one that was stable the previous one.
 
@@ -44,6 +49,7 @@ def promote(
         reason: for the audit log.
         timeout_s: seconds that the servers have to take it.
         figures: what was measured for the decision, for the audit log.
+        expected: the arms that the decision is about; if others run by now, nothing is changed.
 
     Raises:
         ReleaseError: it is not kept or is the stable one already, other releases have arms, or the live set cannot be
@@ -57,6 +63,7 @@ def promote(
         store.folder(release)
         if live is None:
             return LiveSet(release, _running(store, release))
+        live.check_arms(expected)
         if others := [arm.name for arm in live.arms if (arm.name, arm.release) != (CANARY, release)]:
             raise ReleaseError(
                 f"model {store.model}: users are in {', '.join(others)}, which is compared with the stable release; "
