@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ReleaseError
+from ...ensemble.protocol.arms import CANARY
 from ...ensemble.protocol.assignment import STABLE
 from ...ensemble.server.releases.running_servers import servers_of
 from ...ensemble.server.status import ServerStatus
 from ..config import CanaryConfig
 from ..gates.verdict import GateReport, GateVerdict, unknown
 from ..releases.arms import start_canary, stop_arms
-from ..releases.live_set import CANARY, Arm, LiveSet, LiveSets
+from ..releases.live_set import Arm, LiveSet, LiveSets
 from ..releases.promotion import promote
 from ..releases.store import ReleaseStore
 from .arm_figures import ArmFigures

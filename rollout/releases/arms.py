@@ -107,12 +107,7 @@ def _change(
     def checked(live: LiveSet | None) -> LiveSet:
         if live is None:
             raise ReleaseError(
-<<<<<<< HEAD
                 f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes one"
-=======
-                f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes "
-                "one so"
->>>>>>> e2341137976aebc4d327df4c57af2fd763f31187
             )
         for arm in arms:
             store.folder(arm.release)

@@ -77,6 +77,27 @@ def test_it_loads_the_stable_release_and_keeps_the_previous_one(sets, server, fo
     assert server.done[2:] == [("reload", "a"), ("keep", "b")]
 
 
+def test_it_follows_one_that_was_begun_anew_with_the_same_generation(sets, server, follower):
+    live(sets, "a")
+    follower.look()
+    sets.file.unlink()
+    sets.log.file.unlink()
+    assert live(sets, "b") == 1
+    follower.look()
+    assert server.release == "b"
+
+
+def test_it_does_not_follow_one_that_somebody_has_edited(sets, server, follower):
+    live(sets, "a", "b")
+    follower.look()
+    sets.file.write_text(sets.file.read_text().replace('"stable": "a"', '"stable": "c"'))
+    with pytest.raises(ReleaseError, match="differs from its line"):
+        follower.look()
+    assert server.release == "a"
+    with pytest.raises(ReleaseError, match="differs from its line"):
+        first_release(sets.folder.parents[1], "shop")
+
+
 def test_what_cannot_be_loaded_is_said_with_the_generation_and_not_tried_again(sets, server, follower):
     server.broken = "c"
     generation = live(sets, "c", "a")
