@@ -21,6 +21,7 @@ from .doctor.command import doctor
 from .evaluate import evaluate
 from .experiments.ab import ab
 from .experiments.canary import canary
+from .experiments.compare import compare
 from .experiments.events import events
 from .experiments.shadow import shadow
 from .experiments.stop import stop
@@ -83,6 +84,7 @@ app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --m
 app.command(epilog="Example: cascade reload -c shop.yaml")(reload)
 release.command(epilog="Example: cascade release canary 3414 --ramp 1,5,25,50,100 --every 10m")(canary)
 release.command(epilog="Example: cascade release shadow 3414 --share 10")(shadow)
+release.command(epilog="Example: cascade release compare --json")(compare)
 release.command(epilog="Example: cascade release stop --reason 'the campaign is over'")(stop)
 app.add_typer(release, name="release")
 app.add_typer(ab, name="ab")
