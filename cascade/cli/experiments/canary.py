@@ -11,7 +11,7 @@ import typer
 
 from ..options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
 from ..release import TIMEOUT_S, Reason, Release, Timeout, passed, places, verified
-from .quantities import duration, percent, seconds_of, share_of, shares_of
+from ..text.quantities import duration, percent, seconds_of, share_of, shares_of
 
 if TYPE_CHECKING:
     from ...rollout.canary.live_canary import LiveCanary
