@@ -127,6 +127,9 @@ class ServingConfig(ExtensibleSection):
     thresholds: ThresholdsConfig = ThresholdsConfig()
     max_batch_size: int = Field(default=1024, ge=1)
     """Largest number of users in one request. A larger request is refused. Unit: users. Example: ``256``."""
+    arm_input: bool = False
+    """fused only: whether a request may name the arm that answers it, in an input ``arm``: to look at a canary before
+    users see it, not for clients, whose answers would no longer be a fair sample. Example: ``true``."""
     ops: list[ExtraOpConfig] = []
     """Registered ops to run beside the steps of the request graph. Triton knows those of installed packages only.
     Example: ``[{op: block_list, after: retrieve, params: {items: [12, 40]}}]``."""
@@ -198,6 +201,9 @@ class ServerConfig(Section):
     startup_timeout_s: float = Field(default=600.0, gt=0)
     """How long loading the release may take. The first start on a machine compiles code, which takes a minute or more
     if the machine is busy. Unit: seconds. Example: ``1800``."""
+    arm_timeout_s: float = Field(default=0.5, gt=0)
+    """How long the users of a canary, or of an arm of an A/B test, wait for its release before the stable one answers
+    them with the reason ``canary_unavailable`` or ``arm_unavailable``. Unit: seconds. Example: ``0.2``."""
     drain_s: float = Field(default=3.0, ge=0)
     """How long the server goes on answering after SIGTERM while it says that it is not ready, so that a load balancer
     sends nothing more. Unit: seconds. Example: ``15``."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ReleaseError
+from ...ensemble.protocol.arms import CANARY
 from ...ensemble.protocol.assignment import STABLE
 from ...ensemble.server.releases.running_servers import servers_of
 from ...ensemble.server.status import ServerStatus
 from ..config import CanaryConfig
 from ..gates.verdict import GateReport, GateVerdict, unknown
 from ..releases.arms import start_canary, stop_arms
-from ..releases.live_set import CANARY, Arm, LiveSet, LiveSets
+from ..releases.live_set import Arm, LiveSet, LiveSets
 from ..releases.promotion import promote
 from ..releases.store import ReleaseStore
 from .arm_figures import ArmFigures
@@ -136,11 +137,10 @@ class LiveCanary:
         """Read the counters of all servers; `_faults` says which cannot be read."""
         self._faults = []
         for pid, status in self._statuses().items():
-            url = getattr(status, "metrics_url", "")
             try:
-                self._growth.add(url, scrape(url))
+                self._growth.add(status.metrics_url, scrape(status.metrics_url))
             except (OSError, ValueError) as error:
-                self._faults.append(f"process {pid}: {url or 'no metrics'} cannot be read ({error})")
+                self._faults.append(f"process {pid}: {status.metrics_url or 'its metrics'} cannot be read ({error})")
 
     def _statuses(self) -> dict[int, ServerStatus]:
         """Process id -> status of each server that follows the live set."""
@@ -152,5 +152,4 @@ def _why_silent(status: ServerStatus, live: LiveSet) -> str:
     """Why a server does not answer with the canary; empty if it does."""
     if status.live_set < live.generation:
         return "has not followed the live set yet"
-    arms: Mapping[str, str] = getattr(status, "arms", {})
-    return arms.get(CANARY, STARTING)
+    return status.arms.get(CANARY, STARTING)

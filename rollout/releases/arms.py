@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...core.errors import ReleaseError
+from ...ensemble.protocol.arms import CANARY
 from ...ensemble.protocol.assignment import Assignment
-from .live_set import CANARY, Arm, LiveSet, LiveSets
+from .live_set import Arm, LiveSet, LiveSets
 from .store import ReleaseStore
 from .writer_lock import this_process
 
@@ -106,8 +107,7 @@ def _change(
     def checked(live: LiveSet | None) -> LiveSet:
         if live is None:
             raise ReleaseError(
-                f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes "
-                "one so"
+                f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes one"
             )
         for arm in arms:
             store.folder(arm.release)

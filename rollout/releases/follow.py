@@ -1,4 +1,5 @@
-"""A running server follows the live set: the stable release answers, and the previous one is kept loaded."""
+"""A running server follows the live set: the stable release answers, the previous one is kept loaded, and arms and
+shadows have servers of their own."""
 
 from __future__ import annotations
 
@@ -8,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from ...core.errors import CascadeError, ReleaseError
+from ...core.errors import CascadeError, ReleaseError, ServerError
 from ...ensemble.protocol.call_errors import one_line
+from ...ensemble.protocol.serving_file import ArmAddress, Beside
 from ...ensemble.server.server import TritonServer
-from .live_set import LiveSet, LiveSets
+from .arm_servers import ArmServer, ArmServers
+from .live_set import Arm, LiveSet, LiveSets
 from .store import ReleaseStore
 from .writer_lock import this_process
 
@@ -46,6 +49,8 @@ class Follower:
         self._store = ReleaseStore(server.repository, server.model)
         self._sets = LiveSets(server.repository, server.model)
         self._seen, self._fault = 0, ""
+        self._arms = ArmServers(self._arm_server)
+        self._refused: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cascade-live-set", daemon=True)
 
@@ -58,12 +63,19 @@ class Follower:
     def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._arms.stop()
 
     def look(self) -> None:
-        """Do what the live set says, if it has changed. What cannot be loaded is noted in the server's status."""
+        """Do what the live set says. What cannot be loaded is noted in the server's status."""
         live = self._sets.read()
-        if live is None or live.generation == self._seen:
+        if live is None:
             return
+        if live.generation != self._seen:
+            self._take_stable(live)
+        self._ask_arms(live)
+
+    def _take_stable(self, live: LiveSet) -> None:
+        self._refused.clear()
         self._seen = live.generation
         if self._server.release != live.stable:
             try:
@@ -79,6 +91,58 @@ class Follower:
                 self._server.keep(self._store.folder(live.previous))
             except CascadeError as error:
                 _log.warning("a rollback to release %s will have to load it: %s", live.previous, one_line(error))
+
+    def _ask_arms(self, live: LiveSet) -> None:
+        """Have servers of their own for the arms and shadows, and tell the model's processes where these answer."""
+        servers = {arm.release: self._server_of(arm.release) for arm in (*live.arms, *live.shadows)}
+
+        def address(arm: Arm) -> ArmAddress:
+            server = servers[arm.release]
+            return ArmAddress(arm.name, arm.release, arm.share, server.url if server else None)
+
+        def state(arm: Arm) -> str:
+            server = servers[arm.release]
+            return self._refused[arm.release] if server is None else server.fault
+
+        arms, shadows = (tuple(map(address, each)) for each in (live.arms, live.shadows))
+        states = {arm.name: state(arm) for arm in (*live.arms, *live.shadows)}
+        self._server.ask_beside(Beside(live.salt, arms, shadows, self._server.config.arm_timeout_s), states)
+        self._arms.keep_only(servers)
+
+    def _server_of(self, release: str) -> ArmServer | None:
+        """The server of an arm's release; None if it cannot have one."""
+        if release not in self._refused:
+            try:
+                folder = self._store.folder(release)
+                if not self._server.fits(folder):
+                    raise ServerError(
+                        "has other inputs, outputs or stages than the stable release, or one of both is an ensemble; "
+                        "only `cascade release promote` takes it"
+                    )
+                return self._arms.add(release, folder)
+            except CascadeError as error:
+                self._refused[release] = one_line(error)
+                _log.error("release %s gets no users: %s", release, one_line(error))
+        return None
+
+    def _arm_server(self, repository: Path, stop: threading.Event) -> TritonServer:
+        server = self._server
+        config = server.config.model_copy(
+            update={
+                **dict.fromkeys(("http_port", "grpc_port", "metrics_port"), 0),
+                **{"host": "127.0.0.1", "grpc_host": None, "metrics_host": None, "expose": False, "standby": False},
+            }
+        )
+        return TritonServer(
+            server.repository,
+            server.model,
+            feature_repo=server.feature_repo,
+            redis=server.redis,
+            config=config,
+            cancelled=stop,
+            first=repository,
+            clients=False,
+        )
 
     def promote_published(self) -> None:
         """Load what is published now, and make it the stable release.

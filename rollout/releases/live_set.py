@@ -18,6 +18,7 @@ from typing import Any
 
 from ...core.disk import disk_errors
 from ...core.errors import ReleaseError
+from ...ensemble.protocol.arms import CANARY
 from .audit_log import AuditHistory, AuditLine, AuditLog, sync_folder
 from .places import releases_folder
 from .writer_lock import only_writer
@@ -30,10 +31,6 @@ INTERRUPTED = "interrupted"
 """Action of the line that takes back what a process that ended had logged, but not done."""
 WAIT_S = 5.0
 """Seconds that a change waits for another one."""
-
-
-CANARY = "canary"
-"""Name of the arm that is to become the stable release."""
 
 
 @dataclass(frozen=True)

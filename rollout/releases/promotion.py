@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import ReleaseError
-from .live_set import CANARY, Arm, LiveSet, LiveSets
+from ...ensemble.protocol.arms import CANARY
+from .live_set import Arm, LiveSet, LiveSets
 from .servers import Arrival, answering, wait_for_servers
 from .store import ReleaseStore
 from .writer_lock import this_process

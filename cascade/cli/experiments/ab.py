@@ -78,7 +78,8 @@ def _arm(text: str, store: ReleaseStore) -> Arm:
         ReleaseError: there is no such release.
     """
     from ...core.errors import ConfigError
-    from ...rollout.releases.live_set import CANARY, Arm
+    from ...ensemble.protocol.arms import CANARY
+    from ...rollout.releases.live_set import Arm
 
     name, equals, rest = text.partition("=")
     release, colon, share = rest.rpartition(":")

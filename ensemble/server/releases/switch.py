@@ -14,7 +14,7 @@ from ....core.errors import ArtifactError, ServerError
 from ....core.files import same_content
 from ...graph.graph_file import RELEASE
 from ...protocol.pulse import Pulse
-from ...protocol.serving_file import Serving, release_folder
+from ...protocol.serving_file import Beside, Serving, release_folder
 from ...repository.digests import DIGESTS, check_files
 from ...repository.model_config import CONFIG, read_config
 from ...repository.release import ReleaseManifest
@@ -40,7 +40,7 @@ class ReleaseSwitch:
     ) -> None:
         self._model, self._file, self._pulses = model, file, pulses
         self._check_up_to, self._within_s = check_up_to, within_s
-        self._serving = Serving(0, "")
+        self._serving, self._beside = Serving(0, ""), Beside()
         self._lock = threading.Lock()
 
     @property
@@ -120,6 +120,13 @@ class ReleaseSwitch:
             if release != self.active:
                 self._change(release, (self.active,), release)
 
+    def ask_beside(self, beside: Beside) -> None:
+        """Have the processes ask these beside the release that answers; nothing happens if they do so."""
+        with self._lock:
+            if beside != self._beside:
+                self._beside = beside
+                self._tell(self.active, self.kept)
+
     def _change(self, active: str, kept: tuple[str, ...], what: str) -> None:
         before = self._serving
         self._tell(active, kept)
@@ -145,7 +152,7 @@ class ReleaseSwitch:
             time.sleep(_LOOK_S)
 
     def _tell(self, active: str, kept: tuple[str, ...]) -> None:
-        self._serving = Serving(self.generation + 1, active, kept)
+        self._serving = Serving(self.generation + 1, active, kept, self._beside)
         self._serving.write(self._file)
 
     def _join(self, repository: Path) -> str:

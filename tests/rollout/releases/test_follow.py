@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cascade.core.errors import ReleaseError, ServerError
+from cascade.ensemble.config import ServerConfig
 from cascade.rollout.releases.follow import Follower, first_release
 from cascade.rollout.releases.live_set import LIVE_SET, LiveSet, LiveSets
 from cascade.rollout.releases.store import ReleaseStore
@@ -16,6 +17,13 @@ class Server:
     def __init__(self, repository: Path, release: str):
         self.repository, self.model, self.release = repository, "shop", release
         self.broken, self.done, self.said = "", [], (0, "")
+        self.config, self.beside, self.states = ServerConfig(), None, {}
+
+    def fits(self, repository: Path) -> bool:
+        return repository.name != "other"
+
+    def ask_beside(self, beside, states) -> None:
+        self.beside, self.states = beside, states
 
     def reload(self, repository: Path | None = None) -> None:
         name = "published" if repository is None else repository.name

@@ -142,10 +142,7 @@ WRONG = (
         '{"stable": 7, "previous": null, "generation": 1, "salt": "s", "audit": "x"}',
         '{"stable": "a", "previous": null, "generation": 0, "salt": "s", "audit": "x"}',
         '{"stable": "a", "previous": null, "generation": "1", "salt": "s", "audit": "x"}',
-        *(
-            '{"stable": "a", "previous": null, "generation": 1, "salt": "s", "audit": "x", %s}' % wrong
-            for wrong in WRONG
-        ),
+        *(f'{{"stable": "a", "previous": null, "generation": 1, "salt": "s", "audit": "x", {each}}}' for each in WRONG),
         b"\xff\xfe",
     ],
 )
