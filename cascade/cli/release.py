@@ -34,8 +34,9 @@ def list_releases(
 ) -> None:
     """List the releases that are kept, the newest first.
 
-    stable: the one that answers. previous: the one that a rollback brings back. published: the one in the model
-    repository itself, for plain Triton.
+    stable: the one that answers. canary, or the name of an arm: answers a share of the users. shadow: is asked a share
+    of the requests and answers nobody. previous: the one that a rollback brings back. published: the one in the
+    model repository itself, for plain Triton.
     """
     from .text.release import marks, releases_table
 

@@ -70,27 +70,35 @@ class Canary(Protocol):
 
     def set_share(self, share: float, figures: Mapping[str, Any] | None) -> None:
         """Have it answer this share of the users."""
+        ...
 
     def promote(self, figures: Mapping[str, Any] | None) -> str:
         """Make it the stable release. Returns why a server could not take it, empty if all did."""
+        ...
 
     def stop(self, reason: str, figures: Mapping[str, Any] | None) -> None:
         """Have the stable release answer everybody."""
+        ...
 
     def changed(self) -> RampEnd | None:
         """What others made of the canary since `set_share`; None if it is as it was."""
+        ...
 
     def silent(self) -> str:
         """Why a running server does not answer with the canary; empty if all do."""
+        ...
 
     def has_servers(self) -> bool:
         """Whether any server runs."""
+        ...
 
     def begin(self) -> None:
         """Start a new window of figures."""
+        ...
 
     def look(self) -> GateReport:
         """What the gates say of the window."""
+        ...
 
 
 class Ramp:
@@ -125,7 +133,7 @@ class Ramp:
             self._canary.set_share(share, self._figures)
             if end := self._step(share):
                 return end
-        return RampEnd("set", f"the canary answers {share:.4g} of the users", self._figures)
+        return RampEnd("set", "every step passed", self._figures)
 
     def _promoted(self) -> RampEnd:
         if end := self._canary.changed():

@@ -8,7 +8,7 @@ import typer
 
 from ..options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, load, print_json
 from ..release import Reason, places
-from .quantities import percent, share_of
+from ..text.quantities import percent, share_of
 
 if TYPE_CHECKING:
     from ...rollout.releases.live_set import Arm

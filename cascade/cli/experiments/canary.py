@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
-from ..release import TIMEOUT_S, Reason, Release, Timeout, passed, places, verified
-from .quantities import duration, percent, seconds_of, share_of, shares_of
+from ..release import Reason, Release, passed, places, verified
+from ..text.quantities import duration, percent, seconds_of, share_of, shares_of
 
 if TYPE_CHECKING:
     from ...rollout.canary.live_canary import LiveCanary
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 EXIT_CODES = {"promoted": 0, "set": 0, "rolled back": 1, "held": 3}
+START_S = 120.0
 _LOOK_S = 0.1
 _EVERY = "10m"
 
@@ -40,7 +41,9 @@ def canary(
     ] = "",
     reason: Reason = "",
     force: Annotated[bool, typer.Option("--force", help="Start whatever the gates say; needs a reason.")] = False,
-    timeout: Timeout = TIMEOUT_S,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="How long running servers have to answer with the canary. Unit: seconds.")
+    ] = START_S,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     runs: Runs = RUNS,
@@ -72,7 +75,7 @@ def canary(
         passed(lambda: verified(config, sets, runs, which), force, reason, ("started", "starts"))
     if share and not every and shares[0] < 1:
         _set_by_hand(subject, shares[0], timeout, as_json)
-    plan = RampPlan(shares, length, settings.canary.look_s, max(timeout, 60.0), longest)
+    plan = RampPlan(shares, length, settings.canary.look_s, timeout, longest)
     _climb(subject, plan if share or now is None else plan.from_share(now), as_json)
 
 

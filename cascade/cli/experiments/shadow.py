@@ -8,7 +8,7 @@ import typer
 
 from ..options import NONE, PIPELINE, ConfigFile, Sets, Verbose
 from ..release import Reason, places
-from .quantities import percent, share_of
+from ..text.quantities import percent, share_of
 
 NAME = "shadow"
 

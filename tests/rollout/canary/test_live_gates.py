@@ -17,15 +17,16 @@ NORMAL = (0.0, 0.4, 0.9, 0.97, 0.999, 1.0, 1.0)
 SLOW = (0.0, 0.0, 0.0, 0.1, 0.6, 0.9, 1.0)
 
 
-def arm(users: float, passes: tuple[float, ...] = NORMAL, mean: float = 0.5, **shares: float) -> ArmFigures:
+def arm(came: float, passes: tuple[float, ...] = NORMAL, mean: float = 0.5, **shares: float) -> ArmFigures:
     """An arm with 10 items a user, top scores with a standard deviation of 0.1, and these shares of its users."""
-    shown = users * (1 - shares.get("empty", 0.0) - shares.get("unavailable", 0.0))
+    users = came * (1 - shares.get("unavailable", 0.0))
+    shown = users * (1 - shares.get("empty", 0.0))
     return ArmFigures(
         users=users,
-        unavailable=users * shares.get("unavailable", 0.0),
+        unavailable=came - users,
         degraded={"features_stale": users * shares.get("degraded", 0.0)},
         empty=users * shares.get("empty", 0.0),
-        items=shares.get("items", 10.0) * users * (1 - shares.get("unavailable", 0.0)),
+        items=shares.get("items", 10.0) * users,
         top_score=mean * shown,
         top_score_squares=(mean**2 + 0.01) * shown,
         latency={bound: share * users for bound, share in zip(BOUNDS, passes, strict=True)},
@@ -82,7 +83,7 @@ def test_scores_that_are_all_the_same_and_moved_fail() -> None:
 
 
 def test_nobody_who_got_an_item_is_inconclusive() -> None:
-    found = states(arm(1000), ArmFigures(users=1000, unavailable=1000))
+    found = states(arm(1000), ArmFigures(unavailable=1000))
     assert found["unavailable"] == "fail" and found["top score"] == found["list length"] == "inconclusive"
 
 
