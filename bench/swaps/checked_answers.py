@@ -56,6 +56,8 @@ class CheckedClients:
         self._url, self._model, self._expected = url, model, expected
         self.last: dict[str, float] = {}
         """Release -> when it has answered last, seconds of the monotonic clock."""
+        self.marked, self.marked_at = 0, 0.0
+        """Answers that say that an arm does not answer: their number, and when the last one came."""
 
     @property
     def connect(self) -> Connect:
@@ -69,6 +71,8 @@ class CheckedClients:
                     answer = client.recommend([user], temperature=0.0)[0]
                     check(answer, self._expected)
                     self.last[answer.release] = time.monotonic()
+                    if set(answer.reasons) & set(UNAVAILABLE):
+                        self.marked, self.marked_at = self.marked + 1, time.monotonic()
 
                 yield ask
 
