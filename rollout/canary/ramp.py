@@ -15,6 +15,9 @@ from ..gates.verdict import GateReport, State
 
 SHORT_S = 1.0
 """Longest time between two looks while the canary does not answer yet, seconds."""
+SETTLE_S = 3.0
+"""Seconds that the canary has to answer before a window begins: metrics come up to two seconds late, and would count
+what was before."""
 
 Outcome = Literal["promoted", "set", "rolled back", "held"]
 
@@ -144,7 +147,7 @@ class Ramp:
 
     def _step(self, share: float) -> RampEnd | None:
         """One share; None if it passed."""
-        plan, since, answers, silent_since = self._plan, self._now(), False, self._now()
+        plan, since, answers, silent_since, heard_since = self._plan, self._now(), False, self._now(), None
         while True:
             self._sleep(plan.look_s if answers else min(plan.look_s, SHORT_S))
             if end := self._canary.changed():
@@ -155,11 +158,14 @@ class Ramp:
                 elif self._now() - silent_since >= plan.start_s:
                     return self._rolled_back(f"the canary did not answer for {plan.start_s:g} s: {why}")
                 state: State = "inconclusive"
+                heard_since = None
             else:
                 silent_since = self._now()
                 if not answers:
-                    answers, since = True, self._now()
-                    self._canary.begin()
+                    heard_since = self._now() if heard_since is None else heard_since
+                    if self._now() - heard_since >= SETTLE_S:
+                        answers, since = True, self._now()
+                        self._canary.begin()
                     continue
                 report = self._canary.look()
                 state, why, self._figures = report.state, reason_of(report), report.to_json()
