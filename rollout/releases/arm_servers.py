@@ -30,7 +30,7 @@ class ArmServer:
         self._release, self._make = release, make
         self._server: TritonServer | None = None
         self._fault = "is being started"
-        self._stop, self._leave = threading.Event(), threading.Event()
+        self._stop = threading.Event()
         # A server ends with the thread that has started it.
         self._thread = threading.Thread(target=self._run, name=f"cascade-arm-{release}", daemon=True)
         self._thread.start()
@@ -50,7 +50,6 @@ class ArmServer:
 
     def leave(self) -> None:
         """End it soon."""
-        self._leave.set()
         threading.Timer(_LEAVE_S, self._stop.set).start()
 
     def stop(self) -> None:

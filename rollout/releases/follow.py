@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from ...core.errors import CascadeError, ReleaseError, ServerError
+from ...core.errors import CascadeError, ServerError
 from ...ensemble.protocol.call_errors import one_line
 from ...ensemble.protocol.serving_file import ArmAddress, Beside
 from ...ensemble.server.server import TritonServer
@@ -25,15 +25,10 @@ def first_release(repository: Path, model: str) -> Path:
     """The model repository with the release to start with: that of the stable one, or else what is published.
 
     Raises:
-        ReleaseError: the live set is damaged or gone, or names a release that is not kept.
+        ReleaseError: the live set is damaged, edited or gone, or names a release that is not kept.
     """
-    sets = LiveSets(repository, model)
-    live = sets.read()
-    if live is not None:
-        return ReleaseStore(repository, model).folder(live.stable)
-    if faults := sets.history().faults:  # what is published must not go live because a file is gone
-        raise ReleaseError(faults[0])
-    return repository
+    live = LiveSets(repository, model).checked()
+    return repository if live is None else ReleaseStore(repository, model).folder(live.stable)
 
 
 class Follower:
@@ -48,7 +43,8 @@ class Follower:
         self._server, self._interval = server, interval
         self._store = ReleaseStore(server.repository, server.model)
         self._sets = LiveSets(server.repository, server.model)
-        self._seen, self._fault = 0, ""
+        self._seen: LiveSet | None = None
+        self._fault = ""
         self._arms = ArmServers(self._arm_server)
         self._refused: dict[str, str] = {}
         self._stop = threading.Event()
@@ -68,15 +64,15 @@ class Follower:
     def look(self) -> None:
         """Do what the live set says. What cannot be loaded is noted in the server's status."""
         live = self._sets.read()
-        if live is None:
-            return
-        if live.generation != self._seen:
-            self._take_stable(live)
-        self._ask_arms(live)
+        if live is not None and live != self._seen:
+            live = self._seen = self._sets.checked()
+            if live is not None:
+                self._take_stable(live)
+        if live is not None:
+            self._ask_arms(live)
 
     def _take_stable(self, live: LiveSet) -> None:
         self._refused.clear()
-        self._seen = live.generation
         if self._server.release != live.stable:
             try:
                 self._server.reload(self._store.folder(live.stable))

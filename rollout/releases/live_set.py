@@ -182,6 +182,19 @@ class LiveSets:
             return replace(found, faults=[*found.faults, str(error)])
         return found
 
+    def checked(self) -> LiveSet | None:
+        """The live set, where the audit log tells the same; None if no release was promoted yet.
+
+        Raises:
+            ReleaseError: one of both is damaged, gone or edited, or they contradict each other.
+        """
+        live, history = self.read(), self.history()
+        if live != self.read():  # changed meanwhile
+            return self.checked()
+        if history.faults:
+            raise ReleaseError(history.faults[0])
+        return live
+
     @contextmanager
     def _changing(self, actor: str) -> Iterator[LiveSet | None]:
         """A context for a change, with the live set before it."""
@@ -209,6 +222,8 @@ class LiveSets:
         """
         if live:
             found = [at for at, own in enumerate(history.hashes) if own == live.audit]
+            if found and history.lines[found[-1]].new != live.shown:
+                raise ReleaseError(f"{self.file}: differs from its line in {self.log.file.name}; {_START_ANEW}")
         else:
             found = [-1, *(at for at, line in enumerate(history.lines) if line.new is None)]
         lost = history.lines[found[-1] + 1 :] if found else None

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class ReleaseSwitch:
     ) -> None:
         self._model, self._file, self._pulses = model, file, pulses
         self._check_up_to, self._within_s = check_up_to, within_s
-        self._serving, self._beside = Serving(0, ""), Beside()
+        self._serving = Serving(0, "")
         self._lock = threading.Lock()
 
     @property
@@ -70,7 +71,7 @@ class ReleaseSwitch:
         try:
             yield
         except BaseException:
-            self._tell(before.active, before.kept)
+            self._undo(before)
             raise
         self._remove_others()
 
@@ -123,9 +124,8 @@ class ReleaseSwitch:
     def ask_beside(self, beside: Beside) -> None:
         """Have the processes ask these beside the release that answers; nothing happens if they do so."""
         with self._lock:
-            if beside != self._beside:
-                self._beside = beside
-                self._tell(self.active, self.kept)
+            if beside != self._serving.beside:
+                self._write(replace(self._serving, generation=self.generation + 1, beside=beside))
 
     def _change(self, active: str, kept: tuple[str, ...], what: str) -> None:
         before = self._serving
@@ -133,7 +133,7 @@ class ReleaseSwitch:
         try:
             self._wait(what)
         except ServerError:
-            self._tell(before.active, before.kept)
+            self._undo(before)
             raise
         finally:
             self._remove_others()
@@ -152,8 +152,16 @@ class ReleaseSwitch:
             time.sleep(_LOOK_S)
 
     def _tell(self, active: str, kept: tuple[str, ...]) -> None:
-        self._serving = Serving(self.generation + 1, active, kept, self._beside)
-        self._serving.write(self._file)
+        self._write(Serving(self.generation + 1, active, kept, self._serving.beside))
+
+    def _undo(self, before: Serving) -> None:
+        self._serving = replace(before, generation=self.generation, beside=self._serving.beside)
+        self._tell(before.active, before.kept)
+
+    def _write(self, serving: Serving) -> None:
+        """Write the file. If that fails, nothing has changed."""
+        serving.write(self._file)
+        self._serving = serving
 
     def _join(self, repository: Path) -> str:
         """Copy the release to where the processes look for it, unless they have it; returns its id."""

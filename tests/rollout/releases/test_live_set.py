@@ -406,3 +406,20 @@ def test_several_processes_change_one_after_the_other(tmp_path) -> None:
     assert sets.history().faults == [] and [line.generation for line in lines] == list(range(1, 16))
     assert sorted(line.new["stable"] for line in lines) == list("abcdefghijklmno")
     assert [line.old for line in lines[1:]] == [line.new for line in lines[:-1]]
+
+
+@pytest.mark.parametrize(
+    "change", [{"stable": "bbbb"}, {"previous": None}, {"generation": 7}, {"arms": ()}, {"shadows": ()}]
+)
+def test_an_edited_live_set_is_refused_and_named(sets, change) -> None:
+    """Somebody's edit must neither answer users nor get into the log as if it had been a decision."""
+    put(sets, "aaaa")
+    asked = (Arm("b", "cccc", 0.1),)
+    sets.change(lambda live: replace(live, previous="zzzz", arms=asked, shadows=asked), actor="x", reason="")
+    assert sets.checked() == sets.read()
+    sets.file.write_text(json.dumps({**json.loads(sets.file.read_text()), **change}))
+    assert any("live.json: differs from its line" in fault for fault in sets.history().faults)
+    for use in (sets.checked, lambda: put(sets, "dddd")):
+        with pytest.raises(ReleaseError, match="live.json: differs from its line"):
+            use()
+    assert sets.log.read().lines[-1].reason == ""
