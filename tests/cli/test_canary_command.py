@@ -47,6 +47,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseStore:
     LiveSets(store.repository, store.model).change(lambda _: LiveSet(STABLE), actor="test", reason="")
     report = GateReport(OTHER, STABLE, [GateVerdict("quality", "pass", "better")])
     monkeypatch.setattr("cascade.rollout.gates.verify.verify", lambda *_: report)
+    monkeypatch.setattr("cascade.rollout.canary.ramp.SETTLE_S", 0.0)
     return store
 
 
