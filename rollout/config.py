@@ -123,6 +123,22 @@ class OutcomesConfig(Section):
         return self
 
 
+class WatchConfig(Section):
+    """When `cascade serve` takes a promoted release back by itself."""
+
+    minutes: float = Field(default=10.0, ge=0)
+    """How long a release is watched after its promotion; 0 never. Unit: minutes. Example: ``60``."""
+    max_error_share: float = Field(default=0.02, ge=0, lt=1)
+    """Largest share of the requests that may fail by an error of the model; what is wrong with a request itself does
+    not count. Example: ``0.001``."""
+    min_errors: int = Field(default=20, ge=1)
+    """Least number of such errors. Unit: requests. Example: ``5``."""
+    max_processes: int = Field(default=5, ge=1)
+    """So many processes that die or hang since the promotion take the release back. Example: ``3``."""
+    every_s: float = Field(default=1.0, gt=0)
+    """Time between two looks. Unit: seconds. Example: ``5``."""
+
+
 class RolloutConfig(Section):
     """What happens to releases after their export."""
 
@@ -131,6 +147,8 @@ class RolloutConfig(Section):
     kept in any case, and so is one that a running server has. Unit: releases. Example: ``10``."""
     gates: GatesConfig = GatesConfig()
     """What a release must hold against the live one before it is promoted."""
+    watch: WatchConfig = WatchConfig()
+    """What the release that was promoted last must hold while it answers everybody."""
     canary: CanaryConfig = CanaryConfig()
     """What a canary's users must get before it answers more of them."""
     outcomes: OutcomesConfig = OutcomesConfig()

@@ -110,7 +110,7 @@ recsys_requests_total{model="m"} 5
 
 def test_counters_are_read_by_arm_and_release() -> None:
     found = parse(TEXT)
-    assert len(found) == 6
+    assert len(found) == 7
     assert ArmFigures.of(found, "stable", "s").users == 100
     canary = ArmFigures.of(found, "canary", "c")
     assert (canary.users, canary.degraded, canary.latency) == (7, {'a "b"': 3}, {0.01: 4, math.inf: 5})

@@ -152,9 +152,7 @@ def test_a_server_that_is_gone_in_a_step_holds_and_one_that_lost_the_canary_ends
     end, looks, _ = run(lost)
     assert end.outcome == "rolled back" and "it crashed" in end.reason
     assert {look.text for look in looks[17:]} == {"it crashed"} and lost.log[-1][2] == "pass"
-    empty = Fake(
-        lambda share, looks: "fail" if looks > 20 else "pass", lambda asked: "gone" if asked > 20 else ""
-    )
+    empty = Fake(lambda share, looks: "fail" if looks > 20 else "pass", lambda asked: "gone" if asked > 20 else "")
     assert run(empty)[0].reason == "empty: is fail"
     short = Fake(silence=lambda asked: "it crashed" if asked % 9 == 0 else "")
     assert run(short)[0].outcome == "promoted"

@@ -205,3 +205,43 @@ def test_an_arm_of_another_shape_gets_no_users_and_it_is_said(sets, server, foll
     follower.look()
     assert server.beside.arms == (ArmAddress("canary", "other", 0.1, None),)
     assert "other inputs, outputs or stages" in server.states["canary"]
+
+
+class Watch:
+    """In place of `ReleaseWatch`."""
+
+    def __init__(self):
+        self.told, self.why = [], ""
+
+    def begin(self) -> None:
+        self.told.append("begin")
+
+    def end(self) -> None:
+        self.told.append("end")
+        self.why = ""
+
+    def fault(self) -> str:
+        return self.why
+
+
+def test_a_promoted_release_that_does_not_work_is_taken_back_once(sets, server):
+    watch = Watch()
+    follower = Follower(server, watch)
+    follower._arms = Arms()
+    live(sets, "b", "a")
+    follower.look()
+    assert (server.release, watch.told) == ("b", ["begin"])
+    watch.why = "3 processes have died"
+    follower.look()
+    follower.look()
+    assert (server.release, watch.told) == ("a", ["begin", "end"])
+    line = sets.history().lines[-1]
+    assert (line.action, line.reason, line.new["previous"]) == ("taken back", "3 processes have died", "b")
+
+
+def test_a_rollback_is_not_watched(sets, server):
+    watch = Watch()
+    follower = Follower(server, watch)
+    sets.change(lambda before: LiveSet("b", "a"), actor="test", reason="", action="rollback")
+    follower.look()
+    assert watch.told == ["end"]
