@@ -37,7 +37,7 @@ def serve(
     """
     from ..ensemble.server.serve import serve
     from ..ensemble.server.server import TritonServer
-    from ..rollout.canary.watch import ReleaseWatch, Sources
+    from ..rollout.canary.watch import ReleaseWatch, WatchedServer
     from ..rollout.releases.follow import Follower, first_release
 
     flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
@@ -53,7 +53,7 @@ def serve(
     repository, model = Path(merged.export.repository), merged.export.model_name
 
     def attend(server: TritonServer) -> Follower:
-        sources = Sources(lambda: server.metrics_url, server.counts)
+        sources = WatchedServer(lambda: server.metrics_url, server.counts)
         return Follower(server, ReleaseWatch(sources, merged.rollout.watch))
 
     serve(

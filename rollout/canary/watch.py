@@ -13,7 +13,7 @@ _ANSWERED, _REFUSED = "recsys_requests_total", "recsys_refused_requests_total"
 
 
 @dataclass(frozen=True)
-class Sources:
+class WatchedServer:
     """Where a running server says how it is."""
 
     metrics_url: Callable[[], str]
@@ -31,7 +31,7 @@ class ReleaseWatch:
 
     def __init__(
         self,
-        sources: Sources,
+        sources: WatchedServer,
         config: WatchConfig,
         clock: Callable[[], float] = time.monotonic,
         read: Callable[[str], Mapping[Series, float]] = scrape,

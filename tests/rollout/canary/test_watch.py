@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from cascade.rollout.canary.scrape import parse
-from cascade.rollout.canary.watch import ReleaseWatch, Sources
+from cascade.rollout.canary.watch import ReleaseWatch, WatchedServer
 from cascade.rollout.config import WatchConfig
 
 CONFIG = WatchConfig(minutes=10, max_error_share=0.02, min_errors=20, max_processes=3, every_s=1)
@@ -28,7 +28,7 @@ def watch(world):
         )
 
     counts = {"replaced_instances": 0, "server_restarts": 0}
-    sources = Sources(lambda: "there", lambda: {**counts, "replaced_instances": world.ended})
+    sources = WatchedServer(lambda: "there", lambda: {**counts, "replaced_instances": world.ended})
     made = ReleaseWatch(sources, CONFIG, lambda: world.now, read)
     made.begin()
     assert made.fault() == ""
