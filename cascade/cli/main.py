@@ -114,6 +114,10 @@ def main() -> None:
         if terminated:  # a library that was being imported has made another error of it
             sys.exit(TERMINATED)
         _fail(error, f"{type(error).__name__}: {error} (--verbose says where)", INTERNAL_ERROR)
+    except BaseException:
+        if terminated:  # pydantic's core makes a panic of it
+            sys.exit(TERMINATED)
+        raise
 
 
 def _fail(error: Exception, message: str, code: int) -> None:

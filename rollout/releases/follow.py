@@ -20,6 +20,8 @@ from .writer_lock import this_process
 
 _log = logging.getLogger("cascade.serve")
 
+_LET_LOAD_S = 1.0
+"""Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
 TAKEN_BACK = "taken back"
 """Action in the audit log of a server that goes back to the previous release by itself."""
 ROLLBACKS = ("rollback", "put back", TAKEN_BACK)
@@ -74,7 +76,7 @@ class Follower:
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_LET_LOAD_S)
         self._arms.stop()
 
     def look(self) -> None:
