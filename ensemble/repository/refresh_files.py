@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,14 @@ from ...models.retriever.stage import QUERY as QUERY_TOWER
 from ...workflows.config import TextConfig
 from ...workflows.etl.compile import ITEM_PARAMS
 from ...workflows.etl.tensors import Tensors
+from ...workflows.tables.canonical import arrow_type
 from ...workflows.tables.parquet import row_groups
 from ...workflows.transforms.row_hashes import row_hashes
 from ..config import ServingConfig
 from .ranker_choice import choose_ranker
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 REFRESH = "refresh"
 """Folder in the version of the model that clients call. Nothing in it is loaded for a request."""
@@ -51,6 +55,12 @@ class ItemSpec:
     def columns(self) -> list[str]:
         """The raw columns beside the id, whose values are hashed."""
         return [name for name in self.kinds if name != ITEM_ID]
+
+    def empty_table(self) -> pa.Table:
+        """A table of no items."""
+        import pyarrow as pa
+
+        return pa.schema([(name, arrow_type(kind)) for name, kind in self.kinds.items()]).empty_table()
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=1) + "\n")

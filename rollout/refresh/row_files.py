@@ -1,0 +1,73 @@
+"""The files of a release that have a row for each item, or name items by row, for another catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.disk import new_array
+from ...models.retriever.item_to_item.neighbour_weights import NeighbourWeights
+from ...workflows.history.transitions import Transitions
+from .changes import CatalogueChanges
+
+CHUNK = 1 << 16
+"""Rows copied at once."""
+
+
+def renewed_table(old: Path, values: NDArray[Any], changes: CatalogueChanges, file: Path) -> Path:
+    """Write a table [m, ...]: rows of the table before, and the ``values`` [r, ...] of the renewed items.
+
+    Args:
+        old: .npy file [n, ...].
+        values: in the order of the new catalogue.
+        file: where to write it.
+
+    Returns:
+        ``file``.
+    """
+    before = np.load(old, mmap_mode="r")
+    table = new_array(file, before.dtype, (len(changes.old_row), *before.shape[1:]))
+    place = np.cumsum(changes.renewed) - 1
+    for at in range(0, len(table), CHUNK):
+        chunk = slice(at, at + CHUNK)
+        fresh = changes.renewed[chunk]
+        table[chunk] = before[np.where(fresh, 0, changes.old_row[chunk])]
+        table[chunk][fresh] = values[place[chunk][fresh]]
+    table.flush()
+    return file
+
+
+def renewed_transitions(folder: Path, changes: CatalogueChanges, target: Path) -> Mapping[str, Path]:
+    """Write the files of the `Transitions` in ``folder`` into ``target``; returns name -> file.
+
+    Pairs with an item that is gone are left out. The totals stay, so the features of all other items do, too. Nothing has
+    been counted of a new item.
+    """
+    old = Transitions.open(folder)
+    kept, start, row = _moved(old.start, old.row, changes)
+    share = np.where(changes.old_row >= 0, old.share[np.maximum(changes.old_row, 0)], 0).astype(np.float32)
+    replace(old, start=start, row=row, count=old.count[kept], share=share).save(target)
+    return {file.name: file for file in Transitions.files(target).values()}
+
+
+def renewed_neighbours(folder: Path, changes: CatalogueChanges, target: Path) -> Mapping[str, Path]:
+    """The same for the files of `NeighbourWeights`."""
+    old = NeighbourWeights.open(folder)
+    kept, start, row = _moved(old.start, old.row, changes)
+    NeighbourWeights(start, row, old.weight[kept]).save(target)
+    return {file.name: file for file in NeighbourWeights.files(target).values()}
+
+
+def _moved(
+    start: NDArray[np.int64], row: NDArray[np.int32], changes: CatalogueChanges
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int32]]:
+    """Of a sparse matrix with items as columns: which entries [E] stay, and their starts and rows after that."""
+    moved = changes.new_row.astype(np.int32)[row]
+    kept = moved >= 0
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return kept, before[start], moved[kept]
