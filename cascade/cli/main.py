@@ -20,6 +20,7 @@ from .demo import demo
 from .doctor.command import doctor
 from .evaluate import evaluate
 from .features import features
+from .index import index
 from .logging import is_verbose
 from .options import with_config
 from .recommend import recommend
@@ -77,6 +78,7 @@ app.add_typer(features, name="features")
 app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --metrics-port 9002")(serve)
 app.command(epilog="Example: cascade reload -c shop.yaml")(reload)
 app.add_typer(release, name="release")
+app.add_typer(index, name="index")
 app.command(epilog="Example: cascade recommend --user 42 --top-k 10 --context hour=20 --json")(recommend)
 app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
 app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)

@@ -23,6 +23,7 @@ release = typer.Typer(
 )
 Release = Annotated[str, typer.Argument(help="Id of a release, or its beginning; see `cascade release list`.")]
 Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
+Force = Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")]
 Timeout = Annotated[float, typer.Option(min=0, help="How long running servers have to take it. Unit: seconds.")]
 TIMEOUT_S = 10.0
 
@@ -38,7 +39,7 @@ def list_releases(
     """
     from .text.release import marks, releases_table
 
-    store, live_sets = _places(config, sets)
+    store, live_sets = places(config, sets)
     found, live, published = store.releases(), live_sets.read(), store.published()
     marked = {each.id: marks(each.id, live, published) for each in found}
     if as_json:
@@ -58,7 +59,7 @@ def show(
     """Show a release: its parts, notices and folder."""
     from .text.release import marks, release_text
 
-    store, live_sets = _places(config, sets)
+    store, live_sets = places(config, sets)
     found = store.read(store.find(which))
     marked, folder = marks(found.id, live_sets.read(), store.published()), store.folder(found.id)
     if as_json:
@@ -83,7 +84,7 @@ def diff(
     from ..rollout.releases.difference import difference
     from .text.release import difference_text
 
-    store, _ = _places(config, sets)
+    store, _ = places(config, sets)
     one, other = store.find(first), store.find(second)
     found = difference(store, one, other)
     if as_json:
@@ -108,7 +109,7 @@ def verify(
     """
     from .text.gates import EXIT_CODES, report_text
 
-    report = _verified(config, sets, runs, which, against)
+    report = verified(config, sets, runs, which, against)
     if as_json:
         print_json(report.to_json())
     else:
@@ -122,7 +123,7 @@ def retire(which: Release, config: ConfigFile = PIPELINE, sets: Sets = NONE, ver
 
     One that is stable or previous, or that a server has, stays.
     """
-    store, _ = _places(config, sets)
+    store, _ = places(config, sets)
     found = store.find(which)
     store.retire(found)
     typer.echo(f"release {found}: removed")
@@ -138,7 +139,7 @@ def history(
     """
     from .text.release import history_table
 
-    _, live_sets = _places(config, sets)
+    _, live_sets = places(config, sets)
     found = live_sets.history()
     if as_json:
         print_json({"changes": [line.to_json() for line in found.lines], "faults": found.faults})
@@ -153,7 +154,7 @@ def history(
 def promote(
     which: Release,
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")] = False,
+    force: Force = False,
     timeout: Timeout = TIMEOUT_S,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
@@ -167,18 +168,8 @@ def promote(
     load it, the one before answers on and is stable again. The exit code is 1 then, and if a server has not loaded it
     in time.
     """
-    from ..core.errors import ConfigError
-    from ..rollout.releases.promotion import promote
-    from .text.gates import EXIT_CODES, report_text
-
-    if force and not reason:
-        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
-    store, _ = _places(config, sets)
-    report = _verified(config, sets, runs, which)
-    if report.state != "pass" and not force:
-        typer.echo(f"{report_text(report)}\n\nnot promoted; --force --reason '...' promotes it all the same", err=True)
-        raise typer.Exit(EXIT_CODES[report.state])
-    _tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
+    check_reason(force, reason)
+    promote_judged(places(config, sets)[0], verified(config, sets, runs, which), reason, force, timeout, as_json)
 
 
 @release.command(epilog="Example: cascade release rollback --reason 'fewer clicks since noon'")
@@ -196,10 +187,31 @@ def rollback(
     """
     from ..rollout.releases.promotion import rollback
 
-    _tell(rollback(_places(config, sets)[0], reason, timeout), as_json)
+    tell(rollback(places(config, sets)[0], reason, timeout), as_json)
 
 
-def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
+def check_reason(force: bool, reason: str) -> None:
+    """Raise ConfigError if a release is to be promoted in spite of the gates, without a word."""
+    from ..core.errors import ConfigError
+
+    if force and not reason:
+        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
+
+
+def promote_judged(
+    store: ReleaseStore, report: GateReport, reason: str, force: bool, timeout: float, as_json: bool
+) -> None:
+    """Promote a release if the gates let it pass or ``force`` is given, print what became of it, and exit."""
+    from ..rollout.releases.promotion import promote
+    from .text.gates import EXIT_CODES, report_text
+
+    if report.state != "pass" and not force:
+        typer.echo(f"{report_text(report)}\n\nnot promoted; --force --reason '...' promotes it all the same", err=True)
+        raise typer.Exit(EXIT_CODES[report.state])
+    tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
+
+
+def tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
     """Print what became of a change, and exit."""
     from .text.gates import summary
     from .text.release import switch_text
@@ -216,19 +228,19 @@ def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> No
     raise typer.Exit(0 if switch.whole else 1)
 
 
-def _verified(config: Path, sets: list[str], runs: Path, which: str, against: str = "") -> GateReport:
+def verified(config: Path, sets: list[str], runs: Path, which: str, against: str = "") -> GateReport:
     """What the gates say of a release, against the release ``against`` or else the stable one."""
     from ..rollout.gates.users import HeldOutUsers
     from ..rollout.gates.verify import verify
 
-    settings, (store, live_sets) = load(config, sets), _places(config, sets)
+    settings, (store, live_sets) = load(config, sets), places(config, sets)
     found, live = store.find(which), live_sets.read()
     other = store.find(against) if against else live.stable if live else None
     gates = settings.rollout.gates
     return verify(store, found, other, gates, HeldOutUsers.of(store, found, runs, settings.evaluation, gates))
 
 
-def _places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:
+def places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:
     """The releases of the config's model."""
     from ..rollout.releases.live_set import LiveSets
     from ..rollout.releases.store import ReleaseStore

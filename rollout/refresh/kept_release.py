@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GONE, ON_PURPOSE = "gone_ids.npy", "gone_on_purpose.npy"
-"""Raw ids [g] of items that refreshes have taken off, and bool [g], whether an operator named them."""
+"""Files among those to renew the items with, see `taken_off`."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +139,24 @@ class KeptRelease:
 
     @property
     def gone(self) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """What refreshes have taken off, see `GONE`."""
-        folder = self.folder / REFRESH
-        if not (folder / GONE).is_file():
-            return self.item_ids[:0], np.zeros(0, np.bool_)
-        return np.load(folder / GONE), np.load(folder / ON_PURPOSE)
+        """See `taken_off`."""
+        return taken_off(self.folder)
 
     def _files(self, entry: Mapping[str, Any]) -> dict[str, Path]:
         folder = self.folder / entry.get("folder", f"{NODES}/{entry['name']}")
         return {file.name: file for file in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
+def taken_off(version: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """What refreshes have taken off a release: raw ids [g], and bool [g], whether an operator named them.
+
+    Args:
+        version: folder of a version of the model that clients call.
+    """
+    folder = version / REFRESH
+    if not (folder / GONE).is_file():
+        return np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    return np.load(folder / GONE), np.load(folder / ON_PURPOSE)
 
 
 def _op(entry: Mapping[str, Any]) -> Op:
