@@ -63,9 +63,9 @@ def refresh(
 ) -> None:
     """Make a release with other items and the same models, and promote it.
 
-    New and changed items get their vectors from the item tower of the stable release. The new release is kept and judged,
-    as by `cascade release verify`, and promoted, as by `cascade release promote`, whose exit codes tell why it is not. If
-    no item has changed, nothing happens.
+    New and changed items get their vectors from the item tower of the stable release. The new release is kept and
+    judged, as by `cascade release verify`, and promoted, as by `cascade release promote`, whose exit codes tell why it
+    is not. If no item has changed, nothing happens.
     """
     from ..rollout.refresh.refresh import WantedItems
     from ..rollout.refresh.refresh import refresh as refreshed

@@ -19,8 +19,8 @@ def refill_index(
 ) -> tuple[Any, dict[str, Any]]:
     """An index of ``vectors`` that is like ``old``, an index of most of them.
 
-    Of an ivf index, the centroids and ``nprobe`` stay, so vectors that have not changed are found as before. ``nprobe`` is
-    tuned only if the recall is below the target now. Other types, and a catalogue that has grown or shrunk much, are
+    Of an ivf index, the centroids and ``nprobe`` stay, so vectors that have not changed are found as before. ``nprobe``
+    is tuned only if the recall is below the target now. Other types, and a catalogue that has grown or shrunk much, are
     built anew.
 
     Args:

@@ -58,7 +58,11 @@ class CatalogueChanges:
 
 
 def catalogue_changes(
-    before: pa.Array, hashes: NDArray[np.int64], table: pa.Array, table_hashes: NDArray[np.int64], remove: pa.Array | None
+    before: pa.Array,
+    hashes: NDArray[np.int64],
+    table: pa.Array,
+    table_hashes: NDArray[np.int64],
+    remove: pa.Array | None,
 ) -> CatalogueChanges:
     """Compare a catalogue with a table.
 

@@ -56,7 +56,7 @@ def id_table(spec: ItemSpec, config: DataConfig, file: Path) -> pa.Array:
 
 
 def _has_values(column: pa.ChunkedArray) -> bool:
-    return len(column) > column.null_count
+    return bool(len(column) > column.null_count)
 
 
 def _in_types(table: pa.Table, spec: ItemSpec, rows: Rows) -> pa.Table:
@@ -88,8 +88,8 @@ def _as(column: pa.ChunkedArray, wanted: pa.DataType, kind: str, name: str) -> p
         except pa.ArrowInvalid as error:
             raise DataError(f"{NAME}.{name}: expected {kind}, as the release was trained with: {error}") from None
     raise DataError(
-        f"{NAME}.{name}: expected {kind}, as the release was trained with, has {column.type}; write it so in the table, "
-        "or say in data.types or data.separators how to read it"
+        f"{NAME}.{name}: expected {kind}, as the release was trained with, has {column.type}; write it so in the "
+        "table, or say in data.types or data.separators how to read it"
     )
 
 

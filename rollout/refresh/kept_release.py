@@ -122,7 +122,9 @@ class KeptRelease:
     @property
     def outputs(self) -> dict[str, Any]:
         """Output -> dtype and dims, as its last writer declares them."""
-        written = {name: spec for entry in self.graph["nodes"] for name, spec in read_signature(entry["writes"]).items()}
+        written: dict[str, Any] = {}
+        for entry in self.graph["nodes"]:
+            written |= read_signature(entry["writes"])
         return {name: written[name] for name in self.graph["outputs"]}
 
     @cached_property

@@ -37,9 +37,7 @@ class RenewedItems:
     """Name of each table of the item snapshot -> [r, width]; ``item_vectors`` is one of them."""
 
 
-def renewed_items(
-    release: KeptRelease, spec: ItemSpec, changes: CatalogueChanges, table: pa.Table
-) -> RenewedItems:
+def renewed_items(release: KeptRelease, spec: ItemSpec, changes: CatalogueChanges, table: pa.Table) -> RenewedItems:
     """Compute the renewed items, chunk by chunk.
 
     Args:

@@ -45,8 +45,8 @@ def renewed_table(old: Path, values: NDArray[Any], changes: CatalogueChanges, fi
 def renewed_transitions(folder: Path, changes: CatalogueChanges, target: Path) -> Mapping[str, Path]:
     """Write the files of the `Transitions` in ``folder`` into ``target``; returns name -> file.
 
-    Pairs with an item that is gone are left out. The totals stay, so the features of all other items do, too. Nothing has
-    been counted of a new item.
+    Pairs with an item that is gone are left out. The totals stay, so the features of all other items do, too. Nothing
+    has been counted of a new item.
     """
     old = Transitions.open(folder)
     kept, start, row = _moved(old.start, old.row, changes)

@@ -39,7 +39,7 @@ def unit_vectors(values: Objects, length: int) -> NDArray[np.float64]:
     found = np.zeros((len(values), length))
     present = np.array([isinstance(v, list | np.ndarray) and len(v) > 0 for v in values], bool)
     if present.any():
-        found[present] = np.stack(values[present])
+        found[present] = np.stack(list(values[present]))
     return _unit(found)
 
 
