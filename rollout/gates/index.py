@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.mapped_pages import let_go
 from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import LookupItems, Retrieve
 from ..config import GatesConfig
@@ -98,5 +99,6 @@ def _compare(
         mine = np.zeros(len(some), np.int64) if own is None else own[start : start + BATCH]
         exact, by_index = enough[np.arange(len(some)), mine], (found == mine[:, None]).any(axis=1)
         parts.append((np.minimum(hits, nearest), np.full(len(some), nearest), exact, by_index))
+    let_go()
     hits, best, exact, by_index = (np.concatenate(column) for column in zip(*parts, strict=True))
     return hits, best, (exact, by_index)
