@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 GONE, ON_PURPOSE = "gone_ids.npy", "gone_on_purpose.npy"
 """Files among those to renew the items with, see `taken_off`."""
+TRAINED = "trained_"
+"""Such files begin with it that are as they were before the first refresh."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,10 @@ class KeptRelease:
         """[n] raw ids, by row."""
         found: NDArray[Any] = np.load(self.file("respond", "item_ids.npy"), mmap_mode="r")
         return found
+
+    def trained_file(self, kind: str, name: str) -> Path:
+        """A file of a step as it was before the first refresh: an item that comes back finds in it what was counted."""
+        return self.refresh_files.get(f"{TRAINED}{name}") or self.file(kind, name)
 
     @property
     def known_ids(self) -> pa.Array:

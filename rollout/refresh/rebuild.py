@@ -24,9 +24,10 @@ from ...models.index.refill import refill_index
 from ...models.index.stage import FAISS, VECTORS
 from ...workflows.transforms.lookup_tables import codes_for
 from .changes import CatalogueChanges, as_arrow, as_numpy, joined, places
-from .kept_release import GONE, ON_PURPOSE, KeptRelease
+from .kept_release import GONE, ON_PURPOSE, TRAINED, KeptRelease
 from .renewed_items import RenewedItems
-from .row_files import renewed_neighbours, renewed_table, renewed_transitions
+from .row_files import renewed_table
+from .trained_counts import renew_counts, trained_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,23 +73,18 @@ class Rebuild:
 
     def _of_items(self) -> dict[str, Files]:
         """The item snapshot, and item-item weights where the graph has them."""
-        op = self.release.op(LookupItems.kind)
         folder = self.release.file(LookupItems.kind, VECTORS).parent
-        names = {name: f"{ascii_name(name)}.npy" for name in (*op.features, Path(VECTORS).stem)}
-        files = {
-            file: renewed_table(folder / file, self.renewed.tables[name], self.changes, self.work / file)
-            for name, file in names.items()
-            if file != VECTORS
+        names = {name: f"{ascii_name(name)}.npy" for name in self.release.op(LookupItems.kind).features}
+        for name, file in names.items():
+            renewed_table(folder / file, self.renewed.tables[name], self.changes, self.work / file)
+        if trained := trained_files(self.release):
+            renew_counts(trained, self.changes.ids, self.work)
+        found = {LookupItems.kind: [*names.values(), VECTORS, *trained], MergeNeighbours.kind: [VECTORS, *trained]}
+        return {
+            kind: {name: self.work / name for name in files if name in step.files}
+            for kind, files in found.items()
+            if (step := self.release.step(kind))
         }
-        files[VECTORS] = self.work / VECTORS
-        weights = renewed_neighbours(folder, self.changes, self.work) if op.decay is not None else {}
-        transitions = renewed_transitions(folder, self.changes, self.work) if op.last else {}
-        found = {LookupItems.kind: {**files, **weights, **transitions}}
-        if self.release.step(MergeNeighbours.kind):
-            merge = self.release.file(MergeNeighbours.kind, VECTORS).parent
-            weights = weights or renewed_neighbours(merge, self.changes, self.work)
-            found[MergeNeighbours.kind] = {**weights, VECTORS: self.work / VECTORS}
-        return found
 
     def _index(self) -> tuple[Files, list[str]]:
         """The vectors and their index, and what is to be said of it."""
@@ -131,7 +127,9 @@ class Rebuild:
         np.save(self.work / HASHES, self.changes.hashes)
         np.save(self.work / GONE, as_numpy(gone))
         np.save(self.work / ON_PURPOSE, on_purpose)
-        return self.release.refresh_files | {name: self.work / name for name in (HASHES, GONE, ON_PURPOSE)}
+        before = {f"{TRAINED}{name}": file for name, file in trained_files(self.release).items()}
+        own = {name: self.work / name for name in (HASHES, GONE, ON_PURPOSE)}
+        return {**self.release.refresh_files, **before, **own}
 
     def _manifest(self, notices: list[str], gone: pa.Array, on_purpose: NDArray[np.bool_]) -> ReleaseManifest:
         """The new release; its id is a hash of the one before and of all items."""

@@ -57,7 +57,7 @@ def renewed_items(release: KeptRelease, spec: ItemSpec, changes: CatalogueChange
             parts.append(_computed(release, spec, some, known[at : at + CHUNK]))
             bar.update(len(some))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return RenewedItems(joined.pop(ITEM_ID)[:, 0], joined)
+    return RenewedItems(joined[ITEM_ID][:, 0], joined)
 
 
 def _computed(

@@ -1,10 +1,8 @@
-"""The files of a release that have a row for each item, or name items by row, for another catalogue."""
+"""Tables of a release that have a row for each item, for another catalogue."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,6 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ...core.disk import check_space
-from ...models.retriever.item_to_item.neighbour_weights import NeighbourWeights
-from ...workflows.history.transitions import Transitions
 from .changes import CatalogueChanges
 
 CHUNK = 1 << 16
@@ -56,34 +52,3 @@ def _read(file: Path, table: np.memmap[Any, Any], rows: NDArray[np.int64]) -> ND
     count, start = (int(rows[-1]) - first + 1) * width, table.offset + first * width * table.itemsize
     found = np.fromfile(file, table.dtype, count, offset=start)
     return found.reshape(-1, *table.shape[1:])[rows - first]
-
-
-def renewed_transitions(folder: Path, changes: CatalogueChanges, target: Path) -> Mapping[str, Path]:
-    """Write the files of the `Transitions` in ``folder`` into ``target``; returns name -> file.
-
-    Pairs with an item that is gone are left out. The totals stay, so the features of all other items do, too. Nothing
-    has been counted of a new item.
-    """
-    old = Transitions.open(folder)
-    kept, start, row = _moved(old.start, old.row, changes)
-    share = np.where(changes.old_row >= 0, old.share[np.maximum(changes.old_row, 0)], 0).astype(np.float32)
-    replace(old, start=start, row=row, count=old.count[kept], share=share).save(target)
-    return {file.name: file for file in Transitions.files(target).values()}
-
-
-def renewed_neighbours(folder: Path, changes: CatalogueChanges, target: Path) -> Mapping[str, Path]:
-    """The same for the files of `NeighbourWeights`."""
-    old = NeighbourWeights.open(folder)
-    kept, start, row = _moved(old.start, old.row, changes)
-    NeighbourWeights(start, row, old.weight[kept]).save(target)
-    return {file.name: file for file in NeighbourWeights.files(target).values()}
-
-
-def _moved(
-    start: NDArray[np.int64], row: NDArray[np.int32], changes: CatalogueChanges
-) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int32]]:
-    """Of a sparse matrix with items as columns: which entries [E] stay, and their starts and rows after that."""
-    moved = changes.new_row.astype(np.int32)[row]
-    kept = moved >= 0
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return kept, before[start], moved[kept]
