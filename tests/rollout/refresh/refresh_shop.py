@@ -100,11 +100,12 @@ class Shop:
 
     def tower(self, items: list[Item]) -> np.ndarray:
         """Vectors by the fitted NVTabular workflow and the item tower, as the pipeline computes them."""
+        from nvtabular import Workflow
+
+        from cascade.core.files import read_json
         from cascade.workflows.etl.fit import FittedSide
         from cascade.workflows.etl.write_tensors import transform
         from cascade.workflows.tables.raw_features import raw_features
-        from nvtabular import Workflow
-        from cascade.core.files import read_json
 
         etl = self.parts["etl"].path
         kinds = read_json(self.parts["data"].path / "tables.json")["columns"]
