@@ -30,7 +30,6 @@ def test_weights():
 
 def test_nothing_is_left_of_a_catalogue_of_other_items():
     rows = TrainedRows(pa.array(["a", "b"]), pa.array(["c"]))
-    found = rows.renewed_neighbours(
-        NeighbourWeights(np.array([0, 2]), np.array([0, 1], np.int32), np.ones(2, np.float32))
-    )
+    weights = NeighbourWeights(np.array([0, 2]), np.array([0, 1], np.int32), np.ones(2, np.float32))
+    found = rows.renewed_neighbours(weights)
     assert found.start.tolist() == [0, 0] and len(found.row) == len(found.weight) == 0
