@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.mapped_pages import let_go
 from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import LookupItems, Retrieve
 from ...models.index.tuning import kth_score
 from ..config import GatesConfig
+from .mapped_pages import let_go
 from .verdict import GateVerdict, judged, unknown
 
 QUERIES, FEWEST = 1000, 250

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...core.mapped_pages import let_go
 from ...ensemble.graph.executor import Executor
 from ..config import GatesConfig
+from .mapped_pages import let_go
 from .measure import columns_for
 from .requests import HeldOutRequests
 from .verdict import GateVerdict, judged

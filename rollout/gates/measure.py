@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.mapped_pages import let_go
 from ...core.signature import Columns
 from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import Respond
 from ...evaluation.ranking_lists import LIST
+from .mapped_pages import let_go
 from .requests import HeldOutRequests
 
 Places = NDArray[np.int64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...core.mapped_pages import let_go
 from ...ensemble.graph.executor import Executor
+from .mapped_pages import let_go
 from .measure import columns_for
 from .requests import HeldOutRequests
 from .verdict import GateVerdict, judged

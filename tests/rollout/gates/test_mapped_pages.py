@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cascade.core.mapped_pages import _held, let_go
+from cascade.rollout.gates.mapped_pages import _held, let_go
 
 MEGABYTES = 64
 
