@@ -26,6 +26,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """
     from ..graph.request_graph import request_graph
     from .export import export
+    from .golden import record_golden
     from .ranker_choice import choose_ranker
     from .release import make_release
     from .steps import release_steps
@@ -47,7 +48,9 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     work.mkdir()
     steps, inputs = release_steps(parents, serving, store, release.release, work)
     graph = request_graph(steps, inputs)
-    export(graph, folder, inputs, release, version=config.version, serving=serving, parts=parents)
+    version = export(graph, folder, inputs, release, version=config.version, serving=serving, parts=parents)
+    if config.golden_requests:
+        record_golden(version, parents, config.golden_requests)
     shutil.rmtree(work)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
@@ -121,5 +124,5 @@ EXPORT = Stage(
     memory=memory,
     publish=publish,
     unpublished=unpublished,
-    version=9,
+    version=10,
 )

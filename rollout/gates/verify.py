@@ -10,11 +10,13 @@ from ...core.artifact import Artifact
 from ...core.errors import ArtifactError, CascadeError
 from ...core.signature import Signature
 from ...ensemble.graph.executor import Executor
+from ...ensemble.repository.golden import Golden
 from ...workflows.leaks.check import RESULT
 from ..config import GatesConfig
 from ..releases.release_files import version_folder
 from ..releases.store import ReleaseStore
 from .compare import LOADED, compare
+from .golden import golden_verdict
 from .requests import HeldOutRequests
 from .verdict import GateReport, GateVerdict, judged
 
@@ -59,9 +61,12 @@ def _verdicts(
     yield judged(DIGESTS, [], "every file is as it was exported", {})
     try:
         ours = _load(store, candidate, users)
+        golden = Golden.load(_version(store, candidate))
     except CascadeError as error:
         yield GateVerdict(LOADED, "fail", f"it cannot be loaded: {error}")
         return
+    if golden is not None:
+        yield golden_verdict(golden, ours, config)
     theirs, requests, why_none = None, None, ""
     try:
         if live is not None:
@@ -80,7 +85,11 @@ def _verdicts(
 
 
 def _load(store: ReleaseStore, release: str, users: Users) -> Executor:
-    return users.load(version_folder(store.folder(release) / store.model))
+    return users.load(_version(store, release))
+
+
+def _version(store: ReleaseStore, release: str) -> Path:
+    return version_folder(store.folder(release) / store.model)
 
 
 def _inputs(executor: Executor) -> Signature:
