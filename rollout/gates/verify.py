@@ -23,6 +23,12 @@ from .verdict import GateReport, GateVerdict, judged
 DIGESTS, LEAKS, LIVE = "digests", "leaks", "live release"
 
 
+class Served(Protocol):
+    """Where releases are served, see `ServedReleases`."""
+
+    def verdict(self, release: str, golden: Golden, config: GatesConfig) -> GateVerdict | None: ...
+
+
 class Users(Protocol):
     """Who is asked, see `HeldOutUsers`."""
 
@@ -33,12 +39,20 @@ class Users(Protocol):
     def find(self, stage: str) -> Artifact: ...
 
 
-def verify(store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users) -> GateReport:
+def verify(
+    store: ReleaseStore,
+    candidate: str,
+    live: str | None,
+    config: GatesConfig,
+    users: Users,
+    served: Served | None = None,
+) -> GateReport:
     """Judge a release.
 
     Args:
         candidate: its whole id.
         live: whole id of the release to compare with; None, or the candidate itself, for none.
+        served: where it is asked as it is served; None to ask it offline only.
 
     Raises:
         ReleaseError: one of the releases is not kept.
@@ -47,11 +61,11 @@ def verify(store: ReleaseStore, candidate: str, live: str | None, config: GatesC
     for release in (candidate, live):
         if release is not None:
             store.folder(release)
-    return GateReport(candidate, live, [*_verdicts(store, candidate, live, config, users)])
+    return GateReport(candidate, live, [*_verdicts(store, candidate, live, config, users, served)])
 
 
 def _verdicts(
-    store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users
+    store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users, served: Served | None
 ) -> Iterator[GateVerdict]:
     try:
         store.verify(candidate)
@@ -67,6 +81,8 @@ def _verdicts(
         return
     if golden is not None:
         yield golden_verdict(golden, ours, config)
+        if served is not None and (verdict := served.verdict(candidate, golden, config)):
+            yield verdict
     theirs, requests, why_none = None, None, ""
     try:
         if live is not None:
