@@ -98,6 +98,9 @@ def diff(
 def verify(
     which: Release,
     against: Annotated[str, typer.Option(help="The release to compare with, in place of the stable one.")] = "",
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Start a server of the release, unless one has it, and ask that as well.")
+    ] = False,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     runs: Runs = RUNS,
@@ -110,7 +113,7 @@ def verify(
     """
     from .text.gates import EXIT_CODES, report_text
 
-    report = verified(config, sets, runs, which, against)
+    report = verified(config, sets, runs, which, against, serve)
     if as_json:
         print_json(report.to_json())
     else:
@@ -240,16 +243,25 @@ def tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> Non
     raise typer.Exit(0 if switch.whole else 1)
 
 
-def verified(config: Path, sets: list[str], runs: Path, which: str, against: str = "") -> GateReport:
-    """What the gates say of a release, against the release ``against`` or else the stable one."""
+def verified(
+    config: Path, sets: list[str], runs: Path, which: str, against: str = "", serve: bool = False
+) -> GateReport:
+    """What the gates say of a release, against the release ``against`` or else the stable one.
+
+    Args:
+        serve: start a server of the release if none has it.
+    """
+    from ..rollout.gates.served import ServedReleases
     from ..rollout.gates.users import HeldOutUsers
     from ..rollout.gates.verify import verify
 
     settings, (store, live_sets) = load(config, sets), places(config, sets)
     found, live = store.find(which), live_sets.read()
     other = store.find(against) if against else live.stable if live else None
-    gates = settings.rollout.gates
-    return verify(store, found, other, gates, HeldOutUsers.of(store, found, runs, settings.evaluation, gates))
+    gates, features = settings.rollout.gates, settings.feature_store
+    users = HeldOutUsers.of(store, found, runs, settings.evaluation, gates)
+    served = ServedReleases(store, Path(features.repo), features.connection, serve)
+    return verify(store, found, other, gates, users, served)
 
 
 def places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:
