@@ -13,6 +13,7 @@ import numpy as np
 from ...core.errors import ServerError
 from ...ensemble.client import Client
 from ...ensemble.graph.executor import Executor
+from ...ensemble.protocol.arms import UNAVAILABLE
 from ...ensemble.protocol.recommendation import Recommendation, recommendations
 from ...ensemble.protocol.same_answer import difference
 from ...evaluation.served_graph import feature_repo_at

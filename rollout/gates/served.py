@@ -119,7 +119,7 @@ def _served(client: Client, columns: Columns) -> Iterator[Recommendation]:
     """The answer to each request, asked one by one."""
     contexts = [name for name in columns if name not in SETTINGS]
     for row in range(len(columns["user_id"])):
-        context = {name: columns[name][row, 0].item() if _has(columns[name], row) else None for name in contexts}
+        context = {name: columns[name][row].tolist()[0] if _has(columns[name], row) else None for name in contexts}
         items = [item for item in columns["exclude_items"][row].tolist() if item not in (None, MISSING["int64"])]
         yield client.recommend(
             columns["user_id"][row].tolist(),
