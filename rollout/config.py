@@ -93,6 +93,9 @@ class CanaryConfig(Section):
     ``0.3``."""
     max_latency_ratio: float = Field(default=2.0, gt=1)
     """Largest p95 and p99 of the time of a pass, as a multiple of the stable arm's. Example: ``1.3``."""
+    latency_slack_ms: float = Field(default=5.0, ge=0)
+    """Time that does not count, because a canary is asked through a server of its own and the stable release is not.
+    Unit: milliseconds. Example: ``10``."""
     look_s: float = Field(default=10.0, gt=0)
     """Time between two looks at the figures. Unit: seconds. Example: ``60``."""
 
