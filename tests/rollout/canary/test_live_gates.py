@@ -12,7 +12,7 @@ from cascade.rollout.canary.scrape import Growth, parse
 from cascade.rollout.config import CanaryConfig
 
 CONFIG = CanaryConfig()
-BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.2, math.inf)
+BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.5, math.inf)
 NORMAL = (0.0, 0.4, 0.9, 0.97, 0.999, 1.0, 1.0)
 SLOW = (0.0, 0.0, 0.0, 0.0, 0.1, 0.6, 1.0)
 
