@@ -106,11 +106,12 @@ def _latency(gate: str, q: float, stable: ArmFigures, canary: ArmFigures, config
     """
     if (fewest := min(stable.passes, canary.passes)) < config.min_users:
         return unknown(gate, f"an arm has {fewest:.0f} passes, and {config.min_users} are needed")
-    (low, own, high), (other_low, other, other_high) = (_around(arm, q) for arm in (canary, stable))
-    text = f"{own * 1000:.2f} ms, stable {other * 1000:.2f} ms; allowed: {config.max_latency_ratio:g} times"
-    most = config.max_latency_ratio
-    figures = {"stable": other * 1000, "canary": own * 1000}
-    return GateVerdict(gate, _state(low > most * other_high, high <= most * other_low), text, figures)
+    (low, own, high), (other_low, other, other_high) = around = [_around(arm, q) for arm in (canary, stable)]
+    most, slack = config.max_latency_ratio, config.latency_slack_ms / 1000
+    told = (f"{value * 1e3:.1f} ms ({least * 1e3:.1f} to {largest * 1e3:.1f})" for least, value, largest in around)
+    text = f"{', stable '.join(told)}; allowed: {most:g} times and {slack * 1000:g} ms"
+    state = _state(low > most * other_high + slack, high <= most * other_low + slack)
+    return GateVerdict(gate, state, text, {"stable": other * 1000, "canary": own * 1000})
 
 
 def _around(arm: ArmFigures, q: float) -> tuple[float, float, float]:
