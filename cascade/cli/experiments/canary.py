@@ -30,8 +30,8 @@ _EVERY = "10m"
 
 def canary(
     which: Release,
-    share: Annotated[str, typer.Option(help="One step: so many percent of the users. Example: 5")] = "",
-    ramp: Annotated[str, typer.Option(help="Several steps, in percent; 100 promotes. Example: 1,5,25,50,100")] = "",
+    share: Annotated[str, typer.Option(help="One step: so many percent of the users, e.g. 5.")] = "",
+    ramp: Annotated[str, typer.Option(help="Several steps, in percent; 100 promotes; e.g. 1,5,25,50,100.")] = "",
     every: Annotated[
         str,
         typer.Option(help="Least time of a step, e.g. 90s, 10m, 2h. Default: 10m for --ramp; --share only sets it."),

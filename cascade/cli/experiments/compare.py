@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def compare(
     config: ConfigFile = PIPELINE, sets: Sets = NONE, as_json: AsJson = False, verbose: Verbose = False
 ) -> None:
-    """Show how the answers of the shadows differ from those that users get, since the servers were started.
+    """Show how the answers of the shadows differ from those that users get.
 
-    The exit code is 1 while no shadow has answered.
+    All that was counted since the servers were started is added up. The exit code is 1 while no shadow has answered.
     """
     from ...core.errors import ReleaseError
     from ...ensemble.server.releases.running_servers import servers_of

@@ -22,7 +22,7 @@ def shadow(
     sets: Sets = NONE,
     verbose: Verbose = False,
 ) -> None:
-    """Have a release be asked a share of the requests too, after the client has its answer.
+    """Ask a release a share of the requests, after the client has its answer.
 
     Its answers reach nobody; they are compared with those of the stable release.
     """
