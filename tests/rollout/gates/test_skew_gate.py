@@ -34,7 +34,9 @@ def test_few_requests_tell_nothing(features: int, state: str) -> None:
     verdict = skew_verdict(few, 86_400.0, CONFIG)
     assert verdict.state == state and "store age" not in verdict.text
     if state == "inconclusive":
-        assert "99 of 500 requests can be compared, expected 100: 200 came after the log ends (1970-01-02" in verdict.text
+        assert (
+            "99 of 500 requests can be compared, expected 100: 200 came after the log ends (1970-01-02" in verdict.text
+        )
 
 
 def test_without_kept_requests_there_is_no_gate(releases, live) -> None:

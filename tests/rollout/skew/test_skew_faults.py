@@ -81,7 +81,9 @@ class Spoiled(Op):
         return self.spoil(dict(self.lookup(columns)))
 
 
-def count(world: SimpleNamespace, executor: Executor | None = None, at: float = 1.0, release: str = RELEASE) -> SkewCounts:
+def count(
+    world: SimpleNamespace, executor: Executor | None = None, at: float = 1.0, release: str = RELEASE
+) -> SkewCounts:
     """Requests ``at`` seconds after the log ends, minus 1; served by ``executor``."""
     served = executor or world.executor
     rows = served_rows(served, world.columns, world.offline.cut + at - 1, release)
@@ -117,9 +119,7 @@ def test_the_history_is_that_before_the_request(world) -> None:
     day = count(world, at=-86_400.0)
     assert differing(day) == {(STORE, "history_ids")}
     first = count(world, at=1.0 - world.offline.cut)
-    with_history = sum(
-        1 for row in served_rows(world.executor, world.columns, 0.0, RELEASE) if row.raw["history_ids"]
-    )
+    with_history = sum(1 for row in served_rows(world.executor, world.columns, 0.0, RELEASE) if row.raw["history_ids"])
     assert first.differ[STORE, "history_ids"] == with_history > 0
 
 
