@@ -171,6 +171,19 @@ class GatewayConfig(Section):
     """How long a connection may stay open without a request. Unit: seconds. Example: ``60``."""
 
 
+class SkewSampleConfig(Section):
+    """Requests that are kept with the features that they saw, to be compared with those that the data gives.
+
+    They are kept without user ids, but with histories and profiles, in a folder of the model repository that only the
+    user of `cascade serve` can read. Ask whoever is in charge of personal data first.
+    """
+
+    share: float = Field(default=0.0, ge=0, le=1)
+    """fused only: share of the requests that are kept; 0 keeps none. Example: ``0.01``."""
+    requests: int = Field(default=10_000, ge=100)
+    """Number of requests that are kept; of more, the newest. Unit: requests. Example: ``2000``."""
+
+
 class ServerConfig(Section):
     """The server: tritonserver, and the HTTP endpoint before it."""
 
@@ -213,6 +226,8 @@ class ServerConfig(Section):
     """How long the server goes on answering after SIGTERM while it says that it is not ready, so that a load balancer
     sends nothing more. Unit: seconds. Example: ``15``."""
     gateway: GatewayConfig = GatewayConfig()
+    skew_sample: SkewSampleConfig = SkewSampleConfig()
+    """Requests that are kept for the gate of train/serve skew, see `cascade release verify`."""
     standby: bool = True
     """Whether a second tritonserver waits with the model loaded and takes over at once when the first one dies, is
     stopped or hangs. It costs the memory of another server and no CPU time. Without it, a restart takes seconds."""

@@ -63,6 +63,12 @@ class GatesConfig(Section):
     max_golden_differ: float = Field(default=0.0, ge=0, lt=1)
     """Largest share of the golden requests whose answers may differ from those at the export, or as served from those
     offline. Items that tie within rounding may change places without that. Example: ``0.01``."""
+    max_skew: float = Field(default=0.01, ge=0, lt=1)
+    """Largest share of the kept requests (``server.skew_sample``) in which a column may differ from that of the data.
+    It is not 0, as a push and its line in the log have not quite the same time. Example: ``0.001``."""
+    min_skew_requests: int = Field(default=100, ge=1)
+    """With fewer kept requests that can be compared, the gate of train/serve skew is inconclusive. Unit: requests.
+    Example: ``1000``."""
     seed: int = 0
     """Seed of the sample of users and of the bootstrap. Example: ``7``."""
 

@@ -154,9 +154,12 @@ def _below(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Outputs [B, k] below each other, padded as the graph pads them."""
     width = max(part.shape[1] for part in parts)
     padding = {"O": "", "i": -1}.get(parts[0].dtype.kind, 0)
-    return np.concatenate(
-        [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=padding) for part in parts]
-    )
+    joined = np.full((sum(map(len, parts)), width), padding, parts[0].dtype)
+    start = 0
+    for part in parts:
+        joined[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return joined
 
 
 def _packed(name: str, array: NDArray[Any]) -> dict[str, NDArray[Any]]:

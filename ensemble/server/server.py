@@ -23,6 +23,7 @@ from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentStat
 from ..protocol.call_errors import one_line
 from ..protocol.pulse import Pulse
 from ..protocol.serving_file import SERVING_FILE, Beside
+from ..protocol.skew_rows import SkewSettings, skew_folder
 from ..repository.model_config import read_config
 from ..repository.step_config import CORE
 from . import shared_memory
@@ -465,6 +466,8 @@ class TritonServer:
             # One more than there are cores: a step that hands its answers over still holds one, but does not use it.
             arguments.append(f"--rate-limit-resource={CORE}:{instance_count(self.config.instances) + 1}")
         redis = {} if self.redis is None else {REDIS_VARIABLE: self.redis}
+        wanted, folder = self.config.skew_sample, skew_folder(self.repository, self.model)
+        skew = SkewSettings(str(folder.absolute()), wanted.share, wanted.requests).environment()
         return TritonProcess(
             self._live.repository,
             self.config,
@@ -475,6 +478,7 @@ class TritonServer:
                 "CASCADE_FEATURE_REPO": str(plain_path(self.feature_repo)),
                 SERVING_FILE: str(self._live.serving_file),
                 **redis,
+                **skew,
                 **_ONE_THREAD,
             },
             forward=self._forward,

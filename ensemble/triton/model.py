@@ -25,6 +25,7 @@ from ..graph.executor import Executor
 from ..protocol.arms import ARM
 from ..protocol.call_errors import OVERLOADED, one_line
 from ..protocol.request_batching import split, top_k_outputs
+from ..protocol.skew_rows import SkewSettings
 from ..protocol.triton_tensors import ResponseTensors
 from ..protocol.wire import from_wire
 from ..repository.digests import check_files
@@ -36,6 +37,7 @@ from .outputs import check_outputs, output_signature
 from .own_region import keep_private
 from .pass_metrics import PACK, TOTAL, UNPACK, PassMetrics, RefusalReason
 from .pulse_writer import PulseWriter
+from .skew_sampler import SkewSampler
 
 _log = logging.getLogger("cascade.backend")
 
@@ -73,6 +75,7 @@ class TritonPythonModel:
         self.takes_arm = ARM in {entry["name"] for entry in config["input"]}
         stages = config["parameters"].get("stages", {}).get("string_value", "").split(",")
         self.beside = AskedBeside(config["name"], self.executor.batcher, self.top_k_outputs, stages)
+        self.skew = SkewSampler(SkewSettings.of_environment())
         self.metrics = PassMetrics(self.triton, config["name"], self.releases, self.beside.values)
         self.metrics.start()
         self.releases.start(self.metrics.count_from_now, self.metrics.forget, self.beside.follow)
@@ -111,6 +114,7 @@ class TritonPythonModel:
         """Remove the metrics and the pulse of this process."""
         self.releases.stop()
         self.beside.stop()
+        self.skew.stop()
         self.metrics.stop()
         self.pulse.stop()
 
@@ -191,13 +195,16 @@ class TritonPythonModel:
         columns = self.executor.batcher.join([entry.columns for entry in requests], users)
         top_k = columns.get("top_k")
         seconds[UNPACK] += perf_counter() - start
-        answer, stage_seconds = self.executor.run_pass(columns)
+        sample = self.skew.sample(sum(users))
+        answer, stage_seconds = self.executor.run_pass(columns, watch=sample)
         start = perf_counter()
         for stage, took in stage_seconds.items():
             seconds[stage] += took
         self.add_times(answer, columns, stage_seconds, sum(users))
         check_outputs(answer, self.outputs, sum(users))
         parts: list[Answer] = list(split(answer, users, self.top_k_outputs, top_k))
+        if sample is not None:
+            self.skew.offer(sample, str(self.executor.release.get("release", "")))
         seconds[PACK] += perf_counter() - start
         return parts
 

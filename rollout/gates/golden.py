@@ -46,7 +46,7 @@ def compared(
     """
     found = [difference(*each) for each in zip(answers, own, strict=True)]
     wrong = [(at, what) for at, what in enumerate(found) if what]
-    counts = Counter(what for _, what in wrong)
+    counts = Counter[str](what for _, what in wrong)
     figures: dict[str, float | None] = {"asked": len(found), "differ": len(wrong), **counts}
     named = [f"request {at} ({golden.requests.kinds[at]}): other {what}" for at, what in wrong[:_NAMED]]
     faults = []

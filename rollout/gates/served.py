@@ -73,11 +73,10 @@ class ServedReleases:
         asked = np.array([answer.release == release for answer in answers])
         if not asked.any():
             return unknown(NAME, f"another release answers: {answers[0].release}")
-        kinds = golden.requests.kinds[asked]
-        part = replace(golden, requests=replace(golden.requests, kinds=kinds))
+        shown = replace(golden, requests=replace(golden.requests, kinds=golden.requests.kinds[asked]))
         chosen = np.flatnonzero(asked).tolist()
         pairs = [answers[at] for at in chosen], [own[at] for at in chosen]
-        return compared(NAME, part, *pairs, config, "of the same release offline")
+        return compared(NAME, shown, *pairs, config, "of the same release offline")
 
     def _offline(self, golden: Golden, offline: Executor) -> list[Recommendation]:
         """The answers of the graph for users as they are in the store now."""
@@ -92,8 +91,9 @@ class ServedReleases:
                 yield client
         elif self.start:
             server = TritonServer(
-                self.store.folder(release),
+                self.store.repository,
                 self.store.model,
+                first=self.store.folder(release),
                 feature_repo=self.feature_repo,
                 redis=self.redis,
                 config=ALONE,

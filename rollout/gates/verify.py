@@ -19,6 +19,7 @@ from ..releases.store import ReleaseStore
 from .compare import LOADED, compare
 from .golden import golden_verdict
 from .requests import HeldOutRequests
+from .skew import sampled_verdict
 from .verdict import GateReport, GateVerdict, judged
 
 DIGESTS, LEAKS, LIVE = "digests", "leaks", "live release"
@@ -84,6 +85,8 @@ def _verdicts(
         yield golden_verdict(golden, ours, config)
         if served is not None and (verdict := served.verdict(candidate, golden, config)):
             yield verdict
+    if verdict := sampled_verdict(store, candidate, ours, users, config):
+        yield verdict
     theirs, requests, why_none = None, None, ""
     try:
         if live is not None:
