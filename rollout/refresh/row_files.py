@@ -51,5 +51,5 @@ def _read(file: Path, table: np.memmap[Any, Any], rows: NDArray[np.int64]) -> ND
     first, width = int(rows[0]), math.prod(table.shape[1:])
     count, start = (int(rows[-1]) - first + 1) * width, table.offset + first * width * table.itemsize
     found = np.fromfile(file, table.dtype, count, offset=start)
-    wanted: NDArray[Any] = found.reshape(-1, *table.shape[1:])[rows - first]
-    return wanted
+    kept: NDArray[Any] = found.reshape(-1, *table.shape[1:])[rows - first]
+    return kept
