@@ -137,11 +137,11 @@ def test_the_same_command_continues_from_its_share(serve, sets, store) -> None:
 
 
 def test_what_others_do_meanwhile_stays(serve, sets, store) -> None:
-    serve(then=lambda: stop_arms(store, "somebody else"), at=3)
+    serve(then=lambda: stop_arms(store, "somebody else"), at=2)
     result = invoke("canary", "fed", "--ramp", "5,100", *FAST)
     assert result.exit_code == 1 and "another process has ended the canary" in result.output
     assert sets.read().arms == () and sets.history().lines[-1].reason == "somebody else"
-    serve(then=lambda: start_canary(store, OTHER, 0.5, "somebody else"), at=3)
+    serve(then=lambda: start_canary(store, OTHER, 0.5, "somebody else"), at=2)
     result = invoke("canary", "fed", "--ramp", "5,100", *FAST)
     assert result.exit_code == 3 and "another process has changed the share to 0.5" in result.output
     assert sets.read().canary.share == 0.5
