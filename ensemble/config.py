@@ -145,6 +145,10 @@ class ExportConfig(Section):
     Pipelines with different names can share a repository. Example: ``shop``."""
     version: int = Field(default=1, ge=1)
     """Version of the Triton model. Example: ``2``."""
+    golden_requests: int = Field(default=300, ge=0)
+    """Number of requests whose answers a release records at its export, so that `cascade release verify` can tell
+    whether it still answers the same. The release then holds ids and histories of so many users; 0 records none. Unit:
+    requests. Example: ``0``."""
 
 
 def pipeline_name(store: FeatureStoreConfig, export: ExportConfig) -> str:

@@ -60,6 +60,9 @@ class GatesConfig(Section):
     max_latency_ratio: float = Field(default=2.0, gt=1)
     """Largest latency and size, as a multiple of the live release's, measured in turns in one run. Machines are noisy;
     what is slower by less is for a load test to find. Example: ``1.5``."""
+    max_golden_differ: float = Field(default=0.0, ge=0, lt=1)
+    """Largest share of the golden requests whose answers may differ from those at the export, or as served from those
+    offline. Items that tie within rounding may change places without that. Example: ``0.01``."""
     seed: int = 0
     """Seed of the sample of users and of the bootstrap. Example: ``7``."""
 

@@ -15,11 +15,10 @@ from ...ensemble.client import Client
 from ...ensemble.graph.executor import Executor
 from ...ensemble.protocol.arms import UNAVAILABLE
 from ...ensemble.protocol.recommendation import Recommendation, recommendations
+from ...ensemble.protocol.same_answer import difference
 from ...evaluation.served_graph import feature_repo_at
 from ..chaos.steady_load import Connect
 
-TIE = 1e-4
-"""Items whose scores differ by less may change places: in another batch their sums are rounded otherwise."""
 _CALL_S = 10.0
 
 Answers = Mapping[str, Mapping[Any, Recommendation]]
@@ -87,12 +86,5 @@ def check(answer: Recommendation, expected: Answers) -> None:
     """
     if answer.release not in expected:
         raise WrongAnswerError(f"release {answer.release!r} answers, which nobody has made live")
-    own = expected[answer.release][answer.user_id]
-    places = zip(answer.items, own.items, strict=False)
-    near = all(abs(one.score - other.score) < TIE for one, other in places)
-    moved = {item.item_id for item in answer.items} ^ {item.item_id for item in own.items}
-    tied = own.items[-1].score if own.items else 0.0
-    lost = [item for item in (*answer.items, *own.items) if item.item_id in moved and item.score > tied + TIE]
-    reasons = [why for why in answer.reasons if why not in UNAVAILABLE]  # in place of an arm that does not answer
-    if len(answer.items) != len(own.items) or not near or lost or reasons != own.reasons:
-        raise WrongAnswerError(f"user {answer.user_id}: the answer is not that of release {answer.release}")
+    if what := difference(answer, expected[answer.release][answer.user_id]):
+        raise WrongAnswerError(f"user {answer.user_id}: other {what} than release {answer.release} gives offline")

@@ -26,6 +26,7 @@ from .experiments.events import events
 from .experiments.shadow import shadow
 from .experiments.stop import stop
 from .features import features
+from .index import index
 from .logging import is_verbose
 from .options import with_config
 from .recommend import recommend
@@ -89,6 +90,7 @@ release.command(epilog="Example: cascade release stop --reason 'the campaign is 
 app.add_typer(release, name="release")
 app.add_typer(ab, name="ab")
 app.add_typer(events, name="events")
+app.add_typer(index, name="index")
 app.command(epilog="Example: cascade recommend --user 42 --top-k 10 --context hour=20 --json")(recommend)
 app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
 app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +23,7 @@ release = typer.Typer(
 )
 Release = Annotated[str, typer.Argument(help="Id of a release, or its beginning; see `cascade release list`.")]
 Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
+Force = Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")]
 Timeout = Annotated[float, typer.Option(min=0, help="How long running servers have to take it. Unit: seconds.")]
 TIMEOUT_S = 10.0
 
@@ -98,6 +98,9 @@ def diff(
 def verify(
     which: Release,
     against: Annotated[str, typer.Option(help="The release to compare with, in place of the stable one.")] = "",
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Start a server of the release, unless one has it, and ask that as well.")
+    ] = False,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     runs: Runs = RUNS,
@@ -110,7 +113,7 @@ def verify(
     """
     from .text.gates import EXIT_CODES, report_text
 
-    report = verified(config, sets, runs, which, against)
+    report = verified(config, sets, runs, which, against, serve)
     if as_json:
         print_json(report.to_json())
     else:
@@ -155,7 +158,7 @@ def history(
 def promote(
     which: Release,
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")] = False,
+    force: Force = False,
     timeout: Timeout = TIMEOUT_S,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
@@ -169,11 +172,8 @@ def promote(
     load it, the one before answers on and is stable again. The exit code is 1 then, and if a server has not loaded it
     in time.
     """
-    from ..rollout.releases.promotion import promote
-
-    store, _ = places(config, sets)
-    report = passed(lambda: verified(config, sets, runs, which), force, reason, ("promoted", "promotes"))
-    _tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
+    check_reason(force, reason)
+    promote_judged(places(config, sets)[0], verified(config, sets, runs, which), reason, force, timeout, as_json)
 
 
 @release.command(epilog="Example: cascade release rollback --reason 'fewer clicks since noon'")
@@ -191,10 +191,42 @@ def rollback(
     """
     from ..rollout.releases.promotion import rollback
 
-    _tell(rollback(places(config, sets)[0], reason, timeout), as_json)
+    tell(rollback(places(config, sets)[0], reason, timeout), as_json)
 
 
-def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
+def check_reason(force: bool, reason: str) -> None:
+    """Raise ConfigError if a release is to be promoted in spite of the gates, without a word."""
+    from ..core.errors import ConfigError
+
+    if force and not reason:
+        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
+
+
+def check_passed(report: GateReport, force: bool, verbs: tuple[str, str]) -> None:
+    """Exit, with what the gates say, if a release does not pass them and ``force`` is not given.
+
+    Args:
+        verbs: what is to be done with it, e.g. ``promoted`` and ``promotes``.
+    """
+    from .text.gates import EXIT_CODES, report_text
+
+    if report.state != "pass" and not force:
+        done, does = verbs
+        typer.echo(f"{report_text(report)}\n\nnot {done}; --force --reason '...' {does} it all the same", err=True)
+        raise typer.Exit(EXIT_CODES[report.state])
+
+
+def promote_judged(
+    store: ReleaseStore, report: GateReport, reason: str, force: bool, timeout: float, as_json: bool
+) -> None:
+    """Promote a release if the gates let it pass or ``force`` is given, print what became of it, and exit."""
+    from ..rollout.releases.promotion import promote
+
+    check_passed(report, force, ("promoted", "promotes"))
+    tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
+
+
+def tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
     """Print what became of a change, and exit."""
     from .text.gates import summary
     from .text.release import switch_text
@@ -211,36 +243,25 @@ def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> No
     raise typer.Exit(0 if switch.whole else 1)
 
 
-def passed(judge: Callable[[], GateReport], force: bool, reason: str, verbs: tuple[str, str]) -> GateReport:
-    """What the gates say of a release that passes them; exits if it does not, unless ``force`` has a reason.
+def verified(
+    config: Path, sets: list[str], runs: Path, which: str, against: str = "", serve: bool = False
+) -> GateReport:
+    """What the gates say of a release, against the release ``against`` or else the stable one.
 
     Args:
-        judge: asks the gates.
-        verbs: what is to be done with it, e.g. ``promoted`` and ``promotes``.
+        serve: start a server of the release if none has it.
     """
-    from ..core.errors import ConfigError
-    from .text.gates import EXIT_CODES, report_text
-
-    if force and not reason:
-        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
-    report = judge()
-    if report.state != "pass" and not force:
-        done, does = verbs
-        typer.echo(f"{report_text(report)}\n\nnot {done}; --force --reason '...' {does} it all the same", err=True)
-        raise typer.Exit(EXIT_CODES[report.state])
-    return report
-
-
-def verified(config: Path, sets: list[str], runs: Path, which: str, against: str = "") -> GateReport:
-    """What the gates say of a release, against the release ``against`` or else the stable one."""
+    from ..rollout.gates.served import ServedReleases
     from ..rollout.gates.users import HeldOutUsers
     from ..rollout.gates.verify import verify
 
     settings, (store, live_sets) = load(config, sets), places(config, sets)
     found, live = store.find(which), live_sets.read()
     other = store.find(against) if against else live.stable if live else None
-    gates = settings.rollout.gates
-    return verify(store, found, other, gates, HeldOutUsers.of(store, found, runs, settings.evaluation, gates))
+    gates, features = settings.rollout.gates, settings.feature_store
+    users = HeldOutUsers.of(store, found, runs, settings.evaluation, gates)
+    served = ServedReleases(store, Path(features.repo), features.connection, serve)
+    return verify(store, found, other, gates, users, served)
 
 
 def places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:

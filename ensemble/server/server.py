@@ -109,7 +109,7 @@ class TritonServer:
         self._loading, self._writing, self._changing = threading.Lock(), threading.Lock(), threading.Lock()
         self._reload_record = ReloadRecord()
         self._reloading = self._draining = False
-        self._files, self._metrics_url, self._arm_states = "", "", dict[str, str]()
+        self._files, self._urls, self._arm_states = "", ("", ""), dict[str, str]()
         self._status, self._status_at = ServerStatus(), 0.0
         self.status_file = Path()
         """Where other processes read how the server is, see `ServerStatus`."""
@@ -172,7 +172,7 @@ class TritonServer:
         except BaseException:
             self.stop()
             raise
-        self.release, self._metrics_url = first.release, ports.metrics_url
+        self.release, self._urls = first.release, (ports.metrics_url, ports.grpc_url)
         again = partial(self._start_again, runtime, ports)
         self._supervisor = Supervisor(
             first,
@@ -427,7 +427,7 @@ class TritonServer:
         """Say how the server is: at once if that has changed, and else every second."""
         session, now = self._session, time.monotonic()
         record = self._reload_record
-        how = (self.counts(), session.pids(), record.error, *record.followed, self._arm_states, self._metrics_url)
+        how = (self.counts(), session.pids(), record.error, *record.followed, self._arm_states, *self._urls)
         status = ServerStatus(self.ready(), self.release, *how)
         if status != self._status or now - self._status_at > _STATUS_S:
             with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready

@@ -36,6 +36,8 @@ class ServerStatus:
     """Each arm and shadow of the live set: empty text where its release answers, else why it does not."""
     metrics_url: str = ""
     """Of the Prometheus metrics."""
+    grpc_url: str = ""
+    """``host:port`` of the gRPC endpoint."""
     at: float = 0.0
     """Seconds of the machine's monotonic clock."""
 

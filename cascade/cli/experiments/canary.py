@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
-from ..release import Reason, Release, passed, places, verified
+from ..release import Reason, Release, check_passed, check_reason, places, verified
 from ..text.quantities import duration, percent, seconds_of, share_of, shares_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def canary(
     subject = _subject(store, found, reason, settings, timeout)
     now = subject.share
     if now is None:
-        passed(lambda: verified(config, sets, runs, which), force, reason, ("started", "starts"))
+        check_reason(force, reason)
+        check_passed(verified(config, sets, runs, which), force, ("started", "starts"))
     if share and not every and shares[0] < 1:
         _set_by_hand(subject, shares[0], timeout, as_json)
     plan = RampPlan(shares, length, settings.canary.look_s, timeout, longest)

@@ -10,6 +10,7 @@ from ...core.text_table import cell_text, table
 from .quantities import percent
 
 if TYPE_CHECKING:
+    from ...rollout.refresh.refresh import Refreshed
     from ...rollout.releases.audit_log import AuditLine
     from ...rollout.releases.difference import Pair, ReleaseDifference
     from ...rollout.releases.live_set import LiveSet
@@ -57,10 +58,19 @@ def release_text(release: StoredRelease, marked: Sequence[str], folder: Path) ->
         ("layout", release.layout),
         ("size", _size(release.bytes)),
         ("folder", str(folder)),
+        *_refreshed(release),
         *((f"part {stage}", digest[:12]) for stage, digest in release.parts.items()),
         *(("notice", notice) for notice in release.notices),
     ]
     return "\n".join(f"{name:<16}  {value}" for name, value in facts)
+
+
+def _refreshed(release: StoredRelease) -> list[tuple[str, str]]:
+    """Which release it is a refresh of, and how many items that changed."""
+    if (made := release.refreshed) is None:
+        return []
+    counts = ", ".join(f"{made[name]:,} {name}" for name in ("new", "changed", "removed"))
+    return [("refreshed from", f"{made['from']}: {counts}")]
 
 
 def difference_text(first: str, second: str, found: ReleaseDifference) -> str:
@@ -77,6 +87,14 @@ def difference_text(first: str, second: str, found: ReleaseDifference) -> str:
         gained = f"{items.second:,} ({items.added:,} new, {items.gone:,} gone)"
         rows.append(("items", f"{items.first:,}", gained))
     return table(("", first, second), rows)
+
+
+def refreshed_text(done: Refreshed) -> str:
+    """What a refresh has made."""
+    if done.release is None:
+        return f"release {done.source}: its {done.items:,} items are as they were; nothing to do"
+    counts = f"{done.new:,} new, {done.changed:,} changed, {done.removed:,} removed"
+    return f"release {done.release}: {done.items:,} items, {counts}; else as {done.source}"
 
 
 def history_table(lines: Sequence[AuditLine]) -> str:
