@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...core.features import HISTORY
 from ...core.signature import Columns
 from ..protocol.call_errors import one_line
-from ..protocol.skew_rows import SkewRow, SkewSettings, digest, key_of, plain, write_rows
+from ..protocol.skew_rows import SkewRow, SkewSettings, code_digest, digest, key_of, plain, write_rows
 
 _log = logging.getLogger("cascade.backend")
 
@@ -109,7 +109,7 @@ def rows_of(key: bytes, sample: PassSample, release: str) -> list[SkewRow]:
     raw = {name: plain(column) for name, column in sample.raw.items() if name not in ("user_id", "features_stale")}
     features = {name: plain(column) for name, column in sample.features.items()}
     if "user_id" in features:  # its code tells who it is
-        features["user_id"] = [[digest(key, code) for code in codes] for codes in features["user_id"]]
+        features["user_id"] = [[code_digest(key, code) for code in codes] for codes in features["user_id"]]
     return [
         SkewRow(
             digest(key, user),

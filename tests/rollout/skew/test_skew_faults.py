@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +16,12 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import LookupUser
 from cascade.ensemble.graph.ops.base import Op
 from cascade.ensemble.graph.recorded_users import lookup_of, with_users
+from cascade.ensemble.repository.user_lookup import reading_artifact
+from cascade.evaluation.served_graph import feature_repo_at
 from cascade.rollout.config import GatesConfig
 from cascade.rollout.gates.skew import skew_verdict
 from cascade.rollout.skew.counts import FEATURES, STORE, SkewCounts, count_skew
 from cascade.rollout.skew.offline import OfflineUsers
-from cascade.workflows.features import artifact_reader
-from cascade.workflows.features.artifact_reader import ArtifactReader
 
 RELEASE = "abc"
 COUNT = 200
@@ -33,13 +32,10 @@ CONFIG = GatesConfig()
 def world(shop) -> SimpleNamespace:
     """The release of a shop, its users as the store has them after a publication, and 200 requests."""
     parts = shop.artifacts
-    patch = pytest.MonkeyPatch()
-    patch.setattr(artifact_reader, "BEFORE_TEST", "no such folder")  # with all events, as they are published
-    executor = Executor.load(shop.version_folder)
-    lookup = replace(lookup_of(executor))
+    with feature_repo_at(shop.feature_repo):
+        executor = Executor.load(shop.version_folder)
+    lookup = lookup_of(executor)
     assert isinstance(lookup, LookupUser)
-    lookup.read_from(ArtifactReader.open(lookup.query, parts["features"].path))
-    patch.undo()
     offline = OfflineUsers.of(parts["data"], parts["etl"], parts["features"])
     users = offline.user_ids[:COUNT][:, None]
     rng = np.random.default_rng(0)
@@ -51,9 +47,7 @@ def world(shop) -> SimpleNamespace:
         if spec.name in served_context(executor)
     }
     columns = {"user_id": users, **contexts}
-    return SimpleNamespace(
-        executor=with_users(executor, lookup), lookup=lookup, offline=offline, columns=columns, etl=parts["etl"].path
-    )
+    return SimpleNamespace(executor=executor, lookup=lookup, offline=offline, columns=columns, etl=parts["etl"].path)
 
 
 def served_context(executor: Executor) -> list[str]:
@@ -138,8 +132,7 @@ def test_swapped_columns_are_found(world) -> None:
 
 def test_a_stale_store_is_found(shop, world) -> None:
     """It was not published again after the test part."""
-    old = replace(world.lookup)
-    old.read_from(ArtifactReader.open(old.query, shop.artifacts["features"].path))
+    old = reading_artifact(world.lookup, shop.artifacts["features"].path)
     assert differing(count(world, with_users(world.executor, old))) == {(STORE, "history_ids")}
 
 
