@@ -118,7 +118,7 @@ def test_the_history_is_that_before_the_request(world) -> None:
 
 
 def test_swapped_columns_are_found(world) -> None:
-    one, other = [name for name, kind in world.lookup.columns.items() if kind == "string"][:2]
+    one, other = "history_ids", "rejected_ids"
 
     def swap(columns: dict[str, Any]) -> dict[str, Any]:
         return {**columns, one: columns[other], other: columns[one]}
@@ -158,12 +158,12 @@ def spoiled_transform(executor: Executor, spoil: Callable[[Any], None]) -> Execu
     return Executor(executor.inputs, {**ops, name: own}, executor.outputs, max_users=executor.max_users)
 
 
-def shifted(name: str) -> Callable[[Any], None]:
-    """Every value of a feature becomes another one."""
+def another(name: str, change: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A feature has other values: ``change`` gets those of a pass."""
 
     def spoil(transform: Any) -> None:
         compute, raws = transform._features[name]
-        transform._features = {**transform._features, name: (lambda columns: compute(columns) + 1, raws)}
+        transform._features = {**transform._features, name: (lambda columns: change(compute(columns)), raws)}
 
     return spoil
 
@@ -171,16 +171,15 @@ def shifted(name: str) -> Callable[[Any], None]:
 @pytest.mark.parametrize("release", [RELEASE, "that of another day"])
 def test_another_vocabulary_is_found_in_the_feature_alone(world, release: str) -> None:
     """Of what the release has served, and of what it would make of requests that another release has answered."""
-    served = spoiled_transform(world.executor, shifted("user_id"))
+    served = spoiled_transform(world.executor, another("user_id", lambda codes: codes[::-1].copy()))
     counts = count(world, served, release=release)
     assert differing(counts) == {(FEATURES, "user_id")} and counts.differ[FEATURES, "user_id"] == COUNT
     verdict = skew_verdict(counts, world.offline.cut, CONFIG)
     assert verdict.state == "fail" and "features user_id 100.0%" in verdict.text
 
 
-def test_a_changed_fill_value_is_found_where_values_are_missing(world) -> None:
-    """A continuous feature of a request without it."""
+def test_another_scale_is_found(world) -> None:
     transform = next(node.op for node in world.executor.nodes if node.op.kind == "transform")
     name = next(each["name"] for each in transform.features if each["kind"] == "continuous")
-    served = spoiled_transform(world.executor, shifted(name))
+    served = spoiled_transform(world.executor, another(name, lambda values: values + 1))
     assert differing(count(world, served)) == {(FEATURES, name)}
