@@ -9,6 +9,8 @@ from pathlib import Path
 
 PULSE_FILES = "CASCADE_PULSE_FILES"
 """Environment variable: how the files of one server's pulses begin, with their folder. Without it none are written."""
+PROBED = (0, "probe")
+"""The user id that a server asks for to see whether its model answers: as a number, and as text."""
 _FORMAT = struct.Struct("=6q")
 
 

@@ -82,8 +82,13 @@ def key_of(folder: Path) -> bytes:
 
 
 def digest(key: bytes, value: Any) -> str:
-    """Hash of a raw user id, or of a number that tells it: 128 bits of HMAC-SHA256, hexadecimal."""
+    """Hash of a raw user id: 128 bits of HMAC-SHA256, hexadecimal."""
     return hmac.new(key, str(value).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+
+
+def code_digest(key: bytes, code: Any) -> str:
+    """Hash of the code that the transforms give to a user id. It is never that of a raw id."""
+    return digest(key, f"code\0{code}")
 
 
 def plain(column: NDArray[Any]) -> list[list[Any]]:

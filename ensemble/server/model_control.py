@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...core.errors import ServerError
 from ..client import DEFAULT_URL, Client
 from ..protocol.call_errors import one_line
+from ..protocol.pulse import PROBED
 from .control_key import GRPC_HEADER
 from .plain_path import real_paths
 
@@ -57,5 +58,5 @@ class ModelControl(Client):
         Raises:
             ServerError: if it does not answer.
         """
-        number = self._inputs["user_id"].dtype != "object"
-        return self.recommend([0 if number else "probe"])[0].release
+        number, text = PROBED
+        return self.recommend([text if self._inputs["user_id"].dtype == "object" else number])[0].release

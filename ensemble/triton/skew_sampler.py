@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from contextlib import suppress
+from collections import deque
 from pathlib import Path
-from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any
 
@@ -17,12 +16,16 @@ from numpy.typing import NDArray
 from ...core.features import HISTORY
 from ...core.signature import Columns
 from ..protocol.call_errors import one_line
-from ..protocol.skew_rows import SkewRow, SkewSettings, digest, key_of, plain, write_rows
+from ..protocol.pulse import PROBED
+from ..protocol.skew_rows import SkewRow, SkewSettings, code_digest, digest, key_of, plain, write_rows
 
 _log = logging.getLogger("cascade.backend")
 
-_WAITING = 64
+_WAITING = 256
 """Passes that may wait to be written; more are left out, so that a slow disk costs little memory."""
+_LOOK_S, _PAUSE_S = 0.25, 0.001
+"""Seconds between two looks at what waits, and between two passes that are written: a thread that is woken, or does not
+pause, would hold Python's lock while requests are answered."""
 _TOGETHER, _AFTER_S = 100, 5.0
 """Rows, or seconds, after which a file is written."""
 _LEFT_OUT = ("seen_rows", "exclude_items")
@@ -59,7 +62,7 @@ class SkewSampler:
 
     def __init__(self, settings: SkewSettings | None) -> None:
         self._settings, self._stop = settings, Event()
-        self._queue = Queue[tuple[PassSample, str]](_WAITING)
+        self._waiting = deque[tuple[PassSample, str]]()
         self._thread: Thread | None = None
         if settings is not None:
             self._thread = Thread(target=self._run, args=(settings,), name="cascade-skew", daemon=True)
@@ -74,8 +77,8 @@ class SkewSampler:
 
     def offer(self, sample: PassSample, release: str) -> None:
         """Have it written, unless too much waits already."""
-        with suppress(Full):
-            self._queue.put_nowait((sample, release))
+        if len(self._waiting) < _WAITING:
+            self._waiting.append((sample, release))
 
     def stop(self) -> None:
         """Write what waits, and end the thread."""
@@ -87,13 +90,13 @@ class SkewSampler:
         folder, rows, since = Path(settings.folder), list[SkewRow](), time.monotonic()
         try:
             key = key_of(folder)
-            while not (self._stop.is_set() and self._queue.empty()):
-                with suppress(Empty):
-                    rows += rows_of(key, *self._queue.get(timeout=0.2))
-                late = self._stop.is_set() or time.monotonic() - since > _AFTER_S
-                if rows and (late or len(rows) >= _TOGETHER):
+            while not self._stop.wait(_LOOK_S):
+                while self._waiting and not self._stop.wait(_PAUSE_S):
+                    rows += rows_of(key, *self._waiting.popleft())
+                if len(rows) >= _TOGETHER or (rows and time.monotonic() - since > _AFTER_S):
                     write_rows(folder, rows, settings.requests)
                     rows, since = [], time.monotonic()
+            rows += [row for waiting in self._waiting for row in rows_of(key, *waiting)]
             if rows:
                 write_rows(folder, rows, settings.requests)
         except (OSError, ValueError) as error:
@@ -101,7 +104,7 @@ class SkewSampler:
 
 
 def rows_of(key: bytes, sample: PassSample, release: str) -> list[SkewRow]:
-    """The rows of a pass; those of users whose features could not be read are left out."""
+    """The rows of a pass, without the server's own probes, and users whose features could not be read."""
     stale = sample.raw.get("features_stale")
     if "user_id" not in sample.raw:  # a graph without the step that transforms
         return []
@@ -109,7 +112,7 @@ def rows_of(key: bytes, sample: PassSample, release: str) -> list[SkewRow]:
     raw = {name: plain(column) for name, column in sample.raw.items() if name not in ("user_id", "features_stale")}
     features = {name: plain(column) for name, column in sample.features.items()}
     if "user_id" in features:  # its code tells who it is
-        features["user_id"] = [[digest(key, code) for code in codes] for codes in features["user_id"]]
+        features["user_id"] = [[code_digest(key, code) for code in codes] for codes in features["user_id"]]
     return [
         SkewRow(
             digest(key, user),
@@ -119,5 +122,5 @@ def rows_of(key: bytes, sample: PassSample, release: str) -> list[SkewRow]:
             {name: values[row] for name, values in features.items()},
         )
         for row, user in enumerate(users)
-        if stale is None or not stale[row].any()
+        if user not in PROBED and (stale is None or not stale[row].any())
     ]

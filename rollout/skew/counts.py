@@ -18,7 +18,7 @@ from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import Transform
 from ...ensemble.graph.ops.base import Op
 from ...ensemble.protocol.inputs import MISSING
-from ...ensemble.protocol.skew_rows import SkewRow, digest, plain
+from ...ensemble.protocol.skew_rows import SkewRow, code_digest, plain
 from ...workflows.etl.tensors import Tensors
 from .offline import OfflineUsers, Values
 
@@ -82,7 +82,7 @@ def count_skew(
             )
             if row.release == release:  # as it was served
                 made = dict(row.features)
-                right["user_id"] = [digest(key, code) for code in right.get("user_id", [])]
+                right["user_id"] = [code_digest(key, code) for code in right.get("user_id", [])]
             _count(differ, FEATURES, made, right)
     compared = {STORE: sum(early), FEATURES: len(known)}
     return SkewCounts(len(rows), len(rows) - len(known), len(known) - sum(early), compared, differ)

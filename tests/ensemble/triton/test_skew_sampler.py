@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from cascade.ensemble.graph.executor import Executor
-from cascade.ensemble.protocol.skew_rows import SkewRow, SkewSettings, digest, key_of, plain, read_rows, write_rows
+from cascade.ensemble.protocol.skew_rows import (
+    SkewRow,
+    SkewSettings,
+    code_digest,
+    digest,
+    key_of,
+    plain,
+    read_rows,
+    write_rows,
+)
 from cascade.ensemble.triton.skew_sampler import PassSample, SkewSampler, rows_of
 from cascade.testing.miniature import miniature_repository
 
@@ -50,7 +59,7 @@ def test_no_row_holds_a_user_id_or_its_code(executor) -> None:
     ask(executor, sample)
     codes = sample.features["user_id"][:, 0].tolist()
     for one, code in zip(rows_of(key, sample, "abc"), codes, strict=True):
-        assert "user_id" not in one.raw and one.features["user_id"] == [digest(key, code)]
+        assert "user_id" not in one.raw and one.features["user_id"] == [code_digest(key, code)]
         assert f'"{sample.raw["user_id"][0, 0]}"' not in json.dumps(one.features)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +16,12 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import LookupUser
 from cascade.ensemble.graph.ops.base import Op
 from cascade.ensemble.graph.recorded_users import lookup_of, with_users
+from cascade.ensemble.repository.user_lookup import reading_artifact
+from cascade.evaluation.served_graph import feature_repo_at
 from cascade.rollout.config import GatesConfig
 from cascade.rollout.gates.skew import skew_verdict
 from cascade.rollout.skew.counts import FEATURES, STORE, SkewCounts, count_skew
 from cascade.rollout.skew.offline import OfflineUsers
-from cascade.workflows.features import artifact_reader
-from cascade.workflows.features.artifact_reader import ArtifactReader
 
 RELEASE = "abc"
 COUNT = 200
@@ -33,13 +32,10 @@ CONFIG = GatesConfig()
 def world(shop) -> SimpleNamespace:
     """The release of a shop, its users as the store has them after a publication, and 200 requests."""
     parts = shop.artifacts
-    patch = pytest.MonkeyPatch()
-    patch.setattr(artifact_reader, "BEFORE_TEST", "no such folder")  # with all events, as they are published
-    executor = Executor.load(shop.version_folder)
-    lookup = replace(lookup_of(executor))
+    with feature_repo_at(shop.feature_repo):
+        executor = Executor.load(shop.version_folder)
+    lookup = lookup_of(executor)
     assert isinstance(lookup, LookupUser)
-    lookup.read_from(ArtifactReader.open(lookup.query, parts["features"].path))
-    patch.undo()
     offline = OfflineUsers.of(parts["data"], parts["etl"], parts["features"])
     users = offline.user_ids[:COUNT][:, None]
     rng = np.random.default_rng(0)
@@ -51,9 +47,7 @@ def world(shop) -> SimpleNamespace:
         if spec.name in served_context(executor)
     }
     columns = {"user_id": users, **contexts}
-    return SimpleNamespace(
-        executor=with_users(executor, lookup), lookup=lookup, offline=offline, columns=columns, etl=parts["etl"].path
-    )
+    return SimpleNamespace(executor=executor, lookup=lookup, offline=offline, columns=columns, etl=parts["etl"].path)
 
 
 def served_context(executor: Executor) -> list[str]:
@@ -124,7 +118,7 @@ def test_the_history_is_that_before_the_request(world) -> None:
 
 
 def test_swapped_columns_are_found(world) -> None:
-    one, other = [name for name, kind in world.lookup.columns.items() if kind == "string"][:2]
+    one, other = "history_ids", "rejected_ids"
 
     def swap(columns: dict[str, Any]) -> dict[str, Any]:
         return {**columns, one: columns[other], other: columns[one]}
@@ -138,8 +132,7 @@ def test_swapped_columns_are_found(world) -> None:
 
 def test_a_stale_store_is_found(shop, world) -> None:
     """It was not published again after the test part."""
-    old = replace(world.lookup)
-    old.read_from(ArtifactReader.open(old.query, shop.artifacts["features"].path))
+    old = reading_artifact(world.lookup, shop.artifacts["features"].path)
     assert differing(count(world, with_users(world.executor, old))) == {(STORE, "history_ids")}
 
 
@@ -165,12 +158,12 @@ def spoiled_transform(executor: Executor, spoil: Callable[[Any], None]) -> Execu
     return Executor(executor.inputs, {**ops, name: own}, executor.outputs, max_users=executor.max_users)
 
 
-def shifted(name: str) -> Callable[[Any], None]:
-    """Every value of a feature becomes another one."""
+def another(name: str, change: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A feature has other values: ``change`` gets those of a pass."""
 
     def spoil(transform: Any) -> None:
         compute, raws = transform._features[name]
-        transform._features = {**transform._features, name: (lambda columns: compute(columns) + 1, raws)}
+        transform._features = {**transform._features, name: (lambda columns: change(compute(columns)), raws)}
 
     return spoil
 
@@ -178,16 +171,15 @@ def shifted(name: str) -> Callable[[Any], None]:
 @pytest.mark.parametrize("release", [RELEASE, "that of another day"])
 def test_another_vocabulary_is_found_in_the_feature_alone(world, release: str) -> None:
     """Of what the release has served, and of what it would make of requests that another release has answered."""
-    served = spoiled_transform(world.executor, shifted("user_id"))
+    served = spoiled_transform(world.executor, another("user_id", lambda codes: codes[::-1].copy()))
     counts = count(world, served, release=release)
     assert differing(counts) == {(FEATURES, "user_id")} and counts.differ[FEATURES, "user_id"] == COUNT
     verdict = skew_verdict(counts, world.offline.cut, CONFIG)
     assert verdict.state == "fail" and "features user_id 100.0%" in verdict.text
 
 
-def test_a_changed_fill_value_is_found_where_values_are_missing(world) -> None:
-    """A continuous feature of a request without it."""
+def test_another_scale_is_found(world) -> None:
     transform = next(node.op for node in world.executor.nodes if node.op.kind == "transform")
     name = next(each["name"] for each in transform.features if each["kind"] == "continuous")
-    served = spoiled_transform(world.executor, shifted(name))
+    served = spoiled_transform(world.executor, another(name, lambda values: values + 1))
     assert differing(count(world, served)) == {(FEATURES, name)}
