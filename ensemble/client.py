@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import ConfigError, RequestError, ServerError
+from .protocol.arms import ARM
 from .protocol.call_errors import UnknownModelError, ask_for, one_line
 from .protocol.recommendation import RawId, Recommendation, recommendations
 from .protocol.resend import pauses, worth_another_try
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "127.0.0.1:8001"
 LONGEST_S = 86_400
-_CONTROLS = ("user_id", "exclude_items", "top_k", "temperature", "seed")
-"""The inputs that every model has; any other is a context column."""
-_OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release")
+_CONTROLS = ("user_id", "exclude_items", "top_k", "temperature", "seed", ARM)
+"""The inputs that have meanings of their own; any other is a context column."""
+_OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release", ARM)
 
 _CHANNEL = [
     ("grpc.max_send_message_length", 2**31 - 1),
@@ -63,6 +64,7 @@ class Client:
         temperature: float | None = None,
         seed: int | None = None,
         exclude: Sequence[RawId] | None = None,
+        arm: str | None = None,
     ) -> list[Recommendation]:
         """Ask for recommendations for all users in one call; the answers have the order of ``users``.
 
@@ -75,6 +77,7 @@ class Client:
             temperature: of the softmax that items are sampled from; 0 sorts by score.
             seed: makes sampling repeatable.
             exclude: raw ids of items that must not be recommended.
+            arm: the arm that is to answer, or ``stable``, where the model has this input (``serving.arm_input``).
 
         Raises:
             RequestError: if the server or the model's config refuses the request; names the input.
@@ -88,6 +91,10 @@ class Client:
             raise RequestError(f"context: expected a dict of context column -> value, got a {type(context).__name__}")
         named = {name: _one_number(name, value) for name, value in controls.items() if value is not None}
         named |= {self._context_name(name): value for name, value in (context or {}).items()}
+        if arm is not None:
+            if ARM not in self._inputs:
+                raise RequestError("arm: this model takes no such input; export it with serving.arm_input: true")
+            named[ARM] = arm
         wire = self._input("user_id")
         ids = [wire.identifier("user_id", user) for user in users]
         inputs = [wire.encode("user_id", [[user] for user in ids], (len(ids), 1))]

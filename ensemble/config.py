@@ -127,6 +127,9 @@ class ServingConfig(ExtensibleSection):
     thresholds: ThresholdsConfig = ThresholdsConfig()
     max_batch_size: int = Field(default=1024, ge=1)
     """Largest number of users in one request. A larger request is refused. Unit: users. Example: ``256``."""
+    arm_input: bool = False
+    """fused only: whether a request may name the arm that answers it, in an input ``arm``: to look at a canary before
+    users see it, not for clients, whose answers would no longer be a fair sample. Example: ``true``."""
     ops: list[ExtraOpConfig] = []
     """Registered ops to run beside the steps of the request graph. Triton knows those of installed packages only.
     Example: ``[{op: block_list, after: retrieve, params: {items: [12, 40]}}]``."""
@@ -142,6 +145,10 @@ class ExportConfig(Section):
     Pipelines with different names can share a repository. Example: ``shop``."""
     version: int = Field(default=1, ge=1)
     """Version of the Triton model. Example: ``2``."""
+    golden_requests: int = Field(default=300, ge=0)
+    """Number of requests whose answers a release records at its export, so that `cascade release verify` can tell
+    whether it still answers the same. The release then holds ids and histories of so many users; 0 records none. Unit:
+    requests. Example: ``0``."""
 
 
 def pipeline_name(store: FeatureStoreConfig, export: ExportConfig) -> str:
@@ -162,6 +169,19 @@ class GatewayConfig(Section):
     seconds. Example: ``5``."""
     idle_timeout_s: float = Field(default=120.0, gt=0)
     """How long a connection may stay open without a request. Unit: seconds. Example: ``60``."""
+
+
+class SkewSampleConfig(Section):
+    """Requests that are kept with the features that they saw, to be compared with those that the data gives.
+
+    They are kept without user ids, but with histories and profiles, in a folder of the model repository that only the
+    user of `cascade serve` can read. Ask whoever is in charge of personal data first.
+    """
+
+    share: float = Field(default=0.0, ge=0, le=1)
+    """fused only: share of the requests that are kept; 0 keeps none. Example: ``0.01``."""
+    requests: int = Field(default=10_000, ge=100)
+    """Number of requests that are kept; of more, the newest. Unit: requests. Example: ``2000``."""
 
 
 class ServerConfig(Section):
@@ -198,10 +218,16 @@ class ServerConfig(Section):
     startup_timeout_s: float = Field(default=600.0, gt=0)
     """How long loading the release may take. The first start on a machine compiles code, which takes a minute or more
     if the machine is busy. Unit: seconds. Example: ``1800``."""
+    arm_timeout_s: float = Field(default=0.25, gt=0)
+    """How long the users of a canary, or of an arm of an A/B test, wait for its release before the stable one answers
+    them with the reason ``canary_unavailable`` or ``arm_unavailable``. Others whose requests share a pass with theirs
+    wait as well. Unit: seconds. Example: ``0.1``."""
     drain_s: float = Field(default=3.0, ge=0)
     """How long the server goes on answering after SIGTERM while it says that it is not ready, so that a load balancer
     sends nothing more. Unit: seconds. Example: ``15``."""
     gateway: GatewayConfig = GatewayConfig()
+    skew_sample: SkewSampleConfig = SkewSampleConfig()
+    """Requests that are kept for the gate of train/serve skew, see `cascade release verify`."""
     standby: bool = True
     """Whether a second tritonserver waits with the model loaded and takes over at once when the first one dies, is
     stopped or hangs. It costs the memory of another server and no CPU time. Without it, a restart takes seconds."""

@@ -6,14 +6,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from ..core.files import read_json
 from ..ensemble.graph.executor import Executor
 from ..ensemble.graph.graph_file import GRAPH
 from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE, LookupUser
-from ..workflows.features.artifact_reader import ArtifactReader
+from ..ensemble.repository.user_lookup import reading_artifact
 from ..workflows.features.online import REDIS_VARIABLE
 
 _turn = threading.RLock()
@@ -34,23 +33,16 @@ def load_before_test(version: Path, features: Path) -> Executor:
     """
     nodes = read_json(version / GRAPH)["nodes"]
     users = LookupUser(**next(node["params"] for node in nodes if node["op"] == LookupUser.kind))
-    return Executor.load(version, replace={LookupUser.kind: _reading(users, features)})
+    return Executor.load(version, replace={LookupUser.kind: reading_artifact(users, features)})
 
 
 def before_test(executor: Executor, features: Path) -> Executor:
     """The same for a graph that is loaded."""
     ops = {node.name: node.op for node in executor.nodes}
-    users = {name: _reading(op, features) for name, op in ops.items() if isinstance(op, LookupUser)}
+    users = {name: reading_artifact(op, features) for name, op in ops.items() if isinstance(op, LookupUser)}
     return Executor(
         executor.inputs, {**ops, **users}, executor.outputs, max_users=executor.max_users, release=executor.release
     )
-
-
-def _reading(users: LookupUser, features: Path) -> LookupUser:
-    """A lookup of the same columns in the features artifact."""
-    own = replace(users)
-    own.read_from(ArtifactReader.open(own.query, features))
-    return own
 
 
 @contextmanager

@@ -13,12 +13,12 @@ import numpy as np
 from ...core.errors import ServerError
 from ...ensemble.client import Client
 from ...ensemble.graph.executor import Executor
+from ...ensemble.protocol.arms import UNAVAILABLE
 from ...ensemble.protocol.recommendation import Recommendation, recommendations
+from ...ensemble.protocol.same_answer import difference
 from ...evaluation.served_graph import feature_repo_at
 from ..chaos.steady_load import Connect
 
-TIE = 1e-4
-"""Items whose scores differ by less may change places: in another batch their sums are rounded otherwise."""
 _CALL_S = 10.0
 
 Answers = Mapping[str, Mapping[Any, Recommendation]]
@@ -55,6 +55,8 @@ class CheckedClients:
         self._url, self._model, self._expected = url, model, expected
         self.last: dict[str, float] = {}
         """Release -> when it has answered last, seconds of the monotonic clock."""
+        self.marked, self.marked_at = 0, 0.0
+        """Answers that say that an arm does not answer: their number, and when the last one came."""
 
     @property
     def connect(self) -> Connect:
@@ -68,6 +70,8 @@ class CheckedClients:
                     answer = client.recommend([user], temperature=0.0)[0]
                     check(answer, self._expected)
                     self.last[answer.release] = time.monotonic()
+                    if set(answer.reasons) & set(UNAVAILABLE):
+                        self.marked, self.marked_at = self.marked + 1, time.monotonic()
 
                 yield ask
 
@@ -82,11 +86,5 @@ def check(answer: Recommendation, expected: Answers) -> None:
     """
     if answer.release not in expected:
         raise WrongAnswerError(f"release {answer.release!r} answers, which nobody has made live")
-    own = expected[answer.release][answer.user_id]
-    places = zip(answer.items, own.items, strict=False)
-    near = all(abs(one.score - other.score) < TIE for one, other in places)
-    moved = {item.item_id for item in answer.items} ^ {item.item_id for item in own.items}
-    tied = own.items[-1].score if own.items else 0.0
-    lost = [item for item in (*answer.items, *own.items) if item.item_id in moved and item.score > tied + TIE]
-    if len(answer.items) != len(own.items) or not near or lost or answer.reasons != own.reasons:
-        raise WrongAnswerError(f"user {answer.user_id}: the answer is not that of release {answer.release}")
+    if what := difference(answer, expected[answer.release][answer.user_id]):
+        raise WrongAnswerError(f"user {answer.user_id}: other {what} than release {answer.release} gives offline")

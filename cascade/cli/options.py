@@ -39,7 +39,9 @@ Verbose = Annotated[
 PIPELINE = Path("pipeline.yaml")
 RUNS = Path("runs")
 NONE: list[str] = []
-_COMMAND = re.compile(r"`(cascade (?:run|plan|serve|evaluate|tune|bench|features \w+|release \w+|index \w+)\b[^`]*)`")
+_COMMAND = re.compile(
+    r"`(cascade (?:run|plan|serve|evaluate|tune|bench|features \w+|release \w+|ab \w+|events \w+|index \w+)\b[^`]*)`"
+)
 """A command that takes a config, as error messages name it."""
 _loaded = PIPELINE
 """The file that `load_with_origins` was last asked for."""

@@ -34,8 +34,9 @@ def list_releases(
 ) -> None:
     """List the releases that are kept, the newest first.
 
-    stable: the one that answers. previous: the one that a rollback brings back. published: the one in the model
-    repository itself, for plain Triton.
+    stable: the one that answers. canary, or the name of an arm: answers a share of the users. shadow: is asked a share
+    of the requests and answers nobody. previous: the one that a rollback brings back. published: the one in the
+    model repository itself, for plain Triton.
     """
     from .text.release import marks, releases_table
 
@@ -97,6 +98,9 @@ def diff(
 def verify(
     which: Release,
     against: Annotated[str, typer.Option(help="The release to compare with, in place of the stable one.")] = "",
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Start a server of the release, unless one has it, and ask that as well.")
+    ] = False,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     runs: Runs = RUNS,
@@ -109,7 +113,7 @@ def verify(
     """
     from .text.gates import EXIT_CODES, report_text
 
-    report = verified(config, sets, runs, which, against)
+    report = verified(config, sets, runs, which, against, serve)
     if as_json:
         print_json(report.to_json())
     else:
@@ -198,16 +202,27 @@ def check_reason(force: bool, reason: str) -> None:
         raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
 
 
+def check_passed(report: GateReport, force: bool, verbs: tuple[str, str]) -> None:
+    """Exit, with what the gates say, if a release does not pass them and ``force`` is not given.
+
+    Args:
+        verbs: what is to be done with it, e.g. ``promoted`` and ``promotes``.
+    """
+    from .text.gates import EXIT_CODES, report_text
+
+    if report.state != "pass" and not force:
+        done, does = verbs
+        typer.echo(f"{report_text(report)}\n\nnot {done}; --force --reason '...' {does} it all the same", err=True)
+        raise typer.Exit(EXIT_CODES[report.state])
+
+
 def promote_judged(
     store: ReleaseStore, report: GateReport, reason: str, force: bool, timeout: float, as_json: bool
 ) -> None:
     """Promote a release if the gates let it pass or ``force`` is given, print what became of it, and exit."""
     from ..rollout.releases.promotion import promote
-    from .text.gates import EXIT_CODES, report_text
 
-    if report.state != "pass" and not force:
-        typer.echo(f"{report_text(report)}\n\nnot promoted; --force --reason '...' promotes it all the same", err=True)
-        raise typer.Exit(EXIT_CODES[report.state])
+    check_passed(report, force, ("promoted", "promotes"))
     tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
 
 
@@ -228,16 +243,25 @@ def tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> Non
     raise typer.Exit(0 if switch.whole else 1)
 
 
-def verified(config: Path, sets: list[str], runs: Path, which: str, against: str = "") -> GateReport:
-    """What the gates say of a release, against the release ``against`` or else the stable one."""
+def verified(
+    config: Path, sets: list[str], runs: Path, which: str, against: str = "", serve: bool = False
+) -> GateReport:
+    """What the gates say of a release, against the release ``against`` or else the stable one.
+
+    Args:
+        serve: start a server of the release if none has it.
+    """
+    from ..rollout.gates.served import ServedReleases
     from ..rollout.gates.users import HeldOutUsers
     from ..rollout.gates.verify import verify
 
     settings, (store, live_sets) = load(config, sets), places(config, sets)
     found, live = store.find(which), live_sets.read()
     other = store.find(against) if against else live.stable if live else None
-    gates = settings.rollout.gates
-    return verify(store, found, other, gates, HeldOutUsers.of(store, found, runs, settings.evaluation, gates))
+    gates, features = settings.rollout.gates, settings.feature_store
+    users = HeldOutUsers.of(store, found, runs, settings.evaluation, gates)
+    served = ServedReleases(store, Path(features.repo), features.connection, serve)
+    return verify(store, found, other, gates, users, served)
 
 
 def places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:

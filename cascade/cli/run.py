@@ -14,7 +14,7 @@ from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbo
 if TYPE_CHECKING:
     from ..config.pipeline import PipelineConfig
     from ..core.artifact import Artifact
-    from ..pipeline.stages import PlanRow
+    from ..pipeline.stages import PlanRow, Progress
 
 
 def plan(
@@ -57,11 +57,15 @@ def run(
         ),
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine that train each model together.")] = 1,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Whether a release that this run exports is judged.")
+    ] = True,
     verbose: Verbose = False,
 ) -> None:
     """Run every stage that is not up to date.
 
-    A line on stderr tells when each stage begins and ends; the figures of the evaluation are printed at the end.
+    A line on stderr tells when each stage begins and ends; the figures of the evaluation are printed at the end. A
+    release that this run has exported is judged as by `cascade release verify`; the exit code does not depend on that.
     If TF_CONFIG is set, this process runs as one of the workers that it names.
     """
     import os
@@ -74,13 +78,17 @@ def run(
     if take_over:
         _take_over(merged, runs)
     if workers > 1 and trains(merged, runs, only, force):
-        flags = [*(["--force"] if force else []), *(["--verbose"] if verbose else [])]
+        given = {"--force": force, "--no-verify": not verify, "--verbose": verbose}
+        flags = [flag for flag, wanted in given.items() if wanted]
         arguments = [*_repeated("--set", sets), *_repeated("--only", only), *flags]
         raise typer.Exit(launch(workers, ["run", "--config", str(config), "--runs", str(runs), *arguments]))
+    ran = set[str]()
     with joined(os.environ) as group, group.watched():
-        done = run_stages(merged, runs, only, force)
+        done = run_stages(merged, runs, only, force, ran)
     if group.chief and "evaluation" in done:
         typer.echo(f"\n{whole_text(done['evaluation'])}")
+    if group.chief and verify and "export" in ran:
+        _judge(config, sets, runs, str(done["export"].metrics["release"]))
 
 
 def _take_over(config: PipelineConfig, runs: Path) -> None:
@@ -91,15 +99,38 @@ def _take_over(config: PipelineConfig, runs: Path) -> None:
     take_over(config.export, Owner(pipeline_name(config.feature_store, config.export), str(runs.resolve())))
 
 
-def run_stages(config: PipelineConfig, runs: Path, only: list[str], force: bool) -> dict[str, Artifact]:
+def _judge(config: Path, sets: list[str], runs: Path, release: str) -> None:
+    """Print what the gates say of a new release, beside the stable one. What stops them is no error of the run."""
+    from ..core.errors import CascadeError
+    from .release import verified
+    from .text.gates import judgement_text
+
+    try:
+        report = verified(config, sets, runs, release)
+    except CascadeError as error:
+        typer.echo(f"\nrelease {release}: not judged: {error}", err=True)
+    else:
+        typer.echo(f"\n{judgement_text(report)}")
+
+
+def run_stages(
+    config: PipelineConfig, runs: Path, only: list[str], force: bool, ran: set[str] | None = None
+) -> dict[str, Artifact]:
     """Run stages, with a line on stderr when each begins and ends. Nothing is printed on stdout.
+
+    Args:
+        ran: the names of the stages that were not up to date are added to it.
 
     Returns:
         Stage name -> its artifact.
     """
     from ..api.pipeline import run
 
-    return run(config, runs, only=only or None, force=force, progress=True)
+    def note(step: Progress) -> None:
+        if ran is not None and step.seconds is not None:
+            ran.add(step.stage.name)
+
+    return run(config, runs, only=only or None, force=force, progress=True, report=note)
 
 
 def plan_table(rows: Sequence[PlanRow]) -> str:

@@ -28,13 +28,22 @@ _PR_SET_CHILD_SUBREAPER = 36
 log = logging.getLogger("cascade.serve")
 
 
+_adopting = threading.Lock()
+_adopters = 0
+"""How many have asked for `adopt_orphans`."""
+
+
 def adopt_orphans(on: bool) -> None:
-    """Whether grandchildren become our children when their parent ends, see prctl(2).
+    """Have grandchildren become our children when their parent ends, see prctl(2); or, of those who asked for it, no
+    more want it. It ends with the last one.
 
     A killed stub stays a zombie of tritonserver. In a container there may be no init process to reap it once
     tritonserver has ended, so this process does.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
+    global _adopters
+    with _adopting:
+        _adopters += 1 if on else -1
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(_adopters > 0), 0, 0, 0)
 
 
 def end_with_parent(*, any_thread: bool = False) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +18,9 @@ from .checked_op import with_checks
 from .graph_file import GRAPH, NODES, RELEASE, damage_named, load_node
 from .ops.base import Op
 from .wiring import check_written, nodes_of, wire
+
+Watch = Callable[[Columns, Columns], None]
+"""Called after each op with the columns that it has read and written; it must not change them."""
 
 
 class Executor:
@@ -96,7 +99,7 @@ class Executor:
         return outputs, {stage: 1000 * took for stage, took in seconds.items()}
 
     def run_pass(
-        self, have: dict[str, NDArray[Any]], keep: Collection[str] = ()
+        self, have: dict[str, NDArray[Any]], keep: Collection[str] = (), watch: Watch | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         """Run the graph on all inputs, as ``batcher`` checks and joins them; ``have`` is changed.
 
@@ -107,8 +110,11 @@ class Executor:
         seconds = dict.fromkeys(self.stages, 0.0)
         for node in self.nodes:
             start = perf_counter()
-            written = node.op({name: have[name] for name in node.reads})
+            read = {name: have[name] for name in node.reads}
+            written = node.op(read)
             seconds[node.stage] += perf_counter() - start
+            if watch is not None:
+                watch(read, written)
             if self.validate:
                 check_written(node, written)
             have.update(written)

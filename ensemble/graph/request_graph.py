@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.merlin_env import prepare_merlin
 from ...core.signature import ColumnSpec, Signature
 from ..config import ServingConfig
+from ..protocol.arms import ARM
 from ..protocol.inputs import RANDOM, Input
 from .ops.base import Op
 
@@ -77,7 +78,7 @@ def request_graph(steps: Steps, inputs: Sequence[Input]) -> Ensemble:
     ranked = candidates + items + scores + ["top_k", "temperature", "seed"] >> run.order
     answer = ranked + user + ["top_k"] >> run.respond
 
-    outputs = answer[["item_ids"]] + ranked[["scores", "propensities"]] + answer[["reasons", "release"]]
+    outputs = answer[["item_ids"]] + ranked[["scores", "propensities"]] + answer[["reasons", "release", ARM]]
     return Ensemble(outputs, to_schema({spec.name: spec.spec for spec in inputs}))
 
 

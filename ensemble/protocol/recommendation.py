@@ -8,6 +8,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .arms import ARM
+from .assignment import STABLE
+
 RawId = int | str
 
 
@@ -34,6 +37,8 @@ class Recommendation:
     """Id of the release that answered."""
     stages_ms: dict[str, float]
     """Milliseconds that each stage of the graph took for all users of the call."""
+    arm: str = STABLE
+    """The arm that answered: ``stable``, ``canary`` or the name of an arm of an A/B test."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,7 +47,8 @@ class Recommendation:
 def recommendations(
     users: Sequence[RawId], outputs: Mapping[str, NDArray[Any]], stages_ms: Mapping[str, float]
 ) -> list[Recommendation]:
-    """The answers for ``users``, from the outputs item_ids, scores and propensities [B, k], reasons and release [B, 1].
+    """The answers for ``users``, from the outputs item_ids, scores and propensities [B, k], reasons and release [B, 1],
+    and arm [B, 1] if there is such an output.
 
     Text may be ``str`` or UTF-8 bytes.
     """
@@ -53,6 +59,7 @@ def recommendations(
             reasons=[name for name in _text(outputs["reasons"][row, 0]).split(",") if name],
             release=_text(outputs["release"][row, 0]),
             stages_ms=dict(stages_ms),
+            arm=STABLE if outputs.get(ARM) is None else _text(outputs[ARM][row, 0]),
         )
         for row, user in enumerate(users)
     ]

@@ -88,7 +88,7 @@ def top_k_outputs(outputs: Signature) -> frozenset[str]:
 
 def split(
     outputs: Columns, users: Sequence[int], cut: frozenset[str], top_k: NDArray[np.int32] | None
-) -> Iterator[Columns]:
+) -> Iterator[dict[str, NDArray[Any]]]:
     """The outputs of each request, as wide as if the request had been alone in its pass.
 
     Args:

@@ -109,7 +109,15 @@ def fused(exported: Exported, name: str) -> list[Model]:
         (folder / "model.py").write_text(MODEL_PY.format(module="model"))
 
     serving = exported.serving
-    text = config_text(name, exported.inputs, exported.outputs, stages, serving.queue_delay_us, serving.max_queue_size)
+    text = config_text(
+        name,
+        exported.inputs,
+        exported.outputs,
+        stages,
+        serving.queue_delay_us,
+        serving.max_queue_size,
+        serving.arm_input,
+    )
     return [Model(name, text, fill)]
 
 

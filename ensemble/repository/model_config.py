@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.errors import ServerError
 from ...core.signature import ColumnSpec, Signature
+from ..protocol.arms import ARM_INPUT
 from ..protocol.call_errors import one_line
 from ..protocol.inputs import Input
 
@@ -39,8 +40,9 @@ def config_text(
     stages: Sequence[str],
     queue_delay_us: int = 0,
     max_queue_size: int = 1024,
+    arm_input: bool = False,
 ) -> str:
-    """config.pbtxt of a python model with one CPU instance; inputs with a default are optional.
+    """config.pbtxt of the fused model with one CPU instance; inputs with a default are optional.
 
     It names no path and no version, see `of_version`. Waiting requests are joined
     whatever the length of their lists. Triton ends a batch at a request with another set of optional inputs.
@@ -49,12 +51,13 @@ def config_text(
         stages: names of the stages, in the order of ``stages_ms``.
         queue_delay_us: how long a request may wait for others, in microseconds.
         max_queue_size: requests that may wait for a pass; the model refuses more.
+        arm_input: whether a request can ask for an arm.
     """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
 
     config = pb.ModelConfig(name=name, backend="python", max_batch_size=TRITON_BATCH)
-    for entry in inputs:
+    for entry in [*inputs, *([ARM_INPUT] if arm_input else [])]:
         config.input.add(
             name=entry.name,
             data_type=pb.DataType.Value(TYPES[entry.dtype]),

@@ -26,6 +26,7 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     """
     from ..graph.request_graph import request_graph
     from .export import export
+    from .golden import record_golden
     from .ranker_choice import choose_ranker
     from .refresh_files import refresh_files
     from .release import make_release
@@ -49,7 +50,11 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     steps, inputs = release_steps(parents, serving, store, release.release, work)
     graph = request_graph(steps, inputs)
     refresh = refresh_files(parents, serving, cast(TextConfig, sections["etl.text"]), work)
-    export(graph, folder, inputs, release, version=config.version, serving=serving, parts=parents, refresh=refresh)
+    version = export(
+        graph, folder, inputs, release, version=config.version, serving=serving, parts=parents, refresh=refresh
+    )
+    if config.golden_requests:
+        record_golden(version, parents, config.golden_requests)
     shutil.rmtree(work)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {

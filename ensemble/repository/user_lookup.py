@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...core.errors import ConfigError
 from ...workflows.config import FeatureStoreConfig
+from ...workflows.features.artifact_reader import ArtifactReader
 from ...workflows.features.spec import FeatureSpec
 from ..graph.ops import LookupUser
 
@@ -49,3 +51,10 @@ def user_lookup(
         retry=store.retry_ms / 1000,
         times=times,
     )
+
+
+def reading_artifact(users: LookupUser, features: Path) -> LookupUser:
+    """A lookup of the same columns in the features artifact in folder ``features``, without the test part."""
+    own = replace(users)
+    own.read_from(ArtifactReader.open(own.query, features))
+    return own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import socket
 import threading
@@ -132,14 +133,24 @@ def heartbeat(clock: Callable[[], float] = time.monotonic) -> Callable[[], None]
 
 @contextlib.contextmanager
 def _on_signals(events: Sequence[threading.Event], number: signal.Signals) -> Iterator[None]:
-    """Within the context, this signal sets the ``events``."""
+    """Within the context, this signal sets the ``events``.
 
-    def notice(*_: object) -> None:
-        for event in events:
-            event.set()
+    A thread sets them: a handler runs in the middle of anything, also of another handler that holds an event's lock,
+    and would wait for that lock for ever.
+    """
+    came = queue.SimpleQueue[bool]()  # its put is reentrant
 
-    before = signal.signal(number, notice)
+    def wait() -> None:
+        while came.get():
+            for event in events:
+                event.set()
+
+    thread = threading.Thread(target=wait, name=f"cascade-{number.name}", daemon=True)
+    thread.start()
+    before = signal.signal(number, lambda *_: came.put(True))
     try:
         yield
     finally:
         signal.signal(number, before)
+        came.put(False)
+        thread.join()

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from ..gateway.process import GatewayProcess
 from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentState, Settings
 from ..protocol.call_errors import one_line
 from ..protocol.pulse import Pulse
-from ..protocol.serving_file import SERVING_FILE
+from ..protocol.serving_file import SERVING_FILE, Beside
+from ..protocol.skew_rows import SkewSettings, skew_folder
 from ..repository.model_config import read_config
 from ..repository.step_config import CORE
 from . import shared_memory
@@ -42,6 +43,8 @@ from .triton_process import TritonProcess
 _log = logging.getLogger("cascade.serve")
 
 _STATUS_S = 1.0
+_LET_LOAD_S = 1.0
+"""Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
 _SETTLE_S = 5.0
 """Seconds in which the watchdog sees all processes of a release that was loaded; most take a tenth of one."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -66,6 +69,7 @@ class TritonServer:
         startup_s: seconds until the model must have answered a probe request; default: the config's.
         takes_hangup: whether the program calls `reload` when it gets SIGHUP, so that `cascade reload` may send it.
         first: the model repository with the release to start with; by default ``repository``.
+        clients: whether it answers HTTP and metrics as well as gRPC.
     """
 
     def __init__(
@@ -81,12 +85,13 @@ class TritonServer:
         startup_s: float | None = None,
         takes_hangup: bool = False,
         first: Path | None = None,
+        clients: bool = True,
     ) -> None:
-        self._first, self._created = first, time.time()
+        self._first, self._clients, self._created = first, clients, time.time()
         self.repository = repository
         self.model = model
         self.feature_repo = feature_repo
-        self._redis = redis
+        self.redis = redis
         self.config = config or ServerConfig()
         self.release = ""
         self._forward = forward or _to_stderr
@@ -105,7 +110,7 @@ class TritonServer:
         self._loading, self._writing, self._changing = threading.Lock(), threading.Lock(), threading.Lock()
         self._reload_record = ReloadRecord()
         self._reloading = self._draining = False
-        self._files = ""
+        self._files, self._urls, self._arm_states = "", ("", ""), dict[str, str]()
         self._status, self._status_at = ServerStatus(), 0.0
         self.status_file = Path()
         """Where other processes read how the server is, see `ServerStatus`."""
@@ -156,18 +161,19 @@ class TritonServer:
             self.status_file = shared_memory.FOLDER / f"{self._files}status"
             self._live.take(self.status_file, self._takes_hangup, source)
             self._switch = self._new_switch()
-            self._gateway = self._start_gateway(ports)
+            gateway = self._gateway = self._start_gateway(ports) if self._clients else None
             first = self._new_session()
             try:
                 first.start(runtime, ports)
-                first.process.wait_until(self._gateway.answers, "the HTTP gateway")
+                if gateway is not None:
+                    first.process.wait_until(gateway.answers, "the HTTP gateway")
             except BaseException:
                 first.stop()
                 raise
         except BaseException:
             self.stop()
             raise
-        self.release = first.release
+        self.release, self._urls = first.release, (ports.metrics_url, ports.grpc_url)
         again = partial(self._start_again, runtime, ports)
         self._supervisor = Supervisor(
             first,
@@ -180,7 +186,8 @@ class TritonServer:
         self._write_status()
         self._supervisor.start()
         try:
-            first.process.wait_until(self._gateway.says_ready, "the HTTP gateway")
+            if gateway is not None:
+                first.process.wait_until(gateway.says_ready, "the HTTP gateway")
         except BaseException:
             self.stop()
             raise
@@ -192,6 +199,10 @@ class TritonServer:
             return False
         session = self._supervisor.session
         return session.ready() or (self._reloading and session.answers())
+
+    def answers(self) -> bool:
+        """Whether at least one instance is well and the model has answered its last probe."""
+        return self._supervisor is not None and self._supervisor.session.answers()
 
     def drain(self, stop: threading.Event) -> None:
         """Go on answering for `ServerConfig.drain_s` seconds, but be not ready, so that load balancers turn away.
@@ -236,7 +247,7 @@ class TritonServer:
         try:
             with self._changing, self._reload_record.counted(source):
                 check_backends(source, self.model, assemble_runtime().backends)
-                if self._releases.fits(source, self._live.full_config):
+                if self.fits(source):
                     self._releases.activate(self._releases.hold(source))
                     self.release = self._releases.active
                 else:
@@ -251,11 +262,25 @@ class TritonServer:
             ServerError: if it cannot be loaded, or has other inputs or outputs than the one that answers.
         """
         with self._changing:
-            if not self._releases.fits(repository, self._live.full_config):
+            if not self.fits(repository):
                 raise ServerError(
                     f"{repository}: has other inputs or outputs than release {self.release}, which answers"
                 )
             self._releases.hold(repository)
+
+    def fits(self, repository: Path) -> bool:
+        """Whether the release that lies in a model repository has the inputs, outputs and stages of the one that
+        answers, so that it can take its place or answer some of its users."""
+        return self._releases.fits(repository, self._live.full_config)
+
+    def ask_beside(self, beside: Beside, states: Mapping[str, str]) -> None:
+        """Have other servers answer some of the users, or be asked as shadows.
+
+        Args:
+            states: what the status says of each, see `ServerStatus.arms`.
+        """
+        self._releases.ask_beside(beside)
+        self._arm_states = dict(states)
 
     def followed(self, generation: int, fault: str = "") -> None:
         """Say in the status that this generation of the live set has been followed; or, with a fault, why not."""
@@ -312,7 +337,7 @@ class TritonServer:
                     loading.start()
         finally:
             if loading is not None:
-                loading.join()
+                loading.join(_LET_LOAD_S)
 
     def stop(self) -> None:
         """End the server and its stubs, and remove their shared memory; nothing happens if it does not run."""
@@ -403,7 +428,7 @@ class TritonServer:
         """Say how the server is: at once if that has changed, and else every second."""
         session, now = self._session, time.monotonic()
         record = self._reload_record
-        how = (self.counts(), session.pids(), record.error, *record.followed)
+        how = (self.counts(), session.pids(), record.error, *record.followed, self._arm_states, *self._urls)
         status = ServerStatus(self.ready(), self.release, *how)
         if status != self._status or now - self._status_at > _STATUS_S:
             with self._writing, suppress(OSError):  # /dev/shm is full; readers take an old status for not ready
@@ -440,7 +465,9 @@ class TritonServer:
         if ensemble:
             # One more than there are cores: a step that hands its answers over still holds one, but does not use it.
             arguments.append(f"--rate-limit-resource={CORE}:{instance_count(self.config.instances) + 1}")
-        redis = {} if self._redis is None else {REDIS_VARIABLE: self._redis}
+        redis = {} if self.redis is None else {REDIS_VARIABLE: self.redis}
+        wanted, folder = self.config.skew_sample, skew_folder(self.repository, self.model)
+        skew = SkewSettings(str(folder.absolute()), wanted.share, wanted.requests).environment()
         return TritonProcess(
             self._live.repository,
             self.config,
@@ -451,6 +478,7 @@ class TritonServer:
                 "CASCADE_FEATURE_REPO": str(plain_path(self.feature_repo)),
                 SERVING_FILE: str(self._live.serving_file),
                 **redis,
+                **skew,
                 **_ONE_THREAD,
             },
             forward=self._forward,

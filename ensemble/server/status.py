@@ -32,6 +32,12 @@ class ServerStatus:
     """Generation of the live set that it has followed last, or could not follow; 0 if it follows none."""
     live_set_fault: str = ""
     """Why it could not."""
+    arms: Mapping[str, str] = field(default_factory=dict)
+    """Each arm and shadow of the live set: empty text where its release answers, else why it does not."""
+    metrics_url: str = ""
+    """Of the Prometheus metrics."""
+    grpc_url: str = ""
+    """``host:port`` of the gRPC endpoint."""
     at: float = 0.0
     """Seconds of the machine's monotonic clock."""
 

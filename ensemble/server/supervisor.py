@@ -158,7 +158,7 @@ class Supervisor:
     def _start_again(self) -> bool:
         try:
             self._make(self._adopt)
-        except CascadeError as error:
+        except (CascadeError, OSError) as error:
             if not self._stop.is_set():
                 _log.error("tritonserver cannot be started again: %s", one_line(error))
             return False
@@ -177,7 +177,7 @@ class Supervisor:
             self._adopt(standby)
             self._free_ports()
             standby.take_over()
-        except CascadeError as error:
+        except Exception as error:  # of any kind: nobody else would see that it does not answer
             _log.error("the standby cannot take over: %s", one_line(error))
             standby.stop(grace_s=0)
             return False

@@ -13,7 +13,7 @@ from ...core.errors import ArtifactError
 from ..graph.executor import Executor
 from ..graph.graph_file import RELEASE
 from ..protocol.call_errors import one_line
-from ..protocol.serving_file import SERVING_FILE, Serving, release_folder
+from ..protocol.serving_file import SERVING_FILE, Beside, Serving, release_folder
 from ..repository.release import ReleaseManifest
 from .pulse_writer import PulseWriter
 from .warm_up import warm_up
@@ -21,8 +21,8 @@ from .warm_up import warm_up
 _log = logging.getLogger("cascade.backend")
 
 
-def _ignore(executor: Executor) -> None:
-    """For those who do not count."""
+def _ignore(changed: Executor | Beside) -> None:
+    """For those who do not count, and who are asked by nobody beside."""
 
 
 class HeldReleases:
@@ -35,15 +35,24 @@ class HeldReleases:
         own: folder of the version that Triton has started this process for.
         load: makes the executor of a folder.
         pulse: of this process.
+        joins: whether other releases can join its own, as in a fused model; a step of an ensemble has its own only.
         interval: seconds between two looks at the file.
     """
 
-    def __init__(self, own: Path, load: Callable[[Path], Executor], pulse: PulseWriter, interval: float = 0.02) -> None:
-        self._load, self._pulse, self._interval = load, pulse, interval
+    def __init__(
+        self,
+        own: Path,
+        load: Callable[[Path], Executor],
+        pulse: PulseWriter,
+        joins: bool = True,
+        interval: float = 0.02,
+    ) -> None:
+        self._load, self._pulse, self._joins, self._interval = load, pulse, joins, interval
         name = os.environ.get(SERVING_FILE)
         self._file = Path(name) if name else None
         self._on_load: Callable[[Executor], None] = _ignore
         self._on_drop: Callable[[Executor], None] = _ignore
+        self._on_beside: Callable[[Beside], None] = _ignore
         self._own = own
         self._own_release = _release_in(own) if name else ""
         self._stop = threading.Event()
@@ -56,15 +65,19 @@ class HeldReleases:
         freeze_garbage_collector()
 
     def start(
-        self, on_load: Callable[[Executor], None] = _ignore, on_drop: Callable[[Executor], None] = _ignore
+        self,
+        on_load: Callable[[Executor], None] = _ignore,
+        on_drop: Callable[[Executor], None] = _ignore,
+        on_beside: Callable[[Beside], None] = _ignore,
     ) -> None:
         """Follow the file, if there is one.
 
         Args:
             on_load: takes each executor that is loaded from now on, before it is in ``held``.
             on_drop: takes each executor that is dropped, after it has left ``held``.
+            on_beside: takes who is to be asked beside the active release, after each writing of the file.
         """
-        self._on_load, self._on_drop = on_load, on_drop
+        self._on_load, self._on_drop, self._on_beside = on_load, on_drop, on_beside
         if self._file is not None:
             self._thread.start()
 
@@ -95,6 +108,7 @@ class HeldReleases:
         self.active = self.held[serving.active]
         for release in set(self.held) - wanted:
             self._on_drop(self.held.pop(release))
+        self._on_beside(serving.beside)
         self._pulse.reached(serving.generation)
 
     def _run(self, file: Path) -> None:
@@ -111,7 +125,7 @@ class HeldReleases:
 
         Its own folder holds another release when other processes are to take the place of this one.
         """
-        folder = release_folder(self._file, release) if self._file else None
+        folder = release_folder(self._file, release) if self._file and self._joins else None
         if folder is not None and folder.is_dir():
             return folder
         return self._own if release == self._own_release == _release_in(self._own) else None

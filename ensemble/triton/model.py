@@ -11,7 +11,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,32 +22,31 @@ from ...core.errors import RequestError
 from ...core.processes import keep_freed_memory
 from ...core.signature import Columns
 from ..graph.executor import Executor
+from ..protocol.arms import ARM
 from ..protocol.call_errors import OVERLOADED, one_line
 from ..protocol.request_batching import split, top_k_outputs
+from ..protocol.skew_rows import SkewSettings
 from ..protocol.triton_tensors import ResponseTensors
 from ..protocol.wire import from_wire
 from ..repository.digests import check_files
 from ..repository.model_config import QUEUE_SIZE, STAGES_MS
+from .arms.beside import AskedBeside
+from .arms.router import Answer, CheckedRequest
 from .held_releases import HeldReleases
 from .outputs import check_outputs, output_signature
 from .own_region import keep_private
 from .pass_metrics import PACK, TOTAL, UNPACK, PassMetrics, RefusalReason
 from .pulse_writer import PulseWriter
+from .skew_sampler import SkewSampler
 
 _log = logging.getLogger("cascade.backend")
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedRequest:
-    """A request of Triton's, with its columns read and checked."""
-
-    request: Any
-    columns: Columns
-    users: int
-
-
 class TritonPythonModel:
     """Triton's interface of a python model."""
+
+    joins_releases = True
+    """Whether this process can hold other releases beside its own, see `HeldReleases`."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the version's folder and run the graph, so that the first request finds everything warm.
@@ -69,13 +67,18 @@ class TritonPythonModel:
         self.triton = triton_python_backend_utils
         self.outputs = output_signature(config)
         self.tensors = ResponseTensors(self.triton.Tensor, self.outputs)
-        self.releases = HeldReleases(Path(args["model_repository"]) / args["model_version"], self.load, self.pulse)
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.releases = HeldReleases(folder, self.load, self.pulse, self.joins_releases)
         self.executor = self.releases.active
         self.max_requests = int(config["parameters"][QUEUE_SIZE]["string_value"])
         self.top_k_outputs = top_k_outputs({name: self.executor.signature[name] for name in self.executor.outputs})
-        self.metrics = PassMetrics(self.triton, config["name"], self.releases)
+        self.takes_arm = ARM in {entry["name"] for entry in config["input"]}
+        stages = config["parameters"].get("stages", {}).get("string_value", "").split(",")
+        self.beside = AskedBeside(config["name"], self.executor.batcher, self.top_k_outputs, stages)
+        self.skew = SkewSampler(SkewSettings.of_environment())
+        self.metrics = PassMetrics(self.triton, config["name"], self.releases, self.beside.values)
         self.metrics.start()
-        self.releases.start(self.metrics.count_from_now, self.metrics.forget)
+        self.releases.start(self.metrics.count_from_now, self.metrics.forget, self.beside.follow)
         self.pulse.ready()
 
     def load(self, folder: Path) -> Executor:
@@ -110,6 +113,8 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Remove the metrics and the pulse of this process."""
         self.releases.stop()
+        self.beside.stop()
+        self.skew.stop()
         self.metrics.stop()
         self.pulse.stop()
 
@@ -120,7 +125,11 @@ class TritonPythonModel:
             RequestError: if it is not valid.
         """
         columns = {tensor.name(): from_wire(tensor.name(), tensor.as_numpy()) for tensor in request.inputs()}
-        return CheckedRequest(request, columns, self.executor.batcher.check(columns))
+        arm = columns.pop(ARM, None) if self.takes_arm else None
+        users = self.executor.batcher.check(columns)
+        if arm is not None:
+            self.beside.check(arm, users)
+        return CheckedRequest(request, columns, users, arm)
 
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int
@@ -153,38 +162,51 @@ class TritonPythonModel:
             return self.refusal(error)
 
     def _respond(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Any]:
-        """A response for each request, in as few passes as possible; adds their durations to ``seconds``."""
+        """A response for each request; adds the durations of the passes to ``seconds``."""
+        answers = self.beside.answer(requests, lambda own: self._own_answers(own, seconds))
+        start = perf_counter()
+        responses = [
+            self.refusal(answer) if isinstance(answer, Exception) else self._response(entry.request, answer)
+            for entry, answer in zip(requests, answers, strict=True)
+        ]
+        seconds[PACK] += perf_counter() - start
+        return responses
+
+    def _own_answers(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Answer]:
+        """The answer of this process to each request, in as few passes as possible."""
         columns, users = [entry.columns for entry in requests], [entry.users for entry in requests]
         groups = self.executor.batcher.passes(columns, users)
-        return [response for group in groups for response in self._together(requests[group], seconds)]
+        return [answer for group in groups for answer in self._together(requests[group], seconds)]
 
-    def _together(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Any]:
-        """A response for each request, from one pass; if the pass fails, from one pass for each request."""
+    def _together(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Answer]:
+        """The answer to each request, from one pass; if the pass fails, from one pass for each request."""
         try:
             return self._pass(requests, seconds)
         except Exception as error:
             if len(requests) == 1:
-                return [self.refusal(error)]
+                return [error]
             _log.warning("a pass of %d requests failed, answering one by one: %s", len(requests), one_line(error))
-            return [response for entry in requests for response in self._together([entry], seconds)]
+            return [answer for entry in requests for answer in self._together([entry], seconds)]
 
-    def _pass(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Any]:
+    def _pass(self, requests: Sequence[CheckedRequest], seconds: dict[str, float]) -> list[Answer]:
         users = [entry.users for entry in requests]
         self.pulse.next_part()
         start = perf_counter()
         columns = self.executor.batcher.join([entry.columns for entry in requests], users)
         top_k = columns.get("top_k")
         seconds[UNPACK] += perf_counter() - start
-        answer, stage_seconds = self.executor.run_pass(columns)
+        sample = self.skew.sample(sum(users))
+        answer, stage_seconds = self.executor.run_pass(columns, watch=sample)
         start = perf_counter()
         for stage, took in stage_seconds.items():
             seconds[stage] += took
         self.add_times(answer, columns, stage_seconds, sum(users))
         check_outputs(answer, self.outputs, sum(users))
-        parts = split(answer, users, self.top_k_outputs, top_k)
-        responses = [self._response(entry.request, part) for entry, part in zip(requests, parts, strict=True)]
+        parts: list[Answer] = list(split(answer, users, self.top_k_outputs, top_k))
+        if sample is not None:
+            self.skew.offer(sample, str(self.executor.release.get("release", "")))
         seconds[PACK] += perf_counter() - start
-        return responses
+        return parts
 
     def _response(self, request: Any, answer: Columns) -> Any:
         wanted = request.requested_output_names()

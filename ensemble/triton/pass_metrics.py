@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
 from ...workflows.features.circuit_breaker import CircuitBreaker
 from ..graph.executor import Executor
 from ..graph.ops import LookupUser, Respond
+from .arms import counts, shadow
 from .held_releases import HeldReleases
 from .latency_histogram import Series, StageHistogram
 from .metrics_publisher import Publisher
@@ -48,16 +49,22 @@ class RefusalReason(StrEnum):
 
 
 class PassMetrics:
-    """What a model process has answered, how fast and how well."""
+    """What a model process has answered, how fast and how well.
 
-    def __init__(self, triton: Any, model: str, releases: HeldReleases) -> None:
-        self._releases = releases
+    Args:
+        beside: the series of arms and shadows.
+    """
+
+    def __init__(
+        self, triton: Any, model: str, releases: HeldReleases, beside: Callable[[], Mapping[Series, float]] = dict
+    ) -> None:
+        self._releases, self._beside = releases, beside
         self._latency = StageHistogram([*releases.active.stages, UNPACK, PACK, TOTAL], _LATENCY)
         self._requests = self._users = 0
         self._refused: dict[str, float] = dict.fromkeys(map(str, RefusalReason), 0)
         self._started, self._dropped = time.time(), Counter[Series]()
         self._before: dict[Executor, Counter[Series]] = {}
-        self._publisher = Publisher(triton, model, self._values, _HELP)
+        self._publisher = Publisher(triton, model, self._values, {**_HELP, **counts.HELP, **shadow.HELP})
         self.start, self.stop = self._publisher.start, self._publisher.stop
 
     def observe(self, requests: int, users: int, seconds: Mapping[str, float]) -> None:
@@ -80,22 +87,23 @@ class PassMetrics:
         self._before.pop(executor, None)
 
     def _counted(self, executor: Executor) -> Counter[Series]:
-        counts = _counts(executor)
-        counts.subtract(self._before.get(executor, {}))
-        return counts
+        own = _counts(executor)
+        own.subtract(self._before.get(executor, {}))
+        return own
 
     def _values(self) -> dict[Series, float]:
         # Sent in this order. Requests come last, so whoever sees a request counted also sees its users and times.
         active, held = self._releases.active, list(self._releases.held.items())
-        counts = Counter(self._dropped)
+        found = Counter(self._dropped)
         for _, executor in held:
-            counts.update(self._counted(executor))
+            found.update(self._counted(executor))
         return {
             **self._latency.values(),
             **_labelled("recsys_release_info", "release", {name: float(of is active) for name, of in held if name}),
             ("recsys_instance_start_time_seconds", ()): self._started,
             **_breaker(active),
-            **counts,
+            **found,
+            **self._beside(),
             **_labelled("recsys_refused_requests_total", "why", self._refused),
             ("recsys_users_total", ()): self._users,
             ("recsys_requests_total", ()): self._requests,

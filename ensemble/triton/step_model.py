@@ -20,6 +20,7 @@ from ..repository.digests import check_files
 from ..repository.model_config import STAGES_MS
 from ..repository.step_plan import FILES, STEP, TRACE, TRACED, release_number
 from . import model
+from .arms.router import CheckedRequest
 from .pass_metrics import RefusalReason
 
 
@@ -33,6 +34,8 @@ class TritonPythonModel(model.TritonPythonModel):
     The first step checks requests as the fused model does, fills in the defaults and starts their trace. The other
     steps take the columns as they come.
     """
+
+    joins_releases = False
 
     def load(self, folder: Path) -> Executor:
         """A graph of this step only, whose outputs are those of Triton's config."""
@@ -48,7 +51,7 @@ class TritonPythonModel(model.TritonPythonModel):
             outputs = [name for name in self.outputs if name not in (TRACED, STAGES_MS)]
             return Executor(inputs, ops, outputs, max_users=facts["max_batch_size"], release=release)
 
-    def read(self, request: Any) -> model.CheckedRequest:
+    def read(self, request: Any) -> CheckedRequest:
         """Read a request. The first step checks it, the others only check that its trace is of their release.
 
         Raises:
@@ -63,7 +66,7 @@ class TritonPythonModel(model.TritonPythonModel):
             columns[name] = decode_text(name, array) if array.dtype == object else array
         if (columns[TRACE][:, 0] != self.number).any():
             raise OtherReleaseError(f"the request was begun by another release than {self.release}; {BEING_LOADED}")
-        return model.CheckedRequest(request, columns, len(columns[TRACE]))
+        return CheckedRequest(request, columns, len(columns[TRACE]))
 
     def refusal(self, error: Exception) -> Any:
         """As in the fused model, but a request that meets two releases, while steps are being replaced, is no fault."""

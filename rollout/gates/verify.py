@@ -10,16 +10,25 @@ from ...core.artifact import Artifact
 from ...core.errors import ArtifactError, CascadeError
 from ...core.signature import Signature
 from ...ensemble.graph.executor import Executor
+from ...ensemble.repository.golden import Golden
 from ...workflows.leaks.check import RESULT
 from ..config import GatesConfig
 from ..refresh.kept_release import taken_off
 from ..releases.release_files import version_folder
 from ..releases.store import ReleaseStore
 from .compare import LOADED, compare
+from .golden import golden_verdict
 from .requests import HeldOutRequests
+from .skew import sampled_verdict
 from .verdict import GateReport, GateVerdict, judged
 
 DIGESTS, LEAKS, LIVE = "digests", "leaks", "live release"
+
+
+class Served(Protocol):
+    """Where releases are served, see `ServedReleases`."""
+
+    def verdict(self, release: str, golden: Golden, config: GatesConfig) -> GateVerdict | None: ...
 
 
 class Users(Protocol):
@@ -32,12 +41,20 @@ class Users(Protocol):
     def find(self, stage: str) -> Artifact: ...
 
 
-def verify(store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users) -> GateReport:
+def verify(
+    store: ReleaseStore,
+    candidate: str,
+    live: str | None,
+    config: GatesConfig,
+    users: Users,
+    served: Served | None = None,
+) -> GateReport:
     """Judge a release.
 
     Args:
         candidate: its whole id.
         live: whole id of the release to compare with; None, or the candidate itself, for none.
+        served: where it is asked as it is served; None to ask it offline only.
 
     Raises:
         ReleaseError: one of the releases is not kept.
@@ -46,11 +63,11 @@ def verify(store: ReleaseStore, candidate: str, live: str | None, config: GatesC
     for release in (candidate, live):
         if release is not None:
             store.folder(release)
-    return GateReport(candidate, live, [*_verdicts(store, candidate, live, config, users)])
+    return GateReport(candidate, live, [*_verdicts(store, candidate, live, config, users, served)])
 
 
 def _verdicts(
-    store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users
+    store: ReleaseStore, candidate: str, live: str | None, config: GatesConfig, users: Users, served: Served | None
 ) -> Iterator[GateVerdict]:
     try:
         store.verify(candidate)
@@ -60,9 +77,16 @@ def _verdicts(
     yield judged(DIGESTS, [], "every file is as it was exported", {})
     try:
         ours = _load(store, candidate, users)
+        golden = Golden.load(_version(store, candidate))
     except CascadeError as error:
         yield GateVerdict(LOADED, "fail", f"it cannot be loaded: {error}")
         return
+    if golden is not None:
+        yield golden_verdict(golden, ours, config)
+        if served is not None and (verdict := served.verdict(candidate, golden, config)):
+            yield verdict
+    if verdict := sampled_verdict(store, candidate, ours, users, config):
+        yield verdict
     theirs, requests, why_none = None, None, ""
     try:
         if live is not None:
@@ -83,7 +107,11 @@ def _verdicts(
 
 
 def _load(store: ReleaseStore, release: str, users: Users) -> Executor:
-    return users.load(version_folder(store.folder(release) / store.model))
+    return users.load(_version(store, release))
+
+
+def _version(store: ReleaseStore, release: str) -> Path:
+    return version_folder(store.folder(release) / store.model)
 
 
 def _inputs(executor: Executor) -> Signature:

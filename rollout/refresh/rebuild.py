@@ -17,6 +17,7 @@ from ...core.disk import disk_errors
 from ...core.features import ascii_name
 from ...ensemble.graph.ops import LookupItems, MergeNeighbours, Respond, Retrieve, Transform
 from ...ensemble.graph.request_graph import Step
+from ...ensemble.repository.golden import record_again
 from ...ensemble.repository.layout import Exported, write
 from ...ensemble.repository.refresh_files import HASHES, KNOWN, UNKNOWN
 from ...ensemble.repository.release import ReleaseManifest
@@ -69,6 +70,7 @@ class Rebuild:
             parts = self.release.inputs, self.release.outputs, manifest, self.release.serving
             exported = Exported(steps, *parts, self._refresh_files(gone, on_purpose))
             write(exported, repository, manifest.model, int(self.release.folder.name))
+            record_again(self.release.folder, repository / manifest.model / self.release.folder.name)
         return manifest
 
     def _of_items(self) -> dict[str, Files]:

@@ -1,4 +1,5 @@
-"""A running server follows the live set: the stable release answers, and the previous one is kept loaded."""
+"""A running server follows the live set: the stable release answers, the previous one is kept loaded, and arms and
+shadows have servers of their own."""
 
 from __future__ import annotations
 
@@ -6,31 +7,45 @@ import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
-from ...core.errors import CascadeError, ReleaseError
+from ...core.errors import CascadeError, ReleaseError, ServerError
 from ...ensemble.protocol.call_errors import one_line
+from ...ensemble.protocol.serving_file import ArmAddress, Beside
 from ...ensemble.server.server import TritonServer
-from .live_set import LiveSet, LiveSets
+from .arm_servers import ArmServer, ArmServers
+from .live_set import Arm, LiveSet, LiveSets
 from .store import ReleaseStore
 from .writer_lock import this_process
 
 _log = logging.getLogger("cascade.serve")
+
+_LET_LOAD_S = 1.0
+"""Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
+TAKEN_BACK = "taken back"
+"""Action in the audit log of a server that goes back to the previous release by itself."""
+ROLLBACKS = ("rollback", "put back", TAKEN_BACK)
+"""Actions after which a release is not watched: it has answered before."""
 
 
 def first_release(repository: Path, model: str) -> Path:
     """The model repository with the release to start with: that of the stable one, or else what is published.
 
     Raises:
-        ReleaseError: the live set is damaged or gone, or names a release that is not kept.
+        ReleaseError: the live set is damaged, edited or gone, or names a release that is not kept.
     """
-    sets = LiveSets(repository, model)
-    live = sets.read()
-    if live is not None:
-        return ReleaseStore(repository, model).folder(live.stable)
-    if faults := sets.history().faults:  # what is published must not go live because a file is gone
-        raise ReleaseError(faults[0])
-    return repository
+    live = LiveSets(repository, model).checked()
+    return repository if live is None else ReleaseStore(repository, model).folder(live.stable)
+
+
+class Watch(Protocol):
+    """Watches the release that was promoted last, see `ReleaseWatch`."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def fault(self) -> str: ...
 
 
 class Follower:
@@ -38,14 +53,18 @@ class Follower:
 
     Args:
         server: it runs on releases of this store.
+        watch: says when a release has to be taken back after its promotion; None if nobody does.
         interval: seconds between two looks at the live set.
     """
 
-    def __init__(self, server: TritonServer, interval: float = 0.05) -> None:
-        self._server, self._interval = server, interval
+    def __init__(self, server: TritonServer, watch: Watch | None = None, interval: float = 0.05) -> None:
+        self._server, self._watch, self._interval = server, watch, interval
         self._store = ReleaseStore(server.repository, server.model)
         self._sets = LiveSets(server.repository, server.model)
-        self._seen, self._fault = 0, ""
+        self._seen: LiveSet | None = None
+        self._fault = ""
+        self._arms = ArmServers(self._arm_server)
+        self._refused: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cascade-live-set", daemon=True)
 
@@ -57,14 +76,22 @@ class Follower:
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_LET_LOAD_S)
+        self._arms.stop()
 
     def look(self) -> None:
-        """Do what the live set says, if it has changed. What cannot be loaded is noted in the server's status."""
+        """Do what the live set says. What cannot be loaded is noted in the server's status."""
         live = self._sets.read()
-        if live is None or live.generation == self._seen:
-            return
-        self._seen = live.generation
+        if live is not None and live != self._seen:
+            live = self._seen = self._sets.checked()
+            if live is not None:
+                self._take_stable(live)
+        if live is not None:
+            self._ask_arms(live)
+            self._take_back(live)
+
+    def _take_stable(self, live: LiveSet) -> None:
+        self._refused.clear()
         if self._server.release != live.stable:
             try:
                 self._server.reload(self._store.folder(live.stable))
@@ -73,12 +100,81 @@ class Follower:
                 _log.error("release %s stays live: %s", self._server.release, one_line(error))
                 return
             _log.warning("release %s is live", live.stable)
+            if self._watch is not None:
+                promoted = self._sets.log.read().lines[-1].action not in ROLLBACKS
+                (self._watch.begin if promoted else self._watch.end)()
         self._server.followed(live.generation)
         if live.previous is not None:
             try:
                 self._server.keep(self._store.folder(live.previous))
             except CascadeError as error:
                 _log.warning("a rollback to release %s will have to load it: %s", live.previous, one_line(error))
+
+    def _take_back(self, live: LiveSet) -> None:
+        """Go back to the previous release if the one that was promoted last does not work."""
+        fault = self._watch.fault() if self._watch is not None else ""
+        if not fault or live.previous is None:
+            return
+        _log.error("release %s is taken back: %s", live.stable, fault)
+
+        def make(now: LiveSet | None) -> LiveSet:
+            if now != live:
+                raise ReleaseError("another process has changed the live set meanwhile")
+            return replace(live, stable=str(live.previous), previous=live.stable, arms=())
+
+        self._sets.change(make, actor=this_process(), action=TAKEN_BACK, reason=fault)
+
+    def _ask_arms(self, live: LiveSet) -> None:
+        """Have servers of their own for the arms and shadows, and tell the model's processes where these answer."""
+        servers = {arm.release: self._server_of(arm.release) for arm in (*live.arms, *live.shadows)}
+
+        def address(arm: Arm) -> ArmAddress:
+            server = servers[arm.release]
+            return ArmAddress(arm.name, arm.release, arm.share, server.url if server else None)
+
+        def state(arm: Arm) -> str:
+            server = servers[arm.release]
+            return self._refused[arm.release] if server is None else server.fault
+
+        arms, shadows = (tuple(map(address, each)) for each in (live.arms, live.shadows))
+        states = {arm.name: state(arm) for arm in (*live.arms, *live.shadows)}
+        self._server.ask_beside(Beside(live.salt, arms, shadows, self._server.config.arm_timeout_s), states)
+        self._arms.keep_only(servers)
+
+    def _server_of(self, release: str) -> ArmServer | None:
+        """The server of an arm's release; None if it cannot have one."""
+        if release not in self._refused:
+            try:
+                folder = self._store.folder(release)
+                if not self._server.fits(folder):
+                    raise ServerError(
+                        "has other inputs, outputs or stages than the stable release, or one of both is an ensemble; "
+                        "only `cascade release promote` takes it"
+                    )
+                return self._arms.add(release, folder)
+            except CascadeError as error:
+                self._refused[release] = one_line(error)
+                _log.error("release %s gets no users: %s", release, one_line(error))
+        return None
+
+    def _arm_server(self, repository: Path, stop: threading.Event) -> TritonServer:
+        server = self._server
+        config = server.config.model_copy(
+            update={
+                **dict.fromkeys(("http_port", "grpc_port", "metrics_port"), 0),
+                **{"host": "127.0.0.1", "grpc_host": None, "metrics_host": None, "expose": False, "standby": False},
+            }
+        )
+        return TritonServer(
+            server.repository,
+            server.model,
+            feature_repo=server.feature_repo,
+            redis=server.redis,
+            config=config,
+            cancelled=stop,
+            first=repository,
+            clients=False,
+        )
 
     def promote_published(self) -> None:
         """Load what is published now, and make it the stable release.

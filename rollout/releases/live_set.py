@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from ...core.disk import disk_errors
 from ...core.errors import ReleaseError
+from ...ensemble.protocol.arms import CANARY
 from .audit_log import AuditHistory, AuditLine, AuditLog, sync_folder
 from .places import releases_folder
 from .writer_lock import only_writer
@@ -33,29 +34,71 @@ WAIT_S = 5.0
 
 
 @dataclass(frozen=True)
+class Arm:
+    """A release that answers some of the users, or that is asked beside the one that answers."""
+
+    name: str
+    """``canary``, or the name of an arm of an A/B test."""
+    release: str
+    """Its id."""
+    share: float
+    """Its share of the users, from 0 to 1; of a shadow, its share of the requests."""
+
+
+@dataclass(frozen=True)
 class LiveSet:
     """Which releases are in use. `LiveSets.change` sets the fields from ``generation`` on."""
 
     stable: str
-    """Id of the release that answers."""
+    """Id of the release that answers whoever is in no arm."""
     previous: str | None = None
     """Id of the one that a rollback brings back."""
+    arms: tuple[Arm, ...] = ()
+    """The canary, or the arms of an A/B test, in the order of their assignment, see `Assignment`."""
+    shadows: tuple[Arm, ...] = ()
+    """Releases that are asked beside the stable one and answer nobody."""
     generation: int = 0
     """Number of the change that made this set; grows with each."""
     salt: str = ""
-    """Key of the assignment of users to arms; made once, hexadecimal."""
+    """Key of the assignment of users to arms, hexadecimal. It stays while the arms are the same, whatever their shares:
+    then a user leaves an arm only if its share shrinks."""
     audit: str = ""
     """SHA-256 (hex) of the line of this set in the audit log."""
 
     @property
+    def canary(self) -> Arm | None:
+        """The canary, if there is one."""
+        return next((arm for arm in self.arms if arm.name == CANARY), None)
+
+    @property
     def releases(self) -> set[str]:
         """Ids of all releases that it names."""
-        return {self.stable} | ({self.previous} if self.previous else set())
+        named = {self.stable, *(arm.release for arm in (*self.arms, *self.shadows))}
+        return named | ({self.previous} if self.previous else set())
+
+    def check_arms(self, expected: Sequence[Arm] | None) -> None:
+        """Raise ReleaseError if other arms than these run; None expects nothing."""
+        if expected is not None and tuple(expected) != self.arms:
+            running = ", ".join(f"{arm.name} (release {arm.release}) at {arm.share:.4g}" for arm in self.arms)
+            raise ReleaseError(
+                f"the arms were changed meanwhile, so nothing is done; now there are: {running or 'none'}; "
+                "`cascade release history` tells who changed them"
+            )
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What the audit log says of it."""
-        return {"generation": self.generation, "stable": self.stable, "previous": self.previous}
+        """What the audit log says of it; arms and shadows only where there are some.
+
+        With arms it has the salt, so that the arm of a user at any time in the past can be computed.
+        """
+        asked = {"arms": self.arms, "shadows": self.shadows}
+        return {
+            "generation": self.generation,
+            "stable": self.stable,
+            "previous": self.previous,
+            **{name: [asdict(arm) for arm in arms] for name, arms in asked.items() if arms},
+            **({"salt": self.salt} if self.arms else {}),
+        }
 
 
 class LiveSets:
@@ -84,8 +127,8 @@ class LiveSets:
         except (OSError, ValueError) as error:
             raise self._damaged(error) from error
         try:
-            found = LiveSet(**json.loads(text))
-        except (ValueError, TypeError) as error:
+            found = _parsed(json.loads(text))
+        except (ValueError, TypeError, AttributeError) as error:
             raise self._damaged(error) from error
         if fault := _fault(found):
             raise self._damaged(fault)
@@ -139,6 +182,19 @@ class LiveSets:
             return replace(found, faults=[*found.faults, str(error)])
         return found
 
+    def checked(self) -> LiveSet | None:
+        """The live set, where the audit log tells the same; None if no release was promoted yet.
+
+        Raises:
+            ReleaseError: one of both is damaged, gone or edited, or they contradict each other.
+        """
+        live, history = self.read(), self.history()
+        if live != self.read():  # changed meanwhile
+            return self.checked()
+        if history.faults:
+            raise ReleaseError(history.faults[0])
+        return live
+
     @contextmanager
     def _changing(self, actor: str) -> Iterator[LiveSet | None]:
         """A context for a change, with the live set before it."""
@@ -166,6 +222,8 @@ class LiveSets:
         """
         if live:
             found = [at for at, own in enumerate(history.hashes) if own == live.audit]
+            if found and history.lines[found[-1]].new != live.shown:
+                raise ReleaseError(f"{self.file}: differs from its line in {self.log.file.name}; {_START_ANEW}")
         else:
             found = [-1, *(at for at, line in enumerate(history.lines) if line.new is None)]
         lost = history.lines[found[-1] + 1 :] if found else None
@@ -184,7 +242,8 @@ class LiveSets:
         history = self.log.read()
         generation = history.lines[-1].generation + 1 if history.lines else 1
         if after:
-            salt = (before and before.salt) or secrets.token_hex(16)
+            same_arms = before and [arm.name for arm in before.arms] == [arm.name for arm in after.arms]
+            salt = before.salt if before and (same_arms or not after.arms) else secrets.token_hex(16)
             after = replace(after, generation=generation, salt=salt)
         line = replace(
             line,
@@ -218,6 +277,8 @@ _START_ANEW = (
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "stable": str,
     "previous": (str, type(None)),
+    "arms": tuple,
+    "shadows": tuple,
     "generation": int,
     "salt": str,
     "audit": str,
@@ -231,10 +292,29 @@ def _write(file: Path, live: LiveSet) -> None:
         os.fsync(stream.fileno())
 
 
+def _parsed(raw: dict[str, Any]) -> LiveSet:
+    """The live set in the JSON of a file. Its values are not checked.
+
+    Raises:
+        TypeError: it has other fields.
+    """
+    arms = {name: tuple(Arm(**each) for each in raw.get(name, ())) for name in ("arms", "shadows")}
+    return LiveSet(**{**raw, **arms})
+
+
 def _fault(live: LiveSet) -> str:
     """What is wrong with the values of a file; empty if nothing is."""
     wrong = [name for name, kind in _KINDS.items() if not isinstance(getattr(live, name), kind)]
     wrong += [name for name in ("stable", "salt", "audit") if getattr(live, name) == ""]
+    for name in ("arms", "shadows"):
+        wrong += [f"{name}.{arm.name}" for arm in getattr(live, name) if not _is_whole(arm)]
+    if len({arm.name for arm in live.arms}) < len(live.arms):
+        wrong.append("arms (a name occurs twice)")
     if not wrong and live.generation < 1:
         wrong = ["generation"]
     return f"{', '.join(wrong)}: wrong or missing" if wrong else ""
+
+
+def _is_whole(arm: Arm) -> bool:
+    texts = all(isinstance(text, str) and text for text in (arm.name, arm.release))
+    return texts and isinstance(arm.share, int | float) and not isinstance(arm.share, bool) and 0 <= arm.share <= 1

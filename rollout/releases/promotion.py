@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import ReleaseError
-from .live_set import LiveSet, LiveSets
+from ...ensemble.protocol.arms import CANARY
+from .live_set import Arm, LiveSet, LiveSets
 from .servers import Arrival, answering, wait_for_servers
 from .store import ReleaseStore
 from .writer_lock import this_process
@@ -31,20 +32,28 @@ class Switch:
 
 
 def promote(
-    store: ReleaseStore, release: str, reason: str, timeout_s: float, figures: Mapping[str, Any] | None = None
+    store: ReleaseStore,
+    release: str,
+    reason: str,
+    timeout_s: float,
+    figures: Mapping[str, Any] | None = None,
+    expected: Sequence[Arm] | None = None,
 ) -> Switch:
     """Make ``release`` the stable one, and the one that was stable the previous one.
 
-    If no release was promoted before, the previous one is that of the running servers, if it is kept.
+    If no release was promoted before, the previous one is that of the running servers, if it is kept. A canary of this
+    release ends with it.
 
     Args:
         release: its whole id.
         reason: for the audit log.
         timeout_s: seconds that the servers have to take it.
         figures: what was measured for the decision, for the audit log.
+        expected: the arms that the decision is about; if others run by now, nothing is changed.
 
     Raises:
-        ReleaseError: it is not kept or is the stable one already, or the live set cannot be changed now.
+        ReleaseError: it is not kept or is the stable one already, other releases have arms, or the live set cannot be
+            changed now.
         ArtifactError: a file of the release is missing or damaged; nothing is changed.
     """
 
@@ -52,9 +61,15 @@ def promote(
         if live and live.stable == release:
             raise ReleaseError(f"release {release}: is the stable one already")
         store.folder(release)
-        return (
-            replace(live, stable=release, previous=live.stable) if live else LiveSet(release, _running(store, release))
-        )
+        if live is None:
+            return LiveSet(release, _running(store, release))
+        live.check_arms(expected)
+        if others := [arm.name for arm in live.arms if (arm.name, arm.release) != (CANARY, release)]:
+            raise ReleaseError(
+                f"model {store.model}: users are in {', '.join(others)}, which is compared with the stable release; "
+                "end that first with `cascade release stop`"
+            )
+        return replace(live, stable=release, previous=live.stable, arms=())
 
     make(_sets(store).read())
     store.verify(release)
@@ -62,7 +77,8 @@ def promote(
 
 
 def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
-    """Make the previous release the stable one again, and the stable one the previous one.
+    """Make the previous release the stable one again, and the stable one the previous one. All arms end: what they were
+    compared with has gone.
 
     Raises:
         ReleaseError: there is no previous one, or it is not kept any more, or the live set cannot be changed now.
@@ -75,7 +91,7 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
                 "that `cascade release list` shows"
             )
         store.folder(live.previous)
-        return replace(live, stable=live.previous, previous=live.stable)
+        return replace(live, stable=live.previous, previous=live.stable, arms=())
 
     return _switch(store, make, "rollback", reason, timeout_s)
 
@@ -115,7 +131,7 @@ def _put_back(sets: LiveSets, before: LiveSet | None, after: LiveSet, actor: str
     def make(live: LiveSet | None) -> LiveSet:
         if live != after:
             raise ReleaseError(f"{sets.file}: another process has changed it meanwhile, so it stays as it is; {why}")
-        return replace(after, stable=before.stable, previous=before.previous)
+        return replace(after, stable=before.stable, previous=before.previous, arms=before.arms, shadows=before.shadows)
 
     sets.change(make, actor=actor, reason=why, action="put back")
 

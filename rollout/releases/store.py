@@ -203,6 +203,8 @@ class ReleaseStore:
         live = LiveSets(self.repository, self.model).read()
         servers = servers_of(self.repository, self.model)
         found = {ServerStatus.read(Path(each.status_file)).release: f"process {each.pid} serves it" for each in servers}
+        for arm in (*live.shadows, *live.arms) if live else ():
+            found[arm.release] = f"is in use as {arm.name}"
         if live and live.previous:
             found[live.previous] = "a rollback would bring it back"
         if live:

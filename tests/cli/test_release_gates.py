@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cascade.cli import main as cli
+from cascade.core.artifact import Artifact
 from cascade.core.errors import ConfigError
 from cascade.rollout.gates.verdict import GateReport, GateVerdict
 from cascade.rollout.releases.live_set import LiveSet, LiveSets
@@ -92,3 +93,42 @@ def test_promote_takes_what_passes(store, monkeypatch) -> None:
     )
     figures = LiveSets(store.repository, store.model).history().lines[-1].figures
     assert figures["verdicts"][0]["figures"] == {"ndcg@10": None}
+
+
+@pytest.fixture
+def finished(store, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``finished(release, *names)``: a run of ``cascade run`` that exports ``release``; it ran the stages ``names``."""
+
+    def run(release: str, *names: str, options: tuple[str, ...] = ()) -> Any:
+        def stages(config: Any, runs: Path, only: list[str], force: bool, ran: set[str]) -> dict[str, Artifact]:
+            ran.update(names)
+            return {"export": Artifact(runs, "export", "", {}, {"release": release})}
+
+        monkeypatch.setattr("cascade.cli.run.run_stages", stages)
+        return CliRunner().invoke(cli.app, ["run", *options], catch_exceptions=False)
+
+    return run
+
+
+def test_a_run_judges_what_it_has_exported_and_ends_well(store, finished) -> None:
+    result = finished(OTHER, "ranker", "export")
+    assert result.exit_code == 0
+    assert f"release {OTHER}: inconclusive (" in result.stdout and "promote` holds it" in result.stdout
+    assert f"compared with {RELEASE.release}" in result.stdout
+
+
+def test_a_run_says_of_a_bad_release_what_follows_and_ends_well(store, finished) -> None:
+    (store.folder(OTHER) / "cascade" / "1" / "graph.json").write_text("{}")
+    result = finished(OTHER, "export")
+    assert result.exit_code == 0
+    assert f"release {OTHER}: fail (digests)" in result.stdout and "should not answer users" in result.stdout
+
+
+def test_nothing_is_judged_if_nothing_was_exported_or_nobody_wants_it(finished) -> None:
+    assert finished(OTHER, "evaluation").output == ""
+    assert finished(OTHER, "export", options=("--no-verify",)).output == ""
+
+
+def test_a_release_that_cannot_be_judged_is_no_error_of_the_run(finished) -> None:
+    result = finished("gone", "export")
+    assert result.exit_code == 0 and "release gone: not judged: " in result.stderr

@@ -11,7 +11,7 @@ from cascade.ensemble.protocol import resend
 from cascade.ensemble.protocol.call_errors import OVERLOADED
 
 grpc = pytest.importorskip("tritonclient.grpc")
-OF_TEXT = ("item_ids", "reasons", "release")
+OF_TEXT = ("item_ids", "reasons", "release", "arm")
 
 
 class FakeTriton:
@@ -116,6 +116,7 @@ class Dying(FakeTriton):
             "propensities": [[1.0]],
             "reasons": [[b""]],
             "release": [[b"r"]],
+            "arm": [[b"stable"]],
         }
         arrays = {
             name: np.array(value, dtype=object if name in OF_TEXT else np.float32) for name, value in answers.items()

@@ -27,7 +27,7 @@ GRAPH = (
     *("history", "history_gap", "history_ids", "history_times", "rejected_ids", "known_user", "features_stale"),
     *("seen_rows", "query", "retrieved_rows", "candidate_rows", "item_vectors", "transitions", "logits"),
     *("source_rows", "retrieved_sources", "neighbour_scores", "ranked_rows", "scores", "propensities"),
-    *("item_ids", "reasons", "release"),
+    *("item_ids", "reasons", "release", "arm"),
     *("stages_ms", "trace", "traced"),
 )
 """Columns that the ops of the request graph write, and those that Triton's models add."""

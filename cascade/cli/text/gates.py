@@ -19,6 +19,18 @@ def report_text(report: GateReport) -> str:
     return f"{table(('gate', '', 'why'), rows)}\n\n{summary(report)}"
 
 
+def judgement_text(report: GateReport) -> str:
+    """The same at the end of a run, with what follows from it."""
+    follows = {
+        "pass": "",
+        "fail": "\nIt should not answer users, and `cascade release promote` refuses it. *Judge a release* in the "
+        "documentation says what to do for each gate.",
+        "inconclusive": "\n`cascade release promote` holds it until these gates can tell; see *Judge a release* in the "
+        "documentation.",
+    }
+    return report_text(report) + follows[report.state]
+
+
 def summary(report: GateReport) -> str:
     """What all gates say, in one line."""
     against = f"compared with {report.live}" if report.live else "no live release to compare with"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.text_table import cell_text, table
+from .quantities import percent
 
 if TYPE_CHECKING:
     from ...rollout.refresh.refresh import Refreshed
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 
 
 def marks(release: str, live: LiveSet | None, published: str | None) -> list[str]:
-    """What a release is just now: stable, previous, published."""
-    roles = {"stable": live and live.stable, "previous": live and live.previous, "published": published}
-    return [role for role, named in roles.items() if named == release]
+    """What a release is just now: stable, canary, an arm, shadow, previous, published."""
+    arms = (*live.arms, *live.shadows) if live else ()
+    roles = [
+        ("stable", live and live.stable),
+        *((f"{arm.name} {percent(arm.share)}", arm.release) for arm in arms),
+        ("previous", live and live.previous),
+        ("published", published),
+    ]
+    return [role for role, named in roles if named == release]
 
 
 def releases_table(releases: Sequence[StoredRelease], marked: Mapping[str, Sequence[str]]) -> str:
@@ -93,7 +100,15 @@ def refreshed_text(done: Refreshed) -> str:
 def history_table(lines: Sequence[AuditLine]) -> str:
     """One line for each change."""
     rows = [
-        (str(line.generation), line.time, line.actor, line.action, _stable(line.old), _stable(line.new), line.reason)
+        (
+            str(line.generation),
+            line.time,
+            line.actor,
+            line.action,
+            _answering(line.old),
+            _answering(line.new),
+            line.reason,
+        )
         for line in lines
     ]
     return table(("", "time", "actor", "action", "from", "to", "reason"), rows)
@@ -124,8 +139,13 @@ def _rows(prefix: str, pairs: Mapping[str, Pair]) -> list[tuple[str, str, str]]:
     return [(f"{prefix}{name}", cell_text(one), cell_text(other)) for name, (one, other) in pairs.items()]
 
 
-def _stable(live: Mapping[str, Any] | None) -> str:
-    return "" if live is None else str(live["stable"])
+def _answering(live: Mapping[str, Any] | None) -> str:
+    """The stable release, and the arms and shadows beside it."""
+    if live is None:
+        return ""
+    arms = (*live.get("arms", ()), *live.get("shadows", ()))
+    beside = (f"{arm['name']} {percent(arm['share'])} {arm['release']}" for arm in arms)
+    return ", ".join([str(live["stable"]), *beside])
 
 
 def _size(count: int) -> str:

@@ -19,6 +19,8 @@ from ....core.kernel import (
     write,
 )
 from ....core.signature import Columns, ColumnSpec, Signature
+from ...protocol.arms import ARM
+from ...protocol.assignment import STABLE
 from .base import Op, Reason
 
 WHY = (Reason.FEATURES_STALE, Reason.UNKNOWN_USER, Reason.FEWER_ITEMS)
@@ -37,9 +39,10 @@ class Respond(Op):
     """Translate item rows to raw ids, and add reasons and release.
 
     ranked_rows int64 [B, k], known_user and features_stale bool [B, 1], top_k int32 [B, 1]
-    -> item_ids [B, k] (int64 padded with -1, or str padded with ""), reasons and release object [B, 1].
+    -> item_ids [B, k] (int64 padded with -1, or str padded with ""), reasons, release and arm object [B, 1].
 
-    ``fewer_items`` compares with the top_k of the row. ``unknown_user`` is not given if the store could not be read.
+    The arm is always ``stable``: whoever has answers of several arms says of which one each is. ``fewer_items``
+    compares with the top_k of the row. ``unknown_user`` is not given if the store could not be read.
     Loads ``item_ids.npy`` [items], which is memory-mapped, so that the instances of a server share it.
     """
 
@@ -74,6 +77,7 @@ class Respond(Op):
             "item_ids": ColumnSpec("object" if self.string_ids else "int64", ("k",)),
             "reasons": ColumnSpec("object"),
             "release": ColumnSpec("object"),
+            ARM: ColumnSpec("object"),
         }
 
     def load(self, folder: Path) -> None:
@@ -94,6 +98,7 @@ class Respond(Op):
             "item_ids": self._ids(ranked),
             "reasons": COMBINED[reasons],
             "release": np.full(reasons.shape, self.release, dtype=object),
+            ARM: np.full(reasons.shape, STABLE, dtype=object),
         }
 
     def _ids(self, ranked: NDArray[np.int64]) -> NDArray[Any]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ....core.errors import ArtifactError, ServerError
 from ....core.files import same_content
 from ...graph.graph_file import RELEASE
 from ...protocol.pulse import Pulse
-from ...protocol.serving_file import Serving, release_folder
+from ...protocol.serving_file import Beside, Serving, release_folder
 from ...repository.digests import DIGESTS, check_files
 from ...repository.model_config import CONFIG, read_config
 from ...repository.release import ReleaseManifest
@@ -70,7 +71,7 @@ class ReleaseSwitch:
         try:
             yield
         except BaseException:
-            self._tell(before.active, before.kept)
+            self._undo(before)
             raise
         self._remove_others()
 
@@ -120,13 +121,19 @@ class ReleaseSwitch:
             if release != self.active:
                 self._change(release, (self.active,), release)
 
+    def ask_beside(self, beside: Beside) -> None:
+        """Have the processes ask these beside the release that answers; nothing happens if they do so."""
+        with self._lock:
+            if beside != self._serving.beside:
+                self._write(replace(self._serving, generation=self.generation + 1, beside=beside))
+
     def _change(self, active: str, kept: tuple[str, ...], what: str) -> None:
         before = self._serving
         self._tell(active, kept)
         try:
             self._wait(what)
         except ServerError:
-            self._tell(before.active, before.kept)
+            self._undo(before)
             raise
         finally:
             self._remove_others()
@@ -145,8 +152,16 @@ class ReleaseSwitch:
             time.sleep(_LOOK_S)
 
     def _tell(self, active: str, kept: tuple[str, ...]) -> None:
-        self._serving = Serving(self.generation + 1, active, kept)
-        self._serving.write(self._file)
+        self._write(Serving(self.generation + 1, active, kept, self._serving.beside))
+
+    def _undo(self, before: Serving) -> None:
+        self._serving = replace(before, generation=self.generation, beside=self._serving.beside)
+        self._tell(before.active, before.kept)
+
+    def _write(self, serving: Serving) -> None:
+        """Write the file. If that fails, nothing has changed."""
+        serving.write(self._file)
+        self._serving = serving
 
     def _join(self, repository: Path) -> str:
         """Copy the release to where the processes look for it, unless they have it; returns its id."""

@@ -12,6 +12,7 @@ from cascade.ensemble.graph.ops import Order, Respond
 from cascade.ensemble.graph.request_graph import Steps, request_inputs
 from cascade.ensemble.repository.model_config import config_text, of_version
 
+OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release", "arm")
 ROOT = Path(__file__).parents[3]
 CONFIG = config_with_origins(ROOT / "pipeline.yaml", environ={})[0]
 
@@ -19,7 +20,7 @@ CONFIG = config_with_origins(ROOT / "pipeline.yaml", environ={})[0]
 def test_the_config_of_the_default_pipeline_is_the_golden_one():
     inputs = request_inputs("int64", "int64", {}, CONFIG.serving)
     answer, order = Respond(False, "").writes, Order(64).writes
-    outputs = {name: (answer | order)[name] for name in ("item_ids", "scores", "propensities", "reasons", "release")}
+    outputs = {name: (answer | order)[name] for name in OUTPUTS}
     text = config_text(
         CONFIG.export.model_name, inputs, outputs, [step.name for step in fields(Steps) if step.default is not None]
     )
@@ -39,6 +40,9 @@ def test_dims_and_types_are_triton_s():
         "temperature": ("TYPE_FP32", [1], True),
         "seed": ("TYPE_INT64", [1], True),
     }
-    assert [(entry.name, list(entry.dims)) for entry in config.output] == [("scores", [-1]), ("stages_ms", [2])]
+    assert [(entry.name, list(entry.dims)) for entry in config.output] == [
+        ("scores", [-1]),
+        ("stages_ms", [2]),
+    ]
     assert config.parameters["stages"].string_value == "a,b"
     assert config.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU

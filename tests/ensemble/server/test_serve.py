@@ -1,6 +1,7 @@
 """What `cascade serve` tells systemd, over a real socket."""
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from waiting import HANG_S
 
 from cascade.ensemble.config import ServerConfig
 from cascade.ensemble.server import serve as serve_module
-from cascade.ensemble.server.serve import heartbeat, serve, tell_systemd
+from cascade.ensemble.server.serve import _on_signals, heartbeat, serve, tell_systemd
 from cascade.ensemble.server.server import TritonServer
 
 
@@ -129,3 +130,14 @@ def test_a_long_reload_does_not_look_like_a_hang(tmp_path: Path, monkeypatch: py
     server.wait(stop, reload, alive, load)
     assert loaded.is_set()  # it does not stop in the middle of a reload
     assert looks_while_it_loads == 3
+
+
+def test_a_signal_that_comes_while_an_event_s_lock_is_held_is_noticed() -> None:
+    """A handler that waited for the lock would never end: it runs in the thread that holds it."""
+    stop, reload = threading.Event(), threading.Event()
+    with _on_signals([stop, reload], signal.SIGUSR1), _on_signals([reload, stop], signal.SIGUSR2):
+        with stop._cond, reload._cond:
+            for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1):
+                os.kill(os.getpid(), number)
+        assert stop.wait(HANG_S) and reload.wait(HANG_S)
+    assert not [thread for thread in threading.enumerate() if "SIGUSR" in thread.name]

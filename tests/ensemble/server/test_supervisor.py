@@ -172,7 +172,7 @@ def test_a_warm_standby_takes_over_from_a_server_whose_processes_are_all_gone(su
     assert supervisor.session is standbys.made[0]
 
 
-@pytest.mark.parametrize("wrong", ["cold", "error"])
+@pytest.mark.parametrize("wrong", ["cold", ServerError("no"), OSError(28, "No space left on device"), KeyError("?")])
 def test_without_one_that_can_take_over_it_is_started_from_cold(supervise, hurry, wrong):
     standbys, cold = Standbys(), FakeSession()
     supervisor, first = supervise(makes(cold), standbys)
@@ -180,7 +180,7 @@ def test_without_one_that_can_take_over_it_is_started_from_cold(supervise, hurry
     if wrong == "cold":
         standbys.made[0].is_warm = False
     else:
-        standbys.made[0].error = ServerError("no")
+        standbys.made[0].error = wrong
     first.cause = "tritonserver ended with code -9"
     wait_until(lambda: supervisor.session is cold and supervisor.restarted == 1, 0.01)
     assert standbys.made[0].stopped[0] == 0

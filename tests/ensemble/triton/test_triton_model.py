@@ -254,6 +254,7 @@ def test_an_output_of_another_shape_is_refused(answer):
 MINIATURE = {
     "name": "cascade",
     "parameters": {"max_queue_size": {"string_value": "64"}},
+    "input": [],
     "output": [
         {"name": "item_ids", "data_type": "TYPE_INT64", "dims": ["-1"]},
         {"name": "scores", "data_type": "TYPE_FP32", "dims": ["-1"]},

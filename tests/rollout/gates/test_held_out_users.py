@@ -7,7 +7,9 @@ import pyarrow.dataset as ds
 import pytest
 
 from cascade.core.errors import ArtifactError
+from cascade.ensemble.repository.golden import Golden
 from cascade.rollout.config import GatesConfig
+from cascade.rollout.gates.served import ServedReleases
 from cascade.rollout.gates.users import HeldOutUsers
 from cascade.rollout.gates.verify import verify
 from cascade.rollout.releases.release_files import version_folder
@@ -52,3 +54,11 @@ def test_without_the_artifacts_there_are_no_users(shop, store, release, tmp_path
         users.requests({})
     report = verify(store, release, None, CONFIG, users)
     assert report.state == "inconclusive" and report.of("fail") == []
+
+
+def test_a_server_that_is_started_for_it_answers_as_offline(shop, store, release) -> None:
+    golden = Golden.load(version_folder(store.folder(release) / store.model))
+    assert golden is not None and len(golden.recorded) == shop.config.export.golden_requests
+    verdict = ServedReleases(store, shop.feature_repo, start=True).verdict(release, golden, CONFIG)
+    assert verdict is not None and verdict.state == "pass", verdict
+    assert verdict.figures == {"asked": shop.config.export.golden_requests, "differ": 0}

@@ -63,7 +63,7 @@ def test_it_is_judged_promoted_and_noted(own):
     first, *rest = result.output.splitlines()
     release = live(own)
     assert first == f"release {release}: 60 items, 1 new, 0 changed, 1 removed; else as {own.release}"
-    assert rest[0] == f"release {release}: pass (10 gates); compared with {own.release}"
+    assert rest[0] == f"release {release}: pass (11 gates); compared with {own.release}"
     line = LiveSets(own.store.repository, MODEL).history().lines[-1]
     assert line.reason == f"spring (items of {own.release}: 1 new, 0 changed, 1 removed)"
     shown = CliRunner().invoke(cli.app, ["release", "show", release]).output

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from refresh_shop import ITEMS, USERS, Shop, some_item
 
 from cascade.ensemble.graph.ops import LookupItems, Respond, Retrieve
+from cascade.ensemble.repository.golden import Golden
+from cascade.rollout.config import GatesConfig
+from cascade.rollout.gates.golden import golden_verdict
 from cascade.rollout.refresh.kept_release import taken_off
 
 KEPT = ("query", "history", "candidate_rows", "logits", "item_vectors")
@@ -198,3 +201,14 @@ def test_nothing_stays_of_a_refresh_that_fails(shop, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="in the middle"):
         shop.refresh(shop.release, tmp_path, items=shop.items[9:])
     assert sorted(shop.store.place.parent.rglob("*")) == before
+
+
+def test_golden_requests_are_answered_again(any_shop, tmp_path):
+    gone = {item["item_id"] for item in any_shop.items[:20]}
+    done = any_shop.refresh(any_shop.release, tmp_path, items=any_shop.items[20:])
+    before, after = (Golden.load(any_shop.version(release)) for release in (any_shop.release, done.release))
+    assert {item.item_id for answer in before.recorded for item in answer.items} & gone
+    assert not {item.item_id for answer in after.recorded for item in answer.items} & gone
+    assert after.requests.columns["user_id"].tolist() == before.requests.columns["user_id"].tolist()
+    assert golden_verdict(after, any_shop.executor(done.release), GatesConfig()).state == "pass"
+    any_shop.store.verify(done.release)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cascade.core.errors import DiskError, ReleaseError
 from cascade.rollout.releases import audit_log
-from cascade.rollout.releases.live_set import LiveSet, LiveSets
+from cascade.rollout.releases.live_set import Arm, LiveSet, LiveSets
 from cascade.rollout.releases.writer_lock import LOCK
 
 
@@ -61,6 +61,29 @@ def test_a_change_is_read_back_and_logged(sets) -> None:
     assert lines[1].time.endswith("+00:00")
 
 
+def test_arms_and_shadows_are_read_back_and_logged(sets) -> None:
+    put(sets, "aaaa")
+    canary, shadow = Arm("canary", "bbbb", 0.05), Arm("shadow", "cccc", 0.1)
+    live = sets.change(lambda live: replace(live, arms=(canary,), shadows=(shadow,)), actor="x", reason="try it")
+    assert sets.read() == live and live.canary == canary
+    assert live.releases == {"aaaa", "bbbb", "cccc"}
+    assert sets.history().lines[-1].new["arms"] == [{"name": "canary", "release": "bbbb", "share": 0.05}]
+
+
+def test_the_salt_stays_while_the_arms_are_the_same(sets) -> None:
+    """Users keep their arms when a share grows or a test ends, and other arms draw anew."""
+
+    def with_arms(*arms: Arm) -> str:
+        return sets.change(lambda live: replace(live, arms=arms), actor="x", reason="").salt
+
+    put(sets, "aaaa")
+    first = with_arms(Arm("b", "bbbb", 0.1), Arm("c", "cccc", 0.1))
+    assert with_arms(Arm("b", "bbbb", 0.3), Arm("c", "cccc", 0.0)) == first
+    assert with_arms() == first
+    second = with_arms(Arm("b", "bbbb", 0.1), Arm("c", "cccc", 0.1))
+    assert len({first, second, with_arms(Arm("c", "cccc", 0.1), Arm("b", "bbbb", 0.1))}) == 3
+
+
 def test_two_models_have_salts_of_their_own(repository) -> None:
     assert put(LiveSets(repository, "shop"), "a").salt != put(LiveSets(repository, "other"), "a").salt
 
@@ -85,6 +108,28 @@ def test_it_can_be_taken_away_again(sets) -> None:
     assert [line.generation for line in sets.history().lines] == [1, 2, 3]
 
 
+WRONG = (
+    '"other": []',
+    '"arms": 7',
+    '"arms": ["canary"]',
+    '"shadows": {"name": "s"}',
+    *(
+        f'"{kind}": [{{"name": {name}, "release": {release}, "share": {share}}}]'
+        for kind, name, release, share in (
+            ("arms", '""', '"b"', 0.1),
+            ("arms", "7", '"b"', 0.1),
+            ("arms", '"canary"', "null", 0.1),
+            ("arms", '"canary"', '"b"', 1.1),
+            ("arms", '"canary"', '"b"', "true"),
+            ("shadows", '"shadow"', '"b"', '"0.1"'),
+            ("shadows", '"shadow"', '"b"', -0.1),
+        )
+    ),
+    '"arms": [{"name": "a", "release": "b", "share": 0.1}, {"name": "a", "release": "c", "share": 0.1}]',
+)
+"""Fields that make the JSON of a live set wrong."""
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -97,7 +142,7 @@ def test_it_can_be_taken_away_again(sets) -> None:
         '{"stable": 7, "previous": null, "generation": 1, "salt": "s", "audit": "x"}',
         '{"stable": "a", "previous": null, "generation": 0, "salt": "s", "audit": "x"}',
         '{"stable": "a", "previous": null, "generation": "1", "salt": "s", "audit": "x"}',
-        '{"stable": "a", "previous": null, "generation": 1, "salt": "s", "audit": "x", "arms": []}',
+        *(f'{{"stable": "a", "previous": null, "generation": 1, "salt": "s", "audit": "x", {each}}}' for each in WRONG),
         b"\xff\xfe",
     ],
 )
@@ -361,3 +406,20 @@ def test_several_processes_change_one_after_the_other(tmp_path) -> None:
     assert sets.history().faults == [] and [line.generation for line in lines] == list(range(1, 16))
     assert sorted(line.new["stable"] for line in lines) == list("abcdefghijklmno")
     assert [line.old for line in lines[1:]] == [line.new for line in lines[:-1]]
+
+
+@pytest.mark.parametrize(
+    "change", [{"stable": "bbbb"}, {"previous": None}, {"generation": 7}, {"arms": ()}, {"shadows": ()}]
+)
+def test_an_edited_live_set_is_refused_and_named(sets, change) -> None:
+    """Somebody's edit must neither answer users nor get into the log as if it had been a decision."""
+    put(sets, "aaaa")
+    asked = (Arm("b", "cccc", 0.1),)
+    sets.change(lambda live: replace(live, previous="zzzz", arms=asked, shadows=asked), actor="x", reason="")
+    assert sets.checked() == sets.read()
+    sets.file.write_text(json.dumps({**json.loads(sets.file.read_text()), **change}))
+    assert any("live.json: differs from its line" in fault for fault in sets.history().faults)
+    for use in (sets.checked, lambda: put(sets, "dddd")):
+        with pytest.raises(ReleaseError, match="live.json: differs from its line"):
+            use()
+    assert sets.log.read().lines[-1].reason == ""

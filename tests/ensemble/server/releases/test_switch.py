@@ -9,7 +9,7 @@ from waiting import HANG_S
 from cascade.core.errors import ServerError
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.protocol.pulse import Pulse
-from cascade.ensemble.protocol.serving_file import SERVING_FILE, Serving, release_folder
+from cascade.ensemble.protocol.serving_file import SERVING_FILE, ArmAddress, Beside, Serving, release_folder
 from cascade.ensemble.repository.digests import write_digests
 from cascade.ensemble.server.releases import version_copy
 from cascade.ensemble.server.releases.switch import ReleaseSwitch
@@ -136,6 +136,51 @@ def test_processes_that_are_to_be_replaced_go_on_with_theirs(switch, processes, 
         pass
     assert (switch.active, switch.kept, folders(switch)) == ("other", (), set())
     assert {one.active for one in processes} == {"two"}
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_full_disk_changes_nothing_and_the_next_try_works(switch, processes, published, monkeypatch, failures):
+    switch.hold(published["two"])
+    write, left = Serving.write, [failures]
+
+    def full(serving, file):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(28, "No space left on device")
+        write(serving, file)
+
+    monkeypatch.setattr(Serving, "write", full)
+    asked = Beside("salt", (ArmAddress("canary", "three", 0.1, None),))
+    for _ in range(failures):
+        with pytest.raises(OSError, match="No space"):
+            switch.activate("two") if failures == 1 else switch.ask_beside(asked)
+    assert {one.active for one in processes} == {"one"} == {switch.active}
+    switch.ask_beside(asked)
+    switch.activate("two")
+    assert {one.active for one in processes} == {"two"} == {switch.active}
+    assert Serving.read(switch._file).beside == asked
+
+
+def test_a_load_that_fails_while_the_disk_is_full_leaves_it_to_the_next_try(switch, processes, published, monkeypatch):
+    switch.hold(published["two"])
+    write, failing = Serving.write, iter([False, True])
+
+    def full_at_the_second(serving, file):
+        if next(failing, False):
+            raise OSError(28, "No space left on device")
+        write(serving, file)
+
+    monkeypatch.setattr(Serving, "write", full_at_the_second)
+    monkeypatch.setattr(switch, "_within_s", 0.0)
+    for process in processes:
+        process.releases.stop()
+    with pytest.raises(OSError, match="No space"):
+        switch.activate("two")
+    assert switch.active == "one"
+    assert Serving.read(switch._file).active == "two"  # so the next try must write again
+    with pytest.raises(ServerError, match="not loaded in"):
+        switch.activate("two")
+    assert Serving.read(switch._file).active == "one"
 
 
 def test_only_a_fused_model_of_the_same_inputs_outputs_and_stages_fits(switch, published, tmp_path):

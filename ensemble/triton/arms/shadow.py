@@ -1,0 +1,168 @@
+"""Asks shadow releases what was just answered, without anybody waiting for them, and counts how they differ."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from queue import Empty, Full, Queue
+from threading import Event, Lock, Thread
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....core.errors import ServerError
+from ....core.signature import Columns
+from ...protocol.serving_file import ArmAddress
+from ..latency_histogram import Series
+from .link import Link
+
+PERSISTENCE = 0.9
+"""Of rank-biased overlap (Webber, Moffat and Zobel 2010): a reader looks at the next item with this probability."""
+_WAITING = 8
+"""Requests that may wait for a shadow; more are dropped and counted, so that a slow shadow costs little memory."""
+HELP = {
+    "recsys_shadow_requests_total": "Requests that a shadow was to be asked, by outcome.",
+    "recsys_shadow_users_total": "Users whom a shadow and the stable release have both answered.",
+    "recsys_shadow_overlap_total": "Sum over users of the share of the answer's items that the shadow shows as well.",
+    "recsys_shadow_rank_biased_overlap_total": "Sum over users of the rank-biased overlap of both answers.",
+    "recsys_shadow_top_score_change_sum": "Sum over users of the shadow's best score minus that of the answer.",
+    "recsys_shadow_other_reasons_total": "Users for whom the shadow gives other reasons.",
+    "recsys_shadow_stage_seconds_total": "Seconds that passes took by stage, of the answer and of the shadow.",
+}
+
+
+class Shadows:
+    """Threads that ask shadows, one for each.
+
+    Args:
+        stages: names of the columns of ``stages_ms``.
+    """
+
+    def __init__(self, shadows: Sequence[ArmAddress], links: Mapping[str, Link | None], stages: Sequence[str]) -> None:
+        self._counts = defaultdict[Series, float](float)
+        self._lock, self._stages, self._stop = Lock(), tuple(stages), Event()
+        self._queues = [(shadow, links[shadow.name], Queue[tuple[Columns, Columns]](_WAITING)) for shadow in shadows]
+        self._threads = [
+            Thread(target=self._run, args=each, name=f"cascade-{each[0].name}", daemon=True) for each in self._queues
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def offer(self, columns: Columns, answer: Columns) -> None:
+        """A request that was answered, and the answer."""
+        for shadow, link, queue in self._queues:
+            if random.random() >= shadow.share:
+                continue
+            if link is None or link.closed:
+                self._count(shadow, "failed")
+                continue
+            try:
+                queue.put_nowait((_copied(columns), _copied(answer)))  # Triton and the next pass use this memory again
+            except Full:
+                self._count(shadow, "dropped")
+
+    def stop(self) -> None:
+        """End the threads; what waits is left."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def values(self) -> Mapping[Series, float]:
+        """All series."""
+        with self._lock:
+            return dict(self._counts)
+
+    def _run(self, shadow: ArmAddress, link: Link, queue: Queue[tuple[Columns, Columns]]) -> None:
+        while not self._stop.is_set():
+            try:
+                columns, answer = queue.get(timeout=0.2)
+            except Empty:
+                continue
+            try:
+                other = link.ask(columns)
+            except ServerError:
+                self._count(shadow, "failed")
+                continue
+            self._count(shadow, "answered")
+            self._compare(shadow, answer, other)
+
+    def _count(self, shadow: ArmAddress, outcome: str) -> None:
+        with self._lock:
+            self._counts["recsys_shadow_requests_total", (*_labels(shadow), ("outcome", outcome))] += 1
+
+    def _compare(self, shadow: ArmAddress, answer: Columns, other: Columns) -> None:
+        unknown = np.array(["unknown_user" in text for text in answer["reasons"][:, 0]])
+        values = {
+            "users": np.ones(len(unknown)),
+            "overlap": overlap(answer["item_ids"], other["item_ids"]),
+            "rank_biased_overlap": rank_biased_overlap(answer["item_ids"], other["item_ids"]),
+            "top_score_change": other["scores"][:, 0].astype(np.float64) - answer["scores"][:, 0],
+            "other_reasons": (answer["reasons"] != other["reasons"])[:, 0],
+        }
+        with self._lock:
+            for users, rows in (("known", ~unknown), ("unknown", unknown)):
+                labels = (*_labels(shadow), ("users", users))
+                for name, column in values.items() if rows.any() else ():
+                    ending = "sum" if name == "top_score_change" else "total"  # counters must not shrink
+                    self._counts[f"recsys_shadow_{name}_{ending}", labels] += float(column[rows].sum())
+            for by, times in (("stable", answer["stages_ms"]), ("shadow", other["stages_ms"])):
+                for stage, milliseconds in zip(self._stages, times[0].tolist(), strict=True):
+                    labels = (*_labels(shadow), ("by", by), ("stage", stage))
+                    self._counts["recsys_shadow_stage_seconds_total", labels] += milliseconds / 1000
+
+
+def overlap(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+    """[B], share of the items of ``one`` [B, k] that are in ``other`` [B, k] as well; 1 for empty answers."""
+    return np.array([_common(a, b) / max(len(a), len(b)) if a or b else 1.0 for a, b in _lists(one, other)])
+
+
+def rank_biased_overlap(one: NDArray[Any], other: NDArray[Any], p: float = PERSISTENCE) -> NDArray[np.float64]:
+    """[B], the extrapolated rank-biased overlap of two answers [B, k] (equation 32 of Webber, Moffat and Zobel 2010,
+    "A similarity measure for indefinite rankings"): 1 for equal ones, 0 where no item is common."""
+    return np.array([_extrapolated(a, b, p) for a, b in _lists(one, other)])
+
+
+def _extrapolated(a: list[Any], b: list[Any], p: float) -> float:
+    short, long = sorted((a, b), key=len)
+    if not long:
+        return 1.0
+    if not short:
+        return 0.0
+    s, at_short, common, total = len(short), 0, 0, 0.0
+    in_long, in_short = set[Any](), set[Any]()
+    for depth, item in enumerate(long, start=1):
+        in_long.add(item)
+        if depth <= s:
+            other = short[depth - 1]
+            in_short.add(other)
+            common += (other in in_long) + (item != other and item in in_short)
+            at_short = common
+        else:
+            common += item in in_short
+            total += at_short * (depth - s) / (s * depth) * p**depth
+        total += common / depth * p**depth
+    longest = len(long)
+    return (1 - p) / p * total + ((common - at_short) / longest + at_short / s) * p**longest
+
+
+def _common(a: list[Any], b: list[Any]) -> int:
+    return len(set(a) & set(b))
+
+
+def _lists(one: NDArray[Any], other: NDArray[Any]) -> list[tuple[list[Any], list[Any]]]:
+    """The items of each user in both answers, without the padding."""
+    none = "" if one.dtype == object else -1
+    return [
+        ([x for x in a if x != none], [x for x in b if x != none])
+        for a, b in zip(one.tolist(), other.tolist(), strict=True)
+    ]
+
+
+def _copied(columns: Columns) -> Columns:
+    return {name: array.copy() for name, array in columns.items()}
+
+
+def _labels(shadow: ArmAddress) -> tuple[tuple[str, str], ...]:
+    return ("shadow", shadow.name), ("release", shadow.release)

@@ -1,0 +1,105 @@
+"""Servers of other releases, for arms and shadows: whatever happens to one of them costs no client an answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from ...core.errors import CascadeError
+from ...ensemble.protocol.call_errors import one_line
+from ...ensemble.server.server import TritonServer
+
+_log = logging.getLogger("cascade.serve")
+
+_LEAVE_S = 0.5
+"""Seconds that a server goes on after nobody is told to ask it any more."""
+_RETRY_S = 5.0
+
+
+class ArmServer:
+    """A thread that runs the server of a release, and starts it again when it ends.
+
+    Args:
+        release: its id.
+        make: a server of it, not started.
+    """
+
+    def __init__(self, release: str, make: Callable[[threading.Event], TritonServer]) -> None:
+        self._release, self._make = release, make
+        self._server: TritonServer | None = None
+        self._fault = "is being started"
+        self._stop = threading.Event()
+        # A server ends with the thread that has started it.
+        self._thread = threading.Thread(target=self._run, name=f"cascade-arm-{release}", daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str | None:
+        """``host:port`` of its gRPC endpoint; None while it does not answer."""
+        server = self._server
+        return server.grpc_url if server is not None and server.answers() else None
+
+    @property
+    def fault(self) -> str:
+        """Why it does not answer; empty if it does."""
+        if self.url is not None:
+            return ""
+        return self._fault if self._server is None else "a process of it is replaced"
+
+    def leave(self) -> None:
+        """End it soon."""
+        threading.Timer(_LEAVE_S, self._stop.set).start()
+
+    def stop(self) -> None:
+        """End it now, and wait for that."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._make(self._stop) as server:
+                    self._server = server
+                    _log.warning("release %s answers the users of its arm", self._release)
+                    try:
+                        server.wait(self._stop)
+                    finally:
+                        self._server = None
+            except CascadeError as error:
+                if not self._stop.is_set():
+                    self._fault = one_line(error)
+                    _log.error("release %s cannot answer the users of its arm: %s", self._release, self._fault)
+            self._stop.wait(_RETRY_S)
+
+
+class ArmServers:
+    """One server for each release.
+
+    Args:
+        make: a server of the release in this model repository, not started; it gives up when the event is set.
+    """
+
+    def __init__(self, make: Callable[[Path, threading.Event], TritonServer]) -> None:
+        self._make = make
+        self._servers: dict[str, ArmServer] = {}
+        self._left: list[ArmServer] = []
+
+    def add(self, release: str, repository: Path) -> ArmServer:
+        """The server of a release, which is started if there is none."""
+        if release not in self._servers:
+            self._servers[release] = ArmServer(release, lambda stop: self._make(repository, stop))
+        return self._servers[release]
+
+    def keep_only(self, releases: Collection[str]) -> None:
+        """End the servers of all others."""
+        for release in self._servers.keys() - set(releases):
+            server = self._servers.pop(release)
+            server.leave()
+            self._left.append(server)
+
+    def stop(self) -> None:
+        """End all of them, and wait for that."""
+        for server in (*self._left, *self._servers.values()):
+            server.stop()
