@@ -45,6 +45,8 @@ _log = logging.getLogger("cascade.serve")
 _STATUS_S = 1.0
 _LET_LOAD_S = 1.0
 """Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
+_GRACE_S, _GRACE_OF_ARMS_S = 5, 1
+"""Seconds that requests in flight have when a server stops. Nobody asks an arm any more by then."""
 _SETTLE_S = 5.0
 """Seconds in which the watchdog sees all processes of a release that was loaded; most take a tenth of one."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -173,7 +175,7 @@ class TritonServer:
         except BaseException:
             self.stop()
             raise
-        self.release, self._urls = first.release, (ports.metrics_url, ports.grpc_url)
+        self.release, self._urls = first.release, (ports.metrics_url if self._clients else "", ports.grpc_url)
         again = partial(self._start_again, runtime, ports)
         self._supervisor = Supervisor(
             first,
@@ -484,6 +486,7 @@ class TritonServer:
             forward=self._forward,
             cancelled=self._cancelled,
             startup_s=self._startup_s,
+            grace_s=_GRACE_S if self._clients else _GRACE_OF_ARMS_S,
         )
 
 

@@ -35,7 +35,7 @@ class ServerStatus:
     arms: Mapping[str, str] = field(default_factory=dict)
     """Each arm and shadow of the live set: empty text where its release answers, else why it does not."""
     metrics_url: str = ""
-    """Of the Prometheus metrics."""
+    """Of the Prometheus metrics; empty where there are none."""
     grpc_url: str = ""
     """``host:port`` of the gRPC endpoint."""
     at: float = 0.0
