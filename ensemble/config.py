@@ -218,9 +218,10 @@ class ServerConfig(Section):
     startup_timeout_s: float = Field(default=600.0, gt=0)
     """How long loading the release may take. The first start on a machine compiles code, which takes a minute or more
     if the machine is busy. Unit: seconds. Example: ``1800``."""
-    arm_timeout_s: float = Field(default=0.5, gt=0)
+    arm_timeout_s: float = Field(default=0.25, gt=0)
     """How long the users of a canary, or of an arm of an A/B test, wait for its release before the stable one answers
-    them with the reason ``canary_unavailable`` or ``arm_unavailable``. Unit: seconds. Example: ``0.2``."""
+    them with the reason ``canary_unavailable`` or ``arm_unavailable``. Others whose requests share a pass with theirs
+    wait as well. Unit: seconds. Example: ``0.1``."""
     drain_s: float = Field(default=3.0, ge=0)
     """How long the server goes on answering after SIGTERM while it says that it is not ready, so that a load balancer
     sends nothing more. Unit: seconds. Example: ``15``."""

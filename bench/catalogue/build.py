@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...core.artifact import MANIFEST, Artifact, write_artifact
 from ...core.errors import ConfigError
+from ...core.files import link_or_copy
 from .widening import Widening
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def build(items: int, folder: Path, feature_repo: Path) -> WidenedShop:
 
     runs = folder / f"runs-{items}"
     widening = Widening(done["etl"].path, items, config.data.synthetic.seed)
+    _widen(runs, done, "data", (), widening.write_data)
+    _widen(runs, done, "features", ("data",), _copy)
     _widen(runs, done, "etl", ("data",), widening.write_etl)
     _widen(runs, done, "two_tower", ("etl",), widening.write_models)
     _run(runs, done, INDEX, config)
@@ -80,6 +83,13 @@ def _widen(
         return old.metrics
 
     done[kind] = write_artifact(path, kind, {name: done[name] for name in parents}, fill)
+
+
+def _copy(old: Path, folder: Path) -> None:
+    """The same files, as an artifact of other parents."""
+    for path in old.iterdir():
+        if path.name != MANIFEST:
+            link_or_copy(path, folder / path.name)
 
 
 def _run(runs: Path, done: dict[str, Artifact], stage: Stage, config: PipelineConfig) -> None:

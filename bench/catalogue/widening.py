@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from ...core.artifact import MANIFEST
 from ...core.errors import ArtifactError
 from ...core.features import FeatureSchema
-from ...core.files import link_or_copy
+from ...core.files import link_or_copy, read_json
 
 SPREAD = 0.5
 """Standard deviation of an added embedding around its original, in units of the table's standard deviation."""
 CHUNK = 1 << 18
 """Rows that are drawn and written at a time."""
 ITEM_ID = "item_id"
+ITEM_TABLE, TABLES = "items.parquet", "tables.json"
 Floats = NDArray[np.float32]
 
 
@@ -62,6 +63,24 @@ class Widening:
         """Number of item id codes before widening. Added items have the codes after these."""
         return self.schema[ITEM_ID].cardinality
 
+    def write_data(self, old: Path, folder: Path) -> None:
+        """Write a copy of the data artifact ``old`` with a table of ``items`` items to ``folder``."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from ...workflows.data.write import write_table
+
+        for path in old.iterdir():
+            if path.name not in (MANIFEST, ITEM_TABLE, TABLES):
+                link_or_copy(path, folder / path.name)
+        table = pq.read_table(old / ITEM_TABLE)
+        added = table.take(self.originals)
+        at = added.column_names.index(ITEM_ID)
+        added = added.set_column(at, ITEM_ID, pa.array(self._added_ids(np.asarray(table[ITEM_ID]))))
+        write_table(pa.concat_tables([table, added]), folder / ITEM_TABLE)
+        facts = read_json(old / TABLES)
+        (folder / TABLES).write_text(json.dumps({**facts, "n_items": self.items}, indent=1))
+
     def write_etl(self, old: Path, folder: Path) -> None:
         """Write a copy of the etl artifact ``old`` with tables of ``items`` items to ``folder``.
 
@@ -83,7 +102,7 @@ class Widening:
         ids = np.load(old / "item_ids.npy")
         if ids.dtype.kind != "i":
             raise ArtifactError(f"item_ids.npy: expected whole numbers to widen, holds {ids.dtype}")
-        added = ids.max() + 1 + np.arange(self.items - len(ids))
+        added = self._added_ids(ids)
         np.save(folder / "item_ids.npy", np.concatenate([ids, added]))
         counts = np.load(old / "item_counts.npy")
         np.save(folder / "item_counts.npy", np.concatenate([counts, np.zeros(len(added), counts.dtype)]))
@@ -119,6 +138,11 @@ class Widening:
                 if len(tensor.dims) == 2 and tensor.dims[0] == self.cardinality:
                     self._widen(tensor, folder)
             onnx.save(model, str(folder / file.name))
+
+    def _added_ids(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids of the added items, beside those [trained] that are there."""
+        added: NDArray[np.int64] = ids.max() + 1 + np.arange(self.items - len(ids))
+        return added
 
     def _write_schema(self, file: Path) -> None:
         features = [asdict(feature) for feature in self.schema]

@@ -13,6 +13,7 @@ import numpy as np
 from ...core.errors import ServerError
 from ...ensemble.client import Client
 from ...ensemble.graph.executor import Executor
+from ...ensemble.protocol.arms import UNAVAILABLE
 from ...ensemble.protocol.recommendation import Recommendation, recommendations
 from ...ensemble.protocol.same_answer import difference
 from ...evaluation.served_graph import feature_repo_at
@@ -54,6 +55,8 @@ class CheckedClients:
         self._url, self._model, self._expected = url, model, expected
         self.last: dict[str, float] = {}
         """Release -> when it has answered last, seconds of the monotonic clock."""
+        self.marked, self.marked_at = 0, 0.0
+        """Answers that say that an arm does not answer: their number, and when the last one came."""
 
     @property
     def connect(self) -> Connect:
@@ -67,6 +70,8 @@ class CheckedClients:
                     answer = client.recommend([user], temperature=0.0)[0]
                     check(answer, self._expected)
                     self.last[answer.release] = time.monotonic()
+                    if set(answer.reasons) & set(UNAVAILABLE):
+                        self.marked, self.marked_at = self.marked + 1, time.monotonic()
 
                 yield ask
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,8 @@ _FIRST = 10
 """Swaps after which memory is measured first; caches are full by then."""
 _WITHIN_S = 60.0
 _LOOK_S = 0.002
-_ACTOR = "cascade bench --swaps"
+ACTOR = "cascade bench --swaps"
+"""Who the audit log says it was."""
 _PAUSE_S = 0.25
 """Seconds between two swaps, in which the latency beside a swap is measured."""
 
@@ -93,9 +95,9 @@ def _swap(status_file: Path, sets: LiveSets, clients: CheckedClients, release: s
     """Make a release live; when that was begun, and when its first answer came."""
     start = time.monotonic()
     _change(sets, release)
-    _wait(lambda: clients.last.get(release, 0.0) > start, f"release {release} answers")
+    wait_until(lambda: clients.last.get(release, 0.0) > start, f"release {release} answers")
     first = time.monotonic()
-    _wait(lambda: ServerStatus.read(status_file).release == release, f"release {release} is live")
+    wait_until(lambda: ServerStatus.read(status_file).release == release, f"release {release} is live")
     return start, first
 
 
@@ -113,7 +115,7 @@ def _change(sets: LiveSets, release: str) -> LiveSet:
     def make(live: LiveSet | None) -> LiveSet:
         return replace(live, stable=release, previous=live.stable) if live else LiveSet(release)
 
-    return sets.change(make, actor=_ACTOR, reason="swap")
+    return sets.change(make, actor=ACTOR, reason="swap")
 
 
 def _try_broken(status_file: Path, sets: LiveSets) -> None:
@@ -126,11 +128,16 @@ def _try_broken(status_file: Path, sets: LiveSets) -> None:
         status = ServerStatus.read(status_file)
         return status.live_set == generation and bool(status.live_set_fault)
 
-    _wait(refused, "the broken release is refused")
-    sets.change(lambda live: before, actor=_ACTOR, reason="put back")
+    wait_until(refused, "the broken release is refused")
+    sets.change(lambda live: before, actor=ACTOR, reason="put back")
 
 
-def _wait(done: Callable[[], bool], what: str) -> None:
+def wait_until(done: Callable[[], bool], what: str) -> None:
+    """Wait for something that has to happen soon.
+
+    Raises:
+        ServerError: saying ``what`` was expected.
+    """
     deadline = time.monotonic() + _WITHIN_S
     while not done():
         if time.monotonic() > deadline:
@@ -148,6 +155,11 @@ def _shared_mb() -> float:
     return sum(file.stat().st_blocks * 512 for file in files if file.exists()) / 2**20
 
 
+def errors_of(sent: Sequence[Sent]) -> dict[str, int]:
+    """What failed -> how often."""
+    return dict(Counter(one.error for one in sent if one.error))
+
+
 def _report(
     sent: Sequence[Sent], swaps: Sequence[tuple[float, float]], refused: int, sizes: Sequence[tuple[float, float]]
 ) -> SwapReport:
@@ -156,16 +168,12 @@ def _report(
     swap = np.searchsorted(starts, at, side="right") - 1
     during = (swap >= 0) & (at <= ends[np.maximum(swap, 0)])
     took = np.array([1000 * (one.done - one.at) for one in sent])
-    errors: dict[str, int] = {}
-    for one in sent:
-        if one.error:
-            errors[one.error] = errors.get(one.error, 0) + 1
     (first_mb, first_shared), (last_mb, last_shared) = sizes[0], sizes[-1]
     return SwapReport(
         seconds=[end - start for start, end in swaps],
         refused=refused,
         answered=sum(not one.error for one in sent),
-        errors=errors,
+        errors=errors_of(sent),
         p99_in_ms=float(np.percentile(took[during], 99)) if during.any() else float("nan"),
         p99_beside_ms=float(np.percentile(took[~during], 99)) if (~during).any() else float("nan"),
         memory_mb=(first_mb, last_mb),

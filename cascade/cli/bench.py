@@ -213,6 +213,7 @@ def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Pat
     from tqdm import tqdm
 
     from ..bench.chaos.steady_load import Endpoint, SteadyLoad
+    from ..bench.swaps.arms import arms_text, try_arms
     from ..bench.swaps.checked_answers import CheckedClients, expected_answers
     from ..bench.swaps.serve_process import cascade_serve
     from ..bench.swaps.swap import as_text, prepare, swap_often, version_folders
@@ -246,9 +247,12 @@ def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Pat
                     bar.update()
 
                 report = swap_often(own, (newest[0], newest[1]), clients, load, times, on_swap)
+                other = newest[0] if times % 2 else newest[1]
+                arms = try_arms(own, other, clients, load, times)
     typer.echo(as_text(report))
+    typer.echo(arms_text(arms))
     typer.echo(f"load: {rate:g} requests per second; {os.cpu_count()} cores")
-    if report.errors:
+    if report.errors or arms.errors:
         raise typer.Exit(1)
 
 

@@ -21,10 +21,12 @@ from .doctor.command import doctor
 from .evaluate import evaluate
 from .experiments.ab import ab
 from .experiments.canary import canary
+from .experiments.compare import compare
 from .experiments.events import events
 from .experiments.shadow import shadow
 from .experiments.stop import stop
 from .features import features
+from .index import index
 from .logging import is_verbose
 from .options import with_config
 from .recommend import recommend
@@ -83,10 +85,12 @@ app.command(epilog="Example: cascade serve --http-port 9000 --grpc-port 9001 --m
 app.command(epilog="Example: cascade reload -c shop.yaml")(reload)
 release.command(epilog="Example: cascade release canary 3414 --ramp 1,5,25,50,100 --every 10m")(canary)
 release.command(epilog="Example: cascade release shadow 3414 --share 10")(shadow)
+release.command(epilog="Example: cascade release compare --json")(compare)
 release.command(epilog="Example: cascade release stop --reason 'the campaign is over'")(stop)
 app.add_typer(release, name="release")
 app.add_typer(ab, name="ab")
 app.add_typer(events, name="events")
+app.add_typer(index, name="index")
 app.command(epilog="Example: cascade recommend --user 42 --top-k 10 --context hour=20 --json")(recommend)
 app.command(epilog="Example: cascade bench --concurrency 16 --no-rate --soak 300")(bench)
 app.command(epilog="Example: cascade size --price-per-hour 1.20 --qps 3000 --table item_id=10000000x64")(size)
@@ -112,6 +116,10 @@ def main() -> None:
         if terminated:  # a library that was being imported has made another error of it
             sys.exit(TERMINATED)
         _fail(error, f"{type(error).__name__}: {error} (--verbose says where)", INTERNAL_ERROR)
+    except BaseException:
+        if terminated:  # pydantic's core makes a panic of it
+            sys.exit(TERMINATED)
+        raise
 
 
 def _fail(error: Exception, message: str, code: int) -> None:

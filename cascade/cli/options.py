@@ -40,7 +40,7 @@ PIPELINE = Path("pipeline.yaml")
 RUNS = Path("runs")
 NONE: list[str] = []
 _COMMAND = re.compile(
-    r"`(cascade (?:run|plan|serve|evaluate|tune|bench|features \w+|release \w+|ab \w+|events \w+)\b[^`]*)`"
+    r"`(cascade (?:run|plan|serve|evaluate|tune|bench|features \w+|release \w+|ab \w+|events \w+|index \w+)\b[^`]*)`"
 )
 """A command that takes a config, as error messages name it."""
 _loaded = PIPELINE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +23,7 @@ release = typer.Typer(
 )
 Release = Annotated[str, typer.Argument(help="Id of a release, or its beginning; see `cascade release list`.")]
 Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
+Force = Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")]
 Timeout = Annotated[float, typer.Option(min=0, help="How long running servers have to take it. Unit: seconds.")]
 TIMEOUT_S = 10.0
 
@@ -34,8 +34,9 @@ def list_releases(
 ) -> None:
     """List the releases that are kept, the newest first.
 
-    stable: the one that answers. previous: the one that a rollback brings back. published: the one in the model
-    repository itself, for plain Triton.
+    stable: the one that answers. canary, or the name of an arm: answers a share of the users. shadow: is asked a share
+    of the requests and answers nobody. previous: the one that a rollback brings back. published: the one in the
+    model repository itself, for plain Triton.
     """
     from .text.release import marks, releases_table
 
@@ -157,7 +158,7 @@ def history(
 def promote(
     which: Release,
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Promote it whatever the gates say; needs a reason.")] = False,
+    force: Force = False,
     timeout: Timeout = TIMEOUT_S,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
@@ -171,11 +172,8 @@ def promote(
     load it, the one before answers on and is stable again. The exit code is 1 then, and if a server has not loaded it
     in time.
     """
-    from ..rollout.releases.promotion import promote
-
-    store, _ = places(config, sets)
-    report = passed(lambda: verified(config, sets, runs, which), force, reason, ("promoted", "promotes"))
-    _tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
+    check_reason(force, reason)
+    promote_judged(places(config, sets)[0], verified(config, sets, runs, which), reason, force, timeout, as_json)
 
 
 @release.command(epilog="Example: cascade release rollback --reason 'fewer clicks since noon'")
@@ -193,10 +191,42 @@ def rollback(
     """
     from ..rollout.releases.promotion import rollback
 
-    _tell(rollback(places(config, sets)[0], reason, timeout), as_json)
+    tell(rollback(places(config, sets)[0], reason, timeout), as_json)
 
 
-def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
+def check_reason(force: bool, reason: str) -> None:
+    """Raise ConfigError if a release is to be promoted in spite of the gates, without a word."""
+    from ..core.errors import ConfigError
+
+    if force and not reason:
+        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
+
+
+def check_passed(report: GateReport, force: bool, verbs: tuple[str, str]) -> None:
+    """Exit, with what the gates say, if a release does not pass them and ``force`` is not given.
+
+    Args:
+        verbs: what is to be done with it, e.g. ``promoted`` and ``promotes``.
+    """
+    from .text.gates import EXIT_CODES, report_text
+
+    if report.state != "pass" and not force:
+        done, does = verbs
+        typer.echo(f"{report_text(report)}\n\nnot {done}; --force --reason '...' {does} it all the same", err=True)
+        raise typer.Exit(EXIT_CODES[report.state])
+
+
+def promote_judged(
+    store: ReleaseStore, report: GateReport, reason: str, force: bool, timeout: float, as_json: bool
+) -> None:
+    """Promote a release if the gates let it pass or ``force`` is given, print what became of it, and exit."""
+    from ..rollout.releases.promotion import promote
+
+    check_passed(report, force, ("promoted", "promotes"))
+    tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
+
+
+def tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
     """Print what became of a change, and exit."""
     from .text.gates import summary
     from .text.release import switch_text
@@ -211,26 +241,6 @@ def _tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> No
             typer.echo(summary(report))
         typer.echo(switch_text(switch))
     raise typer.Exit(0 if switch.whole else 1)
-
-
-def passed(judge: Callable[[], GateReport], force: bool, reason: str, verbs: tuple[str, str]) -> GateReport:
-    """What the gates say of a release that passes them; exits if it does not, unless ``force`` has a reason.
-
-    Args:
-        judge: asks the gates.
-        verbs: what is to be done with it, e.g. ``promoted`` and ``promotes``.
-    """
-    from ..core.errors import ConfigError
-    from .text.gates import EXIT_CODES, report_text
-
-    if force and not reason:
-        raise ConfigError("--force: expected --reason as well, for the audit log; say why the gates do not count")
-    report = judge()
-    if report.state != "pass" and not force:
-        done, does = verbs
-        typer.echo(f"{report_text(report)}\n\nnot {done}; --force --reason '...' {does} it all the same", err=True)
-        raise typer.Exit(EXIT_CODES[report.state])
-    return report
 
 
 def verified(

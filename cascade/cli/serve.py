@@ -36,6 +36,8 @@ def serve(
     any that is kept, and ``cascade release rollback`` the one before.
     """
     from ..ensemble.server.serve import serve
+    from ..ensemble.server.server import TritonServer
+    from ..rollout.canary.watch import ReleaseWatch, WatchedServer
     from ..rollout.releases.follow import Follower, first_release
 
     flags = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
@@ -49,11 +51,16 @@ def serve(
                 err=True,
             )
     repository, model = Path(merged.export.repository), merged.export.model_name
+
+    def attend(server: TritonServer) -> Follower:
+        sources = WatchedServer(lambda: server.metrics_url, server.counts)
+        return Follower(server, ReleaseWatch(sources, merged.rollout.watch))
+
     serve(
         merged.server,
         repository=repository,
         model=model,
-        attend=Follower,
+        attend=attend,
         first=first_release(repository, model),
         feature_repo=Path(merged.feature_store.repo),
         redis=merged.feature_store.connection,

@@ -97,6 +97,19 @@ def save_ranker(
     graph.save(file, inputs, "logits", ["B", "K"])
 
 
+def save_split_ranker(
+    item: Path, pair: Path, users: Sequence[Feature], items: Sequence[Feature], dim: int, table: str
+) -> None:
+    """Write a ranker in two parts: ``item`` gives the column ``table`` [B, dim] of item features, and ``pair`` logits
+    [B, K] = <user side, table>."""
+    save_query_tower(item, items, dim, seed=2)
+    graph = _Graph()
+    last = graph.constant("last", np.array([-1], dtype=np.int64))
+    across = graph.add("Unsqueeze", [_user_side(graph, users, dim, np.random.default_rng(3)), last], "across")
+    graph.add("Squeeze", [graph.add("MatMul", [table, across], "product"), last], "logits")
+    graph.save(pair, {**_inputs(users, "B"), table: ("float32", ["B", "K", dim])}, "logits", ["B", "K"])
+
+
 def _inputs(features: Sequence[Feature], *leading: str) -> dict[str, tuple[str, list[Any]]]:
     return {feature.name: (feature.dtype, [*leading, *feature.dims]) for feature in features}
 
@@ -108,8 +121,9 @@ def _user_side(graph: _Graph, features: Sequence[Feature], dim: int, rng: np.ran
         if feature.kind == "categorical"
     ]
     for feature in features:
-        if feature.kind == "continuous":
-            weights = graph.constant(f"{feature.name}_weights", rng.normal(size=(1, dim)).astype(np.float32))
+        if feature.kind != "categorical":
+            values = rng.normal(size=(feature.dims[0], dim)).astype(np.float32)
+            weights = graph.constant(f"{feature.name}_weights", values)
             parts.append(graph.add("MatMul", [feature.name, weights], f"{feature.name}_part"))
     return graph.add("Sum", parts, "user_side")
 

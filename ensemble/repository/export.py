@@ -34,10 +34,16 @@ class DataRuntime(TritonExecutorRuntime):
     """
 
     def __init__(
-        self, inputs: Sequence[Input], release: ReleaseManifest, serving: ServingConfig, parts: Mapping[str, Artifact]
+        self,
+        inputs: Sequence[Input],
+        release: ReleaseManifest,
+        serving: ServingConfig,
+        parts: Mapping[str, Artifact],
+        refresh: Mapping[str, Path],
     ) -> None:
         super().__init__()
         self.inputs, self.release, self.serving, self.parts = tuple(inputs), release, serving, parts
+        self.refresh = refresh
 
     def export(
         self, ensemble: Ensemble, path: str | os.PathLike[str], version: int = 1, name: str | None = None
@@ -56,7 +62,7 @@ class DataRuntime(TritonExecutorRuntime):
         inputs = {entry.name: entry.spec for entry in self.inputs}
         found = with_extra_ops(found, self.serving.ops, inputs, outputs, self.parts)
         steps = {f"{at:02d}_{step.op.kind}": step for at, step in enumerate(found)}
-        exported = Exported(steps, self.inputs, outputs, self.release, self.serving)
+        exported = Exported(steps, self.inputs, outputs, self.release, self.serving, self.refresh)
         return write(exported, Path(path), name or self.release.model, version), []
 
 
@@ -69,12 +75,14 @@ def export(
     version: int,
     serving: ServingConfig,
     parts: Mapping[str, Artifact] | None = None,
+    refresh: Mapping[str, Path] | None = None,
 ) -> Path:
     """Export ``ensemble`` as version ``version`` of the model that ``release`` names; returns its folder.
 
     Args:
         parts: the artifacts of the release, for the files of ``serving.ops``.
+        refresh: files to renew the items with, see `refresh_files`; without them they cannot be.
     """
-    runtime = DataRuntime(inputs, release, serving, parts or {})
+    runtime = DataRuntime(inputs, release, serving, parts or {}, refresh or {})
     folder, _ = ensemble.export(repository, runtime=runtime, version=version, name=release.model)
     return Path(folder)

@@ -119,6 +119,27 @@ def record_golden(version: Path, parts: Mapping[str, Artifact], count: int) -> N
     write_digests(version, (version.parent / CONFIG).read_text())
 
 
+def record_again(before: Path, version: Path) -> None:
+    """Have the release in ``version`` record its answers to the requests of another one, and write its digests again.
+
+    Args:
+        before: folder of the version with the requests; nothing happens if it has none.
+
+    Raises:
+        CascadeError: the release cannot be loaded, or cannot answer.
+    """
+    golden = Golden.load(before)
+    if golden is None:
+        return
+    with damage_named(version):
+        node = next(entry for entry in read_json(version / GRAPH)["nodes"] if entry["op"] == LookupUser.kind)
+    users = RecordedUsers(LookupUser(**node["params"]), golden.requests.columns["user_id"], golden.users)
+    executor = Executor.load(version, replace={LookupUser.kind: users})
+    answers = _asked(executor, golden.requests.columns, golden.users)
+    replace(golden, answers=answers).save(version / GOLDEN)
+    write_digests(version, (version.parent / CONFIG).read_text())
+
+
 def _asked(executor: Executor, columns: Columns, users: Columns) -> dict[str, NDArray[Any]]:
     """The outputs `ANSWERS` for all requests, in passes of at most ``executor.max_users``."""
     graph = with_users(executor, RecordedUsers(lookup_of(executor), columns["user_id"], users))

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..graph.request_graph import Step
 from ..protocol.inputs import Input
 from .digests import write_digests
 from .model_config import CONFIG, config_text, of_version
+from .refresh_files import REFRESH
 from .release import ReleaseManifest
 from .step_config import ensemble_text, onnx_text, step_model, step_text
 from .step_plan import FILES, STEP, StepPlan, plan
@@ -47,6 +48,8 @@ class Exported:
     outputs: Signature
     release: ReleaseManifest
     serving: ServingConfig
+    refresh: Mapping[str, Path] = field(default_factory=dict)
+    """Files to renew the items with, see `refresh_files`: name -> where it is now."""
 
     def __post_init__(self) -> None:
         read = {column for step in self.nodes.values() for column in step.op.reads}
@@ -100,7 +103,8 @@ def fused(exported: Exported, name: str) -> list[Model]:
 
     def fill(folder: Path) -> None:
         for node, step in exported.nodes.items():
-            _place(step, folder / NODES / node)
+            _place(step.files, folder / NODES / node)
+        _place_refresh(exported, folder)
         _write_json(folder / GRAPH, _graph(exported, {}))
         (folder / "model.py").write_text(MODEL_PY.format(module="model"))
 
@@ -125,6 +129,7 @@ def ensemble(exported: Exported, name: str, version: int) -> list[Model]:
     folders = {step.node: f"../../{step_model(name, step.name)}/{version}/{FILES}" for step in steps}
 
     def fill(folder: Path) -> None:
+        _place_refresh(exported, folder)
         _write_json(folder / GRAPH, _graph(exported, folders))
 
     text = ensemble_text(name, exported.inputs, exported.outputs, steps)
@@ -140,7 +145,7 @@ def _step(exported: Exported, name: str, step: StepPlan) -> Model:
 
 
 def _fill_step(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
-    _place(source, folder / FILES)
+    _place(source.files, folder / FILES)
     facts = {
         "max_batch_size": exported.serving.max_batch_size,
         "inputs": [entry.to_json() for entry in exported.inputs] if step.first else None,
@@ -154,7 +159,7 @@ def _fill_step(exported: Exported, step: StepPlan, source: Step, folder: Path) -
 def _fill_onnx(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
     from .onnx_step import write_model
 
-    _place(source, folder / FILES)
+    _place(source.files, folder / FILES)
     write_model(step, source, exported.release.release, folder)
 
 
@@ -163,9 +168,14 @@ def _graph(exported: Exported, folders: Mapping[str, str]) -> dict[str, Any]:
     return graph_json(ops, exported.inputs, list(exported.outputs), exported.serving.max_batch_size, folders)
 
 
-def _place(step: Step, folder: Path) -> None:
+def _place_refresh(exported: Exported, folder: Path) -> None:
+    if exported.refresh:
+        _place(exported.refresh, folder / REFRESH)
+
+
+def _place(files: Mapping[str, Path], folder: Path) -> None:
     folder.mkdir(parents=True)
-    for name, source in step.files.items():
+    for name, source in files.items():
         link_or_copy(source, folder / name)
 
 

@@ -30,6 +30,9 @@ class ReleaseManifest:
     """What runs otherwise than configured, and why."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The serving section; empty in releases of earlier versions of this package."""
+    refreshed: Mapping[str, Any] | None = None
+    """Of a release whose items were renewed without training: ``from``, the id of the one before, and the numbers of
+    items that are ``new``, ``changed`` and ``removed``."""
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self), indent=1) + "\n")

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.artifact import Artifact
 from ...core.memory import MemoryNeed
 from ...core.stage import Sections, Stage
-from ...workflows.config import FeatureStoreConfig
+from ...workflows.config import FeatureStoreConfig, TextConfig
 from ..config import ExportConfig, ServingConfig, pipeline_name
 from .owner import Owner, check_owner
 
@@ -28,11 +28,12 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     from .export import export
     from .golden import record_golden
     from .ranker_choice import choose_ranker
+    from .refresh_files import refresh_files
     from .release import make_release
     from .steps import release_steps
 
     for name, part in parents.items():
-        if name != "data":  # nothing of its tables is exported
+        if name != "data":  # of its tables only hashes are exported
             part.check_content()
     config, serving = cast(ExportConfig, sections["export"]), cast(ServingConfig, sections["serving"])
     store = cast(FeatureStoreConfig, sections["feature_store"])
@@ -48,7 +49,10 @@ def fill(folder: Path, sections: Sections, parents: Mapping[str, Artifact]) -> M
     work.mkdir()
     steps, inputs = release_steps(parents, serving, store, release.release, work)
     graph = request_graph(steps, inputs)
-    version = export(graph, folder, inputs, release, version=config.version, serving=serving, parts=parents)
+    refresh = refresh_files(parents, serving, cast(TextConfig, sections["etl.text"]), work)
+    version = export(
+        graph, folder, inputs, release, version=config.version, serving=serving, parts=parents, refresh=refresh
+    )
     if config.golden_requests:
         record_golden(version, parents, config.golden_requests)
     shutil.rmtree(work)
@@ -117,7 +121,7 @@ def unpublished(artifact: Artifact, sections: Sections) -> list[str]:
 EXPORT = Stage(
     name="export",
     help="Export the request graph as a Triton model.",
-    sections=("schema", "history", "serving", "export", "feature_store"),
+    sections=("schema", "etl.text", "history", "serving", "export", "feature_store"),
     parents=("data", "etl", "features", "two_tower", "index", "ranker"),
     fill=fill,
     check=check,

@@ -43,6 +43,8 @@ from .triton_process import TritonProcess
 _log = logging.getLogger("cascade.serve")
 
 _STATUS_S = 1.0
+_LET_LOAD_S = 1.0
+"""Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
 _SETTLE_S = 5.0
 """Seconds in which the watchdog sees all processes of a release that was loaded; most take a tenth of one."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -335,7 +337,7 @@ class TritonServer:
                     loading.start()
         finally:
             if loading is not None:
-                loading.join()
+                loading.join(_LET_LOAD_S)
 
     def stop(self) -> None:
         """End the server and its stubs, and remove their shared memory; nothing happens if it does not run."""

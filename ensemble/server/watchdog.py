@@ -94,8 +94,9 @@ class Watchdog:
 
     @property
     def pulses(self) -> list[Pulse]:
-        """The last pulses of the processes that are loaded."""
-        return [one.pulse for one in list(self._instances.values()) if one.pulse.ready]
+        """The last pulses of the processes that are loaded, without those that others have replaced."""
+        groups = {group for model in self._live.models for group in self._live.groups(model)}
+        return [one.pulse for one in list(self._instances.values()) if one.pulse.ready and one.group in groups]
 
     @property
     def pids(self) -> list[int]:
@@ -119,7 +120,7 @@ class Watchdog:
                 self._judge(one, expected[one.group], passed)
             elif is_stopped_or_gone(one.pid):
                 self._forget(one)
-            else:
+            elif not self._loading.locked():  # while others are loaded, it is the one that answers
                 self._leave(one, passed)
         present = {one.group for one in self._instances.values()}
         self._without = {

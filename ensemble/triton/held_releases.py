@@ -35,11 +35,19 @@ class HeldReleases:
         own: folder of the version that Triton has started this process for.
         load: makes the executor of a folder.
         pulse: of this process.
+        joins: whether other releases can join its own, as in a fused model; a step of an ensemble has its own only.
         interval: seconds between two looks at the file.
     """
 
-    def __init__(self, own: Path, load: Callable[[Path], Executor], pulse: PulseWriter, interval: float = 0.02) -> None:
-        self._load, self._pulse, self._interval = load, pulse, interval
+    def __init__(
+        self,
+        own: Path,
+        load: Callable[[Path], Executor],
+        pulse: PulseWriter,
+        joins: bool = True,
+        interval: float = 0.02,
+    ) -> None:
+        self._load, self._pulse, self._joins, self._interval = load, pulse, joins, interval
         name = os.environ.get(SERVING_FILE)
         self._file = Path(name) if name else None
         self._on_load: Callable[[Executor], None] = _ignore
@@ -117,7 +125,7 @@ class HeldReleases:
 
         Its own folder holds another release when other processes are to take the place of this one.
         """
-        folder = release_folder(self._file, release) if self._file else None
+        folder = release_folder(self._file, release) if self._file and self._joins else None
         if folder is not None and folder.is_dir():
             return folder
         return self._own if release == self._own_release == _release_in(self._own) else None

@@ -45,6 +45,9 @@ _log = logging.getLogger("cascade.backend")
 class TritonPythonModel:
     """Triton's interface of a python model."""
 
+    joins_releases = True
+    """Whether this process can hold other releases beside its own, see `HeldReleases`."""
+
     def initialize(self, args: dict[str, str]) -> None:
         """Load the version's folder and run the graph, so that the first request finds everything warm.
 
@@ -64,7 +67,8 @@ class TritonPythonModel:
         self.triton = triton_python_backend_utils
         self.outputs = output_signature(config)
         self.tensors = ResponseTensors(self.triton.Tensor, self.outputs)
-        self.releases = HeldReleases(Path(args["model_repository"]) / args["model_version"], self.load, self.pulse)
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.releases = HeldReleases(folder, self.load, self.pulse, self.joins_releases)
         self.executor = self.releases.active
         self.max_requests = int(config["parameters"][QUEUE_SIZE]["string_value"])
         self.top_k_outputs = top_k_outputs({name: self.executor.signature[name] for name in self.executor.outputs})

@@ -35,6 +35,8 @@ class TritonPythonModel(model.TritonPythonModel):
     steps take the columns as they come.
     """
 
+    joins_releases = False
+
     def load(self, folder: Path) -> Executor:
         """A graph of this step only, whose outputs are those of Triton's config."""
         check_files(folder, contents_up_to=0)

@@ -32,7 +32,9 @@ CHUNK = 1 << 14
 """Item vectors compared with all queries at once."""
 
 
-def tune(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, target: float) -> dict[str, Any]:
+def tune(
+    index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, target: float, keep: int | None = None
+) -> dict[str, Any]:
     """Set the smallest nprobe (ivf) or efSearch (hnsw) with which each group of ``queries`` reaches ``target``.
 
     Args:
@@ -40,6 +42,7 @@ def tune(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, ta
         kind: flat, ivf or hnsw.
         vectors: float32 [n_items, D].
         topk: recall is the share of the exact ``topk`` nearest items that the index finds.
+        keep: a value that is kept if it reaches the target, or if there is nothing to measure with.
 
     Returns:
         search (the parameter), recall (over all queries; None without any), recall_target, queries (group -> count and
@@ -47,12 +50,14 @@ def tune(index: Any, kind: str, vectors: Floats, queries: Queries, topk: int, ta
     """
     if kind == "flat":
         return {"search": {}, "recall": 1.0, "recall_target": target, "queries": {}, "notices": []}
-    name, lowest, cap, value = _parameter(index, kind, topk)
+    name, lowest, cap, untuned = _parameter(index, kind, topk)
+    value = keep or untuned
     groups = {group: found for group, found in queries.items() if len(found)}
     reached: Recalls = {}
     if groups:
         recalls = _recalls(index, name, vectors, groups, topk)
-        value = choose(recalls, target, lowest, cap)
+        if keep is None or min(recalls(keep).values()) < target:
+            value = choose(recalls, target, lowest, cap)
         reached = recalls(value)
     _set(index, name, value)
     return {"search": {name: value}, **_summary(groups, reached, target, f"{name} {value}", topk)}

@@ -155,11 +155,16 @@ def _flat(count: int, dim: int) -> Any:
     return faiss.IndexFlatIP(dim)
 
 
+def list_count(count: int) -> int:
+    """4 sqrt(n) lists for n vectors, following the FAISS guidelines; fewer for very small and very large sets."""
+    return max(1, min(int(4 * np.sqrt(count)), count // POINTS_PER_LIST, MOST_LISTS))
+
+
 def _ivf(count: int, dim: int) -> Any:
-    """fp16 vectors in 4 sqrt(n) lists, following the FAISS guidelines; fewer for very small and very large sets."""
+    """fp16 vectors."""
     import faiss
 
-    lists = max(1, min(int(4 * np.sqrt(count)), count // POINTS_PER_LIST, MOST_LISTS))
+    lists = list_count(count)
     return faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatIP(dim), dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
@@ -179,7 +184,7 @@ def _fill_on_gpu(index: Any, vectors: NDArray[np.float32]) -> Any:
     on_gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
     if not on_gpu.is_trained:
         on_gpu.train(_sample(vectors, index.nlist))
-    _add(on_gpu, vectors)
+    add_all(on_gpu, vectors)
     return faiss.index_gpu_to_cpu(on_gpu)
 
 
@@ -188,7 +193,7 @@ def _fill(index: Any, vectors: NDArray[np.float32]) -> Any:
         sample = _sample(vectors, index.nlist)
         _find_centroids(index, sample)
         index.train(sample)
-    _add(index, vectors)
+    add_all(index, vectors)
     return index
 
 
@@ -211,7 +216,8 @@ def _sample(vectors: NDArray[np.float32], lists: int) -> NDArray[np.float32]:
     return np.asarray(vectors[np.sort(np.random.default_rng(0).choice(len(vectors), most, replace=False))])
 
 
-def _add(index: Any, vectors: NDArray[np.float32]) -> None:
+def add_all(index: Any, vectors: NDArray[np.float32]) -> None:
+    """Add ``vectors`` float32 [n, D] to a trained index, in their order."""
     from tqdm import tqdm
 
     with tqdm(total=len(vectors), desc="index", unit=" items", unit_scale=True, disable=None) as bar:

@@ -15,8 +15,9 @@ class ArmFigures:
     """Sums over the users of an arm. A user who asks twice counts twice."""
 
     users: float = 0.0
+    """Users whom the release of the arm answered; all below but ``unavailable`` is of them."""
     unavailable: float = 0.0
-    """Users whom the stable release had to answer."""
+    """Users whom the stable release answered in its place."""
     degraded: Mapping[str, float] = field(default_factory=dict)
     """Reason -> users whose answer is degraded by it."""
     empty: float = 0.0
@@ -48,9 +49,9 @@ class ArmFigures:
         return cls(**sums, degraded=dict(sorted(degraded.items())), latency=dict(sorted(latency.items())))
 
     @property
-    def answered(self) -> float:
-        """Users whom the arm's own release answered."""
-        return max(self.users - self.unavailable, 0.0)
+    def came(self) -> float:
+        """Users of the arm, whoever answered them."""
+        return self.users + self.unavailable
 
     @property
     def passes(self) -> float:
@@ -60,7 +61,7 @@ class ArmFigures:
     @property
     def top_scores(self) -> UserSums:
         """The best score of each user who got an item."""
-        users = max(self.answered - self.empty, 0.0)
+        users = max(self.users - self.empty, 0.0)
         least = self.top_score**2 / users if users else 0.0  # counters are not read at one moment
         return UserSums.of_totals(users, self.top_score, max(self.top_score_squares, least))
 

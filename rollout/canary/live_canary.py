@@ -137,11 +137,10 @@ class LiveCanary:
         """Read the counters of all servers; `_faults` says which cannot be read."""
         self._faults = []
         for pid, status in self._statuses().items():
-            url = getattr(status, "metrics_url", "")
             try:
-                self._growth.add(url, scrape(url))
+                self._growth.add(status.metrics_url, scrape(status.metrics_url))
             except (OSError, ValueError) as error:
-                self._faults.append(f"process {pid}: {url or 'no metrics'} cannot be read ({error})")
+                self._faults.append(f"process {pid}: {status.metrics_url or 'its metrics'} cannot be read ({error})")
 
     def _statuses(self) -> dict[int, ServerStatus]:
         """Process id -> status of each server that follows the live set."""
@@ -153,5 +152,4 @@ def _why_silent(status: ServerStatus, live: LiveSet) -> str:
     """Why a server does not answer with the canary; empty if it does."""
     if status.live_set < live.generation:
         return "has not followed the live set yet"
-    arms: Mapping[str, str] = getattr(status, "arms", {})
-    return arms.get(CANARY, STARTING)
+    return status.arms.get(CANARY, STARTING)

@@ -31,7 +31,7 @@ def live_verdicts(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) 
     return [
         _unavailable(stable, canary, config),
         *(_degraded(reason, stable, canary, config) for reason in reasons),
-        _share("empty", stable.empty, canary.empty, stable.answered, canary.answered, config.max_empty, config),
+        _share("empty", stable.empty, canary.empty, stable.users, canary.users, config.max_empty, config),
         _list_length(stable, canary, config),
         _top_score(stable, canary, config),
         *(_latency(f"latency p{q * 100:.0f}", q, stable, canary, config) for q in (0.95, 0.99)),
@@ -39,17 +39,17 @@ def live_verdicts(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) 
 
 
 def _too_few(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> GateVerdict | None:
-    fewest = min(stable.users, canary.users)
+    fewest = min(stable.came, canary.came)
     if fewest >= config.min_users:
         return None
-    arm = "stable" if stable.users == fewest else "canary"
-    figures = {"stable": stable.users, "canary": canary.users}
-    return unknown("users", f"{arm} has answered {fewest:.0f} users, and {config.min_users} are needed", figures)
+    arm = "stable" if stable.came == fewest else "canary"
+    figures = {"stable": stable.came, "canary": canary.came}
+    return unknown("users", f"{arm} has had {fewest:.0f} users, and {config.min_users} are needed", figures)
 
 
 def _unavailable(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> GateVerdict:
     limits = (config.max_unavailable, config)
-    return _share("unavailable", stable.unavailable, canary.unavailable, stable.users, canary.users, *limits)
+    return _share("unavailable", stable.unavailable, canary.unavailable, stable.came, canary.came, *limits)
 
 
 def _degraded(reason: str, stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> GateVerdict:
@@ -76,9 +76,9 @@ def _share(
 
 def _list_length(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> GateVerdict:
     """Figures: items of a user. They vary little, so they are compared without an interval."""
-    if not stable.answered or not canary.answered:
+    if not stable.users or not canary.users:
         return unknown("list length", "an arm has answered no user itself")
-    own, other = canary.items / canary.answered, stable.items / stable.answered
+    own, other = canary.items / canary.users, stable.items / stable.users
     short = own < other * (1 - config.max_shorter)
     text = f"{own:.2f} items, stable {other:.2f}; allowed: -{config.max_shorter:.0%}"
     return GateVerdict("list length", "fail" if short else "pass", text, {"stable": other, "canary": own})
@@ -106,11 +106,12 @@ def _latency(gate: str, q: float, stable: ArmFigures, canary: ArmFigures, config
     """
     if (fewest := min(stable.passes, canary.passes)) < config.min_users:
         return unknown(gate, f"an arm has {fewest:.0f} passes, and {config.min_users} are needed")
-    (low, own, high), (other_low, other, other_high) = (_around(arm, q) for arm in (canary, stable))
-    text = f"{own * 1000:.2f} ms, stable {other * 1000:.2f} ms; allowed: {config.max_latency_ratio:g} times"
-    most = config.max_latency_ratio
-    figures = {"stable": other * 1000, "canary": own * 1000}
-    return GateVerdict(gate, _state(low > most * other_high, high <= most * other_low), text, figures)
+    (low, own, high), (other_low, other, other_high) = around = [_around(arm, q) for arm in (canary, stable)]
+    most, slack = config.max_latency_ratio, config.latency_slack_ms / 1000
+    told = (f"{value * 1e3:.1f} ms ({least * 1e3:.1f} to {largest * 1e3:.1f})" for least, value, largest in around)
+    text = f"{', stable '.join(told)}; allowed: {most:g} times and {slack * 1000:g} ms"
+    state = _state(low > most * other_high + slack, high <= most * other_low + slack)
+    return GateVerdict(gate, state, text, {"stable": other * 1000, "canary": own * 1000})
 
 
 def _around(arm: ArmFigures, q: float) -> tuple[float, float, float]:

@@ -15,6 +15,9 @@ from ..gates.verdict import GateReport, State
 
 SHORT_S = 1.0
 """Longest time between two looks while the canary does not answer yet, seconds."""
+SETTLE_S = 3.0
+"""Seconds that the canary has to answer before a window begins: metrics come up to two seconds late, and would count
+what was before."""
 
 Outcome = Literal["promoted", "set", "rolled back", "held"]
 
@@ -70,27 +73,35 @@ class Canary(Protocol):
 
     def set_share(self, share: float, figures: Mapping[str, Any] | None) -> None:
         """Have it answer this share of the users."""
+        ...
 
     def promote(self, figures: Mapping[str, Any] | None) -> str:
         """Make it the stable release. Returns why a server could not take it, empty if all did."""
+        ...
 
     def stop(self, reason: str, figures: Mapping[str, Any] | None) -> None:
         """Have the stable release answer everybody."""
+        ...
 
     def changed(self) -> RampEnd | None:
         """What others made of the canary since `set_share`; None if it is as it was."""
+        ...
 
     def silent(self) -> str:
         """Why a running server does not answer with the canary; empty if all do."""
+        ...
 
     def has_servers(self) -> bool:
         """Whether any server runs."""
+        ...
 
     def begin(self) -> None:
         """Start a new window of figures."""
+        ...
 
     def look(self) -> GateReport:
         """What the gates say of the window."""
+        ...
 
 
 class Ramp:
@@ -125,7 +136,7 @@ class Ramp:
             self._canary.set_share(share, self._figures)
             if end := self._step(share):
                 return end
-        return RampEnd("set", f"the canary answers {share:.4g} of the users", self._figures)
+        return RampEnd("set", "every step passed", self._figures)
 
     def _promoted(self) -> RampEnd:
         if end := self._canary.changed():
@@ -136,33 +147,65 @@ class Ramp:
 
     def _step(self, share: float) -> RampEnd | None:
         """One share; None if it passed."""
-        plan, since, answers, silent_since = self._plan, self._now(), False, self._now()
-        while True:
-            self._sleep(plan.look_s if answers else min(plan.look_s, SHORT_S))
+        return self._until_it_answers(share) or self._until_it_passes(share)
+
+    def _until_it_answers(self, share: float) -> RampEnd | None:
+        """Wait until the canary has answered for `SETTLE_S`, and begin a window."""
+        began, silent_since, heard_since, told = self._now(), self._now(), None, ""
+        while heard_since is None or self._now() - heard_since < SETTLE_S:
+            self._sleep(min(self._plan.look_s, SHORT_S))
             if end := self._canary.changed():
                 return end
-            if why := self._canary.silent():
-                if not self._canary.has_servers():
-                    silent_since = self._now()
-                elif self._now() - silent_since >= plan.start_s:
-                    return self._rolled_back(f"the canary did not answer for {plan.start_s:g} s: {why}")
-                state: State = "inconclusive"
-            else:
+            if not (why := self._canary.silent()):
+                heard_since = self._now() if heard_since is None else heard_since
+                continue
+            heard_since = None
+            if why != told:
+                self._tell(Look(share, 0.0, "inconclusive", why))
+            told = why
+            if not self._canary.has_servers():
                 silent_since = self._now()
-                if not answers:
-                    answers, since = True, self._now()
-                    self._canary.begin()
-                    continue
-                report = self._canary.look()
-                state, why, self._figures = report.state, reason_of(report), report.to_json()
-            over = self._now() - since
-            self._tell(Look(share, over if answers else 0.0, state, why))
-            if state == "fail":
-                return self._rolled_back(why)
-            if state == "pass" and over >= plan.every_s:
-                return None
-            if plan.wait_s is not None and over >= plan.every_s + plan.wait_s:
+            elif end := self._silent(why, silent_since):
+                return end
+            if self._held_too_long(began):
                 return RampEnd("held", why, self._figures)
+        self._canary.begin()
+        return None
+
+    def _until_it_passes(self, share: float) -> RampEnd | None:
+        """Look at the figures until the step passes or ends otherwise."""
+        began = heard = self._now()
+        while True:
+            self._sleep(self._plan.look_s)
+            if end := self._canary.changed():
+                return end
+            report = self._canary.look()
+            state, text, self._figures = report.state, reason_of(report), report.to_json()
+            why = self._canary.silent()
+            if why and state != "fail":
+                state, text = "inconclusive", why
+            seconds = self._now() - began
+            self._tell(Look(share, seconds, state, text))
+            if state == "fail":
+                return self._rolled_back(text)
+            if not why or not self._canary.has_servers():
+                heard = self._now()
+            elif end := self._silent(why, heard):
+                return end
+            if state == "pass" and seconds >= self._plan.every_s:
+                return None
+            if self._held_too_long(began):
+                return RampEnd("held", text, self._figures)
+
+    def _silent(self, why: str, since: float) -> RampEnd | None:
+        """The end of a canary that a running server does not answer with for too long."""
+        if self._now() - since < self._plan.start_s:
+            return None
+        return self._rolled_back(f"the canary did not answer for {self._plan.start_s:g} s: {why}")
+
+    def _held_too_long(self, began: float) -> bool:
+        wait_s = self._plan.wait_s
+        return wait_s is not None and self._now() - began >= self._plan.every_s + wait_s
 
     def _rolled_back(self, why: str) -> RampEnd:
         self._canary.stop(why, self._figures)

@@ -12,13 +12,15 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 PREFIX = "recsys_arm_"
 """The names of the counters of arms begin so."""
 TIMEOUT_S = 5.0
-_SERIES = re.compile(rf"^({PREFIX}\w+)\{{(.*)\}} (\S+)", re.MULTILINE)
+SHADOW_PREFIX = "recsys_shadow_"
+"""Those of shadows begin so."""
+_SERIES = re.compile(r"^(recsys_\w+)\{(.*)\} (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 
 
 def parse(text: str) -> dict[Series, float]:
-    """The counters of arms in Prometheus' text format."""
+    """The metrics of ours in Prometheus' text format."""
     found = {}
     for name, labels, value in _SERIES.findall(text):
         pairs = ((key, _ESCAPED.sub(_plain, raw)) for key, raw in _LABEL.findall(labels))

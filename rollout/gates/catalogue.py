@@ -15,13 +15,20 @@ NAME = "catalogue"
 
 
 def catalogue_verdict(
-    item_ids: NDArray[Any], live_ids: NDArray[Any] | None, sizes: Mapping[str, int], config: GatesConfig
+    item_ids: NDArray[Any],
+    live_ids: NDArray[Any] | None,
+    sizes: Mapping[str, int],
+    config: GatesConfig,
+    taken_off: NDArray[Any] | None = None,
 ) -> GateVerdict:
     """Figures: ``items``, and against the live release ``new`` and ``gone`` in items, and the share ``gone_share``.
+
+    Items that an operator took off are in ``gone``, and not in ``gone_share``.
 
     Args:
         item_ids: [n] raw ids of the candidate.
         live_ids: those of the live release; None if there is none.
+        taken_off: ids that an operator has named to be taken off.
         sizes: file -> number of items in it.
     """
     ids = {str(each) for each in item_ids.tolist()}
@@ -34,12 +41,13 @@ def catalogue_verdict(
         faults.append(f"{len(item_ids) - len(ids):,} items have the id of another item")
     if live_ids is not None:
         before = {str(each) for each in live_ids.tolist()}
-        gone, new = len(before - ids), len(ids - before)
-        share = gone / max(len(before), 1)
+        named = set() if taken_off is None else {str(each) for each in taken_off.tolist()}
+        gone, new, lost = len(before - ids), len(ids - before), len(before - ids - named)
+        share = lost / max(len(before), 1)
         figures |= {"new": new, "gone": gone, "gone_share": share}
         if share > config.max_items_gone:
             faults.append(
-                f"{gone:,} of {len(before):,} items of the live release are gone ({share:.1%}, expected at most "
+                f"{lost:,} of {len(before):,} items of the live release are gone ({share:.1%}, expected at most "
                 f"{config.max_items_gone:.1%})"
             )
     shown = ", ".join(f"{value:,} {name}" for name, value in figures.items() if name != "gone_share")

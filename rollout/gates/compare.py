@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.errors import CascadeError
 from ...ensemble.graph.executor import Executor
@@ -36,6 +38,7 @@ def compare(
     config: GatesConfig,
     sizes: tuple[int, int] = (0, 0),
     why_none: str = "there are no requests of held-out users",
+    taken_off: NDArray[Any] | None = None,
 ) -> Iterator[GateVerdict]:
     """The verdicts of all gates but that of the digests.
 
@@ -44,10 +47,11 @@ def compare(
         requests: None makes inconclusive what needs them.
         sizes: bytes of the candidate's and of the live release's files.
         why_none: why there are no requests.
+        taken_off: ids of items that an operator has named to be taken off.
     """
     rows = index.table_sizes(candidate)
     ids, live_ids = item_ids_of(candidate), None if live is None else item_ids_of(live)
-    yield catalogue.catalogue_verdict(ids, live_ids, rows, config)
+    yield catalogue.catalogue_verdict(ids, live_ids, rows, config, taken_off)
     if not catalogue.fit_together(rows):
         return
     if requests is None:

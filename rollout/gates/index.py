@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import LookupItems, Retrieve
+from ...models.index.tuning import kth_score
 from ..config import GatesConfig
+from .mapped_pages import let_go
 from .verdict import GateVerdict, judged, unknown
 
-QUERIES = 1000
+QUERIES, FEWEST = 1000, 250
 """Queries, and items as queries, that the index is measured with; 1,000 give the recall to about one percent."""
+PAIRS = 300_000_000
+"""Of a query and an item that are compared for it: larger catalogues are measured with fewer queries."""
 BATCH = 64
-"""Queries searched at once. It bounds the memory of their exact scores."""
+"""Queries searched at once."""
 CLOSE = 1e-5
 """Difference of two scores, as a share of the larger one, that may come from the order of a sum."""
 NAME = "index"
@@ -46,18 +50,18 @@ def measure_index(executor: Executor, queries: NDArray[np.float32], seed: int) -
     """Compare the index with an exact search in the item vectors of the same release.
 
     Args:
-        queries: float32 [U, D], of requests; of more than ``QUERIES``, some are drawn.
+        queries: float32 [U, D], of requests; of many, some are drawn.
     """
     ops: Mapping[str, Any] = {node.op.kind: node.op for node in executor.nodes}
     retrieve = ops[Retrieve.kind]
     vectors = np.asarray(ops[LookupItems.kind].tables["item_vectors"], np.float32)
-    rng = np.random.default_rng(seed)
+    rng, most = np.random.default_rng(seed), max(FEWEST, min(QUERIES, PAIRS // len(vectors)))
     recall = None
     if len(queries):
-        some = queries[rng.permutation(len(queries))[:QUERIES]]
+        some = queries[rng.permutation(len(queries))[:most]]
         found, best, _ = _compare(retrieve, vectors, some)
         recall = float((found / best).mean())
-    items = rng.permutation(len(vectors))[:QUERIES]
+    items = rng.permutation(len(vectors))[:most]
     exact, own = _compare(retrieve, vectors, vectors[items], items)[2]
     return IndexMeasures(recall, int(exact.sum()), int((exact & ~own).sum()))
 
@@ -85,18 +89,20 @@ def _compare(
     """For Q queries: how many of the exact nearest items the index finds [Q], how many there are [Q], and of the item
     ``own`` [Q] of each query, whether the exact search finds it, and whether the index does, bool [Q] each."""
     nearest = min(retrieve.topk, len(vectors))
+    last = kth_score(vectors, queries, nearest)
+    bar = last - CLOSE * np.abs(last)
     parts = []
     for start in range(0, len(queries), BATCH):
-        some = np.ascontiguousarray(queries[start : start + BATCH])
+        batch = slice(start, start + BATCH)
+        some = np.ascontiguousarray(queries[batch])
         nothing_seen = np.full((len(some), 1), -1, np.int64)
         found = retrieve({"query": some, "seen_rows": nothing_seen})["retrieved_rows"]
-        scores = some @ vectors.T
-        last = np.partition(scores, -nearest, axis=1)[:, -nearest]
-        enough = scores >= (last - CLOSE * np.abs(last))[:, None]
         valid = (found >= 0) & (found < len(vectors))
-        hits = (valid & np.take_along_axis(enough, np.where(valid, found, 0), axis=1)).sum(axis=1)
-        mine = np.zeros(len(some), np.int64) if own is None else own[start : start + BATCH]
-        exact, by_index = enough[np.arange(len(some)), mine], (found == mine[:, None]).any(axis=1)
-        parts.append((np.minimum(hits, nearest), np.full(len(some), nearest), exact, by_index))
-    hits, best, exact, by_index = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return hits, best, (exact, by_index)
+        scores = np.matmul(vectors[np.where(valid, found, 0)], some[:, :, None])[:, :, 0]
+        hits = (valid & (scores >= bar[batch, None])).sum(axis=1)
+        mine = np.zeros(len(some), np.int64) if own is None else own[batch]
+        exact = np.einsum("qd,qd->q", some, vectors[mine]) >= bar[batch]
+        parts.append((np.minimum(hits, nearest), exact, (found == mine[:, None]).any(axis=1)))
+    let_go()
+    hits, exact, by_index = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return hits, np.full(len(hits), nearest), (exact, by_index)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...ensemble.graph.executor import Executor
 from ..config import GatesConfig
+from .mapped_pages import let_go
 from .measure import columns_for
 from .requests import HeldOutRequests
 from .verdict import GateVerdict, judged
@@ -31,6 +32,7 @@ def measure_latency(
         at = np.array([number % len(requests)])
         for executor, times in zip((candidate, live), taken, strict=True):
             times.append(executor.run(columns_for(executor, requests, at))[1])
+            let_go()  # of large releases; the next request reads other items anyway
     return _medians(taken[0][WARM_UP:]), _medians(taken[1][WARM_UP:])
 
 

@@ -13,6 +13,7 @@ from ...core.signature import Columns
 from ...ensemble.graph.executor import Executor
 from ...ensemble.graph.ops import Respond
 from ...evaluation.ranking_lists import LIST
+from .mapped_pages import let_go
 from .requests import HeldOutRequests
 
 Places = NDArray[np.int64]
@@ -94,6 +95,7 @@ def measure(executor: Executor, requests: HeldOutRequests, catalogue: NDArray[An
                 *(np.where(rows >= 0, own[rows], -1), found["logits"], found["query"]),
             )
         )
+        let_go()  # else the tables of both releases would be in memory at the end
     joined = [_joined(column) for column in zip(*parts, strict=True)]
     return MeasuredRelease(item_ids_of(executor), asked, *joined)
 

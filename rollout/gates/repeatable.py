@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...ensemble.graph.executor import Executor
+from .mapped_pages import let_go
 from .measure import columns_for
 from .requests import HeldOutRequests
 from .verdict import GateVerdict, judged
@@ -27,6 +28,7 @@ def repeatable_verdict(executor: Executor, requests: HeldOutRequests) -> GateVer
         same = (again["item_ids"] == first["item_ids"][others]).all(axis=1)
         same &= np.isclose(again["scores"], first["scores"][others], rtol=0, atol=CLOSE, equal_nan=True).all(axis=1)
         differ.update(others[~same].tolist())
+    let_go()
     faults = [
         f"{len(differ):,} of {count:,} requests have another answer when they are asked again, or in another batch"
     ]

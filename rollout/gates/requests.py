@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ class HeldOutRequests:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    def without(self, items: NDArray[Any]) -> HeldOutRequests:
+        """The same requests, without the pairs of some raw ids."""
+        kept = ~np.isin(self.items, items)
+        slices = {name: mask[kept] for name, mask in self.slices.items()}
+        return replace(self, owners=self.owners[kept], items=self.items[kept], slices=slices)
 
 
 def held_out_requests(

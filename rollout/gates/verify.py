@@ -13,6 +13,7 @@ from ...ensemble.graph.executor import Executor
 from ...ensemble.repository.golden import Golden
 from ...workflows.leaks.check import RESULT
 from ..config import GatesConfig
+from ..refresh.kept_release import taken_off
 from ..releases.release_files import version_folder
 from ..releases.store import ReleaseStore
 from .compare import LOADED, compare
@@ -99,8 +100,10 @@ def _verdicts(
         requests = users.requests(_inputs(ours) if theirs is None else {**_inputs(theirs), **_inputs(ours)})
     except CascadeError as error:
         why_none = str(error)
+    gone, named = taken_off(version_folder(store.folder(candidate) / store.model))
+    requests = requests and requests.without(gone)  # nobody can be shown what is not sold any more
     sizes = store.read(candidate).bytes, store.read(live).bytes if live else 0
-    yield from compare(ours, theirs, requests, config, sizes, why_none)
+    yield from compare(ours, theirs, requests, config, sizes, why_none, gone[named])
 
 
 def _load(store: ReleaseStore, release: str, users: Users) -> Executor:

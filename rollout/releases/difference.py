@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .release_files import read_manifest
-from .store import ReleaseStore
+from .store import ReleaseStore, StoredRelease
 
 ITEMS = "item_ids.npy"
 """The catalogue in a release, see `Respond`."""
@@ -37,7 +37,7 @@ class ReleaseDifference:
     settings: Mapping[str, Pair]
     """Dotted key of the section ``serving`` -> values. Empty if one of the releases does not hold its settings."""
     facts: Mapping[str, Pair]
-    """Of pipeline, version, layout and bytes."""
+    """Of pipeline, version, layout and bytes, and ``refreshed from``."""
     notices_added: Sequence[str]
     notices_gone: Sequence[str]
     items: ItemsDifference | None
@@ -56,15 +56,20 @@ def difference(store: ReleaseStore, first: str, second: str) -> ReleaseDifferenc
     """
     one, other = store.read(first), store.read(second)
     settings = [_flat(read_manifest(store.folder(each), store.model).settings) for each in (first, second)]
-    names = ("pipeline", "version", "layout", "bytes")
+    facts = [_facts(each) for each in (one, other)]
     return ReleaseDifference(
         parts=_pairs(one.parts, other.parts),
         settings=_pairs(*settings) if all(settings) else {},
-        facts=_pairs({name: getattr(one, name) for name in names}, {name: getattr(other, name) for name in names}),
+        facts=_pairs(*facts),
         notices_added=[notice for notice in other.notices if notice not in one.notices],
         notices_gone=[notice for notice in one.notices if notice not in other.notices],
         items=_items(store.folder(first), store.folder(second)),
     )
+
+
+def _facts(release: StoredRelease) -> dict[str, Any]:
+    found = {name: getattr(release, name) for name in ("pipeline", "version", "layout", "bytes")}
+    return {**found, "refreshed from": (release.refreshed or {}).get("from")}
 
 
 def _pairs(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Pair]:

@@ -7,9 +7,9 @@ import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
-from ...core.errors import CascadeError, ServerError
+from ...core.errors import CascadeError, ReleaseError, ServerError
 from ...ensemble.protocol.call_errors import one_line
 from ...ensemble.protocol.serving_file import ArmAddress, Beside
 from ...ensemble.server.server import TritonServer
@@ -19,6 +19,13 @@ from .store import ReleaseStore
 from .writer_lock import this_process
 
 _log = logging.getLogger("cascade.serve")
+
+_LET_LOAD_S = 1.0
+"""Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
+TAKEN_BACK = "taken back"
+"""Action in the audit log of a server that goes back to the previous release by itself."""
+ROLLBACKS = ("rollback", "put back", TAKEN_BACK)
+"""Actions after which a release is not watched: it has answered before."""
 
 
 def first_release(repository: Path, model: str) -> Path:
@@ -31,16 +38,27 @@ def first_release(repository: Path, model: str) -> Path:
     return repository if live is None else ReleaseStore(repository, model).folder(live.stable)
 
 
+class Watch(Protocol):
+    """Watches the release that was promoted last, see `ReleaseWatch`."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def fault(self) -> str: ...
+
+
 class Follower:
     """A thread that has the server do what the live set says. Use as a context manager, while the server runs.
 
     Args:
         server: it runs on releases of this store.
+        watch: says when a release has to be taken back after its promotion; None if nobody does.
         interval: seconds between two looks at the live set.
     """
 
-    def __init__(self, server: TritonServer, interval: float = 0.05) -> None:
-        self._server, self._interval = server, interval
+    def __init__(self, server: TritonServer, watch: Watch | None = None, interval: float = 0.05) -> None:
+        self._server, self._watch, self._interval = server, watch, interval
         self._store = ReleaseStore(server.repository, server.model)
         self._sets = LiveSets(server.repository, server.model)
         self._seen: LiveSet | None = None
@@ -58,7 +76,7 @@ class Follower:
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_LET_LOAD_S)
         self._arms.stop()
 
     def look(self) -> None:
@@ -70,6 +88,7 @@ class Follower:
                 self._take_stable(live)
         if live is not None:
             self._ask_arms(live)
+            self._take_back(live)
 
     def _take_stable(self, live: LiveSet) -> None:
         self._refused.clear()
@@ -81,12 +100,29 @@ class Follower:
                 _log.error("release %s stays live: %s", self._server.release, one_line(error))
                 return
             _log.warning("release %s is live", live.stable)
+            if self._watch is not None:
+                promoted = self._sets.log.read().lines[-1].action not in ROLLBACKS
+                (self._watch.begin if promoted else self._watch.end)()
         self._server.followed(live.generation)
         if live.previous is not None:
             try:
                 self._server.keep(self._store.folder(live.previous))
             except CascadeError as error:
                 _log.warning("a rollback to release %s will have to load it: %s", live.previous, one_line(error))
+
+    def _take_back(self, live: LiveSet) -> None:
+        """Go back to the previous release if the one that was promoted last does not work."""
+        fault = self._watch.fault() if self._watch is not None else ""
+        if not fault or live.previous is None:
+            return
+        _log.error("release %s is taken back: %s", live.stable, fault)
+
+        def make(now: LiveSet | None) -> LiveSet:
+            if now != live:
+                raise ReleaseError("another process has changed the live set meanwhile")
+            return replace(live, stable=str(live.previous), previous=live.stable, arms=())
+
+        self._sets.change(make, actor=this_process(), action=TAKEN_BACK, reason=fault)
 
     def _ask_arms(self, live: LiveSet) -> None:
         """Have servers of their own for the arms and shadows, and tell the model's processes where these answer."""

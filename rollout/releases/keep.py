@@ -25,6 +25,11 @@ def keep(artifact: Artifact, export: ExportConfig, rollout: RolloutConfig) -> No
     """
     store = ReleaseStore(Path(export.repository), export.model_name)
     store.add(artifact.path)
+    remove_oldest(store, rollout)
+
+
+def remove_oldest(store: ReleaseStore, rollout: RolloutConfig) -> None:
+    """Remove the releases beyond ``rollout.keep_releases``, unless what is live cannot be read."""
     try:
         gone = store.prune(rollout.keep_releases)
     except ReleaseError as error:  # what is live is unknown, and so what is needed

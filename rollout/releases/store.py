@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...core.artifact import replace_folder
 from ...core.disk import disk_errors
@@ -44,6 +45,8 @@ class StoredRelease:
     """What runs otherwise than configured, and why."""
     parts: Mapping[str, str]
     """Stage -> digest of its artifact."""
+    refreshed: Mapping[str, Any] | None = None
+    """See `ReleaseManifest`."""
 
 
 class ReleaseStore:
@@ -115,6 +118,7 @@ class ReleaseStore:
             bytes=_size(folder),
             notices=manifest.notices,
             parts=manifest.parts,
+            refreshed=manifest.refreshed,
         )
 
     def find(self, prefix: str) -> str:

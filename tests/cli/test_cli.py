@@ -449,6 +449,7 @@ def test_recommend_json_is_an_object_or_a_list(config_file: Path, request_seen: 
         "reasons": ["unknown_user"],
         "release": "abc",
         "stages_ms": {"rank": 0.5},
+        "arm": "stable",
     }
     two = json.loads(invoke("recommend", "--user", "007", "--user", "A1", "--json").stdout)
     assert [answer["user_id"] for answer in two] == ["007", "A1"]

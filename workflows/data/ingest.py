@@ -55,7 +55,7 @@ def ingest(
 
     given = {name: getattr(source, name) for name in ENTITIES.values()}
     rows = {name: Rows(0, source.parts.get(name, ()), source.lines.get(name, ())) for name in ("interactions", *given)}
-    entities = {n: _checked(table, n, vectors, dense, rows[n]) for n, table in given.items() if table is not None}
+    entities = {n: checked_entities(t, n, vectors, dense, rows[n]) for n, t in given.items() if t is not None}
     known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
     ingester = InteractionIngester(config, spool, known, dense, rows["interactions"])
     with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False, disable=None) as bar:
@@ -72,8 +72,17 @@ def ingest(
     return {name: tables[name].sort_by(key) for key, name in ENTITIES.items()}, ingester
 
 
-def _checked(table: pa.Table, name: str, vectors: Sequence[str], dense: Sequence[str], rows: Rows) -> pa.Table:
-    """The users or items in canonical types, after all checks."""
+def checked_entities(table: pa.Table, name: str, vectors: Sequence[str], dense: Sequence[str], rows: Rows) -> pa.Table:
+    """The users or items in canonical types, after all checks.
+
+    Args:
+        name: ``users`` or ``items``.
+        vectors, dense: as in `ingest`.
+        rows: names the table's rows, for messages.
+
+    Raises:
+        DataError: naming table, column and row.
+    """
     key = next(key for key, value in ENTITIES.items() if value == name)
     table = plain_ids(table, name, [key], rows)
     check_entity_table(table, name, key, rows)

@@ -8,7 +8,7 @@ from typing import Any
 from ...core.merlin_env import prepare_merlin
 from ..config import TextConfig
 from ..tables.raw_features import RawFeature
-from .text import encoder, text_codes
+from .content import encoded_texts, hashed_texts, unit_vectors
 
 prepare_merlin()
 
@@ -71,12 +71,7 @@ class HashText(FixedLengthOp):
         self.buckets, self.ngrams = buckets, tuple(ngrams)
 
     def rows(self, values: Any) -> NDArray[Any]:
-        found = np.zeros((len(values), self.length), np.int32)
-        for row, text in enumerate(values):
-            if isinstance(text, str):
-                codes = text_codes(text, self.buckets, self.length, self.ngrams)
-                found[row, : len(codes)] = codes
-        return found
+        return hashed_texts(values, self.buckets, self.length, self.ngrams)
 
     def _compute_properties(self, col_schema: ColumnSchema, input_schema: Any) -> ColumnSchema:
         domain = {"min": 0, "max": self.buckets, "name": col_schema.name}
@@ -87,11 +82,7 @@ class UnitVector(FixedLengthOp):
     """Vectors divided by their L2 norm, so that their scale does not matter; a missing vector is 0."""
 
     def rows(self, values: Any) -> NDArray[Any]:
-        found = np.zeros((len(values), self.length))
-        present = np.array([isinstance(v, list | np.ndarray) and len(v) > 0 for v in values], bool)
-        if present.any():
-            found[present] = np.stack(values[present])
-        return unit(found)
+        return unit_vectors(values, self.length)
 
 
 class EncodeText(FixedLengthOp):
@@ -102,15 +93,4 @@ class EncodeText(FixedLengthOp):
         self.folder = folder
 
     def rows(self, values: Any) -> NDArray[Any]:
-        found = np.zeros((len(values), self.length))
-        present = np.array([isinstance(text, str) and bool(text.strip()) for text in values], bool)
-        if present.any():
-            texts = [str(text) for text in values[present]]
-            found[present] = encoder(self.folder).encode(texts, convert_to_numpy=True, show_progress_bar=False)
-        return unit(found)
-
-
-def unit(rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows [n, W] divided by their L2 norm; rows of zeros are unchanged."""
-    norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(norm > 0, norm, 1))
+        return encoded_texts(values, self.folder, self.length)

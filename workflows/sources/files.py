@@ -75,6 +75,19 @@ def find_tables(folder: Path) -> dict[str, TableFiles]:
     return {name: TableFiles(name, path, _parts(path)) for name, path in paths.items()}
 
 
+def table_at(name: str, path: Path) -> TableFiles:
+    """The table ``name`` in a file or folder of any name.
+
+    Raises:
+        DataError: it is not there, its ending is none of ENDINGS, or the folder holds no file, or files of two kinds.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file")
+    if path.is_file() and not _ending(path):
+        raise DataError(f"{path}: expected a file that ends in {', '.join(ENDINGS)}, or a folder of such files")
+    return TableFiles(name, path, _parts(path))
+
+
 def spare_files(folder: Path) -> dict[str, list[str]]:
     """The names of the files of each table that are not read, because another one is: table -> names."""
     found = {name: [f"{name}{end}" for end in ENDINGS if (folder / f"{name}{end}").exists()] for name in NAMES}

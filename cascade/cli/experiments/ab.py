@@ -8,7 +8,7 @@ import typer
 
 from ..options import NONE, PIPELINE, AsJson, ConfigFile, Sets, Verbose, load, print_json
 from ..release import Reason, places
-from .quantities import percent, share_of
+from ..text.quantities import percent, share_of
 
 if TYPE_CHECKING:
     from ...rollout.releases.live_set import Arm
@@ -32,7 +32,7 @@ def start(
     sets: Sets = NONE,
     verbose: Verbose = False,
 ) -> None:
-    """Begin an A/B test beside the stable release, or change the shares of the one that runs.
+    """Begin an A/B test beside the stable release, or change its shares.
 
     The releases' gates are not asked; ask `cascade release verify` first.
     """
@@ -48,7 +48,7 @@ def start(
 
 @ab.command(epilog="Example: cascade ab status --json")
 def status(config: ConfigFile = PIPELINE, sets: Sets = NONE, as_json: AsJson = False, verbose: Verbose = False) -> None:
-    """Show the arms of an A/B test or a canary: users, metrics with intervals, the decision and why.
+    """Show the arms: users, metrics with intervals, the decision and why.
 
     Only what came since the shares were set counts. If none runs, the last one is shown.
     """

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
-from ..release import TIMEOUT_S, Reason, Release, Timeout, passed, places, verified
-from .quantities import duration, percent, seconds_of, share_of, shares_of
+from ..release import Reason, Release, check_passed, check_reason, places, verified
+from ..text.quantities import duration, percent, seconds_of, share_of, shares_of
 
 if TYPE_CHECKING:
     from ...rollout.canary.live_canary import LiveCanary
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 EXIT_CODES = {"promoted": 0, "set": 0, "rolled back": 1, "held": 3}
+START_S = 120.0
 _LOOK_S = 0.1
 _EVERY = "10m"
 
 
 def canary(
     which: Release,
-    share: Annotated[str, typer.Option(help="One step: so many percent of the users. Example: 5")] = "",
-    ramp: Annotated[str, typer.Option(help="Several steps, in percent; 100 promotes. Example: 1,5,25,50,100")] = "",
+    share: Annotated[str, typer.Option(help="One step: so many percent of the users, e.g. 5.")] = "",
+    ramp: Annotated[str, typer.Option(help="Several steps, in percent; 100 promotes; e.g. 1,5,25,50,100.")] = "",
     every: Annotated[
         str,
         typer.Option(help="Least time of a step, e.g. 90s, 10m, 2h. Default: 10m for --ramp; --share only sets it."),
@@ -40,7 +41,9 @@ def canary(
     ] = "",
     reason: Reason = "",
     force: Annotated[bool, typer.Option("--force", help="Start whatever the gates say; needs a reason.")] = False,
-    timeout: Timeout = TIMEOUT_S,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="How long running servers have to answer with the canary. Unit: seconds.")
+    ] = START_S,
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
     runs: Runs = RUNS,
@@ -69,10 +72,11 @@ def canary(
     subject = _subject(store, found, reason, settings, timeout)
     now = subject.share
     if now is None:
-        passed(lambda: verified(config, sets, runs, which), force, reason, ("started", "starts"))
+        check_reason(force, reason)
+        check_passed(verified(config, sets, runs, which), force, ("started", "starts"))
     if share and not every and shares[0] < 1:
         _set_by_hand(subject, shares[0], timeout, as_json)
-    plan = RampPlan(shares, length, settings.canary.look_s, max(timeout, 60.0), longest)
+    plan = RampPlan(shares, length, settings.canary.look_s, timeout, longest)
     _climb(subject, plan if share or now is None else plan.from_share(now), as_json)
 
 

@@ -30,7 +30,7 @@ def ingest(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Keep the outcome events of a file, each with the arm that its user had at that time.
+    """Keep the outcome events of a file, each with the arm of its user.
 
     Columns: user_id, time, event (impression, click, conversion or any name), and optionally value (an amount) and
     event_id (an event with an id counts once). A file counts once. If a row is bad, nothing of the file is kept.

@@ -8,7 +8,7 @@ import typer
 
 from ..options import NONE, PIPELINE, ConfigFile, Sets, Verbose
 from ..release import Reason, places
-from .quantities import percent, share_of
+from ..text.quantities import percent, share_of
 
 NAME = "shadow"
 
@@ -22,7 +22,7 @@ def shadow(
     sets: Sets = NONE,
     verbose: Verbose = False,
 ) -> None:
-    """Have a release be asked a share of the requests too, after the client has its answer.
+    """Ask a release a share of the requests, after the client has its answer.
 
     Its answers reach nobody; they are compared with those of the stable release.
     """

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.text_table import cell_text, table
+from .quantities import percent
 
 if TYPE_CHECKING:
+    from ...rollout.refresh.refresh import Refreshed
     from ...rollout.releases.audit_log import AuditLine
     from ...rollout.releases.difference import Pair, ReleaseDifference
     from ...rollout.releases.live_set import LiveSet
@@ -17,9 +19,15 @@ if TYPE_CHECKING:
 
 
 def marks(release: str, live: LiveSet | None, published: str | None) -> list[str]:
-    """What a release is just now: stable, previous, published."""
-    roles = {"stable": live and live.stable, "previous": live and live.previous, "published": published}
-    return [role for role, named in roles.items() if named == release]
+    """What a release is just now: stable, canary, an arm, shadow, previous, published."""
+    arms = (*live.arms, *live.shadows) if live else ()
+    roles = [
+        ("stable", live and live.stable),
+        *((f"{arm.name} {percent(arm.share)}", arm.release) for arm in arms),
+        ("previous", live and live.previous),
+        ("published", published),
+    ]
+    return [role for role, named in roles if named == release]
 
 
 def releases_table(releases: Sequence[StoredRelease], marked: Mapping[str, Sequence[str]]) -> str:
@@ -50,10 +58,19 @@ def release_text(release: StoredRelease, marked: Sequence[str], folder: Path) ->
         ("layout", release.layout),
         ("size", _size(release.bytes)),
         ("folder", str(folder)),
+        *_refreshed(release),
         *((f"part {stage}", digest[:12]) for stage, digest in release.parts.items()),
         *(("notice", notice) for notice in release.notices),
     ]
     return "\n".join(f"{name:<16}  {value}" for name, value in facts)
+
+
+def _refreshed(release: StoredRelease) -> list[tuple[str, str]]:
+    """Which release it is a refresh of, and how many items that changed."""
+    if (made := release.refreshed) is None:
+        return []
+    counts = ", ".join(f"{made[name]:,} {name}" for name in ("new", "changed", "removed"))
+    return [("refreshed from", f"{made['from']}: {counts}")]
 
 
 def difference_text(first: str, second: str, found: ReleaseDifference) -> str:
@@ -72,10 +89,26 @@ def difference_text(first: str, second: str, found: ReleaseDifference) -> str:
     return table(("", first, second), rows)
 
 
+def refreshed_text(done: Refreshed) -> str:
+    """What a refresh has made."""
+    if done.release is None:
+        return f"release {done.source}: its {done.items:,} items are as they were; nothing to do"
+    counts = f"{done.new:,} new, {done.changed:,} changed, {done.removed:,} removed"
+    return f"release {done.release}: {done.items:,} items, {counts}; else as {done.source}"
+
+
 def history_table(lines: Sequence[AuditLine]) -> str:
     """One line for each change."""
     rows = [
-        (str(line.generation), line.time, line.actor, line.action, _stable(line.old), _stable(line.new), line.reason)
+        (
+            str(line.generation),
+            line.time,
+            line.actor,
+            line.action,
+            _answering(line.old),
+            _answering(line.new),
+            line.reason,
+        )
         for line in lines
     ]
     return table(("", "time", "actor", "action", "from", "to", "reason"), rows)
@@ -106,8 +139,13 @@ def _rows(prefix: str, pairs: Mapping[str, Pair]) -> list[tuple[str, str, str]]:
     return [(f"{prefix}{name}", cell_text(one), cell_text(other)) for name, (one, other) in pairs.items()]
 
 
-def _stable(live: Mapping[str, Any] | None) -> str:
-    return "" if live is None else str(live["stable"])
+def _answering(live: Mapping[str, Any] | None) -> str:
+    """The stable release, and the arms and shadows beside it."""
+    if live is None:
+        return ""
+    arms = (*live.get("arms", ()), *live.get("shadows", ()))
+    beside = (f"{arm['name']} {percent(arm['share'])} {arm['release']}" for arm in arms)
+    return ", ".join([str(live["stable"]), *beside])
 
 
 def _size(count: int) -> str:

@@ -51,7 +51,7 @@ class Shadows:
             thread.start()
 
     def offer(self, columns: Columns, answer: Columns) -> None:
-        """A request that was answered, and the answer. Neither may be changed afterwards."""
+        """A request that was answered, and the answer."""
         for shadow, link, queue in self._queues:
             if random.random() >= shadow.share:
                 continue
@@ -59,7 +59,7 @@ class Shadows:
                 self._count(shadow, "failed")
                 continue
             try:
-                queue.put_nowait((columns, answer))
+                queue.put_nowait((_copied(columns), _copied(answer)))  # Triton and the next pass use this memory again
             except Full:
                 self._count(shadow, "dropped")
 
@@ -158,6 +158,10 @@ def _lists(one: NDArray[Any], other: NDArray[Any]) -> list[tuple[list[Any], list
         ([x for x in a if x != none], [x for x in b if x != none])
         for a, b in zip(one.tolist(), other.tolist(), strict=True)
     ]
+
+
+def _copied(columns: Columns) -> Columns:
+    return {name: array.copy() for name, array in columns.items()}
 
 
 def _labels(shadow: ArmAddress) -> tuple[tuple[str, str], ...]:

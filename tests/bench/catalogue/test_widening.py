@@ -1,10 +1,12 @@
 """A widened catalogue: trained items are unchanged, added ones are copies with new ids."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cascade.bench.catalogue.widening import Widening, write_rows
 from cascade.core.errors import ArtifactError
+from cascade.core.files import read_json
 from cascade.models.onnx.export import run, session
 from cascade.models.training.rows import item_columns
 from cascade.workflows.etl.tensors import Tensors
@@ -70,3 +72,14 @@ def test_rows_are_written_as_by_numpy(tmp_path):
     first, more = np.arange(6, dtype=np.float32).reshape(3, 2), np.arange(4, dtype=np.float32).reshape(2, 2)
     write_rows(tmp_path / "x.npy", first, 7, iter([more, more + 9]))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), np.concatenate([first, more, more + 9]))
+
+
+def test_the_table_of_items_has_the_rows_of_the_copies(widening, wide, shop, tmp_path):
+    old = shop.artifacts["data"].path
+    widening.write_data(old, tmp_path)
+    before, after = (pq.read_table(folder / "items.parquet").to_pylist() for folder in (old, tmp_path))
+    assert [item["item_id"] for item in after] == Tensors.load(wide / "etl").item_ids.tolist()
+    assert after[: len(before)] == before
+    for copy, row in zip(after[len(before) :], widening.originals, strict=True):
+        assert {**copy, "item_id": None} == {**before[row], "item_id": None}
+    assert read_json(tmp_path / "tables.json")["n_items"] == ITEMS

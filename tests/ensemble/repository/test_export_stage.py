@@ -32,6 +32,7 @@ from cascade.workflows.config import (
     HistoryConfig,
     SchemaConfig,
     SyntheticConfig,
+    TextConfig,
 )
 from cascade.workflows.etl.tensors import Tensors
 
@@ -44,6 +45,7 @@ SECTIONS = {
         crosses=[["geo", "device"]],
     ),
     "etl": EtlConfig(),
+    "etl.text": TextConfig(),
     "history": HistoryConfig(length=5, seen=30),
     "feature_store": FeatureStoreConfig(project="shop"),
     "serving": ServingConfig(ann=AnnConfig(topk=TOPK), rerank=RerankConfig(k=10)),
@@ -82,6 +84,7 @@ class UsersTable(Op):
 
 def two_tower(folder, tensors):
     save_query_tower(folder / "query_tower.onnx", tensors.schema.side("user", "context"), DIM)
+    save_query_tower(folder / "item_tower.onnx", tensors.schema.side("item"), DIM)
 
 
 def index(folder, tensors):

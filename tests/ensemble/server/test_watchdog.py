@@ -210,6 +210,20 @@ def test_one_that_was_replaced_and_goes_on_is_ended(live, dog, monkeypatch, capl
     assert dog.complete and len(live.loads) == 1
 
 
+def test_what_is_to_be_replaced_goes_on_for_as_long_as_the_load_takes(live, dog, monkeypatch):
+    """It is what answers. It does not count any more among those that have to hold other releases."""
+    monkeypatch.setattr(watchdog, "_LEAVE_S", 0.1)
+    with dog._loading:
+        live.stubs.start("toy-9")
+        process = live.stubs.of["toy-9"]
+        wait_until(lambda: process.pid in dog.pids, 0.01)
+        looks = dog._looks
+        wait_until(lambda: dog._looks > looks + 20, 0.01)
+        assert process.poll() is None
+        assert len(dog.pulses) == 2
+    assert process.wait(HANG_S) == -9
+
+
 def test_a_group_without_a_process_gets_one(live, dog):
     live.now = [*live.now[:1], "toy-7"]
     wait_until(lambda: live.loads[-1][-1] == "toy-2" and dog.complete, 0.01)

@@ -146,3 +146,12 @@ def test_a_broken_own_release_ends_the_start(file, pulse):
     write(file.parent / "own", "broken")
     with pytest.raises(ArtifactError, match="damaged"):
         made(file, pulse)
+
+
+def test_a_step_of_an_ensemble_holds_its_own_release_alone(file, pulse):
+    """What lies beside is for fused models; its own folder is for those that are started for it."""
+    releases = HeldReleases(file.parent / "own", load, pulse, joins=False)
+    for number, active in enumerate(("own", "a", "broken", "own"), start=1):
+        releases.follow(Serving(number, active))
+        assert set(releases.held) == {"own"}
+    assert pulse.generation == 4 and pulse.failure == 0

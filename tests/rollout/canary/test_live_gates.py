@@ -12,20 +12,21 @@ from cascade.rollout.canary.scrape import Growth, parse
 from cascade.rollout.config import CanaryConfig
 
 CONFIG = CanaryConfig()
-BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, math.inf)
+BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.5, math.inf)
 NORMAL = (0.0, 0.4, 0.9, 0.97, 0.999, 1.0, 1.0)
-SLOW = (0.0, 0.0, 0.0, 0.1, 0.6, 0.9, 1.0)
+SLOW = (0.0, 0.0, 0.0, 0.0, 0.1, 0.6, 1.0)
 
 
-def arm(users: float, passes: tuple[float, ...] = NORMAL, mean: float = 0.5, **shares: float) -> ArmFigures:
+def arm(came: float, passes: tuple[float, ...] = NORMAL, mean: float = 0.5, **shares: float) -> ArmFigures:
     """An arm with 10 items a user, top scores with a standard deviation of 0.1, and these shares of its users."""
-    shown = users * (1 - shares.get("empty", 0.0) - shares.get("unavailable", 0.0))
+    users = came * (1 - shares.get("unavailable", 0.0))
+    shown = users * (1 - shares.get("empty", 0.0))
     return ArmFigures(
         users=users,
-        unavailable=users * shares.get("unavailable", 0.0),
+        unavailable=came - users,
         degraded={"features_stale": users * shares.get("degraded", 0.0)},
         empty=users * shares.get("empty", 0.0),
-        items=shares.get("items", 10.0) * users * (1 - shares.get("unavailable", 0.0)),
+        items=shares.get("items", 10.0) * users,
         top_score=mean * shown,
         top_score_squares=(mean**2 + 0.01) * shown,
         latency={bound: share * users for bound, share in zip(BOUNDS, passes, strict=True)},
@@ -81,8 +82,17 @@ def test_scores_that_are_all_the_same_and_moved_fail() -> None:
     assert states(constant(0.5), constant(0.6))["top score"] == "fail"
 
 
+def test_the_call_to_the_canarys_own_server_does_not_count() -> None:
+    """The 95th percentile is 0.9 ms in one arm and 4.9 ms in the other."""
+    fast, slow = (0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0), (0.0, 0.0, 0.95, 1.0, 1.0, 1.0, 1.0)
+    assert states(arm(100_000, fast), arm(100_000, slow))["latency p95"] == "pass"
+    strict = CONFIG.model_copy(update={"latency_slack_ms": 0.0})
+    found = {each.gate: each.state for each in live_verdicts(arm(100_000, fast), arm(100_000, slow), strict)}
+    assert found["latency p95"] == "fail"
+
+
 def test_nobody_who_got_an_item_is_inconclusive() -> None:
-    found = states(arm(1000), ArmFigures(users=1000, unavailable=1000))
+    found = states(arm(1000), ArmFigures(unavailable=1000))
     assert found["unavailable"] == "fail" and found["top score"] == found["list length"] == "inconclusive"
 
 
@@ -109,7 +119,7 @@ recsys_requests_total{model="m"} 5
 
 def test_counters_are_read_by_arm_and_release() -> None:
     found = parse(TEXT)
-    assert len(found) == 6
+    assert len(found) == 7
     assert ArmFigures.of(found, "stable", "s").users == 100
     canary = ArmFigures.of(found, "canary", "c")
     assert (canary.users, canary.degraded, canary.latency) == (7, {'a "b"': 3}, {0.01: 4, math.inf: 5})

@@ -90,7 +90,7 @@ def test_what_passes_takes_every_step_and_is_promoted() -> None:
     assert end.outcome == "promoted" and end.figures and end.figures["state"] == "pass"
     assert canary.log == [0.01, "begin", 0.05, "begin", 0.25, "begin", 0.5, "begin", "promote"]
     assert [sum(look.share == share for look in looks) for share in SHARES] == [60, 60, 60, 60, 0]
-    assert took == 4 * (600 + 1)  # a second until it is seen to answer
+    assert took == 4 * (600 + 4)  # a second until it is seen to answer, three until the window begins
 
 
 @pytest.mark.parametrize("share", SHARES[:-1])
@@ -115,7 +115,7 @@ def test_inconclusive_for_longer_than_wait_is_held_and_keeps_the_share() -> None
     canary = Fake(lambda share, looks: "inconclusive")
     end, looks, took = run(canary, RampPlan(SHARES, 600, 10, wait_s=300))
     assert end.outcome == "held" and end.reason == "empty: is inconclusive"
-    assert canary.log == [0.01, "begin"] and took == 901
+    assert canary.log == [0.01, "begin"] and took == 904
 
 
 def test_a_pass_before_the_end_of_a_step_does_not_shorten_it_and_does_not_count_later() -> None:
@@ -128,19 +128,21 @@ def test_a_canary_that_is_not_loaded_in_time_is_ended() -> None:
     canary = Fake(silence=lambda asked: "process 7: it is being loaded")
     end, looks, took = run(canary)
     assert end.outcome == "rolled back" and "did not answer for 60 s: process 7" in end.reason
-    assert took == 60 and {look.state for look in looks} == {"inconclusive"} and "begin" not in canary.log
+    assert took == 60 and [look.state for look in looks] == ["inconclusive"] and "begin" not in canary.log
 
 
 def test_a_step_begins_when_the_canary_answers() -> None:
     end, looks, took = run(Fake(silence=lambda asked: "starts" if asked <= 30 else ""), RampPlan([0.05], 600, 10))
-    assert end.outcome == "set" and took == 31 + 600
-    assert [look.seconds for look in looks[:31]] == [*[0] * 30, 10]
+    assert end.outcome == "set" and took == 34 + 600
+    assert [look.seconds for look in looks[:2]] == [0, 10]
 
 
 def test_without_a_server_it_waits() -> None:
-    canary = Fake(silence=lambda asked: "no `cascade serve` runs" if asked <= 500 else "", servers=False)
-    end, looks, _ = run(canary, RampPlan([0.05], 600, 10))
-    assert end.outcome == "set" and looks[400].text == "no `cascade serve` runs"
+    canary = Fake(silence=lambda asked: "no `cascade serve` runs" if asked <= 5000 else "", servers=False)
+    end, looks, took = run(canary, RampPlan([0.05], 600, 10))
+    assert end.outcome == "set" and looks[0].text == "no `cascade serve` runs" and took == 5000 + 4 + 600
+    canary = Fake(silence=lambda asked: "no `cascade serve` runs", servers=False)
+    assert run(canary, RampPlan([0.05], 600, 10, wait_s=60))[0] == RampEnd("held", "no `cascade serve` runs")
 
 
 def test_a_server_that_is_gone_in_a_step_holds_and_one_that_lost_the_canary_ends_it() -> None:
@@ -149,14 +151,17 @@ def test_a_server_that_is_gone_in_a_step_holds_and_one_that_lost_the_canary_ends
     lost = Fake(silence=lambda asked: "it crashed" if asked > 20 else "")
     end, looks, _ = run(lost)
     assert end.outcome == "rolled back" and "it crashed" in end.reason
-    short = Fake(silence=lambda asked: "it crashed" if asked % 5 == 0 else "")
+    assert {look.text for look in looks[17:]} == {"it crashed"} and lost.log[-1][2] == "pass"
+    empty = Fake(lambda share, looks: "fail" if looks > 20 else "pass", lambda asked: "gone" if asked > 20 else "")
+    assert run(empty)[0].reason == "empty: is fail"
+    short = Fake(silence=lambda asked: "it crashed" if asked % 9 == 0 else "")
     assert run(short)[0].outcome == "promoted"
 
 
 @pytest.mark.parametrize(
     "others", [RampEnd("rolled back", "ended"), RampEnd("promoted", "promoted"), RampEnd("held", "x")]
 )
-@pytest.mark.parametrize("after", [0, 1, 30, 61, 150])
+@pytest.mark.parametrize("after", [0, 1, 30, 64, 150])
 def test_what_others_do_ends_it_and_it_changes_nothing_more(others: RampEnd, after: int) -> None:
     canary = Fake(others=others, after=after)
     end, _, _ = run(canary)
@@ -165,7 +170,7 @@ def test_what_others_do_ends_it_and_it_changes_nothing_more(others: RampEnd, aft
 
 
 def test_others_who_end_it_after_the_last_step_keep_it_from_being_promoted() -> None:
-    canary = Fake(others=RampEnd("rolled back", "ended"), after=4 * 61)
+    canary = Fake(others=RampEnd("rolled back", "ended"), after=4 * 64)
     assert run(canary)[0].outcome == "rolled back" and canary.log[-1] == "begin"
 
 

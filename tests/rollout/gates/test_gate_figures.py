@@ -141,8 +141,18 @@ def test_the_catalogue_counts_what_came_and_went() -> None:
     verdict = catalogue_verdict(np.arange(10), np.arange(1, 11), sizes, CONFIG)
     assert verdict.state == "pass" and verdict.figures == {"items": 10, "new": 1, "gone": 1, "gone_share": 0.1}
     assert catalogue_verdict(np.arange(10), np.arange(2, 12), sizes, CONFIG).state == "fail"
+    named = catalogue_verdict(np.arange(10), np.arange(2, 12), sizes, CONFIG, np.array([10, 99]))
+    assert named.state == "pass" and named.figures["gone"] == 2 and named.figures["gone_share"] == 0.1
     assert catalogue_verdict(np.arange(10), None, {**sizes, "index": 9}, CONFIG).state == "fail"
     assert "2 items have the id" in catalogue_verdict(np.array([1, 1, 1]), None, {"a": 3}, CONFIG).text
+
+
+def test_requests_without_items_that_nobody_can_be_shown() -> None:
+    slices = {"new": np.array([True, False, True])}
+    asked = HeldOutRequests({"user_id": np.arange(2)[:, None]}, np.array([0, 0, 1]), np.array([7, 8, 9]), slices)
+    found = asked.without(np.array([8, 100]))
+    assert len(found) == 2 and found.owners.tolist() == [0, 1] and found.items.tolist() == [7, 9]
+    assert found.slices["new"].tolist() == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ EXPECTED = [
 
 
 def test_all_kinds_of_files_are_read_alike(tmp_path) -> None:
-    table = pa.Table.from_pylist(EVENTS, pa.schema([(n, pa.string()) for n in ("user_id", "time", "event")] + [("value", pa.float64()), ("event_id", pa.string())]))  # fmt: skip
+    kinds = dict.fromkeys(("user_id", "time", "event", "event_id"), pa.string()) | {"value": pa.float64()}
+    table = pa.Table.from_pylist(EVENTS, pa.schema(list(kinds.items())))
     pq.write_table(table, tmp_path / "e.parquet")
     pyarrow.csv.write_csv(table, tmp_path / "e.csv")
     assert rows(tmp_path / "e.parquet") == EXPECTED

@@ -110,8 +110,9 @@ def test_arms_whose_users_do_not_fit_the_shares_are_stopped(sets, tmp_path) -> N
     live = begin(sets, Arm("a", "r", 0.5))
     ids = np.arange(4000)
     arms = Assignment(live.salt, [("a", 0.5)]).arms(ids)
-    lost = (arms == 1) & (ids % 4 == 0)
-    events = pa.table({"user_id": ids[~lost], "time": np.full((~lost).sum(), time.time()), "event": ["impression"] * int((~lost).sum())})  # fmt: skip
+    seen = ids[(arms == 0) | (ids % 4 > 0)]
+    columns = {"user_id": seen, "time": np.full(len(seen), time.time()), "event": ["impression"] * len(seen)}
+    events = pa.table(columns)
     pq.write_table(events, tmp_path / "e.parquet")
     EventLog(sets).ingest(tmp_path / "e.parquet")
     found = status(sets)

@@ -1,13 +1,15 @@
 """A server that follows the live set, with a stand-in for the server: what it is told to load, and what it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cascade.core.errors import ReleaseError, ServerError
 from cascade.ensemble.config import ServerConfig
+from cascade.ensemble.protocol.serving_file import ArmAddress, Beside
 from cascade.rollout.releases.follow import Follower, first_release
-from cascade.rollout.releases.live_set import LIVE_SET, LiveSet, LiveSets
+from cascade.rollout.releases.live_set import LIVE_SET, Arm, LiveSet, LiveSets
 from cascade.rollout.releases.store import ReleaseStore
 
 
@@ -154,3 +156,92 @@ def test_a_start_takes_the_stable_release_and_never_what_is_published_instead(ke
     (kept.place / LIVE_SET).write_text("{")
     with pytest.raises(ReleaseError, match=r"live.json: .*damaged"):
         first_release(kept.repository, "shop")
+
+
+class ArmOf:
+    """In place of `ArmServer`."""
+
+    def __init__(self, release: str):
+        self.url, self.fault = None, "is being started"
+
+
+class Arms:
+    """In place of `ArmServers`."""
+
+    def __init__(self):
+        self.servers = {}
+
+    def add(self, release: str, repository: Path) -> ArmOf:
+        assert repository.name == release
+        return self.servers.setdefault(release, ArmOf(release))
+
+    def keep_only(self, releases) -> None:
+        self.servers = {name: self.servers[name] for name in self.servers if name in releases}
+
+
+def test_arms_and_shadows_have_servers_and_the_processes_are_told_where(sets, server, follower):
+    arms = follower._arms = Arms()
+    canary, shadow = Arm("canary", "b", 0.1), Arm("shadow", "c", 0.2)
+    live(sets, "a")
+    made = sets.change(lambda live: replace(live, arms=(canary,), shadows=(shadow,)), actor="test", reason="")
+    follower.look()
+    assert server.beside == Beside(
+        made.salt, (ArmAddress("canary", "b", 0.1, None),), (ArmAddress("shadow", "c", 0.2, None),), 0.25
+    )
+    assert server.states == dict.fromkeys(("canary", "shadow"), "is being started")
+    arms.servers["b"].url, arms.servers["b"].fault = "there", ""
+    follower.look()
+    assert server.beside.arms == (ArmAddress("canary", "b", 0.1, "there"),) and server.states["canary"] == ""
+    sets.change(lambda live: replace(live, arms=()), actor="test", reason="")
+    follower.look()
+    assert server.beside.arms == () and set(arms.servers) == {"c"} and set(server.states) == {"shadow"}
+
+
+def test_an_arm_of_another_shape_gets_no_users_and_it_is_said(sets, server, follower, kept, export):
+    kept.add(export("other", day=7))
+    follower._arms = Arms()
+    live(sets, "a")
+    sets.change(lambda live: replace(live, arms=(Arm("canary", "other", 0.1),)), actor="test", reason="")
+    follower.look()
+    assert server.beside.arms == (ArmAddress("canary", "other", 0.1, None),)
+    assert "other inputs, outputs or stages" in server.states["canary"]
+
+
+class Watch:
+    """In place of `ReleaseWatch`."""
+
+    def __init__(self):
+        self.told, self.why = [], ""
+
+    def begin(self) -> None:
+        self.told.append("begin")
+
+    def end(self) -> None:
+        self.told.append("end")
+        self.why = ""
+
+    def fault(self) -> str:
+        return self.why
+
+
+def test_a_promoted_release_that_does_not_work_is_taken_back_once(sets, server):
+    watch = Watch()
+    follower = Follower(server, watch)
+    follower._arms = Arms()
+    live(sets, "b", "a")
+    follower.look()
+    assert (server.release, watch.told) == ("b", ["begin"])
+    watch.why = "3 processes have died"
+    follower.look()
+    follower.look()
+    assert (server.release, watch.told) == ("a", ["begin", "end"])
+    line = sets.history().lines[-1]
+    assert (line.action, line.reason, line.new["previous"]) == ("taken back", "3 processes have died", "b")
+
+
+def test_a_rollback_is_not_watched(sets, server):
+    watch = Watch()
+    follower = Follower(server, watch)
+    sets.change(lambda before: LiveSet("b", "a"), actor="test", reason="", action="rollback")
+    follower.look()
+    assert watch.told == ["end"]

@@ -1,0 +1,121 @@
+"""``cascade index refresh``: what it prints, its exit codes, what is live afterwards, and the audit log."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from refresh_shop import MODEL, SCHEMA, some_item
+from typer.testing import CliRunner
+
+from cascade.cli import main as cli
+from cascade.cli.release import verified
+from cascade.core.errors import ConfigError, ReleaseError
+from cascade.rollout.gates.verdict import GateReport
+from cascade.rollout.releases.live_set import LiveSet, LiveSets
+
+GATES = {"min_users": 5, "min_slice_users": 1000, "quality_margin": 0.9, "min_coverage": 0, "max_latency_ratio": 50}
+
+
+def without_judging_few_users(*arguments: Any) -> GateReport:
+    """What the gates say, but those that 40 users are too few for."""
+    found = verified(*arguments)
+    left_out = ("slices", "calibration", "score shift")
+    return replace(found, verdicts=[each for each in found.verdicts if each.gate not in left_out])
+
+
+@pytest.fixture
+def own(another, tmp_path, monkeypatch):
+    """A shop whose release is stable; the config in the current folder is its own."""
+    made = another(split=True)
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    monkeypatch.setattr("cascade.cli.index.verified", without_judging_few_users)
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "schema": SCHEMA.model_dump(),
+        "data": {"source": "tables", "path": made.data.path},
+        "export": {"repository": str(made.store.repository)},
+        "rollout": {"keep_releases": 2, "gates": GATES},
+    }
+    Path("pipeline.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("CASCADE_RUNS", str(made.parts["data"].path.parents[1]))
+    sets = LiveSets(made.store.repository, MODEL)
+    sets.change(lambda _: LiveSet(made.release), actor="test", reason="first")
+    return made
+
+
+def live(shop) -> str:
+    found = LiveSets(shop.store.repository, MODEL).read()
+    assert found
+    return found.stable
+
+
+def invoke(*args: str) -> Any:
+    return CliRunner().invoke(cli.app, ["index", "refresh", *args], catch_exceptions=False)
+
+
+def test_it_is_judged_promoted_and_noted(own):
+    file = own.write([*own.items[1:], some_item(5, 9)], Path("all.parquet"))
+    result = invoke("--items", str(file), "--reason", "spring")
+    assert result.exit_code == 0, result.output
+    first, *rest = result.output.splitlines()
+    release = live(own)
+    assert first == f"release {release}: 60 items, 1 new, 0 changed, 1 removed; else as {own.release}"
+    assert rest[0] == f"release {release}: pass (11 gates); compared with {own.release}"
+    line = LiveSets(own.store.repository, MODEL).history().lines[-1]
+    assert line.reason == f"spring (items of {own.release}: 1 new, 0 changed, 1 removed)"
+    shown = CliRunner().invoke(cli.app, ["release", "show", release]).output
+    assert f"refreshed from    {own.release}: 1 new, 0 changed, 1 removed" in shown
+    diff = CliRunner().invoke(cli.app, ["release", "diff", own.release, release]).output
+    assert "60 (1 new, 1 gone)" in diff and "refreshed from" in diff
+    again = invoke("--items", str(file), "--json")
+    assert again.exit_code == 0 and json.loads(again.output)["release"] is None and live(own) == release
+
+
+def test_the_items_of_the_source_are_the_default(own):
+    result = invoke()
+    assert result.exit_code == 0 and result.output == (
+        f"release {own.release}: its 60 items are as they were; nothing to do\n"
+    )
+
+
+def test_a_table_that_was_cut_off_is_not_promoted(own):
+    result = invoke("--items", str(own.write(own.items[:40], Path("cut.parquet"))))
+    assert result.exit_code == 1 and live(own) == own.release
+    assert "catalogue" in result.output and "20 of 60 items of the live release are gone" in result.output
+    forced = invoke("--items", "cut.parquet", "--force", "--reason", "we moved")
+    assert forced.exit_code == 0 and live(own) != own.release
+
+
+def test_items_that_are_named_may_go(own):
+    result = invoke("--remove", str(own.write(own.items[40:50], Path("sold.parquet"))))
+    assert result.exit_code == 0, result.output
+    assert own.store.read(live(own)).refreshed == {"from": own.release, "new": 0, "changed": 0, "removed": 10}
+
+
+def test_without_promotion_it_is_kept_and_judged(own):
+    result = invoke("--remove", str(own.write(own.items[:2], Path("sold.parquet"))), "--no-promote", "--json")
+    assert result.exit_code == 0 and live(own) == own.release
+    found = json.loads(result.output)
+    assert found["source"] == own.release and found["gates"]["state"] == "pass"
+    assert own.store.read(found["release"]).refreshed["removed"] == 2
+
+
+def test_another_release_can_be_refreshed_and_the_oldest_ones_go(own):
+    numbers = [own.refresh(own.release, Path(), remove=own.items[at : at + 1]).release for at in range(3)]
+    result = invoke("--release", numbers[0][:8], "--remove", str(own.write(own.items[5:6], Path("sold.parquet"))))
+    assert result.exit_code == 0, result.output
+    release = live(own)
+    assert own.store.read(release).refreshed["from"] == numbers[0]
+    assert {each.id for each in own.store.releases()} <= {own.release, release, *numbers[2:]}
+
+
+def test_mistakes(own):
+    with pytest.raises(ConfigError, match="--force: expected --reason as well"):
+        invoke("--force")
+    with pytest.raises(ReleaseError, match="release 'zzz'"):
+        invoke("--release", "zzz")
+    with pytest.raises(ConfigError, match="expected neither --add nor --remove"):
+        invoke("--items", "a.csv", "--add", "b.csv")
