@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from ...core.disk import disk_errors
 from ...core.errors import ArtifactError, ServerError
 from ..graph.graph_file import RELEASE
 from ..repository.model_config import CONFIG, parse_config, read_config
@@ -104,9 +105,14 @@ class LiveModels:
         source = source or self._published
         config_file(source, self.model)
         self.home = self._new_home()
-        stands_for(self.repository, source.absolute())
-        self._lock = self._held_lock(status_file, takes_hangup)
-        self._copy(source, self.repository)
+        try:
+            with disk_errors(f"copying the release of model {self.model}", self.home):
+                stands_for(self.repository, source.absolute())
+                self._lock = self._held_lock(status_file, takes_hangup)
+                self._copy(source, self.repository)
+        except BaseException:
+            shutil.rmtree(self.home, ignore_errors=True)
+            raise
         self._read()
 
     def replace(self, source: Path, load: Callable[[], None], reload: Callable[[], None]) -> None:
@@ -194,7 +200,8 @@ class LiveModels:
         return path
 
     def _write(self, model: str, config: Any) -> None:
-        write_config(self.repository / model / CONFIG, config)
+        if read_config(self._config(model)) != config:  # a disk that is full keeps nobody from what lies there
+            write_config(self.repository / model / CONFIG, config)
         self._groups = {**self._groups, model: [group.name for group in config.instance_group]}
 
     def _read(self) -> None:

@@ -243,19 +243,36 @@ class TritonServer:
             repository: another model repository to take the release from.
 
         Raises:
-            ServerError: if it cannot be copied, is not loaded, or does not answer.
+            ServerError: if it cannot be copied, is not loaded, or does not answer; if no process answers just now, and
+                it was not loaded before (else those that are started next answer with it).
         """
         source = repository or self.repository
         try:
             with self._changing, self._reload_record.counted(source):
                 check_backends(source, self.model, assemble_runtime().backends)
-                if self.fits(source):
+                if not self.answers():
+                    self._start_next_with(source)
+                elif self.fits(source):
                     self._releases.activate(self._releases.hold(source))
                     self.release = self._releases.active
                 else:
                     self._replace(source)
         finally:
             self._write_status()
+
+    def _start_next_with(self, source: Path) -> None:
+        """While no process answers: have those that are started next answer with a release that they hold anyway.
+
+        Raises:
+            ServerError: if it is another release than the live one and the one before.
+        """
+        release = self._releases.restored(source)
+        if release is None:
+            raise ServerError(
+                f"tritonserver does not answer just now, so nothing can be loaded; it is started again with release "
+                f"{self.release}, see the log"
+            )
+        self.release = release
 
     def keep(self, repository: Path) -> None:
         """Have the release that lies in a model repository loaded, so that it can answer at once.
@@ -377,12 +394,19 @@ class TritonServer:
 
     def _start_again(self, runtime: Runtime, ports: Ports, adopt: Callable[[Session], None]) -> Session:
         with self._loading:
-            self._live.leave_one()  # the watchdog adds the others
+            self._leave_one()
             session = self._new_session()
             adopt(session)
             self._remove_sockets()
             session.start(runtime, ports)
         return session
+
+    def _leave_one(self) -> None:
+        """Have one process of each model started, which is sooner than all; the watchdog adds the others."""
+        try:
+            self._live.leave_one()
+        except OSError as error:
+            _log.warning("all processes are started together: %s", one_line(error))
 
     def _new_standby(self, runtime: Runtime, ports: Ports) -> Session:
         session = self._new_session()

@@ -44,7 +44,7 @@ def wait_for_servers(repository: Path, model: str, live: LiveSet, timeout_s: flo
         if len(done) == len(waiting) or time.monotonic() - start > timeout_s:
             break
         time.sleep(_LOOK_S)
-    late = f"has not loaded it within {timeout_s:g} s; see its log, or go back with `cascade release rollback`"
+    late = f"does not answer with it after {timeout_s:g} s; see its log, or go back with `cascade release rollback`"
     return [done.get(server.pid, Arrival(server.pid, None, late)) for server in waiting]
 
 
@@ -65,7 +65,7 @@ def refusal(status: ServerStatus, live: LiveSet) -> str:
 def _arrival(server: LiveServer, live: LiveSet, seconds: float) -> Arrival | None:
     """What has become of a server; None if it still loads."""
     status = ServerStatus.read(Path(server.status_file))
-    if status.release == live.stable:
+    if status.release == live.stable and status.ready:
         return Arrival(server.pid, seconds)
     if why := refusal(status, live):
         return Arrival(server.pid, None, why, refused=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import getpass
 import os
@@ -41,6 +42,13 @@ def only_writer(folder: Path, wait_s: float) -> Iterator[None]:
     except PermissionError as error:
         raise ReleaseError(
             f"{error.filename or folder}: this user cannot write it; run the command as the user who runs `cascade run`"
+        ) from error
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        raise ReleaseError(
+            f"{error.filename or folder}: is on a file system that cannot be written to here; run the command where "
+            "`cascade run` publishes"
         ) from error
 
 

@@ -121,6 +121,20 @@ class ReleaseSwitch:
             if release != self.active:
                 self._change(release, (self.active,), release)
 
+    def restored(self, repository: Path) -> str | None:
+        """Have processes that are not started yet answer with the release that lies in a model repository.
+
+        Returns:
+            its id; None, and nothing has changed, if they would not hold it.
+        """
+        release = ReleaseManifest.load(version_folder(repository / self._model) / RELEASE).release
+        with self._lock:
+            if release not in (self.active, *self.kept):
+                return None
+            if release != self.active:
+                self._tell(release, (self.active, *(one for one in self.kept if one != release)))
+        return release
+
     def ask_beside(self, beside: Beside) -> None:
         """Have the processes ask these beside the release that answers; nothing happens if they do so."""
         with self._lock:

@@ -9,7 +9,7 @@ import sys
 import pytest
 from shipping import ROOT
 
-from cascade.core.errors import ServerError
+from cascade.core.errors import CascadeError, ServerError
 from cascade.ensemble.repository.digests import write_digests
 from cascade.ensemble.repository.model_config import read_config
 from cascade.ensemble.server.live_models import LiveModels
@@ -211,3 +211,32 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one(repository):
     assert len(list((repository / LIVE).iterdir())) == 1 and not servers_of(repository, "shop")
     remove_left(repository / LIVE)
     assert not list((repository / LIVE).iterdir())
+
+
+def test_a_takeover_needs_no_room_on_the_disk(live, monkeypatch):
+    """What the standby has started with is what lies there, unless a process was replaced meanwhile."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    configs = live.configs()
+    monkeypatch.setattr("cascade.ensemble.server.live_models.write_config", full)
+    live.restore(configs)
+    assert live.groups("shop") == ["shop-0", "shop-1", "shop-2"]
+    with pytest.raises(OSError, match="No space"):
+        live.leave_one()
+    live.restore(configs)
+    assert live.full
+
+
+@pytest.mark.parametrize("where", ["stands_for", "copy_version"])
+def test_nothing_is_left_of_a_copy_that_finds_no_room(repository, monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"cascade.ensemble.server.live_models.{where}", full)
+    made = LiveModels(repository, "shop", 3)
+    with pytest.raises(CascadeError, match="copying the release of model shop: .*|No space left"):
+        made.take(repository / "status")
+    made.remove()
+    assert [*repository.glob(f"{LIVE}/*")] == []

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from cascade.core.errors import ArtifactError, ReleaseError
 from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.rollout.releases import servers
-from cascade.rollout.releases.live_set import LIVE_SET, LiveSet, LiveSets
+from cascade.rollout.releases.live_set import LIVE_SET, Arm, LiveSet, LiveSets
 from cascade.rollout.releases.promotion import promote, rollback
 from cascade.rollout.releases.store import ReleaseStore
 
@@ -50,7 +51,7 @@ class Follower:
         self.server = LiveServer(pid, store.model, str(store.repository.absolute()), str(self.file), True)
         self.refused: dict[str, str] = {}
         self._live, self._load, self._stop = store.place / LIVE_SET, load, threading.Event()
-        ServerStatus(release=release).write(self.file)
+        ServerStatus(True, release).write(self.file)
         self._thread = threading.Thread(target=self._follow)
         self._thread.start()
 
@@ -60,7 +61,7 @@ class Follower:
                 stable = json.loads(self._live.read_text())["stable"]
                 loaded = self._load(stable)
                 if loaded:
-                    ServerStatus(release=stable).write(self.file)
+                    ServerStatus(True, stable).write(self.file)
                 elif loaded is False:
                     self.refused[stable] = "op 'rank' is unknown"
 
@@ -162,7 +163,7 @@ def test_a_server_that_is_late_leaves_the_live_set_as_it_is(kept, sets, follow) 
     switch = promote(kept, "b", "", 0.3)
     assert not switch.whole and not switch.put_back
     assert [each.seconds is None for each in switch.servers] == [False, True]
-    assert "not loaded it within 0.3 s" in switch.servers[1].why_not
+    assert "does not answer with it after 0.3 s" in switch.servers[1].why_not
     assert stable_and_previous(sets)[0] == "b"
 
 
@@ -230,3 +231,22 @@ def test_a_release_that_is_retired_meanwhile_is_not_promoted(kept, sets, monkeyp
         promote(kept, "b", "", 1)
     assert sets.read() is None
     assert not list(Path(kept.place).glob("b"))
+
+
+def test_a_server_that_has_the_release_but_answers_nobody_is_late(kept, sets, follow) -> None:
+    """Its tritonserver is being started again: whoever rolls back must not be told that all is well."""
+    sets.change(lambda _: LiveSet("a"), actor="test", reason="")
+    follower = follow(11, "a", lambda release: None)
+    ServerStatus(False, "b").write(follower.file)
+    switch = promote(kept, "b", "", 0.2)
+    assert not switch.whole and "does not answer with it after 0.2 s" in switch.servers[0].why_not
+    ServerStatus(True, "b").write(follower.file)
+    assert not rollback(kept, "", 0.2).whole and promote(kept, "b", "", 30).whole
+
+
+def test_a_shadow_ends_when_its_release_becomes_the_stable_one(kept, sets) -> None:
+    shadows = (Arm("one", "b", 0.1), Arm("two", "c", 0.1))
+    sets.change(lambda _: LiveSet("a", shadows=shadows), actor="test", reason="")
+    assert promote(kept, "b", "", 0.1).live.shadows == shadows[1:]
+    sets.change(lambda live: replace(live, shadows=(Arm("old", "a", 0.1),)), actor="test", reason="")
+    assert rollback(kept, "", 0.1).live.shadows == ()

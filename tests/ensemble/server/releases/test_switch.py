@@ -138,6 +138,17 @@ def test_processes_that_are_to_be_replaced_go_on_with_theirs(switch, processes, 
     assert {one.active for one in processes} == {"two"}
 
 
+def test_processes_that_are_started_later_answer_with_one_that_was_held(switch, processes, published, tmp_path):
+    switch.activate(switch.hold(published["two"]))
+    while processes:
+        processes.pop().releases.stop()
+    assert switch.restored(published["three"]) is None and switch.active == "two"
+    assert switch.restored(published["one"]) == "one" == switch.active
+    assert switch.restored(published["one"]) == "one"
+    processes.append(Process(published["one"] / "cascade" / "1"))
+    assert processes[0].active == "one"
+
+
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_full_disk_changes_nothing_and_the_next_try_works(switch, processes, published, monkeypatch, failures):
     switch.hold(published["two"])
