@@ -73,6 +73,13 @@ def test_each_alert_has_a_severity() -> None:
         assert f"`{severity}`: " in PAGE
 
 
+def test_the_series_of_arms_and_shadows_are_those_that_a_process_has() -> None:
+    from cascade.ensemble.triton.arms import counts, shadow
+
+    own = {name for name in DOCUMENTED if name.startswith(("recsys_arm_", "recsys_shadow_"))}
+    assert own == {*counts.HELP, *shadow.HELP}
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_prometheus_understands_them(tmp_path: Path) -> None:
     for kind, text in (("rules", RULES), ("config", SCRAPE)):

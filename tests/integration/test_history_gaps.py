@@ -34,6 +34,7 @@ from cascade.workflows.config import (
     FeatureStoreConfig,
     HistoryConfig,
     SchemaConfig,
+    TextConfig,
 )
 from cascade.workflows.data.stage import DATA
 from cascade.workflows.etl.stage import ETL
@@ -68,10 +69,12 @@ def models(runs: Path, made: dict[str, Artifact]) -> dict[str, Artifact]:
         flat.add(vectors)
         faiss.write_index(flat, str(folder / "index.faiss"))
 
+    def two_tower(folder: Path) -> None:
+        save_query_tower(folder / "query_tower.onnx", users, DIM)
+        save_query_tower(folder / "item_tower.onnx", items, DIM)
+
     towers = {"etl": made["etl"]}
-    made["two_tower"] = write_artifact(
-        runs / "two_tower", "two_tower", towers, lambda to: save_query_tower(to / "query_tower.onnx", users, DIM)
-    )
+    made["two_tower"] = write_artifact(runs / "two_tower", "two_tower", towers, two_tower)
     made["index"] = write_artifact(runs / "index", "index", {**towers, "two_tower": made["two_tower"]}, index)
     parents = {name: made[name] for name in ("etl", "two_tower", "index")}
     made["ranker"] = write_artifact(
@@ -89,6 +92,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
         "data": DataConfig(source="tables", path=log(folder / "tables")),
         "schema": SchemaConfig(sparse=["user_id", "item_id"]),
         "etl": EtlConfig(workers=1, device="cpu"),
+        "etl.text": TextConfig(),
         "history": HistoryConfig(length=3, seen=10, gaps=True),
         "feature_store": section,
         "serving": ServingConfig(ann=AnnConfig(type="flat", topk=4), rerank=RerankConfig(k=2)),

@@ -22,7 +22,7 @@ NO_NAMES = {
     *("two_tower.user_tower.mlp", "two_tower.item_tower.mlp", "dlrm_ranker.bottom_mlp", "dlrm_ranker.top_mlp"),
     *("feature_store.repo", "feature_store.project", "feature_store.redis"),
     *("export.repository", "export.model_name", "server.host", "server.grpc_host", "server.metrics_host"),
-    "dlrm_ranker.choose_by",
+    *("dlrm_ranker.choose_by", "rollout.outcomes.goal", "rollout.outcomes.guards"),
 }
 """Keys of text or lists that do not name anything in the tables or the package."""
 ATTENTION = {"dlrm_ranker.history.kind": "target_attention"}
