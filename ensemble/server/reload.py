@@ -12,6 +12,9 @@ from ...core.processes import state_of
 from .releases.running_servers import LiveServer, servers_of
 from .status import ServerStatus
 
+_ANSWERS_S = 10.0
+"""Seconds in which a server has to answer with what it has loaded; one of its processes may just be replaced."""
+
 
 def reload(repository: Path, model: str, timeout: float = 300.0) -> list[str]:
     """Have each `cascade serve` of this model load the published release, one after the other.
@@ -52,6 +55,13 @@ def _reload(server: LiveServer, deadline: float) -> str:
         time.sleep(0.1)
     if status.reload_error:
         raise ServerError(f"process {server.pid}: release {status.release} stays live: {status.reload_error}")
+    answers_by = time.monotonic() + _ANSWERS_S
+    while not ServerStatus.read(file).ready:
+        if time.monotonic() > answers_by:
+            raise ServerError(
+                f"process {server.pid}: does not answer; it is started again with release {status.release}, see its log"
+            )
+        time.sleep(0.1)
     return status.release
 
 

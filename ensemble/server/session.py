@@ -167,6 +167,8 @@ class Session:
             return "tritonserver is stopped"
         if self._prober is not None and self._prober.hung:
             return "tritonserver does not answer"
+        if self.watchdog is not None and self.watchdog.stuck and not self.watchdog.any_well:
+            return "no process is left, and none can be replaced"  # another server needs no room on the disk
         if self._prober is not None and not self.process.sockets_are_there:
             return "the socket of tritonserver's HTTP endpoint was deleted"
         return None

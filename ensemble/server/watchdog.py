@@ -65,6 +65,8 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="cascade-watchdog", daemon=True)
         self.healed = 0
         """Processes that were replaced."""
+        self.stuck = False
+        """Whether the last try to replace processes failed by an error of the disk, for example a full one."""
 
     def start(self) -> None:
         self.look()
@@ -191,9 +193,10 @@ class Watchdog:
                 for model in sorted({*faulty.values(), *self._live.short}):
                     self._renew(model, {group for group, of in faulty.items() if of == model})
             except Exception as error:  # any error: the next try may work
+                self.stuck = isinstance(error, OSError)
                 self._later(error)
                 return
-        self._retry_s = 0.0
+        self.stuck, self._retry_s = False, 0.0
         self.healed += len(faulty)
         _log.warning("model %s is whole again after %.1f s", self._live.model, time.monotonic() - started)
 

@@ -13,6 +13,7 @@ from cascade.core.errors import ServerError
 from cascade.core.processes import state_of
 from cascade.ensemble.server import reload
 from cascade.ensemble.server.releases.running_servers import LiveServer
+from cascade.ensemble.server.status import ServerStatus
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,19 @@ def test_a_stopped_server_is_told_at_once(monkeypatch, tmp_path, before):
         child.kill()
         child.wait()
         child.stdout.close()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_release_that_nobody_answers_with_is_not_called_live(monkeypatch, tmp_path, ready):
+    """As while tritonserver is started again."""
+    file = tmp_path / "status"
+    server = LiveServer(os.getpid(), "cascade", str(tmp_path), str(file), takes_hangup=True)
+    ServerStatus(ready, "abc", {"reloads": 0}).write(file)
+    monkeypatch.setattr(reload, "servers_of", lambda repository, model: [server])
+    monkeypatch.setattr(reload, "_ANSWERS_S", 0.2)
+    monkeypatch.setattr(os, "kill", lambda pid, number: ServerStatus(ready, "abc", {"reloads": 1}).write(file))
+    if ready:
+        assert reload.reload(tmp_path, "cascade") == ["abc"]
+    else:
+        with pytest.raises(ServerError, match="does not answer; it is started again with release abc"):
+            reload.reload(tmp_path, "cascade")

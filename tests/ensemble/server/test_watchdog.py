@@ -235,6 +235,22 @@ def test_a_model_that_was_unloaded_is_loaded(live, dog, caplog):
     assert "model toy is not loaded, loading it" in caplog.text
 
 
+def test_it_says_that_the_disk_keeps_it_from_replacing_processes(live, dog, monkeypatch):
+    """Then another server is started in place of one without any process, see `Session.fault`."""
+    refill = live.refill
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    assert not dog.stuck
+    monkeypatch.setattr(live, "refill", full)
+    kill(live, "toy-0")
+    kill(live, "toy-1")
+    wait_until(lambda: dog.stuck and not dog.any_well, 0.01)
+    monkeypatch.setattr(live, "refill", refill)
+    wait_until(lambda: not dog.stuck and dog.complete, 0.01)
+
+
 def test_nothing_is_replaced_while_others_load(live, dog):
     with dog._loading:
         kill(live, "toy-0")
