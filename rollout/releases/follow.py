@@ -180,8 +180,9 @@ class Follower:
         """Load what is published now, and make it the stable release.
 
         Raises:
-            CascadeError: if it cannot be loaded; then nothing changes.
+            CascadeError: if it cannot be loaded, or the live set is damaged or edited; then nothing changes.
         """
+        self._sets.checked()
         published = self._store.published()
         kept = published is not None and (self._store.place / published).is_dir()
         self._server.reload(self._store.folder(published) if kept and published else None)

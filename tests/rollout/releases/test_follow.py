@@ -100,6 +100,20 @@ def test_it_does_not_follow_one_that_somebody_has_edited(sets, server, follower)
         first_release(sets.folder.parents[1], "shop")
 
 
+def test_a_reload_changes_nothing_while_the_live_set_is_edited(sets, server, follower):
+    """The release that it would bring could not be noted as the stable one."""
+    live(sets, "a", "b")
+    follower.look()
+    text = sets.file.read_text()
+    sets.file.write_text(text.replace('"stable": "a"', '"stable": "b"'))
+    with pytest.raises(ReleaseError, match="differs from its line"):
+        follower.promote_published()
+    assert server.release == "a" and ("reload", "published") not in server.done
+    sets.file.write_text(text)
+    follower.look()
+    assert server.release == "a"
+
+
 def test_what_cannot_be_loaded_is_said_with_the_generation_and_not_tried_again(sets, server, follower):
     server.broken = "c"
     generation = live(sets, "c", "a")
