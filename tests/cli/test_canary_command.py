@@ -22,6 +22,8 @@ from cascade.rollout.releases.live_set import Arm, LiveSet, LiveSets
 from cascade.rollout.releases.store import ReleaseStore
 from cascade.testing.miniature import RELEASE, miniature_repository, seal
 
+pytestmark = pytest.mark.slow
+
 OTHER, STABLE = "fedcba987654", RELEASE.release
 FAST = ("--set", "rollout.canary.look_s=0.01", "--every", "0.03")
 

@@ -15,6 +15,8 @@ from cascade.rollout.gates.verify import verify
 from cascade.rollout.releases.release_files import version_folder
 from cascade.rollout.releases.store import ReleaseStore
 
+pytestmark = pytest.mark.slow
+
 CONFIG = GatesConfig(min_users=100, min_slice_users=20, max_latency_ratio=20)
 
 

@@ -16,6 +16,8 @@ from cascade.core.errors import ConfigError, ReleaseError
 from cascade.rollout.gates.verdict import GateReport
 from cascade.rollout.releases.live_set import LiveSet, LiveSets
 
+pytestmark = pytest.mark.slow
+
 GATES = {"min_users": 5, "min_slice_users": 1000, "quality_margin": 0.9, "min_coverage": 0, "max_latency_ratio": 50}
 
 

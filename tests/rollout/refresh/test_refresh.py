@@ -17,6 +17,8 @@ from cascade.rollout.config import GatesConfig
 from cascade.rollout.gates.golden import golden_verdict
 from cascade.rollout.refresh.kept_release import taken_off
 
+pytestmark = pytest.mark.slow
+
 KEPT = ("query", "history", "candidate_rows", "logits", "item_vectors")
 
 

@@ -23,6 +23,8 @@ from cascade.rollout.gates.skew import skew_verdict
 from cascade.rollout.skew.counts import FEATURES, STORE, SkewCounts, count_skew
 from cascade.rollout.skew.offline import OfflineUsers
 
+pytestmark = pytest.mark.slow
+
 RELEASE = "abc"
 COUNT = 200
 CONFIG = GatesConfig()
