@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ...ensemble.protocol.arms import CANARY
 from ...ensemble.server.releases.running_servers import servers_of
 from ...ensemble.server.status import ServerStatus
 from ...ensemble.server.stubs import stub_of
-from ...rollout.releases.live_set import Arm, LiveSets
+from ...rollout.releases.live_set import Arm, LiveSet, LiveSets
 from ...rollout.releases.store import ReleaseStore
 from ..chaos.steady_load import Sent, SteadyLoad
 from .checked_answers import CheckedClients
@@ -82,7 +83,7 @@ def try_arms(
         for stub in _stubs_of_arms(server.pid, status_file):
             with suppress(ProcessLookupError):
                 os.kill(stub, signal.SIGKILL)
-        wait_until(lambda at=killed: clients.marked_at > at, "an answer says that the canary is unavailable")  # type: ignore[misc]
+        wait_until(partial(_marked_since, clients, killed), "an answer says that the canary is unavailable")
         wait_until(lambda: clients.last.get(release, 0.0) > clients.marked_at + _SETTLE_S, "the canary answers again")
         back.append(clients.last[release] - killed)
         on_step()
@@ -120,6 +121,10 @@ def arms_text(report: ArmsReport, shadow_share: float = 0.1) -> str:
     return "\n".join([table(("", ""), rows), *errors])
 
 
+def _marked_since(clients: CheckedClients, at: float) -> bool:
+    return clients.marked_at > at
+
+
 def _p95(sets: LiveSets, release: str, share: float, load: SteadyLoad) -> float:
     """The 95th percentile of the latency in a block with this share of the shadow, milliseconds."""
     _set(sets, shadows=(Arm(SHADOW, release, share),))
@@ -134,10 +139,11 @@ def _answered(load: SteadyLoad, since: float) -> list[Sent]:
 
 
 def _set(sets: LiveSets, **fields: tuple[Arm, ...]) -> None:
-    def make(live: object) -> object:
-        return replace(live, **fields)  # type: ignore[type-var]
+    def make(live: LiveSet | None) -> LiveSet:
+        assert live is not None  # swaps were made before
+        return replace(live, arms=fields.get("arms", live.arms), shadows=fields.get("shadows", live.shadows))
 
-    sets.change(make, actor=ACTOR, reason="arms")  # type: ignore[arg-type]
+    sets.change(make, actor=ACTOR, reason="arms")
 
 
 def _stubs_of_arms(server: int, status_file: Path) -> list[int]:

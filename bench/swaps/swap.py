@@ -6,7 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,7 @@ def prepare(store: ReleaseStore, own: ReleaseStore, releases: Sequence[str]) -> 
 
 def _change(sets: LiveSets, release: str) -> LiveSet:
     def make(live: LiveSet | None) -> LiveSet:
-        return replace(live, stable=release, previous=live.stable) if live else LiveSet(release)
+        return live.with_stable(release) if live else LiveSet(release)
 
     return sets.change(make, actor=ACTOR, reason="swap")
 

@@ -59,11 +59,12 @@ class ShadowFigures:
         }
         stages = list(dict.fromkeys(key[4] for key in list(sums) if key[4]))
         passes = requests["answered"] or float("nan")
-        times = {
-            stage: tuple(1000 * sums["stage_seconds_total", "", "", by, stage] / passes for by in ("stable", "shadow"))
-            for stage in sorted(stages)
-        }
-        return cls(requests, means, times)  # type: ignore[arg-type]
+
+        def milliseconds(by: str, stage: str) -> float:
+            return 1000 * sums["stage_seconds_total", "", "", by, stage] / passes
+
+        times = {stage: (milliseconds("stable", stage), milliseconds("shadow", stage)) for stage in sorted(stages)}
+        return cls(requests, means, times)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -112,15 +111,15 @@ class Follower:
 
     def _take_back(self, live: LiveSet) -> None:
         """Go back to the previous release if the one that was promoted last does not work."""
-        fault = self._watch.fault() if self._watch is not None else ""
-        if not fault or live.previous is None:
+        fault, previous = self._watch.fault() if self._watch is not None else "", live.previous
+        if not fault or previous is None:
             return
         _log.error("release %s is taken back: %s", live.stable, fault)
 
         def make(now: LiveSet | None) -> LiveSet:
             if now != live:
                 raise ReleaseError("another process has changed the live set meanwhile")
-            return replace(live, stable=str(live.previous), previous=live.stable, arms=())
+            return live.with_stable(previous)
 
         self._sets.change(make, actor=this_process(), action=TAKEN_BACK, reason=fault)
 
@@ -195,7 +194,7 @@ class Follower:
             return
 
         def make(live: LiveSet | None) -> LiveSet:
-            return replace(live, stable=release, previous=live.stable) if live else LiveSet(release)
+            return live.with_stable(release) if live else LiveSet(release)
 
         try:
             self._sets.change(make, actor=this_process(), action=action, reason=reason)

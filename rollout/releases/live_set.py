@@ -85,6 +85,12 @@ class LiveSet:
                 "`cascade release history` tells who changed them"
             )
 
+    def with_stable(self, release: str) -> LiveSet:
+        """Another release is the stable one, and the one that was it the previous one. Arms end, as what they were
+        compared with has gone, and so does a shadow of that release."""
+        shadows = tuple(shadow for shadow in self.shadows if shadow.release != release)
+        return replace(self, stable=release, previous=self.stable, arms=(), shadows=shadows)
+
     @property
     def shown(self) -> dict[str, Any]:
         """What the audit log says of it; arms and shadows only where there are some.

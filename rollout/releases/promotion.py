@@ -69,7 +69,7 @@ def promote(
                 f"model {store.model}: users are in {', '.join(others)}, which is compared with the stable release; "
                 "end that first with `cascade release stop`"
             )
-        return _with_stable(live, release)
+        return live.with_stable(release)
 
     make(_sets(store).read())
     store.verify(release)
@@ -91,15 +91,9 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
                 "that `cascade release list` shows"
             )
         store.folder(live.previous)
-        return _with_stable(live, live.previous)
+        return live.with_stable(live.previous)
 
     return _switch(store, make, "rollback", reason, timeout_s)
-
-
-def _with_stable(live: LiveSet, release: str) -> LiveSet:
-    """The live set with another stable release, without arms, and without a shadow of that release."""
-    shadows = tuple(shadow for shadow in live.shadows if shadow.release != release)
-    return replace(live, stable=release, previous=live.stable, arms=(), shadows=shadows)
 
 
 def _switch(

@@ -57,7 +57,7 @@ class Link:
         inputs = [self._input(name, array) for name, array in columns.items()]
         try:
             answer = self._client.infer(self._model, inputs, client_timeout=self._timeout_s)
-        except self._grpc.InferenceServerException as error:
+        except (self._grpc.InferenceServerException, ValueError) as error:  # the latter of one that was just closed
             self._failed()
             raise ServerError(one_line(error)) from error
         self._pause_s = 0.0

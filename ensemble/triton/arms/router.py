@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,10 +17,13 @@ from ....core.errors import ServerError
 from ....core.signature import Columns
 from ...protocol.arms import ARM, unavailable
 from ...protocol.assignment import STABLE, Assignment
+from ...protocol.call_errors import one_line
 from ...protocol.request_batching import RequestBatcher, split
 from ...protocol.serving_file import Beside
 from .counts import ArmCounters
 from .link import Link
+
+_log = logging.getLogger("cascade.backend")
 
 Answer = dict[str, NDArray[Any]] | Exception
 """The outputs of a request, or why it has none."""
@@ -94,6 +98,9 @@ class ArmRouter:
                 found.update(zip(map(id, group), answers.result(), strict=True))
             except ServerError:
                 failed += group
+            except Exception as error:  # of any kind: an arm costs nobody an answer
+                _log.error("the answer of an arm cannot be used: %s", one_line(error))
+                failed += group
         found.update(zip(map(id, failed), self._in_place_of(failed, stable), strict=True))
         by_request: dict[int, list[tuple[_Part, Answer]]] = defaultdict(list)
         for part in parts:
@@ -163,12 +170,15 @@ class ArmRouter:
 
 def _joined(parts: Sequence[tuple[_Part, Answer]], users: int) -> Answer:
     """The answer of a request, from those of its parts."""
-    for _, answer in parts:
+    answers: list[tuple[NDArray[np.intp] | None, dict[str, NDArray[Any]]]] = []
+    for part, answer in parts:
         if isinstance(answer, Exception):
             return answer
-    if len(parts) == 1:
-        return parts[0][1]
-    return {name: _column([(part.rows, answer[name]) for part, answer in parts], users) for name in parts[0][1]}  # type: ignore[index, union-attr]
+        answers.append((part.rows, answer))
+    first = answers[0][1]
+    if len(answers) == 1:
+        return first
+    return {name: _column([(rows, answer[name]) for rows, answer in answers], users) for name in first}
 
 
 def _column(parts: Sequence[tuple[NDArray[np.intp] | None, NDArray[Any]]], users: int) -> NDArray[Any]:

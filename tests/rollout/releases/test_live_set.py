@@ -423,3 +423,11 @@ def test_an_edited_live_set_is_refused_and_named(sets, change) -> None:
         with pytest.raises(ReleaseError, match="live.json: differs from its line"):
             use()
     assert sets.log.read().lines[-1].reason == ""
+
+
+def test_another_stable_release_ends_arms_and_its_own_shadow(sets) -> None:
+    """Whoever makes it: a promotion, a rollback, a reload, or the server itself."""
+    live = LiveSet("a", "old", arms=(Arm("canary", "b", 0.1),), shadows=(Arm("one", "b", 0.1), Arm("two", "c", 0.1)))
+    after = live.with_stable("b")
+    assert (after.stable, after.previous, after.arms) == ("b", "a", ())
+    assert after.shadows == (Arm("two", "c", 0.1),)

@@ -144,6 +144,17 @@ def test_what_an_arm_that_is_down_did_not_answer_is_counted_as_its_own():
     assert dict(counts.values()) == {("recsys_arm_unavailable_users_total", labels): 2}
 
 
+@pytest.mark.parametrize("error", [ServerError("gone"), ValueError("closed"), KeyError("reasons")])
+def test_whatever_goes_wrong_with_an_arm_costs_nobody_an_answer(error):
+    class Broken(Arm):
+        def ask(self, columns):
+            raise error
+
+    [answer] = router({"canary": 1.0}, {"canary": Broken("canary")}).answer([request([1, 2])], stable)
+    assert answer["arm"][:, 0].tolist() == ["stable"] * 2
+    assert answer["reasons"][:, 0].tolist() == ["canary_unavailable"] * 2
+
+
 def test_an_error_of_the_stable_release_is_the_request_s():
     def fails(requests):
         return [

@@ -72,3 +72,13 @@ def test_after_failures_nobody_asks_for_twice_as_long_each_time(link, clock):
         link.ask({})
     clock.now += 0.101
     assert not link.closed
+
+
+def test_a_call_on_a_connection_that_was_just_closed_has_failed_like_any_other(link, monkeypatch):
+    def closed(*_, **__):
+        raise ValueError("Cannot invoke RPC on closed channel!")
+
+    monkeypatch.setattr(link.triton, "infer", closed)
+    with pytest.raises(ServerError, match="closed channel"):
+        link.ask({})
+    assert link.closed
