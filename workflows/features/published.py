@@ -12,12 +12,27 @@ from ...core.files import write_text
 from ..config import FeatureStoreConfig
 from .connection import data_folder, online_settings, project_of, reaching
 from .online import FeatureQuery, open_reader, redis_client
-from .spec import HISTORY_FILE
+from .spec import HISTORY_FILE, FeatureSpec
 
 
 def holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     """Whether the artifact was published last, and is still in the store."""
-    return _noted(section) == _published(section, artifact) and _has_users(section, artifact)
+    noted = _noted(section)
+    same = isinstance(noted, dict) and noted.items() >= _published(section, artifact).items()
+    return same and _has_users(section, artifact)
+
+
+def published_spec(section: FeatureStoreConfig) -> FeatureSpec | None:
+    """The views that the store has, with the columns that were kept for older releases; None if that is not known, as
+    after a publication that was killed, or one of another machine.
+
+    Raises:
+        FeatureStoreError: Redis is not reached.
+    """
+    noted = _noted(section)
+    if not isinstance(noted, dict) or "spec" not in noted or _noted_in_redis(section) not in (None, noted["digest"]):
+        return None
+    return FeatureSpec.from_json(noted["spec"])
 
 
 def _noted(section: FeatureStoreConfig) -> Any:
@@ -34,15 +49,20 @@ def _marker(section: FeatureStoreConfig) -> Path:
 
 
 def _published(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, Any]:
-    """What the marker holds after a publication."""
+    """What the marker says of a publication of the artifact."""
     return {"digest": artifact.digest, "online": online_settings(section, section.redis_without_password)}
 
 
-def note_published(section: FeatureStoreConfig, artifact: Artifact) -> None:
-    """Note what was published; in Redis as well, because other machines may publish to it."""
+def note_published(section: FeatureStoreConfig, artifact: Artifact, spec: FeatureSpec) -> None:
+    """Note what was published; in Redis as well, because other machines may publish to it.
+
+    Args:
+        spec: the views that the store has now.
+    """
     if section.online == "redis":
         redis_client(section.redis).set(f"{project_of(section)}:published", artifact.digest)
-    write_text(_marker(section), json.dumps(_published(section, artifact), indent=1))
+    noted = {**_published(section, artifact), "spec": spec.to_json()}
+    write_text(_marker(section), json.dumps(noted, indent=1))
 
 
 def forget_published(section: FeatureStoreConfig) -> None:

@@ -23,13 +23,14 @@ class SqliteWriter:
     connection: Any
     table: str
     pushed: str
+    kept: Sequence[str] = ()
 
     @classmethod
-    def open(cls, store: FeatureStore, view: FeatureView) -> SqliteWriter:
+    def open(cls, store: FeatureStore, view: FeatureView, kept: Sequence[str] = ()) -> SqliteWriter:
         connection = store._get_provider().online_store._get_conn(store.config)
         pushed = f"{store.project}_pushed_events"
         connection.execute(f"CREATE TABLE IF NOT EXISTS {pushed} (entity_key BLOB PRIMARY KEY, events TEXT)")
-        return cls(store, view, connection, f"{store.project}_{view.name}", pushed)
+        return cls(store, view, connection, f"{store.project}_{view.name}", pushed, kept)
 
     def begin(self) -> datetime:
         # Feast's sqlite store keeps whole seconds
@@ -64,8 +65,8 @@ class SqliteWriter:
                 self._many(f"DELETE FROM {self.pushed} WHERE entity_key = ?", found)
 
     def trim(self, keys: Sequence[bytes]) -> None:
-        names = [feature.name for feature in self.view.features]
-        query = f"DELETE FROM {self.table} WHERE entity_key = ? AND feature_name NOT IN ({','.join('?' * len(names))})"
+        names = [*(feature.name for feature in self.view.features), *self.kept]
+        query = f"DELETE FROM {self.table} WHERE entity_key = ? AND feature_name NOT IN ({_marks(names)})"
         with self.connection:
             self._many(query, [(key, *names) for key in keys])
 
@@ -74,15 +75,20 @@ class SqliteWriter:
 
         query = (
             f"SELECT DISTINCT entity_key FROM {self.table} WHERE entity_key > ? AND (? OR created_ts IS NOT ?)"
-            f" ORDER BY entity_key LIMIT {BATCH}"
+            f" AND feature_name NOT IN ({_marks(self.kept)}) ORDER BY entity_key LIMIT {BATCH}"
         )
         own, last = publication and to_naive_utc(publication), b""
-        while keys := [key for (key,) in self.connection.execute(query, (last, own is None, own))]:
+        while keys := [key for (key,) in self.connection.execute(query, (last, own is None, own, *self.kept))]:
             yield keys
             last = keys[-1]
 
     def _many(self, query: str, rows: Sequence[tuple[Any, ...]]) -> None:
         self.connection.executemany(query, rows)
+
+
+def _marks(values: Sequence[str]) -> str:
+    """A question mark in SQL for each value."""
+    return ",".join("?" * len(values))
 
 
 def _utc(time: datetime | None) -> datetime | None:
