@@ -13,6 +13,7 @@ from ...ensemble.graph.graph_file import GRAPH, damage_named
 from ...ensemble.graph.ops import LookupUser
 from ...workflows.config import FeatureStoreConfig
 from ...workflows.features.readers import KEPT, SERVED, StoreReader
+from ...workflows.features.spec import PROFILE
 from .live_set import LiveSets
 from .release_files import version_folder
 from .servers import answering
@@ -47,18 +48,21 @@ def store_reader(store: ReleaseStore, release: str, role: str, section: FeatureS
     with damage_named(version):
         nodes = [node for node in read_json(version / GRAPH)["nodes"] if node["op"] == LookupUser.kind]
         lookups = [LookupUser(**node["params"]) for node in nodes]
-    for users in lookups:
-        if (users.project, users.online) == (section.project, section.online):
-            return StoreReader(
-                release,
-                role,
-                {"user_id": users.user_kind, "item_id": users.item_kind},
-                users.columns,
-                profile="user_profile" in users.views,
-                seen=users.seen,
-                times=users.times > 0,
-            )
-    return None
+    here = (users for users in lookups if (users.project, users.online) == (section.project, section.online))
+    return next((reader_of(users, release, role) for users in here), None)
+
+
+def reader_of(users: LookupUser, release: str, role: str) -> StoreReader:
+    """What a release reads whose graph has the step ``users``."""
+    return StoreReader(
+        release,
+        role,
+        {"user_id": users.user_kind, "item_id": users.item_kind},
+        users.columns,
+        profile=PROFILE in users.views,
+        seen=users.seen,
+        times=users.times > 0,
+    )
 
 
 def _live(store: ReleaseStore) -> Mapping[str, str]:
