@@ -133,7 +133,9 @@ def test_the_previous_release_is_retired_if_it_is_called_so(kept) -> None:
     with pytest.raises(ReleaseError, match="there is no previous release to go back to"):
         invoke("rollback")
     [*_, last] = json.loads(invoke("history", "--json").output)["changes"]
-    assert (last["action"], last["new"]["stable"], last["new"]["previous"]) == ("retire", "bbbb", None)
+    assert last["action"] == "retire" and "aaaa is given up" in last["reason"]
+    live = LiveSets(kept.repository, kept.model).read()
+    assert live is not None and (live.stable, live.previous) == ("bbbb", None)
 
 
 def test_retire(kept) -> None:
