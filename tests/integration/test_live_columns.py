@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from user_columns import CONVERT, Shop, looked_up
 
 from cascade.core.artifact import Artifact
-from cascade.core.errors import FeatureStoreError
+from cascade.core.errors import ReleaseError
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import LookupUser
 from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
@@ -70,7 +70,7 @@ class Oracle:
         other_ids = any(each.user_kind != ids for each in self.live)
         if other_ids or any(columns.get(name, kind) != kind for name, kind in wanted.items()):
             before = stored(section)
-            with pytest.raises(FeatureStoreError, match="Nothing was published"):
+            with pytest.raises(ReleaseError, match="Nothing was published"):
                 feature_store.publish(section, made, readers)
             assert stored(section) == before
             return

@@ -13,7 +13,7 @@ from cascade.cli import main as cli
 from cascade.config.load import config_with_origins
 from cascade.config.pipeline import PipelineConfig
 from cascade.core.artifact import Artifact
-from cascade.core.errors import FeatureStoreError
+from cascade.core.errors import ReleaseError
 from cascade.ensemble.graph.ops import LookupUser
 from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.pipeline.stages import run
@@ -73,10 +73,10 @@ def test_a_run_keeps_what_the_live_release_reads() -> None:
 
 def test_a_run_that_would_change_a_type_is_refused() -> None:
     users = live_release(run_with(age=[30, 40]))
-    with pytest.raises(FeatureStoreError, match=r"release 9fba \(stable\) reads user_profile.age as int"):
+    with pytest.raises(ReleaseError, match=r"release 9fba \(stable\) reads user_profile.age as int"):
         run_with(age=["old", "young"])
     for command in ("apply", "materialize"):
-        with pytest.raises(FeatureStoreError, match="the new data has string"):
+        with pytest.raises(ReleaseError, match="the new data has string"):
             CliRunner().invoke(cli.app, ["features", command], catch_exceptions=False)
     assert looked_up(users, config().feature_store, (1, 2))["age"] == [30, 40]
 

@@ -17,9 +17,7 @@ from .spec import HISTORY_FILE, FeatureSpec
 
 def holds(section: FeatureStoreConfig, artifact: Artifact) -> bool:
     """Whether the artifact was published last, and is still in the store."""
-    noted = _noted(section)
-    same = isinstance(noted, dict) and noted.items() >= _published(section, artifact).items()
-    return same and _has_users(section, artifact)
+    return _noted(section).items() >= _published(section, artifact).items() and _has_users(section, artifact)
 
 
 def published_spec(section: FeatureStoreConfig) -> FeatureSpec | None:
@@ -30,22 +28,22 @@ def published_spec(section: FeatureStoreConfig) -> FeatureSpec | None:
         FeatureStoreError: Redis is not reached.
     """
     noted = _noted(section)
-    if not isinstance(noted, dict) or "spec" not in noted or _noted_in_redis(section) not in (None, noted["digest"]):
-        return None
-    return FeatureSpec.from_json(noted["spec"])
+    known = noted.keys() >= {"digest", "spec"} and _noted_in_redis(section) in (None, noted["digest"])
+    return FeatureSpec.from_json(noted["spec"]) if known else None
 
 
-def _noted(section: FeatureStoreConfig) -> Any:
-    """What the marker holds; None without one, or if it is damaged."""
+def _noted(section: FeatureStoreConfig) -> dict[str, Any]:
+    """What the marker holds; nothing without one, or if it is damaged."""
     try:
-        return json.loads(_marker(section).read_text())
+        found = json.loads(_marker(section).read_text())
     except (FileNotFoundError, ValueError):
-        return None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _marker(section: FeatureStoreConfig) -> Path:
     """The file that says what was published last."""
-    return data_folder(section) / f"{project_of(section)}.json"
+    return Path(section.repo) / "data" / f"{project_of(section)}.json"
 
 
 def _published(section: FeatureStoreConfig, artifact: Artifact) -> dict[str, Any]:
@@ -65,11 +63,17 @@ def note_published(section: FeatureStoreConfig, artifact: Artifact, spec: Featur
     write_text(_marker(section), json.dumps(noted, indent=1))
 
 
-def forget_published(section: FeatureStoreConfig) -> None:
-    """Forget what was published, so that a publication that is killed is not taken for a finished one."""
-    _marker(section).unlink(missing_ok=True)
+def forget_published(section: FeatureStoreConfig) -> FeatureSpec | None:
+    """Forget what was published, so that a publication that is killed is not taken for a finished one.
+
+    Returns:
+        The views that the store had after the last one that was finished; None if that is not known.
+    """
+    spec = _noted(section).get("spec")
+    write_text(data_folder(section) / _marker(section).name, json.dumps({"spec": spec} if spec else {}))
     if section.online == "redis":
         redis_client(section.redis).delete(f"{project_of(section)}:published")
+    return FeatureSpec.from_json(spec) if spec else None
 
 
 def _has_users(section: FeatureStoreConfig, artifact: Artifact) -> bool:

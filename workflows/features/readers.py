@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...core.errors import FeatureStoreError
+from ...core.errors import ReleaseError
 from .spec import PROFILE, FeatureSpec, View
 
 SERVED, KEPT = "served", "kept"
@@ -41,13 +41,13 @@ def superset(spec: FeatureSpec, readers: Sequence[StoreReader]) -> FeatureSpec:
     """``spec`` with what ``readers`` read and it lacks: columns of ``user_profile``, or that whole view.
 
     Raises:
-        FeatureStoreError: it has something in another type than one of ``readers`` reads it.
+        ReleaseError: it has something in another type than one of ``readers`` reads it.
     """
     for reader in readers:
         if found := conflicts(spec, reader):
             what = "; ".join(text for text, _ in found)
             advice = dict.fromkeys(way for _, way in found)
-            raise FeatureStoreError(
+            raise ReleaseError(
                 f"feature_store: {reader.named} reads {what}. Nothing was published, as it would answer wrongly. "
                 f"{_sentence([*advice, _ANOTHER_PROJECT, *_ends(reader)])}"
             )

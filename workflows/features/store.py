@@ -24,7 +24,7 @@ from .connection import (
 from .definitions import feast_objects
 from .online_writer import EPOCH, Row, key_of
 from .publication import HISTORY, Publication, items_of, remove_without
-from .published import forget_published, holds, note_published, published_spec
+from .published import forget_published, holds, note_published
 from .push import pushed_row, seconds_of, typed_ids
 from .readers import StoreReader, superset
 from .redis_writer import RedisWriter
@@ -48,8 +48,8 @@ def publish(section: FeatureStoreConfig, artifact: Artifact, readers: Sequence[S
 
     Raises:
         ConfigError: if the section names no project.
-        FeatureStoreError: if one of ``readers`` reads something in another type than the artifact has it; then nothing
-            is changed.
+        ReleaseError: if one of ``readers`` reads something in another type than the artifact has it; then nothing is
+            changed.
     """
     if holds(section, artifact):
         return False
@@ -69,12 +69,12 @@ def apply(section: FeatureStoreConfig, artifact: Artifact, readers: Sequence[Sto
 
     Raises:
         ConfigError: if Redis is a node of a Redis Cluster, or a Sentinel.
-        FeatureStoreError: if Redis does not answer, or a file of the store is damaged; and see `publish`.
+        FeatureStoreError: if Redis does not answer, or a file of the store is damaged.
+        ReleaseError: see `publish`.
     """
     spec = superset(FeatureSpec.load(artifact.path), readers)
     check_single_server(section)
     with reaching(section):
-        before = published_spec(section)
         forget_published(section)  # before the first change: a run that is killed must not find it "up to date"
         store = open_store(section)
         objects = _objects(store, artifact, spec)
@@ -82,7 +82,6 @@ def apply(section: FeatureStoreConfig, artifact: Artifact, readers: Sequence[Sto
         store.apply(list(objects.values()), objects_to_delete=list(stale), partial=False)
         if section.online == "redis":
             _delete_views(store, stale)
-            _delete_columns(store, before, spec)
         use_write_ahead_log(section)
         write_yaml(section)
         return [name for name in objects if name in {view.name for view in store.list_feature_views()}]
@@ -109,8 +108,8 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact, readers: Sequen
         View -> rows written.
 
     Raises:
-        FeatureStoreError: if a view has not been applied, Redis is not reached, or a file of the store is damaged; and
-            see `publish`.
+        FeatureStoreError: if a view has not been applied, Redis is not reached, or a file of the store is damaged.
+        ReleaseError: see `publish`.
     """
     spec = FeatureSpec.load(artifact.path)
     whole = superset(spec, readers)
@@ -123,7 +122,7 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact, readers: Sequen
         views = [(view, feature_view(store, view.name)) for view in ordered]
     written = {}
     with locked(data_folder(section) / f"{store.project}.publishing"), reaching(section):
-        forget_published(section)
+        before = forget_published(section)
         end = datetime.now(UTC)
         for view, target in views:
             writer = open_writer(store, target, [name for name in columns[view.name] if name not in view.columns])
@@ -135,6 +134,8 @@ def materialize(section: FeatureStoreConfig, artifact: Artifact, readers: Sequen
             store.registry.apply_materialization(target, store.project, EPOCH, end)
         if columns.keys() > {view.name for view in spec.views}:
             _remove_profiles(store)
+        if section.online == "redis" and before is not None:
+            _delete_columns(store, before, whole)
         note_published(section, artifact, whole)
     return written
 
@@ -213,9 +214,9 @@ def _remove_profiles(store: FeatureStore) -> None:
         remove_without(open_writer(store, profile), history, lambda: single_writer(store))
 
 
-def _delete_columns(store: FeatureStore, before: FeatureSpec | None, spec: FeatureSpec) -> None:
+def _delete_columns(store: FeatureStore, before: FeatureSpec, spec: FeatureSpec) -> None:
     """Delete the columns from Redis that were published and are no more."""
-    for old in before.views if before else ():
+    for old in before.views:
         new = spec.view(old.name)
         gone = [name for name in old.columns if new is not None and name not in new.columns]
         if gone:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from user_columns import Shop, looked_up
 
-from cascade.core.errors import FeatureStoreError
+from cascade.core.errors import ReleaseError
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features import store as feature_store
 from cascade.workflows.features.published import published_spec
@@ -93,7 +93,7 @@ def test_another_type_is_refused_before_anything_changes(shop: Shop, new: dict[s
     feature_store.publish(shop.section, first)
     before = content(Path(shop.section.repo))
     for change in (feature_store.publish, feature_store.apply, feature_store.materialize, feature_store.definitions):
-        with pytest.raises(FeatureStoreError, match=rf"(?s)release 9fba \(stable\) reads {message}.*project"):
+        with pytest.raises(ReleaseError, match=rf"(?s)release 9fba \(stable\) reads {message}.*project"):
             change(shop.section, other, [reader])
         assert content(Path(shop.section.repo)) == before
     assert feature_store.publish(shop.section, other) is True, "without readers it is as ever"
@@ -111,7 +111,7 @@ def test_another_type_is_refused_before_anything_changes(shop: Shop, new: dict[s
 )
 def test_what_to_do_depends_on_what_the_release_is_there_for(shop: Shop, role: str, advice: str) -> None:
     first, other = shop.features({"age": "int"}), shop.features({"age": "string"})
-    with pytest.raises(FeatureStoreError, match=advice):
+    with pytest.raises(ReleaseError, match=advice):
         feature_store.publish(shop.section, other, [shop.reader(first, role)])
 
 
