@@ -14,20 +14,29 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from user_columns import CONVERT, Shop, looked_up
+from waiting import HANG_S
 
 from cascade.core.artifact import Artifact
 from cascade.core.errors import ReleaseError
+from cascade.ensemble.client import Client
+from cascade.ensemble.config import ExportConfig, ServerConfig
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import LookupUser
 from cascade.ensemble.graph.ops.lookup_user import REPO_VARIABLE
-from cascade.rollout.releases.live_readers import reader_of
+from cascade.ensemble.server.server import TritonServer
+from cascade.rollout.releases.follow import Follower, first_release
+from cascade.rollout.releases.live_readers import live_readers, reader_of
+from cascade.rollout.releases.live_set import LiveSet, LiveSets
+from cascade.rollout.releases.promotion import promote, rollback
+from cascade.rollout.releases.store import ReleaseStore
 from cascade.testing.feature_data import data_artifact
-from cascade.testing.miniature import miniature_repository
+from cascade.testing.miniature import RELEASE, miniature_repository, seal
 from cascade.workflows.config import FeatureStoreConfig, HistoryConfig, SchemaConfig
 from cascade.workflows.features import store as feature_store
 from cascade.workflows.features.stage import FEATURES
 
 USERS = (1, 2, 3)
+OTHER = "ba9876543210"
 PROJECTS = count()
 
 
@@ -178,6 +187,43 @@ def test_the_answers_of_a_live_release_stay(
     assert_same(answers(tmp_path / "models"), before)
     feature_store.materialize(shop.section, newer)
     assert_differ(answers(tmp_path / "models"), before)
+
+
+def test_a_rollback_brings_the_same_answers_back(
+    section: FeatureStoreConfig, tmp_path: Path, free: ServerConfig
+) -> None:
+    shop = Shop(tmp_path, own_project(section))
+    first = miniature_features(tmp_path / "first", shop.section, {"gender": "string"})
+    feature_store.publish(shop.section, first)
+    export = ExportConfig(repository=str(tmp_path / "models"), model_name="cascade")
+    store = ReleaseStore(tmp_path / "models", "cascade")
+    miniature_repository(tmp_path / "one", lookup_user=shop.lookup(first))
+    store.add(tmp_path / "one")
+    miniature_repository(tmp_path / "two")  # reads nothing of the store
+    for file in (tmp_path / "two").rglob("*.json"):
+        file.write_text(file.read_text().replace(RELEASE.release, OTHER))
+    seal(tmp_path / "two")
+    store.add(tmp_path / "two")
+    LiveSets(store.repository, "cascade").change(lambda _: LiveSet(RELEASE.release), actor="test", reason="")
+    made = TritonServer(
+        store.repository,
+        "cascade",
+        feature_repo=Path(shop.section.repo),
+        redis=shop.section.connection,
+        config=free,
+        takes_hangup=True,
+        first=first_release(store.repository, "cascade"),
+    )
+    with made, Follower(made), Client(made.grpc_url, timeout=HANG_S) as client:
+        before = client.recommend([*range(100, 120)], context={"hour": 9}, seed=1)
+        assert promote(store, OTHER, "newer", HANG_S).whole
+        newer = miniature_features(tmp_path / "newer", shop.section, {"city": "string"})
+        [reader] = live_readers(export, shop.section)
+        assert (reader.release, reader.role) == (RELEASE.release, "previous")
+        feature_store.publish(shop.section, newer, [reader])
+        assert client.recommend([100])[0].release == OTHER
+        assert rollback(store, "worse", HANG_S).whole
+        assert client.recommend([*range(100, 120)], context={"hour": 9}, seed=1) == before
 
 
 def answers(repository: Path) -> dict[str, np.ndarray[Any, Any]]:
