@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from user_columns import CONVERT, Shop, looked_up
 from waiting import HANG_S
@@ -117,6 +117,7 @@ STEPS = st.one_of(
 )
 
 
+@example(steps=[("publish", {"b": "int"}, {1, 2}, 0, "int"), ("publish", {"a": "int"}, {1}, 0, "int")])
 @given(steps=st.lists(STEPS, min_size=2, max_size=8))
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_live_release_reads_what_it_was_made_with(

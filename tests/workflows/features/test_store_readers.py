@@ -42,6 +42,15 @@ def test_a_column_that_only_a_live_release_reads_stays_for_users_that_stay(shop:
     assert looked_up(shop.lookup(newer), shop.section, (2, 3))["zip"] == [21, 31]
 
 
+def test_a_user_that_goes_leaves_nothing_of_it(shop: Shop) -> None:
+    first = shop.features({"age": "int"})
+    feature_store.publish(shop.section, first)
+    feature_store.publish(shop.section, shop.features({"city": "string"}, users=(2,)), [shop.reader(first)])
+    assert features_in(shop) == [("age", 1), ("city", 1)]
+    found = looked_up(shop.lookup(first), shop.section, (1, 2))
+    assert (found["known_user"], found["age"]) == ([False, True], [None, 20])
+
+
 def test_it_goes_when_no_live_release_reads_it_any_more(shop: Shop) -> None:
     first, newer = shop.features({"age": "int", "city": "string"}), shop.features({"city": "string"})
     feature_store.publish(shop.section, first)
