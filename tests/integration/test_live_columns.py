@@ -104,6 +104,11 @@ class Oracle:
                 assert found[name] == [self.profiles.get(user, {}).get(name) for user in USERS], name
 
 
+def publish(columns: str, users: set[int]) -> tuple[Any, ...]:
+    """A step that publishes integers."""
+    return "publish", dict.fromkeys(columns, "int"), users, 0, "int"
+
+
 SCHEMAS = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["int", "int", "string", "float"]), max_size=3)
 STEPS = st.one_of(
     st.tuples(
@@ -117,7 +122,9 @@ STEPS = st.one_of(
 )
 
 
-@example(steps=[("publish", {"b": "int"}, {1, 2}, 0, "int"), ("publish", {"a": "int"}, {1}, 0, "int")])
+@example([publish("b", {1, 2}), publish("a", {1})])
+@example([publish("b", {1, 2}), publish("", {1})])
+@example([publish("bc", {1}), publish("b", {1}), ("end", {0}), publish("a", {1})])
 @given(steps=st.lists(STEPS, min_size=2, max_size=8))
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_live_release_reads_what_it_was_made_with(
