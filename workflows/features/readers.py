@@ -46,10 +46,10 @@ def superset(spec: FeatureSpec, readers: Sequence[StoreReader]) -> FeatureSpec:
     for reader in readers:
         if found := conflicts(spec, reader):
             what = "; ".join(text for text, _ in found)
-            advice = dict.fromkeys(way for _, way in found)
+            mend = " and ".join(dict.fromkeys(way for _, way in found))
             raise ReleaseError(
                 f"feature_store: {reader.named} reads {what}. Nothing was published, as it would answer wrongly. "
-                f"{_sentence([*advice, _ANOTHER_PROJECT, *_ends(reader)])}"
+                f"{_sentence([mend, _ANOTHER_PROJECT, *_ends(reader)])}"
             )
     profile = spec.view(PROFILE)
     if profile is None and not any(reader.profile for reader in readers):
