@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
@@ -23,7 +23,7 @@ from .ramp import RampEnd
 from .scrape import Growth, scrape
 
 STARTING = "it is being loaded"
-ROLLED_BACK = "canary rolled back"
+ROLLED_BACK: Final = "canary rolled back"
 """Action in the audit log."""
 Outcomes = Callable[[LiveSet], Sequence[GateVerdict]]
 """What the outcomes of the users say, where events are fed."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
+from .audit_log import Action
 from .live_set import Arm, LiveSet, LiveSets
 from .servers import Arrival, answering, wait_for_servers
 from .store import ReleaseStore
@@ -99,7 +100,7 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
 def _switch(
     store: ReleaseStore,
     make: Callable[[LiveSet | None], LiveSet],
-    action: str,
+    action: Action,
     reason: str,
     timeout_s: float,
     figures: Mapping[str, Any] | None = None,
