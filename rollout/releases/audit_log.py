@@ -19,6 +19,8 @@ Action = Literal[
     "rollback",
     "put back",
     "taken back",
+    "refresh",
+    "refresh one",
     "canary",
     "canary rolled back",
     "ab",

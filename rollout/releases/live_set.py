@@ -76,6 +76,11 @@ class LiveSet:
         named = {self.stable, *(arm.release for arm in (*self.arms, *self.shadows))}
         return named | ({self.previous} if self.previous else set())
 
+    @property
+    def asked(self) -> list[str]:
+        """Ids of the releases that answer users or are asked, the stable one first."""
+        return list(dict.fromkeys([self.stable, *(arm.release for arm in (*self.arms, *self.shadows))]))
+
     def check_arms(self, expected: Sequence[Arm] | None) -> None:
         """Raise ReleaseError if other arms than these run; None expects nothing."""
         if expected is not None and tuple(expected) != self.arms:
