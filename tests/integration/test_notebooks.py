@@ -24,8 +24,8 @@ def code(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_are_four():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+def test_there_are_five():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -38,7 +38,11 @@ def test_is_short_defines_nothing_and_holds_no_output(path):
         assert not cell.outputs and cell.execution_count is None, f"{path.name} holds outputs"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.stem[:2] == "05" else []) for path in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_runs(path, shop, monkeypatch):
     for name, value in shop.environment.items():
         monkeypatch.setenv(name, value)
