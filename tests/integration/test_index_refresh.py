@@ -79,7 +79,6 @@ def without(ids, file):
     return WantedItems(remove=file)
 
 
-@pytest.mark.slow
 def test_an_item_that_is_taken_off_is_gone_from_the_stable_release_and_the_canary(
     shop, store, free, tmp_path, nothing_left
 ):

@@ -38,11 +38,7 @@ def test_is_short_defines_nothing_and_holds_no_output(path):
         assert not cell.outputs and cell.execution_count is None, f"{path.name} holds outputs"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=[pytest.mark.slow] if path.stem[:2] == "05" else []) for path in NOTEBOOKS],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, shop, monkeypatch):
     for name, value in shop.environment.items():
         monkeypatch.setenv(name, value)
