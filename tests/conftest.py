@@ -21,8 +21,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 
 __all__ = ["build_pipeline", "movielens", "shop", "strings", "worker_root"]
 
-# The first example may have to compile a kernel, and a machine may be busy.
-settings.register_profile("cascade", deadline=None)
+# The first example may have to compile a kernel, and a machine may be busy. The examples are the same in every run, so
+# that a commit passes or fails for good; others are looked for with --hypothesis-profile=explore.
+settings.register_profile("cascade", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("cascade")
 
 BUILD_SECONDS = 1500

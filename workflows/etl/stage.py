@@ -139,7 +139,7 @@ ETL = Stage(
     sections=("schema", "etl", "history"),
     parents=("data",),
     fill=fill,
-    version=3,
+    version=4,
     inputs=inputs,
     memory=memory,
 )

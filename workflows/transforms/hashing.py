@@ -75,9 +75,8 @@ def bits(column: NDArray[Any]) -> NDArray[np.int64]:
 def add_numbers(values: NDArray[np.int64], hashes: NDArray[np.int64], found: NDArray[np.int64]) -> None:
     """Add a column [n] to the ``hashes`` [n] of the columns before it; ``found`` [n] counts values not missing."""
     for i, value in enumerate(values):
-        present = value != MISSING_INT
-        found[i] += present
-        hashes[i] = _joined(hashes[i], _mixed(np.uint64(value)) if present else np.uint64(0))
+        found[i] += value != MISSING_INT
+        hashes[i] = _joined(hashes[i], _mixed(np.uint64(value)))
 
 
 @kernel((read(UINT8, 1), read(INT64, 1), write(INT64, 1), write(INT64, 1)))
@@ -93,7 +92,7 @@ def add_text(
             value = (value ^ np.uint64(text[at])) * np.uint64(0x100000001B3)
         start += length if present else 0
         found[i] += present
-        hashes[i] = _joined(hashes[i], _mixed(value) if present else np.uint64(0))
+        hashes[i] = _joined(hashes[i], _mixed(value if present else np.uint64(MISSING_INT)))
 
 
 @kernel((read(INT64, 1), read(INT64, 1), INT64, INT64, write(INT64, 1)))

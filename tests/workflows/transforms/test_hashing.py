@@ -26,7 +26,7 @@ def fnv(text):
 
 def of_value(value):
     if value is None:
-        return 0
+        return mixed(1 << 63)
     if isinstance(value, str):
         return mixed(fnv(value))
     number = value if isinstance(value, int) else int(np.float64(value + 0.0).view(np.int64))
@@ -80,6 +80,12 @@ def test_equal_numbers_have_one_code_and_the_missing_code_is_given():
 def test_the_order_of_columns_matters():
     a, b = np.array([1, 2, MISSING_INT, 1]), np.array([2, 1, 1, MISSING_INT])
     assert len(set(HashedCodes(10**9)([a, b]).tolist())) == 4
+
+
+@pytest.mark.parametrize("zero", [np.array([0, MISSING_INT]), np.array([0.0, np.nan]), np.array(["", None], object)])
+def test_a_missing_value_is_not_zero(zero):
+    first, second = HashedCodes(10**9)([np.array([1, 1]), zero]).tolist()
+    assert first != second
 
 
 @pytest.mark.parametrize("values", [np.arange(100_000), np.array([f"item {i}" for i in range(100_000)], object)])
