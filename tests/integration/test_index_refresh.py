@@ -85,12 +85,12 @@ def test_an_item_that_is_taken_off_is_gone_from_the_stable_release_and_the_canar
     data, aside = shop.config.data, ReleaseStore(tmp_path / "aside", "cascade")
     first = aside.add(shop.artifacts["export"].path)
     one_less = without(
-        [pq.read_table(shop.artifacts["data"].path / "items.parquet")["item_id"][0].as_py()], tmp_path / "a"
+        [pq.read_table(shop.artifacts["data"].path / "items.parquet")["item_id"][0].as_py()], tmp_path / "a.parquet"
     )
     canary = refresh(aside, first, one_less, data).release
     before = expected_answers(version_folders(aside, [first, canary]), USERS, shop.feature_repo, None)
     gone = sorted(shown(before[first]) & shown(before[canary]))[:3]
-    recalled = without(gone, tmp_path / "b")
+    recalled = without(gone, tmp_path / "b.parquet")
     after = [refresh(aside, each, recalled, data).release for each in (first, canary)]
     expected = expected_answers(version_folders(aside, [first, canary, *after]), USERS, shop.feature_repo, None)
 
