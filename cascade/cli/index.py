@@ -64,13 +64,15 @@ def refresh(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Renew the items of all releases that answer or are asked: the stable one, a canary, arms and shadows.
+    """Renew the items of all releases that answer or are asked.
 
-    Makes releases with other items and the same models: new and changed items get their vectors from the item towers.
-    Each is kept and judged against the release that it is made from, as by `cascade release verify`. If all pass, all
-    take the places of these at once; exit codes are those of `cascade release promote`. If no item has changed,
-    nothing happens. Where items are named with --remove, the previous release is renewed as well and stays the previous
-    one, so that a rollback does not bring them back.
+    These are the stable one, a canary, arms and shadows. New releases are made with other items and the same models:
+    new and changed items get their vectors from the item towers. Each is kept and judged against the release that it is
+    made from, as by `cascade release verify`. If all pass, all take the places of these at once; exit codes are those
+    of `cascade release promote`. If no item has changed, nothing happens.
+
+    If items are named with --remove, the previous release is renewed as well and stays the previous one, so that a
+    rollback does not bring them back.
     """
     from ..rollout.refresh.refresh import WantedItems
     from ..rollout.releases.keep import remove_oldest
