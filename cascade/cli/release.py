@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -235,21 +236,29 @@ def promote_judged(
     from ..rollout.releases.promotion import promote
 
     check_passed(report, force, ("promoted", "promotes"))
-    tell(promote(store, report.candidate, reason, timeout, report.to_json()), as_json, report)
+    switch = promote(store, report.candidate, reason, timeout, report.to_json())
+    tell(switch, as_json, [report], {"gates": report.to_json()})
 
 
-def tell(switch: Switch, as_json: bool, report: GateReport | None = None) -> None:
-    """Print what became of a change, and exit."""
+def tell(
+    switch: Switch, as_json: bool, reports: Sequence[GateReport] = (), further: Mapping[str, Any] | None = None
+) -> None:
+    """Print what became of a change, and exit.
+
+    Args:
+        reports: what the gates said of its releases, for the text.
+        further: what else the JSON has.
+    """
     from .text.gates import summary
     from .text.release import switch_text
 
     if as_json:
         servers = [asdict(server) for server in switch.servers]
         live = switch.live and switch.live.shown
-        gates = {} if report is None else {"gates": report.to_json()}
-        print_json({"live": live, "servers": servers, "put_back": switch.put_back, "whole": switch.whole, **gates})
+        found = {"live": live, "servers": servers, "put_back": switch.put_back, "whole": switch.whole}
+        print_json({**found, **(further or {})})
     else:
-        if report is not None:
+        for report in reports:
             typer.echo(summary(report))
         typer.echo(switch_text(switch))
     raise typer.Exit(0 if switch.whole else 1)

@@ -13,12 +13,13 @@ _HELP = {
 }
 
 
-def parent_metrics(counts: Mapping[str, int], started: float) -> str:
+def parent_metrics(counts: Mapping[str, int], started: float, changes: Mapping[str, int]) -> str:
     """The counts as counters, and when `cascade serve` was started.
 
     Args:
         counts: a number for each name in this module.
         started: seconds since 1970.
+        changes: number of changes of the live set for each action; empty if no live set is followed.
     """
     lines = [
         "# HELP recsys_serve_start_time_seconds When cascade serve was started, seconds since 1970",
@@ -28,4 +29,7 @@ def parent_metrics(counts: Mapping[str, int], started: float) -> str:
     for name, text in _HELP.items():
         series = f"recsys_{name}_total"
         lines += [f"# HELP {series} {text}", f"# TYPE {series} counter", f"{series} {counts[name]}"]
+    series = "recsys_live_set_changes_total"
+    lines += [f"# HELP {series} Changes of the live set since its audit log begins", f"# TYPE {series} counter"]
+    lines += [f'{series}{{action="{action}"}} {count}' for action, count in changes.items()]
     return "\n".join(lines) + "\n"

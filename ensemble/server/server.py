@@ -96,6 +96,8 @@ class TritonServer:
         self.redis = redis
         self.config = config or ServerConfig()
         self.release = ""
+        self.live_set_changes: Mapping[str, int] = {}
+        """Number of changes of the live set for each action, where a live set is followed."""
         self._forward = forward or _to_stderr
         self._cancelled = cancelled or threading.Event()
         self._startup_s = startup_s or self.config.startup_timeout_s
@@ -464,7 +466,7 @@ class TritonServer:
     def _gateway_state(self) -> ParentState:
         """What the HTTP gateway is told several times a second: whether the model answers, and further metrics."""
         counts = {**self.counts(), "gateway_restarts": self._gateway.restarts if self._gateway else 0}
-        return ParentState(self.ready(), parent_metrics(counts, self._created))
+        return ParentState(self.ready(), parent_metrics(counts, self._created, self.live_set_changes))
 
     @property
     def _sockets(self) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
@@ -23,7 +23,7 @@ from .ramp import RampEnd
 from .scrape import Growth, scrape
 
 STARTING = "it is being loaded"
-ROLLED_BACK = "canary rolled back"
+ROLLED_BACK: Final = "canary rolled back"
 """Action in the audit log."""
 Outcomes = Callable[[LiveSet], Sequence[GateVerdict]]
 """What the outcomes of the users say, where events are fed."""
@@ -52,6 +52,7 @@ class LiveCanary:
         self._timeout_s, self._outcomes = timeout_s, outcomes
         self._sets = LiveSets(store.repository, store.model)
         self._growth, self._faults = Growth(), list[str]()
+        self._begun = release
         self._live: LiveSet | None = None
 
     @property
@@ -84,6 +85,8 @@ class LiveCanary:
     def changed(self) -> RampEnd | None:
         """See `Canary`."""
         live = self._sets.read()
+        if live and live.canary and self._is_refreshed(live.canary):
+            self._release, self._live = live.canary.release, live
         if live and live.arms == self._known.arms and live.stable == self._known.stable:
             self._live = live
             return None
@@ -94,6 +97,15 @@ class LiveCanary:
             what = f"the share to {canary.share:.4g}" if live.stable == self._known.stable else "the stable release"
             return RampEnd("held", f"another process has changed {what} (generation {live.generation})")
         return RampEnd("rolled back", "another process has ended the canary; `cascade release history` tells which")
+
+    def renewed(self) -> bool:
+        """See `Canary`."""
+        return self._begun != self._release
+
+    def _is_refreshed(self, now: Arm) -> bool:
+        """Whether the canary of now is this release with other items."""
+        made = self._store.read(now.release).refreshed if now.release != self._release else None
+        return made is not None and made["from"] == self._release and now.share == self._known.arms[0].share
 
     def has_servers(self) -> bool:
         """See `Canary`."""
@@ -109,6 +121,7 @@ class LiveCanary:
 
     def begin(self) -> None:
         """See `Canary`."""
+        self._begun = self._release
         self._scrape()
         self._growth.start()
 

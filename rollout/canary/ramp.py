@@ -87,6 +87,10 @@ class Canary(Protocol):
         """What others made of the canary since `set_share`; None if it is as it was."""
         ...
 
+    def renewed(self) -> bool:
+        """Whether it has got other items since `begin`, so that its figures have to begin anew."""
+        ...
+
     def silent(self) -> str:
         """Why a running server does not answer with the canary; empty if all do."""
         ...
@@ -179,6 +183,11 @@ class Ramp:
             self._sleep(self._plan.look_s)
             if end := self._canary.changed():
                 return end
+            if self._canary.renewed():
+                if end := self._until_it_answers(share):
+                    return end
+                heard = self._now()
+                continue
             report = self._canary.look()
             state, text, self._figures = report.state, reason_of(report), report.to_json()
             why = self._canary.silent()

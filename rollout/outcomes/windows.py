@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...ensemble.protocol.assignment import Assignment
-from ..releases.audit_log import AuditLine
+from ..releases.audit_log import Action, AuditLine
 from ..releases.live_set import INTERRUPTED, Arm
+
+REFRESH: Action = "refresh"
 
 
 @dataclass(frozen=True)
 class Window:
-    """A time in which the stable release, the arms and their shares were the same."""
+    """A time in which the stable release, the arms and their shares were the same, but for their items."""
 
     start_us: int
     """Microseconds since 1970."""
@@ -27,7 +29,7 @@ class Window:
     generation: int
     """Of the live set at its start."""
     stable: str
-    """Id of the release."""
+    """Id of the release, the last one if it was refreshed; so of the arms."""
     arms: tuple[Arm, ...]
     salt: str
     """Empty without arms."""
@@ -39,7 +41,8 @@ class Window:
 
 
 def windows_of(lines: Sequence[AuditLine]) -> list[Window]:
-    """The windows of a history, oldest first. A change that never was live makes none."""
+    """The windows of a history, oldest first. A change that never was live makes none, nor does a refresh of all arms:
+    they got the same items at the same time."""
     changes: list[AuditLine] = []
     for line in lines:
         if line.action == INTERRUPTED and changes and changes[-1].action != INTERRUPTED:
@@ -48,7 +51,9 @@ def windows_of(lines: Sequence[AuditLine]) -> list[Window]:
     starts: list[Window] = []
     for line in changes:
         window = _begun(line)
-        if not starts or _content(starts[-1]) != _content(window):
+        if line.action == REFRESH and starts and window.salt and _users(starts[-1]) == _users(window):
+            starts[-1] = replace(starts[-1], stable=window.stable, arms=window.arms)
+        elif not starts or _content(starts[-1]) != _content(window):
             starts.append(window)
     ends = (window.start_us for window in starts[1:])
     return [replace(window, end_us=end) for window, end in zip_longest(starts, ends)]
@@ -73,6 +78,11 @@ def _begun(line: AuditLine) -> Window:
         arms = ()
     start = round(datetime.fromisoformat(line.time).timestamp() * 1e6)
     return Window(start, None, line.generation, live.get("stable", ""), arms, salt)
+
+
+def _users(window: Window) -> tuple[Any, ...]:
+    """What tells the arm of each user."""
+    return window.salt, [(arm.name, arm.share) for arm in window.arms]
 
 
 def _content(window: Window) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
 from ...ensemble.protocol.assignment import Assignment
+from .audit_log import Action
 from .live_set import Arm, LiveSet, LiveSets
 from .store import ReleaseStore
 from .writer_lock import this_process
@@ -67,7 +68,7 @@ def stop_arms(
     store: ReleaseStore,
     reason: str,
     figures: Mapping[str, Any] | None = None,
-    action: str = "stop",
+    action: Action = "stop",
     expected: Sequence[Arm] | None = None,
 ) -> LiveSet:
     """Have the stable release answer everybody again.
@@ -93,7 +94,7 @@ def _change(
     store: ReleaseStore,
     arms: Sequence[Arm],
     make: Callable[[LiveSet], LiveSet],
-    action: str,
+    action: Action,
     reason: str,
     figures: Mapping[str, Any] | None = None,
 ) -> LiveSet:

@@ -5,12 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+Action = Literal[
+    "serve",
+    "reload",
+    "promote",
+    "rollback",
+    "put back",
+    "taken back",
+    "refresh",
+    "refresh one",
+    "canary",
+    "canary rolled back",
+    "ab",
+    "shadow",
+    "stop",
+    "change",
+    "clear",
+    "interrupted",
+]
+"""What changes the live set."""
 _KEYS = ("time", "actor", "action", "from", "to", "generation", "reason", "figures", "hash_before")
 
 
@@ -78,6 +98,13 @@ class AuditHistory:
     """Where the last whole line ends, bytes from the start."""
     unfinished: bool
     """Whether the file goes on after it: a process ended while it wrote, or somebody cut the last line off."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of changes for each action; ``other`` for those of later versions."""
+        known = get_args(Action)
+        found = Counter(line.action if line.action in known else "other" for line in self.lines)
+        return {action: found[action] for action in (*known, "other")}
 
 
 _NOTHING: tuple[bytes, AuditHistory, tuple[str, int]] = b"", AuditHistory([], [], [], 0, False), ("", 0)

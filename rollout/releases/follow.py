@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from ...core.errors import CascadeError, ReleaseError, ServerError
 from ...ensemble.protocol.call_errors import one_line
 from ...ensemble.protocol.serving_file import ArmAddress, Beside
 from ...ensemble.server.server import TritonServer
 from .arm_servers import ArmServer, ArmServers
+from .audit_log import Action
 from .live_set import Arm, LiveSet, LiveSets
 from .store import ReleaseStore
 from .writer_lock import this_process
@@ -21,7 +22,7 @@ _log = logging.getLogger("cascade.serve")
 
 _LET_LOAD_S = 1.0
 """Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
-TAKEN_BACK = "taken back"
+TAKEN_BACK: Final = "taken back"
 """Action in the audit log of a server that goes back to the previous release by itself."""
 ROLLBACKS = ("rollback", "put back", TAKEN_BACK)
 """Actions after which a release is not watched: it has answered before."""
@@ -83,6 +84,7 @@ class Follower:
         live = self._sets.read()
         if live is not None and live != self._seen:
             live = self._seen = self._sets.checked()
+            self._server.live_set_changes = self._sets.log.read().counts
             if live is not None:
                 self._take_stable(live)
         if live is not None:
@@ -191,7 +193,7 @@ class Follower:
         self._server.reload(self._store.folder(published) if kept and published else None)
         self._promote(self._server.release, "reload", "the published release was loaded")
 
-    def _promote(self, release: str, action: str, reason: str) -> None:
+    def _promote(self, release: str, action: Action, reason: str) -> None:
         """Make a release that answers already the stable one, if it is kept."""
         live = self._sets.read()
         if (live and live.stable == release) or not (self._store.place / release).is_dir():

@@ -28,10 +28,14 @@ def keep(artifact: Artifact, export: ExportConfig, rollout: RolloutConfig) -> No
     remove_oldest(store, rollout)
 
 
-def remove_oldest(store: ReleaseStore, rollout: RolloutConfig) -> None:
-    """Remove the releases beyond ``rollout.keep_releases``, unless what is live cannot be read."""
+def remove_oldest(store: ReleaseStore, rollout: RolloutConfig, least: int = 1) -> None:
+    """Remove the releases beyond ``rollout.keep_releases``, unless what is live cannot be read.
+
+    Args:
+        least: so many of the newest ones stay anyway.
+    """
     try:
-        gone = store.prune(rollout.keep_releases)
+        gone = store.prune(max(rollout.keep_releases, least))
     except ReleaseError as error:  # what is live is unknown, and so what is needed
         log.warning("no release is removed: %s", error)
     else:

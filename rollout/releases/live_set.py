@@ -19,7 +19,7 @@ from typing import Any
 from ...core.disk import disk_errors
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
-from .audit_log import AuditHistory, AuditLine, AuditLog, sync_folder
+from .audit_log import Action, AuditHistory, AuditLine, AuditLog, sync_folder
 from .places import releases_folder
 from .writer_lock import only_writer
 
@@ -75,6 +75,11 @@ class LiveSet:
         """Ids of all releases that it names."""
         named = {self.stable, *(arm.release for arm in (*self.arms, *self.shadows))}
         return named | ({self.previous} if self.previous else set())
+
+    @property
+    def asked(self) -> list[str]:
+        """Ids of the releases that answer users or are asked, the stable one first."""
+        return list(dict.fromkeys([self.stable, *(arm.release for arm in (*self.arms, *self.shadows))]))
 
     def check_arms(self, expected: Sequence[Arm] | None) -> None:
         """Raise ReleaseError if other arms than these run; None expects nothing."""
@@ -146,7 +151,7 @@ class LiveSets:
         *,
         actor: str,
         reason: str,
-        action: str = "change",
+        action: Action = "change",
         figures: Mapping[str, Any] | None = None,
     ) -> LiveSet:
         """Replace the live set by what ``make`` returns for it.
@@ -170,7 +175,7 @@ class LiveSets:
             after = make(before)
             return self._put(before, after, AuditLine(actor, action, None, None, 0, reason, figures)) or after
 
-    def clear(self, *, actor: str, reason: str, action: str = "clear") -> None:
+    def clear(self, *, actor: str, reason: str, action: Action = "clear") -> None:
         """Have no live set any more, as before the first change; raises as `change` does."""
         with self._changing(actor) as before:
             self._put(before, None, AuditLine(actor, action, None, None, 0, reason))

@@ -1,4 +1,4 @@
-"""Promotion and rollback: another release becomes the stable one, and the running servers take it."""
+"""Promotion, rollback and refresh: other releases are live, and the running servers take them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
+from .audit_log import Action
 from .live_set import Arm, LiveSet, LiveSets
 from .servers import Arrival, answering, wait_for_servers
 from .store import ReleaseStore
@@ -114,10 +115,68 @@ def forget_previous(store: ReleaseStore, release: str) -> LiveSet:
     return _sets(store).change(make, actor=this_process(), reason=f"{release} is given up", action="retire")
 
 
+def renew(
+    store: ReleaseStore,
+    renewed: Mapping[str, str],
+    reason: str,
+    timeout_s: float,
+    figures: Mapping[str, Any] | None = None,
+    *,
+    with_previous: bool,
+    action: Action = "refresh",
+) -> Switch:
+    """Have refreshed releases take the place of those that they were made from, all at once. Names, shares and users of
+    arms stay.
+
+    Args:
+        renewed: release -> the one that takes its place, or itself. Names all that answer or are asked.
+        reason: for the audit log.
+        timeout_s: seconds that the servers have to take the stable one.
+        figures: what was measured for the decision, for the audit log.
+        with_previous: whether ``renewed`` names the previous release, which stays the previous one. Else the stable one
+            becomes it.
+
+    Raises:
+        ReleaseError: another release is in use by now, or one of an arm would be the stable one; nothing is changed.
+        ArtifactError: a file of a release is missing or damaged; nothing is changed.
+    """
+
+    def make(live: LiveSet | None) -> LiveSet:
+        needed = [*live.asked, *([live.previous] if with_previous and live.previous else [])] if live else []
+        if live is None or not renewed.keys() >= set(needed):
+            raise ReleaseError(
+                f"model {store.model}: other releases are in use than when the refresh began, so nothing is changed; "
+                "`cascade release history` tells who changed them. Refresh again"
+            )
+        for release in renewed.values():
+            store.folder(release)
+        stable = renewed[live.stable]
+        arms, shadows = (
+            tuple(replace(arm, release=renewed[arm.release]) for arm in each) for each in (live.arms, live.shadows)
+        )
+        for arm in (*arms, *shadows):
+            if arm.release == stable:
+                raise ReleaseError(
+                    f"{arm.name}: its release {stable} is the stable one with these items, so there is nothing to "
+                    "compare; end it first with `cascade release stop` or `cascade release shadow --off`"
+                )
+        if with_previous:
+            previous = renewed[live.previous] if live.previous else None
+        else:
+            previous = live.previous if stable == live.stable else live.stable
+        previous = None if previous == stable else previous
+        return replace(live, stable=stable, previous=previous, arms=arms, shadows=shadows)
+
+    make(_sets(store).read())
+    for release in set(renewed.values()) - renewed.keys():
+        store.verify(release)
+    return _switch(store, make, action, reason, timeout_s, figures)
+
+
 def _switch(
     store: ReleaseStore,
     make: Callable[[LiveSet | None], LiveSet],
-    action: str,
+    action: Action,
     reason: str,
     timeout_s: float,
     figures: Mapping[str, Any] | None = None,

@@ -106,7 +106,7 @@ def test_notebooks_use_the_public_api(notebook):
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     }
     taken = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported | taken <= {"os", "json", "pathlib", "cascade", "numpy", "pandas", "matplotlib"}
+    assert imported | taken <= {"cascade", "numpy", "pandas", "matplotlib", *sys.stdlib_module_names}
     names = {
         node.attr
         for node in ast.walk(tree)

@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,18 +14,21 @@ from typer.testing import CliRunner
 
 from cascade.cli import main as cli
 from cascade.core.errors import ConfigError, ReleaseError
+from cascade.ensemble.repository.release import ReleaseManifest
 from cascade.rollout.canary import live_canary
 from cascade.rollout.canary.live_canary import LiveCanary
 from cascade.rollout.canary.scrape import Series
 from cascade.rollout.gates.verdict import GateReport, GateVerdict
 from cascade.rollout.releases.arms import start_canary, stop_arms
 from cascade.rollout.releases.live_set import Arm, LiveSet, LiveSets
+from cascade.rollout.releases.promotion import renew
 from cascade.rollout.releases.store import ReleaseStore
 from cascade.testing.miniature import RELEASE, miniature_repository, seal
 
 pytestmark = pytest.mark.slow
 
 OTHER, STABLE = "fedcba987654", RELEASE.release
+REFRESHED = "abcabcabcabc"
 FAST = ("--set", "rollout.canary.look_s=0.01", "--every", "0.03")
 
 
@@ -61,7 +65,7 @@ def sets(store: ReleaseStore) -> LiveSets:
 def counters(look: int, empty: float) -> dict[Series, float]:
     """Of a server that has answered 10,000 users of each arm between two looks."""
     found: dict[Series, float] = {}
-    for arm, release, share in (("stable", STABLE, 0.0), ("canary", OTHER, empty)):
+    for arm, release, share in (("stable", STABLE, 0.0), ("canary", OTHER, empty), ("canary", REFRESHED, empty)):
         users = 10_000 * look
         labels = {("arm", arm), ("release", release), ("pid", "1")}
         sums = {"users": users, "empty_users": share * users, "items": 10 * (1 - share) * users}
@@ -147,6 +151,24 @@ def test_what_others_do_meanwhile_stays(serve, sets, store) -> None:
     result = invoke("canary", "fed", "--ramp", "5,100", *FAST)
     assert result.exit_code == 3 and "another process has changed the share to 0.5" in result.output
     assert sets.read().canary.share == 0.5
+
+
+def test_a_canary_goes_on_with_other_items(serve, sets, store, tmp_path) -> None:
+    """Its release is another one then; the ramp follows it, and the new one is promoted."""
+    folder = tmp_path / "refreshed"
+    shutil.copytree(tmp_path / "other", folder)
+    for file in folder.rglob("*.json"):
+        file.write_text(file.read_text().replace(OTHER, REFRESHED))
+    for file in folder.rglob("release.json"):
+        replace(ReleaseManifest.load(file), refreshed={"from": OTHER}).save(file)
+    seal(folder)
+    store.add(folder)
+    places = {STABLE: STABLE, OTHER: REFRESHED}
+    serve(then=lambda: renew(store, places, "", 1, with_previous=False), at=2)
+    result = invoke("canary", "fed", "--ramp", "5,100", *FAST)
+    assert result.exit_code == 0, result.output
+    assert (sets.read().stable, sets.read().previous) == (REFRESHED, STABLE)
+    assert [line.action for line in sets.history().lines[1:]] == ["canary", "refresh", "promote"]
 
 
 def test_one_step_by_hand(serve, sets) -> None:

@@ -19,6 +19,7 @@ from cascade.ensemble.protocol.assignment import Assignment
 from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.ensemble.server.stubs import running_stubs, stub_of
+from cascade.rollout.gates.served import ServedReleases
 from cascade.rollout.releases.arms import set_shadows, start_arms, start_canary, stop_arms
 from cascade.rollout.releases.follow import Follower, first_release
 from cascade.rollout.releases.live_set import Arm, LiveSets
@@ -81,11 +82,13 @@ def metric(server, name, **labels):
     )
 
 
-def test_users_of_a_canary_get_its_release_alone_and_in_a_batch(server, store, users, expected):
+def test_users_of_a_canary_get_its_release_alone_and_in_a_batch(server, store, users, expected, tmp_path):
     live = start_canary(store, TWO, 0.4, "try it")
     wait_until(lambda: arms(server) == {"canary": ""})
     own = Assignment(live.salt, [("canary", 0.4)]).arms(np.array(users))
     assert 0 < own.sum() < len(users)
+    with ServedReleases(store, tmp_path)._client(TWO) as its_own:  # the gate asks the canary's own server
+        assert {answer.release for answer in its_own.recommend(users)} == {TWO}
     with Client(server.grpc_url, timeout=HANG_S) as client:
         wait_until(lambda: {answer.release for answer in client.recommend(users, temperature=0.0)} == {ONE, TWO})
         together = client.recommend(users, temperature=0.0)

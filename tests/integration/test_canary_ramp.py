@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from test_arms import all_stubs, kept, server, store, users  # noqa: F401
+from test_arms import all_stubs, kept, metric, server, store, users  # noqa: F401
 from test_release_switching import ONE, TWO
 from waiting import HANG_S, wait_until
 
@@ -66,6 +66,8 @@ def test_a_canary_that_does_not_answer_is_rolled_back(server, store, load) -> No
 
     end = Ramp(LiveCanary(store, TWO, "try it", CONFIG, HANG_S), PLAN, tell).run()
     assert end.outcome == "rolled back" and "unavailable" in end.reason, (end, looks)
+    wait_until(lambda: metric(server, "recsys_live_set_changes_total", action="canary rolled back") == 1)
+    assert metric(server, "recsys_live_set_changes_total", action="taken back") == 0
     line = LiveSets(store.repository, "cascade").history().lines[-1]
     assert line.action == "canary rolled back" and line.reason == end.reason
     assert LiveSets(store.repository, "cascade").read().arms == ()

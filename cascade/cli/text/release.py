@@ -89,12 +89,27 @@ def difference_text(first: str, second: str, found: ReleaseDifference) -> str:
     return table(("", first, second), rows)
 
 
-def refreshed_text(done: Refreshed) -> str:
-    """What a refresh has made."""
+def refreshed_text(done: Refreshed, marked: Sequence[str]) -> str:
+    """What a refresh has made of a release, and what that is: stable, canary ..."""
+    role = f" ({', '.join(marked)})" if marked else ""
     if done.release is None:
-        return f"release {done.source}: its {done.items:,} items are as they were; nothing to do"
+        return f"release {done.source}{role}: its {done.items:,} items are as they were; nothing to do"
     counts = f"{done.new:,} new, {done.changed:,} changed, {done.removed:,} removed"
-    return f"release {done.release}: {done.items:,} items, {counts}; else as {done.source}"
+    return f"release {done.release}: {done.items:,} items, {counts}; else as {done.source}{role}"
+
+
+def rollback_note(before: LiveSet | None, after: LiveSet | None, done: Refreshed) -> str:
+    """What a rollback would do with the items that a refresh has taken off; empty if there is nothing to say."""
+    if after is None or not done.removed:
+        return ""
+    if after.previous == done.source:
+        return (
+            f"a rollback to {done.source} brings the removed items ({done.removed:,}) back; if they must stay away, "
+            "name them with --remove, without --release"
+        )
+    if before and before.stable != after.stable and after.previous is None:
+        return f"there is no release to roll back to: {done.source} still has the removed items"
+    return ""
 
 
 def history_table(lines: Sequence[AuditLine]) -> str:

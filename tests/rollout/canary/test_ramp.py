@@ -43,6 +43,8 @@ class Fake:
     looks: int = 0
     asked: int = 0
     share: float = 0.0
+    renewals: list[int] = field(default_factory=list)
+    """Numbers of looks after which it has got other items."""
     after: int = 10**9
     """Number of questions after which ``others`` have changed the canary."""
 
@@ -60,6 +62,9 @@ class Fake:
     def changed(self) -> RampEnd | None:
         self.asked += 1
         return self.others if self.asked > self.after else None
+
+    def renewed(self) -> bool:
+        return self.looks in self.renewals and not self.renewals.remove(self.looks)
 
     def silent(self) -> str:
         return self.silence(self.asked)
@@ -156,6 +161,15 @@ def test_a_server_that_is_gone_in_a_step_holds_and_one_that_lost_the_canary_ends
     assert run(empty)[0].reason == "empty: is fail"
     short = Fake(silence=lambda asked: "it crashed" if asked % 9 == 0 else "")
     assert run(short)[0].outcome == "promoted"
+
+
+def test_with_other_items_the_figures_begin_anew_and_the_step_goes_on() -> None:
+    canary = Fake(renewals=[30])
+    end, looks, took = run(canary, RampPlan([0.05], 600, 10))
+    assert end.outcome == "set" and canary.log == [0.05, "begin", "begin"]
+    assert [look.seconds for look in looks][29:31] == [300, 324] and took == 4 + 604
+    silent = Fake(renewals=[30], silence=lambda asked: "it crashed" if asked > 34 else "")
+    assert "did not answer for 60 s: it crashed" in run(silent)[0].reason
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ def line(minute: int, generation: int, action: str = "canary", **live: Any) -> A
     return AuditLine("test", action, None, new, generation, "", time=time)
 
 
-def canary(share: float) -> dict[str, Any]:
-    return {"arms": [{"name": "canary", "release": "c", "share": share}], "salt": "one"}
+def canary(share: float, release: str = "c") -> dict[str, Any]:
+    return {"arms": [{"name": "canary", "release": release, "share": share}], "salt": "one"}
 
 
 def test_windows_by_hand() -> None:
@@ -40,6 +40,22 @@ def test_windows_by_hand() -> None:
     times = np.array([-1, 0, 9, 10, 19, 20, 29, 30, 999]) * MINUTE_US + NOON_US
     assert window_at(windows, times).tolist() == [-1, 0, 0, 1, 1, 2, 2, 3, 3]
     assert experiment_start(windows, windows[2]) is windows[1]
+
+
+def test_a_refresh_of_all_arms_makes_no_window_and_any_other_change_of_a_release_does() -> None:
+    lines = [
+        line(0, 1, **canary(0.5)),
+        line(10, 2, "refresh", stable="s2", **canary(0.5, "c2")),
+        line(20, 3, "refresh one", stable="s2", **canary(0.5, "c3")),
+        line(30, 4, "refresh", stable="s4", **canary(0.25, "c4")),
+        line(40, 5, "refresh", stable="s5", **canary(0.25, "c5")),
+        line(50, 6, "interrupted", stable="s4", **canary(0.25, "c4")),
+    ]
+    assert [(each.generation, each.stable, each.arms[0].release) for each in windows_of(lines)] == [
+        (1, "s2", "c2"),
+        (3, "s2", "c3"),
+        (4, "s4", "c4"),
+    ]
 
 
 def test_a_change_that_never_was_live_makes_no_window() -> None:

@@ -20,6 +20,7 @@ class Server:
         self.repository, self.model, self.release = repository, "shop", release
         self.broken, self.done, self.said = "", [], (0, "")
         self.config, self.beside, self.states = ServerConfig(), None, {}
+        self.live_set_changes = {}
 
     def fits(self, repository: Path) -> bool:
         return repository.name != "other"
@@ -253,6 +254,8 @@ def test_a_promoted_release_that_does_not_work_is_taken_back_once(sets, server):
     assert (server.release, watch.told) == ("a", ["begin", "end"])
     line = sets.history().lines[-1]
     assert (line.action, line.reason, line.new["previous"]) == ("taken back", "3 processes have died", "b")
+    counted = {action: count for action, count in server.live_set_changes.items() if count}
+    assert counted == {"change": 1, "taken back": 1} and server.live_set_changes["rollback"] == 0
 
 
 def test_a_rollback_is_not_watched(sets, server):

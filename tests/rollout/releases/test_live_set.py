@@ -39,6 +39,16 @@ def test_there_is_none_before_the_first_change(sets) -> None:
     assert sets.history().lines == [] and sets.history().faults == []
 
 
+def test_changes_are_counted_by_action_and_those_of_later_versions_together(sets) -> None:
+    put(sets, "aaaa")
+    put(sets, "bbbb")
+    for action in ("taken back", "a new kind", "another"):
+        sets.change(lambda live: live, actor="ben@host pid 2", reason="", action=action)
+    counts = sets.history().counts
+    assert {action: count for action, count in counts.items() if count} == {"promote": 2, "taken back": 1, "other": 2}
+    assert counts["canary rolled back"] == 0
+
+
 def test_a_change_is_read_back_and_logged(sets) -> None:
     first = put(sets, "aaaa")
     second = sets.change(

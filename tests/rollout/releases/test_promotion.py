@@ -14,7 +14,7 @@ from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.rollout.releases import servers
 from cascade.rollout.releases.live_set import LIVE_SET, Arm, LiveSet, LiveSets
-from cascade.rollout.releases.promotion import promote, rollback
+from cascade.rollout.releases.promotion import promote, renew, rollback
 from cascade.rollout.releases.store import ReleaseStore
 
 
@@ -250,3 +250,77 @@ def test_a_shadow_ends_when_its_release_becomes_the_stable_one(kept, sets) -> No
     assert promote(kept, "b", "", 0.1).live.shadows == shadows[1:]
     sets.change(lambda live: replace(live, shadows=(Arm("old", "a", 0.1),)), actor="test", reason="")
     assert rollback(kept, "", 0.1).live.shadows == ()
+
+
+@pytest.fixture
+def refreshed(kept, export) -> ReleaseStore:
+    """With the releases A, B, C and D in the places of a, b, c and d."""
+    for day, release in enumerate("dABCD", start=11):
+        kept.add(export(release, day=day))
+    return kept
+
+
+BESIDE = {"arms": (Arm("one", "b", 0.2), Arm("two", "c", 0.3)), "shadows": (Arm("shadow", "d", 0.5),)}
+RENEWED = {release: release.upper() for release in "abcd"}
+
+
+@pytest.mark.parametrize(("with_previous", "previous"), [(False, "a"), (True, "D")])
+def test_refreshed_releases_take_all_places_at_once_and_users_stay(refreshed, sets, with_previous, previous) -> None:
+    before = sets.change(lambda _: LiveSet("a", "d", **BESIDE), actor="test", reason="")
+    live = renew(refreshed, RENEWED, "spring", 1, {"gates": []}, with_previous=with_previous).live
+    assert live == sets.read() and live.generation == before.generation + 1
+    assert (live.stable, live.previous, live.salt) == ("A", previous, before.salt)
+    assert live.arms == (Arm("one", "B", 0.2), Arm("two", "C", 0.3)) and live.shadows == (Arm("shadow", "D", 0.5),)
+    line = sets.history().lines[-1]
+    assert (line.action, line.reason, line.figures) == ("refresh", "spring", {"gates": []})
+
+
+def test_a_release_that_stays_keeps_its_place_and_the_previous_one_too(refreshed, sets) -> None:
+    sets.change(lambda _: LiveSet("a", "d", **BESIDE), actor="test", reason="")
+    live = renew(refreshed, {**RENEWED, "a": "a", "c": "c"}, "", 1, with_previous=False).live
+    assert (live.stable, live.previous) == ("a", "d") and [arm.release for arm in live.arms] == ["B", "c"]
+
+
+def test_without_a_previous_release_there_is_none_after_a_removal(refreshed, sets) -> None:
+    sets.change(lambda _: LiveSet("a"), actor="test", reason="")
+    assert renew(refreshed, RENEWED, "", 1, with_previous=True).live.previous is None
+    with pytest.raises(ReleaseError, match="no previous release"):
+        rollback(refreshed, "", 1)
+
+
+def test_the_previous_release_is_never_the_stable_one(refreshed, sets) -> None:
+    """It was refreshed alone before, and is again with the same items."""
+    sets.change(lambda _: LiveSet("A", "a"), actor="test", reason="")
+    assert renew(refreshed, {"A": "A", "a": "A"}, "", 1, with_previous=True).live.previous is None
+
+
+def test_a_refresh_changes_nothing_where_other_releases_are_in_use_by_now(refreshed, sets) -> None:
+    sets.change(lambda _: LiveSet("a", "d", **BESIDE), actor="test", reason="")
+    for known in ("abc", "acd", "bcd"):
+        with pytest.raises(ReleaseError, match="other releases are in use than when the refresh began"):
+            renew(refreshed, {release: release.upper() for release in known}, "", 1, with_previous=False)
+    sets.change(lambda live: replace(live, previous="b", shadows=()), actor="test", reason="")
+    assert renew(refreshed, {**RENEWED, "d": "d"}, "", 1, with_previous=True).live.previous == "B"
+
+
+def test_an_arm_that_would_be_the_stable_release_is_named(refreshed, sets) -> None:
+    sets.change(lambda _: LiveSet("a", arms=(Arm("canary", "A", 0.2),)), actor="test", reason="")
+    with pytest.raises(ReleaseError, match="canary: its release A is the stable one with these items"):
+        renew(refreshed, {"a": "A", "A": "A"}, "", 1, with_previous=False)
+    assert stable_and_previous(sets) == ("a", None)
+
+
+def test_a_refresh_with_a_damaged_release_changes_nothing(refreshed, sets) -> None:
+    sets.change(lambda _: LiveSet("a", "d", **BESIDE), actor="test", reason="")
+    (refreshed.folder("C") / "shop" / "1" / "graph.json").write_text("{")
+    with pytest.raises(ArtifactError, match="graph.json: damaged"):
+        renew(refreshed, RENEWED, "", 1, with_previous=False)
+    assert len(sets.history().lines) == 1
+
+
+def test_arms_are_put_back_with_the_release_that_a_server_cannot_load(refreshed, sets, follow) -> None:
+    before = sets.change(lambda _: LiveSet("a", "d", **BESIDE), actor="test", reason="")
+    follow(11, "a", lambda release: release == "a")
+    switch = renew(refreshed, RENEWED, "", 30, with_previous=True)
+    assert switch.put_back and (switch.live.stable, switch.live.previous) == ("a", "d")
+    assert (switch.live.arms, switch.live.shadows) == (before.arms, before.shadows)
