@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from ...core.target_encoding import columns_by_fold, draw_folds, mean_of_entries, out_of_fold, smoothed_mean
 from ...models.training.rows import user_columns
+from ...workflows.tables.target_encoding import (
+    columns_by_fold,
+    draw_folds,
+    mean_of_entries,
+    out_of_fold,
+    smoothed_mean,
+)
 
 if TYPE_CHECKING:
     from ...core.features import Feature, FeatureSchema

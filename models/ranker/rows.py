@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from ...core.features import HISTORY
-from ...core.target_encoding import draw_folds
+from ...workflows.tables.target_encoding import draw_folds
 from ..config import DlrmConfig, ValidHistory
 from ..onnx.export import run, session
 from ..retriever.neighbours import Neighbours, Reach

@@ -1,8 +1,8 @@
 """Target encoding of the ranker's categories: the share of positive labels of each user, item or other category.
 
 With few impressions per id, an embedding cannot learn what the mean label says at once. Training rows use out-of-fold
-rates; the formulas are in `core.target_encoding`. The config key is ``dlrm_ranker.rates``. For a list column the
-feature is the mean rate of its entries.
+rates; the formulas are in `workflows.tables.target_encoding`. The config key is ``dlrm_ranker.rates``. For a list
+column the feature is the mean rate of its entries.
 
 The entries of the history have the rates of the items themselves, and the number of entries beside them. Rates of "the
 history holds this item" would mostly tell users apart: of an item that few have in theirs, it is the rate of these
@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
 from ...core.features import Feature, FeatureSchema, Side, ascii_name
-from ...core.target_encoding import columns_by_fold, draw_folds, mean_of_entries, out_of_fold, smoothed_mean
+from ...workflows.tables.target_encoding import (
+    columns_by_fold,
+    draw_folds,
+    mean_of_entries,
+    out_of_fold,
+    smoothed_mean,
+)
 from ...workflows.transforms.codes import UNKNOWN_CODE
 from .._merlin import tf
 from ..config import RatesConfig

@@ -21,6 +21,7 @@ Action = Literal[
     "taken back",
     "refresh",
     "refresh one",
+    "retire",
     "canary",
     "canary rolled back",
     "ab",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.target_encoding import out_of_fold, smoothed_mean
 from ..tables.ids import id_columns, rows_of
 from ..tables.parquet import RowGroup, row_groups
 from ..tables.raw_features import TABLES, RawFeature
+from ..tables.target_encoding import out_of_fold, smoothed_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,11 +8,11 @@ from stage_runs import rank_again, run_stages
 
 from cascade.core.errors import ConfigError
 from cascade.core.features import Feature, FeatureSchema
-from cascade.core.target_encoding import draw_folds
 from cascade.models.config import DlrmConfig, RatesConfig
 from cascade.models.ranker import target_encoding
 from cascade.models.ranker.target_encoding import Rates, encode_rates, rate_features
 from cascade.models.training.rows import Events
+from cascade.workflows.tables.target_encoding import draw_folds
 
 CODES, CARDINALITY = 3, 9
 SCHEMA = FeatureSchema(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from cascade.core.target_encoding import (
+from cascade.workflows.tables.target_encoding import (
     columns_by_fold,
     draw_folds,
     mean_of_entries,
