@@ -128,8 +128,8 @@ class ServingConfig(ExtensibleSection):
     max_batch_size: int = Field(default=1024, ge=1)
     """Largest number of users in one request. A larger request is refused. Unit: users. Example: ``256``."""
     arm_input: bool = False
-    """fused only: whether a request may name the arm that answers it, in an input ``arm``: to look at a canary before
-    users see it, not for clients, whose answers would no longer be a fair sample. Example: ``true``."""
+    """Whether a request may name the arm that answers it, in an input ``ask_arm``: to look at a canary before users see
+    it, not for clients, whose answers would no longer be a fair sample. Example: ``true``."""
     ops: list[ExtraOpConfig] = []
     """Registered ops to run beside the steps of the request graph. Triton knows those of installed packages only.
     Example: ``[{op: block_list, after: retrieve, params: {items: [12, 40]}}]``."""

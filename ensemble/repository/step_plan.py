@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ...core.errors import WiringError
 from ...core.signature import ColumnSpec, Signature
 from ..graph.ops.base import Op
+from ..protocol.arms import ARM_INPUT
 from ..protocol.inputs import Input
 from .model_config import STAGES_MS
 
@@ -22,6 +23,11 @@ the milliseconds of each step.
 
 The trace passes through all steps in turn, so that no step answers a request that began in another release.
 """
+
+
+ASKED = "asked."
+"""Begins the names of the inputs with which the last step asks arms: the inputs of the request as the client has sent
+them, beside columns that may have the same names."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,16 @@ class StepPlan:
     """Whether it takes the request. The first step checks it and passes the inputs on, with the defaults filled in."""
     timed: bool
     """Whether it adds its milliseconds to the trace."""
+    asks: tuple[Input, ...] = ()
+    """The inputs of the ensemble, if this is the last step: it asks arms with them, and writes all outputs."""
 
 
 def plan(
-    ops: Mapping[str, Op], inputs: Sequence[Input], outputs: Signature, untimed: Collection[str] = ()
+    ops: Mapping[str, Op],
+    inputs: Sequence[Input],
+    outputs: Signature,
+    untimed: Collection[str] = (),
+    arm_input: bool = False,
 ) -> list[StepPlan]:
     """The steps of a graph, in order.
 
@@ -58,6 +70,7 @@ def plan(
         inputs: of the ensemble.
         outputs: of the ensemble, without ``stages_ms``.
         untimed: kinds of steps that cannot measure how long they take.
+        arm_input: whether a request can ask for an arm.
 
     Raises:
         WiringError: if two steps have the same kind, or the first or last is among ``untimed``.
@@ -67,20 +80,20 @@ def plan(
     _check(kinds, untimed)
     columns = {entry.name: entry.spec for entry in inputs}
     tensors = {name: name for name in columns}
-    last_writer = {name: kind for kind, (_, op) in zip(kinds, nodes, strict=True) for name in op.writes}
     width, steps = 1, []
     for at, (node, op) in enumerate(nodes):
         first, last, timed = at == 0, at == len(nodes) - 1, op.kind not in untimed
         later = {name for _, other in nodes[at + 1 :] for name in other.reads} | {*outputs}
-        reads = dict(columns) if first else {**op.reads, TRACE: _float32(width)}
+        asks = (*inputs, *([ARM_INPUT] if arm_input else [])) if last else ()
+        earlier = {name: spec for name, spec in outputs.items() if last and name not in op.writes}
+        reads = dict(columns) if first else {**op.reads, **earlier, TRACE: _float32(width)}
         width += timed
         passed_on = {entry.name: entry.spec for entry in inputs if not entry.required} if first else {}
-        writes = {name: spec for name, spec in {**passed_on, **op.writes}.items() if name in later}
+        writes = {name: spec for name, spec in {**passed_on, **earlier, **op.writes}.items() if name in later}
         writes |= {STAGES_MS: _float32(width - 1)} if last else {TRACED: _float32(width)}
-        own = {name for name in outputs if last_writer.get(name) == op.kind} | {STAGES_MS}
-        reads_from = {name: tensors[name] for name in reads}
-        writes_to = {name: name if name in own else f"{op.kind}.{name}" for name in writes}
-        steps.append(StepPlan(op.kind, node, op, reads, writes, reads_from, writes_to, first, timed))
+        reads_from = {name: tensors[name] for name in reads} | {ASKED + entry.name: entry.name for entry in asks}
+        writes_to = {name: name if last else f"{op.kind}.{name}" for name in writes}
+        steps.append(StepPlan(op.kind, node, op, reads, writes, reads_from, writes_to, first, timed, asks))
         tensors |= {TRACE if name == TRACED else name: tensor for name, tensor in writes_to.items()}
     return steps
 

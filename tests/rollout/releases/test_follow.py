@@ -21,7 +21,7 @@ class Server:
         self.broken, self.done, self.said = "", [], (0, "")
         self.config, self.beside, self.states = ServerConfig(), None, {}
 
-    def fits(self, repository: Path) -> bool:
+    def answers_alike(self, repository: Path) -> bool:
         return repository.name != "other"
 
     def ask_beside(self, beside, states) -> None:
