@@ -16,6 +16,7 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import DropSeen
 from cascade.ensemble.graph.request_graph import Step
 from cascade.ensemble.repository.layout import Exported, write
+from cascade.ensemble.server.releases.switch import alike
 from cascade.testing.miniature import RELEASE, SERVING, miniature_repository
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ensemble"
@@ -101,6 +102,15 @@ def test_the_ensemble_takes_and_gives_what_the_fused_model_does(repositories, ex
     assert list(ensemble.input) == list(fused.input)
     assert list(ensemble.output) == list(fused.output)
     assert ensemble.parameters["stages"] == fused.parameters["stages"]
+
+
+def test_a_release_can_be_an_arm_of_one_in_the_other_layout_if_stages_are_the_same_too(repositories, exported_fused):
+    fused, python, onnx = (
+        repository / "cascade" / "config.pbtxt"
+        for repository in (exported_fused, repositories("python"), repositories("onnxruntime"))
+    )
+    assert alike(fused, python) and alike(python, fused) and alike(onnx, onnx)
+    assert not alike(fused, onnx) and not alike(python, onnx)
 
 
 @pytest.fixture(scope="module")
