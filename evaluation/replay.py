@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from ..core.features import GAP, HISTORY
+from ..core.progress import progress
 from ..core.signature import Columns, ColumnSpec, Signature
 from ..ensemble.graph.executor import Executor
 from ..ensemble.graph.ops.base import Op
@@ -171,11 +172,10 @@ def _run(
     executor: Executor, columns: Columns, settings: Settings, keep: Collection[str], batch_size: int, what: str
 ) -> Iterator[tuple[slice, Columns]]:
     """Run the requests in batches: the slice of each batch, and its columns."""
-    from tqdm import tqdm
 
     total = len(next(iter(columns.values())))
     size = min(batch_size, executor.max_users)
-    with tqdm(total=total, desc=f"evaluating {what}", unit=" requests", disable=None) as bar:
+    with progress(total=total, desc=f"evaluating {what}", unit=" requests") as bar:
         for start in range(0, total, size):
             batch = slice(start, min(start + size, total))
             rows = batch.stop - batch.start

@@ -47,6 +47,11 @@ class ArmsReport:
     """95th percentile of the latency without and with a shadow, in blocks that follow each other."""
 
 
+def arms_steps(kills: int) -> int:
+    """How often `try_arms` calls ``on_step``."""
+    return min(kills, _MOST_KILLS) + _PAIRS
+
+
 def try_arms(
     store: ReleaseStore,
     release: str,

@@ -117,13 +117,12 @@ def bench(
 
     Reports rates, latencies, CPU time, memory, and the time of each step of the request path.
     """
-    from tqdm import tqdm
-
     from ..bench.load.sweep import LoadSchedule
     from ..bench.load.workload import Workload
     from ..bench.report.page import render
     from ..bench.report.text import as_text
     from ..bench.run import BenchOptions, run
+    from ..core.progress import progress
 
     pipeline = _exported(load(config, sets), runs, items)
     if chaos and (url or metrics_url):
@@ -145,7 +144,7 @@ def bench(
         soak_load=soak_load,
         compare=None if compare is None else compare.value,
     )
-    with tqdm(total=options.points, unit="point", disable=None) as bar:
+    with progress(total=options.points, unit="point") as bar:
 
         def on_point(point: Point) -> None:
             bar.update()
@@ -163,11 +162,10 @@ def bench(
 
 def _chaos(pipeline: ExportedPipeline, times: int, rate: float, malformed: int) -> None:
     """Start a server with at least two instances, break it, and print what clients noticed."""
-    from tqdm import tqdm
-
     from ..bench.chaos.faults import Fault, as_text, break_everything, kinds
     from ..bench.chaos.flood import as_text as flood_text
     from ..bench.chaos.steady_load import SteadyLoad, grpc_endpoint, http_endpoint
+    from ..core.progress import progress
     from ..ensemble.server.served_model import instance_count
     from ..ensemble.server.server import TritonServer
     from ..ensemble.server.status import ServerStatus
@@ -189,7 +187,7 @@ def _chaos(pipeline: ExportedPipeline, times: int, rate: float, malformed: int) 
     def ready() -> bool:
         return ServerStatus.read(server.status_file).ready
 
-    with server, tqdm(total=times * kinds(server), unit="fault", disable=None) as bar:
+    with server, progress(total=times * kinds(server), unit="fault") as bar:
 
         def on_fault(fault: Fault) -> None:
             bar.update()
@@ -210,13 +208,12 @@ def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Pat
     """Serve copies of the two newest releases, swap them, and print what clients noticed."""
     import tempfile
 
-    from tqdm import tqdm
-
     from ..bench.chaos.steady_load import Endpoint, SteadyLoad
-    from ..bench.swaps.arms import arms_text, try_arms
+    from ..bench.swaps.arms import arms_steps, arms_text, try_arms
     from ..bench.swaps.checked_answers import CheckedClients, expected_answers
     from ..bench.swaps.serve_process import cascade_serve
     from ..bench.swaps.swap import as_text, prepare, swap_often, version_folders
+    from ..core.progress import progress
     from ..rollout.releases.store import ReleaseStore
 
     config = pipeline.config
@@ -240,15 +237,15 @@ def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Pat
             endpoint = Endpoint(clients.connect, lambda: False, lambda user: True)
             with (
                 SteadyLoad(endpoint, users, rate) as load,
-                tqdm(total=times, unit="swap", disable=None) as bar,
+                progress(total=times + arms_steps(times), unit="step") as bar,
             ):
 
-                def on_swap() -> None:
+                def on_step() -> None:
                     bar.update()
 
-                report = swap_often(own, (newest[0], newest[1]), clients, load, times, on_swap)
+                report = swap_often(own, (newest[0], newest[1]), clients, load, times, on_step)
                 other = newest[0] if times % 2 else newest[1]
-                arms = try_arms(own, other, clients, load, times)
+                arms = try_arms(own, other, clients, load, times, on_step=on_step)
     typer.echo(as_text(report))
     typer.echo(arms_text(arms))
     typer.echo(f"load: {rate:g} requests per second; {os.cpu_count()} cores")
@@ -261,16 +258,15 @@ def _flood(server: TritonServer, users: list[Any], requests: int) -> FloodResult
     import asyncio
     import itertools
 
-    from tqdm import tqdm
-
     from ..bench.chaos.flood import flood
     from ..bench.chaos.steady_load import over_grpc, over_http
+    from ..core.progress import progress
 
     turn = itertools.cycle(users)
     with (
         over_grpc(server.grpc_url, server.model)() as grpc,
         over_http(server.http_url, server.model)() as http,
-        tqdm(total=requests, unit="request", disable=None) as bar,
+        progress(total=requests, unit="request") as bar,
     ):
 
         def ask() -> None:

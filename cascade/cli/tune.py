@@ -124,10 +124,11 @@ def _with_bar(job: Job, options: Any) -> Any:
     """Run the trials with a progress bar; after an interruption, print how to continue."""
     from tqdm import tqdm
 
+    from ..core.progress import progress
     from ..tuning.tune import tune as run_trials
 
     best = None
-    with tqdm(total=options.trials, desc=job.name, unit="trial", disable=None) as bar:
+    with progress(total=options.trials, desc=job.name, unit="trial") as bar:
 
         def on_trial(outcome: Outcome) -> None:
             nonlocal best

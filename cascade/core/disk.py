@@ -13,13 +13,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.lib.format import open_memmap
-from numpy.typing import DTypeLike
+from typing import TYPE_CHECKING, Any
 
 from .errors import CascadeError, DiskError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import DTypeLike
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_TEXT = re.compile(
@@ -35,6 +35,9 @@ def new_array(file: Path, dtype: DTypeLike, shape: Sequence[int]) -> np.memmap[A
     Raises:
         DiskError: there is not enough; then there is no file.
     """
+    import numpy as np
+    from numpy.lib.format import open_memmap
+
     need = math.prod(shape) * np.dtype(dtype).itemsize
     check_space(file, need)
     try:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model
 
 
 class Section(BaseModel):
-    """A frozen part of ``pipeline.yaml``. Unknown keys are errors; the docstring below a field is its description."""
+    """A frozen part of ``pipeline.yaml``. Unknown keys are errors. The reference has the docstring below a field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def stored(section: Section) -> Any:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ArtifactError, CascadeError, ConfigError
 from ...core.registry import find, group
 from ...core.signature import ColumnSpec, Signature
 from ..protocol.inputs import Input
-from .ops import OPS
-from .ops.base import Op
+
+if TYPE_CHECKING:
+    from .ops.base import Op
 
 GRAPH = "graph.json"
 RELEASE = "release.json"
@@ -73,6 +74,8 @@ def load_node(entry: Mapping[str, Any], folder: Path) -> Op:
     Raises:
         ArtifactError: if this package has no such op, or one that reads or writes other columns.
     """
+    from .ops import OPS  # imports numba, which commands that only read names of files need not wait for
+
     try:
         kind: type[Op] = find("op", entry["op"], OPS)
     except ConfigError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.artifact import Artifact
 from ...core.disk import new_array
 from ...core.memory import MemoryNeed
+from ...core.progress import progress
 from ...core.stage import Sections, Stage
 from ..retriever.stage import CHECKPOINT, ITEM, QUERY, of_training_part
 
@@ -61,7 +62,6 @@ def write_index(folder: Path, tensors: Tensors, towers: Path, ann: Any) -> dict[
 
 def item_vectors(tensors: Tensors, tower: Path, file: Path) -> NDArray[np.float32]:
     """Compute the vectors of all items into ``file``: float32 [n_items, D] in the order of item rows, memory-mapped."""
-    from tqdm import tqdm
 
     from ..onnx.export import run, session
     from ..training.rows import item_columns
@@ -69,7 +69,7 @@ def item_vectors(tensors: Tensors, tower: Path, file: Path) -> NDArray[np.float3
     model, count = session(tower), len(tensors.item_ids)
     dim = run(model, item_columns(tensors, np.arange(1))).shape[1]
     vectors = new_array(file, np.float32, (count, dim))
-    with tqdm(total=count, desc="item vectors", unit=" items", unit_scale=True, disable=None) as bar:
+    with progress(total=count, desc="item vectors", unit=" items", unit_scale=True) as bar:
         for at in range(0, count, CHUNK):
             rows = np.arange(at, min(at + CHUNK, count))
             vectors[rows[0] : rows[-1] + 1] = run(model, item_columns(tensors, rows))

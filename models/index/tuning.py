@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.progress import progress
+
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
@@ -172,12 +174,11 @@ def kth_score(vectors: Floats, queries: Floats, topk: int) -> Floats:
     Computed chunk by chunk, and several times faster than a flat index: only the few inner products above the highest
     ones so far are kept and sorted.
     """
-    from tqdm import trange
 
     first = max(CHUNK, topk)
     best = _highest(queries @ vectors[:first].T, topk)
     waiting: list[tuple[NDArray[np.int64], Floats]] = []
-    for at in trange(first, len(vectors), CHUNK, desc="exact neighbours", unit="chunk", disable=None):
+    for at in progress(range(first, len(vectors), CHUNK), desc="exact neighbours", unit="chunk"):
         scores = queries @ vectors[at : at + CHUNK].T
         rows, columns = np.nonzero(scores > best.min(axis=1, keepdims=True))
         waiting.append((rows, scores[rows, columns]))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
+from ...core.progress import progress
 from ...core.registry import BUILT_IN, find, naming
 from .tuning import Queries, measure, tune
 
@@ -200,11 +201,10 @@ def _fill(index: Any, vectors: NDArray[np.float32]) -> Any:
 def _find_centroids(index: Any, sample: NDArray[np.float32]) -> None:
     """Train the quantizer by k-means, which ``index.train`` then keeps; by single iterations, for the progress bar."""
     import faiss
-    from tqdm import trange
 
     means = faiss.Clustering(index.d, index.nlist, index.cp)
     means.niter, means.min_points_per_centroid = 1, 1
-    for _ in trange(ROUNDS, desc=f"k-means, {index.nlist} lists", unit="round", disable=None):
+    for _ in progress(range(ROUNDS), desc=f"k-means, {index.nlist} lists", unit="round"):
         means.train(sample, index.quantizer)
 
 
@@ -218,9 +218,8 @@ def _sample(vectors: NDArray[np.float32], lists: int) -> NDArray[np.float32]:
 
 def add_all(index: Any, vectors: NDArray[np.float32]) -> None:
     """Add ``vectors`` float32 [n, D] to a trained index, in their order."""
-    from tqdm import tqdm
 
-    with tqdm(total=len(vectors), desc="index", unit=" items", unit_scale=True, disable=None) as bar:
+    with progress(total=len(vectors), desc="index", unit=" items", unit_scale=True) as bar:
         for at in range(0, len(vectors), CHUNK):
             part = np.ascontiguousarray(vectors[at : at + CHUNK])
             index.add(part)

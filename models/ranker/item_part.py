@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.disk import new_array
+from ...core.progress import progress
 
 SLOTS, SHARE, QUERY = "item_slots", "item_share", "item_query"
 """The tables of the item part: the item's vectors side by side, its term of the top network's first layer, and its
@@ -27,7 +28,6 @@ def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str
         widths: table of the item part -> width, in the order of the model's output.
         folder: where the files go.
     """
-    from tqdm import tqdm
 
     from ..onnx.export import run, session
 
@@ -37,7 +37,7 @@ def write_item_part(model: Path, tables: Mapping[str, Path], widths: Mapping[str
     items = len(next(iter(features.values())))
     files = {name: folder / f"{name}.npy" for name in widths}
     parts = {name: new_array(file, np.float32, (items, widths[name])) for name, file in files.items()}
-    with tqdm(total=items, desc="item parts", unit="item", unit_scale=True, disable=None) as bar:
+    with progress(total=items, desc="item parts", unit="item", unit_scale=True) as bar:
         for at in range(0, items, CHUNK):
             chunk = {name: cast(table[at : at + CHUNK], types[name]) for name, table in features.items()}
             found = run(ranker, chunk)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.progress import progress
 from ...ensemble.repository.refresh_files import ITEM_ID, ItemSpec
 from ...models.index.stage import VECTORS
 from ...models.onnx.export import run, session
@@ -46,12 +47,11 @@ def renewed_items(release: KeptRelease, spec: ItemSpec, changes: CatalogueChange
     Raises:
         DataError: a value is too far from those of the training.
     """
-    from tqdm import tqdm
 
     rows = changes.table_row[changes.renewed]
     known = _known_codes(release, changes)
     parts = [_computed(release, spec, table.slice(0, 0), known[:0])]
-    with tqdm(total=len(rows), desc="renewed items", unit=" items", unit_scale=True, disable=None) as bar:
+    with progress(total=len(rows), desc="renewed items", unit=" items", unit_scale=True) as bar:
         for at in range(0, len(rows), CHUNK):
             some = table.take(rows[at : at + CHUNK])
             parts.append(_computed(release, spec, some, known[at : at + CHUNK]))

@@ -80,18 +80,27 @@ class AuditHistory:
     """Whether the file goes on after it: a process ended while it wrote, or somebody cut the last line off."""
 
 
+_NOTHING: tuple[bytes, AuditHistory, tuple[str, int]] = b"", AuditHistory([], [], [], 0, False), ("", 0)
+"""Whole lines, what they say, and the hash and the generation that the next line has to follow from."""
+
+
 class AuditLog:
     """The log in ``file``. Only the holder of the lock of `writer_lock` may add to it."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._parsed = _NOTHING
 
     def read(self) -> AuditHistory:
-        """All lines, and whether the chain of their hashes is whole."""
+        """All lines, and whether the chain of their hashes is whole.
+
+        What the same object has read before, byte by byte, is not parsed again: a server looks at each change.
+        """
         data = self.file.read_bytes() if self.file.exists() else b""
-        *whole, rest = data.split(b"\n")
-        lines, hashes, faults, before = [], [], [], ("", 0)
-        for number, text in enumerate(whole, start=1):
+        parsed, known, before = self._parsed if data.startswith(self._parsed[0]) else _NOTHING
+        lines, hashes, faults = [*known.lines], [*known.hashes], [*known.faults]
+        *whole, rest = data[len(parsed) :].split(b"\n")
+        for number, text in enumerate(whole, start=parsed.count(b"\n") + 1):
             own = _sha256(text)
             try:
                 line = AuditLine.of(text)
@@ -106,7 +115,9 @@ class AuditLog:
             lines.append(line)
             hashes.append(own)
             before = (own, line.generation)
-        return AuditHistory(lines, hashes, faults, len(data) - len(rest), bool(rest))
+        found = AuditHistory(lines, hashes, faults, len(data) - len(rest), bool(rest))
+        self._parsed = data[: found.end], found, before
+        return found
 
     def append(self, line: AuditLine, end: int) -> None:
         """Add a line and have the disk keep it. If that fails, the file is as it was.

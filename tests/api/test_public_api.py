@@ -36,6 +36,11 @@ def test_import_loads_few_modules_and_none_that_are_heavy():
     assert "cascade" in imported and len(imported) < 100 and not imported & HEAVY
 
 
+def test_a_rollback_waits_for_no_heavy_module():
+    code = "import sys; import cascade.cli.release, cascade.config.load, cascade.rollout.releases.promotion; print(*sys.modules)"
+    assert not set(python(code).split()) & (HEAVY - {"numpy"})
+
+
 def test_every_name_is_there_and_found_once():
     for module in (cascade, cascade.extensions, cascade.testing):
         assert list(module.__all__) == sorted(module.__all__)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import ConfigError, DataError
+from ...core.progress import progress
 from ..config import DataConfig
 from ..sources import Source
 from ..tables.canonical import IDS, canonical
@@ -51,14 +52,13 @@ def ingest(
         DataError: naming table, column and row.
     """
     import pyarrow as pa
-    from tqdm import tqdm
 
     given = {name: getattr(source, name) for name in ENTITIES.values()}
     rows = {name: Rows(0, source.parts.get(name, ()), source.lines.get(name, ())) for name in ("interactions", *given)}
     entities = {n: checked_entities(t, n, vectors, dense, rows[n]) for n, t in given.items() if t is not None}
     known = {name: entities[name][key].combine_chunks() for key, name in ENTITIES.items() if name in entities}
     ingester = InteractionIngester(config, spool, known, dense, rows["interactions"])
-    with tqdm(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False, disable=None) as bar:
+    with progress(total=source.rows, unit="row", unit_scale=True, desc="interactions", leave=False) as bar:
         for chunk in source.interactions():
             ingester.add(chunk)
             bar.update(chunk.num_rows)

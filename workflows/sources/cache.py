@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.files import cache_folder, made_in_cache
+from ...core.progress import progress
 
 
 def check_sha256(file: Path, expected: str) -> None:
@@ -51,12 +52,11 @@ def download(url: str, file: Path, *, timeout: float) -> None:
     Raises:
         OSError: if the server cannot be reached.
     """
-    from tqdm import tqdm
 
     with urllib.request.urlopen(url, timeout=timeout) as answer, file.open("wb") as out:  # noqa: S310
         size = int(answer.headers.get("Content-Length") or 0) or None
         name = url.rsplit("/", 1)[-1]
-        with tqdm(total=size, unit="B", unit_scale=True, desc=name, leave=False, disable=None) as bar:
+        with progress(total=size, unit="B", unit_scale=True, desc=name, leave=False) as bar:
             while block := answer.read(1 << 16):
                 out.write(block)
                 bar.update(len(block))

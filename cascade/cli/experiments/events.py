@@ -37,17 +37,16 @@ def ingest(
     """
     from dataclasses import asdict
 
-    from tqdm import tqdm
-
+    from ...core.progress import progress
     from ...rollout.outcomes.event_log import EventLog
 
     form = "{desc} {percentage:3.0f}%|{bar}|"
-    with tqdm(total=1.0, desc=file.name, leave=False, disable=None, bar_format=form) as bar:
+    with progress(total=1.0, desc=file.name, leave=False, bar_format=form) as bar:
 
-        def progress(share: float) -> None:
+        def on_share(share: float) -> None:
             bar.update(share - bar.n)
 
-        found = EventLog(places(config, sets)[1]).ingest(file, progress)
+        found = EventLog(places(config, sets)[1]).ingest(file, on_share)
     if as_json:
         print_json(asdict(found))
     elif found.known:
