@@ -80,12 +80,13 @@ def plan(
     _check(kinds, untimed)
     columns = {entry.name: entry.spec for entry in inputs}
     tensors = {name: name for name in columns}
+    written = columns | {name: spec for op in ops.values() for name, spec in op.writes.items()}
     width, steps = 1, []
     for at, (node, op) in enumerate(nodes):
         first, last, timed = at == 0, at == len(nodes) - 1, op.kind not in untimed
         later = {name for _, other in nodes[at + 1 :] for name in other.reads} | {*outputs}
         asks = (*inputs, *([ARM_INPUT] if arm_input else [])) if last else ()
-        earlier = {name: spec for name, spec in outputs.items() if last and name not in op.writes}
+        earlier = {name: written[name] for name in outputs if last and name not in op.writes}
         reads = dict(columns) if first else {**op.reads, **earlier, TRACE: _float32(width)}
         width += timed
         passed_on = {entry.name: entry.spec for entry in inputs if not entry.required} if first else {}
