@@ -114,8 +114,8 @@ class ServingConfig(ExtensibleSection):
     """How long a request may wait for others to share its pass. 0 takes only the requests that already wait. Unit:
     microseconds. Example: ``100``."""
     step_instances: dict[str, int] = {}
-    """ensemble only: step -> number of instances of its model; 1 for steps that are not named. Example: ``{rank:
-    2}``."""
+    """ensemble only: step -> number of instances of its model; 1 for steps that are not named. Steps that share a
+    model, as ``order`` and ``respond`` do, get the larger number. Example: ``{rank: 2}``."""
     seen: Literal["auto", "drop", "keep"] = "auto"
     """What to do with items that a user had before. drop: they are not recommended again. keep: they are, and training
     and evaluation count them like any other item; only items that the user rejected and those of ``exclude_items`` are

@@ -126,7 +126,9 @@ def ensemble(exported: Exported, name: str, version: int) -> list[Model]:
     untimed = BY_ONNXRUNTIME if exported.serving.backend == "onnxruntime" else ()
     ops = {node: step.op for node, step in exported.nodes.items()}
     steps = plan(ops, exported.inputs, exported.outputs, untimed, exported.serving.arm_input)
-    folders = {step.node: f"../../{step_model(name, step.name)}/{version}/{FILES}" for step in steps}
+    folders = {
+        node: f"../../{step_model(name, step.name)}/{version}/{FILES}/{node}" for step in steps for node in step.ops
+    }
 
     def fill(folder: Path) -> None:
         _place_refresh(exported, folder)
@@ -138,32 +140,34 @@ def ensemble(exported: Exported, name: str, version: int) -> list[Model]:
 
 
 def _step(exported: Exported, name: str, step: StepPlan, stages: Sequence[str]) -> Model:
-    model, files = step_model(name, step.name), exported.nodes[step.node]
+    model = step_model(name, step.name)
     if not step.timed:
-        return Model(model, onnx_text(name, step, exported.serving), partial(_fill_onnx, exported, step, files))
+        return Model(model, onnx_text(name, step, exported.serving), partial(_fill_onnx, exported, step))
     text = step_text(name, step, exported.inputs, exported.serving)
     asks = {"model": name, "stages": stages, "inputs": [entry.to_json() for entry in exported.inputs]}
-    return Model(model, text, partial(_fill_step, exported, step, files, asks if step.asks else None))
+    return Model(model, text, partial(_fill_step, exported, step, asks if step.asks else None))
 
 
-def _fill_step(exported: Exported, step: StepPlan, source: Step, asks: Mapping[str, Any] | None, folder: Path) -> None:
-    _place(source.files, folder / FILES)
+def _fill_step(exported: Exported, step: StepPlan, asks: Mapping[str, Any] | None, folder: Path) -> None:
+    for node in step.ops:
+        _place(exported.nodes[node].files, folder / FILES / node)
     facts = {
         "max_batch_size": exported.serving.max_batch_size,
         "inputs": [entry.to_json() for entry in exported.inputs] if step.first else None,
         "asks": asks,
         "reads": signature_json(step.reads),
-        "node": node_json(step.node, source.op),
+        "nodes": [node_json(node, op) for node, op in step.ops.items()],
     }
     _write_json(folder / STEP, facts)
     (folder / "model.py").write_text(MODEL_PY.format(module="step_model"))
 
 
-def _fill_onnx(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
+def _fill_onnx(exported: Exported, step: StepPlan, folder: Path) -> None:
     from .onnx_step import write_model
 
-    _place(source.files, folder / FILES)
-    write_model(step, source, exported.release.release, folder)
+    [node] = step.ops
+    _place(exported.nodes[node].files, folder / FILES / node)
+    write_model(step, exported.nodes[node], exported.release.release, folder)
 
 
 def _graph(exported: Exported, folders: Mapping[str, str]) -> dict[str, Any]:

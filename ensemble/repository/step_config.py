@@ -84,7 +84,7 @@ def step_model(name: str, step: str) -> str:
 def _step(name: str, step: StepPlan, serving: ServingConfig) -> Any:
     config = _config(step_model(name, step.name))
     _add(config.output, step.writes)
-    config.instance_group.add(count=serving.step_instances.get(step.name, 1))
+    config.instance_group.add(count=max(serving.step_instances.get(stage, 1) for stage in step.stages))
     join_what_waits(config, serving.queue_delay_us)
     return config
 

@@ -36,14 +36,14 @@ class TritonPythonModel(model.TritonPythonModel):
     """Triton's interface of a python model.
 
     The first step checks requests as the fused model does, fills in the defaults and starts their trace. The other
-    steps take the columns as they come. The last one answers: it asks arms and shadows with the inputs of the request,
-    and writes the outputs of earlier steps again, in whose place an arm may have given others.
+    steps take the columns as they come. The last model runs all steps that write an output, and asks arms and shadows
+    with the inputs of the request.
     """
 
     joins_releases = False
 
     def load(self, folder: Path) -> Executor:
-        """A graph of this step only, whose outputs are those of Triton's config."""
+        """A graph of this model's ops only, whose outputs are those of Triton's config."""
         check_files(folder, contents_up_to=0)
         with damage_named(folder):
             facts = read_json(folder / STEP)
@@ -52,7 +52,7 @@ class TritonPythonModel(model.TritonPythonModel):
             self.first, self.asks = facts["inputs"] is not None, facts["asks"]
             reads = read_signature(facts["reads"])
             inputs = [Input.from_json(entry) for entry in facts["inputs"]] if self.first else column_inputs(reads)
-            ops = {facts["node"]["name"]: load_node(facts["node"], folder / FILES)}
+            ops = {node["name"]: load_node(node, folder / FILES / node["name"]) for node in facts["nodes"]}
             outputs = [name for name in self.outputs if name not in (TRACED, STAGES_MS)]
             return Executor(inputs, ops, outputs, max_users=facts["max_batch_size"], release=release)
 
@@ -99,9 +99,9 @@ class TritonPythonModel(model.TritonPythonModel):
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int
     ) -> None:
-        """Add the trace, extended by the milliseconds of this step; the last step returns it as ``stages_ms``."""
+        """Add the trace, extended by the milliseconds of these steps; the last model returns it as ``stages_ms``."""
         before = np.full((users, 1), self.number) if self.first else columns[TRACE]
-        took = np.full((users, 1), 1000 * sum(seconds.values()), dtype=np.float32)
+        took = np.repeat(1000 * np.array([[*seconds.values()]], dtype=np.float32), users, axis=0)
         traced = np.concatenate([before, took], axis=1)
         if self.asks is None:
             answer[TRACED] = traced
