@@ -12,7 +12,7 @@ from pathlib import Path
 from ...core.errors import ServerError
 from ...core.processes import end_with_parent
 
-_MAIN = "from cascade.cli.entry import main; main()"
+MAIN = "from cascade.cli.entry import main; main()"
 _FREE_PORTS = ["--http-port=0", "--grpc-port=0", "--metrics-port=0"]
 _STOP_S = 60.0
 
@@ -28,7 +28,7 @@ def cascade_serve(arguments: Sequence[str], log: Path) -> Iterator[str]:
     Raises:
         ServerError: it has ended before it was ready.
     """
-    command = [*end_with_parent(), sys.executable, "-c", _MAIN, "serve", *_FREE_PORTS, *arguments]
+    command = [*end_with_parent(), sys.executable, "-c", MAIN, "serve", *_FREE_PORTS, *arguments]
     with (
         log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,

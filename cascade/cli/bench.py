@@ -211,9 +211,11 @@ def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Pat
     from ..bench.chaos.steady_load import Endpoint, SteadyLoad
     from ..bench.swaps.arms import arms_steps, arms_text, try_arms
     from ..bench.swaps.checked_answers import CheckedClients, expected_answers
+    from ..bench.swaps.rollbacks import MOST, previous_of, roll_back_often, rollbacks_text
     from ..bench.swaps.serve_process import cascade_serve
     from ..bench.swaps.swap import as_text, prepare, swap_often, version_folders
     from ..core.progress import progress
+    from ..rollout.releases.live_set import LiveSets
     from ..rollout.releases.store import ReleaseStore
 
     config = pipeline.config
@@ -232,24 +234,27 @@ def _swaps(pipeline: ExportedPipeline, times: int, rate: float, config_file: Pat
         expected = expected_answers(version_folders(own, newest), users, Path(features.repo), features.connection)
         settings = [f"--set={each}" for each in (*sets, f"export.repository={own.repository}")]
         log = Path(folder) / "serve.log"
-        with cascade_serve([f"--config={config_file}", *settings], log) as url:
+        command = [f"--config={config_file}", *settings]
+        with cascade_serve(command, log) as url:
             clients = CheckedClients(url, model, expected)
             endpoint = Endpoint(clients.connect, lambda: False, lambda user: True)
             with (
                 SteadyLoad(endpoint, users, rate) as load,
-                progress(total=times + arms_steps(times), unit="step") as bar,
+                progress(total=times + min(times, MOST) + arms_steps(times), unit="step") as bar,
             ):
 
                 def on_step() -> None:
                     bar.update()
 
                 report = swap_often(own, (newest[0], newest[1]), clients, load, times, on_step)
-                other = newest[0] if times % 2 else newest[1]
-                arms = try_arms(own, other, clients, load, times, on_step=on_step)
+                live_sets = LiveSets(own.repository, model)
+                rollbacks = roll_back_often(live_sets, command, clients, load, times, on_step)
+                arms = try_arms(own, previous_of(live_sets), clients, load, times, on_step=on_step)
     typer.echo(as_text(report))
+    typer.echo(rollbacks_text(rollbacks))
     typer.echo(arms_text(arms))
     typer.echo(f"load: {rate:g} requests per second; {os.cpu_count()} cores")
-    if report.errors or arms.errors:
+    if report.errors or rollbacks.errors or arms.errors:
         raise typer.Exit(1)
 
 

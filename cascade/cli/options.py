@@ -13,6 +13,7 @@ from .logging import configure_logging
 
 if TYPE_CHECKING:
     from ..config.pipeline import PipelineConfig
+    from ..ensemble.config import ExportConfig
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", envvar="CASCADE_CONFIG", help="YAML file that describes the pipeline.")
@@ -44,7 +45,7 @@ _COMMAND = re.compile(
 )
 """A command that takes a config, as error messages name it."""
 _loaded = PIPELINE
-"""The file that `load_with_origins` was last asked for."""
+"""The file that was last loaded."""
 
 
 def has_config(file: Path) -> bool:
@@ -67,14 +68,32 @@ def load_with_origins(file: Path, sets: list[str]) -> tuple[PipelineConfig, dict
     Raises:
         ConfigError: one line for each error.
     """
-    global _loaded
     from ..config.load import config_with_origins
+
+    _note(file)
+    return config_with_origins(file, sets)
+
+
+def load_export(file: Path, sets: list[str]) -> ExportConfig:
+    """The section ``export`` of the same config. Mistakes in other sections do not matter.
+
+    Raises:
+        ConfigError: one line for each error.
+    """
+    from ..config.export_section import export_section
+
+    _note(file)
+    return export_section(file, sets)
+
+
+def _note(file: Path) -> None:
+    """Remember which config is in use."""
+    global _loaded
     from ..core.errors import ConfigError
 
     _loaded = file
     if not file.exists():
         raise ConfigError(f"{file}: no such file; name the pipeline's file with --config or CASCADE_CONFIG")
-    return config_with_origins(file, sets)
 
 
 def with_config(message: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, print_json
+from .options import NONE, PIPELINE, RUNS, AsJson, ConfigFile, Runs, Sets, Verbose, load, load_export, print_json
 
 if TYPE_CHECKING:
     from ..rollout.gates.verdict import GateReport
@@ -269,6 +269,6 @@ def places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:
     from ..rollout.releases.live_set import LiveSets
     from ..rollout.releases.store import ReleaseStore
 
-    export = load(config, sets).export
+    export = load_export(config, sets)
     place = Path(export.repository), export.model_name
     return ReleaseStore(*place), LiveSets(*place)

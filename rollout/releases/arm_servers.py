@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -16,6 +17,7 @@ _log = logging.getLogger("cascade.serve")
 _LEAVE_S = 0.5
 """Seconds that a server goes on after nobody is told to ask it any more."""
 _RETRY_S = 5.0
+_NICE = 10
 
 
 class ArmServer:
@@ -24,10 +26,11 @@ class ArmServer:
     Args:
         release: its id.
         make: a server of it, not started.
+        background: whether its processes only get what others leave of the CPU.
     """
 
-    def __init__(self, release: str, make: Callable[[threading.Event], TritonServer]) -> None:
-        self._release, self._make = release, make
+    def __init__(self, release: str, make: Callable[[threading.Event], TritonServer], background: bool) -> None:
+        self._release, self._make, self._background = release, make, background
         self._server: TritonServer | None = None
         self._fault = "is being started"
         self._stop = threading.Event()
@@ -58,6 +61,8 @@ class ArmServer:
         self._thread.join()
 
     def _run(self) -> None:
+        if self._background:
+            os.nice(_NICE)  # of this thread, and so of the processes that it starts
         while not self._stop.is_set():
             try:
                 with self._make(self._stop) as server:
@@ -75,7 +80,7 @@ class ArmServer:
 
 
 class ArmServers:
-    """One server for each release.
+    """One server for each release: of a higher priority if it answers users than if it is only a shadow.
 
     Args:
         make: a server of the release in this model repository, not started; it gives up when the event is set.
@@ -83,21 +88,22 @@ class ArmServers:
 
     def __init__(self, make: Callable[[Path, threading.Event], TritonServer]) -> None:
         self._make = make
-        self._servers: dict[str, ArmServer] = {}
+        self._servers: dict[tuple[str, bool], ArmServer] = {}
         self._left: list[ArmServer] = []
 
-    def add(self, release: str, repository: Path) -> ArmServer:
+    def add(self, release: str, repository: Path, background: bool) -> ArmServer:
         """The server of a release, which is started if there is none."""
-        if release not in self._servers:
-            self._servers[release] = ArmServer(release, lambda stop: self._make(repository, stop))
-        return self._servers[release]
+        key = release, background
+        if key not in self._servers:
+            self._servers[key] = ArmServer(release, lambda stop: self._make(repository, stop), background)
+        return self._servers[key]
 
-    def keep_only(self, releases: Collection[str]) -> None:
-        """End the servers of all others."""
-        for release in self._servers.keys() - set(releases):
-            server = self._servers.pop(release)
-            server.leave()
-            self._left.append(server)
+    def keep_only(self, servers: Collection[ArmServer | None]) -> None:
+        """End all others."""
+        for key, server in [*self._servers.items()]:
+            if server not in servers:
+                server.leave()
+                self._left.append(self._servers.pop(key))
 
     def stop(self) -> None:
         """End all of them, and wait for that."""

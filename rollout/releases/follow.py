@@ -125,7 +125,11 @@ class Follower:
 
     def _ask_arms(self, live: LiveSet) -> None:
         """Have servers of their own for the arms and shadows, and tell the model's processes where these answer."""
-        servers = {arm.release: self._server_of(arm.release) for arm in (*live.arms, *live.shadows)}
+        answering = {arm.release for arm in live.arms}
+        servers = {
+            arm.release: self._server_of(arm.release, arm.release not in answering)
+            for arm in (*live.arms, *live.shadows)
+        }
 
         def address(arm: Arm) -> ArmAddress:
             server = servers[arm.release]
@@ -138,9 +142,9 @@ class Follower:
         arms, shadows = (tuple(map(address, each)) for each in (live.arms, live.shadows))
         states = {arm.name: state(arm) for arm in (*live.arms, *live.shadows)}
         self._server.ask_beside(Beside(live.salt, arms, shadows, self._server.config.arm_timeout_s), states)
-        self._arms.keep_only(servers)
+        self._arms.keep_only(servers.values())
 
-    def _server_of(self, release: str) -> ArmServer | None:
+    def _server_of(self, release: str, background: bool) -> ArmServer | None:
         """The server of an arm's release; None if it cannot have one."""
         if release not in self._refused:
             try:
@@ -150,7 +154,7 @@ class Follower:
                         "has other inputs, outputs or stages than the stable release; only `cascade release promote` "
                         "takes it"
                     )
-                return self._arms.add(release, folder)
+                return self._arms.add(release, folder, background)
             except CascadeError as error:
                 self._refused[release] = one_line(error)
                 _log.error("release %s gets no users: %s", release, one_line(error))

@@ -11,7 +11,7 @@ from release_exports import write_export
 from typer.testing import CliRunner
 
 from cascade.cli import main as cli
-from cascade.core.errors import ReleaseError
+from cascade.core.errors import ConfigError, ReleaseError
 from cascade.rollout.releases.live_set import LiveSets
 from cascade.rollout.releases.store import ReleaseStore
 
@@ -51,6 +51,20 @@ def test_an_empty_store_says_how_to_fill_it(store) -> None:
     assert result.exit_code == 0 and "no releases; `cascade run` keeps one" in result.output
     assert json.loads(invoke("list", "--json").output) == []
     assert "no changes yet" in invoke("history").output
+
+
+def test_a_mistake_in_another_section_does_not_stop_a_rollback(kept) -> None:
+    promote("a")
+    promote("b")
+    Path("pipeline.yaml").write_text("serving: {topk: many}\nexport: {repository: models, model_name: shop}\n")
+    assert invoke("rollback", "--reason", "worse").exit_code == 0
+    assert LiveSets(kept.repository, "shop").read().stable == "aaaa"
+
+
+def test_a_mistake_in_the_section_export_is_named(kept) -> None:
+    Path("pipeline.yaml").write_text("schema: {sparse: [user_id, item_id]}\nexport: {repositry: models}\n")
+    with pytest.raises(ConfigError, match=r"export.repositry: no such key.*pipeline.yaml:2"):
+        invoke("rollback", "--reason", "worse")
 
 
 def test_the_list_marks_what_each_release_is(kept) -> None:

@@ -11,6 +11,7 @@ from waiting import HANG_S, wait_until
 
 from cascade.bench.chaos.steady_load import Endpoint, SteadyLoad
 from cascade.bench.swaps.checked_answers import CheckedClients, expected_answers
+from cascade.bench.swaps.rollbacks import roll_back_often
 from cascade.bench.swaps.swap import prepare, swap_often, version_folders
 from cascade.core.errors import ServerError
 from cascade.ensemble.client import Client
@@ -81,7 +82,12 @@ def test_swaps_under_load_fail_no_request_and_mix_no_answer(server, store, tmp_p
     clients, before = CheckedClients(server.grpc_url, "cascade", expected), pids(server)
     with SteadyLoad(Endpoint(clients.connect, server.ready, lambda user: True), USERS, 50) as load:
         report = swap_often(store, (ONE, TWO), clients, load, 14)
+        sets, config = LiveSets(store.repository, "cascade"), tmp_path / "pipeline.yaml"
+        config.write_text(f"export: {{repository: {store.repository}, model_name: cascade}}")
+        rollbacks = roll_back_often(sets, [f"--config={config}"], clients, load, 3)
     assert report.errors == {} and report.answered > 100 and report.refused == 1
+    assert rollbacks.errors == {} and len(rollbacks.seconds) == 3
+    assert [line.action for line in sets.history().lines][-3:] == ["rollback"] * 3
     assert pids(server) == before  # no process was started for it
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from queue import Empty, Full, Queue
@@ -20,6 +21,8 @@ from .link import Link
 
 PERSISTENCE = 0.9
 """Of rank-biased overlap (Webber, Moffat and Zobel 2010): a reader looks at the next item with this probability."""
+_AFTER_S = 0.01
+"""Seconds after an answer in which its shadow is not asked: the answer has to be sent first."""
 _WAITING = 8
 """Requests that may wait for a shadow; more are dropped and counted, so that a slow shadow costs little memory."""
 HELP = {
@@ -33,6 +36,10 @@ HELP = {
 }
 
 
+_Offered = tuple[float, Columns, Columns]
+"""When a request was answered, the request and the answer."""
+
+
 class Shadows:
     """Threads that ask shadows, one for each.
 
@@ -43,7 +50,7 @@ class Shadows:
     def __init__(self, shadows: Sequence[ArmAddress], links: Mapping[str, Link | None], stages: Sequence[str]) -> None:
         self._counts = defaultdict[Series, float](float)
         self._lock, self._stages, self._stop = Lock(), tuple(stages), Event()
-        self._queues = [(shadow, links[shadow.name], Queue[tuple[Columns, Columns]](_WAITING)) for shadow in shadows]
+        self._queues = [(shadow, links[shadow.name], Queue[_Offered](_WAITING)) for shadow in shadows]
         self._threads = [
             Thread(target=self._run, args=each, name=f"cascade-{each[0].name}", daemon=True) for each in self._queues
         ]
@@ -59,7 +66,8 @@ class Shadows:
                 self._count(shadow, "failed")
                 continue
             try:
-                queue.put_nowait((_copied(columns), _copied(answer)))  # Triton and the next pass use this memory again
+                # Triton and the next pass use this memory again, so it is copied.
+                queue.put_nowait((time.monotonic(), _copied(columns), _copied(answer)))
             except Full:
                 self._count(shadow, "dropped")
 
@@ -74,12 +82,14 @@ class Shadows:
         with self._lock:
             return dict(self._counts)
 
-    def _run(self, shadow: ArmAddress, link: Link, queue: Queue[tuple[Columns, Columns]]) -> None:
+    def _run(self, shadow: ArmAddress, link: Link, queue: Queue[_Offered]) -> None:
         while not self._stop.is_set():
             try:
-                columns, answer = queue.get(timeout=0.2)
+                at, columns, answer = queue.get(timeout=0.2)
             except Empty:
                 continue
+            if (early := at + _AFTER_S - time.monotonic()) > 0:
+                self._stop.wait(early)
             try:
                 other = link.ask(columns)
             except ServerError:

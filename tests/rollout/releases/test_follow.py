@@ -183,14 +183,15 @@ class Arms:
     """In place of `ArmServers`."""
 
     def __init__(self):
-        self.servers = {}
+        self.servers, self.background = {}, {}
 
-    def add(self, release: str, repository: Path) -> ArmOf:
+    def add(self, release: str, repository: Path, background: bool) -> ArmOf:
         assert repository.name == release
+        self.background[release] = background
         return self.servers.setdefault(release, ArmOf(release))
 
-    def keep_only(self, releases) -> None:
-        self.servers = {name: self.servers[name] for name in self.servers if name in releases}
+    def keep_only(self, servers) -> None:
+        self.servers = {name: server for name, server in self.servers.items() if server in servers}
 
 
 def test_arms_and_shadows_have_servers_and_the_processes_are_told_where(sets, server, follower):
@@ -203,6 +204,7 @@ def test_arms_and_shadows_have_servers_and_the_processes_are_told_where(sets, se
         made.salt, (ArmAddress("canary", "b", 0.1, None),), (ArmAddress("shadow", "c", 0.2, None),), 0.25
     )
     assert server.states == dict.fromkeys(("canary", "shadow"), "is being started")
+    assert arms.background == {"b": False, "c": True}
     arms.servers["b"].url, arms.servers["b"].fault = "there", ""
     follower.look()
     assert server.beside.arms == (ArmAddress("canary", "b", 0.1, "there"),) and server.states["canary"] == ""
