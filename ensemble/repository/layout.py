@@ -1,4 +1,4 @@
-"""The folders of a model repository: one fused model, or an ensemble with one model for each step."""
+"""The folders of a model repository: one fused model, or an ensemble with a model for each step, see `plan`."""
 
 from __future__ import annotations
 
