@@ -40,10 +40,12 @@ def apply(
     Entities and the push source are registered as well, as `feast apply` does.
     """
     from ..pipeline.stages import find
+    from ..rollout.releases.live_readers import live_readers
     from ..workflows.features.store import apply
 
     merged = load(config, sets)
-    for name in apply(merged.feature_store, find(merged, runs, "features")):
+    readers = live_readers(merged.export, merged.feature_store)
+    for name in apply(merged.feature_store, find(merged, runs, "features"), readers):
         typer.echo(name)
 
 
@@ -56,13 +58,15 @@ def materialize(
 ) -> None:
     """Make the online store equal to the newest offline features.
 
-    Events that were pushed after these were made stay.
+    Events that were pushed after these were made stay, and so do columns that only a live release reads.
     """
     from ..pipeline.stages import find
+    from ..rollout.releases.live_readers import live_readers
     from ..workflows.features.store import materialize
 
     merged = load(config, sets)
-    for name, rows in materialize(merged.feature_store, find(merged, runs, "features")).items():
+    readers = live_readers(merged.export, merged.feature_store)
+    for name, rows in materialize(merged.feature_store, find(merged, runs, "features"), readers).items():
         typer.echo(f"{name}: {rows:,} rows")
 
 

@@ -122,13 +122,25 @@ def verify(
 
 
 @release.command(epilog="Example: cascade release retire 3414")
-def retire(which: Release, config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = False) -> None:
+def retire(
+    which: Release,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="It is the previous one: give up the rollback to it.")
+    ] = False,
+    config: ConfigFile = PIPELINE,
+    sets: Sets = NONE,
+    verbose: Verbose = False,
+) -> None:
     """Remove a release from the disk.
 
-    One that is stable or previous, or that a server has, stays.
+    One that is stable, or that a server answers with, stays; so does the previous one without `--previous`.
     """
+    from ..rollout.releases.promotion import forget_previous
+
     store, _ = places(config, sets)
     found = store.find(which)
+    if previous:
+        forget_previous(store, found)
     store.retire(found)
     typer.echo(f"release {found}: removed")
 
@@ -261,7 +273,7 @@ def verified(
     gates, features = settings.rollout.gates, settings.feature_store
     users = HeldOutUsers.of(store, found, runs, settings.evaluation, gates)
     served = ServedReleases(store, Path(features.repo), features.connection, serve)
-    return verify(store, found, other, gates, users, served)
+    return verify(store, found, other, gates, users, served, features)
 
 
 def places(config: Path, sets: list[str]) -> tuple[ReleaseStore, LiveSets]:

@@ -21,7 +21,9 @@ from ..core.suggest import nearest
 from ..ensemble.config import pipeline_name
 from ..models.training.worker_group import worker_group
 from ..rollout.releases.keep import keep, not_kept
+from ..rollout.releases.live_readers import live_readers
 from ..workflows.etl.dask_cluster import given_limit
+from ..workflows.features.store import publish
 from .last_run import last_record, newest, note, noted
 from .leftovers import lock_file, remove_leftovers, running
 from .run_record import RunRecord, changes
@@ -196,7 +198,7 @@ def _run_chief(
                 found = _run_one(stage, runs, config, done, stages, again=found is not None)
         with disk_errors(f"stage {stage.name}", runs):
             note(runs, _name(config), stage.name, found.path.name)
-        _publish(stage, found, sections, needed=start is not None or stage.name in wanted)
+        _publish(stage, found, config, needed=start is not None or stage.name in wanted)
         if stage.name == "export" and stage.publish is not None:
             keep(found, config.export, config.rollout)
         tell_workers(DONE)
@@ -213,15 +215,18 @@ def _checked(stages: Sequence[Stage], config: PipelineConfig, done: Mapping[str,
     return []
 
 
-def _publish(stage: Stage, artifact: Artifact, sections: Sections, needed: bool) -> None:
-    """Publish an artifact.
+def _publish(stage: Stage, artifact: Artifact, config: PipelineConfig, needed: bool) -> None:
+    """Publish an artifact; features so that the live releases go on reading what they read.
 
     If only other stages needed it, a store that cannot be reached is no error: stages read artifacts, not the store.
     """
     if stage.publish is None:
         return
     try:
-        stage.publish(artifact, sections)
+        if stage.name == "features":
+            publish(config.feature_store, artifact, live_readers(config.export, config.feature_store))
+        else:
+            stage.publish(artifact, _sections(config, stage))
     except FeatureStoreError as error:
         if needed:
             raise

@@ -11,9 +11,13 @@ from ...core.errors import ArtifactError, CascadeError
 from ...core.signature import Signature
 from ...ensemble.graph.executor import Executor
 from ...ensemble.repository.golden import Golden
+from ...workflows.config import FeatureStoreConfig
+from ...workflows.features.published import published_spec
+from ...workflows.features.readers import lacking
 from ...workflows.leaks.check import RESULT
 from ..config import GatesConfig
 from ..refresh.kept_release import taken_off
+from ..releases.live_readers import store_reader
 from ..releases.release_files import version_folder
 from ..releases.store import ReleaseStore
 from .compare import LOADED, compare
@@ -22,7 +26,7 @@ from .requests import HeldOutRequests
 from .skew import sampled_verdict
 from .verdict import GateReport, GateVerdict, judged
 
-DIGESTS, LEAKS, LIVE = "digests", "leaks", "live release"
+DIGESTS, LEAKS, LIVE, FEATURES = "digests", "leaks", "live release", "features"
 
 
 class Served(Protocol):
@@ -48,6 +52,7 @@ def verify(
     config: GatesConfig,
     users: Users,
     served: Served | None = None,
+    features: FeatureStoreConfig | None = None,
 ) -> GateReport:
     """Judge a release.
 
@@ -55,6 +60,7 @@ def verify(
         candidate: its whole id.
         live: whole id of the release to compare with; None, or the candidate itself, for none.
         served: where it is asked as it is served; None to ask it offline only.
+        features: the feature store that has to have what it reads; None to look at none.
 
     Raises:
         ReleaseError: one of the releases is not kept.
@@ -63,7 +69,24 @@ def verify(
     for release in (candidate, live):
         if release is not None:
             store.folder(release)
-    return GateReport(candidate, live, [*_verdicts(store, candidate, live, config, users, served)])
+    verdicts = [*_verdicts(store, candidate, live, config, users, served)]
+    if features is not None and (verdict := _features_verdict(store, candidate, features)):
+        verdicts.append(verdict)
+    return GateReport(candidate, live, verdicts)
+
+
+def _features_verdict(store: ReleaseStore, candidate: str, section: FeatureStoreConfig) -> GateVerdict | None:
+    """Whether the feature store has what the release reads; None if it is not known, or it reads another store."""
+    try:
+        reader, published = store_reader(store, candidate, "candidate", section), published_spec(section)
+    except CascadeError:
+        return None
+    if reader is None or published is None:
+        return None
+    faults = [f"it reads {text}" for text in lacking(published, reader)]
+    if faults:
+        faults.append("`cascade features materialize` with its config publishes its features")
+    return judged(FEATURES, faults, "the feature store has what it reads", {})
 
 
 def _verdicts(

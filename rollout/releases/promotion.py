@@ -96,6 +96,24 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
     return _switch(store, make, "rollback", reason, timeout_s)
 
 
+def forget_previous(store: ReleaseStore, release: str) -> LiveSet:
+    """Have no previous release any more; a rollback then has none to bring back.
+
+    Args:
+        release: whole id of the previous one.
+
+    Raises:
+        ReleaseError: it is not the previous one, or the live set cannot be changed now.
+    """
+
+    def make(live: LiveSet | None) -> LiveSet:
+        if live is None or live.previous != release:
+            raise ReleaseError(f"release {release}: is not the previous one; `cascade release list` shows which is")
+        return replace(live, previous=None)
+
+    return _sets(store).change(make, actor=this_process(), reason=f"{release} is given up", action="retire")
+
+
 def _switch(
     store: ReleaseStore,
     make: Callable[[LiveSet | None], LiveSet],

@@ -136,6 +136,22 @@ def test_history_fails_if_the_log_was_changed(kept) -> None:
     assert json.loads(invoke("history", "--json").stdout)["faults"]
 
 
+def test_the_previous_release_is_retired_if_it_is_called_so(kept) -> None:
+    promote("a")
+    promote("b")
+    with pytest.raises(ReleaseError, match="aaaa: a rollback would bring it back"):
+        invoke("retire", "a")
+    with pytest.raises(ReleaseError, match="bbbb: is not the previous one"):
+        invoke("retire", "b", "--previous")
+    assert invoke("retire", "a", "--previous").output == "release aaaa: removed\n"
+    with pytest.raises(ReleaseError, match="there is no previous release to go back to"):
+        invoke("rollback")
+    [*_, last] = json.loads(invoke("history", "--json").output)["changes"]
+    assert last["action"] == "retire" and "aaaa is given up" in last["reason"]
+    live = LiveSets(kept.repository, kept.model).read()
+    assert live is not None and (live.stable, live.previous) == ("bbbb", None)
+
+
 def test_retire(kept) -> None:
     promote("bbbb")
     with pytest.raises(ReleaseError, match="bbbb: is the stable one"):

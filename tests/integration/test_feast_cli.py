@@ -1,5 +1,6 @@
 """The repository under Feast's own command line, from inside the folder, as any Feast user works."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -13,7 +14,10 @@ import pytest
 from feast import FeatureStore
 
 from cascade.config.load import config_with_origins
+from cascade.ensemble.repository.user_lookup import user_lookup
 from cascade.pipeline.stages import find, run
+from cascade.rollout.releases.live_set import LiveSet, LiveSets
+from cascade.rollout.releases.store import ReleaseStore
 from cascade.testing.feature_data import write_table
 from cascade.workflows.data.stage import DATA
 from cascade.workflows.features import store as feature_store
@@ -76,6 +80,22 @@ def test_materialize_over_all_time(folder: Path) -> None:
         connection.execute("DELETE FROM pipeline_user_profile")
     assert online(folder)["city"] == [None, None]
     feast(folder, "materialize", "1970-01-01T00:00:00", NOW)
+    assert online(folder)["city"] == ["Rome", None]
+
+
+def test_feasts_apply_takes_nothing_from_a_live_release(folder: Path) -> None:
+    config, _ = config_with_origins(folder / "pipeline.yaml")
+    made = find(config, folder / "runs", "features", stages=(DATA, FEATURES))
+    users = user_lookup(made.path, config.feature_store)
+    store = ReleaseStore(folder / config.export.repository, config.export.model_name)
+    version = store.place / "9fba" / store.model / "1"
+    version.mkdir(parents=True)
+    LiveSets(store.repository, store.model).change(lambda _: LiveSet("9fba"), actor="test", reason="")
+    for kind, refused in (("int", True), ("string", False)):
+        params = {**users.params(), "columns": {"city": kind}}
+        (version / "graph.json").write_text(json.dumps({"nodes": [{"op": users.kind, "params": params}]}))
+        printed = feast(folder, "apply", check=False)
+        assert ("reads user_profile.city as int, and the new data has string" in printed) is refused
     assert online(folder)["city"] == ["Rome", None]
 
 

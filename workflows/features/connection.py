@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,12 +109,16 @@ def feature_view(store: FeatureStore, name: str) -> FeatureView:
         raise FeatureStoreError(f"{store.project}: no feature view {name}; run `cascade features apply`") from None
 
 
-def open_writer(store: FeatureStore, view: FeatureView) -> OnlineWriter:
-    """The rows of ``view`` in the online store."""
+def open_writer(store: FeatureStore, view: FeatureView, kept: Sequence[str] = ()) -> OnlineWriter:
+    """The rows of ``view`` in the online store.
+
+    Args:
+        kept: features beside those of the view that stay.
+    """
     online = store.config.online_store
     if online.type == "redis":
-        return RedisWriter(store.project, view, store._get_provider().online_store._get_client(online))
-    return SqliteWriter.open(store, view)
+        return RedisWriter(store.project, view, store._get_provider().online_store._get_client(online), kept)
+    return SqliteWriter.open(store, view, kept)
 
 
 @contextmanager

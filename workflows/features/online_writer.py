@@ -43,7 +43,11 @@ class Marks:
 
 
 class OnlineWriter(Protocol):
-    """The rows of one view. A batch is written at once, so that no reader sees half of a row."""
+    """The rows of one view. A batch is written at once, so that no reader sees half of a row.
+
+    Features that are kept for a release that reads them, and that the view no longer has, stay as they are while their
+    key has a row.
+    """
 
     def begin(self) -> datetime:
         """The time of a new publication, which no stored row has."""
@@ -62,7 +66,7 @@ class OnlineWriter(Protocol):
         ...
 
     def trim(self, keys: Sequence[bytes]) -> None:
-        """Delete features that the view no longer has."""
+        """Delete features that the view no longer has, but those that are kept."""
         ...
 
     def others(self, publication: datetime | None) -> Iterator[list[bytes]]:

@@ -97,6 +97,14 @@ class Publication:
         return Row(message_of(key), values, EPOCH)
 
 
+def remove_without(writer: OnlineWriter, other: OnlineWriter, lock: Callable[[], AbstractContextManager[None]]) -> None:
+    """Delete the rows of a view whose keys have none in the view of ``other``."""
+    for keys in writer.others(None):
+        with lock():
+            marks = zip(keys, other.marks(keys), strict=True)
+            writer.delete([key for key, mark in marks if mark.publication is None and mark.time == EPOCH])
+
+
 def has_text(view: FeatureView, name: str) -> bool:
     """Whether the list ``name`` of the view holds text; integers otherwise."""
     return any(feature.name == name and str(feature.dtype.base_type) == "String" for feature in view.features)

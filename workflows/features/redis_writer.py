@@ -23,6 +23,7 @@ class RedisWriter:
     project: str
     view: FeatureView
     client: Any
+    kept: Sequence[str] = ()
 
     @property
     def _time(self) -> bytes:
@@ -70,14 +71,23 @@ class RedisWriter:
             pipe.execute()
 
     def delete(self, keys: Sequence[bytes]) -> None:
-        fields = [self._field(feature.name) for feature in self.view.features]
+        fields = [self._field(name) for name in (*(feature.name for feature in self.view.features), *self.kept)]
         with self.client.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hdel(key + self.project.encode(), *fields, self._time, self._own, self._pushed)
             pipe.execute()
 
     def trim(self, keys: Sequence[bytes]) -> None:
-        """Nothing: the names of fields are hashes, and nobody asks for those of no view."""
+        """Nothing: the names of fields are hashes. `drop` deletes those of features that are no more."""
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Delete these features of all keys."""
+        fields = [self._field(name) for name in names]
+        for keys in self.others(None):
+            with self.client.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.hdel(key + self.project.encode(), *fields)
+                pipe.execute()
 
     def others(self, publication: datetime | None) -> Iterator[list[bytes]]:
         name = self.view.join_keys[0]

@@ -6,12 +6,15 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...core.files import read_json
 
 SPEC = "features.json"
 ENTITY_KEYS = {"user": "user_id", "item": "item_id"}
 HISTORY_FILE = "user_history.parquet"
+PROFILE = "user_profile"
+"""The view of the users' columns."""
 BEFORE_TEST = "before_test"
 """Folder of the artifact with the history as it was before the test part, for the evaluation. The one that is published
 holds all events."""
@@ -58,12 +61,19 @@ class FeatureSpec:
         return next((view for view in self.views if view.name == name), None)
 
     def save(self, folder: Path) -> None:
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        (folder / SPEC).write_text(json.dumps(given, indent=1))
+        (folder / SPEC).write_text(json.dumps(self.to_json(), indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> FeatureSpec:
-        raw = read_json(folder / SPEC)
+        return cls.from_json(read_json(folder / SPEC))
+
+    def to_json(self) -> dict[str, Any]:
+        """It as JSON can hold it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> FeatureSpec:
+        """The inverse of `to_json`."""
         return cls(**{**raw, "views": tuple(View(**view) for view in raw["views"])})
 
 
@@ -83,7 +93,7 @@ def feature_spec(
     keys = {name: tables["interactions"][name] for name in ENTITY_KEYS.values()}
     profile, items = ({k: v for k, v in tables[t].items() if k not in RESERVED} for t in ("users", "items"))
     items = {name: kind for name, kind in items.items() if name not in left_out}
-    views = [View("user_profile", "user", profile), View("item_features", "item", items)]
+    views = [View(PROFILE, "user", profile), View("item_features", "item", items)]
     ids = f"list_{keys['item_id']}"
     times = {} if clock is None else {"history_times": "list_int"}
     history = View("user_history", "user", {"history_ids": ids, "rejected_ids": ids, **times})

@@ -23,13 +23,14 @@ class SqliteWriter:
     connection: Any
     table: str
     pushed: str
+    kept: Sequence[str] = ()
 
     @classmethod
-    def open(cls, store: FeatureStore, view: FeatureView) -> SqliteWriter:
+    def open(cls, store: FeatureStore, view: FeatureView, kept: Sequence[str] = ()) -> SqliteWriter:
         connection = store._get_provider().online_store._get_conn(store.config)
         pushed = f"{store.project}_pushed_events"
         connection.execute(f"CREATE TABLE IF NOT EXISTS {pushed} (entity_key BLOB PRIMARY KEY, events TEXT)")
-        return cls(store, view, connection, f"{store.project}_{view.name}", pushed)
+        return cls(store, view, connection, f"{store.project}_{view.name}", pushed, kept)
 
     def begin(self) -> datetime:
         # Feast's sqlite store keeps whole seconds
@@ -52,6 +53,11 @@ class SqliteWriter:
             self._many(f"DELETE FROM {self.pushed} WHERE entity_key = ?", [(key,) for key in keys])
             events = [(key, to_json(row.events)) for key, row in zip(keys, rows, strict=True) if row.events]
             self._many(f"INSERT INTO {self.pushed} VALUES (?, ?)", events)
+        if self.kept:
+            query = (
+                f"UPDATE {self.table} SET created_ts = ? WHERE entity_key = ? AND feature_name IN ({_marks(self.kept)})"
+            )
+            self._many(query, [(_naive(publication), key_of(row.key), *self.kept) for row in rows])
         written = [(row.key, row.values, row.time, publication) for row in rows]
         # commits what is above as well
         self.store._get_provider().online_write_batch(self.store.config, self.view, written, None)
@@ -64,25 +70,36 @@ class SqliteWriter:
                 self._many(f"DELETE FROM {self.pushed} WHERE entity_key = ?", found)
 
     def trim(self, keys: Sequence[bytes]) -> None:
-        names = [feature.name for feature in self.view.features]
-        query = f"DELETE FROM {self.table} WHERE entity_key = ? AND feature_name NOT IN ({','.join('?' * len(names))})"
+        names = [*(feature.name for feature in self.view.features), *self.kept]
+        query = f"DELETE FROM {self.table} WHERE entity_key = ? AND feature_name NOT IN ({_marks(names)})"
         with self.connection:
             self._many(query, [(key, *names) for key in keys])
 
     def others(self, publication: datetime | None) -> Iterator[list[bytes]]:
-        from feast.utils import to_naive_utc
-
         query = (
             f"SELECT DISTINCT entity_key FROM {self.table} WHERE entity_key > ? AND (? OR created_ts IS NOT ?)"
             f" ORDER BY entity_key LIMIT {BATCH}"
         )
-        own, last = publication and to_naive_utc(publication), b""
+        own, last = publication and _naive(publication), b""
         while keys := [key for (key,) in self.connection.execute(query, (last, own is None, own))]:
             yield keys
             last = keys[-1]
 
     def _many(self, query: str, rows: Sequence[tuple[Any, ...]]) -> None:
         self.connection.executemany(query, rows)
+
+
+def _marks(values: Sequence[str]) -> str:
+    """A question mark in SQL for each value."""
+    return ",".join("?" * len(values))
+
+
+def _naive(time: datetime) -> datetime:
+    """The time as Feast's sqlite store has it."""
+    from feast.utils import to_naive_utc
+
+    found: datetime = to_naive_utc(time)
+    return found
 
 
 def _utc(time: datetime | None) -> datetime | None:

@@ -41,7 +41,7 @@ class LookupUser(Op):
     user_id [B, 1] -> the raw user ``columns`` [B, 1] (lists [B, L]), history_ids [B, S] and rejected_ids [B, X] (raw
     item ids, most recent first), known_user and features_stale bool [B, 1]; with ``times`` also history_times [B, T].
 
-    L, S and X are the longest list in the batch and at least 1; a history has at most ``seen`` ids. Missing values and
+    L, S and X are the longest list in the batch and at least 1; S and X are at most ``seen``. Missing values and
     the padding of lists are None for strings, the smallest int64 for ints, NaN for floats. ``known_user`` says whether
     a view of the store has the user. ``features_stale`` says that the store could not be read, or holds a damaged
     value of this user; then all values are missing and ``known_user`` is False. A store that does not answer is not
@@ -59,7 +59,7 @@ class LookupUser(Op):
     item_kind: str
     """Of item ids: int or string."""
     seen: int
-    """Largest number of ids in a history."""
+    """Largest number of ids in a history, and of rejected ones. The store may hold more for another release."""
     views: dict[str, list[str]]
     """Feature view -> its features among ``columns``, ``history_ids`` and ``rejected_ids``. A user is known if one of
     the views has it."""
@@ -129,7 +129,7 @@ class LookupUser(Op):
         return {
             **found,
             "history_ids": self.decoder.lists(values.get("history_ids", nothing), self.item_kind, self.seen),
-            "rejected_ids": self.decoder.lists(values.get("rejected_ids", nothing), self.item_kind),
+            "rejected_ids": self.decoder.lists(values.get("rejected_ids", nothing), self.item_kind, self.seen),
             "known_user": np.array(stored.known, dtype=bool).reshape(-1, 1),
             "features_stale": np.array(stale, dtype=bool).reshape(-1, 1),
         }
