@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import ConfigError, RequestError, ServerError
-from .protocol.arms import ARM
+from .protocol.arms import ARM, ARM_INPUT
 from .protocol.call_errors import UnknownModelError, ask_for, one_line
 from .protocol.recommendation import RawId, Recommendation, recommendations
 from .protocol.resend import pauses, worth_another_try
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "127.0.0.1:8001"
 LONGEST_S = 86_400
-_CONTROLS = ("user_id", "exclude_items", "top_k", "temperature", "seed", ARM)
+_CONTROLS = ("user_id", "exclude_items", "top_k", "temperature", "seed", ARM_INPUT.name)
 """The inputs that have meanings of their own; any other is a context column."""
 _OUTPUTS = ("item_ids", "scores", "propensities", "reasons", "release", ARM)
 
@@ -92,9 +92,9 @@ class Client:
         named = {name: _one_number(name, value) for name, value in controls.items() if value is not None}
         named |= {self._context_name(name): value for name, value in (context or {}).items()}
         if arm is not None:
-            if ARM not in self._inputs:
+            if ARM_INPUT.name not in self._inputs:
                 raise RequestError("arm: this model takes no such input; export it with serving.arm_input: true")
-            named[ARM] = arm
+            named[ARM_INPUT.name] = arm
         wire = self._input("user_id")
         ids = [wire.identifier("user_id", user) for user in users]
         inputs = [wire.encode("user_id", [[user] for user in ids], (len(ids), 1))]

@@ -114,8 +114,8 @@ class ServingConfig(ExtensibleSection):
     """How long a request may wait for others to share its pass. 0 takes only the requests that already wait. Unit:
     microseconds. Example: ``100``."""
     step_instances: dict[str, int] = {}
-    """ensemble only: step -> number of instances of its model; 1 for steps that are not named. Example: ``{rank:
-    2}``."""
+    """ensemble only: step -> number of instances of its model; 1 for steps that are not named. Steps that share a
+    model, as ``order`` and ``respond`` do, get the larger number. Example: ``{rank: 2}``."""
     seen: Literal["auto", "drop", "keep"] = "auto"
     """What to do with items that a user had before. drop: they are not recommended again. keep: they are, and training
     and evaluation count them like any other item; only items that the user rejected and those of ``exclude_items`` are
@@ -128,8 +128,8 @@ class ServingConfig(ExtensibleSection):
     max_batch_size: int = Field(default=1024, ge=1)
     """Largest number of users in one request. A larger request is refused. Unit: users. Example: ``256``."""
     arm_input: bool = False
-    """fused only: whether a request may name the arm that answers it, in an input ``arm``: to look at a canary before
-    users see it, not for clients, whose answers would no longer be a fair sample. Example: ``true``."""
+    """Whether a request may name the arm that answers it, in an input ``ask_arm``: to look at a canary before users see
+    it, not for clients, whose answers would no longer be a fair sample. Example: ``true``."""
     ops: list[ExtraOpConfig] = []
     """Registered ops to run beside the steps of the request graph. Triton knows those of installed packages only.
     Example: ``[{op: block_list, after: retrieve, params: {items: [12, 40]}}]``."""

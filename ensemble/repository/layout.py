@@ -1,4 +1,4 @@
-"""The folders of a model repository: one fused model, or an ensemble with one model for each step."""
+"""The folders of a model repository: one fused model, or an ensemble with a model for each step, see `plan`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .model_config import CONFIG, config_text, of_version
 from .refresh_files import REFRESH
 from .release import ReleaseManifest
 from .step_config import ensemble_text, onnx_text, step_model, step_text
-from .step_plan import FILES, STEP, StepPlan, plan
+from .step_plan import FILES, STEP, StepPlan, plan, timed_stages
 
 BY_ONNXRUNTIME = ("encode_query", "rank")
 """The steps that run in Triton's onnxruntime backend with ``serving.backend: onnxruntime``."""
@@ -125,42 +125,49 @@ def ensemble(exported: Exported, name: str, version: int) -> list[Model]:
     """A model for each step, and the ensemble. Its graph.json names the steps' folders, so it also runs offline."""
     untimed = BY_ONNXRUNTIME if exported.serving.backend == "onnxruntime" else ()
     ops = {node: step.op for node, step in exported.nodes.items()}
-    steps = plan(ops, exported.inputs, exported.outputs, untimed)
-    folders = {step.node: f"../../{step_model(name, step.name)}/{version}/{FILES}" for step in steps}
+    steps = plan(ops, exported.inputs, exported.outputs, untimed, exported.serving.arm_input)
+    folders = {
+        node: f"../../{step_model(name, step.name)}/{version}/{FILES}/{node}" for step in steps for node in step.ops
+    }
 
     def fill(folder: Path) -> None:
         _place_refresh(exported, folder)
         _write_json(folder / GRAPH, _graph(exported, folders))
 
-    text = ensemble_text(name, exported.inputs, exported.outputs, steps)
-    return [*(_step(exported, name, step) for step in steps), Model(name, text, fill)]
+    text = ensemble_text(name, exported.outputs, steps)
+    stages = timed_stages(steps)
+    return [*(_step(exported, name, step, stages) for step in steps), Model(name, text, fill)]
 
 
-def _step(exported: Exported, name: str, step: StepPlan) -> Model:
-    model, files = step_model(name, step.name), exported.nodes[step.node]
+def _step(exported: Exported, name: str, step: StepPlan, stages: Sequence[str]) -> Model:
+    model = step_model(name, step.name)
     if not step.timed:
-        return Model(model, onnx_text(name, step, exported.serving), partial(_fill_onnx, exported, step, files))
+        return Model(model, onnx_text(name, step, exported.serving), partial(_fill_onnx, exported, step))
     text = step_text(name, step, exported.inputs, exported.serving)
-    return Model(model, text, partial(_fill_step, exported, step, files))
+    asks = {"model": name, "stages": stages, "inputs": [entry.to_json() for entry in exported.inputs]}
+    return Model(model, text, partial(_fill_step, exported, step, asks if step.asks else None))
 
 
-def _fill_step(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
-    _place(source.files, folder / FILES)
+def _fill_step(exported: Exported, step: StepPlan, asks: Mapping[str, Any] | None, folder: Path) -> None:
+    for node in step.ops:
+        _place(exported.nodes[node].files, folder / FILES / node)
     facts = {
         "max_batch_size": exported.serving.max_batch_size,
         "inputs": [entry.to_json() for entry in exported.inputs] if step.first else None,
+        "asks": asks,
         "reads": signature_json(step.reads),
-        "node": node_json(step.node, source.op),
+        "nodes": [node_json(node, op) for node, op in step.ops.items()],
     }
     _write_json(folder / STEP, facts)
     (folder / "model.py").write_text(MODEL_PY.format(module="step_model"))
 
 
-def _fill_onnx(exported: Exported, step: StepPlan, source: Step, folder: Path) -> None:
+def _fill_onnx(exported: Exported, step: StepPlan, folder: Path) -> None:
     from .onnx_step import write_model
 
-    _place(source.files, folder / FILES)
-    write_model(step, source, exported.release.release, folder)
+    [node] = step.ops
+    _place(exported.nodes[node].files, folder / FILES / node)
+    write_model(step, exported.nodes[node], exported.release.release, folder)
 
 
 def _graph(exported: Exported, folders: Mapping[str, str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .model_config import (
     dims_of,
     join_what_waits,
 )
-from .step_plan import StepPlan, timed_stages
+from .step_plan import ASKED, StepPlan, timed_stages
 
 CORE = "core"
 """The resource of Triton's rate limiter that a step holds while it runs; `cascade serve` sets how many there are. Steps
@@ -25,15 +25,14 @@ MIB = 1 << 20
 """Bytes in a MiB."""
 
 
-def ensemble_text(name: str, inputs: Sequence[Input], outputs: Signature, steps: Sequence[StepPlan]) -> str:
+def ensemble_text(name: str, outputs: Signature, steps: Sequence[StepPlan]) -> str:
     """config.pbtxt of the ensemble ``name``: the inputs and outputs of the fused model, and the tensors between steps.
 
     It names no version, so that one file serves all versions.
     """
     config = _config(name)
     config.platform = "ensemble"
-    optional = {entry.name for entry in inputs if not entry.required}
-    _add(config.input, {entry.name: entry.spec for entry in inputs}, optional=optional)
+    _add(config.input, *_inputs(steps[-1].asks))
     _add(config.output, {**outputs, STAGES_MS: steps[-1].writes[STAGES_MS]})
     for step in steps:
         entry = config.ensemble_scheduling.step.add(model_name=step_model(name, step.name), model_version=-1)
@@ -53,7 +52,8 @@ def step_text(name: str, step: StepPlan, inputs: Sequence[Input], serving: Servi
     config = _step(name, step, serving)
     config.backend = "python"
     optional = {entry.name for entry in inputs if not entry.required} if step.first else set()
-    _add(config.input, step.reads, optional=optional, ragged=True)
+    _add(config.input, step.reads, optional, ragged=True)
+    _add(config.input, *_inputs(step.asks, ASKED), ragged=True)
     _on_cpu(config.instance_group[0])
     config.parameters[QUEUE_SIZE].string_value = str(serving.max_queue_size)
     return _text(config)
@@ -84,7 +84,7 @@ def step_model(name: str, step: str) -> str:
 def _step(name: str, step: StepPlan, serving: ServingConfig) -> Any:
     config = _config(step_model(name, step.name))
     _add(config.output, step.writes)
-    config.instance_group.add(count=serving.step_instances.get(step.name, 1))
+    config.instance_group.add(count=max(serving.step_instances.get(stage, 1) for stage in step.stages))
     join_what_waits(config, serving.queue_delay_us)
     return config
 
@@ -102,8 +102,14 @@ def _config(name: str) -> Any:
     return config
 
 
+def _inputs(inputs: Sequence[Input], prefix: str = "") -> tuple[Signature, set[str]]:
+    """The columns of these inputs, and the names of those that may be left out."""
+    named = {prefix + entry.name: entry for entry in inputs}
+    return {name: entry.spec for name, entry in named.items()}, {name for name in named if not named[name].required}
+
+
 def _add(
-    entries: Any, columns: Signature, *, optional: frozenset[str] | set[str] = frozenset(), ragged: bool = False
+    entries: Any, columns: Signature, optional: frozenset[str] | set[str] = frozenset(), *, ragged: bool = False
 ) -> None:
     """Add a tensor for each column; ``optional`` ones may be left out."""
     from tritonclient.grpc import model_config_pb2 as pb

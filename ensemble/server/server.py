@@ -32,7 +32,7 @@ from .live_models import LiveModels
 from .plain_path import plain_path
 from .ports import Ports, claim_ports
 from .releases.reload_record import ReloadRecord
-from .releases.switch import ReleaseSwitch
+from .releases.switch import ReleaseSwitch, alike
 from .runtime import Runtime, assemble_runtime
 from .served_model import check_backends, config_file, instance_count, names_of
 from .session import Session
@@ -290,9 +290,13 @@ class TritonServer:
             self._releases.hold(repository)
 
     def fits(self, repository: Path) -> bool:
-        """Whether the release that lies in a model repository has the inputs, outputs and stages of the one that
-        answers, so that it can take its place or answer some of its users."""
+        """Whether the processes that run can load the release that lies in a model repository, see `ReleaseSwitch`."""
         return self._releases.fits(repository, self._live.full_config)
+
+    def answers_alike(self, repository: Path) -> bool:
+        """Whether the release that lies in a model repository has the inputs, outputs and stages of the one that
+        answers, so that a server of its own can answer some of the users with it."""
+        return alike(config_file(repository, self.model), self._live.full_config)
 
     def ask_beside(self, beside: Beside, states: Mapping[str, str]) -> None:
         """Have other servers answer some of the users, or be asked as shadows.

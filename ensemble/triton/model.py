@@ -22,9 +22,10 @@ from ...core.errors import RequestError
 from ...core.processes import keep_freed_memory
 from ...core.signature import Columns
 from ..graph.executor import Executor
-from ..protocol.arms import ARM
+from ..protocol.arms import ARM_INPUT
 from ..protocol.call_errors import OVERLOADED, one_line
 from ..protocol.request_batching import split, top_k_outputs
+from ..protocol.serving_file import Beside
 from ..protocol.skew_rows import SkewSettings
 from ..protocol.triton_tensors import ResponseTensors
 from ..protocol.wire import from_wire
@@ -72,19 +73,27 @@ class TritonPythonModel:
         self.executor = self.releases.active
         self.max_requests = int(config["parameters"][QUEUE_SIZE]["string_value"])
         self.top_k_outputs = top_k_outputs({name: self.executor.signature[name] for name in self.executor.outputs})
-        self.takes_arm = ARM in {entry["name"] for entry in config["input"]}
-        stages = config["parameters"].get("stages", {}).get("string_value", "").split(",")
-        self.beside = AskedBeside(config["name"], self.executor.batcher, self.top_k_outputs, stages)
+        self.takes_arm = ARM_INPUT.name in {entry["name"] for entry in config["input"]}
+        self.beside = self.asked_beside(config)
         self.skew = SkewSampler(SkewSettings.of_environment())
         self.metrics = PassMetrics(self.triton, config["name"], self.releases, self.beside.values)
         self.metrics.start()
-        self.releases.start(self.metrics.count_from_now, self.metrics.forget, self.beside.follow)
+        self.releases.start(self.metrics.count_from_now, self.metrics.forget, self.follow)
         self.pulse.ready()
 
     def load(self, folder: Path) -> Executor:
         """The executor of the version in ``folder``."""
         check_files(folder, contents_up_to=0)  # what serves has checked the contents
         return Executor.load(folder)
+
+    def asked_beside(self, config: dict[str, Any]) -> AskedBeside:
+        """Who is asked beside the active release of a model with this config."""
+        stages = config["parameters"].get("stages", {}).get("string_value", "").split(",")
+        return AskedBeside(config["name"], self.executor.batcher, self.top_k_outputs, stages)
+
+    def follow(self, beside: Beside) -> None:
+        """Ask these from now on."""
+        self.beside.follow(beside)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response for each request, in order.
@@ -125,11 +134,11 @@ class TritonPythonModel:
             RequestError: if it is not valid.
         """
         columns = {tensor.name(): from_wire(tensor.name(), tensor.as_numpy()) for tensor in request.inputs()}
-        arm = columns.pop(ARM, None) if self.takes_arm else None
+        arm = columns.pop(ARM_INPUT.name, None) if self.takes_arm else None
         users = self.executor.batcher.check(columns)
         if arm is not None:
             self.beside.check(arm, users)
-        return CheckedRequest(request, columns, users, arm)
+        return CheckedRequest(request, columns, columns, users, arm)
 
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int

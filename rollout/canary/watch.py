@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -62,7 +63,8 @@ class ReleaseWatch:
             self._growth.add("", self._read(self._sources.metrics_url()))
         except OSError:  # the server is being started again, which counts above
             return ""
-        failed, answered = self._total(_REFUSED, "internal"), self._total(_ANSWERED)
+        failed = sum(self._by_model(_REFUSED, "internal").values())
+        answered = max(self._by_model(_ANSWERED).values(), default=0.0)
         share = failed / max(failed + answered, 1)
         if failed >= self._config.min_errors and share > self._config.max_error_share:
             return f"{failed:.0f} of {failed + answered:.0f} requests have failed since its promotion ({share:.1%})"
@@ -72,9 +74,11 @@ class ReleaseWatch:
         counts = self._sources.counts()
         return counts["replaced_instances"] + counts["server_restarts"]
 
-    def _total(self, name: str, why: str = "") -> float:
-        return sum(
-            value
-            for (series, labels), value in self._growth.grown.items()
-            if series == name and (not why or ("why", why) in labels)
-        )
+    def _by_model(self, name: str, why: str = "") -> Mapping[str, float]:
+        """Model -> by how much a counter grew. In an ensemble each step is a model: it counts the requests that come to
+        it, so the first has all of them, and only the one in which a request fails counts that."""
+        found: dict[str, float] = defaultdict(float)
+        for (series, labels), value in self._growth.grown.items():
+            if series == name and (not why or ("why", why) in labels):
+                found[dict(labels).get("model", "")] += value
+        return found

@@ -151,10 +151,10 @@ class Follower:
         if release not in self._refused:
             try:
                 folder = self._store.folder(release)
-                if not self._server.fits(folder):
+                if not self._server.answers_alike(folder):
                     raise ServerError(
-                        "has other inputs, outputs or stages than the stable release, or one of both is an ensemble; "
-                        "only `cascade release promote` takes it"
+                        "has other inputs, outputs or stages than the stable release; only `cascade release promote` "
+                        "takes it"
                     )
                 return self._arms.add(release, folder, background)
             except CascadeError as error:

@@ -123,7 +123,7 @@ def test_the_ensemble_layout_has_a_model_for_it(tmp_path):
         assert "block_list" in release.executor.stages
     assert (tmp_path / "models" / "cascade_block_list" / "config.pbtxt").is_file()
     step = json.loads((tmp_path / "models" / "cascade_block_list" / "1" / "step.json").read_text())
-    assert step["node"]["params"] == {"rows": [0, 1, 2, 3, 4]}
+    assert step["nodes"][0]["params"] == {"rows": [0, 1, 2, 3, 4]}
 
 
 def test_without_extra_ops_the_repository_is_the_same(mini, tmp_path):

@@ -8,7 +8,7 @@ from google.protobuf import json_format, text_format
 from triton_fakes import MODULE, Response, Tensor, TritonError
 from tritonclient.grpc import model_config_pb2 as pb
 
-from cascade.ensemble.triton.step_model import TritonPythonModel
+from cascade.ensemble.triton import step_model
 
 
 class RefusalReason(TritonError):
@@ -41,9 +41,9 @@ def read_config(folder):
     return text_format.Parse((folder / "config.pbtxt").read_text(), pb.ModelConfig())
 
 
-def start(folder, version="1"):
-    """The step model in ``folder``, initialized as Triton initializes it."""
-    model = TritonPythonModel()
+def start(folder, version="1", of=step_model):
+    """The model in ``folder``, initialized as Triton initializes it; ``of`` is the module of its class."""
+    model = of.TritonPythonModel()
     config = json_format.MessageToDict(read_config(folder), preserving_proto_field_name=True)
     arguments = {"model_repository": str(folder), "model_version": version, "model_instance_name": "step_0"}
     model.initialize({"model_config": json.dumps(config), **arguments})

@@ -157,7 +157,7 @@ class TestEnsemble:
             assert len(client.recommend(users)) == 4
 
     def test_steps_of_two_releases_give_no_answer(self, own, free):
-        step = own / "cascade_order" / "1" / "release.json"
+        step = own / "cascade_rank" / "1" / "release.json"
         facts = json.loads(step.read_text())
         step.write_text(json.dumps({**facts, "release": "another"}))
         miniature.seal(own)

@@ -21,7 +21,7 @@ NVTABULAR = ("order", "labels")
 FEAST = ("event_timestamp",)
 FILES = ("user_row", "item_row", "item_rows")
 """Tables that lie beside those of the features."""
-REQUEST = ("exclude_items", "top_k", "temperature", "seed")
+REQUEST = ("exclude_items", "top_k", "temperature", "seed", "ask_arm")
 """Inputs of a request."""
 GRAPH = (
     *("history", "history_gap", "history_ids", "history_times", "rejected_ids", "known_user", "features_stale"),

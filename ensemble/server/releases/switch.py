@@ -203,6 +203,19 @@ class ReleaseSwitch:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def alike(one: Path, other: Path) -> bool:
+    """Whether models with these configs take the same inputs and give the same outputs, in whatever layout, so that one
+    can answer some users of the other."""
+    return _interface(one) == _interface(other)
+
+
+def _interface(file: Path) -> tuple[Any, ...]:
+    config = read_config(file)
+    inputs = {entry.name: (entry.data_type, tuple(entry.dims), entry.optional) for entry in config.input}
+    outputs = {entry.name: (entry.data_type, tuple(entry.dims)) for entry in config.output}
+    return inputs, outputs, config.parameters["stages"].string_value
+
+
 def _shape(file: Path) -> Any:
     """What Triton has to know of a release: the config without its instances and its version; of an ensemble nothing
     that any other would equal."""

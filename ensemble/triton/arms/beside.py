@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ....core.errors import RequestError
-from ...protocol.arms import ARM, ARM_INPUT
+from ...protocol.arms import ARM_INPUT
 from ...protocol.assignment import STABLE
 from ...protocol.request_batching import RequestBatcher
 from ...protocol.serving_file import ArmAddress, Beside
@@ -72,11 +72,11 @@ class AskedBeside:
         """
         ARM_INPUT.check(arm)
         if len(arm) != users:
-            raise RequestError(f"{ARM}: expected {users} rows, one for each user, got {len(arm)}")
+            raise RequestError(f"{ARM_INPUT.name}: expected {users} rows, one for each user, got {len(arm)}")
         known = (STABLE,) if self._router is None else self._router.names
         for name in arm[:, 0].tolist():
             if name and name not in known:
-                raise RequestError(f"{ARM}: expected one of {', '.join(known)}, or nothing, got {name!r}")
+                raise RequestError(f"{ARM_INPUT.name}: expected one of {', '.join(known)}, or nothing, got {name!r}")
 
     def answer(
         self, requests: Sequence[CheckedRequest], own: Callable[[Sequence[CheckedRequest]], list[Answer]]
@@ -91,7 +91,7 @@ class AskedBeside:
         if shadows is not None:
             for entry, answer in zip(requests, answers, strict=True):
                 if not isinstance(answer, Exception):
-                    shadows.offer(entry.columns, answer)
+                    shadows.offer(entry.asked, answer)
         return answers
 
     def values(self) -> Mapping[Series, float]:

@@ -37,9 +37,20 @@ class CheckedRequest:
 
     request: Any
     columns: Columns
+    asked: Columns
+    """What an arm is asked with: the inputs that the client has sent. In a fused model these are ``columns``."""
     users: int
     arm: NDArray[Any] | None = None
     """[users, 1], the arms that it asks for; empty text for the user's own."""
+    before_s: float = 0.0
+    """Seconds that earlier steps of an ensemble took for it."""
+
+    def part(self, rows: NDArray[np.intp]) -> CheckedRequest:
+        """The same for some of its users."""
+        columns = {name: array[rows] for name, array in self.columns.items()}
+        same = self.asked is self.columns
+        asked = columns if same else {name: array[rows] for name, array in self.asked.items()}
+        return replace(self, columns=columns, asked=asked, users=len(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class ArmRouter:
         return [_joined(by_request[at], entry.users) for at, entry in enumerate(requests)]
 
     def _parts(self, at: int, entry: CheckedRequest) -> Iterator[_Part]:
-        arms = self._assignment.arms(entry.columns["user_id"][:, 0])
+        arms = self._assignment.arms(entry.asked["user_id"][:, 0])
         if entry.arm is not None:
             for row, name in enumerate(entry.arm[:, 0].tolist()):
                 if name in self.names:
@@ -119,16 +130,15 @@ class ArmRouter:
             return
         for arm in np.unique(arms).tolist():
             rows = np.flatnonzero(arms == arm)
-            columns = {name: array[rows] for name, array in entry.columns.items()}
-            yield _Part(at, arm, rows, replace(entry, columns=columns, users=len(rows)))
+            yield _Part(at, arm, rows, entry.part(rows))
 
     def _ask(self, parts: Sequence[_Part]) -> Iterator[tuple[list[_Part], Future[list[Answer]]]]:
         """Ask the arms, in as few calls as possible."""
         alike: dict[tuple[int, frozenset[str]], list[_Part]] = defaultdict(list)
         for part in parts:  # an input that is left out is left out of the call as well
-            alike[part.arm, frozenset(part.entry.columns)].append(part)
+            alike[part.arm, frozenset(part.entry.asked)].append(part)
         for (arm, _), group in alike.items():
-            columns, users = [part.entry.columns for part in group], [part.entry.users for part in group]
+            columns, users = [part.entry.asked for part in group], [part.entry.users for part in group]
             for together in self._batcher.passes(columns, users):
                 yield group[together], self._pool.submit(self._call, arm, group[together])
 
@@ -137,8 +147,8 @@ class ArmRouter:
         if link is None or link.closed:
             raise ServerError("the arm does not answer")
         start, users = perf_counter(), [part.entry.users for part in parts]
-        joined = self._batcher.join([part.entry.columns for part in parts], users)
-        outputs = link.ask({name: joined[name] for name in parts[0].entry.columns})
+        joined = self._batcher.join([part.entry.asked for part in parts], users)
+        outputs = link.ask({name: joined[name] for name in parts[0].entry.asked})
         outputs[ARM] = np.full((sum(users), 1), self.names[arm], dtype=object)
         self._counts.answered(self.names[arm], self._releases[arm], outputs, perf_counter() - start)
         return list(split(outputs, users, self._cut, joined.get("top_k")))
@@ -149,9 +159,10 @@ class ArmRouter:
         start = perf_counter()
         answers = stable([part.entry for part in parts]) if parts else []
         took = perf_counter() - start
-        for answer in answers:
+        for part, answer in zip(parts, answers, strict=True):
             if not isinstance(answer, Exception):
-                self._counts.answered(STABLE, str(answer["release"][0, 0]), answer, took)
+                seconds = part.entry.before_s + took
+                self._counts.answered(STABLE, str(answer["release"][0, 0]), answer, seconds)
         return answers
 
     def _in_place_of(

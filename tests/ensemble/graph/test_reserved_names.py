@@ -11,6 +11,7 @@ from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import ServingConfig
 from cascade.ensemble.graph.ops import OPS, LookupItems, LookupUser, Transform
 from cascade.ensemble.graph.request_graph import request_graph, request_inputs
+from cascade.ensemble.protocol.arms import ARM_INPUT
 from cascade.ensemble.protocol.inputs import Input
 from cascade.ensemble.repository.export import export
 from cascade.ensemble.repository.model_config import STAGES_MS
@@ -43,7 +44,7 @@ def test_columns_of_all_ops_are_reserved(tmp_path):
 def test_inputs_of_requests_and_of_the_models_are_reserved():
     inputs = request_inputs("int64", "int64", {"hour": ColumnSpec("int64")}, ServingConfig())
     assert {entry.name for entry in inputs} - {"hour", *IDS} <= RESERVED
-    assert {STAGES_MS, TRACE, TRACED, SLOTS, SHARE, QUERY, *_outputs()} <= RESERVED
+    assert {STAGES_MS, TRACE, TRACED, ARM_INPUT.name, SLOTS, SHARE, QUERY, *_outputs()} <= RESERVED
 
 
 def test_columns_of_training_batches_are_reserved():

@@ -277,7 +277,7 @@ class TestEnsemble:
 
     def test_the_steps_are_placed_before_the_ensemble(self, published):
         repository, placed = published
-        assert placed[-1] == "cascade" and len(placed) == 10
+        assert placed[-1] == "cascade" and len(placed) == 9
         assert {folder.name for folder in repository.iterdir() if folder.is_dir()} == set(placed)
 
     def test_it_answers_as_the_fused_model_does(self, published, executor, parts):

@@ -44,7 +44,8 @@ def trace(step, users, number=None):
 def columns(step, users):
     """Random values of every column that the step's op reads; some candidates are padding."""
     rng, made = np.random.default_rng(3), {}
-    for name, spec in step.op.reads.items():
+    [op] = step.ops.values()
+    for name, spec in op.reads.items():
         shape = (users, *(12 if isinstance(dim, str) else dim for dim in spec.dims))
         made[name] = rng.integers(0, 4, shape) if spec.dtype == "int64" else rng.random(shape, np.float32)
     if "candidate_rows" in made:

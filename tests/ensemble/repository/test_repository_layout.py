@@ -16,6 +16,7 @@ from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import DropSeen
 from cascade.ensemble.graph.request_graph import Step
 from cascade.ensemble.repository.layout import Exported, write
+from cascade.ensemble.server.releases.switch import alike
 from cascade.testing.miniature import RELEASE, SERVING, miniature_repository
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ensemble"
@@ -23,8 +24,10 @@ STEPS = [
     "miniature_users", "miniature_transform", "encode_query", "retrieve", "drop_seen", "lookup_items", "rank",
     "order", "respond",
 ]  # fmt: skip
+MODELS = [step for step in STEPS if step != "order"]
+"""The last two steps write the outputs, so they are one model."""
 SETTINGS = {
-    "python": {"layout": "ensemble", "step_instances": {"rank": 2}, "queue_delay_us": 50},
+    "python": {"layout": "ensemble", "step_instances": {"rank": 2, "order": 3}, "queue_delay_us": 50},
     "onnxruntime": {"layout": "ensemble", "backend": "onnxruntime"},
     "tensorrt": {"layout": "ensemble", "backend": "onnxruntime", "tensorrt": TensorRtConfig(enabled=True)},
 }
@@ -71,7 +74,7 @@ def test_configs_are_valid_and_every_tensor_has_one_writer(repositories, name):
     """What Triton checks when it loads an ensemble; here also for steps whose backend is not installed."""
     repository = repositories(name)
     models = {folder.name: parse(folder) for folder in repository.iterdir()}
-    assert set(models) == {"cascade", *(f"cascade_{step}" for step in STEPS)}
+    assert set(models) == {"cascade", *(f"cascade_{step}" for step in MODELS)}
     ensemble = models["cascade"]
     specs = {entry.name: (entry.data_type, list(entry.dims)) for entry in ensemble.input}
     for step in ensemble.ensemble_scheduling.step:
@@ -103,6 +106,15 @@ def test_the_ensemble_takes_and_gives_what_the_fused_model_does(repositories, ex
     assert ensemble.parameters["stages"] == fused.parameters["stages"]
 
 
+def test_a_release_can_be_an_arm_of_one_in_the_other_layout_if_stages_are_the_same_too(repositories, exported_fused):
+    fused, python, onnx = (
+        repository / "cascade" / "config.pbtxt"
+        for repository in (exported_fused, repositories("python"), repositories("onnxruntime"))
+    )
+    assert alike(fused, python) and alike(python, fused) and alike(onnx, onnx)
+    assert not alike(fused, onnx) and not alike(python, onnx)
+
+
 @pytest.fixture(scope="module")
 def exported_fused(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fused") / "models"
@@ -118,15 +130,15 @@ def test_onnxruntime_steps_are_left_out_of_the_stage_times(repositories):
 
 
 def test_instances_and_delay_are_those_of_the_config(repositories):
-    counts = {step: parse(repositories("python") / f"cascade_{step}").instance_group[0].count for step in STEPS}
-    assert counts == {**dict.fromkeys(STEPS, 1), "rank": 2}
-    batching = parse(repositories("python") / "cascade_order").dynamic_batching
+    counts = {step: parse(repositories("python") / f"cascade_{step}").instance_group[0].count for step in MODELS}
+    assert counts == {**dict.fromkeys(MODELS, 1), "rank": 2, "respond": 3}
+    batching = parse(repositories("python") / "cascade_respond").dynamic_batching
     assert batching.max_queue_delay_microseconds == 50
 
 
 def test_no_model_has_a_queue_limit_of_triton_s_own(repositories):
     """With one, some requests wait in the queue for half a second."""
-    configs = [parse(repositories(name) / f"cascade_{step}") for name in ("python", "onnxruntime") for step in STEPS]
+    configs = [parse(repositories(name) / f"cascade_{step}") for name in ("python", "onnxruntime") for step in MODELS]
     assert not any(config.dynamic_batching.HasField("default_queue_policy") for config in configs)
 
 
@@ -140,12 +152,12 @@ def test_the_executor_runs_the_files_of_the_steps(repositories, exported_fused, 
 
 def test_every_model_names_its_release(repositories):
     files = sorted(repositories("python").glob("*/1/release.json"))
-    assert len(files) == 10 and {json.loads(file.read_text())["release"] for file in files} == {RELEASE.release}
+    assert len(files) == 9 and {json.loads(file.read_text())["release"] for file in files} == {RELEASE.release}
 
 
 def test_every_model_py_defines_the_class_that_triton_looks_for(repositories, exported_fused):
     files = [*repositories("python").glob("*/1/model.py"), exported_fused / "cascade" / "1" / "model.py"]
-    assert len(files) == 10
+    assert len(files) == 9
     for file in files:
         assert callable(runpy.run_path(str(file))["TritonPythonModel"].execute)
 
@@ -155,7 +167,7 @@ def test_big_files_are_linked(mini, tmp_path):
     big.write_bytes(b"0" * LINK_FROM)
     nodes = exported(mini).nodes | {"04_drop_seen": Step(mini.steps.drop_seen.op, {"big.npy": big})}
     write(exported(mini, nodes=nodes), tmp_path / "models", "cascade", 1)
-    assert (tmp_path / "models" / "cascade_drop_seen" / "1" / "files" / "big.npy").samefile(big)
+    assert (tmp_path / "models" / "cascade_drop_seen" / "1" / "files" / "04_drop_seen" / "big.npy").samefile(big)
 
 
 def test_nothing_is_replaced_before_everything_is_written(mini, tmp_path):

@@ -103,7 +103,7 @@ def test_a_refused_request_does_not_affect_others_and_has_the_executor_s_message
 
 
 def test_a_step_refuses_a_request_that_another_release_began(steps, ids):
-    steps.models["cascade_order"].number = np.float32(1)
+    steps.models["cascade_respond"].number = np.float32(1)
     [refused] = steps(wire({"user_id": ids([[105]])}))
     assert refused.code == "UNAVAILABLE"
     assert "begun by another release than 0123456789ab" in refused.message

@@ -13,7 +13,7 @@ CONFIG = WatchConfig(minutes=10, max_error_share=0.02, min_errors=20, max_proces
 
 @pytest.fixture
 def world():
-    return SimpleNamespace(now=1000.0, internal=7, invalid=0, answered=100, ended=4, reachable=True)
+    return SimpleNamespace(now=1000.0, internal=7, invalid=0, answered=100, ended=4, reachable=True, more="")
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def watch(world):
             f'recsys_refused_requests_total{{pid="1",why="internal"}} {world.internal}\n'
             f'recsys_refused_requests_total{{pid="1",why="invalid"}} {world.invalid}\n'
             f'recsys_requests_total{{pid="1"}} {world.answered}\n'
+            f"{world.more}"
         )
 
     counts = {"replaced_instances": 0, "server_restarts": 0}
@@ -48,6 +49,15 @@ def test_a_small_share_of_errors_does_not(world, watch):
     assert watch.fault() == ""  # 100 of 5000 are 2 %
     world.now, world.internal = world.now + 1, 7 + 101
     assert "101 of 5001" in watch.fault()
+
+
+def test_a_request_counts_once_in_an_ensemble_whose_steps_all_count_it(world, watch):
+    counts = 'recsys_requests_total{{model="shop_{0}",pid="{1}"}} {2}\n'
+    world.more = "".join(counts.format(*each) for each in [("first", 2, 600), ("first", 3, 400), ("last", 4, 979)])
+    failed = 'recsys_refused_requests_total{{model="shop_{0}",pid="{1}",why="internal"}} {2}\n'
+    world.more += "".join(failed.format(*each) for each in [("second", 5, 12), ("last", 4, 9)])
+    world.now += 1
+    assert watch.fault() == "21 of 1021 requests have failed since its promotion (2.1%)"
 
 
 def test_processes_that_end_take_it_back_even_if_nobody_answers(world, watch):

@@ -22,7 +22,7 @@ class Server:
         self.config, self.beside, self.states = ServerConfig(), None, {}
         self.live_set_changes = {}
 
-    def fits(self, repository: Path) -> bool:
+    def answers_alike(self, repository: Path) -> bool:
         return repository.name != "other"
 
     def ask_beside(self, beside, states) -> None:

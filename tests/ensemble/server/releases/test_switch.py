@@ -12,7 +12,8 @@ from cascade.ensemble.protocol.pulse import Pulse
 from cascade.ensemble.protocol.serving_file import SERVING_FILE, ArmAddress, Beside, Serving, release_folder
 from cascade.ensemble.repository.digests import write_digests
 from cascade.ensemble.server.releases import version_copy
-from cascade.ensemble.server.releases.switch import ReleaseSwitch
+from cascade.ensemble.server.releases.switch import ReleaseSwitch, alike
+from cascade.ensemble.server.served_model import config_file
 from cascade.ensemble.triton.held_releases import HeldReleases
 from cascade.testing.miniature import miniature_repository
 
@@ -198,8 +199,10 @@ def test_only_a_fused_model_of_the_same_inputs_outputs_and_stages_fits(switch, p
     like = published["one"] / "cascade" / "config.pbtxt"
     assert switch.fits(published["two"], like)
     text = like.read_text()
-    assert not switch.fits(publish(tmp_path / "queue", "q", config=text.replace('"1024"', '"7"')), like)
-    assert not switch.fits(publish(tmp_path / "output", "o", config=text.replace("TYPE_FP32", "TYPE_FP64", 1)), like)
+    queue = publish(tmp_path / "queue", "q", config=text.replace('"1024"', '"7"'))
+    assert not switch.fits(queue, like) and alike(config_file(queue, "cascade"), like)
+    other = publish(tmp_path / "output", "o", config=text.replace("TYPE_FP32", "TYPE_FP64", 1))
+    assert not switch.fits(other, like) and not alike(config_file(other, "cascade"), like)
     (tmp_path / "two").mkdir()
     shutil.copytree(published["two"], tmp_path / "two", dirs_exist_ok=True)
     (tmp_path / "two/cascade/1/more.json").write_text("{}")

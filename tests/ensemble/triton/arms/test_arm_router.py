@@ -1,11 +1,13 @@
 """Users of several arms in one call: each gets what its arm's release would answer to it alone."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import HANG_S
 
 from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.protocol.assignment import Assignment
@@ -24,6 +26,8 @@ INPUTS = [
 BATCHER = RequestBatcher(INPUTS, max_users=8)
 WIDE = frozenset({"item_ids", "scores"})
 NUMBER = {"stable": 0, "canary": 1, "b": 2, "c": 3}
+CODE = 1000
+"""What the steps before the last one of an ensemble make of user 0; user 1 is one less, and so on."""
 
 
 def run(arm, columns):
@@ -59,8 +63,11 @@ class Arm:
 
 
 def stable(requests):
+    """The own pass of a fused model, and of the last step of an ensemble."""
     users = [entry.users for entry in requests]
     columns = BATCHER.join([entry.columns for entry in requests], users)
+    if any(entry.columns is not entry.asked for entry in requests):
+        columns["user_id"] = CODE - columns["user_id"]
     return list(split(run("stable", columns), users, WIDE, columns["top_k"]))
 
 
@@ -76,7 +83,14 @@ def request(users, top_k=None, exclude=None, arm=None):
     if exclude is not None:
         columns["exclude_items"] = np.array(exclude, np.int64).reshape(len(users), -1)
     asked = None if arm is None else np.array(arm, object).reshape(-1, 1)
-    return CheckedRequest(None, columns, len(users), asked)
+    return CheckedRequest(None, columns, columns, len(users), asked)
+
+
+def at_last_step(entry):
+    """A request as the last step of an ensemble has it: codes and defaults, beside the inputs that were sent."""
+    columns = BATCHER.join([entry.columns], [entry.users])
+    columns["user_id"] = CODE - columns["user_id"]
+    return replace(entry, columns=columns, before_s=1.0)
 
 
 @st.composite
@@ -97,23 +111,25 @@ def requests(draw):
     ),
     down=st.sets(st.sampled_from(["canary", "b", "c"]), max_size=2),
     salt=st.text(min_size=1, max_size=3),
+    layout=st.sampled_from(["fused", "ensemble"]),
 )
-def test_each_user_gets_what_its_arm_answers_it_alone(asked, shares, down, salt):
+def test_each_user_gets_what_its_arm_answers_it_alone(asked, shares, down, salt, layout):
+    asked = asked if layout == "fused" else [at_last_step(entry) for entry in asked]
     links = {name: None if name == "c" and name in down else Arm(name, name not in down) for name in shares}
     assignment = Assignment(salt, list(shares.items()))
     answers = router(shares, links, salt).answer(asked, stable)
     assert len(answers) == len(asked)
     for entry, answer in zip(asked, answers, strict=True):
-        top_k = entry.columns.get("top_k", np.full((entry.users, 1), 2, np.int32))
+        top_k = entry.asked.get("top_k", np.full((entry.users, 1), 2, np.int32))
         assert {name: array.shape for name, array in answer.items()} == {
             **dict.fromkeys(("item_ids", "scores"), (entry.users, int(top_k.max()))),
             **dict.fromkeys(("reasons", "release", "arm"), (entry.users, 1)),
         }
         for row in range(entry.users):
-            arm = assignment.names[assignment.arms(entry.columns["user_id"])[row, 0]]
+            arm = assignment.names[assignment.arms(entry.asked["user_id"])[row, 0]]
             if entry.arm is not None and entry.arm[row, 0] in assignment.names:
                 arm = entry.arm[row, 0]
-            alone = {name: array[row : row + 1] for name, array in entry.columns.items()}
+            alone = {name: array[row : row + 1] for name, array in entry.asked.items()}
             by = "stable" if arm in down else arm
             expected = run(by, BATCHER.join([alone], [1]))
             own = int(top_k[row, 0])
@@ -135,6 +151,14 @@ def test_users_of_an_arm_are_asked_for_in_one_call_and_counted():
     assert found["recsys_arm_users_total"] == 3 and found["recsys_arm_items_total"] == 6
     assert found["recsys_arm_top_score_total"] == 1.5 and found["recsys_arm_top_score_squares_total"] == 0.75
     assert found["recsys_arm_latency_seconds_count"] == 1 and found["recsys_arm_empty_users_total"] == 0
+
+
+def test_the_stable_release_took_as_long_as_all_steps_together():
+    """Else the users of a canary, who are asked for from the first step to the last, would seem to wait much longer."""
+    counts = ArmCounters()
+    router({"canary": 0.0}, {"canary": Arm("canary")}, counts=counts).answer([at_last_step(request([1, 2]))], stable)
+    labels = ("arm", "stable"), ("release", "r-stable")
+    assert 1.0 < counts.values()["recsys_arm_latency_seconds_sum", labels] < 1.0 + HANG_S
 
 
 def test_what_an_arm_that_is_down_did_not_answer_is_counted_as_its_own():
@@ -188,11 +212,11 @@ def test_who_is_asked_follows_what_the_server_says(beside):
 
 def test_an_arm_that_is_asked_for_must_be_there(beside):
     beside.check(np.array([["stable"], [""]], object), 2)
-    with pytest.raises(RequestError, match="arm: expected one of stable, or nothing, got 'canary'"):
+    with pytest.raises(RequestError, match="ask_arm: expected one of stable, or nothing, got 'canary'"):
         beside.check(np.array([["canary"]], object), 1)
     beside.follow(Beside("pepper", (ArmAddress("canary", "r", 0.5, "canary"),)))
     beside.check(np.array([["canary"]], object), 1)
-    with pytest.raises(RequestError, match="arm: expected 2 rows, one for each user, got 1"):
+    with pytest.raises(RequestError, match="ask_arm: expected 2 rows, one for each user, got 1"):
         beside.check(np.array([["canary"]], object), 2)
-    with pytest.raises(RequestError, match="arm: expected object"):
+    with pytest.raises(RequestError, match="ask_arm: expected object"):
         beside.check(np.array([[1]]), 1)
