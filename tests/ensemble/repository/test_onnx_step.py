@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from cascade.core.errors import ArtifactError
+from cascade.core.errors import ArtifactError, WiringError
 from cascade.core.signature import ColumnSpec
 from cascade.ensemble.graph.request_graph import Step
 from cascade.ensemble.repository.layout import BY_ONNXRUNTIME
@@ -24,6 +24,23 @@ def steps(mini):
     written = {name: spec for op in ops.values() for name, spec in op.writes.items()}
     plans = plan(ops, mini.inputs, {name: written[name] for name in OUTPUTS}, BY_ONNXRUNTIME)
     return {step.name: (step, sources[step.name]) for step in plans if not step.timed}
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("logits", "rank: the first step of an ensemble, and those that answer, must be python models"),
+        ("known_user", "miniature_users: the first step of an ensemble cannot write an output"),
+    ],
+)
+def test_steps_that_answer_are_one_python_model_behind_the_first(mini, output, message):
+    """An arm answers in place of every step that writes an output."""
+    ops = {step.op.kind: step.op for step in mini.steps.named.values()}
+    written = {name: spec for op in ops.values() for name, spec in op.writes.items()}
+    last = plan(ops, mini.inputs, {name: written[name] for name in OUTPUTS}, BY_ONNXRUNTIME)[-1]
+    assert (last.name, last.stages) == ("respond", ["order", "respond"])
+    with pytest.raises(WiringError, match=message):
+        plan(ops, mini.inputs, {name: written[name] for name in (output, *OUTPUTS)}, BY_ONNXRUNTIME)
 
 
 @pytest.fixture
