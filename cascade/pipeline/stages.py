@@ -222,8 +222,10 @@ def _publish(stage: Stage, artifact: Artifact, config: PipelineConfig, needed: b
     """
     if stage.publish is None:
         return
+    from ..workflows.features.stage import FEATURES
+
     try:
-        if stage.name == "features":
+        if stage.publish is FEATURES.publish:
             publish(config.feature_store, artifact, live_readers(config.export, config.feature_store))
         else:
             stage.publish(artifact, _sections(config, stage))
