@@ -29,5 +29,5 @@ def progress(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
     from tqdm import tqdm
 
     if not sys.stderr.isatty():
-        options |= {"file": _Lines(), "mininterval": LINE_S, "maxinterval": LINE_S, "delay": LINE_S, "ascii": True}
+        options |= {"file": _Lines(), "mininterval": LINE_S, "miniters": 1, "delay": LINE_S, "ascii": True}
     return tqdm(iterable, **options)
