@@ -15,6 +15,7 @@ from ...protocol.request_batching import RequestBatcher
 from ...protocol.serving_file import ArmAddress, Beside
 from ..latency_histogram import Series
 from .counts import ArmCounters
+from .joined_call import JoinedCalls
 from .link import Link
 from .router import Answer, ArmRouter, CheckedRequest
 from .shadow import Shadows
@@ -34,7 +35,7 @@ class AskedBeside:
     """
 
     def __init__(self, model: str, batcher: RequestBatcher, cut: frozenset[str], stages: Sequence[str]) -> None:
-        self._model, self._batcher, self._cut, self._stages = model, batcher, cut, stages
+        self._model, self._calls, self._stages = model, JoinedCalls(batcher, cut), stages
         self._beside, self._links = Beside(), dict[tuple[str, float], Link]()
         self._router: ArmRouter | None = None
         self._shadows: Shadows | None = None
@@ -49,13 +50,13 @@ class AskedBeside:
         self._pool = self._pool or ThreadPoolExecutor(_CALLS, "cascade-arm")
         links = {arm.name: self._link(arm, beside.timeout_s) for arm in (*beside.arms, *beside.shadows)}
         if beside.arms:
-            arms = ArmRouter(beside, links, self._pool, self._counts, self._batcher, self._cut)
+            arms = ArmRouter(beside, links, self._pool, self._counts, self._calls)
             self._router = arms
         else:
             self._router = None
         if beside.shadows != self._beside.shadows:
             before = self._shadows
-            self._shadows = Shadows(beside.shadows, links, self._stages) if beside.shadows else None
+            self._shadows = Shadows(beside.shadows, links, self._calls, self._stages) if beside.shadows else None
             if before is not None:
                 before.stop()
                 self._keep(before.values())

@@ -18,9 +18,9 @@ from ....core.signature import Columns
 from ...protocol.arms import ARM, unavailable
 from ...protocol.assignment import STABLE, Assignment
 from ...protocol.call_errors import one_line
-from ...protocol.request_batching import RequestBatcher, split
 from ...protocol.serving_file import Beside
 from .counts import ArmCounters
+from .joined_call import JoinedCalls
 from .link import Link
 
 _log = logging.getLogger("cascade.backend")
@@ -72,22 +72,15 @@ class ArmRouter:
         links: of every arm.
         pool: asks arms while this process answers the users of the stable release.
         counts: what is counted of each arm.
-        batcher: joins requests.
-        cut: names of the outputs that are as wide as the largest top_k of their request.
+        calls: ask for several requests at once.
     """
 
     def __init__(
-        self,
-        beside: Beside,
-        links: Links,
-        pool: ThreadPoolExecutor,
-        counts: ArmCounters,
-        batcher: RequestBatcher,
-        cut: frozenset[str],
+        self, beside: Beside, links: Links, pool: ThreadPoolExecutor, counts: ArmCounters, calls: JoinedCalls
     ) -> None:
         self._assignment = Assignment(beside.salt, [(arm.name, arm.share) for arm in beside.arms])
         self._releases = ["", *(arm.release for arm in beside.arms)]
-        self._links, self._pool, self._counts, self._batcher, self._cut = links, pool, counts, batcher, cut
+        self._links, self._pool, self._counts, self._calls = links, pool, counts, calls
         self.names = self._assignment.names
         """The arms by their index."""
 
@@ -134,24 +127,23 @@ class ArmRouter:
 
     def _ask(self, parts: Sequence[_Part]) -> Iterator[tuple[list[_Part], Future[list[Answer]]]]:
         """Ask the arms, in as few calls as possible."""
-        alike: dict[tuple[int, frozenset[str]], list[_Part]] = defaultdict(list)
-        for part in parts:  # an input that is left out is left out of the call as well
-            alike[part.arm, frozenset(part.entry.asked)].append(part)
-        for (arm, _), group in alike.items():
-            columns, users = [part.entry.asked for part in group], [part.entry.users for part in group]
-            for together in self._batcher.passes(columns, users):
-                yield group[together], self._pool.submit(self._call, arm, group[together])
+        by_arm = defaultdict[int, list[_Part]](list)
+        for part in parts:
+            by_arm[part.arm].append(part)
+        for arm, own in by_arm.items():
+            for places in self._calls.groups([part.entry.asked for part in own]):
+                group = [own[at] for at in places]
+                yield group, self._pool.submit(self._call, arm, group)
 
     def _call(self, arm: int, parts: Sequence[_Part]) -> list[Answer]:
         link = self._links[self.names[arm]]
         if link is None or link.closed:
             raise ServerError("the arm does not answer")
-        start, users = perf_counter(), [part.entry.users for part in parts]
-        joined = self._batcher.join([part.entry.asked for part in parts], users)
-        outputs = link.ask({name: joined[name] for name in parts[0].entry.asked})
-        outputs[ARM] = np.full((sum(users), 1), self.names[arm], dtype=object)
-        self._counts.answered(self.names[arm], self._releases[arm], outputs, perf_counter() - start)
-        return list(split(outputs, users, self._cut, joined.get("top_k")))
+        start = perf_counter()
+        answer = self._calls.ask(link, [part.entry.asked for part in parts])
+        answer.outputs[ARM] = np.full((sum(answer.users), 1), self.names[arm], dtype=object)
+        self._counts.answered(self.names[arm], self._releases[arm], answer.outputs, perf_counter() - start)
+        return [*answer.of_each()]
 
     def _stable(
         self, parts: Sequence[_Part], stable: Callable[[Sequence[CheckedRequest]], list[Answer]]

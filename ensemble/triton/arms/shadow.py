@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -17,13 +16,15 @@ from ....core.errors import ServerError
 from ....core.signature import Columns
 from ...protocol.serving_file import ArmAddress
 from ..latency_histogram import Series
+from .joined_call import JoinedCalls
 from .link import Link
 
 PERSISTENCE = 0.9
 """Of rank-biased overlap (Webber, Moffat and Zobel 2010): a reader looks at the next item with this probability."""
-_AFTER_S = 0.01
-"""Seconds after an answer in which its shadow is not asked: the answer has to be sent first."""
-_WAITING = 8
+_EVERY_S = 0.25
+"""Seconds between two times when a shadow is asked what has waited: a few joined calls disturb fewer requests than many
+single ones."""
+_WAITING = 64
 """Requests that may wait for a shadow; more are dropped and counted, so that a slow shadow costs little memory."""
 HELP = {
     "recsys_shadow_requests_total": "Requests that a shadow was to be asked, by outcome.",
@@ -32,22 +33,30 @@ HELP = {
     "recsys_shadow_rank_biased_overlap_total": "Sum over users of the rank-biased overlap of both answers.",
     "recsys_shadow_top_score_change_sum": "Sum over users of the shadow's best score minus that of the answer.",
     "recsys_shadow_other_reasons_total": "Users for whom the shadow gives other reasons.",
-    "recsys_shadow_stage_seconds_total": "Seconds that passes took by stage, of the answer and of the shadow.",
+    "recsys_shadow_stage_seconds_total": "Seconds that passes took by stage, of answers and of the shadow asked alone.",
 }
 
 
-_Offered = tuple[float, Columns, Columns]
-"""When a request was answered, the request and the answer."""
+_Offered = tuple[Columns, Columns]
+"""A request and its answer."""
 
 
 class Shadows:
     """Threads that ask shadows, one for each.
 
     Args:
+        calls: ask for several requests at once.
         stages: names of the columns of ``stages_ms``.
     """
 
-    def __init__(self, shadows: Sequence[ArmAddress], links: Mapping[str, Link | None], stages: Sequence[str]) -> None:
+    def __init__(
+        self,
+        shadows: Sequence[ArmAddress],
+        links: Mapping[str, Link | None],
+        calls: JoinedCalls,
+        stages: Sequence[str],
+    ) -> None:
+        self._calls = calls
         self._counts = defaultdict[Series, float](float)
         self._lock, self._stages, self._stop = Lock(), tuple(stages), Event()
         self._queues = [(shadow, links[shadow.name], Queue[_Offered](_WAITING)) for shadow in shadows]
@@ -66,8 +75,7 @@ class Shadows:
                 self._count(shadow, "failed")
                 continue
             try:
-                # Triton and the next pass use this memory again, so it is copied.
-                queue.put_nowait((time.monotonic(), _copied(columns), _copied(answer)))
+                queue.put_nowait((_copied(columns), _copied(answer)))  # Triton and the next pass use this memory again
             except Full:
                 self._count(shadow, "dropped")
 
@@ -83,24 +91,31 @@ class Shadows:
             return dict(self._counts)
 
     def _run(self, shadow: ArmAddress, link: Link, queue: Queue[_Offered]) -> None:
-        while not self._stop.is_set():
-            try:
-                at, columns, answer = queue.get(timeout=0.2)
-            except Empty:
+        while not self._stop.wait(_EVERY_S):
+            offered = [queue.get_nowait() for _ in range(queue.qsize())]
+            if not offered:
                 continue
-            if (early := at + _AFTER_S - time.monotonic()) > 0:
-                self._stop.wait(early)
-            try:
-                other = link.ask(columns)
-            except ServerError:
-                self._count(shadow, "failed")
-                continue
-            self._count(shadow, "answered")
-            self._compare(shadow, answer, other)
+            # The first is asked alone, so that its passes can be compared; the others together, which costs less.
+            first, *rest = offered
+            self._ask(shadow, link, [first], timed=True)
+            for places in self._calls.groups([columns for columns, _ in rest]):
+                self._ask(shadow, link, [rest[at] for at in places], timed=False)
 
-    def _count(self, shadow: ArmAddress, outcome: str) -> None:
+    def _ask(self, shadow: ArmAddress, link: Link, offered: Sequence[_Offered], timed: bool) -> None:
+        try:
+            others = self._calls.ask(link, [columns for columns, _ in offered]).of_each()
+        except ServerError:
+            self._count(shadow, "failed", len(offered))
+            return
+        self._count(shadow, "answered", len(offered))
+        for (_, answer), other in zip(offered, others, strict=True):
+            self._compare(shadow, answer, other)
+            if timed:
+                self._compare_times(shadow, answer, other)
+
+    def _count(self, shadow: ArmAddress, outcome: str, requests: int = 1) -> None:
         with self._lock:
-            self._counts["recsys_shadow_requests_total", (*_labels(shadow), ("outcome", outcome))] += 1
+            self._counts["recsys_shadow_requests_total", (*_labels(shadow), ("outcome", outcome))] += requests
 
     def _compare(self, shadow: ArmAddress, answer: Columns, other: Columns) -> None:
         unknown = np.array(["unknown_user" in text for text in answer["reasons"][:, 0]])
@@ -117,6 +132,9 @@ class Shadows:
                 for name, column in values.items() if rows.any() else ():
                     ending = "sum" if name == "top_score_change" else "total"  # counters must not shrink
                     self._counts[f"recsys_shadow_{name}_{ending}", labels] += float(column[rows].sum())
+
+    def _compare_times(self, shadow: ArmAddress, answer: Columns, other: Columns) -> None:
+        with self._lock:
             for by, times in (("stable", answer["stages_ms"]), ("shadow", other["stages_ms"])):
                 for stage, milliseconds in zip(self._stages, times[0].tolist(), strict=True):
                     labels = (*_labels(shadow), ("by", by), ("stage", stage))

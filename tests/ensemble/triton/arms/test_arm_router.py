@@ -16,6 +16,7 @@ from cascade.ensemble.protocol.request_batching import RequestBatcher, split
 from cascade.ensemble.protocol.serving_file import ArmAddress, Beside
 from cascade.ensemble.triton.arms.beside import AskedBeside
 from cascade.ensemble.triton.arms.counts import ArmCounters
+from cascade.ensemble.triton.arms.joined_call import JoinedCalls
 from cascade.ensemble.triton.arms.router import ArmRouter, CheckedRequest
 
 INPUTS = [
@@ -73,7 +74,7 @@ def stable(requests):
 
 def router(shares, links, salt="pepper", counts=None):
     beside = Beside(salt, tuple(ArmAddress(name, f"r-{name}", share, "there") for name, share in shares.items()))
-    return ArmRouter(beside, links, ThreadPoolExecutor(2), counts or ArmCounters(), BATCHER, WIDE)
+    return ArmRouter(beside, links, ThreadPoolExecutor(2), counts or ArmCounters(), JoinedCalls(BATCHER, WIDE))
 
 
 def request(users, top_k=None, exclude=None, arm=None):

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from waiting import HANG_S, wait_until
 
 from cascade.core.errors import ServerError
+from cascade.ensemble.protocol.inputs import Input
+from cascade.ensemble.protocol.request_batching import RequestBatcher
 from cascade.ensemble.protocol.serving_file import ArmAddress
 from cascade.ensemble.triton.arms import shadow as shadow_module
+from cascade.ensemble.triton.arms.joined_call import JoinedCalls
 from cascade.ensemble.triton.arms.shadow import Shadows, overlap, rank_biased_overlap
 
 SHADOW = ArmAddress("shadow", "r", 1.0, "there")
@@ -36,13 +39,20 @@ class Link:
     closed = False
 
     def __init__(self, reply):
-        self.reply, self.may = reply, threading.Event()
+        self.reply, self.may, self.asked = reply, threading.Event(), []
 
     def ask(self, columns):
+        users = columns["user_id"][:, 0].tolist()
+        self.asked.append(users)
         assert self.may.wait(HANG_S)
         if isinstance(self.reply, Exception):
             raise self.reply
-        return self.reply
+        again = len(users) // len(self.reply["item_ids"])
+        return {name: np.concatenate([array] * again) for name, array in self.reply.items()}
+
+
+def users(*ids):
+    return {"user_id": np.array(ids).reshape(-1, 1)}
 
 
 @pytest.fixture
@@ -50,7 +60,8 @@ def shadows():
     made = []
 
     def start(link, shadow=SHADOW):
-        made.append(Shadows([shadow], {"shadow": link}, ["a", "b"]))
+        calls = JoinedCalls(RequestBatcher([Input("user_id", "int64", required=True)], 100), frozenset())
+        made.append(Shadows([shadow], {"shadow": link}, calls, ["a", "b"]))
         return made[-1]
 
     yield start
@@ -92,7 +103,7 @@ def test_it_counts_how_both_answers_differ(shadows):
     link.may.set()
     own = answer([1, 2], [4, 5])
     own["reasons"][1, 0] = "unknown_user"
-    made.offer({}, own)
+    made.offer(users(1, 2), own)
     wait_until(lambda: len(made.values()) > 8)
     found = made.values()
     known, unknown = ((*LABELS, ("users", which)) for which in ("known", "unknown"))
@@ -112,13 +123,34 @@ def test_it_counts_how_both_answers_differ(shadows):
 def test_an_overloaded_shadow_drops_work_and_counts_it(shadows):
     link = Link(answer([1]))
     made = shadows(link)
+    made.offer(users(1), answer([1]))
+    wait_until(lambda: link.asked)
     for _ in range(shadow_module._WAITING + 5):
-        made.offer({}, answer([1]))
+        made.offer(users(1), answer([1]))
     dropped = ("recsys_shadow_requests_total", (*LABELS, ("outcome", "dropped")))
-    assert 4 <= made.values()[dropped] <= 5  # its thread may have taken one
+    assert made.values()[dropped] == 5
     link.may.set()
     answered = ("recsys_shadow_requests_total", (*LABELS, ("outcome", "answered")))
-    wait_until(lambda: made.values().get(answered, 0) + made.values()[dropped] == shadow_module._WAITING + 5)
+    wait_until(lambda: made.values().get(answered, 0) == shadow_module._WAITING + 1)
+
+
+def test_what_has_waited_is_asked_together_but_for_one_that_is_timed(shadows):
+    link = Link(answer([1], ms=4.0))
+    made = shadows(link)
+    made.offer(users(1), answer([1]))
+    wait_until(lambda: link.asked)
+    for at in range(2, 7):
+        made.offer(users(at), answer([1] if at % 2 else [2]))
+    link.may.set()
+    wait_until(lambda: len(link.asked) == 3 and len(made.values()) > 8)
+    assert link.asked == [[1], [2], [3, 4, 5, 6]]
+    counted = "recsys_shadow_users_total", (*LABELS, ("users", "known"))
+    wait_until(lambda: made.values()[counted] == 6)
+    found = made.values()
+    assert found["recsys_shadow_overlap_total", (*LABELS, ("users", "known"))] == 3
+    assert found["recsys_shadow_stage_seconds_total", (*LABELS, ("by", "shadow"), ("stage", "a"))] == pytest.approx(
+        0.008
+    )
 
 
 def test_one_that_fails_or_is_not_there_is_counted(shadows):
@@ -126,7 +158,7 @@ def test_one_that_fails_or_is_not_there_is_counted(shadows):
     link = Link(ServerError("gone"))
     link.may.set()
     for made in (shadows(link), shadows(None)):
-        made.offer({}, answer([1]))
+        made.offer(users(1), answer([1]))
         wait_until(lambda made=made: made.values().get(failed) == 1)
 
 
@@ -135,5 +167,5 @@ def test_a_share_of_the_requests_is_asked(shadows, monkeypatch):
     monkeypatch.setattr(shadow_module.random, "random", lambda: next(draws))
     made = shadows(None, ArmAddress("shadow", "r", 0.1, None))
     for _ in range(4):
-        made.offer({}, answer([1]))
+        made.offer(users(1), answer([1]))
     assert made.values()["recsys_shadow_requests_total", (*LABELS, ("outcome", "failed"))] == 2
