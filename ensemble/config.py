@@ -179,7 +179,7 @@ class SkewSampleConfig(Section):
     """
 
     share: float = Field(default=0.0, ge=0, le=1)
-    """fused only: share of the requests that are kept; 0 keeps none. Example: ``0.01``."""
+    """Share of the requests that are kept; 0 keeps none. Example: ``0.01``."""
     requests: int = Field(default=10_000, ge=100)
     """Number of requests that are kept; of more, the newest. Unit: requests. Example: ``2000``."""
 

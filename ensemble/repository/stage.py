@@ -128,5 +128,5 @@ EXPORT = Stage(
     memory=memory,
     publish=publish,
     unpublished=unpublished,
-    version=11,
+    version=12,
 )

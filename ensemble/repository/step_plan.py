@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from ...core.errors import WiringError
 from ...core.signature import ColumnSpec, Signature
-from ..graph.ops.base import Op
+from ..graph.ops import Transform
+from ..graph.ops.base import Op, Reason
 from ..protocol.arms import ARM_INPUT
 from ..protocol.inputs import Input
 from .model_config import STAGES_MS
 
+STALE = Reason.FEATURES_STALE.value
 STEP = "step.json"
 """File with what a step's model needs to know beside its config.pbtxt."""
 FILES = "files"
@@ -96,6 +98,8 @@ def plan(
         later = {name for other in parts[at + 1 :] for name in _reads(other)} | {*outputs}
         asks = (*inputs, *([ARM_INPUT] if arm_input else [])) if last else ()
         reads = dict(columns) if first else {**_reads(part), TRACE: _float32(width)}
+        if Transform.kind in kinds and STALE in tensors:  # requests are not kept for the skew gate without features
+            reads[STALE] = ColumnSpec("bool")
         width += len(kinds) if timed else 0
         passed_on = {entry.name: entry.spec for entry in inputs if not entry.required} if first else {}
         written = passed_on | {name: spec for op in part.values() for name, spec in op.writes.items()}

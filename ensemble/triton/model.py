@@ -204,7 +204,7 @@ class TritonPythonModel:
         columns = self.executor.batcher.join([entry.columns for entry in requests], users)
         top_k = columns.get("top_k")
         seconds[UNPACK] += perf_counter() - start
-        sample = self.skew.sample(sum(users))
+        sample = self.skew.sample(columns, sum(users))
         answer, stage_seconds = self.executor.run_pass(columns, watch=sample)
         start = perf_counter()
         for stage, took in stage_seconds.items():

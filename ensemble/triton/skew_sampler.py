@@ -37,11 +37,12 @@ class PassSample:
 
     Args:
         rows: [R], their places in the pass.
+        columns: what the pass begins with; in an ensemble an earlier step has written it.
     """
 
-    def __init__(self, rows: NDArray[np.int64]) -> None:
+    def __init__(self, rows: NDArray[np.int64], columns: Columns) -> None:
         self.rows, self.at = rows, time.time()
-        self.raw: dict[str, NDArray[Any]] = {}
+        self.raw = {name: column[rows] for name, column in columns.items() if name == "features_stale"}
         self.features: dict[str, NDArray[Any]] = {}
 
     def __call__(self, read: Columns, written: Columns) -> None:
@@ -68,12 +69,12 @@ class SkewSampler:
             self._thread = Thread(target=self._run, args=(settings,), name="cascade-skew", daemon=True)
             self._thread.start()
 
-    def sample(self, users: int) -> PassSample | None:
-        """Who of the users of a pass is kept; None for nobody."""
+    def sample(self, columns: Columns, users: int) -> PassSample | None:
+        """Who of the users of a pass is kept that begins with these columns; None for nobody."""
         if self._settings is None:
             return None
         rows = [row for row in range(users) if random.random() < self._settings.share]
-        return PassSample(np.array(rows)) if rows else None
+        return PassSample(np.array(rows), columns) if rows else None
 
     def offer(self, sample: PassSample, release: str) -> None:
         """Have it written, unless too much waits already."""

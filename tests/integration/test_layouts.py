@@ -10,12 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
 from cascade.core.errors import RequestError, ServerError
 from cascade.ensemble.client import Client
+from cascade.ensemble.config import SkewSampleConfig
 from cascade.ensemble.graph.executor import Executor
+from cascade.ensemble.protocol.skew_rows import key_of, read_rows, skew_folder
 from cascade.ensemble.server.server import TritonServer
+from cascade.ensemble.triton.skew_sampler import PassSample, rows_of
 from cascade.testing import miniature
 
 STEPS = 10
@@ -45,7 +48,8 @@ def repository(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(repository, free):
-    with TritonServer(repository, "cascade", feature_repo=repository, config=free) as running:
+    config = free.model_copy(update={"skew_sample": SkewSampleConfig(share=1.0)})
+    with TritonServer(repository, "cascade", feature_repo=repository, config=config) as running:
         yield running
 
 
@@ -95,6 +99,20 @@ def test_served_equals_offline(client, offline, request_):
     for answer in answers:
         assert answer.release == miniature.RELEASE.release
         assert len(answer.stages_ms) == STEPS and all(took > 0 for took in answer.stages_ms.values())
+
+
+def test_requests_are_kept_with_the_features_that_they_saw(client, repository):
+    users, folder = [101, 119, 5, 100], skew_folder(repository, "cascade")
+    for _ in range(30):  # a file is written after 100 rows
+        client.recommend(users, context={"hour": 20})
+    wait_until(lambda: [*read_rows(folder)])
+    executor = Executor.load(repository / "cascade" / "1")
+    sample = PassSample(np.arange(len(users)), {})
+    columns = {"user_id": np.array(users)[:, None], "hour": np.full((len(users), 1), 20)}
+    executor.run_pass(executor.batcher.accept(columns), watch=sample)
+    expected = rows_of(key_of(folder), sample, miniature.RELEASE.release)
+    kept = [replace(row, at=sample.at) for row in read_rows(folder)]
+    assert len(expected) == len(users) and all(row in kept for row in expected)
 
 
 def test_requests_of_all_kinds_at_once_each_get_their_own_answer(server, offline):

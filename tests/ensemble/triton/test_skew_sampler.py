@@ -42,8 +42,17 @@ def row(number: int) -> SkewRow:
     return SkewRow(f"{number:032x}", float(number), "abc", {"gender": ["F"]}, {"hour": [0.5]})
 
 
+def test_users_whose_features_an_earlier_step_could_not_read_are_left_out():
+    """As in an ensemble, where another process looks users up."""
+    stale = np.array([[False], [True], [False]])
+    sample, key = PassSample(np.array([0, 1]), {"features_stale": stale}), b"k"
+    read = {"user_id": np.array([[7], [8], [9]]), "history_ids": np.zeros((3, 1), np.int64)}
+    sample(read, {"history": np.zeros((3, 1), np.int64)})
+    assert [row.user for row in rows_of(key, sample, "r")] == [digest(key, 7)]
+
+
 def test_a_sample_has_what_the_transform_read_and_wrote(executor) -> None:
-    sample, key = PassSample(np.array([1, 4])), b"k"
+    sample, key = PassSample(np.array([1, 4]), {}), b"k"
     ask(executor, sample)
     rows = rows_of(key, sample, "abc")
     assert [one.raw["hour"] for one in rows] == [[1], [4]]
@@ -55,7 +64,7 @@ def test_a_sample_has_what_the_transform_read_and_wrote(executor) -> None:
 
 
 def test_no_row_holds_a_user_id_or_its_code(executor) -> None:
-    sample, key = PassSample(np.arange(6)), b"k"
+    sample, key = PassSample(np.arange(6), {}), b"k"
     ask(executor, sample)
     codes = sample.features["user_id"][:, 0].tolist()
     for one, code in zip(rows_of(key, sample, "abc"), codes, strict=True):
@@ -64,7 +73,7 @@ def test_no_row_holds_a_user_id_or_its_code(executor) -> None:
 
 
 def test_users_whose_features_could_not_be_read_are_left_out(executor) -> None:
-    sample = PassSample(np.array([0, 3]))
+    sample = PassSample(np.array([0, 3]), {})
     ask(executor, sample)
     sample.raw["features_stale"] = np.array([[True], [False]])
     assert [one.raw["hour"] for one in rows_of(b"k", sample, "abc")] == [[3]]
@@ -98,7 +107,7 @@ def test_nobody_else_can_read_them_and_the_key_stays(tmp_path: Path) -> None:
 
 def test_what_is_offered_is_written_by_a_thread(executor, tmp_path: Path) -> None:
     sampler = SkewSampler(SkewSettings(str(tmp_path / "kept"), 1.0, 1000))
-    sample = sampler.sample(6)
+    sample = sampler.sample({}, 6)
     assert sample is not None and sample.rows.tolist() == [*range(6)]
     ask(executor, sample)
     sampler.offer(sample, "abc")
@@ -109,7 +118,7 @@ def test_what_is_offered_is_written_by_a_thread(executor, tmp_path: Path) -> Non
 def test_a_full_queue_drops_and_never_waits(executor, tmp_path: Path) -> None:
     sampler = SkewSampler(SkewSettings(str(tmp_path / "kept"), 1.0, 1000))
     sampler.stop()  # nobody takes anything any more
-    sample = PassSample(np.array([0]))
+    sample = PassSample(np.array([0]), {})
     for _ in range(1000):
         sampler.offer(sample, "abc")
 
@@ -117,9 +126,9 @@ def test_a_full_queue_drops_and_never_waits(executor, tmp_path: Path) -> None:
 def test_the_share_of_users_is_kept() -> None:
     settings = SkewSettings("unused", 0.25, 1000)
     sampler = SkewSampler(None)
-    assert sampler.sample(6) is None, "nothing is kept without settings"
+    assert sampler.sample({}, 6) is None, "nothing is kept without settings"
     sampler._settings = settings
-    taken = sum(len(found.rows) for _ in range(4000) if (found := sampler.sample(5)))
+    taken = sum(len(found.rows) for _ in range(4000) if (found := sampler.sample({}, 5)))
     assert abs(taken - 5000) < 4 * (20_000 * 0.25 * 0.75) ** 0.5
 
 

@@ -14,7 +14,7 @@ KEY = b"k" * 32
 
 def served_rows(executor: Executor, columns: Columns, at: float, release: str) -> list[SkewRow]:
     """What is kept of a request at the time ``at``, seconds since 1970, with the features that ``executor`` gives."""
-    sample = PassSample(np.arange(len(columns["user_id"])))
+    sample = PassSample(np.arange(len(columns["user_id"])), {})
     sample.at = at
     executor.run_pass(executor.batcher.accept(columns), watch=sample)
     return rows_of(KEY, sample, release)
