@@ -63,12 +63,13 @@ def skew_verdict(counts: SkewCounts, cut: float, config: GatesConfig) -> GateVer
     if faults:
         text = f"share of requests that differ from the data: {', '.join(faults)}; allowed: {most:.1%}"
         return judged(NAME, [text], "", figures)
-    if len(enough) < len(compared):
-        end = datetime.fromtimestamp(cut, UTC).isoformat(timespec="seconds")
-        why = (
-            f"{compared[STORE]:,} of {counts.kept:,} requests can be compared, expected {config.min_skew_requests:,}: "
-            f"{counts.later:,} came after the log ends ({end}), {counts.unknown:,} are of users whom it does not have"
-        )
-        return unknown(NAME, why, figures)
-    largest = max(shares.values(), default=0.0)
-    return judged(NAME, [], f"{compared[STORE]:,} requests; no column differs in more than {largest:.1%}", figures)
+    end = datetime.fromtimestamp(cut, UTC).isoformat(timespec="seconds")
+    left = f"{counts.later:,} came after the log ends ({end}), {counts.unknown:,} are of users whom it does not have"
+    can = f"{max(compared.values()):,} of {counts.kept:,} requests can be compared"
+    if not enough:
+        return unknown(NAME, f"{can}, expected {config.min_skew_requests:,}: {left}", figures)
+    largest = max((share for name, share in shares.items() if name.partition(" ")[0] in enough), default=0.0)
+    text = f"{max(compared.values()):,} requests; no column differs in more than {largest:.1%}"
+    if STORE not in enough:
+        text += f"; the store's columns could not be compared: of {counts.kept:,} requests {left}"
+    return judged(NAME, [], text, figures)

@@ -28,15 +28,22 @@ def test_columns_above_the_tolerance_are_named_the_worst_first() -> None:
     assert "features hour 10.0%, store age 1.5%; allowed: 1.0%" in verdict.text and "geo" not in verdict.text
 
 
-@pytest.mark.parametrize(("features", "state"), [(400, "fail"), (99, "inconclusive")])
-def test_few_requests_tell_nothing(features: int, state: str) -> None:
-    few = counts({(STORE, "age"): 50, (FEATURES, "hour"): 99}, store=99, features=features)
-    verdict = skew_verdict(few, 86_400.0, CONFIG)
+def test_few_requests_tell_nothing() -> None:
+    verdict = skew_verdict(
+        counts({(STORE, "age"): 50, (FEATURES, "hour"): 50}, store=99, features=98), 86_400.0, CONFIG
+    )
+    assert verdict.state == "inconclusive"
+    assert "99 of 500 requests can be compared, expected 100: 200 came after the log ends (1970-01-02" in verdict.text
+
+
+@pytest.mark.parametrize(("differing", "state"), [(5, "fail"), (4, "pass")])
+def test_where_the_log_is_older_than_the_requests_their_features_decide(differing: int, state: str) -> None:
+    """The store's columns cannot be compared then; those of few requests are not looked at."""
+    verdict = skew_verdict(counts({(STORE, "age"): 50, (FEATURES, "hour"): differing}, store=99), 86_400.0, CONFIG)
     assert verdict.state == state and "store age" not in verdict.text
-    if state == "inconclusive":
-        assert (
-            "99 of 500 requests can be compared, expected 100: 200 came after the log ends (1970-01-02" in verdict.text
-        )
+    if state == "pass":
+        assert "no column differs in more than 1.0%; the store's columns could not be compared" in verdict.text
+        assert "of 500 requests 200 came after the log ends (1970-01-02" in verdict.text
 
 
 def test_without_kept_requests_there_is_no_gate(releases, live) -> None:
