@@ -45,6 +45,8 @@ class Client:
         ConfigError: ``url`` or ``model`` is not a string or empty, or ``timeout`` is no positive number of seconds.
     """
 
+    _request_id = ""
+
     def __init__(self, url: str = DEFAULT_URL, model: str = "cascade", timeout: float = 10.0) -> None:
         for name, value in (("url", url), ("model", model)):
             if not isinstance(value, str) or not value:
@@ -159,7 +161,9 @@ class Client:
         while True:
             try:
                 left = until - time.monotonic()
-                return self._triton.infer(self.model, inputs, client_timeout=max(left, 0.001))
+                return self._triton.infer(
+                    self.model, inputs, request_id=self._request_id, client_timeout=max(left, 0.001)
+                )
             except grpc.InferenceServerException as error:
                 pause = next(waits, None)
                 again = worth_another_try(error.status() or "", error.message() or "")

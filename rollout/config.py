@@ -95,7 +95,7 @@ class CanaryConfig(Section):
     max_empty: float = Field(default=0.01, ge=0, lt=1)
     """How much larger than in the stable arm the share of empty answers may be. Example: ``0.001``."""
     max_shorter: float = Field(default=0.05, ge=0, lt=1)
-    """By what share of the stable arm's mean length the lists may be shorter. Example: ``0.01``."""
+    """How much larger the share of places without an item may be than in the stable arm. Example: ``0.01``."""
     max_score_shift: float = Field(default=1.0, gt=0)
     """How far the mean score of the best item may lie from that of the stable arm, either way. Another training moves
     scores without harm, so the default finds gross faults only. Unit: standard deviations over users. Example:

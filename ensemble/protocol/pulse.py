@@ -11,6 +11,8 @@ PULSE_FILES = "CASCADE_PULSE_FILES"
 """Environment variable: how the files of one server's pulses begin, with their folder. Without it none are written."""
 PROBED = (0, "probe")
 """The user id that a server asks for to see whether its model answers: as a number, and as text."""
+PROBE = "cascade-probe"
+"""Id of these requests, by which they are told from those of users: a shop may have a user 0."""
 _FORMAT = struct.Struct("=6q")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...core.errors import ServerError
 from ..client import DEFAULT_URL, Client
 from ..protocol.call_errors import one_line
-from ..protocol.pulse import PROBED
+from ..protocol.pulse import PROBE, PROBED
 from .control_key import GRPC_HEADER
 from .plain_path import real_paths
 
@@ -16,6 +16,8 @@ class ModelControl(Client):
     Args:
         control_key: of a server that restricts its control calls, see `control_key`.
     """
+
+    _request_id = PROBE
 
     def __init__(
         self, url: str = DEFAULT_URL, model: str = "cascade", timeout: float = 10.0, *, control_key: str = ""

@@ -24,6 +24,7 @@ from ...core.signature import Columns
 from ..graph.executor import Executor
 from ..protocol.arms import ARM_INPUT
 from ..protocol.call_errors import OVERLOADED, one_line
+from ..protocol.pulse import PROBE
 from ..protocol.request_batching import split, top_k_outputs
 from ..protocol.serving_file import Beside
 from ..protocol.skew_rows import SkewSettings
@@ -41,6 +42,11 @@ from .pulse_writer import PulseWriter
 from .skew_sampler import SkewSampler
 
 _log = logging.getLogger("cascade.backend")
+
+
+def is_probe(request: Any) -> bool:
+    """Whether the server itself asks, to see whether the model answers."""
+    return bool(request.request_id() == PROBE)
 
 
 class TritonPythonModel:
@@ -138,7 +144,7 @@ class TritonPythonModel:
         users = self.executor.batcher.check(columns)
         if arm is not None:
             self.beside.check(arm, users)
-        return CheckedRequest(request, columns, columns, users, arm)
+        return CheckedRequest(request, columns, columns, users, arm, is_probe(request))
 
     def add_times(
         self, answer: dict[str, NDArray[Any]], columns: Columns, seconds: dict[str, float], users: int

@@ -88,7 +88,8 @@ class TritonPythonModel(model.TritonPythonModel):
         users, arm = len(columns[TRACE]), asked.pop(ARM_INPUT.name, None)
         if arm is not None:
             self.beside.check(arm, users)
-        return CheckedRequest(request, columns, asked, users, arm, float(columns[TRACE][0, 1:].sum()) / 1000)
+        before_s = float(columns[TRACE][0, 1:].sum()) / 1000
+        return CheckedRequest(request, columns, asked, users, arm, model.is_probe(request), before_s)
 
     def refusal(self, error: Exception) -> Any:
         """As in the fused model, but a request that meets two releases, while steps are being replaced, is no fault."""

@@ -22,7 +22,8 @@ class ArmFigures:
     """Reason -> users whose answer is degraded by it."""
     empty: float = 0.0
     """Users without any item."""
-    items: float = 0.0
+    filled: float = 0.0
+    """Sum over users of the share of the places they asked for that got an item."""
     top_score: float = 0.0
     """Sum of the best item's score."""
     top_score_squares: float = 0.0
@@ -54,6 +55,11 @@ class ArmFigures:
         return self.users + self.unavailable
 
     @property
+    def unfilled(self) -> float:
+        """Sum over users of the share of the places they asked for that got no item."""
+        return max(self.users - self.filled, 0.0)  # counters are not read at one moment
+
+    @property
     def passes(self) -> float:
         """Number of timed passes."""
         return max(self.latency.values(), default=0.0)
@@ -82,7 +88,7 @@ _NAMES = {
     "users": f"{PREFIX}users_total",
     "unavailable": f"{PREFIX}unavailable_users_total",
     "empty": f"{PREFIX}empty_users_total",
-    "items": f"{PREFIX}items_total",
+    "filled": f"{PREFIX}filled_places_total",
     "top_score": f"{PREFIX}top_score_total",
     "top_score_squares": f"{PREFIX}top_score_squares_total",
 }

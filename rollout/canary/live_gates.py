@@ -32,7 +32,7 @@ def live_verdicts(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) 
         _unavailable(stable, canary, config),
         *(_degraded(reason, stable, canary, config) for reason in reasons),
         _share("empty", stable.empty, canary.empty, stable.users, canary.users, config.max_empty, config),
-        _list_length(stable, canary, config),
+        _share("unfilled", stable.unfilled, canary.unfilled, stable.users, canary.users, config.max_shorter, config),
         _top_score(stable, canary, config),
         *(_latency(f"latency p{q * 100:.0f}", q, stable, canary, config) for q in (0.95, 0.99)),
     ]
@@ -66,22 +66,15 @@ def _share(
     margin: float,
     config: CanaryConfig,
 ) -> GateVerdict:
-    """Whether a share of the users is larger in the canary than in the stable arm, by more than the margin."""
+    """Whether a share of the users is larger in the canary than in the stable arm, by more than the margin.
+
+    A sum over users of values from 0 to 1 can stand for their number: its variance is at most that of a share.
+    """
     one, other = _of_share(stable, stable_users), _of_share(canary, canary_users)
     shares, low, high = _compared(one, other, config)
     text = f"{shares[1]:.2%} of the users, stable {shares[0]:.2%} ({_pct(low)} to {_pct(high)}); allowed: +{margin:.2%}"
     figures = {"stable": shares[0], "canary": shares[1], "low": low, "high": high}
     return GateVerdict(gate, _state(low > margin, high <= margin), text, figures)
-
-
-def _list_length(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> GateVerdict:
-    """Figures: items of a user. They vary little, so they are compared without an interval."""
-    if not stable.users or not canary.users:
-        return unknown("list length", "an arm has answered no user itself")
-    own, other = canary.items / canary.users, stable.items / stable.users
-    short = own < other * (1 - config.max_shorter)
-    text = f"{own:.2f} items, stable {other:.2f}; allowed: -{config.max_shorter:.0%}"
-    return GateVerdict("list length", "fail" if short else "pass", text, {"stable": other, "canary": own})
 
 
 def _top_score(stable: ArmFigures, canary: ArmFigures, config: CanaryConfig) -> GateVerdict:

@@ -45,8 +45,8 @@ def shift_verdict(candidate: MeasuredRelease, live: MeasuredRelease, config: Gat
     The latter does not decide: it calls a shift major however small it is, if all scores are much alike.
     """
     one, other = (each.scores[each.answers >= 0] for each in (candidate, live))
-    if min(len(candidate.answers), len(one), len(other)) < config.min_users:
-        return unknown(SHIFT, f"{len(candidate.answers):,} users, expected {config.min_users:,}")
+    if (fewest := min(len(candidate.answers), len(one), len(other))) < config.min_users:
+        return unknown(SHIFT, f"{fewest:,} shown items in one of both, expected {config.min_users:,}")
     factor = odds_factor(one, other)
     text = f"the odds of shown items are up to {factor:.2f} times higher or lower"
     faults = [] if factor <= config.max_score_shift else [f"{text}, allowed: {config.max_score_shift:g} times"]

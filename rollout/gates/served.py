@@ -106,10 +106,12 @@ class ServedReleases:
             yield None
 
     def _url(self, release: str) -> str:
-        """``host:port`` of a running server that answers with the release; empty if there is none."""
+        """``host:port`` of a running server that answers with the release; empty if there is none. One with arms is not
+        asked: the requests would count as those of users."""
         servers = servers_of(self.store.repository, self.store.model)
         found = [ServerStatus.read(Path(server.status_file)) for server in servers]
-        return next((status.grpc_url for status in found if status.ready and status.release == release), "")
+        able = (status for status in found if status.ready and status.release == release and not status.arms)
+        return next((status.grpc_url for status in able), "")
 
     def _version(self, release: str) -> Path:
         return version_folder(self.store.folder(release) / self.store.model)

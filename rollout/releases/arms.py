@@ -64,6 +64,12 @@ def set_shadows(store: ReleaseStore, shadows: Sequence[Arm], reason: str) -> Liv
     return _change(store, shadows, lambda live: replace(live, shadows=tuple(shadows)), "shadow", reason)
 
 
+def check_not_stable(live: LiveSet | None, release: str) -> None:
+    """Raise ReleaseError if this is the stable release, which cannot be compared with itself."""
+    if live and live.stable == release:
+        raise ReleaseError(f"release {release}: is the stable one already")
+
+
 def stop_arms(
     store: ReleaseStore,
     reason: str,
@@ -112,8 +118,7 @@ def _change(
             )
         for arm in arms:
             store.folder(arm.release)
-            if arm.release == live.stable:
-                raise ReleaseError(f"release {arm.release}: is the stable one already")
+            check_not_stable(live, arm.release)
         return make(live)
 
     return sets.change(checked, actor=this_process(), reason=reason, action=action, figures=figures)

@@ -27,6 +27,9 @@ WAIT_S = 60.0
 """Seconds that a change of the store waits for another one, which may copy gigabytes."""
 
 
+_ROLLBACK = "a rollback would bring it back"
+
+
 @dataclass(frozen=True)
 class StoredRelease:
     """A release that is kept."""
@@ -164,7 +167,8 @@ class ReleaseStore:
         with self._changing():
             folder = self.folder(release)
             if user := self._users().get(release):
-                raise ReleaseError(f"release {release}: {user}, so it cannot be retired; promote another one first")
+                advice = "`--previous` gives that up" if user == _ROLLBACK else "promote another one first"
+                raise ReleaseError(f"release {release}: {user}, so it cannot be retired; {advice}")
             self._remove(folder)
 
     def prune(self, keep: int) -> list[str]:
@@ -206,7 +210,7 @@ class ReleaseStore:
         for arm in (*live.shadows, *live.arms) if live else ():
             found[arm.release] = f"is in use as {arm.name}"
         if live and live.previous:
-            found[live.previous] = "a rollback would bring it back"
+            found[live.previous] = _ROLLBACK
         if live:
             found[live.stable] = "is the stable one"
         return found

@@ -106,7 +106,7 @@ class Dying(FakeTriton):
         super().__init__()
         self.error, self.failures, self.asked = grpc.InferenceServerException(text, status), failures, 0
 
-    def infer(self, model, inputs, client_timeout):
+    def infer(self, model, inputs, request_id, client_timeout):
         self.asked += 1
         if self.asked <= self.failures:
             raise self.error

@@ -33,6 +33,9 @@ class Request:
     def inputs(self):
         return self.tensors
 
+    def request_id(self):
+        return ""
+
     def requested_output_names(self):
         return self.outputs
 

@@ -59,6 +59,7 @@ def canary(
     Exit code 0: promoted, or the last share is set. 1: rolled back. 3: held.
     """
     from ...rollout.canary.ramp import RampPlan
+    from ...rollout.releases.arms import check_not_stable
 
     if bool(share) == bool(ramp):
         from ...core.errors import ConfigError
@@ -67,12 +68,13 @@ def canary(
     shares = shares_of(ramp, "--ramp") if ramp else [share_of(share, "--share")]
     length = seconds_of(every or _EVERY, "--every")
     longest = seconds_of(wait, "--wait") if wait else None
-    settings, (store, _) = load(config, sets).rollout, places(config, sets)
+    settings, (store, live_sets) = load(config, sets).rollout, places(config, sets)
     found = store.find(which)
     subject = _subject(store, found, reason, settings, timeout)
     now = subject.share
     if now is None:
         check_reason(force, reason)
+        check_not_stable(live_sets.read(), found)
         check_passed(verified(config, sets, runs, which), force, ("started", "starts"))
     if share and not every and shares[0] < 1:
         _set_by_hand(subject, shares[0], timeout, as_json)

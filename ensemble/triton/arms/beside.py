@@ -91,7 +91,7 @@ class AskedBeside:
         answers = own(requests) if router is None else router.answer(requests, own)
         if shadows is not None:
             for entry, answer in zip(requests, answers, strict=True):
-                if not isinstance(answer, Exception):
+                if not isinstance(answer, Exception) and not entry.probe:
                     shadows.offer(entry.asked, answer)
         return answers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -20,6 +20,7 @@ HELP = {
     "recsys_arm_degraded_users_total": f"Answers to {_USERS} that have the reason.",
     "recsys_arm_empty_users_total": f"Empty answers to {_USERS}.",
     "recsys_arm_items_total": f"Items in all answers to {_USERS}.",
+    "recsys_arm_filled_places_total": f"Sum of the share of the places asked for that have an item, over {_USERS}.",
     "recsys_arm_top_score_total": f"Sum of the best item's score, over {_USERS}.",
     "recsys_arm_top_score_squares_total": f"Sum of the square of the best item's score, over {_USERS}.",
     "recsys_arm_latency_seconds_bucket": "Answers of an arm that took at most le seconds.",
@@ -36,21 +37,25 @@ class ArmCounters:
         self._latency: dict[tuple[tuple[str, str], ...], StageHistogram] = {}
         self._lock = Lock()
 
-    def answered(self, arm: str, release: str, answer: Columns, seconds: float) -> None:
-        """Count an answer [B, ...] of the arm's release."""
-        labels, found = _labels(arm, release), _shown(answer)
-        reasons = Counter(why for text in answer["reasons"][:, 0] for why in text.split(",") if why)
+    def answered(self, arm: str, release: str, answers: Sequence[Columns], seconds: float) -> None:
+        """Count the answers [B, ...] of the arm's release to requests that were joined."""
+        labels = _labels(arm, release)
         with self._lock:
-            counted: dict[str, float] = {"users": len(found), "items": int(found.sum())}
-            counted["empty_users"] = int((found == 0).sum())
-            if "scores" in answer and answer["scores"].shape[1]:
-                best = answer["scores"][:, 0].astype(np.float64)
-                counted |= {"top_score": float(best.sum()), "top_score_squares": float((best**2).sum())}
-            for name, count in counted.items():
-                self._add(name, labels, count)
-            for why, count in reasons.items():
-                self._add("degraded_users", (*labels, ("reason", why)), count)
+            for answer in answers:
+                self._count(labels, answer)
             self._latency.setdefault(labels, StageHistogram([arm])).observe({arm: seconds})
+
+    def _count(self, labels: tuple[tuple[str, str], ...], answer: Columns) -> None:
+        found, places = _shown(answer), max(answer["item_ids"].shape[1], 1)
+        counted: dict[str, float] = {"users": len(found), "items": int(found.sum())}
+        counted |= {"empty_users": int((found == 0).sum()), "filled_places": float(found.sum() / places)}
+        if "scores" in answer and answer["scores"].shape[1]:
+            best = answer["scores"][:, 0].astype(np.float64)
+            counted |= {"top_score": float(best.sum()), "top_score_squares": float((best**2).sum())}
+        for name, count in counted.items():
+            self._add(name, labels, count)
+        for why, count in Counter(why for text in answer["reasons"][:, 0] for why in text.split(",") if why).items():
+            self._add("degraded_users", (*labels, ("reason", why)), count)
 
     def unavailable(self, arm: str, release: str, users: int) -> None:
         """Count users whom the stable release answered in place of the arm's."""

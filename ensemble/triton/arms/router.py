@@ -42,6 +42,8 @@ class CheckedRequest:
     users: int
     arm: NDArray[Any] | None = None
     """[users, 1], the arms that it asks for; empty text for the user's own."""
+    probe: bool = False
+    """Whether the server itself asks: the stable release answers, and it counts as no user of an arm."""
     before_s: float = 0.0
     """Seconds that earlier steps of an ensemble took for it."""
 
@@ -112,6 +114,9 @@ class ArmRouter:
         return [_joined(by_request[at], entry.users) for at, entry in enumerate(requests)]
 
     def _parts(self, at: int, entry: CheckedRequest) -> Iterator[_Part]:
+        if entry.probe:
+            yield _Part(at, 0, None, entry)
+            return
         arms = self._assignment.arms(entry.asked["user_id"][:, 0])
         if entry.arm is not None:
             for row, name in enumerate(entry.arm[:, 0].tolist()):
@@ -142,8 +147,9 @@ class ArmRouter:
         start = perf_counter()
         answer = self._calls.ask(link, [part.entry.asked for part in parts])
         answer.outputs[ARM] = np.full((sum(answer.users), 1), self.names[arm], dtype=object)
-        self._counts.answered(self.names[arm], self._releases[arm], answer.outputs, perf_counter() - start)
-        return [*answer.of_each()]
+        answers = answer.of_each()
+        self._counts.answered(self.names[arm], self._releases[arm], answers, perf_counter() - start)
+        return [*answers]
 
     def _stable(
         self, parts: Sequence[_Part], stable: Callable[[Sequence[CheckedRequest]], list[Answer]]
@@ -152,9 +158,9 @@ class ArmRouter:
         answers = stable([part.entry for part in parts]) if parts else []
         took = perf_counter() - start
         for part, answer in zip(parts, answers, strict=True):
-            if not isinstance(answer, Exception):
+            if not isinstance(answer, Exception) and not part.entry.probe:
                 seconds = part.entry.before_s + took
-                self._counts.answered(STABLE, str(answer["release"][0, 0]), answer, seconds)
+                self._counts.answered(STABLE, str(answer["release"][0, 0]), [answer], seconds)
         return answers
 
     def _in_place_of(

@@ -18,7 +18,7 @@ SLOW = (0.0, 0.0, 0.0, 0.0, 0.1, 0.6, 1.0)
 
 
 def arm(came: float, passes: tuple[float, ...] = NORMAL, mean: float = 0.5, **shares: float) -> ArmFigures:
-    """An arm with 10 items a user, top scores with a standard deviation of 0.1, and these shares of its users."""
+    """An arm whose top scores have a standard deviation of 0.1, with these shares of its users."""
     users = came * (1 - shares.get("unavailable", 0.0))
     shown = users * (1 - shares.get("empty", 0.0))
     return ArmFigures(
@@ -26,7 +26,7 @@ def arm(came: float, passes: tuple[float, ...] = NORMAL, mean: float = 0.5, **sh
         unavailable=came - users,
         degraded={"features_stale": users * shares.get("degraded", 0.0)},
         empty=users * shares.get("empty", 0.0),
-        items=shares.get("items", 10.0) * users,
+        filled=users * (1 - shares.get("unfilled", 0.0)),
         top_score=mean * shown,
         top_score_squares=(mean**2 + 0.01) * shown,
         latency={bound: share * users for bound, share in zip(BOUNDS, passes, strict=True)},
@@ -41,7 +41,7 @@ def test_equal_arms_pass_every_gate() -> None:
     found = states(arm(90_000, degraded=0.01, empty=0.01), arm(10_000, degraded=0.01, empty=0.01))
     assert set(found.values()) == {"pass"}
     assert list(found) == [
-        "unavailable", "degraded features_stale", "empty", "list length", "top score", "latency p95", "latency p99"
+        "unavailable", "degraded features_stale", "empty", "unfilled", "top score", "latency p95", "latency p99"
     ]  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_equal_arms_pass_every_gate() -> None:
         ("unavailable", {"unavailable": 0.05}),
         ("degraded features_stale", {"degraded": 0.1}),
         ("empty", {"empty": 0.05}),
-        ("list length", {"items": 9.0}),
+        ("unfilled", {"unfilled": 0.1}),
         ("top score", {"mean": 0.65}),
         ("top score", {"mean": 0.35}),
         ("latency p95", {"passes": SLOW}),
@@ -76,7 +76,7 @@ def test_a_share_near_its_margin_is_inconclusive_with_few_users_and_known_with_m
 
 def test_scores_that_are_all_the_same_and_moved_fail() -> None:
     def constant(value: float) -> ArmFigures:
-        return ArmFigures(users=1000, items=10_000, top_score=1000 * value, top_score_squares=1000 * value**2)
+        return ArmFigures(users=1000, filled=1000, top_score=1000 * value, top_score_squares=1000 * value**2)
 
     assert states(constant(0.5), constant(0.5))["top score"] == "pass"
     assert states(constant(0.5), constant(0.6))["top score"] == "fail"
@@ -93,7 +93,7 @@ def test_the_call_to_the_canarys_own_server_does_not_count() -> None:
 
 def test_nobody_who_got_an_item_is_inconclusive() -> None:
     found = states(arm(1000), ArmFigures(unavailable=1000))
-    assert found["unavailable"] == "fail" and found["top score"] == found["list length"] == "inconclusive"
+    assert found["unavailable"] == "fail" and found["top score"] == "inconclusive"
 
 
 def test_quantiles_by_hand() -> None:

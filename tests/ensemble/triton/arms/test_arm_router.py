@@ -146,12 +146,22 @@ def test_each_user_gets_what_its_arm_answers_it_alone(asked, shares, down, salt,
 
 def test_users_of_an_arm_are_asked_for_in_one_call_and_counted():
     arm, counts = Arm("canary"), ArmCounters()
-    router({"canary": 1.0}, {"canary": arm}, counts=counts).answer([request([1, 2]), request([3])], stable)
+    asked = [request([1, 2]), request([3])]
+    answers = router({"canary": 1.0}, {"canary": arm}, counts=counts).answer(asked, stable)
     assert arm.calls == 1
+    filled = sum(float((answer["item_ids"] >= 0).mean(axis=1).sum()) for answer in answers)
     found = {name: value for (name, labels), value in counts.values().items() if ("arm", "canary") in labels}
     assert found["recsys_arm_users_total"] == 3 and found["recsys_arm_items_total"] == 6
+    assert found["recsys_arm_filled_places_total"] == filled > 0
     assert found["recsys_arm_top_score_total"] == 1.5 and found["recsys_arm_top_score_squares_total"] == 0.75
     assert found["recsys_arm_latency_seconds_count"] == 1 and found["recsys_arm_empty_users_total"] == 0
+
+
+def test_a_probe_of_the_server_is_no_user_of_an_arm():
+    arm, counts = Arm("canary"), ArmCounters()
+    probe = replace(request([1]), probe=True)
+    [answer] = router({"canary": 1.0}, {"canary": arm}, counts=counts).answer([probe], stable)
+    assert answer["arm"][0, 0] == "stable" and arm.calls == 0 and not counts.values()
 
 
 def test_the_stable_release_took_as_long_as_all_steps_together():
