@@ -17,7 +17,7 @@ BEING_LOADED = "a release is being loaded, ask again"
 
 _LONGEST_LINE = 400
 _CALLS = re.compile(r"(?:\\n|\s)+At:(?:\\n|\s)+/\S+\(\d+\): [^\";]*")
-_ADDED_BY_TRITON = re.compile(r"^(\[request id: <id_unknown>\] )?(in ensemble '[^']*', )?")
+_ADDED_BY_TRITON = re.compile(r"^(\[request id: [^\]]*\] )?(in ensemble '[^']*', )?")
 
 
 class NoAnswerError(ServerError):
@@ -60,6 +60,11 @@ def translate(status: str, message: str, url: str) -> RequestError | ServerError
     match status.removeprefix("StatusCode."):
         case "INVALID_ARGUMENT":
             return RequestError(text)
+        case "NOT_FOUND" | "UNAVAILABLE" if "has no available versions" in text:
+            return ServerError(
+                f"{url}: {text}; it is being started or stopped, or could not be loaded: ask again later, or see the "
+                "server's log"
+            )
         case "NOT_FOUND":
             return UnknownModelError(f"{url}: {text}; `cascade serve` serves what `cascade run` has exported")
         case "UNAVAILABLE" if OVERLOADED in text:
