@@ -25,6 +25,8 @@ class Switch:
     """The running servers; empty if there are none."""
     put_back: bool
     """Whether a server refused the release, and the live set is as it was before."""
+    ended: Sequence[Arm] = ()
+    """Arms that answered before and do not any more."""
 
     @property
     def whole(self) -> bool:
@@ -82,7 +84,8 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
     compared with has gone.
 
     Raises:
-        ReleaseError: there is no previous one, or it is not kept any more, or the live set cannot be changed now.
+        ReleaseError: there is no previous one, it has users as an arm or is not kept any more, or the live set cannot be
+            changed now.
     """
 
     def make(live: LiveSet | None) -> LiveSet:
@@ -90,6 +93,11 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
             raise ReleaseError(
                 f"model {store.model}: there is no previous release to go back to; `cascade release promote` takes any "
                 "that `cascade release list` shows"
+            )
+        if back := [arm.name for arm in live.arms if arm.release == live.previous]:
+            raise ReleaseError(
+                f"release {live.previous}: would answer everybody, and is {back[0]} now; `cascade release stop` gives its "
+                "users the stable release again"
             )
         store.folder(live.previous)
         return live.with_stable(live.previous)
@@ -193,7 +201,9 @@ def _switch(
     servers = wait_for_servers(store.repository, store.model, live, timeout_s)
     refused = [server for server in servers if server.refused]
     if not refused:
-        return Switch(live, servers, put_back=False)
+        names = {arm.name for arm in live.arms}
+        before = replaced[0].arms if replaced[0] else ()
+        return Switch(live, servers, put_back=False, ended=[arm for arm in before if arm.name not in names])
     why = f"process {refused[0].pid} cannot load release {live.stable}: {refused[0].why_not}"
     _put_back(sets, replaced[0], live, actor, why)
     return Switch(sets.read(), servers, put_back=True)

@@ -145,9 +145,10 @@ def switch_text(switch: Switch) -> str:
     ]
     if not lines:
         lines = ["no `cascade serve` of this model runs; the next one starts with it"]
-    return "\n".join(
-        [*(["put back, because a server cannot load the release"] if switch.put_back else []), first, *lines]
-    )
+    if switch.put_back:
+        first = f"put back, because a server cannot load the release\n{first}"
+    ended = [f"ended: {arm.name}, release {arm.release} at {arm.share:.4g}" for arm in switch.ended]
+    return "\n".join([first, *ended, *lines])
 
 
 def _rows(prefix: str, pairs: Mapping[str, Pair]) -> list[tuple[str, str, str]]:

@@ -116,6 +116,24 @@ def test_a_rollback_exchanges_stable_and_previous(kept, sets) -> None:
     assert sets.history().lines[2].reason == "worse"
 
 
+def test_a_rollback_ends_arms_and_names_them(kept, sets) -> None:
+    promote(kept, "a", "", 1)
+    promote(kept, "b", "", 1)
+    arm = Arm("canary", "c", 0.05)
+    sets.change(lambda live: replace(live, arms=(arm,)), actor="test", reason="")
+    assert rollback(kept, "worse", 1).ended == [arm]
+    assert sets.read().arms == () and stable_and_previous(sets) == ("a", "b")
+
+
+def test_a_rollback_does_not_give_everybody_the_canary(kept, sets) -> None:
+    promote(kept, "a", "", 1)
+    promote(kept, "b", "", 1)
+    before = sets.change(lambda live: replace(live, arms=(Arm("canary", "a", 0.5),)), actor="test", reason="")
+    with pytest.raises(ReleaseError, match="a: would answer everybody, and is canary now; `cascade release stop`"):
+        rollback(kept, "back in a canary", 1)
+    assert sets.read() == before
+
+
 def test_the_stable_release_is_not_promoted_again(kept, sets) -> None:
     promote(kept, "a", "", 1)
     with pytest.raises(ReleaseError, match="a: is the stable one already"):
