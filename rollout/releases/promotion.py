@@ -84,7 +84,7 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
     compared with has gone.
 
     Raises:
-        ReleaseError: there is no previous one, it has users as an arm or is not kept any more, or the live set cannot be
+        ReleaseError: there is no previous one, it is that of an arm or is not kept any more, or the live set cannot be
             changed now.
     """
 
@@ -96,8 +96,8 @@ def rollback(store: ReleaseStore, reason: str, timeout_s: float) -> Switch:
             )
         if back := [arm.name for arm in live.arms if arm.release == live.previous]:
             raise ReleaseError(
-                f"release {live.previous}: would answer everybody, and is {back[0]} now; `cascade release stop` gives its "
-                "users the stable release again"
+                f"release {live.previous}: would answer everybody, and is {back[0]} now; `cascade release stop` gives "
+                "its users the stable release again"
             )
         store.folder(live.previous)
         return live.with_stable(live.previous)
