@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...core.artifact import Artifact
-from ...core.errors import ArtifactError, CascadeError
+from ...core.errors import ArtifactError, CascadeError, FeatureStoreError
 from ...core.signature import Signature
 from ...ensemble.graph.executor import Executor
 from ...ensemble.repository.golden import Golden
@@ -115,6 +115,9 @@ def _verdicts(
         if live is not None:
             store.verify(live)  # a file that was cut off is not safe to ask
             theirs = _load(store, live, users)
+    except FeatureStoreError as error:
+        why = f"{live} cannot answer with the features of this release, so nothing is compared with it: {error}"
+        yield GateVerdict(LIVE, "inconclusive", why)
     except CascadeError as error:
         yield GateVerdict(LIVE, "inconclusive", f"{live} is damaged, so nothing is compared with it: {error}")
     try:

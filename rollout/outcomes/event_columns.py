@@ -15,6 +15,8 @@ from ...workflows.tables.times import NUMBER, iso_text, microseconds, numbers_as
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LARGEST = 1e12
+"""Largest amount that is taken for one: the squares of larger ones would drown all others."""
 COLUMNS = ("user_id", "time", "event", "value", "event_id")
 REVENUE = "revenue"
 """The metric of the values, so no event can be named so."""
@@ -146,6 +148,8 @@ def _values(raw: pa.Table, file: Path, before: int) -> pa.Array:
     filled = pc.fill_null(found, math.nan)
     infinite = pc.and_(pc.is_valid(found), pc.invert(pc.is_finite(filled)))
     _refuse(infinite, column, where, before, "a finite number", advice)
+    huge = pc.and_(pc.is_valid(found), pc.greater(pc.abs(filled), LARGEST))
+    _refuse(huge, column, where, before, f"a number from {-LARGEST:g} to {LARGEST:g}", advice)
     return filled
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.errors import FeatureStoreError
 from .online import FeatureQuery, OnlineRows
 from .spec import BEFORE_TEST, FeatureSpec, View
 from .values import set_value, value_message
@@ -31,9 +32,16 @@ class ArtifactReader:
 
     @classmethod
     def open(cls, query: FeatureQuery, folder: Path) -> ArtifactReader:
-        """Open the views of ``query`` in the features artifact in ``folder``."""
+        """Open the views of ``query`` in the features artifact in ``folder``.
+
+        Raises:
+            FeatureStoreError: a view lacks a column.
+        """
         spec = FeatureSpec.load(folder)
         views = [view for view in spec.views if view.name in query.views]
+        for view in views:
+            if lacking := [name for name in query.views[view.name] if name not in view.columns]:
+                raise FeatureStoreError(f"{folder}: {view.name} lacks {', '.join(lacking)}, as the data did")
         message = value_message()
         return cls(
             tuple(

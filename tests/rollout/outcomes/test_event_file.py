@@ -82,6 +82,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "a long event": (event("a", TIME, "x" * 101), "event, row 2: expected a name of 1 to 100 characters"),
     "revenue": (event("a", TIME, "revenue"), "event, row 2: expected another name, got 'revenue'"),
     "text as value": (event("a", TIME, value="9,50"), "value, row 2: expected a number, got '9,50'; write an amount"),
+    "huge value": (event("a", TIME, value=1e200), "value, row 2: expected a number from -1e\\+12 to 1e\\+12, got"),
     "infinite value": (event("a", TIME, value=math.inf), "value, row 2: expected a (finite )?number, got 'Infinity'"),
     "empty event_id": (event("a", TIME, event_id=""), "event_id, row 2: expected an id, got ''"),
 }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cascade.core.errors import FeatureStoreError
 from cascade.testing.feature_data import shop_features
 from cascade.workflows.config import FeatureStoreConfig
 from cascade.workflows.features import artifact_reader
@@ -52,3 +53,11 @@ def test_a_view_without_a_file_is_of_no_user(tmp_path: Path) -> None:
     query = FeatureQuery("shop", "user_id", {"user_history": ["history_ids"]})
     found = ArtifactReader.open(query, shop_features(tmp_path, section).path).read([0, 1])
     assert found.known == [False, True], "user 0 has no history before the test part"
+
+
+def test_a_column_that_the_artifact_lacks_is_named(tmp_path: Path) -> None:
+    """As when newer data lacks what an older release reads."""
+    section = FeatureStoreConfig(repo=str(tmp_path / "repo"), project="shop")
+    query = FeatureQuery("shop", "user_id", {"user_profile": ["age", "height"]})
+    with pytest.raises(FeatureStoreError, match="user_profile lacks height"):
+        ArtifactReader.open(query, shop_features(tmp_path, section).path)
