@@ -63,6 +63,10 @@ def _ids(raw: pa.Table, name: str, file: Path, before: int, *, needed: bool) -> 
             return pa.nulls(len(raw), pa.string())
         raise DataError(f"{file}, {name}: expected integers or text, got {kind}; write ids as the requests have them")
     text = column.cast(pa.string())
+    floats = pc.fill_null(pc.match_substring_regex(text, r"^-?\d+\.0$"), False)
+    if len(text) and pc.all(floats).as_py():
+        got = f"numbers such as {text[0].as_py()}"
+        raise DataError(f"{file}, {name}: expected ids as the requests have them, got {got}; write integers")
     bad = pc.fill_null(pc.equal(text, ""), True) if needed else pc.fill_null(pc.equal(text, ""), False)
     _refuse(
         bad, text, f"{file}, {name}", before, "an id", "leave out events without a user" if needed else "leave it out"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 200_000
 """Rows that are in memory at a time."""
 KINDS = (".parquet", ".csv", ".jsonl")
+IDS = {"user_id", "event_id"}
 
 
 def read_events(file: Path) -> Iterator[tuple[pa.Table, float]]:
@@ -71,7 +72,8 @@ def _csv(file: Path) -> Iterator[tuple[pa.Table, float]]:
         )
         size = max(file.stat().st_size, 1)
         blocks = pyarrow.csv.ReadOptions(block_size=1 << 24)
-        with file.open("rb") as stream, pyarrow.csv.open_csv(stream, blocks, convert_options=options) as reader:
+        # Not a file of Python's: a thread of Arrow's that still read it at the end would abort the process.
+        with pa.OSFile(str(file)) as stream, pyarrow.csv.open_csv(stream, blocks, convert_options=options) as reader:
             for batch in reader:
                 yield pa.table(batch), min(stream.tell() / size, 1.0)
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
@@ -104,6 +106,13 @@ def _as_table(rows: list[dict[str, Any]], file: Path) -> pa.Table:
     import pyarrow as pa
 
     names = _present(file, {name for row in rows for name in row})
+    for name in IDS & {*names}:
+        for row in rows:
+            value = row.get(name)
+            if isinstance(value, bool) or not isinstance(value, int | str | None):
+                raise DataError(
+                    f"{file}, {name}: expected integers or text, got {value!r}; write ids as the requests have them"
+                )
     return pa.table({name: [_text(row.get(name)) for row in rows] for name in names})
 
 

@@ -88,6 +88,15 @@ BAD: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.parametrize("value", [1.0, True, [1], {"id": 1}])
+@pytest.mark.parametrize("column", ["user_id", "event_id"])
+def test_an_id_is_an_integer_or_text(column: str, value: Any, tmp_path) -> None:
+    """A float would be the text 1.0, and so another user than 1."""
+    row = {**event("a", TIME, event_id="x"), column: value}
+    with pytest.raises(DataError, match=f"{column}: expected integers or text, got"):
+        read(write(tmp_path / "e.jsonl", [row]))
+
+
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_row_is_named(bad: str, tmp_path) -> None:
     row, message = BAD[bad]
@@ -115,6 +124,11 @@ def test_rows_are_counted_over_batches(tmp_path, monkeypatch) -> None:
         ("e.csv", "user_id,time,event\n,5,click\n", "user_id, row 1: expected an id, got nothing"),
         ("e.csv", "user_id,time,event\na,5,click\nb,x5,click\n", "time, row 2: expected a time, got 'x5'"),
         ("e.csv", "user_id,time,event,value\na,5,click,1.5x\n", "value, row 1: expected a number, got '1.5x'"),
+        (
+            "e.csv",
+            "user_id,time,event\n1.0,5,click\n2.0,6,click\n",
+            "user_id: expected ids .* such as 1.0; write integers",
+        ),
         ("e.jsonl", "", "expected at least one event, got none"),
         ("e.jsonl", "{\n", "line 1: expected an object of JSON"),
         ("e.jsonl", "[1]\n", "line 1: expected an object of JSON, got"),
@@ -125,6 +139,11 @@ def test_a_bad_file_is_refused(name: str, content: str, message: str, tmp_path) 
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
         read(tmp_path / name)
+
+
+def test_ids_that_look_like_numbers_beside_others_are_text(tmp_path) -> None:
+    (tmp_path / "e.csv").write_text("user_id,time,event,event_id\n1.0,5,click,\nv2,6,click,\n")
+    assert [row["user_id"] for row in read(tmp_path / "e.csv")] == ["1.0", "v2"]
 
 
 def test_a_missing_file_and_a_wrong_type_of_ids(tmp_path) -> None:
