@@ -13,6 +13,7 @@ from ..statistics.cuped import pre_period
 from ..statistics.decision import ArmCounts
 from ..statistics.user_sums import UserSums
 from .event_columns import REVENUE
+from .event_log import events_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,10 +55,8 @@ def outcomes_in(
         wanted: metrics that are added up even if there are no events of them.
         pre_period_days: length of the pre-period.
     """
-    import pyarrow.dataset as ds
-
     columns = ("user", "event", "value", "time", "arm")
-    events = log.read(columns, ds.field("generation") == window.generation)
+    events = log.read(columns, events_of(window))
     user, name, arm = events["user"].to_numpy(), events["event"], events["arm"].to_numpy()
     shown = _is(name, IMPRESSION)
     users, first = np.unique(user[shown] if shown.any() else user, return_index=True)

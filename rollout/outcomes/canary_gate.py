@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from ..config import OutcomesConfig
 from ..gates.verdict import GateVerdict, unknown
 from ..releases.live_set import LiveSet, LiveSets
 from ..statistics.decision import IDLE_S
 from ..statistics.sequential import MIN_USERS
-from .event_log import EventLog
+from .event_log import EventLog, events_of
 from .experiment import idle, outcomes_of, verdict_of
-from .windows import windows_of
+from .windows import Window, windows_of
 
 GATE = "outcomes"
 ALPHA = 0.01
@@ -28,7 +29,7 @@ def outcome_verdicts(live_sets: LiveSets, live: LiveSet, config: OutcomesConfig)
     if window is None or not window.arms or window.arms != live.arms:
         return []
     log = EventLog(live_sets)
-    if not _fed(log, [each.generation for each in windows if each.salt == window.salt]):
+    if not _fed(log, [each for each in windows if each.salt == window.salt]):
         return []
     found = outcomes_of(log, windows, window, config)
     idle_s = idle(log, window, found, time.time())
@@ -41,7 +42,5 @@ def outcome_verdicts(live_sets: LiveSets, live: LiveSet, config: OutcomesConfig)
     return [GateVerdict(GATE, "pass", verdict.reason, users)]
 
 
-def _fed(log: EventLog, generations: list[int]) -> bool:
-    import pyarrow.dataset as ds
-
-    return len(log.read(("user",), ds.field("generation").isin(generations))) > 0
+def _fed(log: EventLog, windows: Sequence[Window]) -> bool:
+    return any(len(log.read(("user",), events_of(window))) for window in windows)

@@ -137,6 +137,14 @@ class EventLog:
         return file.read_text()
 
 
+def events_of(window: Window) -> Any:
+    """The filter of `EventLog.read` for events of a window with arms. An audit log that was begun anew counts its
+    generations from 1 again, so the time counts as well."""
+    import pyarrow.dataset as ds
+
+    return (ds.field("generation") == window.generation) & (ds.field("time") >= window.start_us)
+
+
 def _schema() -> pa.Schema:
     import pyarrow as pa
 

@@ -1,6 +1,7 @@
 """Sums over the users of each arm, by hand and against a slow sum."""
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,15 @@ def test_with_impressions_by_hand(log, tmp_path) -> None:
     assert totals(found, "stable", "revenue") == (2, 15, 225)
     assert totals(found, "canary", "revenue") == (1, 0, 0)
     assert found.last_us == (START + 7) * 10**6
+
+
+def test_a_log_that_was_begun_anew_has_none_of_the_events_before(log, tmp_path) -> None:
+    """Its windows count their generations from 1 again."""
+    (a,), (b,) = users_of(0, 1), users_of(1, 1)
+    log.ingest(write(tmp_path / "e.jsonl", [event(user, START + 1) for user in (a, b)]))
+    later = replace(WINDOW, start_us=WINDOW.start_us + 10**9)
+    found = outcomes_in(log, later, later.start_us, ("click",), 28.0)
+    assert totals(found, "stable", "click") == totals(found, "canary", "click") == (0, 0, 0)
 
 
 def test_without_impressions_all_users_with_events_count(log, tmp_path) -> None:
