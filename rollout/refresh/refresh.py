@@ -15,6 +15,7 @@ from ...ensemble.repository.refresh_files import HASHES, ITEM_ID, ItemSpec
 from ...workflows.config import DataConfig, TextConfig
 from ...workflows.transforms.row_hashes import row_hashes
 from ..releases.store import ReleaseStore
+from ..releases.writer_lock import writable
 from .changes import CatalogueChanges, as_arrow, catalogue_changes
 from .item_table import id_table, item_table
 from .kept_release import KeptRelease
@@ -75,7 +76,8 @@ def refresh(
         text: names the folder of the text encoder on this machine, if the release has one.
 
     Raises:
-        ReleaseError: ``source`` is not kept, cannot be refreshed, or another process is changing the releases.
+        ReleaseError: ``source`` is not kept, cannot be refreshed, the repository cannot be written to, or another process
+            is changing the releases.
         ArtifactError: a file of it is damaged.
         ConfigError: the config names no items.
         DataError: naming table, column and row of what cannot be used.
@@ -88,7 +90,8 @@ def refresh(
     done = Refreshed(source, None, len(changes.ids), changes.new, changes.changed, len(changes.removed))
     if not changes.any:
         return done
-    folder: OwnedFolder = owned_folder("refresh", store.place.parent)
+    with writable(store.place.parent):
+        folder: OwnedFolder = owned_folder("refresh", store.place.parent)
     try:
         work, repository = folder.path / "files", folder.path / "models"
         work.mkdir()

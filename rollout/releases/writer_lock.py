@@ -31,7 +31,7 @@ def only_writer(folder: Path, wait_s: float) -> Iterator[None]:
     Raises:
         ReleaseError: another process still holds the lock, which is named; or this user cannot write in the folder.
     """
-    try:
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOCK).open("a+") as lock:
             _wait(lock, folder, wait_s)
@@ -39,6 +39,13 @@ def only_writer(folder: Path, wait_s: float) -> Iterator[None]:
             lock.write(this_process())
             lock.flush()
             yield
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Raise ReleaseError, with what to do, where this user or anybody cannot write to ``folder``."""
+    try:
+        yield
     except PermissionError as error:
         raise ReleaseError(
             f"{error.filename or folder}: this user cannot write it; run the command as the user who runs `cascade run`"
