@@ -76,8 +76,8 @@ def refresh(
         text: names the folder of the text encoder on this machine, if the release has one.
 
     Raises:
-        ReleaseError: ``source`` is not kept, cannot be refreshed, the repository cannot be written to, or another process
-            is changing the releases.
+        ReleaseError: ``source`` is not kept or cannot be refreshed, the repository cannot be written to, or another
+            process is changing the releases.
         ArtifactError: a file of it is damaged.
         ConfigError: the config names no items.
         DataError: naming table, column and row of what cannot be used.
