@@ -93,7 +93,7 @@ class ArmServers:
 
     def add(self, release: str, repository: Path, background: bool) -> ArmServer:
         """The server of a release, which is started if there is none."""
-        key = release, background
+        key = release, background and (release, False) not in self._servers  # what was an arm goes on as a shadow
         if key not in self._servers:
             self._servers[key] = ArmServer(release, lambda stop: self._make(repository, stop), background)
         return self._servers[key]

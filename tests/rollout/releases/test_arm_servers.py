@@ -70,3 +70,4 @@ def test_a_release_has_one_server_while_its_part_is_the_same(servers, made):
     servers.keep_only([second, None])
     until(lambda: second.url == "a" and made[0].stop.is_set())
     assert not made[1].stop.is_set()
+    assert servers.add("a", Path("a"), True) is second  # an arm that goes on as a shadow need not start again
