@@ -45,8 +45,10 @@ def shift_verdict(candidate: MeasuredRelease, live: MeasuredRelease, config: Gat
     The latter does not decide: it calls a shift major however small it is, if all scores are much alike.
     """
     one, other = (each.scores[each.answers >= 0] for each in (candidate, live))
-    if (fewest := min(len(candidate.answers), len(one), len(other))) < config.min_users:
-        return unknown(SHIFT, f"{fewest:,} shown items in one of both, expected {config.min_users:,}")
+    users = len(candidate.answers)
+    if min(users, len(one), len(other)) < config.min_users:
+        shown = f"{users:,} users were shown {len(one):,} items, {len(other):,} by the live release"
+        return unknown(SHIFT, f"{shown}; expected {config.min_users:,} of each")
     factor = odds_factor(one, other)
     text = f"the odds of shown items are up to {factor:.2f} times higher or lower"
     faults = [] if factor <= config.max_score_shift else [f"{text}, allowed: {config.max_score_shift:g} times"]

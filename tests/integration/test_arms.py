@@ -16,6 +16,7 @@ from cascade.bench.swaps.swap import prepare, version_folders
 from cascade.core.errors import RequestError
 from cascade.ensemble.client import Client
 from cascade.ensemble.protocol.assignment import Assignment
+from cascade.ensemble.server.model_control import ModelControl
 from cascade.ensemble.server.server import TritonServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.ensemble.server.stubs import running_stubs, stub_of
@@ -124,6 +125,27 @@ def test_users_of_a_canary_get_its_release_alone_and_in_a_batch(server, store, u
         assert {answer.release for answer in client.recommend(users)} == {TWO}
         wait_until(lambda: {answer.arm for answer in client.recommend(users)} == {"stable"})
     wait_until(lambda: arms(server) == {})
+
+
+def test_what_a_server_asks_itself_is_answered_by_the_stable_release_and_counts_in_no_arm(server, store, users):
+    """Else a swap could be taken for one that failed, and a canary with few users would seem to have unknown ones."""
+    start_canary(store, TWO, 1.0, "everybody")
+    wait_until(lambda: arms(server) == {"canary": ""})
+
+    def counted():
+        return sum(metric(server, f"recsys_arm_{name}_total") for name in ("users", "unavailable_users"))
+
+    with (
+        Client(server.grpc_url, timeout=HANG_S) as client,
+        ModelControl(server.grpc_url, control_key=server.control_key) as control,
+    ):
+        wait_until(lambda: {answer.arm for answer in client.recommend(users)} == {"canary"})
+        wait_until(lambda: counted() and counted() % len(users) == 0)
+        before = counted()
+        assert {control.probe() for _ in range(20)} == {ONE}
+        client.recommend(users)
+        wait_until(lambda: counted() > before)
+    assert (counted() - before) % len(users) == 0
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=lambda fault: fault.name)

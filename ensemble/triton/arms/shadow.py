@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from ....core.errors import ServerError
 from ....core.signature import Columns
+from ...protocol.call_errors import one_line
 from ...protocol.serving_file import ArmAddress
 from ..latency_histogram import Series
 from .joined_call import JoinedCalls
 from .link import Link
+
+_log = logging.getLogger("cascade.backend")
 
 PERSISTENCE = 0.9
 """Of rank-biased overlap (Webber, Moffat and Zobel 2010): a reader looks at the next item with this probability."""
@@ -104,14 +108,16 @@ class Shadows:
     def _ask(self, shadow: ArmAddress, link: Link, offered: Sequence[_Offered], timed: bool) -> None:
         try:
             others = self._calls.ask(link, [columns for columns, _ in offered]).of_each()
-        except ServerError:
+            for (_, answer), other in zip(offered, others, strict=True):
+                self._compare(shadow, answer, other)
+                if timed:
+                    self._compare_times(shadow, answer, other)
+        except Exception as error:  # of any kind, so that the shadow is asked again
+            if not isinstance(error, ServerError):
+                _log.error("the answer of %s cannot be used: %s", shadow.name, one_line(error))
             self._count(shadow, "failed", len(offered))
             return
         self._count(shadow, "answered", len(offered))
-        for (_, answer), other in zip(offered, others, strict=True):
-            self._compare(shadow, answer, other)
-            if timed:
-                self._compare_times(shadow, answer, other)
 
     def _count(self, shadow: ArmAddress, outcome: str, requests: int = 1) -> None:
         with self._lock:

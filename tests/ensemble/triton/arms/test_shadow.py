@@ -155,9 +155,11 @@ def test_what_has_waited_is_asked_together_but_for_one_that_is_timed(shadows):
 
 def test_one_that_fails_or_is_not_there_is_counted(shadows):
     failed = ("recsys_shadow_requests_total", (*LABELS, ("outcome", "failed")))
-    link = Link(ServerError("gone"))
-    link.may.set()
-    for made in (shadows(link), shadows(None)):
+    links = [Link(ServerError("gone")), Link(KeyError("scores")), None]
+    for link in links:
+        made = shadows(link)
+        if link is not None:
+            link.may.set()
         made.offer(users(1), answer([1]))
         wait_until(lambda made=made: made.values().get(failed) == 1)
 
