@@ -79,6 +79,10 @@ def test_a_test_from_start_to_stop(sets, tmp_path) -> None:
         ("one=bbbb", "expected NAME=RELEASE:SHARE"),
         ("=bbbb:5", "expected NAME=RELEASE:SHARE"),
         ("one=bbbb:", "--arm one: expected a percentage"),
+        *(
+            (f"{name}=bbbb:5", "a name of 1 to 40 letters, digits, _ . or -, got")
+            for name in (" ", "a\nb", 'a"b', 41 * "x")
+        ),
         ("canary=bbbb:5", "expected another name than canary"),
         ("stable=bbbb:5", "shares.stable: expected no share"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,6 +86,8 @@ def _arm(text: str, store: ReleaseStore) -> Arm:
     release, colon, share = rest.rpartition(":")
     if not (name and equals and release and colon):
         raise ConfigError(f"--arm: expected NAME=RELEASE:SHARE such as fresh=3414:10, got {text!r}")
+    if not re.fullmatch(r"[\w.-]{1,40}", name):  # it labels metrics, and is a word of the output
+        raise ConfigError(f"--arm: expected a name of 1 to 40 letters, digits, _ . or -, got {name!r}")
     if name == CANARY:
         raise ConfigError(f"--arm: expected another name than {CANARY}; `cascade release canary` starts one")
     return Arm(name, store.find(release), share_of(share, f"--arm {name}"))
