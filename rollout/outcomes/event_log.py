@@ -110,8 +110,11 @@ class EventLog:
         parts = sorted(self.folder.glob("*.parquet"))
         if not parts:
             return _schema().empty_table().select(columns)
-        table = ds.dataset(parts, schema=_schema()).to_table(filter=filters)
-        return _once(table).select(columns)
+        whole = ds.dataset(parts, schema=_schema())
+        table = _once(whole.to_table(filter=filters))
+        if filters is not None and table["id"].to_numpy().any():
+            table = _not_before(table, whole.to_table(["id", "time"], ds.field("id") > 0))
+        return table.select(columns)
 
     def last_ingest_s(self) -> float:
         """When a file was ingested last, seconds since 1970; 0 if none was."""
@@ -173,7 +176,7 @@ def _stored(events: pa.Table, users: Assignment, windows: Sequence[Window]) -> p
         "time": times,
         "event": events["event"].combine_chunks(),
         "value": events["value"].to_numpy(),
-        "id": _event_ids(users, events["event_id"]),
+        "id": _event_ids(users, events["event_id"], events["event"]),
         "generation": generation,
         "arm": arm,
     }
@@ -205,15 +208,29 @@ def _digests(users: Assignment, ids: NDArray[Any]) -> NDArray[np.uint64]:
     return (users.points(ids) * 2.0**53).astype(np.uint64)
 
 
-def _event_ids(users: Assignment, column: Any) -> NDArray[np.uint64]:
-    """A digest of each id, at least 1; 0 without one."""
+def _event_ids(users: Assignment, column: Any, kinds: Any) -> NDArray[np.uint64]:
+    """A digest of each id and the kind of its event, at least 1; 0 without an id.
+
+    So an impression and its click may both have the id of the request.
+    """
     import pyarrow.compute as pc
 
     if column.null_count == len(column):
         return np.zeros(len(column), np.uint64)
     texts = pc.fill_null(column, "").combine_chunks().to_numpy(zero_copy_only=False)
-    found = _digests(users, np.array([f"event {text}" for text in texts], object)) + np.uint64(1)
+    pairs = zip(kinds.to_pylist(), texts, strict=True)
+    found = _digests(users, np.array([f"{kind} {text}" for kind, text in pairs], object)) + np.uint64(1)
     return np.where(np.asarray(pc.is_null(column)), np.uint64(0), found)
+
+
+def _not_before(table: pa.Table, every: pa.Table) -> pa.Table:
+    """The events whose id stands nowhere at an earlier time, e.g. in the window before. ``every`` has all ids."""
+    import pyarrow as pa
+
+    first = every.group_by("id").aggregate([("time", "min")]).sort_by("id")
+    ids, times = table["id"].to_numpy(), table["time"].to_numpy()
+    at = np.searchsorted(first["id"].to_numpy(), ids).clip(max=len(first) - 1)
+    return table.filter(pa.array((ids == 0) | (times == first["time_min"].to_numpy()[at])))
 
 
 def _once(table: pa.Table) -> pa.Table:

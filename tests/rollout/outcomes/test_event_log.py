@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.dataset as ds
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -165,6 +166,31 @@ def test_of_one_id_with_two_contents_the_first_in_time_counts_in_any_order(log, 
     log.ingest(write(tmp_path / "e.jsonl", [late]))
     log.ingest(write(tmp_path / "f.jsonl", [early]))
     assert log.read(("value",))["value"].to_pylist() == [2.0]
+
+
+def test_events_of_two_kinds_may_have_one_id(log, tmp_path) -> None:
+    """That of the request: an impression and its click."""
+    both = [event("a", START, "impression", event_id="r1"), event("a", START + 1, "click", event_id="r1")]
+    log.ingest(write(tmp_path / "e.jsonl", [*both, *both]))
+    assert sorted(log.read(("event",))["event"].to_pylist()) == ["click", "impression"]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["x", "y", None])), min_size=1, max_size=8),
+    st.integers(0, 20),
+)
+def test_a_filter_finds_what_counts_without_it(events: list[tuple[int, str | None]], since: int) -> None:
+    """An id that counted in an earlier window does not count again in a later one."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = _log(Path(folder), "log")
+        rows = [event("a", START + at, event_id=name) for at, name in events]
+        log.ingest(write(Path(folder) / "e.jsonl", rows))
+        least = (START + since) * 10**6
+        whole = log.read(("time",))["time"].to_pylist()
+        assert sorted(log.read(("time",), ds.field("time") >= least)["time"].to_pylist()) == sorted(
+            time for time in whole if time >= least
+        )
 
 
 def test_a_damaged_audit_log_is_refused(sets, tmp_path, monkeypatch) -> None:
