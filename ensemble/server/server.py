@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from ...core.errors import CascadeError, ServerError
+from ...core.errors import CascadeError, CrashError, ServerError
 from ...core.files import OwnedFolder, owned_folder
 from ...workflows.features.online import REDIS_VARIABLE
 from ..config import ServerConfig
@@ -191,10 +191,26 @@ class TritonServer:
         self._supervisor.start()
         try:
             if gateway is not None:
-                first.process.wait_until(gateway.says_ready, "the HTTP gateway")
+                self._wait_until(gateway.says_ready, "the HTTP gateway")
         except BaseException:
             self.stop()
             raise
+
+    def _wait_until(self, done: Callable[[], bool], what: str) -> None:
+        """Wait until ``done()``, also if tritonserver is started again meanwhile.
+
+        Raises:
+            CrashError: if it takes too long, or tritonserver is not started again.
+            ServerError: if it is cancelled.
+        """
+        deadline = time.monotonic() + self._startup_s
+        while not done():
+            if self._supervisor is not None and self._supervisor.crash is not None:
+                raise self._supervisor.crash
+            if time.monotonic() > deadline:
+                raise CrashError(f"{what} was not ready in {self._startup_s:.0f} s")
+            if self._cancelled.wait(0.05):
+                raise ServerError("stopped while starting")
 
     def ready(self) -> bool:
         """Whether every configured instance is well and the model has answered its last probe. While another release is

@@ -116,6 +116,7 @@ class Session:
         model = self._live.model
         with self.control(model, _PROBE_S) as control:
             self.process.wait_until(control.live, f"model {model!r}")
+        self.process.wait_until(lambda: self.process.sockets_are_there, "its HTTP endpoint", "open")  # after gRPC's
         with self.control(model, answer_s) as control:
             self.release = control.probe()
         dog = Watchdog(self.process.pid, self.process.pulses, self._live, self.load, self._loading)

@@ -19,6 +19,7 @@ from waiting import HANG_S, wait_until
 from cascade.core.errors import CascadeError, CrashError, ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.config import ServerConfig
+from cascade.ensemble.gateway.process import GatewayProcess
 from cascade.ensemble.protocol.call_errors import NoAnswerError
 from cascade.ensemble.server import stubs
 from cascade.ensemble.server.model_control import ModelControl
@@ -324,6 +325,23 @@ def test_sockets_that_somebody_deletes_come_back(start):
     with start() as server, Client(server.grpc_url, timeout=HANG_S) as client:
         shutil.rmtree(server._sockets)
         wait_until(lambda: server.counts()["server_restarts"] == 1 and _is_ready(server.http_url))
+        assert client.recommend([101])
+
+
+def test_a_server_that_ends_while_it_becomes_ready_starts_all_the_same(start, monkeypatch):
+    server, says_ready = start(), GatewayProcess.says_ready
+    killed = []
+
+    def kill_first(gateway):
+        if not killed:
+            killed.append(server.pid)
+            os.kill(server.pid, signal.SIGKILL)
+            return False
+        return says_ready(gateway)
+
+    monkeypatch.setattr(GatewayProcess, "says_ready", kill_first)
+    with server, Client(server.grpc_url, timeout=HANG_S) as client:
+        assert server.pid != killed[0]
         assert client.recommend([101])
 
 
