@@ -33,6 +33,6 @@ def judgement_text(report: GateReport) -> str:
 
 def summary(report: GateReport) -> str:
     """What all gates say, in one line."""
-    against = f"compared with {report.live}" if report.live else "no live release to compare with"
+    against = f"compared with {report.live}" if report.live else "no other release is live to compare it with"
     names = ", ".join(report.of(report.state)) if report.state != "pass" else f"{len(report.verdicts)} gates"
     return f"release {report.candidate}: {report.state} ({names}); {against}"

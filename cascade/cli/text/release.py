@@ -74,19 +74,18 @@ def _refreshed(release: StoredRelease) -> list[tuple[str, str]]:
 
 
 def difference_text(first: str, second: str, found: ReleaseDifference) -> str:
-    """What differs, one line each."""
+    """What differs, one line each; notices, which are long, below the table."""
     parts = {stage: (str(one or "")[:12], str(other or "")[:12]) for stage, (one, other) in found.parts.items()}
     rows = [
         *_rows("part ", parts),
         *_rows("serving.", found.settings),
         *_rows("", found.facts),
-        *(("notice", notice, "") for notice in found.notices_gone),
-        *(("notice", "", notice) for notice in found.notices_added),
     ]
     if items := found.items:
         gained = f"{items.second:,} ({items.added:,} new, {items.gone:,} gone)"
         rows.append(("items", f"{items.first:,}", gained))
-    return table(("", first, second), rows)
+    notices = [(first, notice) for notice in found.notices_gone] + [(second, notice) for notice in found.notices_added]
+    return "\n".join([table(("", first, second), rows), *(f"notice of {one} only: {text}" for one, text in notices)])
 
 
 def refreshed_text(done: Refreshed, marked: Sequence[str]) -> str:
