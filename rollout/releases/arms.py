@@ -119,7 +119,10 @@ def _change(
         for arm in arms:
             store.folder(arm.release)
             check_not_stable(live, arm.release)
-        return make(live)
+        changed = make(live)
+        if both := {arm.name for arm in changed.arms} & {shadow.name for shadow in changed.shadows}:
+            raise ReleaseError(f"an arm and a shadow would both be called {both.pop()!r}; give the arm another name")
+        return changed
 
     return sets.change(checked, actor=this_process(), reason=reason, action=action, figures=figures)
 

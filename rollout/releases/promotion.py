@@ -26,7 +26,7 @@ class Switch:
     put_back: bool
     """Whether a server refused the release, and the live set is as it was before."""
     ended: Sequence[Arm] = ()
-    """Arms that answered before and do not any more."""
+    """Arms that answered before, and shadows that were asked, and are not any more."""
 
     @property
     def whole(self) -> bool:
@@ -201,8 +201,8 @@ def _switch(
     servers = wait_for_servers(store.repository, store.model, live, timeout_s)
     refused = [server for server in servers if server.refused]
     if not refused:
-        names = {arm.name for arm in live.arms}
-        before = replaced[0].arms if replaced[0] else ()
+        names = {arm.name for arm in (*live.arms, *live.shadows)}
+        before = (*replaced[0].arms, *replaced[0].shadows) if replaced[0] else ()
         return Switch(live, servers, put_back=False, ended=[arm for arm in before if arm.name not in names])
     why = f"process {refused[0].pid} cannot load release {live.stable}: {refused[0].why_not}"
     _put_back(sets, replaced[0], live, actor, why)

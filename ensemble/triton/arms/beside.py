@@ -48,15 +48,17 @@ class AskedBeside:
         if beside == self._beside:
             return
         self._pool = self._pool or ThreadPoolExecutor(_CALLS, "cascade-arm")
-        links = {arm.name: self._link(arm, beside.timeout_s) for arm in (*beside.arms, *beside.shadows)}
+        to_arms, to_shadows = (
+            {arm.name: self._link(arm, beside.timeout_s) for arm in asked} for asked in (beside.arms, beside.shadows)
+        )
         if beside.arms:
-            arms = ArmRouter(beside, links, self._pool, self._counts, self._calls)
+            arms = ArmRouter(beside, to_arms, self._pool, self._counts, self._calls)
             self._router = arms
         else:
             self._router = None
         if beside.shadows != self._beside.shadows:
             before = self._shadows
-            self._shadows = Shadows(beside.shadows, links, self._calls, self._stages) if beside.shadows else None
+            self._shadows = Shadows(beside.shadows, to_shadows, self._calls, self._stages) if beside.shadows else None
             if before is not None:
                 before.stop()
                 self._keep(before.values())

@@ -13,6 +13,7 @@ from cascade.core.errors import ArtifactError, ReleaseError
 from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.rollout.releases import servers
+from cascade.rollout.releases.arms import set_shadows, start_arms
 from cascade.rollout.releases.live_set import LIVE_SET, Arm, LiveSet, LiveSets
 from cascade.rollout.releases.promotion import promote, renew, rollback
 from cascade.rollout.releases.store import ReleaseStore
@@ -116,12 +117,12 @@ def test_a_rollback_exchanges_stable_and_previous(kept, sets) -> None:
     assert sets.history().lines[2].reason == "worse"
 
 
-def test_a_rollback_ends_arms_and_names_them(kept, sets) -> None:
+def test_a_rollback_ends_arms_and_the_shadow_that_it_makes_stable_and_names_them(kept, sets) -> None:
     promote(kept, "a", "", 1)
     promote(kept, "b", "", 1)
-    arm = Arm("canary", "c", 0.05)
-    sets.change(lambda live: replace(live, arms=(arm,)), actor="test", reason="")
-    assert rollback(kept, "worse", 1).ended == [arm]
+    arm, shadow = Arm("canary", "c", 0.05), Arm("shadow", "a", 0.1)
+    sets.change(lambda live: replace(live, arms=(arm,), shadows=(shadow,)), actor="test", reason="")
+    assert rollback(kept, "worse", 1).ended == [arm, shadow]
     assert sets.read().arms == () and stable_and_previous(sets) == ("a", "b")
 
 
@@ -342,3 +343,18 @@ def test_arms_are_put_back_with_the_release_that_a_server_cannot_load(refreshed,
     switch = renew(refreshed, RENEWED, "", 30, with_previous=True)
     assert switch.put_back and (switch.live.stable, switch.live.previous) == ("a", "d")
     assert (switch.live.arms, switch.live.shadows) == (before.arms, before.shadows)
+
+
+@pytest.mark.parametrize("first", ["arm", "shadow"])
+def test_an_arm_and_a_shadow_of_one_name_are_refused(kept, sets, first) -> None:
+    promote(kept, "a", "", 1)
+    steps = [
+        lambda: start_arms(kept, [Arm("new", "b", 0.5)], ""),
+        lambda: set_shadows(kept, [Arm("new", "c", 1.0)], ""),
+    ]
+    (one, other) = steps if first == "arm" else steps[::-1]
+    one()
+    before = sets.read()
+    with pytest.raises(ReleaseError, match="would both be called 'new'; give the arm another name"):
+        other()
+    assert sets.read() == before

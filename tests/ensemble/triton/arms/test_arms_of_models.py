@@ -201,3 +201,10 @@ def test_a_shadow_is_asked_what_the_client_asked_and_stages_are_compared(model):
         stages = len(Arm.executor.stages)
         assert counted(model, "recsys_shadow_stage_seconds_total", by="shadow") == pytest.approx(0.002 * stages)
         assert counted(model, "recsys_shadow_top_score_change_sum") == 0
+
+
+def test_an_arm_answers_its_users_whatever_a_shadow_is_called(model):
+    arm, shadow = ArmAddress("new", "other", 1.0, "there"), ArmAddress("new", "third", 1.0, None)
+    with asking(model, Beside("pepper", (arm,), (shadow,))):
+        (answer,) = model({"user_id": column([101])})
+    assert decode_text("release", answer["release"]).tolist() == [["other"]]
