@@ -73,7 +73,15 @@ def reload(config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = 
     If it cannot be loaded or does not answer, the release that was live goes on.
     """
     from ..ensemble.server.reload import reload
+    from ..rollout.releases.live_set import LiveSets
 
     merged = load(config, sets)
-    for release in reload(Path(merged.export.repository), merged.export.model_name):
-        typer.echo(f"live: model {merged.export.model_name}, release {release}")
+    repository, model = Path(merged.export.repository), merged.export.model_name
+    before = LiveSets(repository, model).read()
+    for release in reload(repository, model):
+        typer.echo(f"live: model {model}, release {release}")
+    after = LiveSets(repository, model).read()
+    if before and after and before.stable != after.stable:
+        for arm in before.arms:
+            typer.echo(f"ended: {arm.name}, release {arm.release} at {arm.share:.4g}")
+        typer.echo("no gate was asked, and items that were taken off may be back; `cascade release promote` asks gates")

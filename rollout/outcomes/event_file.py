@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ def _json_lines(file: Path) -> Iterator[tuple[pa.Table, float]]:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{file}, line {number}: expected an object of JSON ({error})") from error
             if not isinstance(row, dict):
                 raise DataError(f"{file}, line {number}: expected an object of JSON, got {line[:40]!r}")
@@ -113,7 +113,12 @@ def _as_table(rows: list[dict[str, Any]], file: Path) -> pa.Table:
                 raise DataError(
                     f"{file}, {name}: expected integers or text, got {value!r}; write ids as the requests have them"
                 )
-    return pa.table({name: [_text(row.get(name)) for row in rows] for name in names})
+    try:
+        return pa.table({name: [_text(row.get(name)) for row in rows] for name in names})
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{file}: expected text of whole characters, got {error.object!r}; write it as UTF-8"
+        ) from error
 
 
 def _text(value: Any) -> str | None:
@@ -123,12 +128,15 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
-def _present(file: Path, names: Any) -> list[str]:
+def _present(file: Path, names: Collection[str]) -> list[str]:
     """Those of our columns that a file has.
 
     Raises:
-        DataError: it lacks one that is needed.
+        DataError: it lacks one that is needed, or has one twice.
     """
+    for name in COLUMNS:
+        if list(names).count(name) > 1:
+            raise DataError(f"{file}: expected the column {name} once, got it {list(names).count(name)} times")
     for name in COLUMNS[:3]:
         if name not in names:
             raise DataError(f"{file}: expected the column {name}, got {', '.join(sorted(names))}")

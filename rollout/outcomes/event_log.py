@@ -219,7 +219,7 @@ def _event_ids(users: Assignment, column: Any, kinds: Any) -> NDArray[np.uint64]
         return np.zeros(len(column), np.uint64)
     texts = pc.fill_null(column, "").combine_chunks().to_numpy(zero_copy_only=False)
     pairs = zip(kinds.to_pylist(), texts, strict=True)
-    found = _digests(users, np.array([f"{kind} {text}" for kind, text in pairs], object)) + np.uint64(1)
+    found = _digests(users, np.array([f"{len(kind)} {kind} {text}" for kind, text in pairs], object)) + np.uint64(1)
     return np.where(np.asarray(pc.is_null(column)), np.uint64(0), found)
 
 

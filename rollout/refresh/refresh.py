@@ -60,6 +60,8 @@ class Refreshed:
     new: int
     changed: int
     removed: int
+    not_there: int = 0
+    """Ids that were to be taken off, but were in no item of ``source``."""
 
 
 def refresh(
@@ -88,6 +90,7 @@ def refresh(
     spec = _with_encoder(release.spec, text)
     table, changes, named = _changes(release, spec, wanted, data)
     done = Refreshed(source, None, len(changes.ids), changes.new, changes.changed, len(changes.removed))
+    done = replace(done, not_there=_lacking(release, named))
     if not changes.any:
         return done
     with writable(store.place.parent):
@@ -118,6 +121,14 @@ def _changes(
     given = table[ITEM_ID].combine_chunks().cast(ids.type)
     remove = named if wanted.partly else None
     return table, catalogue_changes(ids, hashes, given, row_hashes(table, spec.columns), remove), named
+
+
+def _lacking(release: KeptRelease, named: pa.Array) -> int:
+    import pyarrow.compute as pc
+
+    ids = as_arrow(release.item_ids)
+    there = pc.is_in(pc.unique(named).cast(ids.type), value_set=ids)
+    return len(there) - (pc.sum(there).as_py() or 0)
 
 
 def _with_encoder(spec: ItemSpec, text: TextConfig | None) -> ItemSpec:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from cascade.cli import main as cli
 from cascade.core.errors import ConfigError, ReleaseError
-from cascade.rollout.releases.live_set import LiveSets
+from cascade.rollout.releases.live_set import Arm, LiveSets
 from cascade.rollout.releases.store import ReleaseStore
 
 
@@ -160,3 +161,21 @@ def test_retire(kept) -> None:
     assert invoke("retire", "a").output == "release aaaa: removed\n"
     with pytest.raises(ReleaseError, match="'a': expected the beginning of one id; .*are kept: bbbb"):
         invoke("show", "a")
+
+
+def test_a_reload_says_what_it_ends_and_that_no_gate_was_asked(kept, monkeypatch) -> None:
+    promote("aaaa")
+    sets = LiveSets(kept.repository, "shop")
+    sets.change(lambda live: replace(live, arms=(Arm("fresh", "bbbb", 0.1),)), actor="test", reason="")
+
+    def loads_what_is_published(*_: Any) -> list[str]:
+        sets.change(lambda live: live.with_stable("bbbb"), actor="test", reason="")
+        return ["bbbb"]
+
+    monkeypatch.setattr("cascade.ensemble.server.reload.reload", loads_what_is_published)
+    first, second, third = CliRunner().invoke(cli.app, ["reload"], catch_exceptions=False).output.splitlines()
+    assert (first, second) == ("live: model shop, release bbbb", "ended: fresh, release bbbb at 0.1")
+    assert third.startswith("no gate was asked")
+    monkeypatch.setattr("cascade.ensemble.server.reload.reload", lambda *_: ["bbbb"])
+    again = CliRunner().invoke(cli.app, ["reload"], catch_exceptions=False).output
+    assert again == "live: model shop, release bbbb\n"

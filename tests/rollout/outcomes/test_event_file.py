@@ -132,6 +132,13 @@ def test_rows_are_counted_over_batches(tmp_path, monkeypatch) -> None:
         ("e.jsonl", "", "expected at least one event, got none"),
         ("e.jsonl", "{\n", "line 1: expected an object of JSON"),
         ("e.jsonl", "[1]\n", "line 1: expected an object of JSON, got"),
+        ("e.jsonl", "[" * 100_000, "line 1: expected an object of JSON"),
+        (
+            "e.jsonl",
+            '{"user_id": "\\ud800", "time": 5, "event": "click"}\n',
+            r"expected text of whole characters, got '\\ud800'",
+        ),
+        ("e.csv", "user_id,time,event,time\na,5,click,6\n", "expected the column time once, got it 2 times"),
         ("e.jsonl", '{"user_id": 1}\n', "expected the column time, got user_id"),
     ],
 )

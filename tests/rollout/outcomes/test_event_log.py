@@ -175,6 +175,12 @@ def test_events_of_two_kinds_may_have_one_id(log, tmp_path) -> None:
     assert sorted(log.read(("event",))["event"].to_pylist()) == ["click", "impression"]
 
 
+def test_where_a_kind_ends_and_an_id_begins_is_told_apart(log, tmp_path) -> None:
+    both = [event("a", START, "click a", event_id="q"), event("a", START + 1, "click", event_id="a q")]
+    log.ingest(write(tmp_path / "e.jsonl", both))
+    assert len(log.read(("event",))) == 2
+
+
 @settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["x", "y", None])), min_size=1, max_size=8),

@@ -129,7 +129,11 @@ def test_the_rest_stays_where_only_changes_are_named(shop, tmp_path):
 
 
 def test_a_removal_of_what_is_not_there_does_nothing(shop, tmp_path):
-    assert shop.refresh(shop.release, tmp_path, remove=[some_item(123_456, 1)]).release is None
+    gone = [some_item(123_456, 1), some_item(123_457, 1)]
+    done = shop.refresh(shop.release, tmp_path, remove=gone)
+    assert (done.release, done.removed, done.not_there) == (None, 0, 2)
+    done = shop.refresh(shop.release, tmp_path, remove=[*gone, *shop.items[:3]])
+    assert (done.removed, done.not_there) == (3, 2)
 
 
 CHANGES = st.lists(st.tuples(st.integers(0, 80), st.sampled_from(["take off", "change", "as before"])), max_size=30)
