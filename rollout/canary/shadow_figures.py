@@ -58,10 +58,10 @@ class ShadowFigures:
             if (found := _differences(sums, of)) is not None
         }
         stages = list(dict.fromkeys(key[4] for key in list(sums) if key[4]))
-        passes = requests["answered"] or float("nan")
+        timed = sums["timed_requests_total", "", "", "", ""] or float("nan")
 
         def milliseconds(by: str, stage: str) -> float:
-            return 1000 * sums["stage_seconds_total", "", "", by, stage] / passes
+            return 1000 * sums["stage_seconds_total", "", "", by, stage] / timed
 
         times = {stage: (milliseconds("stable", stage), milliseconds("shadow", stage)) for stage in sorted(stages)}
         return cls(requests, means, times)

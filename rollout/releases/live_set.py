@@ -153,6 +153,7 @@ class LiveSets:
         reason: str,
         action: Action = "change",
         figures: Mapping[str, Any] | None = None,
+        keep_salt: bool = False,
     ) -> LiveSet:
         """Replace the live set by what ``make`` returns for it.
 
@@ -163,6 +164,7 @@ class LiveSets:
             reason: why, in words.
             action: what is done, for the audit log.
             figures: what was measured for the decision; JSON can hold it.
+            keep_salt: the arms are those of the salt that the live set has, though it has none of them now.
 
         Returns:
             the live set from now on, with its generation.
@@ -173,7 +175,8 @@ class LiveSets:
         """
         with self._changing(actor) as before:
             after = make(before)
-            return self._put(before, after, AuditLine(actor, action, None, None, 0, reason, figures)) or after
+            line = AuditLine(actor, action, None, None, 0, reason, figures)
+            return self._put(before, after, line, keep_salt) or after
 
     def clear(self, *, actor: str, reason: str, action: Action = "clear") -> None:
         """Have no live set any more, as before the first change; raises as `change` does."""
@@ -244,16 +247,19 @@ class LiveSets:
             raise ReleaseError(f"{self.file}: {have}, {self.log.file.name} ends with generation {last}; {_START_ANEW}")
         return len(lost)
 
-    def _put(self, before: LiveSet | None, after: LiveSet | None, line: AuditLine) -> LiveSet | None:
+    def _put(
+        self, before: LiveSet | None, after: LiveSet | None, line: AuditLine, keep_salt: bool = False
+    ) -> LiveSet | None:
         """Log and write a live set.
 
         Args:
             line: actor, action, reason and figures.
+            keep_salt: see `change`.
         """
         history = self.log.read()
         generation = history.lines[-1].generation + 1 if history.lines else 1
         if after:
-            same_arms = before and [arm.name for arm in before.arms] == [arm.name for arm in after.arms]
+            same_arms = keep_salt or before and [arm.name for arm in before.arms] == [arm.name for arm in after.arms]
             salt = before.salt if before and (same_arms or not after.arms) else secrets.token_hex(16)
             after = replace(after, generation=generation, salt=salt)
         line = replace(

@@ -220,7 +220,7 @@ def _put_back(sets: LiveSets, before: LiveSet | None, after: LiveSet, actor: str
             raise ReleaseError(f"{sets.file}: another process has changed it meanwhile, so it stays as it is; {why}")
         return replace(after, stable=before.stable, previous=before.previous, arms=before.arms, shadows=before.shadows)
 
-    sets.change(make, actor=actor, reason=why, action="put back")
+    sets.change(make, actor=actor, reason=why, action="put back", keep_salt=True)
 
 
 def _running(store: ReleaseStore, release: str) -> str | None:

@@ -37,6 +37,7 @@ HELP = {
     "recsys_shadow_rank_biased_overlap_total": "Sum over users of the rank-biased overlap of both answers.",
     "recsys_shadow_top_score_change_sum": "Sum over users of the shadow's best score minus that of the answer.",
     "recsys_shadow_other_reasons_total": "Users for whom the shadow gives other reasons.",
+    "recsys_shadow_timed_requests_total": "Requests that the shadow was asked alone, so that its time can be compared.",
     "recsys_shadow_stage_seconds_total": "Seconds that passes took by stage, of answers and of the shadow asked alone.",
 }
 
@@ -141,6 +142,7 @@ class Shadows:
 
     def _compare_times(self, shadow: ArmAddress, answer: Columns, other: Columns) -> None:
         with self._lock:
+            self._counts["recsys_shadow_timed_requests_total", _labels(shadow)] += 1
             for by, times in (("stable", answer["stages_ms"]), ("shadow", other["stages_ms"])):
                 for stage, milliseconds in zip(self._stages, times[0].tolist(), strict=True):
                     labels = (*_labels(shadow), ("by", by), ("stage", stage))

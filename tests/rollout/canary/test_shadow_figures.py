@@ -18,6 +18,8 @@ recsys_shadow_overlap_total{model="shop",pid="2",shadow="shadow",release="r",use
 recsys_shadow_rank_biased_overlap_total{model="shop",pid="1",shadow="shadow",release="r",users="known"} 1.5
 recsys_shadow_top_score_change_sum{model="shop",pid="1",shadow="shadow",release="r",users="known"} -0.6
 recsys_shadow_other_reasons_total{model="shop",pid="2",shadow="shadow",release="r",users="unknown"} 1
+recsys_shadow_timed_requests_total{model="shop",pid="1",shadow="shadow",release="r"} 1
+recsys_shadow_timed_requests_total{model="shop",pid="2",shadow="shadow",release="r"} 1
 recsys_shadow_stage_seconds_total{model="shop",pid="1",shadow="shadow",release="r",by="stable",stage="rank"} 0.006
 recsys_shadow_stage_seconds_total{model="shop",pid="2",shadow="shadow",release="r",by="stable",stage="rank"} 0.002
 recsys_shadow_stage_seconds_total{model="shop",pid="1",shadow="shadow",release="r",by="shadow",stage="rank"} 0.012
@@ -30,7 +32,7 @@ def test_they_are_means_over_users_and_passes() -> None:
     assert found.users["known"] == Differences(6, 0.5, 0.25, pytest.approx(-0.1), 0)
     assert found.users["unknown"] == Differences(2, 1.0, 0, 0, 0.5)
     assert found.users["all"] == Differences(8, 5 / 8, 1.5 / 8, pytest.approx(-0.6 / 8), 1 / 8)
-    assert found.stages == {"rank": (pytest.approx(2.0), pytest.approx(3.0))}
+    assert found.stages == {"rank": (pytest.approx(4.0), pytest.approx(6.0))}
 
 
 def test_without_answers_there_are_no_means() -> None:

@@ -343,6 +343,14 @@ def test_arms_are_put_back_with_the_release_that_a_server_cannot_load(refreshed,
     switch = renew(refreshed, RENEWED, "", 30, with_previous=True)
     assert switch.put_back and (switch.live.stable, switch.live.previous) == ("a", "d")
     assert (switch.live.arms, switch.live.shadows) == (before.arms, before.shadows)
+    assert switch.live.salt == before.salt
+
+
+def test_a_rollback_that_is_put_back_leaves_every_user_in_the_same_arm(refreshed, sets, follow) -> None:
+    before = sets.change(lambda _: LiveSet("a", "d", **BESIDE), actor="test", reason="")
+    follow(11, "a", lambda release: release == "a")
+    switch = rollback(refreshed, "worse", 30)
+    assert switch.put_back and (switch.live.arms, switch.live.salt) == (before.arms, before.salt)
 
 
 @pytest.mark.parametrize("first", ["arm", "shadow"])
