@@ -22,6 +22,10 @@ USER = 105
 VIEWS = {"user_profile": ["gender"], "user_history": ["history_ids", "rejected_ids"]}
 
 
+_LARGEST_PORT = 55_535
+"""One of a cluster listens on a port larger by 10,000 as well."""
+
+
 class RedisServer:
     """A redis-server that keeps nothing on disk, on a free port that stays its own. Use as a context manager.
 
@@ -30,9 +34,9 @@ class RedisServer:
     """
 
     def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = _free_port()
+        while self.port > _LARGEST_PORT:
+            self.port = _free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._folder, self._options = folder, options
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,6 +72,12 @@ class RedisServer:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def write_user(server: RedisServer) -> None:
