@@ -17,7 +17,7 @@ _log = logging.getLogger("cascade.serve")
 _LEAVE_S = 0.5
 """Seconds that a server goes on after nobody is told to ask it any more."""
 _RETRY_S = 5.0
-_NICE = 19
+_NICE = 10
 
 
 class ArmServer:

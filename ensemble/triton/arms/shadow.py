@@ -25,10 +25,10 @@ _log = logging.getLogger("cascade.backend")
 
 PERSISTENCE = 0.9
 """Of rank-biased overlap (Webber, Moffat and Zobel 2010): a reader looks at the next item with this probability."""
-_EVERY_S = 1.0
+_EVERY_S = 5.0
 """Seconds between two times when a shadow is asked what has waited: a few joined calls disturb fewer requests than many
 single ones."""
-_WAITING = 256
+_WAITING = 1024
 """Requests that may wait for a shadow; more are dropped and counted, so that a slow shadow costs little memory."""
 HELP = {
     "recsys_shadow_requests_total": "Requests that a shadow was to be asked, by outcome.",
