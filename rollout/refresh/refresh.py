@@ -61,7 +61,7 @@ class Refreshed:
     changed: int
     removed: int
     not_there: int = 0
-    """Ids that were to be taken off, but were in no item of ``source``."""
+    """Ids that were to be taken off, but that no item of ``source`` has."""
 
 
 def refresh(
@@ -89,8 +89,8 @@ def refresh(
     release = KeptRelease.open(store, source)
     spec = _with_encoder(release.spec, text)
     table, changes, named = _changes(release, spec, wanted, data)
-    done = Refreshed(source, None, len(changes.ids), changes.new, changes.changed, len(changes.removed))
-    done = replace(done, not_there=_lacking(release, named))
+    counts = len(changes.ids), changes.new, changes.changed, len(changes.removed), _not_there(release, named)
+    done = Refreshed(source, None, *counts)
     if not changes.any:
         return done
     with writable(store.place.parent):
@@ -123,7 +123,8 @@ def _changes(
     return table, catalogue_changes(ids, hashes, given, row_hashes(table, spec.columns), remove), named
 
 
-def _lacking(release: KeptRelease, named: pa.Array) -> int:
+def _not_there(release: KeptRelease, named: pa.Array) -> int:
+    """How many of the named ids no item of a release has."""
     import pyarrow.compute as pc
 
     ids = as_arrow(release.item_ids)

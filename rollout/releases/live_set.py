@@ -164,7 +164,7 @@ class LiveSets:
             reason: why, in words.
             action: what is done, for the audit log.
             figures: what was measured for the decision; JSON can hold it.
-            keep_salt: the arms are those of the salt that the live set has, though it has none of them now.
+            keep_salt: the arms that the salt was made for are back; with it, every user is in the same arm again.
 
         Returns:
             the live set from now on, with its generation.

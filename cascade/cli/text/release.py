@@ -92,13 +92,15 @@ def refreshed_text(done: Refreshed, marked: Sequence[str]) -> str:
     """What a refresh has made of a release, and what that is: stable, canary ..."""
     role = f" ({', '.join(marked)})" if marked else ""
     if done.release is None:
-        return f"release {done.source}{role}: its {done.items:,} items are as they were; nothing to do{_lacking(done)}"
+        return (
+            f"release {done.source}{role}: its {done.items:,} items are as they were; nothing to do{_not_there(done)}"
+        )
     counts = f"{done.new:,} new, {done.changed:,} changed, {done.removed:,} removed"
-    return f"release {done.release}: {done.items:,} items, {counts}; else as {done.source}{role}{_lacking(done)}"
+    return f"release {done.release}: {done.items:,} items, {counts}; else as {done.source}{role}{_not_there(done)}"
 
 
-def _lacking(done: Refreshed) -> str:
-    return f"; {done.not_there:,} of the ids to take off were in none of its items" if done.not_there else ""
+def _not_there(done: Refreshed) -> str:
+    return f"; {done.not_there:,} of the ids to take off are of none of its items" if done.not_there else ""
 
 
 def rollback_note(before: LiveSet | None, after: LiveSet | None, done: Refreshed) -> str:

@@ -26,8 +26,8 @@ _log = logging.getLogger("cascade.backend")
 PERSISTENCE = 0.9
 """Of rank-biased overlap (Webber, Moffat and Zobel 2010): a reader looks at the next item with this probability."""
 _EVERY_S = 5.0
-"""Seconds between two times when a shadow is asked what has waited: a few joined calls disturb fewer requests than many
-single ones."""
+"""Seconds between two times when a shadow is asked what has waited, if that is less than half of `_WAITING`: a few
+joined calls disturb fewer requests than many single ones."""
 _WAITING = 1024
 """Requests that may wait for a shadow; more are dropped and counted, so that a slow shadow costs little memory."""
 HELP = {
@@ -44,6 +44,13 @@ HELP = {
 
 _Offered = tuple[Columns, Columns]
 """A request and its answer."""
+
+
+class _Waiting:
+    """What waits for a shadow."""
+
+    def __init__(self, shadow: ArmAddress, link: Link | None) -> None:
+        self.shadow, self.link, self.queue, self.wake = shadow, link, Queue[_Offered](_WAITING), Event()
 
 
 class Shadows:
@@ -64,29 +71,35 @@ class Shadows:
         self._calls = calls
         self._counts = defaultdict[Series, float](float)
         self._lock, self._stages, self._stop = Lock(), tuple(stages), Event()
-        self._queues = [(shadow, links[shadow.name], Queue[_Offered](_WAITING)) for shadow in shadows]
+        self._waiting = [_Waiting(shadow, links[shadow.name]) for shadow in shadows]
         self._threads = [
-            Thread(target=self._run, args=each, name=f"cascade-{each[0].name}", daemon=True) for each in self._queues
+            Thread(target=self._run, args=(each,), name=f"cascade-{each.shadow.name}", daemon=True)
+            for each in self._waiting
         ]
         for thread in self._threads:
             thread.start()
 
     def offer(self, columns: Columns, answer: Columns) -> None:
         """A request that was answered, and the answer."""
-        for shadow, link, queue in self._queues:
-            if random.random() >= shadow.share:
+        for each in self._waiting:
+            if random.random() >= each.shadow.share:
                 continue
-            if link is None or link.closed:
-                self._count(shadow, "failed")
+            if each.link is None or each.link.closed:
+                self._count(each.shadow, "failed")
                 continue
             try:
-                queue.put_nowait((_copied(columns), _copied(answer)))  # Triton and the next pass use this memory again
+                # Copies, because Triton and the next pass use this memory again.
+                each.queue.put_nowait((_copied(columns), _copied(answer)))
             except Full:
-                self._count(shadow, "dropped")
+                self._count(each.shadow, "dropped")
+            if 2 * each.queue.qsize() >= _WAITING:
+                each.wake.set()
 
     def stop(self) -> None:
         """End the threads; what waits is left."""
         self._stop.set()
+        for each in self._waiting:
+            each.wake.set()
         for thread in self._threads:
             thread.join()
 
@@ -95,10 +108,15 @@ class Shadows:
         with self._lock:
             return dict(self._counts)
 
-    def _run(self, shadow: ArmAddress, link: Link, queue: Queue[_Offered]) -> None:
-        while not self._stop.wait(_EVERY_S):
+    def _run(self, waiting: _Waiting) -> None:
+        shadow, link, queue = waiting.shadow, waiting.link, waiting.queue
+        while True:
+            waiting.wake.wait(_EVERY_S)
+            waiting.wake.clear()
+            if self._stop.is_set():
+                return
             offered = [queue.get_nowait() for _ in range(queue.qsize())]
-            if not offered:
+            if link is None or not offered:
                 continue
             # The first is asked alone, so that its passes can be compared; the others together, which costs less.
             first, *rest = offered

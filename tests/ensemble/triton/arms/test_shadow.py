@@ -134,6 +134,19 @@ def test_an_overloaded_shadow_drops_work_and_counts_it(shadows):
     wait_until(lambda: made.values().get(answered, 0) == shadow_module._WAITING + 1)
 
 
+def test_a_shadow_of_many_requests_is_asked_before_they_are_too_many(shadows, monkeypatch):
+    monkeypatch.setattr(shadow_module, "_EVERY_S", 10 * HANG_S)
+    link = Link(answer([1]))
+    link.may.set()
+    made = shadows(link)
+    answered = ("recsys_shadow_requests_total", (*LABELS, ("outcome", "answered")))
+    for _ in range(3):
+        before = made.values().get(answered, 0)
+        for _ in range(shadow_module._WAITING // 2):
+            made.offer(users(1), answer([1]))
+        wait_until(lambda before=before: made.values().get(answered, 0) == before + shadow_module._WAITING // 2)
+
+
 def test_what_has_waited_is_asked_together_but_for_one_that_is_timed(shadows):
     link = Link(answer([1], ms=4.0))
     made = shadows(link)
