@@ -8,8 +8,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.errors import ConfigError, RequestError, ServerError
-from .protocol.arms import ARM, ARM_INPUT
+from .protocol.arms import ARM
 from .protocol.call_errors import UnknownModelError, ask_for, one_line
+from .protocol.inputs import ARM_INPUT
 from .protocol.recommendation import RawId, Recommendation, recommendations
 from .protocol.resend import pauses, worth_another_try
 from .protocol.wire import WireType

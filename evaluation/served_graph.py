@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..core.files import read_json
 from ..ensemble.graph.executor import Executor
-from ..ensemble.graph.graph_file import GRAPH
 from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE, LookupUser
+from ..ensemble.protocol.release_names import GRAPH
 from ..ensemble.repository.user_lookup import reading_artifact
 from ..workflows.features.online import REDIS_VARIABLE
 

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from cascade.core.files import LINK_FROM
+from cascade.ensemble.protocol.config_file import CONFIG
 from cascade.ensemble.repository.digests import write_digests
-from cascade.ensemble.repository.model_config import CONFIG, of_version
+from cascade.ensemble.repository.model_config import of_version
 from cascade.ensemble.repository.release import ReleaseManifest
 
 BIG = "files/item_vectors.npy"

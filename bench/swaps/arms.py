@@ -28,7 +28,7 @@ from .swap import ACTOR, errors_of, wait_until
 SHADOW = "shadow"
 _SHARE = 0.5
 """Of the users who have the canary."""
-_PAIRS, _BLOCK_S, _SETTLE_S = 6, 5.0, 0.5
+_PAIRS, _BLOCK_S, _SETTLE_S = 20, 5.0, 0.5
 _MOST_KILLS = 20
 
 

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from ..config.pipeline import PipelineConfig
 from ..core.artifact import MANIFEST, Artifact
 from ..core.errors import ArtifactError, CascadeError, ConfigError
-from ..ensemble.graph.graph_file import GRAPH, RELEASE
 from ..ensemble.graph.ops.lookup_user import REPO_VARIABLE
-from ..ensemble.repository.model_config import served_version
+from ..ensemble.protocol.config_file import served_version
+from ..ensemble.protocol.release_names import GRAPH, RELEASE
 
 Source: TypeAlias = str | Path | Artifact | PipelineConfig
 """A config whose export was published, an export artifact, or a folder: a model repository, one of its models, or one

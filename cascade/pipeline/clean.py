@@ -13,7 +13,7 @@ from ..config.pipeline import PipelineConfig
 from ..core.artifact import RESUME, Artifact
 from ..core.errors import ArtifactError, ConfigError
 from ..ensemble.config import ExportConfig
-from ..ensemble.graph.graph_file import RELEASE
+from ..ensemble.protocol.release_names import RELEASE
 from ..ensemble.repository.release import ReleaseManifest
 from ..rollout.releases.live_set import LiveSets
 from ..rollout.releases.store import ReleaseStore

@@ -29,9 +29,9 @@ from ..ensemble.graph.request_graph import (
     request_graph,
     request_inputs,
 )
+from ..ensemble.protocol.config_file import CONFIG
 from ..ensemble.protocol.inputs import MISSING, Input
 from ..ensemble.repository.digests import DIGESTS, write_digests
-from ..ensemble.repository.model_config import CONFIG
 from ..ensemble.repository.release import ReleaseManifest
 from ..models.retriever.item_to_item.neighbour_weights import NeighbourWeights
 from ..models.retriever.neighbours import Neighbours

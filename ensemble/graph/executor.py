@@ -13,9 +13,10 @@ from ...core.errors import ArtifactError
 from ...core.files import read_json
 from ...core.signature import Columns
 from ..protocol.inputs import Input
+from ..protocol.release_names import GRAPH, NODES, RELEASE
 from ..protocol.request_batching import RequestBatcher
 from .checked_op import with_checks
-from .graph_file import GRAPH, NODES, RELEASE, damage_named, load_node
+from .graph_file import damage_named, load_node
 from .ops.base import Op
 from .wiring import check_written, nodes_of, wire
 

@@ -15,11 +15,6 @@ from ..protocol.inputs import Input
 if TYPE_CHECKING:
     from .ops.base import Op
 
-GRAPH = "graph.json"
-RELEASE = "release.json"
-NODES = "nodes"
-"""Folder of a version that holds a folder of files for each node."""
-
 
 def graph_json(
     ops: Mapping[str, Op],

@@ -122,3 +122,8 @@ def _named(low: float, high: float) -> str:
     if high == np.inf:
         return f"at least {low:g}"
     return f"{low:g} to {high:g}"
+
+
+ARM_INPUT = Input("ask_arm", "object", default="")
+"""Text that names an arm, or ``stable``; empty for the arm that the user is in. It has a name of its own, since no
+input of an ensemble can have that of an output."""

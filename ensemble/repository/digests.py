@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ArtifactError
-from .model_config import CONFIG
+from ..protocol.config_file import CONFIG
 
 DIGESTS = "digests.json"
 """File in the folder of a version."""

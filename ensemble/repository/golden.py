@@ -19,14 +19,15 @@ from ...core.errors import ArtifactError
 from ...core.files import read_json
 from ...core.signature import Columns
 from ..graph.executor import Executor
-from ..graph.graph_file import GRAPH, damage_named
+from ..graph.graph_file import damage_named
 from ..graph.ops import LookupUser
 from ..graph.recorded_users import RecordedUsers, lookup_of, with_users
+from ..protocol.config_file import CONFIG
 from ..protocol.inputs import MISSING
 from ..protocol.recommendation import Recommendation, recommendations
+from ..protocol.release_names import GRAPH
 from .digests import write_digests
 from .golden_requests import EXCLUDED, GoldenRequests, draw_requests
-from .model_config import CONFIG
 from .user_lookup import reading_artifact
 
 GOLDEN = "golden.npz"

@@ -17,11 +17,13 @@ from ...core.errors import WiringError
 from ...core.files import link_or_copy, write_text
 from ...core.signature import Signature
 from ..config import ServingConfig
-from ..graph.graph_file import GRAPH, NODES, RELEASE, graph_json, node_json, signature_json
+from ..graph.graph_file import graph_json, node_json, signature_json
 from ..graph.request_graph import Step
+from ..protocol.config_file import CONFIG
 from ..protocol.inputs import Input
+from ..protocol.release_names import GRAPH, NODES, RELEASE
 from .digests import write_digests
-from .model_config import CONFIG, config_text, of_version
+from .model_config import config_text, of_version
 from .refresh_files import REFRESH
 from .release import ReleaseManifest
 from .step_config import ensemble_text, onnx_text, step_model, step_text

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...core.artifact import Artifact
 from ...core.errors import ArtifactError, ConfigError
 from ...core.files import write_text
-from ..graph.graph_file import RELEASE
+from ..protocol.release_names import RELEASE
 from .release import ReleaseManifest
 
 OWNER = ".pipeline.json"

@@ -12,9 +12,9 @@ from ...core.disk import disk_errors
 from ...core.errors import ArtifactError, ServerError
 from ...core.files import link_or_copy, locked, same_content, write_text
 from ..config import ExportConfig
-from ..graph.graph_file import RELEASE
+from ..protocol.config_file import CONFIG, served_version
+from ..protocol.release_names import RELEASE
 from .digests import check_files
-from .model_config import CONFIG, served_version
 from .owner import Owner, check_owner
 from .release import ReleaseManifest
 

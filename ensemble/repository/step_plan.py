@@ -10,8 +10,7 @@ from ...core.errors import WiringError
 from ...core.signature import ColumnSpec, Signature
 from ..graph.ops import Transform
 from ..graph.ops.base import Op, Reason
-from ..protocol.arms import ARM_INPUT
-from ..protocol.inputs import Input
+from ..protocol.inputs import ARM_INPUT, Input
 from .model_config import STAGES_MS
 
 STALE = Reason.FEATURES_STALE.value

@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from ...core.disk import disk_errors
 from ...core.errors import ArtifactError, ServerError
-from ..graph.graph_file import RELEASE
-from ..repository.model_config import CONFIG, parse_config, read_config
+from ..protocol.config_file import CONFIG, parse_config, read_config
+from ..protocol.release_names import RELEASE
 from ..repository.release import ReleaseManifest
 from .plain_path import stands_for
 from .releases.running_servers import LOCK, LiveServer, homes, remove_left

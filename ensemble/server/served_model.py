@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ServerError
-from ..repository.model_config import CONFIG, read_config
+from ..protocol.config_file import CONFIG, read_config
 
 _RARELY = 1000
 """A priority of Triton's rate limiter. Of two idle instances, the one with priority 1 runs 1000 times as often."""

@@ -21,10 +21,10 @@ from ..gateway.parent_metrics import parent_metrics
 from ..gateway.process import GatewayProcess
 from ..gateway.settings import HTTP_SOCKET, MEGABYTE, METRICS_SOCKET, ParentState, Settings
 from ..protocol.call_errors import one_line
+from ..protocol.config_file import read_config
 from ..protocol.pulse import Pulse
 from ..protocol.serving_file import SERVING_FILE, Beside
 from ..protocol.skew_rows import SkewSettings, skew_folder
-from ..repository.model_config import read_config
 from ..repository.step_config import CORE
 from . import shared_memory
 from .control_key import new_key

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ...core.errors import ArtifactError
 from ..graph.executor import Executor
-from ..graph.graph_file import RELEASE
 from ..protocol.call_errors import one_line
+from ..protocol.release_names import RELEASE
 from ..protocol.serving_file import SERVING_FILE, Beside, Serving, release_folder
 from ..repository.release import ReleaseManifest
 from .pulse_writer import PulseWriter

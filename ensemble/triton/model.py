@@ -22,8 +22,8 @@ from ...core.errors import RequestError
 from ...core.processes import keep_freed_memory
 from ...core.signature import Columns
 from ..graph.executor import Executor
-from ..protocol.arms import ARM_INPUT
 from ..protocol.call_errors import OVERLOADED, one_line
+from ..protocol.inputs import ARM_INPUT
 from ..protocol.pulse import PROBE
 from ..protocol.request_batching import split, top_k_outputs
 from ..protocol.serving_file import Beside
@@ -42,6 +42,9 @@ from .pulse_writer import PulseWriter
 from .skew_sampler import SkewSampler
 
 _log = logging.getLogger("cascade.backend")
+
+_SWITCH_S = 0.0005
+"""Seconds that a pass waits at most for each other thread of the process, such as that of a shadow; Python: 0.005."""
 
 
 def is_probe(request: Any) -> bool:
@@ -66,6 +69,7 @@ class TritonPythonModel:
 
         keep_freed_memory()
         keep_private()
+        sys.setswitchinterval(_SWITCH_S)
         logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("cascade").setLevel(logging.INFO)
         self.pulse = PulseWriter(args["model_instance_name"])

@@ -12,10 +12,10 @@ from ...core.errors import ServerError
 from ...core.files import read_json
 from ...core.signature import Columns, ColumnSpec
 from ..graph.executor import Executor
-from ..graph.graph_file import RELEASE, damage_named, load_node, read_signature
-from ..protocol.arms import ARM_INPUT
+from ..graph.graph_file import damage_named, load_node, read_signature
 from ..protocol.call_errors import BEING_LOADED
-from ..protocol.inputs import MISSING, Input
+from ..protocol.inputs import ARM_INPUT, MISSING, Input
+from ..protocol.release_names import RELEASE
 from ..protocol.request_batching import RequestBatcher
 from ..protocol.serving_file import Beside
 from ..protocol.wire import from_wire

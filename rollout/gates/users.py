@@ -11,9 +11,10 @@ from ...core.errors import ArtifactError
 from ...core.files import read_json
 from ...core.signature import Signature
 from ...ensemble.graph.executor import Executor
-from ...ensemble.graph.graph_file import GRAPH, damage_named
+from ...ensemble.graph.graph_file import damage_named
 from ...ensemble.graph.ops import LookupUser
 from ...ensemble.graph.ops.base import Op
+from ...ensemble.protocol.release_names import GRAPH
 from ...evaluation.config import EvaluationConfig
 from ...evaluation.served_graph import load_before_test
 from ..config import GatesConfig

@@ -15,11 +15,12 @@ from ...core.errors import ReleaseError
 from ...core.files import read_json
 from ...core.registry import find
 from ...ensemble.config import ServingConfig
-from ...ensemble.graph.graph_file import GRAPH, NODES, read_signature
+from ...ensemble.graph.graph_file import read_signature
 from ...ensemble.graph.ops import OPS
 from ...ensemble.graph.ops.base import Op
 from ...ensemble.graph.request_graph import Step
 from ...ensemble.protocol.inputs import Input
+from ...ensemble.protocol.release_names import GRAPH, NODES
 from ...ensemble.repository.refresh_files import REFRESH, SPEC, ItemSpec
 from ...ensemble.repository.release import ReleaseManifest
 from ..releases.release_files import read_manifest, version_folder

@@ -6,7 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+
+import psutil
 
 from ...core.errors import CascadeError
 from ...ensemble.protocol.call_errors import one_line
@@ -18,6 +22,7 @@ _LEAVE_S = 0.5
 """Seconds that a server goes on after nobody is told to ask it any more."""
 _RETRY_S = 5.0
 _NICE = 10
+"""Of a background server while it starts. With the idle policy it might never be done on a machine that is busy."""
 
 
 class ArmServer:
@@ -26,13 +31,16 @@ class ArmServer:
     Args:
         release: its id.
         make: a server of it, not started.
-        background: whether its processes only get what others leave of the CPU.
+        background: whether its processes only get what others leave of the CPU: those who answer users wait for none
+            of them, not even until the end of a time slice.
     """
 
     def __init__(self, release: str, make: Callable[[threading.Event], TritonServer], background: bool) -> None:
         self._release, self._make, self._background = release, make, background
         self._server: TritonServer | None = None
         self._fault = "is being started"
+        self._idle = 0
+        """Process id of the tritonserver that runs with the idle policy."""
         self._stop = threading.Event()
         # A server ends with the thread that has started it.
         self._thread = threading.Thread(target=self._run, name=f"cascade-arm-{release}", daemon=True)
@@ -69,7 +77,7 @@ class ArmServer:
                     self._server = server
                     _log.warning("release %s answers the users of its arm", self._release)
                     try:
-                        server.wait(self._stop)
+                        server.wait(self._stop, alive=partial(self._let_others_first, server))
                     finally:
                         self._server = None
             except CascadeError as error:
@@ -77,6 +85,11 @@ class ArmServer:
                     self._fault = one_line(error)
                     _log.error("release %s cannot answer the users of its arm: %s", self._release, self._fault)
             self._stop.wait(_RETRY_S)
+
+    def _let_others_first(self, server: TritonServer) -> None:
+        if self._background and server.pid != self._idle and server.answers():
+            self._idle = server.pid
+            _set_idle(server.pid)
 
 
 class ArmServers:
@@ -109,3 +122,13 @@ class ArmServers:
         """End all of them, and wait for that."""
         for server in (*self._left, *self._servers.values()):
             server.stop()
+
+
+def _set_idle(pid: int) -> None:
+    """Give all threads of a process and of those that it has started the idle policy; new ones inherit it."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                for thread in each.threads():
+                    os.sched_setscheduler(thread.id, os.SCHED_IDLE, os.sched_param(0))

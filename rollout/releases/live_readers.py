@@ -9,8 +9,9 @@ from pathlib import Path
 from ...core.errors import CascadeError, ReleaseError
 from ...core.files import read_json
 from ...ensemble.config import ExportConfig
-from ...ensemble.graph.graph_file import GRAPH, damage_named
+from ...ensemble.graph.graph_file import damage_named
 from ...ensemble.graph.ops import LookupUser
+from ...ensemble.protocol.release_names import GRAPH
 from ...workflows.config import FeatureStoreConfig
 from ...workflows.features.readers import KEPT, SERVED, StoreReader
 from ...workflows.features.spec import PROFILE

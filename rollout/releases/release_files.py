@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ArtifactError
-from ...ensemble.graph.graph_file import RELEASE
+from ...ensemble.protocol.config_file import CONFIG, read_config
+from ...ensemble.protocol.release_names import RELEASE
 from ...ensemble.repository.digests import check_files, read_digests
-from ...ensemble.repository.model_config import CONFIG, read_config
 from ...ensemble.repository.release import ReleaseManifest
 
 _KEPT_AGAIN = "`cascade run` with the config of this release keeps it again; or retire the release"

@@ -14,9 +14,9 @@ from ...core.artifact import replace_folder
 from ...core.disk import disk_errors
 from ...core.errors import ArtifactError, ReleaseError, ServerError
 from ...core.files import link_or_copy
-from ...ensemble.graph.graph_file import RELEASE
+from ...ensemble.protocol.config_file import served_version
+from ...ensemble.protocol.release_names import RELEASE
 from ...ensemble.repository.digests import CHECKED_BYTES
-from ...ensemble.repository.model_config import served_version
 from ...ensemble.repository.release import ReleaseManifest
 from .live_set import LiveSets
 from .places import releases_folder

@@ -13,11 +13,11 @@ from typing import Any
 
 from ....core.errors import ArtifactError, ServerError
 from ....core.files import same_content
-from ...graph.graph_file import RELEASE
+from ...protocol.config_file import CONFIG, read_config
 from ...protocol.pulse import Pulse
+from ...protocol.release_names import RELEASE
 from ...protocol.serving_file import Beside, Serving, release_folder
 from ...repository.digests import DIGESTS, check_files
-from ...repository.model_config import CONFIG, read_config
 from ...repository.release import ReleaseManifest
 from ..served_model import config_file, names_of
 from .version_copy import copied, copy_version, version_folder

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ....core.errors import ArtifactError, ServerError
+from ...protocol.config_file import CONFIG, served_version
 from ...repository.digests import check_files
-from ...repository.model_config import CONFIG, served_version
 
 _TRIES = 5
 

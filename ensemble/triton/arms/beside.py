@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ....core.errors import RequestError
-from ...protocol.arms import ARM_INPUT
 from ...protocol.assignment import STABLE
+from ...protocol.inputs import ARM_INPUT
 from ...protocol.request_batching import RequestBatcher
 from ...protocol.serving_file import ArmAddress, Beside
 from ..latency_histogram import Series

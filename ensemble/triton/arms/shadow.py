@@ -126,11 +126,10 @@ class Shadows:
 
     def _ask(self, shadow: ArmAddress, link: Link, offered: Sequence[_Offered], timed: bool) -> None:
         try:
-            others = self._calls.ask(link, [columns for columns, _ in offered]).of_each()
-            for (_, answer), other in zip(offered, others, strict=True):
-                self._compare(shadow, answer, other)
-                if timed:
-                    self._compare_times(shadow, answer, other)
+            other = self._calls.ask(link, [columns for columns, _ in offered]).outputs
+            self._compare(shadow, _together([answer for _, answer in offered]), other)
+            if timed:
+                self._compare_times(shadow, offered[0][1], other)
         except Exception as error:  # of any kind, so that the shadow is asked again
             if not isinstance(error, ServerError):
                 _log.error("the answer of %s cannot be used: %s", shadow.name, one_line(error))
@@ -168,50 +167,63 @@ class Shadows:
 
 
 def overlap(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
-    """[B], share of the items of ``one`` [B, k] that are in ``other`` [B, k] as well; 1 for empty answers."""
-    return np.array([_common(a, b) / max(len(a), len(b)) if a or b else 1.0 for a, b in _lists(one, other)])
+    """[B], share of the items of ``one`` [B, k] that are in ``other`` [B, j] as well; 1 for empty answers."""
+    lists = _Compared(one, other)
+    longest = np.maximum(lists.lengths, lists.others)
+    return np.where(longest > 0, lists.common[:, -1] / np.maximum(longest, 1), 1.0)
 
 
 def rank_biased_overlap(one: NDArray[Any], other: NDArray[Any], p: float = PERSISTENCE) -> NDArray[np.float64]:
-    """[B], the extrapolated rank-biased overlap of two answers [B, k] (equation 32 of Webber, Moffat and Zobel 2010,
-    "A similarity measure for indefinite rankings"): 1 for equal ones, 0 where no item is common."""
-    return np.array([_extrapolated(a, b, p) for a, b in _lists(one, other)])
+    """[B], the extrapolated rank-biased overlap of two answers [B, k] and [B, j] (equation 32 of Webber, Moffat and
+    Zobel 2010, "A similarity measure for indefinite rankings"): 1 for equal ones, 0 where no item is common."""
+    lists = _Compared(one, other)
+    depths = np.arange(1, lists.common.shape[1] + 1)
+    s = np.minimum(lists.lengths, lists.others)[:, None]
+    longest = np.maximum(lists.lengths, lists.others)[:, None]
+    some = np.maximum(s, 1)  # an empty list has nothing in common with another
+    at_short, at_long = (np.take_along_axis(lists.common, np.maximum(end, 1) - 1, axis=1) for end in (s, longest))
+    terms = lists.common / depths + at_short * np.maximum(depths - s, 0) / (some * depths)
+    total = np.where(depths <= longest, terms * p**depths, 0).sum(axis=1, keepdims=True)
+    found = (1 - p) / p * total + ((at_long - at_short) / np.maximum(longest, 1) + at_short / some) * p**longest
+    return np.where(longest > 0, found, 1.0)[:, 0]
 
 
-def _extrapolated(a: list[Any], b: list[Any], p: float) -> float:
-    short, long = sorted((a, b), key=len)
-    if not long:
-        return 1.0
-    if not short:
-        return 0.0
-    s, at_short, common, total = len(short), 0, 0, 0.0
-    in_long, in_short = set[Any](), set[Any]()
-    for depth, item in enumerate(long, start=1):
-        in_long.add(item)
-        if depth <= s:
-            other = short[depth - 1]
-            in_short.add(other)
-            common += (other in in_long) + (item != other and item in in_short)
-            at_short = common
-        else:
-            common += item in in_short
-            total += at_short * (depth - s) / (s * depth) * p**depth
-        total += common / depth * p**depth
-    longest = len(long)
-    return (1 - p) / p * total + ((common - at_short) / longest + at_short / s) * p**longest
+class _Compared:
+    """Answers of B users, with empty places at their ends.
+
+    Attributes:
+        lengths: items of ``one``, [B].
+        others: items of ``other``, [B].
+        common: items that both have in their first d places, for each d, [B, max(k, j, 1)].
+    """
+
+    def __init__(self, one: NDArray[Any], other: NDArray[Any]) -> None:
+        there, also = one != _empty(one), other != _empty(other)
+        self.lengths, self.others = there.sum(axis=1), also.sum(axis=1)
+        user, place, second = ((one[:, :, None] == other[:, None, :]) & there[:, :, None] & also[:, None, :]).nonzero()
+        self.common = np.zeros((len(one), max(one.shape[1], other.shape[1], 1)), np.int64)
+        np.add.at(self.common, (user, np.maximum(place, second)), 1)
+        self.common = self.common.cumsum(axis=1)
 
 
-def _common(a: list[Any], b: list[Any]) -> int:
-    return len(set(a) & set(b))
+def _together(answers: Sequence[Columns]) -> dict[str, NDArray[Any]]:
+    """What is compared of the answers of several requests, [users of all, ...]; shorter lists have empty places."""
+    lists = [answer["item_ids"] for answer in answers]
+    items = np.full((sum(map(len, lists)), max(ids.shape[1] for ids in lists)), _empty(lists[0]), lists[0].dtype)
+    start = 0
+    for ids in lists:
+        items[start : start + len(ids), : ids.shape[1]] = ids
+        start += len(ids)
+    return {
+        "item_ids": items,
+        "scores": np.concatenate([answer["scores"][:, :1] for answer in answers]),
+        "reasons": np.concatenate([answer["reasons"] for answer in answers]),
+    }
 
 
-def _lists(one: NDArray[Any], other: NDArray[Any]) -> list[tuple[list[Any], list[Any]]]:
-    """The items of each user in both answers, without the padding."""
-    none = "" if one.dtype == object else -1
-    return [
-        ([x for x in a if x != none], [x for x in b if x != none])
-        for a, b in zip(one.tolist(), other.tolist(), strict=True)
-    ]
+def _empty(items: NDArray[Any]) -> Any:
+    """What stands in places without an item."""
+    return "" if items.dtype == object else -1
 
 
 def _copied(columns: Columns) -> Columns:

@@ -11,8 +11,7 @@ from cascade.core.signature import ColumnSpec
 from cascade.ensemble.config import ServingConfig
 from cascade.ensemble.graph.ops import OPS, LookupItems, LookupUser, Transform
 from cascade.ensemble.graph.request_graph import request_graph, request_inputs
-from cascade.ensemble.protocol.arms import ARM_INPUT
-from cascade.ensemble.protocol.inputs import Input
+from cascade.ensemble.protocol.inputs import ARM_INPUT, Input
 from cascade.ensemble.repository.export import export
 from cascade.ensemble.repository.model_config import STAGES_MS
 from cascade.ensemble.repository.step_plan import TRACE, TRACED

@@ -6,8 +6,8 @@ import pytest
 
 from cascade.core.errors import ArtifactError
 from cascade.ensemble.config import ServingConfig
+from cascade.ensemble.protocol.config_file import CONFIG
 from cascade.ensemble.repository.digests import DIGESTS, check_files, write_digests
-from cascade.ensemble.repository.model_config import CONFIG
 from cascade.testing.miniature import miniature_repository
 
 

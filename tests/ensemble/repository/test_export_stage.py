@@ -20,7 +20,7 @@ from cascade.ensemble.config import (
 )
 from cascade.ensemble.graph.executor import Executor
 from cascade.ensemble.graph.ops import LookupUser, Op
-from cascade.ensemble.repository.model_config import served_version
+from cascade.ensemble.protocol.config_file import served_version
 from cascade.ensemble.repository.publication import install
 from cascade.ensemble.repository.stage import EXPORT
 from cascade.models.retriever.neighbours import Neighbours

@@ -10,8 +10,8 @@ import pytest
 from shipping import ROOT
 
 from cascade.core.errors import CascadeError, ServerError
+from cascade.ensemble.protocol.config_file import read_config
 from cascade.ensemble.repository.digests import write_digests
-from cascade.ensemble.repository.model_config import read_config
 from cascade.ensemble.server.live_models import LiveModels
 from cascade.ensemble.server.releases import running_servers, version_copy
 from cascade.ensemble.server.releases.running_servers import LIVE, remove_left, servers_of

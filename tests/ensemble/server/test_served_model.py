@@ -6,7 +6,7 @@ import os
 import pytest
 
 from cascade.core.errors import ServerError
-from cascade.ensemble.repository.model_config import read_config
+from cascade.ensemble.protocol.config_file import read_config
 from cascade.ensemble.server.served_model import check_backends, instance_count, one_process_each, write_config
 
 PYTHON = """

@@ -1,6 +1,7 @@
 """The servers of arms and shadows, with a fake in place of tritonserver."""
 
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -15,19 +16,26 @@ class Server:
 
     def __init__(self, name: str, stop: threading.Event):
         self.grpc_url, self.stop = name, stop
+        self.process = subprocess.Popen(["sleep", "60"])
+
+    @property
+    def pid(self):
+        return self.process.pid
 
     def __enter__(self):
         self.nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         return self
 
     def __exit__(self, *error):
-        pass
+        self.process.kill()
+        self.process.wait()
 
     def answers(self) -> bool:
         return True
 
-    def wait(self, stop: threading.Event) -> None:
-        stop.wait()
+    def wait(self, stop: threading.Event, alive) -> None:
+        while not stop.wait(0.01):
+            alive()
 
 
 @pytest.fixture
@@ -60,6 +68,13 @@ def test_a_shadow_only_gets_what_others_leave_of_the_cpu(servers, made):
         until(lambda server=server: server.url)
     assert [one.nice for one in made] == [usual, min(usual + 10, 19)]
     assert os.getpriority(os.PRIO_PROCESS, 0) == usual
+    until(lambda: os.sched_getscheduler(made[1].pid) == os.SCHED_IDLE)
+    assert os.sched_getscheduler(made[0].pid) == os.sched_getscheduler(0) == os.SCHED_OTHER
+    before = made[1].process
+    made[1].process = subprocess.Popen(["sleep", "60"])  # as after a crash
+    before.kill()
+    before.wait()
+    until(lambda: os.sched_getscheduler(made[1].pid) == os.SCHED_IDLE)
 
 
 def test_a_release_has_one_server_while_its_part_is_the_same(servers, made):
