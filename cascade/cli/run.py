@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..config.pipeline import PipelineConfig
     from ..core.artifact import Artifact
     from ..pipeline.stages import PlanRow, Progress
+    from ..rollout.gates.verdict import GateReport
 
 
 def plan(
@@ -60,12 +61,14 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Whether a release that this run exports is judged.")
     ] = True,
+    as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Run every stage that is not up to date.
 
     A line on stderr tells when each stage begins and ends; the figures of the evaluation are printed at the end. A
     release that this run has exported is judged as by `cascade release verify`; the exit code does not depend on that.
+    With --json, stdout has which stages ran, the metrics of the evaluation, the release and what the gates say of it.
     If TF_CONFIG is set, this process runs as one of the workers that it names.
     """
     import os
@@ -73,22 +76,29 @@ def run(
     from ..models.training.worker_group import joined
     from ..pipeline.launch import launch, trains
     from .text.evaluation import whole_text
+    from .text.gates import judgement_text
 
     merged = load(config, sets)
     if take_over:
         _take_over(merged, runs)
     if workers > 1 and trains(merged, runs, only, force):
-        given = {"--force": force, "--no-verify": not verify, "--verbose": verbose}
+        given = {"--force": force, "--no-verify": not verify, "--json": as_json, "--verbose": verbose}
         flags = [flag for flag, wanted in given.items() if wanted]
         arguments = [*_repeated("--set", sets), *_repeated("--only", only), *flags]
         raise typer.Exit(launch(workers, ["run", "--config", str(config), "--runs", str(runs), *arguments]))
     ran = set[str]()
     with joined(os.environ) as group, group.watched():
         done = run_stages(merged, runs, only, force, ran)
-    if group.chief and "evaluation" in done:
+    if not group.chief:
+        return
+    if "evaluation" in done and not as_json:
         typer.echo(f"\n{whole_text(done['evaluation'])}")
-    if group.chief and verify and "export" in ran:
-        _judge(config, sets, runs, str(done["export"].metrics["release"]))
+    release = str(done["export"].metrics["release"]) if "export" in done else None
+    report = _judged(config, sets, runs, release) if release and verify and "export" in ran else None
+    if as_json:
+        print_json(_as_json(done, ran, release, report))
+    elif report:
+        typer.echo(f"\n{judgement_text(report)}")
 
 
 def _take_over(config: PipelineConfig, runs: Path) -> None:
@@ -99,18 +109,27 @@ def _take_over(config: PipelineConfig, runs: Path) -> None:
     take_over(config.export, Owner(pipeline_name(config.feature_store, config.export), str(runs.resolve())))
 
 
-def _judge(config: Path, sets: list[str], runs: Path, release: str) -> None:
-    """Print what the gates say of a new release, beside the stable one. What stops them is no error of the run."""
+def _judged(config: Path, sets: list[str], runs: Path, release: str) -> GateReport | None:
+    """What the gates say of a new release, beside the stable one. What stops them is no error of the run."""
     from ..core.errors import CascadeError
     from .release import verified
-    from .text.gates import judgement_text
 
     try:
-        report = verified(config, sets, runs, release)
+        return verified(config, sets, runs, release)
     except CascadeError as error:
         typer.echo(f"\nrelease {release}: not judged: {error}", err=True)
-    else:
-        typer.echo(f"\n{judgement_text(report)}")
+        return None
+
+
+def _as_json(
+    done: Mapping[str, Artifact], ran: Collection[str], release: str | None, report: GateReport | None
+) -> dict[str, Any]:
+    return {
+        "stages": [{"stage": name, "artifact": made.path, "ran": name in ran} for name, made in done.items()],
+        "evaluation": done["evaluation"].metrics if "evaluation" in done else None,
+        "release": release,
+        "gates": report.to_json() if report else None,
+    }
 
 
 def run_stages(

@@ -9,6 +9,8 @@ from typing import Any
 from ...core.errors import ReleaseError
 from ...ensemble.protocol.arms import CANARY
 from ...ensemble.protocol.assignment import Assignment
+from ...ensemble.server.releases.switch import alike
+from ...ensemble.server.served_model import config_file
 from .audit_log import Action
 from .live_set import Arm, LiveSet, LiveSets
 from .store import ReleaseStore
@@ -117,14 +119,24 @@ def _change(
                 f"model {store.model}: no release is stable yet; `cascade serve` or `cascade release promote` makes one"
             )
         for arm in arms:
-            store.folder(arm.release)
             check_not_stable(live, arm.release)
+            _check_alike(store, live.stable, arm.release)
         changed = make(live)
         if both := {arm.name for arm in changed.arms} & {shadow.name for shadow in changed.shadows}:
             raise ReleaseError(f"an arm and a shadow would both be called {both.pop()!r}; give the arm another name")
         return changed
 
     return sets.change(checked, actor=this_process(), reason=reason, action=action, figures=figures)
+
+
+def _check_alike(store: ReleaseStore, stable: str, release: str) -> None:
+    one, other = (config_file(store.folder(each), store.model) for each in (release, stable))
+    if not alike(one, other):
+        raise ReleaseError(
+            f"release {release}: has other inputs, outputs or stages than {stable}, the stable one, so it can answer "
+            f"none of its requests; `cascade release diff {stable} {release}` shows the difference, and "
+            f"`cascade release promote {release}` replaces it"
+        )
 
 
 def _busy(store: ReleaseStore, live: LiveSet) -> str:

@@ -132,3 +132,12 @@ def test_nothing_is_judged_if_nothing_was_exported_or_nobody_wants_it(finished) 
 def test_a_release_that_cannot_be_judged_is_no_error_of_the_run(finished) -> None:
     result = finished("gone", "export")
     assert result.exit_code == 0 and "release gone: not judged: " in result.stderr
+
+
+def test_a_run_says_as_json_what_ran_and_how_the_release_is_judged(store, finished) -> None:
+    found = json.loads(finished(OTHER, "export", options=("--json",)).stdout)
+    assert found["release"] == found["gates"]["candidate"] == OTHER and found["gates"]["state"] == "inconclusive"
+    [export] = found["stages"]
+    assert (export["stage"], export["ran"]) == ("export", True) and found["evaluation"] is None
+    unchanged = json.loads(finished(OTHER, "ranker", options=("--json",)).stdout)
+    assert unchanged["gates"] is None and not unchanged["stages"][0]["ran"]

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from cascade.core.errors import ArtifactError, ReleaseError
+from cascade.ensemble.repository.digests import write_digests
 from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.rollout.releases import servers
-from cascade.rollout.releases.arms import set_shadows, start_arms
+from cascade.rollout.releases.arms import set_shadows, start_arms, start_canary
 from cascade.rollout.releases.live_set import LIVE_SET, Arm, LiveSet, LiveSets
 from cascade.rollout.releases.promotion import promote, renew, rollback
 from cascade.rollout.releases.store import ReleaseStore
@@ -366,3 +367,23 @@ def test_an_arm_and_a_shadow_of_one_name_are_refused(kept, sets, first) -> None:
     with pytest.raises(ReleaseError, match="would both be called 'new'; give the arm another name"):
         other()
     assert sets.read() == before
+
+
+@pytest.mark.parametrize("other", ['input { name: "city" }', 'output { name: "why" }', "parameters"])
+def test_what_can_answer_no_request_of_the_stable_release_is_no_arm_and_no_shadow(kept, sets, other) -> None:
+    promote(kept, "a", "", 1)
+    config = kept.folder("b") / "shop" / "config.pbtxt"
+    if other == "parameters":
+        other = 'parameters { key: "stages" value { string_value: "lookup,rank" } }'
+    config.write_text(f"{config.read_text()} {other}")
+    write_digests(config.parent / "1", config.read_text())
+    before = sets.read()
+    for begin in (
+        lambda: start_canary(kept, "b", 0.1, ""),
+        lambda: start_arms(kept, [Arm("new", "b", 0.5), Arm("newer", "c", 0.1)], ""),
+        lambda: set_shadows(kept, [Arm("new", "b", 1.0)], ""),
+    ):
+        with pytest.raises(ReleaseError, match="b: has other inputs, outputs or stages than a, .* `cascade release p"):
+            begin()
+    assert sets.read() == before
+    set_shadows(kept, [Arm("new", "c", 1.0)], "")

@@ -10,7 +10,7 @@ import pytest
 
 from cascade.core.errors import ArtifactError, DiskError, ReleaseError
 from cascade.core.files import LINK_FROM
-from cascade.ensemble.repository import model_config
+from cascade.ensemble.protocol.config_file import served_version
 from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 from cascade.rollout.releases import store as store_module
@@ -217,7 +217,7 @@ def test_the_published_release_is_the_one_of_the_served_version(export, store) -
     publish(export("aaaa", version=1), store)
     publish(export("bbbb", version=2), store)
     assert store.published() == "bbbb"
-    assert model_config.served_version(store.repository / "shop") == 2
+    assert served_version(store.repository / "shop") == 2
     (store.repository / "shop/2/release.json").write_text(json.dumps({}))
     assert store.published() is None
 
