@@ -72,7 +72,7 @@ def reload(config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = 
 
     If it cannot be loaded or does not answer, the release that was live goes on.
     """
-    from ..ensemble.server.reload import reload
+    from ..ensemble.server.releases.reload import reload
     from ..rollout.releases.live_set import LiveSets
 
     merged = load(config, sets)

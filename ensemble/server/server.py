@@ -31,8 +31,9 @@ from .control_key import new_key
 from .live_models import LiveModels
 from .plain_path import plain_path
 from .ports import Ports, claim_ports
+from .release_loader import ReleaseLoader
 from .releases.reload_record import ReloadRecord
-from .releases.switch import ReleaseSwitch, alike
+from .releases.switch import ReleaseSwitch
 from .runtime import Runtime, assemble_runtime
 from .served_model import check_backends, config_file, instance_count, names_of
 from .session import Session
@@ -47,8 +48,6 @@ _LET_LOAD_S = 1.0
 """Seconds that a load which is under way has when the server is to stop; one that takes longer ends with the server."""
 _GRACE_S, _GRACE_OF_ARMS_S = 5, 1
 """Seconds that requests in flight have when a server stops. Nobody asks an arm any more by then."""
-_SETTLE_S = 5.0
-"""Seconds in which the watchdog sees all processes of a release that was loaded; most take a tenth of one."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Throughput comes from instances; more threads than one in each of them would compete for the cores."""
 
@@ -95,7 +94,6 @@ class TritonServer:
         self.feature_repo = feature_repo
         self.redis = redis
         self.config = config or ServerConfig()
-        self.release = ""
         self.live_set_changes: Mapping[str, int] = {}
         """Number of changes of the live set for each action, where a live set is followed."""
         self._forward = forward or _to_stderr
@@ -110,14 +108,19 @@ class TritonServer:
         self._supervisor: Supervisor | None = None
         checked = self.config.check_files_mb * MEGABYTE
         self._live = LiveModels(repository, model, instance_count(self.config.instances), checked)
-        self._switch: ReleaseSwitch | None = None
-        self._loading, self._writing, self._changing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._loader: ReleaseLoader | None = None
+        self._loading, self._writing = threading.Lock(), threading.Lock()
         self._reload_record = ReloadRecord()
-        self._reloading = self._draining = False
+        self._draining = False
         self._files, self._urls, self._arm_states = "", ("", ""), dict[str, str]()
         self._status, self._status_at = ServerStatus(), 0.0
         self.status_file = Path()
         """Where other processes read how the server is, see `ServerStatus`."""
+
+    @property
+    def release(self) -> str:
+        """Id of the release that answers."""
+        return self._loader.release if self._loader is not None else ""
 
     @property
     def grpc_url(self) -> str:
@@ -164,7 +167,7 @@ class TritonServer:
             shared_memory.claim(self._files)
             self.status_file = shared_memory.FOLDER / f"{self._files}status"
             self._live.take(self.status_file, self._takes_hangup, source)
-            self._switch = self._new_switch()
+            loader = self._loader = self._new_loader()
             gateway = self._gateway = self._start_gateway(ports) if self._clients else None
             first = self._new_session()
             try:
@@ -177,7 +180,7 @@ class TritonServer:
         except BaseException:
             self.stop()
             raise
-        self.release, self._urls = first.release, (ports.metrics_url if self._clients else "", ports.grpc_url)
+        loader.release, self._urls = first.release, (ports.metrics_url if self._clients else "", ports.grpc_url)
         again = partial(self._start_again, runtime, ports)
         self._supervisor = Supervisor(
             first,
@@ -218,7 +221,7 @@ class TritonServer:
         if self._supervisor is None or self._draining:
             return False
         session = self._supervisor.session
-        return session.ready() or (self._reloading and session.answers())
+        return session.ready() or (self._releases.replacing and session.answers())
 
     def answers(self) -> bool:
         """Whether at least one instance is well and the model has answered its last probe."""
@@ -264,33 +267,10 @@ class TritonServer:
             ServerError: if it cannot be copied, is not loaded, or does not answer; if no process answers just now, and
                 it was not loaded before (else those that are started next answer with it).
         """
-        source = repository or self.repository
         try:
-            with self._changing, self._reload_record.counted(source):
-                check_backends(source, self.model, assemble_runtime().backends)
-                if not self.answers():
-                    self._start_next_with(source)
-                elif self.fits(source):
-                    self._releases.activate(self._releases.hold(source))
-                    self.release = self._releases.active
-                else:
-                    self._replace(source)
+            self._releases.reload(repository or self.repository)
         finally:
             self._write_status()
-
-    def _start_next_with(self, source: Path) -> None:
-        """While no process answers: have those that are started next answer with a release that they hold anyway.
-
-        Raises:
-            ServerError: if it is another release than the live one and the one before.
-        """
-        release = self._releases.restored(source)
-        if release is None:
-            raise ServerError(
-                f"tritonserver does not answer just now, so nothing can be loaded; it is started again with release "
-                f"{self.release}, see the log"
-            )
-        self.release = release
 
     def keep(self, repository: Path) -> None:
         """Have the release that lies in a model repository loaded, so that it can answer at once.
@@ -298,21 +278,12 @@ class TritonServer:
         Raises:
             ServerError: if it cannot be loaded, or has other inputs or outputs than the one that answers.
         """
-        with self._changing:
-            if not self.fits(repository):
-                raise ServerError(
-                    f"{repository}: has other inputs or outputs than release {self.release}, which answers"
-                )
-            self._releases.hold(repository)
-
-    def fits(self, repository: Path) -> bool:
-        """Whether the processes that run can load the release that lies in a model repository, see `ReleaseSwitch`."""
-        return self._releases.fits(repository, self._live.full_config)
+        self._releases.keep(repository)
 
     def answers_alike(self, repository: Path) -> bool:
         """Whether the release that lies in a model repository has the inputs, outputs and stages of the one that
         answers, so that a server of its own can answer some of the users with it."""
-        return alike(config_file(repository, self.model), self._live.full_config)
+        return self._releases.answers_alike(repository)
 
     def ask_beside(self, beside: Beside, states: Mapping[str, str]) -> None:
         """Have other servers answer some of the users, or be asked as shadows.
@@ -327,22 +298,6 @@ class TritonServer:
         """Say in the status that this generation of the live set has been followed; or, with a fault, why not."""
         self._reload_record.followed = (generation, fault)
         self._write_status()
-
-    def _replace(self, source: Path) -> None:
-        """Have processes for the release in ``source`` take the place of those that run."""
-        session = self._session
-        # The steps of an ensemble are loaded one after the other, and do not answer meanwhile.
-        self._reloading = self._live.models == [self.model] and self.ready()
-        try:
-            with self._loading:
-                self._live.replace(source, lambda: self._load_new(session), lambda: session.load(self.model))
-                if self._supervisor is not None:
-                    self._supervisor.renew_standby()
-        finally:
-            settled = time.monotonic() + _SETTLE_S
-            while self._reloading and not session.ready() and time.monotonic() < settled:
-                time.sleep(0.05)  # until the watchdog has seen the new processes
-            self._reloading = False
 
     def wait(
         self,
@@ -404,10 +359,14 @@ class TritonServer:
         self.stop()
 
     @property
-    def _session(self) -> Session:
+    def _running(self) -> Supervisor:
         if self._supervisor is None:
             raise ServerError("the server does not run")
-        return self._supervisor.session
+        return self._supervisor
+
+    @property
+    def _session(self) -> Session:
+        return self._running.session
 
     def _new_session(self) -> Session:
         ensemble = bool(names_of(read_config(config_file(self._live.repository, self.model))))
@@ -442,28 +401,21 @@ class TritonServer:
             for name in (HTTP_SOCKET, METRICS_SOCKET):
                 (self._sockets / name).unlink(missing_ok=True)
 
-    def _new_switch(self) -> ReleaseSwitch:
+    def _new_loader(self) -> ReleaseLoader:
         checked = self.config.check_files_mb * MEGABYTE
         switch = ReleaseSwitch(self.model, self._live.serving_file, self._pulses, checked, self._startup_s)
         switch.begin(self._live.release)
-        return switch
+        return ReleaseLoader(self.model, self._live, switch, lambda: self._running, self._loading, self._reload_record)
 
     def _pulses(self) -> list[Pulse]:
         """Those of the session that answers now; a takeover changes it."""
         return self._session.pulses()
 
     @property
-    def _releases(self) -> ReleaseSwitch:
-        if self._switch is None:
+    def _releases(self) -> ReleaseLoader:
+        if self._loader is None:
             raise ServerError("the server does not run")
-        return self._switch
-
-    def _load_new(self, session: Session) -> None:
-        with self._releases.replacing(self._live.release):
-            session.load(self.model)
-            if (answered := session.probe()) != self._live.release:
-                raise ServerError(f"release {self._live.release} was loaded, but release {answered} answers")
-            self.release = answered
+        return self._loader
 
     def _try_reload(self, load: Callable[[], None]) -> None:
         try:

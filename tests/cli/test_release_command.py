@@ -172,10 +172,10 @@ def test_a_reload_says_what_it_ends_and_that_no_gate_was_asked(kept, monkeypatch
         sets.change(lambda live: live.with_stable("bbbb"), actor="test", reason="")
         return ["bbbb"]
 
-    monkeypatch.setattr("cascade.ensemble.server.reload.reload", loads_what_is_published)
+    monkeypatch.setattr("cascade.ensemble.server.releases.reload.reload", loads_what_is_published)
     first, second, third = CliRunner().invoke(cli.app, ["reload"], catch_exceptions=False).output.splitlines()
     assert (first, second) == ("live: model shop, release bbbb", "ended: fresh, release bbbb at 0.1")
     assert third.startswith("no gate was asked")
-    monkeypatch.setattr("cascade.ensemble.server.reload.reload", lambda *_: ["bbbb"])
+    monkeypatch.setattr("cascade.ensemble.server.releases.reload.reload", lambda *_: ["bbbb"])
     again = CliRunner().invoke(cli.app, ["reload"], catch_exceptions=False).output
     assert again == "live: model shop, release bbbb\n"

@@ -17,7 +17,7 @@ from waiting import HANG_S, wait_until
 from cascade.core.errors import ServerError
 from cascade.ensemble.client import Client
 from cascade.ensemble.server import shared_memory
-from cascade.ensemble.server.reload import reload
+from cascade.ensemble.server.releases.reload import reload
 
 SERVE = """
 import logging

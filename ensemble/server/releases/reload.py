@@ -7,10 +7,10 @@ import signal
 import time
 from pathlib import Path
 
-from ...core.errors import ServerError
-from ...core.processes import state_of
-from .releases.running_servers import LiveServer, servers_of
-from .status import ServerStatus
+from ....core.errors import ServerError
+from ....core.processes import state_of
+from ..status import ServerStatus
+from .running_servers import LiveServer, servers_of
 
 _ANSWERS_S = 10.0
 """Seconds in which a server has to answer with what it has loaded; one of its processes may just be replaced."""

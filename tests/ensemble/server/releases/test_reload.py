@@ -11,7 +11,7 @@ from waiting import HANG_S, wait_until
 
 from cascade.core.errors import ServerError
 from cascade.core.processes import state_of
-from cascade.ensemble.server import reload
+from cascade.ensemble.server.releases import reload
 from cascade.ensemble.server.releases.running_servers import LiveServer
 from cascade.ensemble.server.status import ServerStatus
 
