@@ -122,7 +122,7 @@ def test_one_of_two_is_replaced_while_the_other_goes_on(two, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_all_at_once_are_replaced_and_the_server_is_not_ready_meanwhile(two, fault):
+def test_all_at_once_are_replaced_and_the_server_is_not_ready_meanwhile(two, fault, caplog, capfd):
     wait_until(lambda: healed(two))
     server_pid, before = two.pid, pids(two)
     with Load(two.grpc_url, 4) as load:
@@ -132,7 +132,9 @@ def test_all_at_once_are_replaced_and_the_server_is_not_ready_meanwhile(two, fau
         wait_until(lambda: not ServerStatus.read(two.status_file).ready and not two.ready(), 0.001)
         wait_until(lambda: healed(two) and not before & pids(two))
         load.next_answer(time.monotonic())
-    assert two.pid == server_pid
+    if two.pid != server_pid:  # a process held a lock of Triton's memory, so that Triton aborts; docs/how-to/serve.md
+        assert "tritonserver was ended by SIGABRT" in caplog.text
+        assert "boost::interprocess::lock_exception" in capfd.readouterr().err
     assert not load.left_waiting
 
 
