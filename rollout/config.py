@@ -157,8 +157,9 @@ class RolloutConfig(Section):
     """What happens to releases after their export."""
 
     keep_releases: int = Field(default=5, ge=1)
-    """Number of releases that are kept, counted from the newest. The stable, the previous and the published one are
-    kept in any case, and so is one that a running server has. Unit: releases. Example: ``10``."""
+    """Number of trained releases that are kept, counted from the newest, and of refreshed ones. The stable, the
+    previous and the published one are kept in any case, and so is one that a running server has. Unit: releases.
+    Example: ``10``."""
     gates: GatesConfig = GatesConfig()
     """What a release must hold against the live one before it is promoted."""
     watch: WatchConfig = WatchConfig()

@@ -26,6 +26,7 @@ def write_export(
     settings: Mapping[str, Any] = MappingProxyType({}),
     notices: tuple[str, ...] = (),
     parts: Mapping[str, str] | None = None,
+    refreshed: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the models of a release: ``shop``, fused or an ensemble of ``steps``.
 
@@ -35,7 +36,7 @@ def write_export(
     """
     created = f"2026-01-{day:02d}T00:00:00+00:00"
     parts = parts or {"index": f"digest of {release}"}
-    manifest = ReleaseManifest(release, created, "shop", "shop", parts, notices, dict(settings))
+    manifest = ReleaseManifest(release, created, "shop", "shop", parts, notices, dict(settings), refreshed)
     names = "".join(f'step {{ model_name: "shop_{step}" model_version: -1 }}' for step in steps)
     config = 'name: "shop" ' + (f'platform: "ensemble" ensemble_scheduling {{ {names} }}' if steps else "")
     files = {"graph.json": f"{release}{code}".encode(), BIG: release.encode().ljust(LINK_FROM)}

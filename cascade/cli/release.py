@@ -141,6 +141,7 @@ def retire(
     store, _ = places(config, sets)
     found = store.find(which)
     if previous:
+        store.check_unused(found, as_previous=True)
         forget_previous(store, found)
     store.retire(found)
     typer.echo(f"release {found}: removed")
@@ -185,8 +186,12 @@ def promote(
     load it, the one before answers on and is stable again. The exit code is 1 then, and if a server has not loaded it
     in time.
     """
+    from ..rollout.releases.arms import check_not_stable
+
     check_reason(force, reason)
-    promote_judged(places(config, sets)[0], verified(config, sets, runs, which), reason, force, timeout, as_json)
+    store, live_sets = places(config, sets)
+    check_not_stable(live_sets.read(), store.find(which))  # before gates take their time
+    promote_judged(store, verified(config, sets, runs, which), reason, force, timeout, as_json)
 
 
 @release.command(epilog="Example: cascade release rollback --reason 'fewer clicks since noon'")

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from ..rollout.gates.verdict import GateReport
 
 
+_EXPORTED = (
+    "note: the release of this run is published, and was not judged; see `cascade release list` and `cascade release "
+    "verify` before you promote or reload it"
+)
+
+
 def plan(
     config: ConfigFile = PIPELINE,
     sets: Sets = NONE,
@@ -73,6 +79,7 @@ def run(
     """
     import os
 
+    from ..core.errors import CascadeError
     from ..models.training.worker_group import joined
     from ..pipeline.launch import launch, trains
     from .text.evaluation import whole_text
@@ -88,7 +95,12 @@ def run(
         raise typer.Exit(launch(workers, ["run", "--config", str(config), "--runs", str(runs), *arguments]))
     ran = set[str]()
     with joined(os.environ) as group, group.watched():
-        done = run_stages(merged, runs, only, force, ran)
+        try:
+            done = run_stages(merged, runs, only, force, ran)
+        except CascadeError:
+            if group.chief and "export" in ran:
+                typer.echo(_EXPORTED, err=True)
+            raise
     if not group.chief:
         return
     if "evaluation" in done and not as_json:

@@ -74,6 +74,7 @@ def reload(config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = 
     """
     from ..ensemble.server.releases.reload import reload
     from ..rollout.releases.live_set import LiveSets
+    from .text.quantities import percent
 
     merged = load(config, sets)
     repository, model = Path(merged.export.repository), merged.export.model_name
@@ -83,5 +84,5 @@ def reload(config: ConfigFile = PIPELINE, sets: Sets = NONE, verbose: Verbose = 
     after = LiveSets(repository, model).read()
     if before and after and before.stable != after.stable:
         for arm in before.arms:
-            typer.echo(f"ended: {arm.name}, release {arm.release} at {arm.share:.4g}")
+            typer.echo(f"ended: {arm.name}, release {arm.release} at {percent(arm.share)}")
         typer.echo("no gate was asked, and items that were taken off may be back; `cascade release promote` asks gates")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 _HELP = {
     "server_restarts": "Times that tritonserver was started again or its standby took over",
     "replaced_instances": "Model processes that died, were stopped or hung, and were replaced",
-    "reloads": "Releases that went live by a reload",
+    "reloads": "How often another release has begun to answer.",
     "reload_failures": "Reloads that were refused, so that the release before stayed live",
     "gateway_restarts": "Times that the HTTP process was replaced",
 }

@@ -20,6 +20,7 @@ def catalogue_verdict(
     sizes: Mapping[str, int],
     config: GatesConfig,
     taken_off: NDArray[Any] | None = None,
+    recalled: NDArray[Any] | None = None,
 ) -> GateVerdict:
     """Figures: ``items``, and against the live release ``new`` and ``gone`` in items, and the share ``gone_share``.
 
@@ -29,6 +30,7 @@ def catalogue_verdict(
         item_ids: [n] raw ids of the candidate.
         live_ids: those of the live release; None if there is none.
         taken_off: ids that an operator has named to be taken off.
+        recalled: ids that the live release does not have, because an operator has named them.
         sizes: file -> number of items in it.
     """
     ids = {str(each) for each in item_ids.tolist()}
@@ -39,6 +41,11 @@ def catalogue_verdict(
         faults.append(f"the files have different numbers of items: {counts}; one was cut off, or is of another release")
     if len(ids) < len(item_ids):
         faults.append(f"{len(item_ids) - len(ids):,} items have the id of another item")
+    if back := sorted(ids & {str(each) for each in (recalled.tolist() if recalled is not None else ())}):
+        faults.append(
+            f"{len(back):,} items that `cascade index refresh --remove` took off are in it, e.g. {back[0]}; take them "
+            "off it as well, or out of the item table"
+        )
     if live_ids is not None:
         before = {str(each) for each in live_ids.tolist()}
         named = set() if taken_off is None else {str(each) for each in taken_off.tolist()}

@@ -39,6 +39,7 @@ def compare(
     sizes: tuple[int, int] = (0, 0),
     why_none: str = "there are no requests of held-out users",
     taken_off: NDArray[Any] | None = None,
+    recalled: NDArray[Any] | None = None,
 ) -> Iterator[GateVerdict]:
     """The verdicts of all gates but that of the digests.
 
@@ -48,10 +49,11 @@ def compare(
         sizes: bytes of the candidate's and of the live release's files.
         why_none: why there are no requests.
         taken_off: ids of items that an operator has named to be taken off.
+        recalled: those that were taken off the live release.
     """
     rows = index.table_sizes(candidate)
     ids, live_ids = item_ids_of(candidate), None if live is None else item_ids_of(live)
-    yield catalogue.catalogue_verdict(ids, live_ids, rows, config, taken_off)
+    yield catalogue.catalogue_verdict(ids, live_ids, rows, config, taken_off, recalled)
     if not catalogue.fit_together(rows):
         return
     if requests is None:

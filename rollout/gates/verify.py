@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from ...core.artifact import Artifact
 from ...core.errors import ArtifactError, CascadeError, FeatureStoreError
@@ -129,7 +131,15 @@ def _verdicts(
     gone, named = taken_off(version_folder(store.folder(candidate) / store.model))
     requests = requests and requests.without(gone)  # nobody can be shown what is not sold any more
     sizes = store.read(candidate).bytes, store.read(live).bytes if live else 0
-    yield from compare(ours, theirs, requests, config, sizes, why_none, gone[named])
+    yield from compare(ours, theirs, requests, config, sizes, why_none, gone[named], _recalled(store, candidate, live))
+
+
+def _recalled(store: ReleaseStore, candidate: str, live: str | None) -> NDArray[Any] | None:
+    """Ids that operators took off the live release; what was made from that release knows of them."""
+    if live is None or (store.read(candidate).refreshed or {}).get("from") == live:
+        return None
+    gone, named = taken_off(version_folder(store.folder(live) / store.model))
+    return gone[named]
 
 
 def _load(store: ReleaseStore, release: str, users: Users) -> Executor:

@@ -63,6 +63,9 @@ def start_arms(store: ReleaseStore, arms: Sequence[Arm], reason: str) -> LiveSet
 
 def set_shadows(store: ReleaseStore, shadows: Sequence[Arm], reason: str) -> LiveSet:
     """Have these releases, and no others, be asked beside the stable one; raises as `start_canary`."""
+    live = LiveSets(store.repository, store.model).read()
+    if live is not None and live.shadows == tuple(shadows):
+        return live
     return _change(store, shadows, lambda live: replace(live, shadows=tuple(shadows)), "shadow", reason)
 
 

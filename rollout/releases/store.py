@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,21 +167,31 @@ class ReleaseStore:
         """
         with self._changing():
             folder = self.folder(release)
-            if user := self._users().get(release):
-                advice = "`--previous` gives that up" if user == _ROLLBACK else "promote another one first"
-                raise ReleaseError(f"release {release}: {user}, so it cannot be retired; {advice}")
+            self.check_unused(release)
             self._remove(folder)
 
+    def check_unused(self, release: str, as_previous: bool = False) -> None:
+        """Raise ReleaseError if the live set names a release, or a server has it.
+
+        Args:
+            as_previous: it may be the previous one.
+        """
+        for user, advice in self._users().get(release, ()):
+            if not (as_previous and user == _ROLLBACK):
+                raise ReleaseError(f"release {release}: {user}, so it cannot be retired; {advice}")
+
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest ``keep``, those of the live set, the published one and those that servers have.
+        """Remove all but the newest ``keep`` that were trained and as many refreshed ones, those of the live set, the
+        published one and those that servers have.
 
         Returns:
             the ids of what was removed.
         """
         with self._changing():
-            newest = [release.id for release in self.releases()]
-            needed = {*newest[:keep], *self._users(), self.published()}
-            gone = [release for release in newest if release not in needed]
+            found = self.releases()
+            newest = [[each.id for each in found if bool(each.refreshed) == kind][:keep] for kind in (False, True)]
+            needed = {*newest[0], *newest[1], *self._users(), self.published()}
+            gone = [each.id for each in found if each.id not in needed]
             for release in gone:
                 self._remove(self.place / release)
         return gone
@@ -199,20 +210,26 @@ class ReleaseStore:
         except ArtifactError as error:
             return StoredRelease(folder.name, "", "", 0, "", _size(folder), [str(error)], {})
 
-    def _users(self) -> dict[str, str]:
-        """Id of each release that is in use -> by whom, in words."""
+    def _users(self) -> dict[str, list[tuple[str, str]]]:
+        """Id of each release that is in use -> by whom, and what would end that, in words."""
         from ...ensemble.server.releases.running_servers import servers_of
         from ...ensemble.server.status import ServerStatus
 
         live = LiveSets(self.repository, self.model).read()
-        servers = servers_of(self.repository, self.model)
-        found = {ServerStatus.read(Path(each.status_file)).release: f"process {each.pid} serves it" for each in servers}
-        for arm in (*live.shadows, *live.arms) if live else ():
-            found[arm.release] = f"is in use as {arm.name}"
-        if live and live.previous:
-            found[live.previous] = _ROLLBACK
+        another, found = "promote another one first", defaultdict[str, list[tuple[str, str]]](list)
         if live:
-            found[live.stable] = "is the stable one"
+            found[live.stable].append(("is the stable one", another))
+            for arm in live.arms:
+                found[arm.release].append((f"is in use as {arm.name}", "`cascade release stop` ends that"))
+            for shadow in live.shadows:
+                found[shadow.release].append(
+                    (f"is in use as {shadow.name}", "`cascade release shadow --off` ends that")
+                )
+            if live.previous:
+                found[live.previous].append((_ROLLBACK, "`--previous` gives that up"))
+        for server in servers_of(self.repository, self.model):
+            served = ServerStatus.read(Path(server.status_file)).release
+            found[served].append((f"process {server.pid} serves it", another))
         return found
 
     def _keeps(self, release: str, models: Path) -> bool:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cascade.cli import main as cli
 from cascade.core.errors import ConfigError, ReleaseError
-from cascade.rollout.releases.live_set import Arm, LiveSets
+from cascade.rollout.releases.live_set import Arm, LiveSet, LiveSets
 from cascade.rollout.releases.store import ReleaseStore
 
 
@@ -143,7 +143,7 @@ def test_the_previous_release_is_retired_if_it_is_called_so(kept) -> None:
     promote("b")
     with pytest.raises(ReleaseError, match="aaaa: a rollback would bring it back"):
         invoke("retire", "a")
-    with pytest.raises(ReleaseError, match="bbbb: is not the previous one"):
+    with pytest.raises(ReleaseError, match="bbbb: is the stable one"):
         invoke("retire", "b", "--previous")
     assert invoke("retire", "a", "--previous").output == "release aaaa: removed\n"
     with pytest.raises(ReleaseError, match="there is no previous release to go back to"):
@@ -152,6 +152,15 @@ def test_the_previous_release_is_retired_if_it_is_called_so(kept) -> None:
     assert last["action"] == "retire" and "aaaa is given up" in last["reason"]
     live = LiveSets(kept.repository, kept.model).read()
     assert live is not None and (live.stable, live.previous) == ("bbbb", None)
+
+
+def test_a_previous_release_that_is_in_use_besides_is_not_given_up(kept) -> None:
+    sets = LiveSets(kept.repository, kept.model)
+    for fields in ({"arms": (Arm("plain", "aaaa", 0.5),)}, {"shadows": (Arm("shadow", "aaaa", 0.5),)}):
+        before = sets.change(lambda _, fields=fields: LiveSet("bbbb", "aaaa", **fields), actor="test", reason="")
+        with pytest.raises(ReleaseError, match="aaaa: is in use as (plain, .* stop`|shadow, .* --off`)"):
+            invoke("retire", "aaaa", "--previous")
+        assert sets.read() == before
 
 
 def test_retire(kept) -> None:
@@ -174,7 +183,7 @@ def test_a_reload_says_what_it_ends_and_that_no_gate_was_asked(kept, monkeypatch
 
     monkeypatch.setattr("cascade.ensemble.server.releases.reload.reload", loads_what_is_published)
     first, second, third = CliRunner().invoke(cli.app, ["reload"], catch_exceptions=False).output.splitlines()
-    assert (first, second) == ("live: model shop, release bbbb", "ended: fresh, release bbbb at 0.1")
+    assert (first, second) == ("live: model shop, release bbbb", "ended: fresh, release bbbb at 10 %")
     assert third.startswith("no gate was asked")
     monkeypatch.setattr("cascade.ensemble.server.releases.reload.reload", lambda *_: ["bbbb"])
     again = CliRunner().invoke(cli.app, ["reload"], catch_exceptions=False).output

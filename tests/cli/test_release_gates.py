@@ -141,3 +141,15 @@ def test_a_run_says_as_json_what_ran_and_how_the_release_is_judged(store, finish
     assert (export["stage"], export["ran"]) == ("export", True) and found["evaluation"] is None
     unchanged = json.loads(finished(OTHER, "ranker", options=("--json",)).stdout)
     assert unchanged["gates"] is None and not unchanged["stages"][0]["ran"]
+
+
+def test_a_run_that_fails_after_the_export_says_that_the_release_is_published(monkeypatch, store) -> None:
+    def stages(config: Any, runs: Path, only: list[str], force: bool, ran: set[str]) -> dict[str, Artifact]:
+        ran.update(exported)
+        raise ConfigError("evaluation: all answers are empty")
+
+    for exported in ({"ranker", "export"}, {"ranker"}):
+        monkeypatch.setattr("cascade.cli.run.run_stages", stages)
+        result = CliRunner().invoke(cli.app, ["run"])
+        assert isinstance(result.exception, ConfigError)
+        assert ("is published, and was not judged" in result.stderr) == ("export" in exported)

@@ -100,7 +100,7 @@ def refreshed_text(done: Refreshed, marked: Sequence[str]) -> str:
 
 
 def _not_there(done: Refreshed) -> str:
-    return f"; {done.not_there:,} of the ids to take off are of none of its items" if done.not_there else ""
+    return f"; {done.not_there:,} ids to take off are no items of it" if done.not_there else ""
 
 
 def rollback_note(before: LiveSet | None, after: LiveSet | None, done: Refreshed) -> str:
@@ -152,7 +152,7 @@ def switch_text(switch: Switch) -> str:
         lines = ["no `cascade serve` of this model runs; the next one starts with it"]
     if switch.put_back:
         first = f"put back, because a server cannot load the release\n{first}"
-    ended = [f"ended: {arm.name}, release {arm.release} at {arm.share:.4g}" for arm in switch.ended]
+    ended = [f"ended: {arm.name}, release {arm.release} at {percent(arm.share)}" for arm in switch.ended]
     return "\n".join([first, *ended, *lines])
 
 

@@ -145,6 +145,12 @@ def test_the_catalogue_counts_what_came_and_went() -> None:
     assert named.state == "pass" and named.figures["gone"] == 2 and named.figures["gone_share"] == 0.1
     assert catalogue_verdict(np.arange(10), None, {**sizes, "index": 9}, CONFIG).state == "fail"
     assert "2 items have the id" in catalogue_verdict(np.array([1, 1, 1]), None, {"a": 3}, CONFIG).text
+    back = catalogue_verdict(np.arange(10), np.arange(10), sizes, CONFIG, recalled=np.array([3, 99, 4]))
+    assert (
+        back.state == "fail" and "2 items that `cascade index refresh --remove` took off are in it, e.g. 3" in back.text
+    )
+    away = catalogue_verdict(np.arange(10), np.arange(10), sizes, CONFIG, recalled=np.array([99]))
+    assert away.state == "pass"
 
 
 def test_requests_without_items_that_nobody_can_be_shown() -> None:

@@ -157,6 +157,17 @@ def test_what_is_named_to_be_taken_off_is_gone_from_every_release_that_may_answe
     assert rolled.exit_code == 0 and not sold(own, now(own).stable) & gone
 
 
+def test_a_kept_release_that_still_has_a_recalled_item_is_not_promoted(own):
+    kept = own.refresh(own.release, Path(), remove=own.items[:1]).release
+    assert invoke("--remove", str(own.write(own.items[5:7], Path("recalled.parquet")))).exit_code == 0
+    stable = live(own)
+    result = CliRunner().invoke(cli.app, ["release", "promote", kept])
+    assert result.exit_code == 1 and live(own) == stable
+    assert "2 items that `cascade index refresh --remove` took off are in it" in result.stderr
+    again = invoke("--add", str(own.write(own.items[5:7], Path("back.parquet"))))  # they may be sold again
+    assert again.exit_code == 0 and live(own) != stable
+
+
 def test_a_table_renews_all_that_answer_and_the_stable_release_becomes_the_previous_one(own, beside):
     result = invoke("--items", str(own.write([*own.items[1:], some_item(5, 9)], Path("all.parquet"))))
     assert result.exit_code == 0, result.output

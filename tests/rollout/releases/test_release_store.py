@@ -157,6 +157,13 @@ def test_prune_keeps_the_newest_and_what_is_in_use(export, store, monkeypatch) -
     assert store.prune(2) == []
 
 
+def test_refreshed_releases_do_not_push_out_trained_ones(export, store) -> None:
+    for day, release in enumerate("abcdef", start=1):
+        store.add(export(release, day=day, refreshed={"from": "a"} if release in "bdef" else None))
+    assert store.prune(2) == ["d", "b"]
+    assert [release.id for release in store.releases()] == ["f", "e", "c", "a"]
+
+
 def publish(artifact: Path, store: ReleaseStore) -> None:
     shutil.copytree(artifact, store.repository, dirs_exist_ok=True)
 
