@@ -135,7 +135,7 @@ def _verdicts(
 
 
 def _recalled(store: ReleaseStore, candidate: str, live: str | None) -> NDArray[Any] | None:
-    """Ids that operators took off the live release; what was made from that release knows of them."""
+    """Ids that operators took off the live release. Where that one itself was refreshed, its table has decided."""
     if live is None or (store.read(candidate).refreshed or {}).get("from") == live:
         return None
     gone, named = taken_off(version_folder(store.folder(live) / store.model))

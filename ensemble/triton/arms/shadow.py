@@ -28,6 +28,8 @@ PERSISTENCE = 0.9
 _EVERY_S = 5.0
 """Seconds between two times when a shadow is asked what has waited, if that is less than half of `_WAITING`: a few
 joined calls disturb fewer requests than many single ones."""
+_PAIRS = 1 << 20
+"""Pairs of items that are compared at once: long lists of many users would take much memory."""
 _WAITING = 1024
 """Requests that may wait for a shadow; more are dropped and counted, so that a slow shadow costs little memory."""
 HELP = {
@@ -200,9 +202,13 @@ class _Compared:
     def __init__(self, one: NDArray[Any], other: NDArray[Any]) -> None:
         there, also = one != _empty(one), other != _empty(other)
         self.lengths, self.others = there.sum(axis=1), also.sum(axis=1)
-        user, place, second = ((one[:, :, None] == other[:, None, :]) & there[:, :, None] & also[:, None, :]).nonzero()
         self.common = np.zeros((len(one), max(one.shape[1], other.shape[1], 1)), np.int64)
-        np.add.at(self.common, (user, np.maximum(place, second)), 1)
+        step = max(1, _PAIRS // max(1, one.shape[1] * other.shape[1]))
+        for start in range(0, len(one), step):
+            part = slice(start, start + step)
+            both = there[part, :, None] & also[part, None, :]
+            user, place, second = ((one[part, :, None] == other[part, None, :]) & both).nonzero()
+            np.add.at(self.common[part], (user, np.maximum(place, second)), 1)
         self.common = self.common.cumsum(axis=1)
 
 

@@ -97,6 +97,15 @@ def test_rank_biased_overlap_is_symmetric_between_0_and_1_and_1_for_equal_lists(
         assert found == 0
 
 
+def test_users_are_compared_in_parts_as_together(monkeypatch):
+    rng = np.random.default_rng(0)
+    one, other = (np.array([rng.permutation(12)[:7] for _ in range(50)]) for _ in range(2))
+    together = overlap(one, other), rank_biased_overlap(one, other)
+    monkeypatch.setattr(shadow_module, "_PAIRS", 3 * 7 * 7)
+    np.testing.assert_array_equal((overlap(one, other), rank_biased_overlap(one, other)), together)
+    assert 0 < together[0].min() < together[0].max() and len({*together[1]}) > 10
+
+
 def test_it_counts_how_both_answers_differ(shadows):
     link = Link(answer([1, 2], [3, 4], score=0.75, ms=4.0))
     made = shadows(link)
